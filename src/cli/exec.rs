@@ -1,0 +1,232 @@
+//! `runner exec`: runs a workflow.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::open::{Opened, jobs, open, order, pools, scope};
+use super::screen::{ColorChoice, print, reporters};
+use super::session::Session;
+use super::{Failure, Outcome, args, code, inputs, signals};
+use crate::engine::attempt::Shared;
+use crate::engine::cache::Cache;
+use crate::engine::values::RunValues;
+use crate::engine::{Bus, Engine, Handed, Order, Parts, Summary};
+use crate::event::{Counts, Status};
+use crate::exec::{Cancel, Local, sweep_strays};
+use crate::graph::select::Role;
+use crate::history::{self, RUNNING};
+use crate::memo::Scope;
+use crate::report::Verbosity;
+use crate::schedule::pools::Pools;
+use crate::workflow::binding::Binding;
+use crate::writer::Writer;
+use crate::{db, home::Home};
+
+/// Run a workflow; what the cache has is not run again
+///
+/// Standard output carries the workflow's outputs as TOML (with --json: events as JSON Lines) and nothing
+/// else; everything for people goes to standard error.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runner exec workflow.toml
+  runner exec workflow.toml --project shop --domain production -i day=2026-01-31
+  runner exec workflow.toml --until train -j 4 --keep-going")]
+pub struct Args {
+    #[command(flatten)]
+    target: args::Target,
+    #[command(flatten)]
+    resources: args::Resources,
+    /// After a failure, still run everything that does not depend on it
+    #[arg(short, long, help_heading = "Running")]
+    keep_going: bool,
+    #[command(flatten)]
+    cache: args::CacheFlags,
+    #[command(flatten)]
+    nodes: args::Nodes,
+    /// Only say what would run; nothing is run or written
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Print events as JSON Lines on standard output
+    #[arg(long)]
+    json: bool,
+    /// Print only failures
+    #[arg(short, long)]
+    quiet: bool,
+    /// Print starts, hits, keys and reasons as well
+    #[arg(short, long, conflicts_with = "quiet")]
+    verbose: bool,
+}
+
+pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
+    let opened = open(&args.target.workflow, color)?;
+    let scope = scope(&opened.workflow, &args.target)?;
+    let inputs = inputs::resolve(&opened.workflow, &args.target)?;
+    let order = order(&opened, &args.nodes, &args.cache, args.keep_going, jobs(&args.resources))?;
+    let pools = pools(&opened, &order, &args.resources)?;
+    if args.dry_run {
+        let request = super::plan::Request { opened: &opened, scope, inputs: &inputs, order: &order };
+        return super::plan::show(request, home, color, args.json).map(|_| ());
+    }
+    let session = Session::open(home)?;
+    let verbosity = match (args.quiet, args.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, true) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    };
+    let request = Request { opened: &opened, scope, inputs: &inputs, order, pools };
+    let listeners = reporters(color, verbosity, args.json);
+    let summary = execute(request, session, listeners)?;
+    if !args.json {
+        print(&outputs_toml(&summary.outputs));
+    }
+    match (summary.signal, summary.status) {
+        (Some(signal), _) => Err(Failure::silent(128 + signal as u8)),
+        (None, Status::Succeeded) => Ok(()),
+        (None, _) => Err(Failure::silent(code::FAILED)),
+    }
+}
+
+/// A run, decided in every detail.
+struct Request<'a> {
+    opened: &'a Opened,
+    scope: Scope,
+    inputs: &'a [Binding],
+    order: Order,
+    pools: Pools,
+}
+
+fn execute(
+    request: Request,
+    session: Session,
+    listeners: Vec<Box<dyn crate::report::Reporter>>,
+) -> Result<Summary, Failure> {
+    let Session { home, db, store, warnings } = session;
+    let workflow = &request.opened.workflow;
+    let run = new_run_id();
+    let values = RunValues::new(workflow, store.clone(), request.inputs).map_err(Failure::usage)?;
+    let no_home =
+        |error| Failure::store(format!("cannot use the home folder {}: {error}", home.path().display()));
+    let lock = home.begin_run(&run).map_err(no_home)?;
+    let reader = db::open_reader(home.path()).map_err(|error| Failure::store(error.to_string()))?;
+    let (writer, handle, acknowledged) =
+        Writer::start(db, store.clone(), home.path().to_owned(), run.clone());
+    let started = Timestamp::now();
+    let taking_part = request.order.roles.iter().filter(|role| **role != Role::Out).count();
+    let mut row = history::Run {
+        id: run.clone(),
+        workflow: workflow.name.clone(),
+        path: workflow.path.display().to_string(),
+        project: request.scope.project.clone(),
+        domain: request.scope.domain.clone(),
+        status: RUNNING.into(),
+        started,
+        finished: None,
+        counts: Counts { nodes: taking_part as u64, ..Counts::default() },
+        saved_ms: 0,
+    };
+    writer.run(row.clone());
+    let mut bus = Bus::new(listeners, writer.clone());
+    for warning in warnings {
+        bus.warn(None, warning);
+    }
+    let shared = Shared {
+        executor: Local::new(),
+        store: store.clone(),
+        run: run.clone(),
+        scope: request.scope.clone(),
+        workflow_dir: workflow.path.parent().unwrap_or(Path::new("/")).to_owned(),
+        scratch: lock.scratch.clone(),
+        logs: home.logs(&run),
+        cancel: Cancel::default(),
+    };
+    let cache = Cache::new(workflow, request.scope, store, Some(reader));
+    let engine = Engine::new(Parts {
+        workflow,
+        graph: &request.opened.graph,
+        order: request.order,
+        pools: request.pools,
+        shared: Arc::new(shared),
+        outputs_dir: home.outputs(&run),
+        bus,
+        values,
+        cache,
+        writer: writer.clone(),
+    });
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(
+            |error| Failure::store(format!("the threads of the runner cannot be started: {error}")),
+        )?;
+    let summary = runtime.block_on(async {
+        let summary = engine.run(acknowledged, signals::listen()).await;
+        sweep_strays().await;
+        summary
+    });
+    runtime.shutdown_background();
+    row.status = summary.status.name().into();
+    row.finished = Some(Timestamp::now());
+    row.counts = summary.counts;
+    row.saved_ms = summary.saved_ms;
+    writer.run(row);
+    drop(writer);
+    if let Some(problem) = handle.join() {
+        eprintln!("warning: the history of run {run} is incomplete: {problem}");
+    }
+    tidy(&home, &run);
+    Ok(summary)
+}
+
+/// Removes the run's scratch folder, and its folder of logs if nothing was logged.
+fn tidy(home: &Home, run: &str) {
+    home.sweep_scratch(run);
+    // Fails where there are logs, as it should.
+    let _ = std::fs::remove_dir(home.logs(run));
+}
+
+/// Eight letters and digits, the first a letter: easy to type, and never taken for a flag or a number.
+fn new_run_id() -> String {
+    const LETTERS: &[u8; 22] = b"abcdefghjkmnpqrstvwxyz";
+    const ALL: &[u8; 30] = b"abcdefghjkmnpqrstvwxyz23456789";
+    // Seeded by the operating system, anew for each instance.
+    let mut random = RandomState::new().hash_one((std::process::id(), Timestamp::now().as_nanosecond()));
+    let mut id = String::from(char::from(LETTERS[(random % 22) as usize]));
+    random /= 22;
+    for _ in 0..7 {
+        id.push(char::from(ALL[(random % 30) as usize]));
+        random /= 30;
+    }
+    id
+}
+
+/// The outputs as a TOML document; null has no form in TOML and is left out.
+fn outputs_toml(outputs: &[(String, Handed)]) -> String {
+    let mut text = String::new();
+    for (name, handed) in outputs {
+        if let Some(value) = to_toml(&handed.plain) {
+            text.push_str(&format!("{name} = {value}\n"));
+        }
+    }
+    text
+}
+
+fn to_toml(json: &serde_json::Value) -> Option<toml::Value> {
+    use serde_json::Value as Json;
+    Some(match json {
+        Json::Null => return None,
+        Json::Bool(value) => (*value).into(),
+        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(value), _) => value.into(),
+            (None, Some(value)) => value.into(),
+            (None, None) => number.to_string().into(),
+        },
+        Json::String(text) => text.as_str().into(),
+        Json::Array(items) => toml::Value::Array(items.iter().filter_map(to_toml).collect()),
+        Json::Object(entries) => {
+            toml::Value::Table(entries.iter().filter_map(|(k, v)| Some((k.clone(), to_toml(v)?))).collect())
+        }
+    })
+}

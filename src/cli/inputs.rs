@@ -1,0 +1,130 @@
+//! The workflow's inputs, from `-i`, from `--inputs`, from defaults.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map as JsonMap, Value as Json};
+
+use super::Failure;
+use super::args::Target;
+use crate::workflow::binding::Binding;
+use crate::workflow::diagnostic::closest;
+use crate::workflow::value::Value;
+use crate::workflow::{Input, Workflow};
+
+/// One binding for each of the workflow's inputs; every mistake is reported at once.
+pub fn resolve(workflow: &Workflow, target: &Target) -> Result<Vec<Binding>, Failure> {
+    let mut problems = Vec::new();
+    let mut given: BTreeMap<String, Binding> = BTreeMap::new();
+    if let Some(path) = &target.inputs_file {
+        match read_file(path) {
+            Ok(entries) => {
+                let dir = parent_of(path);
+                for (name, json) in entries {
+                    let shown = format!("{}: `{name}`", path.display());
+                    if let Some(input) = find(workflow, &name, &shown, &mut problems) {
+                        match Binding::from_json(&input.ty, &json, &dir) {
+                            Ok(binding) => drop(given.insert(name, binding)),
+                            Err(problem) => problems.push(format!("{shown}: {problem}")),
+                        }
+                    }
+                }
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+    for assignment in &target.inputs {
+        let Some((name, text)) = assignment.split_once('=') else {
+            problems.push(format!("-i {assignment}: expected NAME=VALUE"));
+            continue;
+        };
+        let shown = format!("-i {name}");
+        if let Some(input) = find(workflow, name, &shown, &mut problems) {
+            match Binding::from_text(&input.ty, text, &here) {
+                Ok(binding) => drop(given.insert(name.to_owned(), binding)),
+                Err(problem) => problems.push(format!("{shown}: {problem}")),
+            }
+        }
+    }
+    let mut bindings = Vec::with_capacity(workflow.inputs.len());
+    for input in &workflow.inputs {
+        let binding = given.remove(&*input.name).or_else(|| input.default.clone());
+        if let Some(Binding::Literal(value)) = &binding
+            && let Err(problem) = input.check_choice(value)
+        {
+            problems.push(problem);
+        }
+        match binding {
+            Some(binding) => bindings.push(binding),
+            None if input.ty.is_optional() => bindings.push(Binding::Literal(Value::Null)),
+            None => problems.push(missing(input)),
+        }
+    }
+    match problems.len() {
+        0 => Ok(bindings),
+        _ => Err(Failure::usage(problems.join("\n"))),
+    }
+}
+
+fn missing(input: &Input) -> String {
+    let about = input.description.as_ref().map_or(String::new(), |text| format!(" ({text})"));
+    format!(
+        "the workflow needs the input `{}`, a {}{about}: give it with -i {}=VALUE or --inputs FILE",
+        input.name, input.ty, input.name
+    )
+}
+
+fn find<'w>(
+    workflow: &'w Workflow,
+    name: &str,
+    shown: &str,
+    problems: &mut Vec<String>,
+) -> Option<&'w Input> {
+    let found = workflow.inputs.iter().find(|input| *input.name == *name);
+    if found.is_none() {
+        let known: Vec<&str> = workflow.inputs.iter().map(|input| &*input.name).collect();
+        let hint = match closest(name, known.iter().copied()) {
+            Some(near) => format!("; did you mean `{near}`?"),
+            None if known.is_empty() => "; it has no inputs".into(),
+            None => format!("; its inputs are: {}", known.join(", ")),
+        };
+        problems.push(format!("{shown}: the workflow has no such input{hint}"));
+    }
+    found
+}
+
+fn parent_of(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    absolute.parent().map_or(absolute.clone(), Path::to_owned)
+}
+
+fn read_file(path: &Path) -> Result<JsonMap<String, Json>, String> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| format!("--inputs {shown}: {error}"))?;
+    let parsed = match path.extension().and_then(|e| e.to_str()) {
+        Some("json") => serde_json::from_str(&text).map_err(|error| error.to_string()),
+        Some("toml") => toml::from_str::<toml::Table>(&text)
+            .map(|table| to_json(toml::Value::Table(table)))
+            .map_err(|error| error.to_string()),
+        _ => Err("the name must end in .toml or .json".into()),
+    };
+    match parsed.map_err(|error| format!("--inputs {shown}: {error}"))? {
+        Json::Object(entries) => Ok(entries),
+        _ => Err(format!("--inputs {shown}: expected an object of inputs by name")),
+    }
+}
+
+fn to_json(value: toml::Value) -> Json {
+    match value {
+        toml::Value::String(text) => text.into(),
+        toml::Value::Integer(n) => n.into(),
+        toml::Value::Float(n) => {
+            serde_json::Number::from_f64(n).map_or_else(|| Value::Float(n).to_record(), Json::Number)
+        }
+        toml::Value::Boolean(b) => b.into(),
+        toml::Value::Datetime(instant) => instant.to_string().into(),
+        toml::Value::Array(items) => items.into_iter().map(to_json).collect(),
+        toml::Value::Table(table) => Json::Object(table.into_iter().map(|(k, v)| (k, to_json(v))).collect()),
+    }
+}

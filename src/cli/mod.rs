@@ -1,0 +1,137 @@
+//! The command line: one file a verb. The composition root: only here backends are picked.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `args.rs` | flags that several verbs share |
+//! | `inputs.rs` | `-i` and `--inputs` |
+//! | `open.rs` | from flags to a checked workflow |
+//! | `screen.rs` | colour, and who listens to a run |
+//! | `session.rs` | home, database and store |
+//! | `signals.rs` | Ctrl-C and its kin |
+
+mod args;
+mod check;
+mod completions;
+mod exec;
+mod init;
+mod inputs;
+mod logs;
+mod open;
+mod plan;
+mod runs;
+mod schema;
+mod screen;
+mod session;
+mod show;
+mod signals;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Exit codes that scripts rely on.
+mod code {
+    pub const FAILED: u8 = 1;
+    pub const USAGE: u8 = 2;
+    pub const WORK_TO_DO: u8 = 3;
+    pub const STORE: u8 = 4;
+}
+
+/// Why a verb did not do what it was asked to: an exit code, and what to say on standard error.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    /// Empty where everything has been said.
+    message: String,
+}
+
+impl Failure {
+    fn usage(message: impl Into<String>) -> Self {
+        Self { code: code::USAGE, message: message.into() }
+    }
+
+    fn store(message: impl Into<String>) -> Self {
+        Self { code: code::STORE, message: message.into() }
+    }
+
+    /// Everything has been said already.
+    fn silent(code: u8) -> Self {
+        Self { code, message: String::new() }
+    }
+}
+
+type Outcome = Result<(), Failure>;
+
+const AFTER_HELP: &str = "\
+Start here:
+  runner init                        write a commented workflow to begin with
+  runner exec workflow.toml          run it; run it again to see the cache at work
+  runner show @last                  look at what happened
+
+Exit codes: 0 succeeded (cached or not), 1 a task failed, 2 bad usage or workflow,
+3 `plan --exit-code` with work to do, 4 the store cannot be used, 129/130/143 on HUP/INT/TERM.";
+
+/// Runs workflows of typed tasks, and never does the same work twice.
+///
+/// A task whose inputs, version and interface have been seen before is not run again: its outputs come
+/// from the cache, whichever workflow or folder asks for them.
+#[derive(Parser)]
+#[command(name = "runner", version, after_help = AFTER_HELP, max_term_width = 100, disable_help_subcommand = true)]
+struct Cli {
+    /// The folder that holds cache and history [default: $XDG_DATA_HOME/runner, else ~/.local/share/runner]
+    #[arg(long, global = true, value_name = "DIR", env = "RUNNER_HOME", hide_env_values = true)]
+    home: Option<PathBuf>,
+    /// When to use colour; NO_COLOR is honoured
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: screen::ColorChoice,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Exec(exec::Args),
+    Plan(plan::Args),
+    Check(check::Args),
+    Runs(runs::Args),
+    Show(show::Args),
+    Logs(logs::Args),
+    Init(init::Args),
+    Schema(schema::Args),
+    Completions(completions::Args),
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to standard output and succeed; mistakes to standard error, with code 2.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { code::USAGE } else { 0 });
+        }
+    };
+    let color = cli.color;
+    let home = cli.home.as_deref();
+    let outcome = match cli.verb {
+        Verb::Exec(args) => exec::run(args, home, color),
+        Verb::Plan(args) => plan::run(args, home, color),
+        Verb::Check(args) => check::run(args, color),
+        Verb::Runs(args) => runs::run(args, home, color),
+        Verb::Show(args) => show::run(args, home, color),
+        Verb::Logs(args) => logs::run(args, home),
+        Verb::Init(args) => init::run(args),
+        Verb::Schema(args) => schema::run(args),
+        Verb::Completions(args) => completions::run(args, &mut Cli::command()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { code, message }) => {
+            if !message.is_empty() {
+                screen::error(color, &message);
+            }
+            ExitCode::from(code)
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! From a path and flags to a workflow that can be run.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+use super::Failure;
+use super::args::{CacheFlags, Nodes, Resources, Target};
+use super::screen::ColorChoice;
+use crate::engine::{CacheMode, Order};
+use crate::graph::Graph;
+use crate::graph::select::{Role, matching, roles};
+use crate::memo::Scope;
+use crate::schedule::pools::Pools;
+use crate::workflow::Workflow;
+use crate::workflow::load::{check_label, load};
+use crate::workflow::policy::parse_amount;
+
+/// A workflow without mistakes, and its graph.
+pub struct Opened {
+    pub workflow: Workflow,
+    pub graph: Graph,
+}
+
+/// Reads and checks a workflow; mistakes are shown on standard error.
+pub fn open(path: &Path, color: ColorChoice) -> Result<Opened, Failure> {
+    let loaded = load(path);
+    let mut diagnostics = loaded.diagnostics;
+    let opened = loaded.workflow.map(|workflow| {
+        let graph = Graph::of(&workflow);
+        diagnostics.extend(graph.diagnose_cycles(&workflow, &loaded.places));
+        Opened { workflow, graph }
+    });
+    match opened {
+        Some(opened) if diagnostics.is_empty() => Ok(opened),
+        _ => {
+            let text = loaded.sources.render(&diagnostics, color.on_stderr());
+            let mut stderr = std::io::stderr().lock();
+            let _ = writeln!(stderr, "{}", text.trim_end());
+            if diagnostics.len() > 1 {
+                let _ = writeln!(stderr, "\n{} mistakes: nothing was run", diagnostics.len());
+            }
+            Err(Failure::silent(super::code::USAGE))
+        }
+    }
+}
+
+/// The scope that flags, environment (through the flags) and file name, in this order.
+pub fn scope(workflow: &Workflow, target: &Target) -> Result<Scope, Failure> {
+    let pick = |flag: &Option<String>, file: &Option<String>, default: &str, name: &str| {
+        let chosen = flag.as_ref().or(file.as_ref()).map_or(default, String::as_str);
+        check_label(chosen).map_err(|problem| Failure::usage(format!("--{name} {problem}")))?;
+        Ok(chosen.to_owned())
+    };
+    Ok(Scope {
+        project: pick(&target.project, &workflow.project, "default", "project")?,
+        domain: pick(&target.domain, &workflow.domain, "development", "domain")?,
+    })
+}
+
+/// What the flags ask for.
+pub fn order(
+    opened: &Opened,
+    nodes: &Nodes,
+    cache: &CacheFlags,
+    keep_going: bool,
+    jobs: usize,
+) -> Result<Order, Failure> {
+    let Opened { workflow, graph } = opened;
+    let roles = roles(graph, workflow, &nodes.selection()).map_err(Failure::usage)?;
+    let overwrite = match &cache.overwrite {
+        None => vec![false; graph.len()],
+        Some(names) if names.is_empty() => vec![true; graph.len()],
+        Some(names) => matching(workflow, "--overwrite", names).map_err(Failure::usage)?,
+    };
+    if !roles.contains(&Role::Run) {
+        return Err(Failure::usage("these flags select no node: nothing would run"));
+    }
+    Ok(Order { roles, overwrite, mode: CacheMode::from(cache.cache), keep_going, jobs })
+}
+
+/// How many nodes may run at once.
+pub fn jobs(resources: &Resources) -> usize {
+    resources.jobs.map_or_else(processors, |jobs| jobs as usize)
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The pools of a run; a request that they can never meet is an error.
+pub fn pools(opened: &Opened, order: &Order, resources: &Resources) -> Result<Pools, Failure> {
+    let workflow = &opened.workflow;
+    let mut capacity = BTreeMap::from([
+        // Whoever allows more jobs than there are processors means it.
+        ("cpus".to_owned(), order.jobs.max(processors()) as u64),
+        ("memory".to_owned(), total_memory()),
+    ]);
+    capacity.extend(workflow.resources.clone());
+    for assignment in &resources.resources {
+        let (name, text) = assignment
+            .split_once('=')
+            .ok_or_else(|| Failure::usage(format!("--resource {assignment}: expected NAME=N")))?;
+        let amount = parse_amount(name, text)
+            .map_err(|problem| Failure::usage(format!("--resource {assignment}: `{name}` {problem}")))?;
+        capacity.insert(name.to_owned(), amount);
+    }
+    let pools = Pools::new(order.jobs, capacity);
+    let mut problems = Vec::new();
+    for (node, role) in order.roles.iter().enumerate() {
+        if *role == Role::Run
+            && let Err(problem) = pools.check(&workflow.execution_of(node).resources)
+        {
+            problems.push(format!("node `{}` can never run: {problem}", workflow.nodes[node].name));
+        }
+    }
+    match problems.len() {
+        0 => Ok(pools),
+        _ => Err(Failure::usage(problems.join("\n"))),
+    }
+}
+
+/// The machine's memory in bytes; without a way to know, no limit.
+fn total_memory() -> u64 {
+    #[cfg(target_os = "linux")]
+    {
+        let info = rustix::system::sysinfo();
+        (info.totalram as u64).saturating_mul(u64::from(info.mem_unit))
+    }
+    #[cfg(not(target_os = "linux"))]
+    u64::MAX
+}

@@ -1,0 +1,119 @@
+//! `runner plan`: what would run and what would hit, and why. No side effects at all.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::open::{Opened, jobs, open, order, pools, scope};
+use super::screen::{ColorChoice, print};
+use super::session::View;
+use super::{Failure, Outcome, args, code, inputs};
+use crate::engine::Order;
+use crate::engine::cache::Cache;
+use crate::engine::plan::{Expectation, Planned, plan};
+use crate::engine::values::RunValues;
+use crate::event::VERSION;
+use crate::memo::Scope;
+use crate::report::style::{BAD, CACHED, CAUTION, Cell, FAINT, Ink, PLAIN, columns};
+use crate::workflow::Workflow;
+use crate::workflow::binding::Binding;
+
+/// Say what would run and what the cache has, and why; nothing is run or written
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runner plan workflow.toml
+  runner plan workflow.toml --exit-code >/dev/null || echo 'there is work to do'")]
+pub struct Args {
+    #[command(flatten)]
+    target: args::Target,
+    #[command(flatten)]
+    resources: args::Resources,
+    #[command(flatten)]
+    cache: args::CacheFlags,
+    #[command(flatten)]
+    nodes: args::Nodes,
+    /// Exit with 3 if anything would run
+    #[arg(long)]
+    exit_code: bool,
+    /// Print one line of JSON for each node
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is to be planned.
+pub struct Request<'a> {
+    pub opened: &'a Opened,
+    pub scope: Scope,
+    pub inputs: &'a [Binding],
+    pub order: &'a Order,
+}
+
+pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
+    let opened = open(&args.target.workflow, color)?;
+    let scope = scope(&opened.workflow, &args.target)?;
+    let inputs = inputs::resolve(&opened.workflow, &args.target)?;
+    let order = order(&opened, &args.nodes, &args.cache, false, jobs(&args.resources))?;
+    pools(&opened, &order, &args.resources)?;
+    let request = Request { opened: &opened, scope, inputs: &inputs, order: &order };
+    let runs = show(request, home, color, args.json)?;
+    if args.exit_code && runs {
+        return Err(Failure::silent(code::WORK_TO_DO));
+    }
+    Ok(())
+}
+
+/// Prints the plan; whether anything would run.
+pub fn show(request: Request, home: Option<&Path>, color: ColorChoice, json: bool) -> Result<bool, Failure> {
+    let Request { opened: Opened { workflow, graph }, scope, inputs, order } = request;
+    let view = View::open(home)?;
+    let store = Arc::new(view.store()?);
+    let values = RunValues::new(workflow, store.clone(), inputs).map_err(Failure::usage)?;
+    let cache = Cache::new(workflow, scope, store, view.db);
+    let planned = plan(workflow, graph, order, &cache, values).map_err(Failure::usage)?;
+    print(&if json { lines(workflow, &planned) } else { table(workflow, &planned, Ink(color.on_stdout())) });
+    Ok(planned.iter().any(|node| node.runs))
+}
+
+fn lines(workflow: &Workflow, planned: &[Planned]) -> String {
+    let mut text = String::new();
+    for node in planned {
+        let line = json!({
+            "v": VERSION,
+            "event": "node_planned",
+            "node": &*workflow.nodes[node.node].name,
+            "cache": node.cache.name(),
+            "reason": node.reason,
+        });
+        text.push_str(&format!("{line}\n"));
+    }
+    text
+}
+
+fn table(workflow: &Workflow, planned: &[Planned], ink: Ink) -> String {
+    let rows: Vec<Vec<Cell>> = planned
+        .iter()
+        .map(|node| {
+            let style = match node.cache {
+                Expectation::Hit => CACHED,
+                Expectation::Miss => CAUTION,
+                Expectation::Unknown | Expectation::Disabled => PLAIN,
+                Expectation::Skipped if node.runs => BAD,
+                Expectation::Skipped => FAINT,
+            };
+            vec![
+                Cell::new(PLAIN, &*workflow.nodes[node.node].name),
+                Cell::new(style, node.cache.name()),
+                Cell::new(FAINT, node.reason.clone()),
+            ]
+        })
+        .collect();
+    let runs = planned.iter().filter(|node| node.runs).count();
+    let hits = planned.iter().filter(|node| node.cache == Expectation::Hit).count();
+    let summary = match (runs, hits) {
+        (0, _) => format!("nothing would run: {hits} of {} from the cache", planned.len()),
+        (runs, hits) => format!("{runs} would run, {hits} from the cache"),
+    };
+    format!("{}\n{summary}\n", columns(&rows, ink).trim_end())
+}

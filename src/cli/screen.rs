@@ -1,0 +1,76 @@
+//! Colour, error lines, and who listens to a run.
+
+use std::io::{IsTerminal, Write};
+
+use jiff::tz::TimeZone;
+
+use crate::report::json::Json;
+use crate::report::plain::Plain;
+use crate::report::style::{BAD, Ink};
+use crate::report::terminal::Terminal;
+use crate::report::text::inert;
+use crate::report::{Reporter, Verbosity};
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum ColorChoice {
+    Auto,
+    Always,
+    Never,
+}
+
+impl ColorChoice {
+    fn on(self, is_terminal: bool) -> bool {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => is_terminal && !refused && !is_dumb(),
+        }
+    }
+
+    pub fn on_stderr(self) -> bool {
+        self.on(std::io::stderr().is_terminal())
+    }
+
+    pub fn on_stdout(self) -> bool {
+        self.on(std::io::stdout().is_terminal())
+    }
+}
+
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
+/// Prints a failure of the program itself; control characters come out inert.
+pub fn error(color: ColorChoice, message: &str) {
+    let ink = Ink(color.on_stderr());
+    let mut stderr = std::io::stderr().lock();
+    for line in message.lines() {
+        // Nobody is left to tell if standard error is gone.
+        let _ = writeln!(stderr, "{}: {}", ink.paint(BAD, "error"), inert(line));
+    }
+}
+
+/// Prints text on standard output; a reader that went away is no failure.
+pub fn print(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes());
+    let _ = stdout.flush();
+}
+
+/// The listeners of a run: people on standard error, JSON Lines on standard output if asked for.
+pub fn reporters(color: ColorChoice, verbosity: Verbosity, json: bool) -> Vec<Box<dyn Reporter>> {
+    let zone = TimeZone::system();
+    let stdout_is_terminal = std::io::stdout().is_terminal();
+    // Two writers on one screen would garble it.
+    let live = std::io::stderr().is_terminal() && !is_dumb() && !(json && stdout_is_terminal);
+    let mut reporters: Vec<Box<dyn Reporter>> = Vec::new();
+    if json {
+        reporters.push(Box::new(Json::new(std::io::stdout())));
+    }
+    reporters.push(match live {
+        true => Box::new(Terminal::new(verbosity, color.on_stderr(), zone)),
+        false => Box::new(Plain::new(std::io::stderr(), verbosity, zone)),
+    });
+    reporters
+}

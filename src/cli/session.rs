@@ -1,0 +1,133 @@
+//! Home, database and store, opened for a run or for looking only.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::Failure;
+use crate::db;
+use crate::event::{Counts, Event};
+use crate::exec::end_marked;
+use crate::history::{self, INTERRUPTED};
+use crate::home::Home;
+use crate::store::{StatCache, Store};
+use crate::writer::stat_lookup;
+
+/// A home that a run may write to.
+pub struct Session {
+    pub home: Home,
+    pub db: Connection,
+    pub store: Arc<Store>,
+    /// What the user should know before the run begins.
+    pub warnings: Vec<String>,
+}
+
+impl Session {
+    /// Opens the home folder, creating what is not there, and sweeps up what killed runs left behind.
+    pub fn open(flag: Option<&Path>) -> Result<Self, Failure> {
+        let home = Home::locate(flag).map_err(Failure::store)?;
+        home.create().map_err(Failure::store)?;
+        let (db, warning) = db::open(home.path()).map_err(|error| Failure::store(error.to_string()))?;
+        let stats = StatCache::new(stat_lookup(home.path().to_owned()));
+        let store = Store::open(home.path(), stats).map_err(|error| {
+            Failure::store(format!("cannot use the store in {}: {error}", home.path().display()))
+        })?;
+        let mut session = Self { home, db, store: Arc::new(store), warnings: warning.into_iter().collect() };
+        session.recover();
+        Ok(session)
+    }
+
+    /// Marks runs as interrupted whose process is gone, and ends and removes what they left.
+    fn recover(&mut self) {
+        let unfinished = match history::unfinished(&self.db) {
+            Ok(runs) => runs,
+            Err(error) => {
+                db::suspect(self.home.path(), &error);
+                self.warnings.push(format!("the history cannot be read: {error}"));
+                return;
+            }
+        };
+        let dead: Vec<_> = unfinished.into_iter().filter(|run| !self.home.is_alive(&run.id)).collect();
+        if dead.is_empty() {
+            return;
+        }
+        // Waiting for processes to end takes a clock; it is needed so seldom that it is made here.
+        let clock = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        for mut run in dead {
+            if let Ok(clock) = &clock {
+                clock.block_on(end_marked(&run.id));
+            }
+            self.home.sweep_scratch(&run.id);
+            run.status = INTERRUPTED.into();
+            run.counts = counts_so_far(&self.db, &run.id, run.counts);
+            if let Err(error) = history::record_run(&self.db, &run) {
+                self.warnings.push(format!("the interrupted run {} cannot be marked: {error}", run.id));
+            }
+        }
+        // Temporaries that resist cost space and nothing else.
+        let _ = self.store.sweep();
+    }
+}
+
+/// What had happened when a run was interrupted.
+fn counts_so_far(db: &Connection, run: &str, planned: Counts) -> Counts {
+    let mut counts = Counts { nodes: planned.nodes, ..Counts::default() };
+    for event in history::events(db, run).unwrap_or_default() {
+        if let Event::NodeFinished(node) = event {
+            counts.add(node.status, node.cache);
+        }
+    }
+    counts
+}
+
+/// A home for looking only: nothing is created or changed.
+pub struct View {
+    pub home: Home,
+    /// `None` where there is no database yet.
+    pub db: Option<Connection>,
+}
+
+impl View {
+    pub fn open(flag: Option<&Path>) -> Result<Self, Failure> {
+        let home = Home::locate(flag).map_err(Failure::store)?;
+        let db = db::open_read_only(home.path()).map_err(|error| Failure::store(error.to_string()))?;
+        Ok(Self { home, db })
+    }
+
+    /// The store, for looking only.
+    pub fn store(&self) -> Result<Store, Failure> {
+        let stats = StatCache::new(stat_lookup(self.home.path().to_owned()));
+        Store::open_read_only(self.home.path(), stats).map_err(|error| {
+            Failure::store(format!("cannot use the store in {}: {error}", self.home.path().display()))
+        })
+    }
+
+    /// The run that a person means by `name`.
+    pub fn find(&self, name: &str) -> Result<history::Run, Failure> {
+        let db = self.db.as_ref().ok_or_else(|| {
+            Failure::usage(format!(
+                "there is no run yet: nothing was ever run with the home {}",
+                self.home.path().display()
+            ))
+        })?;
+        let mut run = history::find(db, name).map_err(Failure::usage)?;
+        run.status = self.status(&run);
+        Ok(run)
+    }
+
+    /// A run's status; one whose process is gone was interrupted, even before the next run marks it so.
+    pub fn status(&self, run: &history::Run) -> String {
+        match run.status == history::RUNNING && !self.home.is_alive(&run.id) {
+            true => INTERRUPTED.into(),
+            false => run.status.clone(),
+        }
+    }
+
+    /// The events of a run.
+    pub fn events(&self, run: &str) -> Result<Vec<Event>, Failure> {
+        let Some(db) = &self.db else { return Ok(Vec::new()) };
+        history::events(db, run)
+            .map_err(|error| Failure::store(format!("the history cannot be read: {error}")))
+    }
+}

@@ -1,0 +1,248 @@
+//! What the cache says of a node: its key, and a hit or the reason for a miss.
+//!
+//! Shared by runs and plans, so that a plan cannot say anything else than the run that follows it does.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use serde_json::{Map as JsonMap, Value as Json};
+
+use super::values::Files;
+use crate::digest::Digest;
+use crate::event::Source;
+use crate::memo::{Entry, KeyMaker, Scope, Version, sqlite};
+use crate::store::{Snapshot, Store};
+use crate::workflow::definition::{Definition, sources_of};
+use crate::workflow::signature::Signature;
+use crate::workflow::types::Type;
+use crate::workflow::value::{Artifact, Value};
+use crate::workflow::{Task, Workflow};
+
+/// A file that a task needs beside its inputs.
+pub struct SourceFile {
+    /// Relative to the file that defines the task, and to the scratch folder.
+    pub path: PathBuf,
+    pub artifact: Arc<Artifact>,
+    pub snapshot: Arc<Snapshot>,
+}
+
+/// What the cache needs to know of a task, worked out once a run.
+pub struct TaskState {
+    maker: KeyMaker,
+    pub version: Version,
+    pub definition: Arc<Definition>,
+    pub definition_digest: Digest,
+    pub sources: Arc<[SourceFile]>,
+    /// Indices of the inputs that are in the key, sorted by name.
+    keyed: Box<[usize]>,
+}
+
+impl TaskState {
+    fn new(task: &Task, scope: &Scope, files: &Files) -> Result<Self, String> {
+        let mut sources = Vec::new();
+        for path in sources_of(task)? {
+            let (artifact, snapshot) = files.get(&task.dir.join(&path), false)?;
+            sources.push(SourceFile { path, artifact, snapshot });
+        }
+        let mut content = |path: &std::path::Path| {
+            let (artifact, _) = files.get(path, false)?;
+            let bit = if artifact.executable { " executable" } else { "" };
+            Ok(format!("{}{bit}", artifact.digest))
+        };
+        let definition = Definition::of(task, &super::environment::matching, &mut content)?;
+        let definition_digest = definition.digest();
+        let version = match &task.cache.version {
+            Some(version) => Version::Pinned(version.clone()),
+            None => Version::Automatic(definition_digest),
+        };
+        let mut keyed: Vec<usize> = (0..task.inputs.len())
+            .filter(|i| !task.cache.ignore_inputs.iter().any(|name| **name == *task.inputs[*i].name))
+            .collect();
+        keyed.sort_by(|a, b| task.inputs[*a].name.cmp(&task.inputs[*b].name));
+        Ok(Self {
+            maker: KeyMaker::new(scope, &version, &Signature::of(task)),
+            version,
+            definition: Arc::new(definition),
+            definition_digest,
+            sources: sources.into(),
+            keyed: keyed.into(),
+        })
+    }
+
+    /// The key of this task for these inputs, which are in the task's order.
+    pub fn key(&self, task: &Task, inputs: &[Value]) -> Digest {
+        self.maker.key(self.keyed.iter().map(|i| (&*task.inputs[*i].name, &inputs[*i])))
+    }
+}
+
+/// A cached result.
+pub struct Hit {
+    pub outputs: Box<[Value]>,
+    pub source: Source,
+    /// What the attempt that made it took.
+    pub duration_ms: u64,
+    /// Something the user should know of it.
+    pub warning: Option<String>,
+}
+
+/// What a lookup found.
+pub enum Lookup {
+    Hit(Box<Hit>),
+    /// Why not.
+    Miss(String),
+    /// The cache could not be asked.
+    Failure(String),
+}
+
+/// The cache as one run or plan sees it.
+pub struct Cache<'a> {
+    workflow: &'a Workflow,
+    scope: Scope,
+    store: Arc<Store>,
+    /// `None` where nothing was ever stored.
+    db: Option<Connection>,
+    tasks: Vec<OnceCell<Result<Arc<TaskState>, String>>>,
+    /// Results of this run whose rows are not visible yet.
+    pending: RefCell<HashMap<Digest, Pending>>,
+    /// Tasks whose edit under a pinned version was spoken of already.
+    warned: RefCell<HashSet<u32>>,
+}
+
+struct Pending {
+    outputs: Box<[Value]>,
+    source: Source,
+    duration_ms: u64,
+}
+
+impl<'a> Cache<'a> {
+    pub fn new(workflow: &'a Workflow, scope: Scope, store: Arc<Store>, db: Option<Connection>) -> Self {
+        let tasks = workflow.tasks.iter().map(|_| OnceCell::new()).collect();
+        Self { workflow, scope, store, db, tasks, pending: RefCell::default(), warned: RefCell::default() }
+    }
+
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Begins to read from one state of the database: many lookups in one transaction are cheap.
+    pub fn begin(&self) {
+        if let Some(db) = &self.db {
+            // Without a transaction each lookup is one of its own: slower, not wrong.
+            let _ = db.execute_batch("BEGIN");
+        }
+    }
+
+    /// Ends what [`Cache::begin`] began, so that later lookups see what others stored.
+    pub fn end(&self) {
+        if let Some(db) = &self.db {
+            let _ = db.execute_batch("COMMIT");
+        }
+    }
+
+    /// What is known of the task of `node`.
+    ///
+    /// # Errors
+    /// Its sources cannot be read.
+    pub fn task(&self, node: usize, files: &Files) -> Result<Arc<TaskState>, String> {
+        let index = self.workflow.nodes[node].task as usize;
+        self.tasks[index]
+            .get_or_init(|| TaskState::new(&self.workflow.tasks[index], &self.scope, files).map(Arc::new))
+            .clone()
+    }
+
+    /// Looks the key of `node` up, and makes sure that every file of a hit can be had.
+    pub fn lookup(&self, node: usize, state: &TaskState, key: &Digest) -> Lookup {
+        if let Some(pending) = self.pending.borrow().get(key) {
+            return Lookup::Hit(Box::new(Hit {
+                outputs: pending.outputs.clone(),
+                source: pending.source.clone(),
+                duration_ms: pending.duration_ms,
+                warning: None,
+            }));
+        }
+        let Some(db) = &self.db else { return Lookup::Miss(NEVER.into()) };
+        let entry = match sqlite::lookup(db, key) {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return Lookup::Miss(NEVER.into()),
+            Err(error) => return Lookup::Failure(format!("the cache could not be read: {error}")),
+        };
+        let task = self.workflow.task_of(node);
+        let outputs = match read_outputs(task, &entry.outputs) {
+            Ok(outputs) => outputs,
+            Err(problem) => return Lookup::Miss(format!("the stored result cannot be used: {problem}")),
+        };
+        if let Err(damage) = self.verify(&outputs) {
+            return Lookup::Miss(format!("a stored file cannot be used: {damage}"));
+        }
+        let warning = self.edited(node, state, &entry);
+        Lookup::Hit(Box::new(Hit {
+            outputs,
+            source: Source { run: entry.run, node: entry.node, time: entry.created },
+            duration_ms: entry.duration_ms,
+            warning,
+        }))
+    }
+
+    fn verify(&self, outputs: &[Value]) -> Result<(), String> {
+        let mut verdict = Ok(());
+        for value in outputs {
+            value.for_each_artifact(&mut |artifact, is_dir| {
+                if verdict.is_ok() {
+                    verdict = self.store.verify(artifact, is_dir).map_err(|damage| damage.to_string());
+                }
+            });
+        }
+        verdict
+    }
+
+    /// A warning if the task was edited under its pinned version since the result was stored; once a task.
+    fn edited(&self, node: usize, state: &TaskState, entry: &Entry) -> Option<String> {
+        let Version::Pinned(version) = &state.version else { return None };
+        if entry.definition == state.definition_digest
+            || !self.warned.borrow_mut().insert(self.workflow.nodes[node].task)
+        {
+            return None;
+        }
+        let old = self.db.as_ref().and_then(|db| sqlite::definition(db, &entry.definition).ok().flatten());
+        let changed = old.map(|old| state.definition.differences(&old)).filter(|changed| !changed.is_empty());
+        let what = changed.map_or("its definition".into(), |changed| format!("`{}`", changed.join("`, `")));
+        Some(format!(
+            "`{}` was edited since this result was stored ({what} changed), but its cache_version is still \"{version}\", \
+             so the result counts: bump cache_version to run it again",
+            entry.task
+        ))
+    }
+
+    /// A result of this run that will be visible soon: identical work finds it already.
+    pub fn add_pending(&self, entry: &Entry, outputs: &[Value]) {
+        let source = Source { run: entry.run.clone(), node: entry.node.clone(), time: entry.created };
+        let pending = Pending { outputs: outputs.into(), source, duration_ms: entry.duration_ms };
+        self.pending.borrow_mut().insert(entry.key, pending);
+    }
+
+    pub fn remove_pending(&self, key: &Digest) {
+        self.pending.borrow_mut().remove(key);
+    }
+}
+
+const NEVER: &str = "no result is stored under this key";
+
+/// Named values as the memo and the history keep them.
+pub fn to_record<'v>(names: impl Iterator<Item = &'v str>, values: &[Value]) -> JsonMap<String, Json> {
+    names.zip(values).map(|(name, value)| (name.to_owned(), value.to_record())).collect()
+}
+
+fn read_outputs(task: &Task, text: &str) -> Result<Box<[Value]>, String> {
+    let record: JsonMap<String, Json> = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    task.outputs
+        .iter()
+        .map(|output| match record.get(&*output.name) {
+            Some(json) => Value::from_json(&output.ty, json),
+            None if matches!(output.ty, Type::Optional(_)) => Ok(Value::Null),
+            None => Err(format!("it lacks the output `{}`", output.name)),
+        })
+        .collect()
+}

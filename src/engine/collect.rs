@@ -1,0 +1,258 @@
+//! Outputs: found where the task left them, checked against their types, taken into the store.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use crate::exec::Masker;
+use crate::store::{Output as Sealable, PendingBlob, SealError, Store};
+use crate::workflow::types::Type;
+use crate::workflow::value::{Artifact, Value};
+use crate::workflow::{Capture, Output, Task};
+
+/// The most that is read as the text of one output, in bytes; more belongs in a file.
+const LONGEST: u64 = 16 << 20;
+
+/// Where an attempt left things.
+pub struct Places<'a> {
+    pub out: &'a Path,
+    pub work: &'a Path,
+    /// What was captured of standard output.
+    pub stdout: Option<&'a Path>,
+    /// The attempt's folder: outputs must not lead out of it.
+    pub root: &'a Path,
+}
+
+/// Outputs that fit their types.
+pub struct Collected {
+    pub values: Box<[Value]>,
+    pub blobs: Vec<PendingBlob>,
+}
+
+/// What an output is found to be, before files are taken into the store.
+enum Found {
+    Value(Value),
+    /// Index into the artifacts.
+    Artifact(usize, bool),
+    List(Vec<Found>),
+    Map(BTreeMap<String, Found>),
+}
+
+/// A file or directory to be taken in.
+struct Wanted {
+    path: PathBuf,
+    is_dir: bool,
+    name: String,
+    /// The output it belongs to, for messages.
+    output: usize,
+}
+
+/// Takes in the outputs of `task`. Notes tell what a user should know besides.
+///
+/// # Errors
+/// A sentence that names the output, what was expected and what was found.
+pub fn outputs(
+    store: &Store,
+    task: &Task,
+    places: &Places,
+    masker: &Masker,
+    notes: &mut Vec<String>,
+) -> Result<Collected, String> {
+    let mut wanted = Vec::new();
+    let mut found = Vec::with_capacity(task.outputs.len());
+    for (index, output) in task.outputs.iter().enumerate() {
+        let mut finder = Finder { places, masker, output, index, wanted: &mut wanted, notes };
+        found.push(finder.find().map_err(|problem| format!("output `{}`: {problem}", output.name))?);
+    }
+    if wanted.is_empty() {
+        let values = found.into_iter().map(|f| f.into_value(&[])).collect();
+        return Ok(Collected { values, blobs: Vec::new() });
+    }
+    let sealable: Vec<_> =
+        wanted.iter().map(|w| Sealable { path: &w.path, is_dir: w.is_dir, name: &w.name }).collect();
+    let sealed = store.seal(&sealable, places.root).map_err(|error| match error {
+        SealError::Output { index, error } => {
+            format!("output `{}`: {error}", task.outputs[wanted[index].output].name)
+        }
+        SealError::Store(error) => format!("the store cannot take the outputs in: {error}"),
+    })?;
+    let artifacts: Vec<Arc<Artifact>> = sealed.artifacts.into_iter().map(Arc::new).collect();
+    let values = found.into_iter().map(|f| f.into_value(&artifacts)).collect();
+    Ok(Collected { values, blobs: sealed.blobs })
+}
+
+impl Found {
+    fn into_value(self, artifacts: &[Arc<Artifact>]) -> Value {
+        match self {
+            Self::Value(value) => value,
+            Self::Artifact(index, false) => Value::File(artifacts[index].clone()),
+            Self::Artifact(index, true) => Value::Dir(artifacts[index].clone()),
+            Self::List(items) => items.into_iter().map(|item| item.into_value(artifacts)).collect(),
+            Self::Map(entries) => {
+                let entries = entries.into_iter().map(|(key, item)| (key, item.into_value(artifacts)));
+                Value::Map(Arc::new(entries.collect()))
+            }
+        }
+    }
+}
+
+struct Finder<'a> {
+    places: &'a Places<'a>,
+    masker: &'a Masker,
+    output: &'a Output,
+    index: usize,
+    wanted: &'a mut Vec<Wanted>,
+    notes: &'a mut Vec<String>,
+}
+
+impl Finder<'_> {
+    fn find(&mut self) -> Result<Found, String> {
+        let name = &*self.output.name;
+        let ty = &self.output.ty;
+        let (path, shown) = match &self.output.capture {
+            Capture::Stdout => {
+                (self.places.stdout.unwrap_or(Path::new("")).to_owned(), "standard output".to_owned())
+            }
+            Capture::Out => (self.places.out.join(name), format!("\"$OUT/{name}\"")),
+            Capture::Path(path) => (self.places.work.join(path), format!("\"{path}\"")),
+        };
+        let Ok(metadata) = fs::symlink_metadata(&path) else {
+            if ty.is_optional() {
+                return Ok(Found::Value(Value::Null));
+            }
+            return Err(self.missing(&shown));
+        };
+        match ty.required() {
+            file @ (Type::File | Type::Dir) => {
+                let base = match &self.output.capture {
+                    Capture::Path(path) => {
+                        Path::new(path).file_name().and_then(|n| n.to_str()).unwrap_or(name)
+                    }
+                    Capture::Out | Capture::Stdout => name,
+                };
+                let base = base.to_owned();
+                Ok(self.want(path, *file == Type::Dir, base))
+            }
+            required if required.holds_files() => {
+                if metadata.is_dir() {
+                    return self.folder_of_files(required, &path);
+                }
+                let text = self.read(&path, &shown)?;
+                let json: Json = serde_json::from_str(&text).map_err(|error| {
+                    format!("expected {required}: a folder, or JSON with paths; {shown} is neither: {error}")
+                })?;
+                self.listed_files(required, &json)
+            }
+            required => {
+                let mut text = self.read(&path, &shown)?;
+                let masked = self.masker.mask(&text);
+                if masked != text {
+                    self.notes.push(format!(
+                        "output `{name}` held the value of a secret, which was replaced by `***`"
+                    ));
+                    text = masked;
+                }
+                if *required == Type::String && text.ends_with('\n') {
+                    text.pop();
+                }
+                Value::from_text(required, &text)
+                    .map(Found::Value)
+                    .map_err(|problem| format!("{problem} in {shown}"))
+            }
+        }
+    }
+
+    fn missing(&self, shown: &str) -> String {
+        let mut there: Vec<String> = fs::read_dir(self.places.out)
+            .map(|entries| entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect())
+            .unwrap_or_default();
+        there.sort();
+        let hint = match (&self.output.capture, there.is_empty()) {
+            (Capture::Out, false) => format!("; in $OUT there is {}", there.join(", ")),
+            (Capture::Out, true) => "; nothing was written to $OUT".into(),
+            (Capture::Path(_) | Capture::Stdout, _) => String::new(),
+        };
+        format!("missing: the command ended well, but left no {shown}{hint}")
+    }
+
+    fn read(&self, path: &Path, shown: &str) -> Result<String, String> {
+        let metadata = fs::symlink_metadata(path).map_err(|e| e.to_string())?;
+        let kind = metadata.file_type();
+        if kind.is_dir() {
+            return Err(format!("expected {} as text, but {shown} is a directory", self.output.ty));
+        }
+        if !kind.is_file() {
+            return Err(format!("expected {} as text, but {shown} is no regular file", self.output.ty));
+        }
+        if metadata.len() > LONGEST {
+            return Err(format!(
+                "{shown} has {} MiB, and at most {} MiB are read as a value: declare it as a file",
+                metadata.len() >> 20,
+                LONGEST >> 20
+            ));
+        }
+        let mut bytes = Vec::with_capacity(metadata.len() as usize);
+        let file = fs::File::open(path).map_err(|e| e.to_string())?;
+        file.take(LONGEST).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+        String::from_utf8(bytes).map_err(|_| format!("{shown} is not UTF-8 text: declare it as a file"))
+    }
+
+    fn want(&mut self, path: PathBuf, is_dir: bool, name: String) -> Found {
+        self.wanted.push(Wanted { path, is_dir, name, output: self.index });
+        Found::Artifact(self.wanted.len() - 1, is_dir)
+    }
+
+    /// A folder `$OUT/<name>` as a list (its entries sorted by name) or a map (by their names).
+    fn folder_of_files(&mut self, ty: &Type, path: &Path) -> Result<Found, String> {
+        let (element, is_list) = match ty {
+            Type::List(element) => (&**element, true),
+            Type::Map(element) => (&**element, false),
+            _ => return Err(format!("expected {ty}, found a directory")),
+        };
+        let is_dir = match element.required() {
+            Type::File => false,
+            Type::Dir => true,
+            other => return Err(format!("a folder cannot be a {ty}: its entries would have to be {other}")),
+        };
+        let mut names = Vec::new();
+        for entry in fs::read_dir(path).map_err(|e| e.to_string())? {
+            let name = entry.map_err(|e| e.to_string())?.file_name();
+            names.push(name.into_string().map_err(|name| format!("the name {name:?} is not UTF-8"))?);
+        }
+        names.sort();
+        let found = names.into_iter().map(|name| (name.clone(), self.want(path.join(&name), is_dir, name)));
+        Ok(if is_list { Found::List(found.map(|(_, f)| f).collect()) } else { Found::Map(found.collect()) })
+    }
+
+    /// JSON with paths relative to `$OUT`.
+    fn listed_files(&mut self, ty: &Type, json: &Json) -> Result<Found, String> {
+        match (ty, json) {
+            (Type::Optional(_), Json::Null) => Ok(Found::Value(Value::Null)),
+            (Type::Optional(inner), json) => self.listed_files(inner, json),
+            (Type::File | Type::Dir, Json::String(text)) => {
+                let path = self.places.out.join(text);
+                let name = path
+                    .file_name()
+                    .and_then(|n| n.to_str())
+                    .ok_or_else(|| format!("{text:?} names no file"))?;
+                let name = name.to_owned();
+                Ok(self.want(path, *ty == Type::Dir, name))
+            }
+            (Type::List(element), Json::Array(items)) => items
+                .iter()
+                .map(|item| self.listed_files(element, item))
+                .collect::<Result<_, _>>()
+                .map(Found::List),
+            (Type::Map(element), Json::Object(entries)) => entries
+                .iter()
+                .map(|(key, item)| Ok((key.clone(), self.listed_files(element, item)?)))
+                .collect::<Result<_, String>>()
+                .map(Found::Map),
+            _ => Err(format!("expected {ty}, found {}", crate::workflow::value::quote(&json.to_string()))),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The workflow's own outputs: values handed back, files put where people can read them.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value as Json, json};
+
+use super::Order;
+use super::values::RunValues;
+use crate::graph::select::Role;
+use crate::home::make_private;
+use crate::store::{Store, remove_tree};
+use crate::workflow::binding::Reference;
+use crate::workflow::types::Type;
+use crate::workflow::value::{Artifact, Value};
+use crate::workflow::{Published, Staging, Workflow};
+
+/// An output that was handed back.
+#[derive(Clone, Debug)]
+pub struct Handed {
+    /// As it stands in events: files with path, digest and size.
+    pub event: Json,
+    /// As people and scripts read it: files as paths.
+    pub plain: Json,
+}
+
+/// A value with its files as they lie in the store.
+pub(super) fn in_store(store: &Store, value: &Value) -> Json {
+    value.to_json(&|artifact, _| {
+        let path = match &artifact.origin {
+            Some(origin) => origin.to_path_buf(),
+            None => store.blob_path(&artifact.digest),
+        };
+        artifact_json(artifact, &path)
+    })
+}
+
+fn artifact_json(artifact: &Artifact, path: &Path) -> Json {
+    json!({
+        "path": path.display().to_string(),
+        "digest": format!("sha256:{}", artifact.digest),
+        "size": artifact.size,
+    })
+}
+
+/// Evaluates the outputs, publishes those with a path, and puts read-only copies or links of other files
+/// below `dir`. Outputs that depend on nodes outside of the run are left out.
+///
+/// # Errors
+/// A sentence that names the output.
+pub(super) fn hand_out(
+    workflow: &Workflow,
+    values: &RunValues,
+    store: &Store,
+    dir: &Path,
+    order: &Order,
+) -> Result<Vec<(String, Handed)>, String> {
+    let mut handed = Vec::new();
+    for output in &workflow.outputs {
+        if !is_available(output, values, order) {
+            continue;
+        }
+        let fail = |problem: String| format!("output `{}`: {problem}", output.name);
+        let value = evaluate(output, values).map_err(fail)?;
+        let placed = place(output, &value, store, dir).map_err(fail)?;
+        handed.push((output.name.to_string(), placed));
+    }
+    Ok(handed)
+}
+
+fn is_available(output: &Published, values: &RunValues, order: &Order) -> bool {
+    let mut available = true;
+    output.value.for_each_reference(&mut |reference| {
+        if let Reference::Output { node, .. } = reference {
+            let node = node as usize;
+            available &= order.roles[node] != Role::Out && values.outputs_of(node).is_some();
+        }
+    });
+    available
+}
+
+fn evaluate(output: &Published, values: &RunValues) -> Result<Value, String> {
+    match (&output.ty, &output.path) {
+        (Some(ty), _) => output.value.evaluate(ty, values),
+        (None, Some(_)) => {
+            let file = output.value.evaluate(&Type::File, values);
+            file.or_else(|problem| output.value.evaluate(&Type::Dir, values).map_err(|_| problem))
+        }
+        (None, None) => output.value.evaluate(&Type::Json, values),
+    }
+}
+
+fn place(output: &Published, value: &Value, store: &Store, dir: &Path) -> Result<Handed, String> {
+    if let (Some(path), Value::File(artifact) | Value::Dir(artifact)) = (&output.path, value) {
+        let is_dir = matches!(value, Value::Dir(_));
+        store.publish(artifact, is_dir, path).map_err(|e| format!("cannot be published: {e}"))?;
+        return Ok(Handed { event: artifact_json(artifact, path), plain: path.display().to_string().into() });
+    }
+    let mut artifacts = Vec::new();
+    value.for_each_artifact(&mut |artifact, is_dir| artifacts.push((artifact.clone(), is_dir)));
+    let folder = dir.join(&*output.name);
+    let single = matches!(value, Value::File(_) | Value::Dir(_));
+    let mut places = Vec::with_capacity(artifacts.len());
+    for (i, (artifact, is_dir)) in artifacts.into_iter().enumerate() {
+        let parent = if single { folder.clone() } else { folder.join(i.to_string()) };
+        let target = parent.join(&*artifact.name);
+        let failed = |e: std::io::Error| format!("{}: {e}", target.display());
+        make_private(&parent).map_err(failed)?;
+        if fs::symlink_metadata(&target).is_ok() {
+            remove_tree(&target).map_err(failed)?;
+        }
+        store.stage(&artifact, is_dir, &target, Staging::Auto).map_err(|e| e.to_string())?;
+        places.push((artifact, target));
+    }
+    // Artifacts come in one order in every walk over a value.
+    let next = std::cell::Cell::new(0);
+    let event = value.to_json(&|artifact, _| {
+        let path = &places[next.replace(next.get() + 1)].1;
+        artifact_json(artifact, path)
+    });
+    next.set(0);
+    let plain = value.to_json(&|_, _| places[next.replace(next.get() + 1)].1.display().to_string().into());
+    Ok(Handed { event, plain })
+}

@@ -1,0 +1,44 @@
+//! `runner`: runs workflows of typed tasks, never does the same work twice, and says why.
+//!
+//! This is the map. A module may use those above it in this table, as its last column says; a test
+//! (`tests/architecture.rs`) holds the code to it.
+//!
+//! | module | owns | may use |
+//! |---|---|---|
+//! | [`digest`] | SHA-256 of bytes and readers | nothing of ours |
+//! | [`workflow`] | the document: TOML to a checked workflow, values, types, templates, signature, definition | digest |
+//! | [`graph`] | petgraph: who waits for whom, cycles, selection | workflow |
+//! | [`schedule`] | the state of each node, pools; pure | graph |
+//! | [`event`] | everything that the outside may learn of a run | digest |
+//! | [`exec`] | one attempt as a process tree | nothing of ours |
+//! | [`store`] | files by content, stat cache, staging, publishing | digest, workflow |
+//! | [`memo`] | the cache key and the table of results | digest, workflow |
+//! | [`history`] | runs and their events | event |
+//! | [`report`] | listeners and views of events: terminal, plain, JSON Lines, `show`, `runs` | event |
+//! | [`db`] | the database file: opening, schema versions, damage | memo, history |
+//! | [`home`] | the home folder and the locks of live runs | store |
+//! | [`writer`] | the one writer: group commit of blobs, rows and events | db, memo, history, store, digest, workflow |
+//! | [`engine`] | the loop that joins schedule, memo, exec and store, and emits events | all above but db |
+//! | [`cli`] | one file a verb; the composition root: only here backends are picked | everything |
+//!
+//! Data flows so: TOML text, [`workflow::load`], a [`workflow::Workflow`], its [`graph::Graph`], the
+//! [`engine::Order`] of this run. The [`schedule::Scheduler`] hands out what may proceed; when a node is
+//! ready its inputs are known, so the engine builds its key and asks the memo. A hit hands back outputs; a
+//! miss goes to the [`exec::Executor`]; what comes back is checked, digested into the store, given to the
+//! writer and told to the scheduler. Each step is an [`event::Event`].
+
+pub mod cli;
+pub mod db;
+pub mod digest;
+pub mod engine;
+pub mod event;
+pub mod exec;
+pub mod graph;
+pub mod history;
+pub mod home;
+pub mod memo;
+pub mod report;
+pub mod schedule;
+pub mod store;
+pub mod workflow;
+pub mod writer;

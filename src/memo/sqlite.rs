@@ -1,0 +1,162 @@
+//! The memo's tables: looking a key up, and recording a result.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::Entry;
+use crate::digest::Digest;
+use crate::workflow::definition::Definition;
+
+/// Creates the tables; part of the database's schema, see `db.rs`.
+pub const SCHEMA: &str = "
+    CREATE TABLE memo (
+        id INTEGER PRIMARY KEY,
+        key BLOB NOT NULL,
+        project TEXT NOT NULL,
+        domain TEXT NOT NULL,
+        task TEXT NOT NULL,
+        version TEXT NOT NULL,
+        definition BLOB NOT NULL,
+        inputs TEXT NOT NULL,
+        outputs TEXT NOT NULL,
+        run TEXT NOT NULL,
+        node TEXT NOT NULL,
+        created_ms INTEGER NOT NULL,
+        duration_ms INTEGER NOT NULL,
+        checksum INTEGER NOT NULL
+    );
+    CREATE UNIQUE INDEX memo_key ON memo (key);
+    CREATE TABLE definition (
+        digest BLOB PRIMARY KEY,
+        parts TEXT NOT NULL
+    ) WITHOUT ROWID;
+";
+
+/// The entry under `key`; `None` as well for a row that was damaged.
+pub fn lookup(db: &Connection, key: &Digest) -> rusqlite::Result<Option<Entry>> {
+    let mut statement = db.prepare_cached(
+        "SELECT project, domain, task, version, definition, inputs, outputs, run, node, created_ms, duration_ms, \
+         checksum FROM memo WHERE key = ?1",
+    )?;
+    let row = statement
+        .query_row([&key.0[..]], |row| {
+            let entry = Entry {
+                key: *key,
+                project: row.get(0)?,
+                domain: row.get(1)?,
+                task: row.get(2)?,
+                version: row.get(3)?,
+                definition: Digest(row.get(4)?),
+                inputs: row.get(5)?,
+                outputs: row.get(6)?,
+                run: row.get(7)?,
+                node: row.get(8)?,
+                created: Timestamp::from_millisecond(row.get(9)?).unwrap_or(Timestamp::UNIX_EPOCH),
+                duration_ms: row.get::<_, i64>(10)?.unsigned_abs(),
+            };
+            Ok((entry, row.get::<_, i64>(11)?))
+        })
+        .optional()?;
+    Ok(row.filter(|(entry, checksum)| entry.checksum() == *checksum).map(|(entry, _)| entry))
+}
+
+/// Stores `entry`, in place of an older one under its key.
+pub fn record(db: &Connection, entry: &Entry) -> rusqlite::Result<()> {
+    let mut statement = db.prepare_cached(
+        "INSERT INTO memo (key, project, domain, task, version, definition, inputs, outputs, run, node, created_ms, \
+         duration_ms, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
+         ON CONFLICT (key) DO UPDATE SET definition = ?6, inputs = ?7, outputs = ?8, run = ?9, node = ?10, \
+         created_ms = ?11, duration_ms = ?12, checksum = ?13, project = ?2, domain = ?3, task = ?4, version = ?5",
+    )?;
+    statement.execute(params![
+        &entry.key.0[..],
+        entry.project,
+        entry.domain,
+        entry.task,
+        entry.version,
+        &entry.definition.0[..],
+        entry.inputs,
+        entry.outputs,
+        entry.run,
+        entry.node,
+        entry.created.as_millisecond(),
+        i64::try_from(entry.duration_ms).unwrap_or(i64::MAX),
+        entry.checksum(),
+    ])?;
+    Ok(())
+}
+
+/// Stores a definition under its digest, so that later runs can say in what it differs from theirs.
+pub fn record_definition(db: &Connection, digest: &Digest, definition: &Definition) -> rusqlite::Result<()> {
+    let parts = serde_json::to_string(&definition.parts).unwrap_or_default();
+    db.prepare_cached("INSERT OR IGNORE INTO definition (digest, parts) VALUES (?1, ?2)")?
+        .execute(params![&digest.0[..], parts])?;
+    Ok(())
+}
+
+/// The definition with this digest, if it was recorded.
+pub fn definition(db: &Connection, digest: &Digest) -> rusqlite::Result<Option<Definition>> {
+    let parts: Option<String> = db
+        .prepare_cached("SELECT parts FROM definition WHERE digest = ?1")?
+        .query_row([&digest.0[..]], |row| row.get(0))
+        .optional()?;
+    Ok(parts.and_then(|parts| serde_json::from_str(&parts).ok()).map(|parts| Definition { parts }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn database() -> Connection {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(SCHEMA).unwrap();
+        db
+    }
+
+    fn entry(key: &str, outputs: &str) -> Entry {
+        Entry {
+            key: Digest::of(key),
+            project: "p".into(),
+            domain: "d".into(),
+            task: "wf.t".into(),
+            version: "1".into(),
+            definition: Digest::of("definition"),
+            inputs: "{}".into(),
+            outputs: outputs.into(),
+            run: "r".into(),
+            node: "n".into(),
+            created: Timestamp::from_millisecond(1_700_000_000_123).unwrap(),
+            duration_ms: 42,
+        }
+    }
+
+    #[test]
+    fn what_is_recorded_is_found() {
+        let db = database();
+        let first = entry("a", "{}");
+        record(&db, &first).unwrap();
+        assert_eq!(lookup(&db, &first.key).unwrap(), Some(first.clone()));
+        assert_eq!(lookup(&db, &Digest::of("b")).unwrap(), None);
+        let second = Entry { run: "later".into(), ..entry("a", r#"{"y":1}"#) };
+        record(&db, &second).unwrap();
+        assert_eq!(lookup(&db, &first.key).unwrap(), Some(second));
+    }
+
+    #[test]
+    fn a_damaged_row_is_a_miss() {
+        let db = database();
+        let entry = entry("a", r#"{"y":1}"#);
+        record(&db, &entry).unwrap();
+        db.execute("UPDATE memo SET outputs = '{\"y\":2}'", []).unwrap();
+        assert_eq!(lookup(&db, &entry.key).unwrap(), None);
+    }
+
+    #[test]
+    fn definitions_read_back() {
+        let db = database();
+        let definition_in = Definition { parts: [("run".to_owned(), "echo".to_owned())].into() };
+        record_definition(&db, &definition_in.digest(), &definition_in).unwrap();
+        record_definition(&db, &definition_in.digest(), &definition_in).unwrap();
+        assert_eq!(definition(&db, &definition_in.digest()).unwrap(), Some(definition_in));
+    }
+}

@@ -1,0 +1,46 @@
+//! What a person or a script sees of a run: listeners of the one stream of events, and views of finished runs.
+//!
+//! Knows events and nothing else of the program. No listener can fail a run: what cannot be written is lost
+//! without a word.
+//!
+//! - [`terminal`] draws live progress, [`plain`] writes lines for a log or a mail; both speak through one
+//!   narrator, so that a run reads the same in either.
+//! - [`json`] hands the events on as JSON Lines.
+//! - [`run_view`] and [`runs_table`] show what is kept of past runs.
+
+mod frame;
+pub mod json;
+mod log_end;
+mod narrator;
+pub mod plain;
+pub mod run_view;
+pub mod runs_table;
+#[cfg(test)]
+mod sample;
+mod screen;
+pub mod style;
+mod tally;
+pub mod terminal;
+pub mod text;
+#[cfg(test)]
+mod tty;
+mod words;
+
+use crate::event::Event;
+
+/// A listener of a run.
+pub trait Reporter: Send {
+    /// Takes notice of `event`, of which `line` is the JSON form without a newline.
+    fn event(&mut self, event: &Event, line: &str);
+}
+
+/// How much a person wants to read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Failures only.
+    Quiet,
+    #[default]
+    Normal,
+    /// Also starts, hits and where they came from, keys and reasons.
+    Verbose,
+}

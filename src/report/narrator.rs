@@ -1,0 +1,281 @@
+//! Tells a run in lines: which events deserve words, and which words. The terminal and the plain log both
+//! print what it says.
+
+use jiff::tz::TimeZone;
+
+use super::Verbosity;
+use super::style::{BAD, CAUTION, FAINT, Ink, STRONG};
+use super::tally::Tally;
+use super::text::{age, count, duration, inert};
+use super::words::{counts, details, failure, gist, mark};
+use crate::digest::Digest;
+use crate::event::{
+    AttemptFailed, CacheStatus, Event, NodeFinished, NodeStarted, RunFinished, RunStarted, Status, Warning,
+    node_label,
+};
+
+/// So many skipped or cancelled nodes get a line each; the others one line together, at the end.
+const IDLE_LINES: u64 = 5;
+/// So many failures are shown with their log's end; later ones in one line each.
+const DETAILED_FAILURES: u64 = 10;
+/// So many failures are repeated at the end.
+const REPEATED_FAILURES: usize = 20;
+/// A single failure is repeated at the end if more than so many things were said after it.
+const STILL_IN_SIGHT: u64 = 8;
+/// So many warnings are kept back in a quiet run, the first ones.
+const HELD_WARNINGS: usize = 1000;
+
+pub(super) struct Narrator {
+    ink: Ink,
+    verbosity: Verbosity,
+    /// Whether a failed attempt that is followed by another is worth a line.
+    tells_retries: bool,
+    zone: TimeZone,
+    run: String,
+    pub tally: Tally,
+    /// The label of each of the first failed nodes, and why it failed.
+    failures: Vec<(String, String)>,
+    failed: u64,
+    /// How many things were said since the last failure.
+    since_failure: u64,
+    idle: Idle,
+    /// What a quiet run was warned of, with the node: said only if that node or, without one, the run fails.
+    held: Vec<Warning>,
+}
+
+/// How many nodes never ran, and how many of them had no line of their own.
+#[derive(Default)]
+struct Idle {
+    told: u64,
+    skipped: u64,
+    cancelled: u64,
+}
+
+impl Narrator {
+    pub fn new(verbosity: Verbosity, ink: Ink, zone: TimeZone) -> Self {
+        Self {
+            ink,
+            verbosity,
+            tells_retries: verbosity == Verbosity::Verbose,
+            zone,
+            run: String::new(),
+            tally: Tally::default(),
+            failures: Vec::new(),
+            failed: 0,
+            since_failure: 0,
+            idle: Idle::default(),
+            held: Vec::new(),
+        }
+    }
+
+    /// Tells of retries in a run of normal verbosity as well.
+    pub fn with_retries(mut self) -> Self {
+        self.tells_retries |= self.verbosity == Verbosity::Normal;
+        self
+    }
+
+    /// What to say about `event`: paragraphs of one or more lines, each line ending with a newline.
+    pub fn tell(&mut self, event: &Event) -> Vec<String> {
+        let said = match event {
+            Event::RunStarted(run) => self.run_started(run),
+            Event::NodeStarted(node) => self.node_started(node),
+            Event::AttemptFailed(attempt) => self.attempt_failed(attempt),
+            Event::NodeFinished(node) => self.node_finished(node),
+            Event::Warning(warning) => self.warning(warning),
+            Event::RunFinished(run) => self.run_finished(run),
+        };
+        self.since_failure += said.len() as u64;
+        said
+    }
+
+    fn verbose(&self) -> bool {
+        self.verbosity == Verbosity::Verbose
+    }
+
+    fn quiet(&self) -> bool {
+        self.verbosity == Verbosity::Quiet
+    }
+
+    fn run_started(&mut self, run: &RunStarted) -> Vec<String> {
+        self.run.clone_from(&run.run);
+        if !self.verbose() {
+            return Vec::new();
+        }
+        let RunStarted { run, workflow, project, domain, nodes, jobs, .. } = run;
+        let jobs = if *jobs > 0 { format!(", {jobs} at once") } else { String::new() };
+        vec![format!("run {run}: {workflow} ({project}/{domain}), {} nodes{jobs}\n", count(*nodes))]
+    }
+
+    fn node_started(&self, node: &NodeStarted) -> Vec<String> {
+        if !self.verbose() {
+            return Vec::new();
+        }
+        let label = node_label(&node.node, node.index);
+        vec![format!("{} {label}  started, attempt {}\n", self.ink.paint(FAINT, "›"), node.attempt)]
+    }
+
+    fn attempt_failed(&self, attempt: &AttemptFailed) -> Vec<String> {
+        let (true, Some(wait)) = (self.tells_retries, attempt.retry_in_ms) else { return Vec::new() };
+        vec![format!(
+            "{} {}  attempt {}: {}, again in {}\n",
+            self.ink.paint(CAUTION, "↻"),
+            node_label(&attempt.node, attempt.index),
+            attempt.attempt,
+            gist(&attempt.error),
+            duration(wait)
+        )]
+    }
+
+    fn node_finished(&mut self, node: &NodeFinished) -> Vec<String> {
+        let own = self.tally.add(node);
+        match node.status {
+            Status::Failed => self.node_failed(node, own),
+            _ if !own || self.quiet() => Vec::new(),
+            Status::Succeeded if node.cache == Some(CacheStatus::Hit) && !self.verbose() => Vec::new(),
+            Status::Succeeded => vec![self.line(node, &self.success(node))],
+            Status::Skipped | Status::Cancelled => self.node_idle(node),
+        }
+    }
+
+    /// `✓ hash  0.4s` and so on; `words` is what follows the label.
+    fn line(&self, node: &NodeFinished, words: &str) -> String {
+        let (mark, style) = mark(node.status, node.cache);
+        let key = match (&node.key, self.verbose()) {
+            (Some(key), true) => self.ink.paint(FAINT, format!("  key {}", short(key))),
+            _ => String::new(),
+        };
+        format!("{} {}  {words}{key}\n", self.ink.paint(style, mark), node_label(&node.node, node.index))
+    }
+
+    fn success(&self, node: &NodeFinished) -> String {
+        let mut words = match (&node.source, node.cache) {
+            (source, Some(CacheStatus::Hit)) => {
+                let source = source.as_ref().map_or_else(String::new, |source| {
+                    let age = age(source.time, &node.time.to_zoned(self.zone.clone()));
+                    format!(" from {}/{}, {age}", source.run, source.node)
+                });
+                return format!("cached{}", self.ink.paint(FAINT, source));
+            }
+            _ => duration(node.duration_ms),
+        };
+        if node.attempts > 1 {
+            words.push_str(&format!("  attempt {}", node.attempts));
+        }
+        if let (Some(cache), true) = (node.cache, self.verbose()) {
+            words.push_str(&format!("  {cache}"));
+        }
+        if let Some(reason) = &node.reason {
+            words.push_str(&self.ink.paint(FAINT, format!("  {}", inert(reason))));
+        }
+        words
+    }
+
+    fn node_failed(&mut self, node: &NodeFinished, own: bool) -> Vec<String> {
+        let label = node_label(&node.node, node.index);
+        let held = self.held.extract_if(.., |warning| warning.node.as_ref() == Some(&node.node));
+        let mut said: Vec<_> = held.map(|warning| warning_line(&warning, self.ink)).collect();
+
+        let words = failure(node);
+        let time =
+            if node.attempts > 0 { format!("  {}", duration(node.duration_ms)) } else { String::new() };
+        let mut paragraph = self.line(node, &format!("{}{time}", self.ink.paint(BAD, &words)));
+        if own {
+            self.failed += 1;
+            self.since_failure = 0;
+            if self.failures.len() < REPEATED_FAILURES {
+                self.failures.push((label.into_owned(), words));
+            }
+        }
+        if self.failed <= DETAILED_FAILURES {
+            paragraph.push_str(&details(node, &self.run, self.ink));
+        }
+        said.push(paragraph);
+        said
+    }
+
+    fn node_idle(&mut self, node: &NodeFinished) -> Vec<String> {
+        if self.idle.told == IDLE_LINES && !self.verbose() {
+            match node.status {
+                Status::Cancelled => self.idle.cancelled += 1,
+                Status::Succeeded | Status::Failed | Status::Skipped => self.idle.skipped += 1,
+            }
+            return Vec::new();
+        }
+        self.idle.told += 1;
+        let reason = node.reason.as_ref().map_or_else(String::new, |reason| format!(": {}", inert(reason)));
+        vec![self.line(node, &format!("{}{}", node.status, self.ink.paint(FAINT, reason)))]
+    }
+
+    fn warning(&mut self, warning: &Warning) -> Vec<String> {
+        if !self.quiet() {
+            return vec![warning_line(warning, self.ink)];
+        }
+        if self.held.len() < HELD_WARNINGS {
+            self.held.push(warning.clone());
+        }
+        Vec::new()
+    }
+
+    fn run_finished(&mut self, run: &RunFinished) -> Vec<String> {
+        let mut said = Vec::new();
+        if run.status != Status::Succeeded {
+            let general = self.held.iter().filter(|warning| warning.node.is_none());
+            said.extend(general.map(|warning| warning_line(warning, self.ink)));
+        }
+        if self.idle.skipped + self.idle.cancelled > 0 {
+            let part = |n, word| (n > 0).then(|| format!("{} more {word}", count(n)));
+            let parts = [part(self.idle.skipped, "skipped"), part(self.idle.cancelled, "cancelled")];
+            let parts = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+            said.push(format!("{} {parts}\n", self.ink.paint(FAINT, "○")));
+        }
+        if self.failed > 1 || self.failed == 1 && self.since_failure > STILL_IN_SIGHT {
+            said.push(self.failures_again());
+        }
+        if !self.quiet() || run.status != Status::Succeeded {
+            said.push(summary(run, self.ink));
+        }
+        said
+    }
+
+    fn failures_again(&self) -> String {
+        let mut text = format!("{}\n", self.ink.paint(BAD, "failed:"));
+        let widest = self.failures.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
+        for (label, words) in &self.failures {
+            text.push_str(&format!("  {} {label:widest$}  {words}\n", self.ink.paint(BAD, "✗")));
+        }
+        let more = self.failed - self.failures.len() as u64;
+        if more > 0 {
+            let command = self.ink.paint(STRONG, format!("runner show {}", self.run));
+            text.push_str(&format!("  and {} more: {command}\n", count(more)));
+        }
+        text
+    }
+}
+
+/// The first digits of a key, enough to find it by.
+pub(super) fn short(key: &Digest) -> String {
+    let mut digits = key.hex();
+    digits.truncate(12);
+    digits
+}
+
+/// `! hash: message`, further lines of the message below it.
+pub(super) fn warning_line(warning: &Warning, ink: Ink) -> String {
+    let node = warning.node.as_ref().map_or_else(String::new, |node| format!("{node}: "));
+    let mut lines = warning.message.trim().lines();
+    let mut text =
+        format!("{} {node}{}\n", ink.paint(CAUTION, "!"), inert(lines.next().unwrap_or("warning")));
+    for line in lines {
+        text.push_str(&format!("  {}\n", inert(line)));
+    }
+    text
+}
+
+/// The last line of a run: `✓ succeeded in 12.3s: 3 executed, 40 cached (saved 4m 10s)  run k3v9x2qm`.
+fn summary(run: &RunFinished, ink: Ink) -> String {
+    let mark = if run.status == Status::Succeeded { "✓" } else { "✗" };
+    let style = super::words::mark(run.status, None).1;
+    let verdict = ink.paint(style.bold(), format!("{mark} {}", run.status));
+    let counts = counts(&run.counts, run.saved_ms);
+    format!("{verdict} in {}: {counts}  {} {}\n", duration(run.duration_ms), ink.paint(FAINT, "run"), run.run)
+}

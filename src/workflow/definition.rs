@@ -1,0 +1,178 @@
+//! A task's definition: everything that decides what its command does, apart from its inputs.
+//!
+//! Its digest is the automatic cache version; under a pinned version it tells whether, and in which part,
+//! the task was edited since a result was stored. Hash and explanation walk the same list of parts.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use globset::GlobBuilder;
+
+use super::template::Template;
+use super::{Capture, Command, Task};
+use crate::digest::{Digest, Hasher};
+
+/// Named parts of a definition, as text: `run`, `shell`, `env.TZ`, `source scripts/a.py`, ...
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Definition {
+    pub parts: BTreeMap<String, String>,
+}
+
+impl Definition {
+    /// Describes `task`. `variable` gives the value of an environment variable for `cache_env` (each name
+    /// that a pattern matches), `content` what a source file holds.
+    pub fn of(
+        task: &Task,
+        variables: &dyn Fn(&str) -> Vec<(String, String)>,
+        content: &mut dyn FnMut(&Path) -> Result<String, String>,
+    ) -> Result<Self, String> {
+        let mut parts = BTreeMap::new();
+        match &task.command {
+            Command::Script { script, shell, args } => {
+                parts.insert("run".into(), script.clone());
+                parts.insert("shell".into(), words(shell.iter().map(String::as_str)));
+                if !args.is_empty() {
+                    parts.insert("args".into(), words(args.iter().map(Template::source)));
+                }
+            }
+            Command::Program(argv) => {
+                parts.insert("argv".into(), words(argv.iter().map(Template::source)));
+            }
+        }
+        for (name, value) in &task.env {
+            parts.insert(format!("env.{name}"), value.clone());
+        }
+        for pattern in &task.cache.env {
+            for (name, value) in variables(pattern) {
+                parts.insert(format!("cache_env.{name}"), value);
+            }
+        }
+        for output in &task.outputs {
+            let capture = match &output.capture {
+                Capture::Out => continue,
+                Capture::Stdout => "stdout".to_owned(),
+                Capture::Path(path) => format!("path {path}"),
+            };
+            parts.insert(format!("outputs.{}", output.name), capture);
+        }
+        if task.in_workflow_dir {
+            parts.insert("cwd".into(), "workflow".into());
+        }
+        for path in sources_of(task)? {
+            parts.insert(format!("source {}", path.display()), content(&task.dir.join(&path))?);
+        }
+        Ok(Self { parts })
+    }
+
+    /// The digest of all parts.
+    pub fn digest(&self) -> Digest {
+        let mut hasher = Hasher::default();
+        for (name, value) in &self.parts {
+            hasher.frame(name.as_bytes());
+            hasher.frame(value.as_bytes());
+        }
+        hasher.finish()
+    }
+
+    /// The names of the parts that differ from `other`, added and removed ones among them.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let mut names: Vec<&String> = self.parts.keys().chain(other.parts.keys()).collect();
+        names.sort();
+        names.dedup();
+        names.retain(|name| self.parts.get(*name) != other.parts.get(*name));
+        names.into_iter().cloned().collect()
+    }
+}
+
+/// A list of words as text in which no two lists look alike: JSON.
+fn words<'w>(words: impl Iterator<Item = &'w str>) -> String {
+    words.map(serde_json::Value::from).collect::<serde_json::Value>().to_string()
+}
+
+/// The files that a task's `sources` name, relative to its folder, sorted.
+pub fn sources_of(task: &Task) -> Result<Vec<PathBuf>, String> {
+    let mut all = Vec::new();
+    for glob in &task.sources {
+        let found = find_sources(&task.dir, glob)?;
+        if found.is_empty() {
+            return Err(format!("source `{glob}` matches no file in {}", task.dir.display()));
+        }
+        all.extend(found);
+    }
+    all.sort();
+    all.dedup();
+    Ok(all)
+}
+
+/// The files below `dir` that `glob` names, relative to `dir`, sorted; a folder means all that is in it.
+pub fn find_sources(dir: &Path, glob: &str) -> Result<Vec<PathBuf>, String> {
+    let glob = glob.strip_prefix("./").unwrap_or(glob).trim_end_matches('/');
+    let has_wildcard = glob.contains(['*', '?', '[', '{']);
+    let literal = if has_wildcard {
+        let wildcard = glob.find(['*', '?', '[', '{']).unwrap_or(0);
+        &glob[..glob[..wildcard].rfind('/').map_or(0, |slash| slash)]
+    } else {
+        glob
+    };
+    let start = dir.join(literal);
+    if !has_wildcard && start.is_file() {
+        return Ok(vec![literal.into()]);
+    }
+    let pattern = if has_wildcard { glob.to_owned() } else { format!("{}/**", globset::escape(glob)) };
+    let matcher = GlobBuilder::new(&pattern)
+        .literal_separator(true)
+        .build()
+        .map_err(|error| format!("not a valid glob: {}", error.kind()))?
+        .compile_matcher();
+    let mut found = Vec::new();
+    for entry in walkdir::WalkDir::new(&start).follow_links(true) {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) if error.io_error().is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound) => {
+                continue;
+            }
+            Err(error) => return Err(error.to_string()),
+        };
+        let Ok(relative) = entry.path().strip_prefix(dir) else { continue };
+        if entry.file_type().is_file() && matcher.is_match(relative) {
+            found.push(relative.to_owned());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_find_files_below_their_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        for file in ["a.py", "scripts/b.py", "scripts/deep/c.py", "scripts/deep/d.txt", "other/e.py"] {
+            let path = dir.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, file).unwrap();
+        }
+        let find = |glob: &str| -> Vec<String> {
+            find_sources(dir.path(), glob).unwrap().iter().map(|p| p.display().to_string()).collect()
+        };
+        assert_eq!(find("*.py"), ["a.py"]);
+        assert_eq!(find("scripts/**/*.py"), ["scripts/b.py", "scripts/deep/c.py"]);
+        assert_eq!(find("scripts"), ["scripts/b.py", "scripts/deep/c.py", "scripts/deep/d.txt"]);
+        assert_eq!(find("./other/e.py"), ["other/e.py"]);
+        assert_eq!(find("nothing/*"), [""; 0]);
+        assert!(find_sources(dir.path(), "a[").is_err());
+    }
+
+    #[test]
+    fn differences_name_parts() {
+        let definition = |pairs: &[(&str, &str)]| Definition {
+            parts: pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
+        };
+        let old = definition(&[("run", "a"), ("env.TZ", "UTC"), ("shell", "sh")]);
+        let new = definition(&[("run", "b"), ("shell", "sh"), ("cwd", "workflow")]);
+        assert_eq!(new.differences(&old), ["cwd", "env.TZ", "run"]);
+        assert_ne!(new.digest(), old.digest());
+    }
+}

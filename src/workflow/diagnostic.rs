@@ -1,0 +1,496 @@
+//! Diagnostics: what is wrong in a workflow file, where, what was expected, and how to mend it.
+//!
+//! Collected, never thrown: a reader of files reports every mistake at once. Owns how they are shown, too:
+//! only the lines that matter are cut out of a text, whatever its size, and nothing that came from a file
+//! reaches the terminal as a control character. Knows nothing of TOML or workflows.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+/// A stretch of a source text, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Span {
+    pub start: u32,
+    pub end: u32,
+}
+
+/// One of the files of [`Sources`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FileId(pub u32);
+
+/// A stretch of one file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Place {
+    pub file: FileId,
+    pub span: Span,
+}
+
+/// The texts that diagnostics point into.
+#[derive(Default)]
+pub struct Sources {
+    files: Vec<File>,
+}
+
+struct File {
+    path: PathBuf,
+    text: Arc<str>,
+    /// Where each line starts, in bytes; found when first asked for.
+    lines: OnceLock<Vec<u32>>,
+}
+
+/// One mistake.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Diagnostic {
+    /// The mistake in one line, without a full stop.
+    pub message: String,
+    /// What to underline, and the words beside it; `None` for a mistake that is nowhere in a file.
+    pub primary: Option<(Place, String)>,
+    /// Other places that explain it.
+    pub secondary: Vec<(Place, String)>,
+    /// How to mend it.
+    pub help: Vec<String>,
+}
+
+/// How many diagnostics are shown.
+const MOST_SHOWN: usize = 50;
+/// A line with more characters than this is cut to the surroundings of what is underlined.
+const LONG_LINE: usize = 140;
+/// What remains of a long line: so many characters before the underlined text, and from its start on.
+const CUT_BEFORE: usize = 40;
+const CUT_AFTER: usize = 80;
+/// Places of one file that are at most so many lines apart share an excerpt.
+const NEAR: usize = 40;
+/// A message with more characters than this is cut: keys and values in it may be of any length.
+const LONG_MESSAGE: usize = 1000;
+/// Stands for a place's path until the excerpt is drawn; a code point that no text of ours lets through.
+const PLACEHOLDER: char = '\u{fdd0}';
+
+impl Sources {
+    /// Adds a file under the path that messages show.
+    pub fn add(&mut self, path: &Path, text: Arc<str>) -> FileId {
+        self.files.push(File { path: path.to_owned(), text, lines: OnceLock::new() });
+        FileId((self.files.len() - 1) as u32)
+    }
+
+    /// The text of a file.
+    pub fn text(&self, file: FileId) -> &Arc<str> {
+        &self.files[file.0 as usize].text
+    }
+
+    /// The path of a file, as given.
+    pub fn path(&self, file: FileId) -> &Path {
+        &self.files[file.0 as usize].path
+    }
+
+    /// The line and column where `place` starts; both count from 1, columns in characters.
+    pub fn line_column(&self, place: Place) -> (usize, usize) {
+        let file = &self.files[place.file.0 as usize];
+        let line = file.line_of(place.span.start);
+        let range = file.line_range(line);
+        let start = file.boundary(place.span.start).clamp(range.start, range.end);
+        (line + 1, file.text[range.start..start].chars().count() + 1)
+    }
+
+    /// The diagnostics as text for people, in the order of files and positions, exact duplicates dropped, at
+    /// most 50 of them; with escape sequences for colour if asked for. Empty for none, else ends in a newline.
+    pub fn render(&self, diagnostics: &[Diagnostic], color: bool) -> String {
+        let mut seen = HashSet::new();
+        let mut shown: Vec<&Diagnostic> = diagnostics.iter().filter(|d| seen.insert(*d)).collect();
+        shown.sort_by_key(|d| d.primary.as_ref().map(|(place, _)| (place.file.0, place.span.start)));
+
+        let renderer = if color { Renderer::styled().hyperlink(false) } else { Renderer::plain() };
+        // Long lines are cut here, so the renderer must not cut once more.
+        let renderer = renderer.term_width(usize::from(u16::MAX));
+        let mut out = String::new();
+        for diagnostic in shown.iter().take(MOST_SHOWN) {
+            if !out.is_empty() {
+                out.push('\n');
+            }
+            out.push_str(&self.render_one(diagnostic, &renderer));
+            out.push('\n');
+        }
+        match shown.len().saturating_sub(MOST_SHOWN) {
+            0 => {}
+            1 => out.push_str("\n... and 1 more error\n"),
+            more => out.push_str(&format!("\n... and {more} more errors\n")),
+        }
+        out
+    }
+
+    fn render_one(&self, diagnostic: &Diagnostic, renderer: &Renderer) -> String {
+        let excerpts = self.excerpts(diagnostic);
+        let mut group = Level::ERROR.primary_title(inert_message(&diagnostic.message)).elements(
+            excerpts.iter().map(|excerpt| {
+                Snippet::source(excerpt.text.as_str())
+                    .path(PLACEHOLDER.to_string())
+                    .line_start(excerpt.first_line + 1)
+                    .annotations(excerpt.marks.iter().map(|(range, mark)| {
+                        let kind =
+                            if mark.primary { AnnotationKind::Primary } else { AnnotationKind::Context };
+                        let label = Some(inert_message(mark.label)).filter(|label| !label.is_empty());
+                        kind.span(range.clone()).label(label)
+                    }))
+            }),
+        );
+        for help in &diagnostic.help {
+            group = group.element(Level::HELP.message(inert_message(help)));
+        }
+        // The renderer only knows the columns of what it was handed, so the places are put in afterwards.
+        let drawn = renderer.render(&[group]);
+        let mut pieces = drawn.split(PLACEHOLDER);
+        let mut out = pieces.next().unwrap_or_default().to_owned();
+        for (piece, excerpt) in pieces.zip(&excerpts) {
+            out.push_str(&excerpt.origin);
+            out.push_str(piece.trim_start_matches(|c: char| c == ':' || c.is_ascii_digit()));
+        }
+        out
+    }
+
+    /// What is shown of the files: the places of a diagnostic, gathered into excerpts.
+    fn excerpts<'d>(&self, diagnostic: &'d Diagnostic) -> Vec<Excerpt<'d>> {
+        let primary = diagnostic.primary.iter().map(|(place, label)| (place, label, true));
+        let secondary = diagnostic.secondary.iter().map(|(place, label)| (place, label, false));
+        let mut groups: Vec<Vec<Mark>> = Vec::new();
+        for (place, label, primary) in primary.chain(secondary) {
+            let file = &self.files[place.file.0 as usize];
+            let line = file.line_of(place.span.start);
+            let long = file.is_long(file.line_range(line));
+            let mark = Mark { place: *place, label, primary, line, long };
+            let near = groups.iter_mut().find(|group| {
+                let first = &group[0];
+                let same_file = first.place.file == place.file;
+                same_file && !first.long && !long && first.line.abs_diff(line) <= NEAR
+            });
+            match near {
+                Some(group) => group.push(mark),
+                None => groups.push(vec![mark]),
+            }
+        }
+        groups.into_iter().map(|marks| self.excerpt(marks)).collect()
+    }
+
+    fn excerpt<'d>(&self, marks: Vec<Mark<'d>>) -> Excerpt<'d> {
+        let place = marks[0].place;
+        let file = &self.files[place.file.0 as usize];
+        let (line, column) = self.line_column(place);
+        let origin = format!("{}:{line}:{column}", inert(&file.path.to_string_lossy()));
+        let (first, last) =
+            marks.iter().fold((line - 1, line - 1), |(a, b), m| (a.min(m.line), b.max(m.line)));
+        let mut excerpt = Excerpt { origin, first_line: first, text: String::new(), marks: Vec::new() };
+        for number in first..=last {
+            let line = file.line_range(number);
+            let here = || marks.iter().filter(|mark| mark.line == number);
+            let window = file.window(line.clone(), here().next().map_or(0, |mark| mark.place.span.start));
+            if window.start > line.start {
+                excerpt.text.push('…');
+            }
+            let base = excerpt.text.len();
+            let offset = |position: u32| {
+                let position = file.boundary(position).clamp(window.start, window.end);
+                base + inert(&file.text[window.start..position]).len()
+            };
+            for mark in here() {
+                excerpt.marks.push((offset(mark.place.span.start)..offset(mark.place.span.end), *mark));
+            }
+            excerpt.text.push_str(&inert(&file.text[window.clone()]));
+            if window.end < line.end {
+                excerpt.text.push('…');
+            }
+            excerpt.text.push('\n');
+        }
+        excerpt
+    }
+}
+
+/// A place to underline. A span of several lines is underlined in its first one.
+#[derive(Clone, Copy)]
+struct Mark<'d> {
+    place: Place,
+    label: &'d str,
+    primary: bool,
+    /// Counts from 0.
+    line: usize,
+    long: bool,
+}
+
+/// Neighbouring lines of a file, fit to be shown.
+struct Excerpt<'d> {
+    /// `path:line:column`
+    origin: String,
+    /// Counts from 0.
+    first_line: usize,
+    text: String,
+    /// Where the marks are in `text`.
+    marks: Vec<(Range<usize>, Mark<'d>)>,
+}
+
+impl File {
+    fn lines(&self) -> &[u32] {
+        self.lines.get_or_init(|| {
+            // A byte order mark is no part of the first line.
+            let first = if self.text.starts_with('\u{feff}') { 3 } else { 0 };
+            let breaks = self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+            std::iter::once(first).chain(breaks.map_while(|(i, _)| u32::try_from(i + 1).ok())).collect()
+        })
+    }
+
+    /// The line that holds a position; counts from 0.
+    fn line_of(&self, position: u32) -> usize {
+        self.lines().partition_point(|start| *start <= position).saturating_sub(1)
+    }
+
+    /// The bytes of a line without its line break.
+    fn line_range(&self, line: usize) -> Range<usize> {
+        let lines = self.lines();
+        let start = lines[line] as usize;
+        let end = lines.get(line + 1).map_or(self.text.len(), |next| *next as usize);
+        let text = &self.text[start..end];
+        let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
+        start..start + text.len()
+    }
+
+    fn is_long(&self, line: Range<usize>) -> bool {
+        self.text[line].chars().nth(LONG_LINE).is_some()
+    }
+
+    /// The position, or the nearest one before it that is inside the text and between two characters.
+    fn boundary(&self, position: u32) -> usize {
+        let mut position = (position as usize).min(self.text.len());
+        while !self.text.is_char_boundary(position) {
+            position -= 1;
+        }
+        position
+    }
+
+    /// The part of a line to show when `at` is underlined: all of it unless it is long.
+    fn window(&self, line: Range<usize>, at: u32) -> Range<usize> {
+        if !self.is_long(line.clone()) {
+            return line;
+        }
+        let at = self.boundary(at).clamp(line.start, line.end);
+        let before = self.text[line.start..at].char_indices().rev().nth(CUT_BEFORE);
+        let after = self.text[at..line.end].char_indices().nth(CUT_AFTER);
+        before.map_or(line.start, |(i, _)| line.start + i)..after.map_or(line.end, |(i, _)| at + i)
+    }
+}
+
+/// The text without characters that a terminal acts upon, or that make it look like another text.
+fn inert(text: &str) -> String {
+    text.chars().map(inert_char).collect()
+}
+
+/// The same for a message, which may be of several lines but not of any length.
+fn inert_message(text: &str) -> String {
+    let mut chars = text.chars();
+    let mut out: String =
+        chars.by_ref().take(LONG_MESSAGE).map(|c| if c == '\n' { c } else { inert_char(c) }).collect();
+    if chars.next().is_some() {
+        out.push('…');
+    }
+    out
+}
+
+fn inert_char(c: char) -> char {
+    match c {
+        '\t' => c,
+        '\0'..='\u{1f}' => char::from_u32(0x2400 + c as u32).unwrap_or(char::REPLACEMENT_CHARACTER),
+        '\u{7f}' => '␡',
+        // C1 controls, text direction, line separators, and characters of no width.
+        '\u{80}'..='\u{9f}'
+        | '\u{61c}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}'
+        | PLACEHOLDER => char::REPLACEMENT_CHARACTER,
+        _ => c,
+    }
+}
+
+impl Diagnostic {
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), primary: None, secondary: Vec::new(), help: Vec::new() }
+    }
+
+    /// A mistake at `place`; `label` stands beside the underlined text.
+    pub fn at(place: Place, message: impl Into<String>, label: impl Into<String>) -> Self {
+        Self { primary: Some((place, label.into())), ..Self::new(message) }
+    }
+
+    pub fn also(mut self, place: Place, label: impl Into<String>) -> Self {
+        self.secondary.push((place, label.into()));
+        self
+    }
+
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help.push(help.into());
+        self
+    }
+}
+
+/// The candidate most like `word`, if one is close enough to be what was meant.
+pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let length = word.chars().count();
+    candidates
+        .into_iter()
+        .filter_map(|candidate| {
+            let other = candidate.chars().count();
+            // One slip in a short word, one more for every four characters; and of short words, half must stay.
+            let most = (1 + length.min(other) / 4).min(length.max(other).saturating_sub(1) / 2);
+            if length.abs_diff(other) > most {
+                return None;
+            }
+            let distance = strsim::osa_distance(&word, &candidate.to_lowercase());
+            (distance <= most).then_some((distance, candidate))
+        })
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "[tasks.train]\nrun = 'x'\n\ninputs = {}\n\nretrys = 3\n";
+
+    fn sources(text: &str) -> (Sources, FileId) {
+        let mut sources = Sources::default();
+        let file = sources.add(Path::new("bad.toml"), text.into());
+        (sources, file)
+    }
+
+    /// Where `word` is in `text` for the first time.
+    fn place(file: FileId, text: &str, word: &str) -> Place {
+        let start = text.find(word).unwrap() as u32;
+        Place { file, span: Span { start, end: start + word.len() as u32 } }
+    }
+
+    #[test]
+    fn a_mistake_is_shown_with_its_line() {
+        let (sources, file) = sources(TEXT);
+        let mistake =
+            Diagnostic::at(place(file, TEXT, "retrys"), "unknown key `retrys`", "did you mean `retries`?");
+        let expected = "\
+error: unknown key `retrys`
+ --> bad.toml:6:1
+  |
+6 | retrys = 3
+  | ^^^^^^ did you mean `retries`?
+";
+        assert_eq!(sources.render(std::slice::from_ref(&mistake), false), expected);
+        let colored = sources.render(&[mistake], true);
+        assert!(colored.contains("\u{1b}[") && colored.contains("bad.toml:6:1"), "{colored}");
+        assert_eq!(sources.render(&[], false), "");
+        assert_eq!(sources.render(&[Diagnostic::new("no such file")], false), "error: no such file\n");
+    }
+
+    #[test]
+    fn other_places_and_help_follow() {
+        let (mut sources, file) = sources(TEXT);
+        let text = "\n".repeat(500) + "[tasks.train]\n";
+        let far = sources.add(Path::new("lib/far.toml"), text.as_str().into());
+        let mistake = Diagnostic::at(place(file, TEXT, "inputs"), "no", "here")
+            .also(place(file, TEXT, "tasks"), "there")
+            .also(place(far, &text, "train"), "far away")
+            .help("try again");
+        let expected = "\
+error: no
+   --> bad.toml:4:1
+    |
+  1 | [tasks.train]
+    |  ----- there
+...
+  4 | inputs = {}
+    | ^^^^^^ here
+    |
+   ::: lib/far.toml:501:8
+    |
+501 | [tasks.train]
+    |        ----- far away
+    |
+    = help: try again
+";
+        assert_eq!(sources.render(&[mistake], false), expected);
+    }
+
+    #[test]
+    fn order_is_that_of_files_and_positions_without_duplicates() {
+        let (mut sources, one) = sources(TEXT);
+        let two = sources.add(Path::new("two.toml"), TEXT.into());
+        let at = |file, word| Diagnostic::at(place(file, TEXT, word), word, "");
+        let mistakes =
+            [at(two, "run"), at(one, "retrys"), at(one, "run"), at(one, "retrys"), Diagnostic::new("no")];
+        let shown = sources.render(&mistakes, false);
+        let places: Vec<_> =
+            shown.lines().filter_map(|line| line.split_once("--> ")).map(|(_, at)| at).collect();
+        assert_eq!(places, ["bad.toml:2:1", "bad.toml:6:1", "two.toml:2:1"]);
+        assert!(shown.starts_with("error: no\n\nerror: run\n"), "{shown}");
+    }
+
+    #[test]
+    fn at_most_fifty_are_shown() {
+        let (sources, _) = sources("");
+        let many = |n: usize| (0..n).map(|i| Diagnostic::new(format!("number {i}"))).collect::<Vec<_>>();
+        assert!(!sources.render(&many(50), false).contains("more"));
+        assert!(sources.render(&many(51), false).ends_with("number 49\n\n... and 1 more error\n"));
+        assert!(sources.render(&many(99), false).ends_with("\n... and 49 more errors\n"));
+    }
+
+    #[test]
+    fn nothing_reaches_the_terminal_alive() {
+        let text = "a = \"\u{1b}[31m\u{9b}1m\u{202e}\" \u{fdd0}:7 x\u{1b}]0;title\u{7}";
+        let (mut sources, file) = sources(text);
+        let odd = sources.add(Path::new("\u{1b}[2J.toml"), text.into());
+        let evil = |file| {
+            Diagnostic::at(place(file, text, "x"), "bad \u{1b}[31m\u{fdd0}", "label \u{9b}\u{7f}\u{fdd0}\0")
+                .help("help \u{1b}]0;x\u{7}\u{2028}")
+        };
+        let shown = sources.render(&[evil(file), evil(odd)], false);
+        assert!(!shown.chars().any(|c| inert_char(c) != c && c != '\n'), "{shown:?}");
+        assert!(shown.contains("bad.toml:1:21\n") && shown.contains("␛[2J.toml:1:21\n"), "{shown}");
+        let lines: Vec<_> = shown.lines().collect();
+        let marked = lines[4].find('^').unwrap();
+        assert_eq!(lines[3].chars().nth(marked), Some('x'), "{shown}");
+    }
+
+    #[test]
+    fn long_lines_are_cut_around_the_mark() {
+        let text = format!("first\na = [{} oops, {}]\n", "é, ".repeat(1000), "1, ".repeat(1_000_000));
+        let (sources, file) = sources(&text);
+        let mistake =
+            Diagnostic::at(place(file, &text, "oops"), "no", "here").also(place(file, &text, "a ="), "there");
+        let shown = sources.render(&[mistake], false);
+        assert!(shown.contains("bad.toml:2:3007\n") && shown.contains("bad.toml:2:1\n"), "{shown}");
+        assert!(
+            shown.contains("é,  oops, 1,") && shown.lines().all(|line| line.chars().count() < 200),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn lines_and_columns_count_from_one() {
+        let text = "\u{feff}aé\r\nb";
+        let (sources, file) = sources(text);
+        let at = |start| sources.line_column(Place { file, span: Span { start, end: start } });
+        assert_eq!([at(0), at(3), at(4), at(5), at(6)], [(1, 1), (1, 1), (1, 2), (1, 2), (1, 3)]);
+        assert_eq!([at(8), at(9), at(900)], [(2, 1), (2, 2), (2, 2)]);
+    }
+
+    #[test]
+    fn suggestions_are_close() {
+        let keys = ["task", "retries", "retry_delay", "cache", "cache_version", "env", "if", "int", "float"];
+        let slips = "retrys retries, tsk task, taks task, Cache-Version cache_version, retry_dealy retry_delay, it int";
+        for (word, meant) in slips.split(", ").filter_map(|slip| slip.split_once(' ')) {
+            assert_eq!(closest(word, keys), Some(meant), "{word}");
+        }
+        for word in ["", "a", "x", "fi", "argv", "node", "description"] {
+            assert_eq!(closest(word, keys), None, "{word}");
+        }
+        assert_eq!(closest("ab", ["cb", "abc"]), Some("abc"));
+    }
+}

@@ -1,0 +1,276 @@
+//! Every key of a workflow file: its name, the shape of its value, what it is for, and whether it works yet.
+//!
+//! The one list that the reader of files (unknown keys, suggestions) and the JSON schema are both made from.
+
+/// One key of a table.
+pub struct Key {
+    pub name: &'static str,
+    pub shape: Shape,
+    /// One sentence for editors.
+    pub doc: &'static str,
+    pub state: State,
+}
+
+/// Whether a key can be used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Ready,
+    /// Part of the format, but this version cannot do it yet.
+    NotYet,
+    /// Kept free for a later version of the format.
+    Reserved,
+}
+
+/// The shape of a key's value, as far as an editor can check it.
+#[derive(Clone, Copy)]
+pub enum Shape {
+    /// A lower-case identifier or another name.
+    Text,
+    Bool,
+    /// A whole number, at least the given one.
+    Whole(i64),
+    Number,
+    /// Text such as `90s`.
+    Duration,
+    Texts,
+    /// A table of texts.
+    TextTable,
+    /// One of these texts.
+    Choice(&'static [&'static str]),
+    /// A table from names to types, short or long.
+    Inputs,
+    Outputs,
+    /// A table from names to any values.
+    Bindings,
+    /// A table from names to amounts.
+    Amounts,
+    /// A table of published workflow outputs.
+    Published,
+    Table(&'static [Key]),
+    /// A table from names to tables.
+    Tables(&'static [Key]),
+    /// An array of tables.
+    Array(&'static [Key]),
+    Any,
+}
+
+const fn key(name: &'static str, shape: Shape, doc: &'static str) -> Key {
+    Key { name, shape, doc, state: State::Ready }
+}
+
+const fn not_yet(name: &'static str, shape: Shape, doc: &'static str) -> Key {
+    Key { name, shape, doc, state: State::NotYet }
+}
+
+const fn reserved(name: &'static str) -> Key {
+    Key { name, shape: Shape::Any, doc: "Reserved for a later version.", state: State::Reserved }
+}
+
+/// The policies that a task, a node and `[defaults]` have in common.
+macro_rules! execution_policies {
+    () => {
+        [
+            key("retries", Shape::Whole(0), "How many attempts may follow a failed first one; default 0."),
+            key("retry_delay", Shape::Duration, "The wait before the second attempt; default \"1s\"."),
+            key("retry_backoff", Shape::Number, "The factor by which each further wait grows; default 2.0."),
+            key("timeout", Shape::Duration, "How long an attempt may take; none by default."),
+            key("grace", Shape::Duration, "The time between SIGTERM and SIGKILL; default \"10s\"."),
+            key(
+                "resources",
+                Shape::Amounts,
+                "What the scheduler reserves, as { cpus = 2, memory = \"4GiB\", gpu = 1 }; default 1 cpu.",
+            ),
+        ]
+    };
+}
+
+/// The policies about the cache, of a task and of `[defaults]`.
+macro_rules! cache_policies {
+    () => {
+        [
+            key("cache", Shape::Bool, "Whether results are memoised; default false."),
+            key(
+                "cache_version",
+                Shape::Text,
+                "A pinned version; without one the version follows the definition.",
+            ),
+            not_yet("cache_serialize", Shape::Bool, "Identical work started at the same time runs once."),
+            key("cache_ignore_inputs", Shape::Texts, "Inputs left out of the cache key."),
+            not_yet("cache_max_age", Shape::Duration, "An older entry is a miss, and is replaced."),
+            key(
+                "cache_env",
+                Shape::Texts,
+                "Variables that are passed to the task and join the automatic version.",
+            ),
+        ]
+    };
+}
+
+/// Joins constant lists of keys into one.
+macro_rules! join {
+    ($name:ident, $($part:expr),+) => {{
+        const PARTS: &[&[Key]] = &[$(&$part),+];
+        const LENGTH: usize = { let mut n = 0; let mut i = 0; while i < PARTS.len() { n += PARTS[i].len(); i += 1; } n };
+        const JOINED: [Key; LENGTH] = {
+            let mut all = [const { key("", Shape::Any, "") }; LENGTH];
+            let (mut n, mut i) = (0, 0);
+            while i < PARTS.len() {
+                let mut j = 0;
+                while j < PARTS[i].len() {
+                    let k = &PARTS[i][j];
+                    all[n] = Key { name: k.name, shape: k.shape, doc: k.doc, state: k.state };
+                    n += 1;
+                    j += 1;
+                }
+                i += 1;
+            }
+            all
+        };
+        &JOINED
+    }};
+}
+
+/// The top level of a workflow file.
+pub const FILE: &[Key] = &[
+    key("import", Shape::Texts, "Library files whose tasks are used here, relative to this file."),
+    key("workflow", Shape::Table(WORKFLOW), "What this workflow is called."),
+    key("inputs", Shape::Inputs, "The workflow's own typed inputs."),
+    key("defaults", Shape::Table(DEFAULTS), "Policies for every task of this file that does not set them."),
+    key("resources", Shape::Amounts, "How much of each resource there is, as { gpu = 2 }."),
+    key("tasks", Shape::Tables(TASK), "Reusable, typed definitions."),
+    key("nodes", Shape::Tables(NODE), "Uses of tasks, with their inputs bound."),
+    key("outputs", Shape::Published, "What the workflow hands back."),
+    not_yet("schedules", Shape::Array(SCHEDULE), "When the workflow runs by itself."),
+];
+
+/// The top level of a library file.
+pub const LIBRARY_FILE: &[Key] = &[
+    key("library", Shape::Table(LIBRARY), "What this library is called."),
+    key("defaults", Shape::Table(DEFAULTS), "Policies for every task of this file that does not set them."),
+    key("tasks", Shape::Tables(TASK), "Reusable, typed definitions."),
+];
+
+pub const WORKFLOW: &[Key] = &[
+    key("name", Shape::Text, "Required; the first part of its tasks' qualified names."),
+    key("description", Shape::Text, "What it is for."),
+    key("project", Shape::Text, "Used when --project is not given; else \"default\"."),
+    key("domain", Shape::Text, "Used when --domain is not given; else \"development\"."),
+    not_yet("on_failure", Shape::Text, "A node that runs last when the run failed."),
+    not_yet("on_success", Shape::Text, "A node that runs last when the run succeeded."),
+];
+
+pub const LIBRARY: &[Key] = &[
+    key("name", Shape::Text, "Required; the first part of its tasks' qualified names."),
+    key("description", Shape::Text, "What it is for."),
+];
+
+pub const DEFAULTS: &[Key] = join!(DEFAULTS, execution_policies!(), cache_policies!());
+
+pub const TASK: &[Key] = join!(
+    TASK,
+    [
+        key("description", Shape::Text, "What it does."),
+        key("inputs", Shape::Inputs, "Its typed inputs."),
+        key("outputs", Shape::Outputs, "Its typed outputs."),
+        key(
+            "run",
+            Shape::Text,
+            "A shell script; inputs are variables of the same name, outputs go to \"$OUT/NAME\"."
+        ),
+        key("argv", Shape::Texts, "A command without a shell; each item is a template over the inputs."),
+        key(
+            "args",
+            Shape::Texts,
+            "The positional parameters of `run`; each item is a template over the inputs."
+        ),
+        key("shell", Shape::Texts, "What runs the script; default [\"bash\", \"-euo\", \"pipefail\"]."),
+        key(
+            "sources",
+            Shape::Texts,
+            "Globs of files the command needs beside its inputs, relative to this file."
+        ),
+        key(
+            "cwd",
+            Shape::Choice(&["scratch", "workflow"]),
+            "Where the command runs; default \"scratch\", an empty folder."
+        ),
+        key("env", Shape::TextTable, "Variables of the command's environment."),
+        key("pass_env", Shape::Texts, "Variables passed on from the caller's environment; may hold `*`."),
+        key("secrets", Shape::Texts, "Variables passed on whose values are masked everywhere."),
+        key(
+            "stage",
+            Shape::Choice(&["auto", "copy", "link"]),
+            "How input files are brought to the task; default \"auto\"."
+        ),
+        reserved("image"),
+        reserved("executor"),
+        reserved("sandbox"),
+        reserved("python"),
+    ],
+    execution_policies!(),
+    cache_policies!()
+);
+
+pub const NODE: &[Key] = join!(
+    NODE,
+    [
+        key("description", Shape::Text, "What this use is for."),
+        key("task", Shape::Text, "The task; may be left out when it has the node's own name."),
+        key("inputs", Shape::Bindings, "The task's inputs, as values or {{ references }}."),
+        key("needs", Shape::Texts, "Nodes that must succeed first, without handing anything over."),
+        not_yet("foreach", Shape::Texts, "Runs once for each element of these list inputs."),
+        not_yet("matrix", Shape::Texts, "Runs once for each combination of these list inputs."),
+        not_yet("concurrency", Shape::Whole(1), "How many elements may run at once."),
+        not_yet("min_success_ratio", Shape::Number, "How many of the elements must succeed, from 0 to 1."),
+        not_yet("if", Shape::Text, "The node is skipped when this is false."),
+        not_yet("workflow", Shape::Text, "A workflow file that runs as this node."),
+    ],
+    execution_policies!()
+);
+
+pub const INPUT: &[Key] = &[
+    key("type", Shape::Text, "Required; the type."),
+    key("default", Shape::Any, "The value when none is given."),
+    key("description", Shape::Text, "What it means."),
+    key("one_of", Shape::Any, "The only values allowed."),
+];
+
+pub const OUTPUT: &[Key] = &[
+    key("type", Shape::Text, "Required; the type."),
+    key("description", Shape::Text, "What it means."),
+    key("from", Shape::Choice(&["stdout"]), "Takes the text from standard output."),
+    key("path", Shape::Text, "Takes this file or directory of the scratch folder, keeping its base name."),
+];
+
+pub const PUBLISHED: &[Key] = &[
+    key("value", Shape::Any, "Required; the value."),
+    key("path", Shape::Text, "Where a file or directory is published, relative to this file."),
+    key("description", Shape::Text, "What it means."),
+];
+
+pub const SCHEDULE: &[Key] = &[
+    key("name", Shape::Text, "What the schedule is called."),
+    key("cron", Shape::Text, "Five fields or six (seconds first), or @daily and its kin."),
+    key("every", Shape::Duration, "Instead of cron: a fixed interval."),
+    key("timezone", Shape::Text, "An IANA name; default UTC."),
+    key("inputs", Shape::Bindings, "The workflow's inputs for these runs."),
+    key("scheduled_at_input", Shape::Text, "A datetime input that receives the scheduled instant."),
+    key(
+        "overlap",
+        Shape::Choice(&["skip", "queue", "replace", "allow"]),
+        "What happens while the last run still goes on.",
+    ),
+    key("catch_up", Shape::Choice(&["none", "latest", "all"]), "What happens to instants that were missed."),
+    key("catch_up_window", Shape::Duration, "How far back missed instants count."),
+    key("jitter", Shape::Duration, "A random delay up to this."),
+    key("project", Shape::Text, "As for exec."),
+    key("domain", Shape::Text, "As for exec."),
+];
+
+/// Names that mean something to other programs when they are environment variables.
+pub const FOREIGN_VARIABLES: [&str; 6] =
+    ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy", "rsync_proxy"];
+
+/// Words of the template language, which no name may be.
+pub const TEMPLATE_WORDS: [&str; 10] =
+    ["and", "or", "not", "in", "is", "if", "else", "true", "false", "none"];

@@ -1,0 +1,218 @@
+//! Policies: how a task is run (a node may override these) and how its results are cached.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::diagnostic::Diagnostic;
+use super::reader::Reader;
+use super::syntax::{Kind, Table};
+use super::value::parse_duration;
+
+/// How attempts are made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Execution {
+    /// Attempts after the first.
+    pub retries: u32,
+    /// The wait before the second attempt.
+    pub retry_delay: Duration,
+    /// The factor by which each further wait grows.
+    pub retry_backoff: f64,
+    /// Per attempt.
+    pub timeout: Option<Duration>,
+    /// Between SIGTERM and SIGKILL.
+    pub grace: Duration,
+    /// What is reserved: `memory` in bytes, others in units. Holds no zeros.
+    pub resources: BTreeMap<String, u64>,
+}
+
+impl Default for Execution {
+    fn default() -> Self {
+        Self {
+            retries: 0,
+            retry_delay: Duration::from_secs(1),
+            retry_backoff: 2.0,
+            timeout: None,
+            grace: Duration::from_secs(10),
+            resources: BTreeMap::from([("cpus".into(), 1)]),
+        }
+    }
+}
+
+impl Execution {
+    /// The wait before the attempt that follows `attempt` (counted from 1); at most a day.
+    pub fn wait_after(&self, attempt: u32) -> Duration {
+        const LONGEST: f64 = 86_400.0;
+        let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
+        let seconds = self.retry_delay.as_secs_f64() * self.retry_backoff.powi(exponent);
+        Duration::from_secs_f64(seconds.clamp(0.0, LONGEST))
+    }
+
+    /// `self`, with what `table` says instead.
+    pub fn overridden(&self, reader: &mut Reader, table: &Table) -> Self {
+        let mut policy = self.clone();
+        if let Some(retries) = whole(reader, table, "retries", 1000) {
+            policy.retries = retries as u32;
+        }
+        if let Some(delay) = duration(reader, table, "retry_delay", true) {
+            policy.retry_delay = delay;
+        }
+        if let Some(factor) = number(reader, table, "retry_backoff") {
+            policy.retry_backoff = factor;
+        }
+        if let Some(timeout) = duration(reader, table, "timeout", false) {
+            policy.timeout = Some(timeout);
+        }
+        if let Some(grace) = duration(reader, table, "grace", true) {
+            policy.grace = grace;
+        }
+        for (name, amount) in amounts(reader, table, "resources") {
+            policy.resources.insert(name, amount);
+        }
+        policy.resources.retain(|_, amount| *amount > 0);
+        policy
+    }
+}
+
+/// How results are memoised.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CachePolicy {
+    pub enabled: bool,
+    /// Pinned; without one it is automatic.
+    pub version: Option<String>,
+    pub ignore_inputs: Vec<String>,
+    /// Variables that are passed on and join the automatic version.
+    pub env: Vec<String>,
+}
+
+impl CachePolicy {
+    /// `self`, with what `table` says instead.
+    pub fn overridden(&self, reader: &mut Reader, table: &Table) -> Self {
+        let mut policy = self.clone();
+        if let Some(enabled) = reader.bool(table, "cache") {
+            policy.enabled = enabled;
+        }
+        if let Some(version) = reader.text(table, "cache_version") {
+            policy.version = Some(version.to_owned());
+        }
+        if table.get("cache_ignore_inputs").is_some() {
+            policy.ignore_inputs = reader.owned_texts(table, "cache_ignore_inputs");
+        }
+        if table.get("cache_env").is_some() {
+            policy.env = reader.owned_texts(table, "cache_env");
+        }
+        policy
+    }
+}
+
+/// Reads a table of amounts: whole numbers, `memory` in bytes or as text with a unit.
+pub fn amounts(reader: &mut Reader, table: &Table, name: &str) -> Vec<(String, u64)> {
+    let Some(inner) = reader.table(table, name) else { return Vec::new() };
+    let mut amounts = Vec::new();
+    for (key, item) in inner.iter() {
+        if !super::is_name(&key.name, true) {
+            reader.check_name(key, "a resource", true);
+        }
+        let amount = match &item.kind {
+            Kind::Integer(n) => u64::try_from(*n).map_err(|_| "must not be negative".to_owned()),
+            Kind::String(text) => parse_amount(&key.name, text),
+            _ => Err(format!("must be a whole number, found {}", item.type_name())),
+        };
+        match amount {
+            Ok(amount) => amounts.push((key.name.to_string(), amount)),
+            Err(problem) => {
+                reader.error(item.span, format!("resource `{}` {problem}", key.name), "not an amount");
+            }
+        }
+    }
+    amounts
+}
+
+/// Reads the amount of a resource as text: a whole number, for `memory` also with a unit.
+pub fn parse_amount(name: &str, text: &str) -> Result<u64, String> {
+    if let Ok(amount) = text.trim().parse() {
+        return Ok(amount);
+    }
+    if name != "memory" {
+        return Err(format!("must be a whole number, found {text:?}"));
+    }
+    let size: Result<bytesize::ByteSize, _> = text.parse();
+    size.map(|size| size.as_u64()).map_err(|_| format!("must be an amount such as \"4GiB\", found {text:?}"))
+}
+
+fn whole(reader: &mut Reader, table: &Table, name: &str, most: i64) -> Option<i64> {
+    let item = table.get(name)?;
+    match item.kind {
+        Kind::Integer(value) if (0..=most).contains(&value) => Some(value),
+        Kind::Integer(_) => {
+            reader.error(item.span, format!("`{name}` must lie between 0 and {most}"), "out of range");
+            None
+        }
+        _ => {
+            reader.wrong_type(item, name, "a whole number");
+            None
+        }
+    }
+}
+
+fn number(reader: &mut Reader, table: &Table, name: &str) -> Option<f64> {
+    let item = table.get(name)?;
+    let value = match item.kind {
+        Kind::Integer(value) => value as f64,
+        Kind::Float(value) => value,
+        _ => {
+            reader.wrong_type(item, name, "a number");
+            return None;
+        }
+    };
+    if !(value.is_finite() && value >= 1.0) {
+        reader.error(item.span, format!("`{name}` must be 1 or more"), "out of range");
+        return None;
+    }
+    Some(value)
+}
+
+fn duration(reader: &mut Reader, table: &Table, name: &str, zero: bool) -> Option<Duration> {
+    let item = table.get(name)?;
+    let problem = match &item.kind {
+        Kind::String(text) => match parse_duration(text).map(Duration::try_from) {
+            Ok(Ok(duration)) if zero || !duration.is_zero() => return Some(duration),
+            Ok(Ok(_)) => format!("`{name}` must be more than nothing"),
+            Ok(Err(_)) => format!("`{name}` must not be negative"),
+            Err(problem) => format!("`{name}`: {problem}"),
+        },
+        Kind::Integer(n) => {
+            let label = format!("did you mean \"{n}s\"?");
+            reader.error(item.span, format!("`{name}` must be text with a unit"), label);
+            return None;
+        }
+        _ => {
+            reader.wrong_type(item, name, "a duration such as \"90s\"");
+            return None;
+        }
+    };
+    let diagnostic = Diagnostic::at(reader.place(item.span), problem, "not a usable duration")
+        .help("durations are written as in \"90s\", \"1h30m\" or \"500ms\"");
+    reader.report(diagnostic);
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_and_are_bounded() {
+        let policy =
+            Execution { retry_delay: Duration::from_secs(2), retry_backoff: 3.0, ..Execution::default() };
+        let seconds: Vec<_> = [1, 2, 3, 400].map(|attempt| policy.wait_after(attempt).as_secs()).into();
+        assert_eq!(seconds, [2, 6, 18, 86_400]);
+    }
+
+    #[test]
+    fn memory_has_units() {
+        assert_eq!(parse_amount("memory", "4GiB"), Ok(4 << 30));
+        assert_eq!(parse_amount("memory", "1024"), Ok(1024));
+        assert!(parse_amount("gpu", "4GiB").is_err());
+        assert!(parse_amount("memory", "lots").is_err());
+    }
+}

@@ -1,0 +1,196 @@
+//! Typed access to the TOML tree of one file: what is wrong is noted, and reading goes on.
+
+use std::borrow::Cow;
+
+use super::diagnostic::{Diagnostic, FileId, Place, Span, closest};
+use super::keys::{self, Key, State};
+use super::syntax::{Item, Key as TomlKey, Kind, Table};
+
+/// Reads one file's tree and collects diagnostics.
+pub struct Reader {
+    pub file: FileId,
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Reader {
+    pub fn new(file: FileId) -> Self {
+        Self { file, diagnostics: Vec::new() }
+    }
+
+    pub fn place(&self, span: Span) -> Place {
+        Place { file: self.file, span }
+    }
+
+    pub fn report(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// Notes a mistake at `span`.
+    pub fn error(&mut self, span: Span, message: impl Into<String>, label: impl Into<String>) {
+        self.report(Diagnostic::at(self.place(span), message, label));
+    }
+
+    /// Checks that a table holds only `known` keys that work already. `owner` names the table: "task `t`".
+    pub fn check_keys(&mut self, table: &Table, known: &[Key], owner: &str) {
+        for (key, _) in table.iter() {
+            match known.iter().find(|k| k.name == key.name) {
+                Some(Key { state: State::Ready, .. }) => {}
+                Some(Key { state: State::NotYet, doc, .. }) => {
+                    let message = format!("`{}` does not work yet", key.name);
+                    let help = format!(
+                        "it will mean: {doc} This version of runner refuses it rather than ignore it"
+                    );
+                    self.report(Diagnostic::at(self.place(key.span), message, "not yet").help(help));
+                }
+                Some(Key { state: State::Reserved, .. }) => {
+                    let message = format!("`{}` is reserved for a later version", key.name);
+                    self.error(key.span, message, "cannot be used");
+                }
+                None => self.unknown_key(key, known, owner),
+            }
+        }
+    }
+
+    fn unknown_key(&mut self, key: &TomlKey, known: &[Key], owner: &str) {
+        let message = format!("unknown key `{}` in {owner}", key.name);
+        let usable = || known.iter().filter(|k| k.state != State::Reserved).map(|k| k.name);
+        let diagnostic = match closest(&key.name, usable()) {
+            Some(name) => Diagnostic::at(self.place(key.span), message, format!("did you mean `{name}`?")),
+            None => {
+                let all: Vec<_> = usable().collect();
+                Diagnostic::at(self.place(key.span), message, "unknown")
+                    .help(format!("the keys there are: {}", all.join(", ")))
+            }
+        };
+        self.report(diagnostic);
+    }
+
+    /// Notes that `item` is not what was expected.
+    pub fn wrong_type(&mut self, item: &Item, name: &str, expected: &str) {
+        let message = format!("`{name}` must be {expected}");
+        self.error(item.span, message, format!("found {}", item.type_name()));
+    }
+
+    pub fn text<'t>(&mut self, table: &'t Table, name: &str) -> Option<&'t str> {
+        self.text_item(table, name).map(|(text, _)| text)
+    }
+
+    /// Text that must not be empty, with its place.
+    pub fn text_item<'t>(&mut self, table: &'t Table, name: &str) -> Option<(&'t str, Span)> {
+        let item = table.get(name)?;
+        match &item.kind {
+            Kind::String(text) if text.is_empty() => {
+                self.error(item.span, format!("`{name}` must not be empty"), "empty");
+                None
+            }
+            Kind::String(text) => Some((text, item.span)),
+            _ => {
+                self.wrong_type(item, name, "a string");
+                None
+            }
+        }
+    }
+
+    pub fn bool(&mut self, table: &Table, name: &str) -> Option<bool> {
+        let item = table.get(name)?;
+        match item.kind {
+            Kind::Bool(value) => Some(value),
+            _ => {
+                self.wrong_type(item, name, "true or false");
+                None
+            }
+        }
+    }
+
+    /// A list of texts, each with its place.
+    pub fn texts<'t>(&mut self, table: &'t Table, name: &str) -> Option<Vec<(&'t str, Span)>> {
+        let item = table.get(name)?;
+        let Kind::Array(items) = &item.kind else {
+            self.wrong_type(item, name, "a list of strings");
+            return None;
+        };
+        let mut texts = Vec::with_capacity(items.len());
+        for item in items {
+            match &item.kind {
+                Kind::String(text) => texts.push((&**text, item.span)),
+                _ => self.wrong_type(item, name, "a list of strings"),
+            }
+        }
+        Some(texts)
+    }
+
+    /// Like [`Reader::texts`] without the places; missing is empty.
+    pub fn owned_texts(&mut self, table: &Table, name: &str) -> Vec<String> {
+        let texts = self.texts(table, name).unwrap_or_default();
+        texts.into_iter().map(|(text, _)| text.to_owned()).collect()
+    }
+
+    pub fn table<'t, 's>(&mut self, table: &'t Table<'s>, name: &str) -> Option<&'t Table<'s>> {
+        let item = table.get(name)?;
+        match &item.kind {
+            Kind::Table(inner) => Some(inner),
+            _ => {
+                self.wrong_type(item, name, "a table");
+                None
+            }
+        }
+    }
+
+    /// The entries of a table of tables, as `[tasks.NAME]`.
+    pub fn tables<'t, 's>(&mut self, table: &'t Table<'s>, name: &str) -> Vec<Entry<'t, 's>> {
+        let Some(inner) = self.table(table, name) else { return Vec::new() };
+        let mut entries = Vec::with_capacity(inner.len());
+        for (key, item) in inner.iter() {
+            match &item.kind {
+                Kind::Table(table) => entries.push(Entry { key, span: item.span, table }),
+                _ => self.wrong_type(item, &key.name, "a table"),
+            }
+        }
+        entries
+    }
+
+    /// Checks a name that is used as an identifier. `what` says what it names: "a node".
+    pub fn check_name(&mut self, key: &TomlKey, what: &str, hyphens: bool) -> bool {
+        let name = &*key.name;
+        let problem = if !super::is_name(name, hyphens) {
+            let extra = if hyphens { ", and `-`" } else { "" };
+            Some(format!("use lower-case letters, digits and `_`{extra}, beginning with a letter"))
+        } else if keys::FOREIGN_VARIABLES.contains(&name) {
+            Some("this variable means something to other programs; choose another name".into())
+        } else if !hyphens && keys::TEMPLATE_WORDS.contains(&name) {
+            Some("this word has a meaning in templates; choose another name".into())
+        } else {
+            None
+        };
+        match problem {
+            Some(help) => {
+                let message = format!("`{}` cannot be the name of {what}", name);
+                let label = suggestion(name, hyphens).map_or("not allowed".into(), Cow::Owned);
+                self.report(Diagnostic::at(self.place(key.span), message, label).help(help));
+                false
+            }
+            None => true,
+        }
+    }
+}
+
+/// One entry of a table of tables.
+#[derive(Clone, Copy)]
+pub struct Entry<'t, 's> {
+    pub key: &'t TomlKey<'s>,
+    /// Of the table's header, or of the inline table.
+    pub span: Span,
+    pub table: &'t Table<'s>,
+}
+
+/// A usable name near `name`.
+fn suggestion(name: &str, hyphens: bool) -> Option<String> {
+    let fixed: String = name
+        .chars()
+        .map(|c| match c.to_ascii_lowercase() {
+            c if c.is_ascii_alphanumeric() || (hyphens && c == '-') => c,
+            _ => '_',
+        })
+        .collect();
+    (fixed != name && super::is_name(&fixed, hyphens)).then(|| format!("`{fixed}` would do"))
+}

@@ -1,0 +1,87 @@
+//! The JSON Schema (draft-07) of workflow files, made from the list of keys.
+
+use serde_json::{Map as JsonMap, Value as Json, json};
+
+use super::keys::{self, Key, Shape, State};
+
+/// The pattern of names of nodes, inputs and outputs.
+const NAME: &str = "^[a-z][a-z0-9_]*$";
+/// The same for tasks, workflows, libraries and resources.
+const HYPHENATED: &str = "^[a-z][a-z0-9_-]*$";
+
+/// The schema as it is checked in: indented, with a newline at the end.
+pub fn text() -> String {
+    let mut text = serde_json::to_string_pretty(&schema()).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn schema() -> Json {
+    json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "A workflow or library of runner",
+        "oneOf": [
+            table(keys::FILE, &["workflow"]),
+            table(keys::LIBRARY_FILE, &["library"]),
+        ],
+        "definitions": {
+            "type": {
+                "type": "string",
+                "description": "string, int, float, bool, datetime, duration, file, dir, json, list<T>, map<T>, T?",
+                "pattern": "^\\s*((list|map)<\\s*)*(string|int|float|bool|datetime|duration|file|dir|json)(\\s*\\??\\s*>)*\\s*\\??\\s*$"
+            },
+            "duration": { "type": "string", "description": "such as 90s, 1h30m or 500ms" },
+            "amount": { "type": ["integer", "string"], "minimum": 0 }
+        }
+    })
+}
+
+fn table(keys: &[Key], required: &[&str]) -> Json {
+    let properties: JsonMap<String, Json> = keys
+        .iter()
+        .filter(|key| key.state != State::Reserved)
+        .map(|key| {
+            let mut shape = shape(key.shape);
+            if let Json::Object(object) = &mut shape {
+                let later = if key.state == State::NotYet { " (Not in this version.)" } else { "" };
+                object.insert("description".into(), format!("{}{later}", key.doc).into());
+            }
+            (key.name.to_owned(), shape)
+        })
+        .collect();
+    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+}
+
+fn by_name(pattern: &str, value: Json) -> Json {
+    json!({ "type": "object", "patternProperties": { pattern: value }, "additionalProperties": false })
+}
+
+fn short_or_long(keys: &[Key]) -> Json {
+    let short = json!({ "$ref": "#/definitions/type" });
+    by_name(NAME, json!({ "oneOf": [short, table(keys, &["type"])] }))
+}
+
+fn shape(shape: Shape) -> Json {
+    match shape {
+        Shape::Text => json!({ "type": "string", "minLength": 1 }),
+        Shape::Bool => json!({ "type": "boolean" }),
+        Shape::Whole(least) => json!({ "type": "integer", "minimum": least }),
+        Shape::Number => json!({ "type": "number" }),
+        Shape::Duration => json!({ "allOf": [{ "$ref": "#/definitions/duration" }] }),
+        Shape::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+        Shape::TextTable => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+        Shape::Choice(all) => json!({ "enum": all }),
+        Shape::Inputs => short_or_long(keys::INPUT),
+        Shape::Outputs => short_or_long(keys::OUTPUT),
+        Shape::Bindings => by_name(NAME, json!({})),
+        Shape::Amounts => by_name(HYPHENATED, json!({ "$ref": "#/definitions/amount" })),
+        Shape::Published => {
+            let value = json!({ "type": ["string", "number", "boolean", "array"] });
+            by_name(NAME, json!({ "oneOf": [value, table(keys::PUBLISHED, &["value"])] }))
+        }
+        Shape::Table(keys) => table(keys, &[]),
+        Shape::Tables(keys) => by_name(HYPHENATED, table(keys, &[])),
+        Shape::Array(keys) => json!({ "type": "array", "items": table(keys, &[]) }),
+        Shape::Any => json!({}),
+    }
+}

@@ -1,0 +1,461 @@
+//! The tasks of one file: tables of TOML made into typed [`Task`]s, each checked by itself.
+
+use std::path::{Component, Path};
+
+use super::binding::Binder;
+use super::diagnostic::{Diagnostic, closest};
+use super::keys;
+use super::policy::{CachePolicy, Execution};
+use super::reader::{Entry, Reader};
+use super::syntax::{Item, Key, Kind, Table};
+use super::template::Template;
+use super::types::Type;
+use super::{Capture, Command, Input, Output, Staging, Task};
+
+/// Variables that the runner sets itself.
+const OWN_VARIABLES: [&str; 2] = ["OUT", "HOME"];
+
+/// What a script runs under when the task does not say.
+const SHELL: [&str; 3] = ["bash", "-euo", "pipefail"];
+
+/// What tasks of one file have in common.
+pub struct TaskContext<'a> {
+    /// Of the workflow or library: the first part of qualified names.
+    pub owner: &'a str,
+    /// The folder of the file.
+    pub dir: &'a Path,
+    /// From `[defaults]`.
+    pub execution: Execution,
+    pub cache: CachePolicy,
+}
+
+/// Reads `[defaults]` into the policies that tasks begin with.
+pub fn read_defaults(reader: &mut Reader, file: &Table) -> (Execution, CachePolicy) {
+    let (execution, cache) = (Execution::default(), CachePolicy::default());
+    let Some(table) = reader.table(file, "defaults") else { return (execution, cache) };
+    reader.check_keys(table, keys::DEFAULTS, "[defaults]");
+    let ignored = cache.overridden(reader, table);
+    if !ignored.ignore_inputs.is_empty() {
+        let span = table.get("cache_ignore_inputs").map_or_else(Default::default, |item| item.span);
+        let message = "`cache_ignore_inputs` belongs to one task, since it names that task's inputs";
+        reader.error(span, message, "move it into the task");
+    }
+    (execution.overridden(reader, table), CachePolicy { ignore_inputs: Vec::new(), ..ignored })
+}
+
+/// Reads `[tasks.NAME]`. A task with a mistake in its body still has an interface that nodes can be checked
+/// against, so `None` only comes for a name that cannot be used.
+pub fn read_task(reader: &mut Reader, context: &TaskContext, entry: Entry) -> Option<Task> {
+    let Entry { key, span, table } = entry;
+    let named = reader.check_name(key, "a task", true);
+    let owner = format!("task `{}`", key.name);
+    reader.check_keys(table, keys::TASK, &owner);
+    let inputs = read_inputs(reader, table, context.dir, &owner);
+    let outputs = read_outputs(reader, table, &owner);
+    let command = read_command(reader, table, key, span, &inputs);
+    let env = read_env(reader, table, &inputs);
+    let cache = context.cache.overridden(reader, table);
+    for (name, span) in reader.texts(table, "cache_ignore_inputs").unwrap_or_default() {
+        if !inputs.iter().any(|input| &*input.name == name) {
+            let label = closest(name, inputs.iter().map(|i| &*i.name))
+                .map_or("no such input".into(), |near| format!("did you mean `{near}`?"));
+            reader.error(
+                span,
+                format!("`cache_ignore_inputs` names `{name}`, which {owner} has no input of"),
+                label,
+            );
+        }
+    }
+    let in_workflow_dir = choice(reader, table, "cwd", &["scratch", "workflow"]) == Some("workflow");
+    let staging = match choice(reader, table, "stage", &["auto", "copy", "link"]) {
+        Some("copy") => Staging::Copy,
+        Some("link") => Staging::Link,
+        _ => Staging::Auto,
+    };
+    let task = Task {
+        name: format!("{}.{}", context.owner, key.name),
+        description: reader.text(table, "description").map(str::to_owned),
+        dir: context.dir.to_owned(),
+        inputs,
+        outputs,
+        command,
+        in_workflow_dir,
+        env,
+        pass_env: read_variables(reader, table, "pass_env", true),
+        secrets: read_variables(reader, table, "secrets", false),
+        sources: read_sources(reader, table, context.dir),
+        staging,
+        execution: context.execution.overridden(reader, table),
+        cache: CachePolicy { env: merge_env(reader, table, &cache), ..cache },
+    };
+    named.then_some(task)
+}
+
+fn merge_env(reader: &mut Reader, table: &Table, cache: &CachePolicy) -> Vec<String> {
+    match table.get("cache_env") {
+        Some(_) => read_variables(reader, table, "cache_env", true),
+        None => cache.env.clone(),
+    }
+}
+
+/// Reads a table of inputs: `name = "type"` or the long form.
+pub fn read_inputs(reader: &mut Reader, table: &Table, dir: &Path, owner: &str) -> Vec<Input> {
+    let Some(inner) = reader.table(table, "inputs") else { return Vec::new() };
+    let mut inputs = Vec::with_capacity(inner.len());
+    for (key, item) in inner.iter() {
+        if !reader.check_name(key, "an input", false) {
+            continue;
+        }
+        if OWN_VARIABLES.iter().any(|name| name.eq_ignore_ascii_case(&key.name)) && key.name == "out" {
+            // `$out` and `$OUT` differ, but nobody should have to know.
+            reader.error(
+                key.span,
+                "`out` is too easily taken for `$OUT`, the folder of outputs",
+                "choose another name",
+            );
+        }
+        let what = format!("input `{}` of {owner}", key.name);
+        let Some((ty, long)) = read_type(reader, item, keys::INPUT, &what) else { continue };
+        let mut input =
+            Input { name: (*key.name).into(), default: None, description: None, one_of: Vec::new(), ty };
+        if let Some(long) = long {
+            let mut binder = Binder { reader, scope: None, dir };
+            if let Some(default) = long.get("default") {
+                input.default = binder.bind("default", &input.ty, default);
+            }
+            if let Some(choices) = long.get("one_of") {
+                input.one_of = read_choices(&mut binder, &input.ty, choices);
+            }
+            input.description = reader.text(long, "description").map(Into::into);
+            check_default(reader, &input, long);
+        }
+        inputs.push(input);
+    }
+    inputs
+}
+
+fn read_choices(binder: &mut Binder, ty: &Type, item: &Item) -> Vec<super::value::Value> {
+    let Kind::Array(items) = &item.kind else {
+        binder.reader.wrong_type(item, "one_of", "a list of values");
+        return Vec::new();
+    };
+    if items.is_empty() {
+        binder.reader.error(item.span, "`one_of` allows no value at all", "empty");
+    }
+    items
+        .iter()
+        .filter_map(|choice| match binder.bind("one_of", ty, choice)? {
+            super::binding::Binding::Literal(value) => Some(value),
+            _ => {
+                binder.reader.error(choice.span, "`one_of` cannot hold files", "not a plain value");
+                None
+            }
+        })
+        .collect()
+}
+
+fn check_default(reader: &mut Reader, input: &Input, long: &Table) {
+    if let (Some(super::binding::Binding::Literal(value)), Some(item)) = (&input.default, long.get("default"))
+        && let Err(problem) = input.check_choice(value)
+    {
+        reader.error(
+            item.span,
+            format!("the default of `{}` is not allowed: {problem}", input.name),
+            "not one of them",
+        );
+    }
+}
+
+impl Input {
+    /// Whether `one_of` allows `value`; the error lists what is allowed.
+    pub fn check_choice(&self, value: &super::value::Value) -> Result<(), String> {
+        if self.one_of.is_empty() || self.one_of.contains(value) || *value == super::value::Value::Null {
+            return Ok(());
+        }
+        let text = |value: &super::value::Value| value.to_record().to_string();
+        let allowed: Vec<_> = self.one_of.iter().map(text).collect();
+        Err(format!("`{}` must be one of {}, found {}", self.name, allowed.join(", "), text(value)))
+    }
+}
+
+fn read_outputs(reader: &mut Reader, table: &Table, owner: &str) -> Vec<Output> {
+    let Some(inner) = reader.table(table, "outputs") else { return Vec::new() };
+    let mut outputs: Vec<Output> = Vec::with_capacity(inner.len());
+    for (key, item) in inner.iter() {
+        if !reader.check_name(key, "an output", false) {
+            continue;
+        }
+        let what = format!("output `{}` of {owner}", key.name);
+        let Some((ty, long)) = read_type(reader, item, keys::OUTPUT, &what) else { continue };
+        let mut capture = Capture::Out;
+        if let Some(long) = long {
+            let is_path = matches!(ty.required(), Type::File | Type::Dir);
+            if choice(reader, long, "from", &["stdout"]).is_some() {
+                capture = Capture::Stdout;
+                let span = long.get("from").map_or(item.span, |i| i.span);
+                if ty.holds_files() {
+                    reader.error(
+                        span,
+                        format!("{what} is {ty}, and standard output is text"),
+                        "give it a text type",
+                    );
+                } else if outputs.iter().any(|o| o.capture == Capture::Stdout) {
+                    reader.error(
+                        span,
+                        format!("{what}: another output takes standard output already"),
+                        "the second one",
+                    );
+                }
+            }
+            if let Some((path, span)) = reader.text_item(long, "path") {
+                if !is_path {
+                    let message = format!("{what} is {ty}, and only a file or dir can have a `path`");
+                    reader.error(span, message, "drop it, or change the type");
+                } else if let Err(problem) = check_inside(path) {
+                    reader.error(span, format!("{what}: {problem}"), "not inside the scratch folder");
+                } else if capture == Capture::Stdout {
+                    reader.error(span, format!("{what} has both `from` and `path`"), "keep one of them");
+                }
+                capture = Capture::Path(path.to_owned());
+            }
+        }
+        outputs.push(Output { name: (*key.name).into(), ty, capture });
+    }
+    outputs
+}
+
+/// A type, short or long; the long form's table.
+fn read_type<'t, 's>(
+    reader: &mut Reader,
+    item: &'t Item<'s>,
+    known: &'static [keys::Key],
+    what: &str,
+) -> Option<(Type, Option<&'t Table<'s>>)> {
+    let (text, span, long) = match &item.kind {
+        Kind::String(text) => (&**text, item.span, None),
+        Kind::Table(long) => {
+            reader.check_keys(long, known, what);
+            if long.get("type").is_none() {
+                reader.error(
+                    item.span,
+                    format!("{what} has no type"),
+                    "add type = \"string\", or another type",
+                );
+                return None;
+            }
+            let (text, span) = reader.text_item(long, "type")?;
+            (text, span, Some(long))
+        }
+        _ => {
+            reader.error(item.span, format!("{what} must be a type"), format!("found {}", item.type_name()));
+            return None;
+        }
+    };
+    match Type::parse(text) {
+        Ok(ty) => Some((ty, long)),
+        Err(problem) => {
+            reader.error(span, format!("{what}: {problem}"), "not a type");
+            None
+        }
+    }
+}
+
+fn read_command(
+    reader: &mut Reader,
+    table: &Table,
+    key: &Key,
+    header: super::diagnostic::Span,
+    inputs: &[Input],
+) -> Command {
+    let script = reader.text_item(table, "run");
+    let argv = table.get("argv");
+    match (script, argv) {
+        (Some(_), Some(item)) => {
+            reader.error(
+                item.span,
+                format!("task `{}` has both `run` and `argv`", key.name),
+                "keep one of them",
+            );
+        }
+        (None, None) if table.get("run").is_none() => {
+            let diagnostic = Diagnostic::at(
+                reader.place(header),
+                format!("task `{}` has no command", key.name),
+                "neither `run` nor `argv`",
+            );
+            reader
+                .report(diagnostic.help("add run = '...' for a shell script, or argv = [...] for a program"));
+        }
+        _ => {}
+    }
+    if argv.is_some() {
+        for name in ["args", "shell"] {
+            if let Some(item) = table.get(name) {
+                reader.error(item.span, format!("`{name}` goes with `run`, not with `argv`"), "not used");
+            }
+        }
+        let templates = read_templates(reader, table, "argv", inputs);
+        if let Some(Item { kind: Kind::Array(items), span }) = argv
+            && items.is_empty()
+        {
+            reader.error(*span, "`argv` must name a program", "empty");
+        }
+        return Command::Program(templates);
+    }
+    let shell = match reader.texts(table, "shell") {
+        Some(words) if words.is_empty() => {
+            let span = table.get("shell").map_or(header, |item| item.span);
+            reader.error(span, "`shell` must name a program", "empty");
+            Vec::new()
+        }
+        Some(words) => words.into_iter().map(|(word, _)| word.to_owned()).collect(),
+        None => SHELL.map(str::to_owned).into(),
+    };
+    let script = script.map_or_else(String::new, |(text, _)| text.to_owned());
+    Command::Script { script, shell, args: read_templates(reader, table, "args", inputs) }
+}
+
+/// Templates over a task's inputs.
+fn read_templates(reader: &mut Reader, table: &Table, name: &str, inputs: &[Input]) -> Vec<Template> {
+    let mut templates = Vec::new();
+    for (text, span) in reader.texts(table, name).unwrap_or_default() {
+        let mut binder = Binder { reader, scope: None, dir: Path::new("") };
+        let Some(template) = binder.parse(text, span) else { continue };
+        for variable in template.variables() {
+            let root = &variable.path[0];
+            if inputs.iter().any(|input| *input.name == **root) {
+                continue;
+            }
+            let label = match closest(root, inputs.iter().map(|i| &*i.name)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if root == "inputs" => "write the input's name alone here".into(),
+                None => "no such input".into(),
+            };
+            let message = format!("`{name}` uses `{root}`, which is no input of this task");
+            reader.error(span, message, label);
+        }
+        templates.push(template);
+    }
+    templates
+}
+
+fn read_env(reader: &mut Reader, table: &Table, inputs: &[Input]) -> Vec<(String, String)> {
+    let Some(inner) = reader.table(table, "env") else { return Vec::new() };
+    let mut env = Vec::with_capacity(inner.len());
+    for (key, item) in inner.iter() {
+        let name = &*key.name;
+        if keys::TASK.iter().any(|k| k.name == name) {
+            let diagnostic = Diagnostic::at(
+                reader.place(key.span),
+                format!("`{name}` was meant for the task, but stands in its `env`"),
+                "lands in the environment",
+            );
+            reader.report(diagnostic.help(
+                "in TOML every key below [tasks.NAME.env] belongs to that table: move this one above it, \
+                 or write env = { ... } on one line",
+            ));
+            continue;
+        }
+        let clash = if !is_variable(name) {
+            Some("is no name of a variable: use letters, digits and `_`")
+        } else if name == "OUT" || name.starts_with("RUNNER_") {
+            Some("is set by the runner itself")
+        } else if inputs.iter().any(|input| &*input.name == name) {
+            Some("is an input already, and inputs are variables of the same name")
+        } else {
+            None
+        };
+        if let Some(problem) = clash {
+            reader.error(key.span, format!("`{name}` {problem}"), "cannot be set here");
+            continue;
+        }
+        match &item.kind {
+            Kind::String(text) if text.contains('\0') => {
+                reader.error(item.span, format!("`{name}` holds a NUL character"), "no variable can");
+            }
+            Kind::String(text) => env.push((name.to_owned(), text.to_string())),
+            _ => {
+                let message = format!("`{name}` must be a string: variables are text");
+                reader.error(item.span, message, format!("found {}", item.type_name()));
+            }
+        }
+    }
+    env
+}
+
+fn is_variable(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// Names of variables, `*` allowed where `patterns` says so.
+fn read_variables(reader: &mut Reader, table: &Table, name: &str, patterns: bool) -> Vec<String> {
+    let mut names = Vec::new();
+    for (text, span) in reader.texts(table, name).unwrap_or_default() {
+        let plain = if patterns { text.replace('*', "") } else { text.to_owned() };
+        if text.is_empty()
+            || !(plain.is_empty() || plain.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
+        {
+            let extra = if patterns { ", with `*` for any letters" } else { "" };
+            reader.error(span, format!("`{name}` takes names of variables{extra}"), "not a name");
+            continue;
+        }
+        names.push(text.to_owned());
+    }
+    names
+}
+
+fn read_sources(reader: &mut Reader, table: &Table, dir: &Path) -> Vec<String> {
+    let mut sources = Vec::new();
+    for (glob, span) in reader.texts(table, "sources").unwrap_or_default() {
+        if let Err(problem) = check_inside(glob) {
+            let diagnostic = Diagnostic::at(
+                reader.place(span),
+                format!("source `{glob}`: {problem}"),
+                "not usable",
+            )
+            .help(
+                "sources are staged under the same relative path, so they must lie below this file's folder",
+            );
+            reader.report(diagnostic);
+            continue;
+        }
+        match super::definition::find_sources(dir, glob) {
+            Ok(files) if files.is_empty() => {
+                let message = format!("source `{glob}` matches no file");
+                let help = format!("it is relative to {}", dir.display());
+                reader.report(Diagnostic::at(reader.place(span), message, "nothing there").help(help));
+            }
+            Ok(_) => sources.push(glob.to_owned()),
+            Err(problem) => reader.error(span, format!("source `{glob}`: {problem}"), "not usable"),
+        }
+    }
+    sources
+}
+
+/// Whether a relative path stays inside of the folder it is relative to.
+fn check_inside(path: &str) -> Result<(), String> {
+    for component in Path::new(path).components() {
+        match component {
+            Component::Normal(_) | Component::CurDir => {}
+            Component::ParentDir => return Err("`..` leads outside".into()),
+            Component::RootDir | Component::Prefix(_) => return Err("an absolute path leads outside".into()),
+        }
+    }
+    Ok(())
+}
+
+fn choice<'t>(reader: &mut Reader, table: &'t Table, name: &str, allowed: &[&str]) -> Option<&'t str> {
+    let (text, span) = reader.text_item(table, name)?;
+    if allowed.contains(&text) {
+        return Some(text);
+    }
+    let label = match closest(text, allowed.iter().copied()) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None => "not one of them".into(),
+    };
+    let all: Vec<_> = allowed.iter().map(|a| format!("\"{a}\"")).collect();
+    reader.error(span, format!("`{name}` must be {}", all.join(" or ")), label);
+    None
+}

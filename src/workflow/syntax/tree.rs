@@ -1,0 +1,161 @@
+//! The tree of a TOML document: items, keys and tables, with their places in the text.
+//!
+//! Knows nothing of how it is read.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use crate::workflow::diagnostic::Span;
+
+/// A value and where it stands: all of its text, or the header for a table that has one.
+#[derive(Debug)]
+pub struct Item<'s> {
+    pub span: Span,
+    pub kind: Kind<'s>,
+}
+
+/// A value. A string without escapes borrows from the text.
+#[derive(Debug)]
+pub enum Kind<'s> {
+    String(Cow<'s, str>),
+    Integer(i64),
+    Float(f64),
+    Bool(bool),
+    /// As it is written; one of the four forms of TOML.
+    Datetime(&'s str),
+    Array(Vec<Item<'s>>),
+    Table(Table<'s>),
+}
+
+/// A key and where it stands: one part of a dotted key, with its quotes.
+#[derive(Debug)]
+pub struct Key<'s> {
+    pub span: Span,
+    pub name: Cow<'s, str>,
+}
+
+/// Keys and values in the order of the file.
+#[derive(Debug, Default)]
+pub struct Table<'s> {
+    entries: Vec<(Key<'s>, Item<'s>)>,
+    /// Where each name is among the entries, if there are many.
+    index: Option<Box<Index<'s>>>,
+    pub(super) form: Form,
+}
+
+#[derive(Debug, Default)]
+struct Index<'s>(HashMap<Cow<'s, str>, u32>);
+
+/// How a table came to be, which decides what may still be added to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Form {
+    /// The document, or a table known only from the headers of tables inside it.
+    #[default]
+    Implicit,
+    /// By a header of its own.
+    Header,
+    /// By a dotted key.
+    Dotted,
+    /// In braces: complete.
+    Inline,
+}
+
+/// Up to so many entries, comparing names one by one is faster than hashing.
+const INDEXED: usize = 16;
+
+impl Item<'_> {
+    /// What it is, with its article, for messages: "a string", "an integer", ...
+    pub fn type_name(&self) -> &'static str {
+        match self.kind {
+            Kind::String(_) => "a string",
+            Kind::Integer(_) => "an integer",
+            Kind::Float(_) => "a float",
+            Kind::Bool(_) => "a boolean",
+            Kind::Datetime(_) => "a datetime",
+            Kind::Array(_) => "an array",
+            Kind::Table(_) => "a table",
+        }
+    }
+}
+
+impl<'s> Table<'s> {
+    pub(super) fn new(form: Form) -> Self {
+        Self { form, ..Self::default() }
+    }
+
+    /// The value of a key.
+    pub fn get(&self, name: &str) -> Option<&Item<'s>> {
+        self.get_key_item(name).map(|(_, item)| item)
+    }
+
+    /// A key as it is written, and its value.
+    pub fn get_key_item(&self, name: &str) -> Option<(&Key<'s>, &Item<'s>)> {
+        let (key, item) = self.entries.get(self.find(name)?)?;
+        Some((key, item))
+    }
+
+    /// Keys and values in the order of the file.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Key<'s>, &Item<'s>)> {
+        self.entries.iter().map(|(key, item)| (key, item))
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Where a key is among the entries.
+    pub(super) fn find(&self, name: &str) -> Option<usize> {
+        match &self.index {
+            Some(index) => index.0.get(name).map(|position| *position as usize),
+            None => self.entries.iter().position(|(key, _)| key.name == name),
+        }
+    }
+
+    /// Adds an entry whose key is not there yet; where it is.
+    pub(super) fn push(&mut self, key: Key<'s>, item: Item<'s>) -> usize {
+        let position = self.entries.len();
+        if let Some(index) = &mut self.index {
+            index.0.insert(key.name.clone(), position as u32);
+        }
+        self.entries.push((key, item));
+        if self.index.is_none() && self.entries.len() > INDEXED {
+            let names = self.entries.iter().enumerate().map(|(i, (key, _))| (key.name.clone(), i as u32));
+            self.index = Some(Box::new(Index(names.collect())));
+        }
+        position
+    }
+
+    pub(super) fn entry_mut(&mut self, position: usize) -> Option<(&mut Key<'s>, &mut Item<'s>)> {
+        self.entries.get_mut(position).map(|(key, item)| (key, item))
+    }
+
+    /// Gives back memory that was kept for more entries, here only.
+    pub(super) fn shrink(&mut self) {
+        self.entries.shrink_to_fit();
+    }
+
+    /// The same, in all tables that are not complete since they were read.
+    pub(super) fn shrink_all(&mut self) {
+        self.shrink();
+        for (_, item) in &mut self.entries {
+            match &mut item.kind {
+                Kind::Table(table) if table.form != Form::Inline => table.shrink_all(),
+                Kind::Array(items) => {
+                    items.shrink_to_fit();
+                    for item in items {
+                        match &mut item.kind {
+                            Kind::Table(table) if table.form != Form::Inline => table.shrink_all(),
+                            // The elements of an array are either all of this form or none.
+                            _ => break,
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,515 @@
+//! Templates: text with `{{ expressions }}` in it, in the expression language of minijinja.
+//!
+//! Parses, says which variables are used, and evaluates over values that the caller looks up. Knows
+//! nothing of nodes and tasks: what a name means is the caller's business.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, LazyLock};
+
+use minijinja::value::{Object, ObjectRepr, ValueKind};
+use minijinja::{Environment, Expression, UndefinedBehavior, Value as JinjaValue};
+
+use super::types::Type;
+use super::value::{Artifact, Value};
+
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_debug(true);
+    environment
+});
+
+/// A parsed template.
+#[derive(Debug)]
+pub struct Template {
+    source: Box<str>,
+    parts: Vec<Part>,
+    variables: Vec<Variable>,
+}
+
+#[derive(Debug)]
+enum Part {
+    Text(String),
+    /// A variable and nothing else: by far the most frequent, and evaluated without minijinja.
+    Variable(usize),
+    Expression(Box<Compiled>),
+}
+
+struct Compiled {
+    source: String,
+    expression: Expression<'static, 'static>,
+}
+
+impl fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{{{{{}}}}}", self.source)
+    }
+}
+
+/// A variable that a template uses.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Variable {
+    /// The dotted path, as in `["hash", "digest"]`.
+    pub path: Vec<String>,
+    /// Where it stands in the text, in bytes.
+    pub range: Range<usize>,
+}
+
+/// A mistake in a template's text.
+#[derive(Debug, PartialEq)]
+pub struct TemplateError {
+    pub message: String,
+    /// Where in the text, in bytes.
+    pub range: Range<usize>,
+}
+
+/// Whether `text` holds a template at all.
+pub fn is_template(text: &str) -> bool {
+    text.contains("{{")
+}
+
+impl Template {
+    /// Parses `text`. A text without `{{` is a template that yields itself.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let mut template = Self { source: text.into(), parts: Vec::new(), variables: Vec::new() };
+        let mut at = 0;
+        while let Some(open) = text[at..].find("{{").map(|i| at + i) {
+            if open > at {
+                template.parts.push(Part::Text(text[at..open].into()));
+            }
+            let close = closing(text, open + 2).ok_or_else(|| TemplateError {
+                message: "`{{` is never closed by `}}`".into(),
+                range: open..text.len(),
+            })?;
+            template.add_expression(text, open + 2..close)?;
+            at = close + 2;
+        }
+        if at < text.len() || template.parts.is_empty() {
+            template.parts.push(Part::Text(text[at..].into()));
+        }
+        Ok(template)
+    }
+
+    fn add_expression(&mut self, text: &str, range: Range<usize>) -> Result<(), TemplateError> {
+        let source = &text[range.clone()];
+        let trimmed = source.trim();
+        if trimmed.is_empty() {
+            let message = "an empty expression; `{{ inputs.NAME }}` or `{{ NODE.OUTPUT }}` was expected";
+            return Err(TemplateError { message: message.into(), range: range.start - 2..range.end + 2 });
+        }
+        if let Some(path) = plain_path(trimmed) {
+            let start = range.start + (source.len() - source.trim_start().len());
+            self.parts.push(Part::Variable(self.variables.len()));
+            self.variables.push(Variable { path, range: start..start + trimmed.len() });
+            return Ok(());
+        }
+        let expression = ENVIRONMENT.compile_expression_owned(source.to_owned()).map_err(|error| {
+            let at = error.range().filter(|r| r.end <= source.len() && r.start < r.end);
+            TemplateError {
+                message: explain(&error),
+                range: at.map_or(range.clone(), |r| range.start + r.start..range.start + r.end),
+            }
+        })?;
+        let mut paths: Vec<String> = expression.undeclared_variables(true).into_iter().collect();
+        paths.sort();
+        for path in paths {
+            let range = find_word(source, &path)
+                .map_or(range.clone(), |i| range.start + i..range.start + i + path.len());
+            let path = path.split('.').map(str::to_owned).collect();
+            let variable = Variable { path, range };
+            if !self.variables.iter().any(|known| known.path == variable.path) {
+                self.variables.push(variable);
+            }
+        }
+        self.parts.push(Part::Expression(Box::new(Compiled { source: trimmed.into(), expression })));
+        Ok(())
+    }
+
+    /// The text that it was parsed from.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The variables it uses.
+    pub fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    /// The one variable that the template is made of, if it is nothing else: its value keeps its type.
+    pub fn as_variable(&self) -> Option<&Variable> {
+        match &self.parts[..] {
+            [Part::Variable(i)] => self.variables.get(*i),
+            _ => None,
+        }
+    }
+
+    /// Whether it is one expression and nothing else, so that its value is not made text.
+    pub fn is_single_expression(&self) -> bool {
+        matches!(&self.parts[..], [Part::Variable(_) | Part::Expression(_)])
+    }
+
+    /// Evaluates a single expression to a value of type `ty`.
+    ///
+    /// `lookup` gives the value of a variable by its path. Errors name the expression.
+    pub fn evaluate(&self, ty: &Type, lookup: &dyn Lookup) -> Result<Value, String> {
+        match &self.parts[..] {
+            [Part::Variable(i)] => {
+                let value = lookup.value(&self.variables[*i].path)?;
+                match value {
+                    Found::Whole(value) => value.coerce(ty),
+                    Found::Inside(value) => from_jinja(ty, &value),
+                }
+            }
+            [Part::Expression(compiled)] => {
+                let result = self.run(compiled, lookup)?;
+                from_jinja(ty, &result).map_err(|e| format!("`{{{{ {} }}}}`: {e}", compiled.source))
+            }
+            _ => Value::from_text(ty, &self.render(lookup)?),
+        }
+    }
+
+    /// Evaluates to text: each expression as a task would see it, null as nothing.
+    pub fn render(&self, lookup: &dyn Lookup) -> Result<String, String> {
+        let mut text = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(literal) => text.push_str(literal),
+                Part::Variable(i) => match lookup.value(&self.variables[*i].path)? {
+                    Found::Whole(value) => text.push_str(&lookup.text(&value)?),
+                    Found::Inside(value) => text.push_str(&jinja_text(&value, lookup)?),
+                },
+                Part::Expression(compiled) => {
+                    text.push_str(&jinja_text(&self.run(compiled, lookup)?, lookup)?);
+                }
+            }
+        }
+        Ok(text)
+    }
+
+    /// The single expression's elements, if it is one over a list: each as text.
+    pub fn render_list(&self, lookup: &dyn Lookup) -> Result<Option<Vec<String>>, String> {
+        let value = match &self.parts[..] {
+            [Part::Variable(i)] => match lookup.value(&self.variables[*i].path)? {
+                Found::Whole(Value::List(items)) => {
+                    return items.iter().map(|item| lookup.text(item)).collect::<Result<_, _>>().map(Some);
+                }
+                Found::Whole(Value::Null) => return Ok(Some(Vec::new())),
+                Found::Whole(_) => return Ok(None),
+                Found::Inside(value) => value,
+            },
+            [Part::Expression(compiled)] => self.run(compiled, lookup)?,
+            _ => return Ok(None),
+        };
+        match value.kind() {
+            ValueKind::None => Ok(Some(Vec::new())),
+            ValueKind::Seq | ValueKind::Iterable => {
+                let items = value.try_iter().map_err(|e| explain(&e))?;
+                items.map(|item| jinja_text(&item, lookup)).collect::<Result<_, _>>().map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn run(&self, compiled: &Compiled, lookup: &dyn Lookup) -> Result<JinjaValue, String> {
+        // Only what is used is converted: a context of all values would cost as much as the workflow is large.
+        let mut context = Context::default();
+        for variable in &self.variables {
+            // A path that leads into a value, as in `meta.size`, is given by the value it starts from.
+            match lookup.value(&variable.path)? {
+                Found::Whole(value) => context.insert(&variable.path, to_jinja(&value)),
+                Found::Inside(_) => {
+                    let (path, value) = lookup.root(&variable.path)?;
+                    context.insert(path, to_jinja(&value));
+                }
+            }
+        }
+        compiled
+            .expression
+            .eval(context.into_jinja())
+            .map_err(|e| format!("`{{{{ {} }}}}`: {}", compiled.source, explain(&e)))
+    }
+}
+
+/// What the variables of a template mean.
+pub trait Lookup {
+    /// The longest leading part of `path` that names a value, and that value.
+    fn root<'p>(&self, path: &'p [String]) -> Result<(&'p [String], Value), String>;
+
+    /// The text of a value inside a template; null is nothing.
+    fn text(&self, value: &Value) -> Result<String, String>;
+
+    /// The value of a whole path.
+    fn value(&self, path: &[String]) -> Result<Found, String> {
+        let (root, value) = self.root(path)?;
+        let rest = &path[root.len()..];
+        if rest.is_empty() {
+            return Ok(Found::Whole(value));
+        }
+        let mut inside = to_jinja(&value);
+        for name in rest {
+            inside = inside
+                .get_attr(name)
+                .ok()
+                .filter(|v| !v.is_undefined())
+                .ok_or_else(|| format!("`{}` has no `{name}`", root.join(".")))?;
+        }
+        Ok(Found::Inside(inside))
+    }
+}
+
+/// The value of a variable: a whole one, with its type, or something inside of one.
+pub enum Found {
+    Whole(Value),
+    Inside(JinjaValue),
+}
+
+/// Nested names to values, as minijinja wants them.
+#[derive(Default)]
+struct Context(BTreeMap<String, (Option<JinjaValue>, Context)>);
+
+impl Context {
+    fn insert(&mut self, path: &[String], value: JinjaValue) {
+        if let Some((first, rest)) = path.split_first() {
+            let entry = self.0.entry(first.clone()).or_default();
+            match rest {
+                [] => entry.0 = Some(value),
+                _ => entry.1.insert(rest, value),
+            }
+        }
+    }
+
+    fn into_jinja(self) -> JinjaValue {
+        self.0
+            .into_iter()
+            .map(|(name, (value, inner))| (name, value.unwrap_or_else(|| inner.into_jinja())))
+            .collect::<BTreeMap<_, _>>()
+            .into()
+    }
+}
+
+/// A file or directory inside an expression: it can be picked, compared and handed on, but has no text.
+#[derive(Debug)]
+struct FileObject(Arc<Artifact>, bool);
+
+impl Object for FileObject {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+}
+
+fn to_jinja(value: &Value) -> JinjaValue {
+    match value {
+        Value::Null => JinjaValue::from(()),
+        Value::Bool(v) => (*v).into(),
+        Value::Int(v) => (*v).into(),
+        Value::Float(v) => (*v).into(),
+        Value::String(v) => JinjaValue::from(v.clone()),
+        Value::Datetime(v) => v.to_string().into(),
+        Value::Duration(v) if v.subsec_nanos() == 0 => v.as_secs().into(),
+        Value::Duration(v) => v.as_secs_f64().into(),
+        Value::File(artifact) => JinjaValue::from_object(FileObject(artifact.clone(), false)),
+        Value::Dir(artifact) => JinjaValue::from_object(FileObject(artifact.clone(), true)),
+        Value::Json(json) => JinjaValue::from(minijinja::value::Serde(&**json)),
+        Value::List(items) => items.iter().map(to_jinja).collect::<Vec<_>>().into(),
+        Value::Map(entries) => {
+            entries.iter().map(|(k, v)| (k.clone(), to_jinja(v))).collect::<BTreeMap<_, _>>().into()
+        }
+    }
+}
+
+fn from_jinja(ty: &Type, value: &JinjaValue) -> Result<Value, String> {
+    let wrong =
+        || format!("expected {ty}, found {} ({})", value.kind(), super::value::quote(&value.to_string()));
+    match ty {
+        Type::Optional(_) if value.is_none() => Ok(Value::Null),
+        Type::Optional(inner) => from_jinja(inner, value),
+        Type::File | Type::Dir => match value.downcast_object_ref::<FileObject>() {
+            Some(FileObject(artifact, false)) if *ty == Type::File => Ok(Value::File(artifact.clone())),
+            Some(FileObject(artifact, true)) if *ty == Type::Dir => Ok(Value::Dir(artifact.clone())),
+            _ => Err(wrong()),
+        },
+        Type::List(element) => match value.kind() {
+            ValueKind::Seq | ValueKind::Iterable => {
+                value.try_iter().map_err(|_| wrong())?.map(|item| from_jinja(element, &item)).collect()
+            }
+            _ => Err(wrong()),
+        },
+        Type::Map(element) if value.kind() == ValueKind::Map => {
+            let keys = value.try_iter().map_err(|_| wrong())?;
+            let entries: Result<BTreeMap<_, _>, String> = keys
+                .map(|key| {
+                    let item = value.get_item(&key).map_err(|_| wrong())?;
+                    Ok((key.to_string(), from_jinja(element, &item)?))
+                })
+                .collect();
+            entries.map(|entries| Value::Map(Arc::new(entries)))
+        }
+        Type::Duration if value.is_number() => {
+            let seconds = f64::try_from(value.clone()).map_err(|_| wrong())?;
+            jiff::SignedDuration::try_from_secs_f64(seconds).map(Value::Duration).map_err(|_| wrong())
+        }
+        _ => {
+            let json = serde_json::to_value(value).map_err(|_| wrong())?;
+            Value::from_json(ty, &json).map_err(|_| wrong())
+        }
+    }
+}
+
+fn jinja_text(value: &JinjaValue, lookup: &dyn Lookup) -> Result<String, String> {
+    if let Some(FileObject(artifact, is_dir)) = value.downcast_object_ref::<FileObject>() {
+        let artifact = artifact.clone();
+        return lookup.text(&if *is_dir { Value::Dir(artifact) } else { Value::File(artifact) });
+    }
+    match value.kind() {
+        ValueKind::Undefined => Err("the expression has no value".into()),
+        ValueKind::None => Ok(String::new()),
+        ValueKind::String => Ok(value.as_str().unwrap_or_default().to_owned()),
+        _ => {
+            let json = serde_json::to_value(value).map_err(|e| e.to_string())?;
+            Ok(json.to_string())
+        }
+    }
+}
+
+/// minijinja's message without the place, which the caller shows better.
+fn explain(error: &minijinja::Error) -> String {
+    match error.detail() {
+        Some(detail) => detail.to_owned(),
+        None => error.kind().to_string(),
+    }
+}
+
+/// The index of the `}}` that closes an expression which begins at `from`, text in quotes passed over.
+fn closing(text: &str, from: usize) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let (mut quote, mut depth, mut i) = (None, 0u32, from);
+    while i < bytes.len() {
+        match (quote, bytes[i]) {
+            (Some(_), b'\\') => i += 1,
+            (Some(open), c) if c == open => quote = None,
+            (None, c @ (b'\'' | b'"')) => quote = Some(c),
+            (None, b'{') => depth += 1,
+            (None, b'}') if depth > 0 => depth -= 1,
+            (None, b'}') if bytes.get(i + 1) == Some(&b'}') => return Some(i),
+            _ => {}
+        }
+        i += 1;
+    }
+    None
+}
+
+/// The segments of `a.b.c`, if `text` is a dotted path of identifiers and nothing else.
+fn plain_path(text: &str) -> Option<Vec<String>> {
+    let is_name = |name: &str| {
+        let mut chars = name.chars();
+        chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+            && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
+            && !super::keys::TEMPLATE_WORDS.contains(&name)
+            && !["True", "False", "None"].contains(&name)
+    };
+    text.split('.').map(|name| is_name(name).then(|| name.to_owned())).collect()
+}
+
+/// Where `word` stands in `text` as a word of its own.
+fn find_word(text: &str, word: &str) -> Option<usize> {
+    let part_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.match_indices(word).map(|(i, _)| i).find(|&i| {
+        !text[..i].ends_with(|c| part_of_name(c) || c == '.')
+            && !text[i + word.len()..].starts_with(part_of_name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Names(BTreeMap<&'static str, Value>);
+
+    impl Lookup for Names {
+        fn root<'p>(&self, path: &'p [String]) -> Result<(&'p [String], Value), String> {
+            let value = self.0.get(path[0].as_str()).ok_or_else(|| format!("no `{}`", path[0]))?;
+            Ok((&path[..1], value.clone()))
+        }
+
+        fn text(&self, value: &Value) -> Result<String, String> {
+            Ok(value.to_task_text(&|artifact| format!("/in/{}", artifact.name)).unwrap_or_default())
+        }
+    }
+
+    fn names() -> Names {
+        let file = Artifact {
+            digest: crate::digest::Digest::of("x"),
+            size: 1,
+            name: "a.csv".into(),
+            executable: false,
+            origin: None,
+        };
+        Names(BTreeMap::from([
+            ("x", Value::Int(3)),
+            ("s", Value::String("a b".into())),
+            ("xs", [Value::Int(1), Value::Int(2)].into_iter().collect()),
+            ("none", Value::Null),
+            ("f", Value::File(Arc::new(file))),
+            ("meta", Value::Json(Arc::new(serde_json::json!({"size": {"w": 7}})))),
+        ]))
+    }
+
+    fn evaluate(ty: &str, text: &str) -> Result<Value, String> {
+        Template::parse(text).unwrap().evaluate(&Type::parse(ty).unwrap(), &names())
+    }
+
+    #[test]
+    fn a_single_expression_keeps_its_type() {
+        assert_eq!(evaluate("int", "{{ x }}"), Ok(Value::Int(3)));
+        assert_eq!(evaluate("float", "{{ x }}"), Ok(Value::Float(3.0)));
+        assert_eq!(evaluate("int", "{{ x * 2 + 1 }}"), Ok(Value::Int(7)));
+        assert_eq!(evaluate("bool", "{{ x == 3 and s != '' }}"), Ok(Value::Bool(true)));
+        assert_eq!(evaluate("int", "{{ meta.size.w }}"), Ok(Value::Int(7)));
+        assert_eq!(evaluate("int", "{{ meta.size.w + 1 }}"), Ok(Value::Int(8)));
+        assert!(matches!(evaluate("file", "{{ f if x > 1 else f }}"), Ok(Value::File(_))));
+        assert_eq!(
+            evaluate("list<int>", "{{ xs }}"),
+            Ok([Value::Int(1), Value::Int(2)].into_iter().collect())
+        );
+        assert!(evaluate("string", "{{ x }}").unwrap_err().contains("expected string"));
+        assert!(evaluate("int", "{{ meta.nothing }}").unwrap_err().contains("no `nothing`"));
+    }
+
+    #[test]
+    fn anything_else_is_text() {
+        let render = |text: &str| Template::parse(text).unwrap().render(&names());
+        assert_eq!(render("{{ s }}-{{ x }}.csv").unwrap(), "a b-3.csv");
+        assert_eq!(render("{{ xs }}{{ '}}' }}").unwrap(), "[1,2]}}");
+        assert_eq!(render("--in={{ f }}").unwrap(), "--in=/in/a.csv");
+        assert_eq!(render("plain").unwrap(), "plain");
+    }
+
+    #[test]
+    fn lists_spread() {
+        let list = |text: &str| Template::parse(text).unwrap().render_list(&names()).unwrap();
+        assert_eq!(list("{{ xs }}").unwrap(), ["1", "2"]);
+        assert_eq!(list("{{ x }}"), None);
+        assert_eq!(list("-{{ xs }}"), None);
+        assert_eq!(list("{{ [s, x] }}").unwrap(), ["a b", "3"]);
+    }
+
+    #[test]
+    fn mistakes_have_a_place() {
+        for (text, needle, at) in
+            [("a {{ x", "never closed", 2), ("{{ }}", "empty", 0), ("ab {{ x + }}", "", 6)]
+        {
+            let error = Template::parse(text).unwrap_err();
+            assert!(error.message.contains(needle), "{error:?}");
+            assert!(error.range.start >= at && error.range.end <= text.len(), "{text}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn variables_are_found_with_their_places() {
+        let template = Template::parse("{{ a.b }} {{ c.d | upper }}").unwrap();
+        let seen: Vec<_> = template.variables().iter().map(|v| (v.path.join("."), v.range.clone())).collect();
+        assert_eq!(seen, [("a.b".to_owned(), 3..6), ("c.d".to_owned(), 13..16)]);
+    }
+}

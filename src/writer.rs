@@ -1,0 +1,332 @@
+//! The one writer: a thread that makes results durable and visible, in groups.
+//!
+//! For each group it commits the blobs to the store and then, in one transaction, the rows that name them
+//! together with the events and stats that came meanwhile. Only then is a result acknowledged. It knows
+//! nothing of nodes beyond the number it hands back.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, TransactionBehavior, params};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::db;
+use crate::digest::Digest;
+use crate::history::{self, Run};
+use crate::memo::{Entry, sqlite};
+use crate::store::{FileKey, PendingBlob, StatEntry, Store};
+use crate::workflow::definition::Definition;
+
+/// A group is committed when it has this many results,
+const GROUP: usize = 32;
+/// when its first result is this old,
+const LATEST: Duration = Duration::from_millis(20);
+/// or, for events alone, after this time.
+const LATEST_EVENTS: Duration = Duration::from_millis(250);
+/// How many bytes of events are put into one row.
+const CHUNK: usize = 256 * 1024;
+/// How many messages may wait; then the sender does. Bounds memory, not throughput.
+const BACKLOG: usize = 8192;
+/// How many bytes of events are kept while the database refuses them.
+const MOST_REFUSED: usize = 64 << 20;
+
+/// A successful attempt's result, on its way into the cache.
+pub struct NewResult {
+    /// Handed back with the acknowledgement.
+    pub node: usize,
+    /// `None` for a result whose files are kept for this run and its history, but not found again.
+    pub row: Option<Box<Row>>,
+    pub blobs: Vec<PendingBlob>,
+}
+
+/// What makes a result findable.
+pub struct Row {
+    pub entry: Entry,
+    pub definition: Arc<Definition>,
+}
+
+/// What became of a result.
+pub struct Acknowledged {
+    pub node: usize,
+    pub result: Result<(), String>,
+}
+
+enum Message {
+    Result(NewResult),
+    Event(String),
+    Stats(Vec<(FileKey, StatEntry)>),
+    Run(Box<Run>),
+    /// Nothing else is going on: commit at once.
+    Hurry,
+}
+
+/// The sending side. Dropping the last one lets the thread commit what is left and end.
+#[derive(Clone)]
+pub struct Writer(SyncSender<Message>);
+
+/// The thread, to be waited for at the end of a run.
+pub struct Handle(JoinHandle<Option<String>>);
+
+impl Writer {
+    /// Starts the thread on a database that `db::open` prepared. Events belong to the run `run`.
+    pub fn start(
+        db: Connection,
+        store: Arc<Store>,
+        home: PathBuf,
+        run: String,
+    ) -> (Self, Handle, UnboundedReceiver<Acknowledged>) {
+        let (sender, receiver) = sync_channel(BACKLOG);
+        let (acknowledge, acknowledged) = unbounded_channel();
+        let work = Work {
+            db,
+            store,
+            home,
+            run,
+            acknowledge,
+            group: Group::default(),
+            failure: None,
+            refused: Vec::new(),
+            closing: false,
+        };
+        let thread = std::thread::spawn(move || work.run(&receiver));
+        (Self(sender), Handle(thread), acknowledged)
+    }
+
+    fn send(&self, message: Message) {
+        // The thread ends only after the last sender: a failure to send cannot lose anything.
+        let _ = self.0.send(message);
+    }
+
+    pub fn result(&self, result: NewResult) {
+        self.send(Message::Result(result));
+    }
+
+    /// Appends an event's line to the run's history.
+    pub fn event(&self, line: String) {
+        self.send(Message::Event(line));
+    }
+
+    pub fn stats(&self, stats: Vec<(FileKey, StatEntry)>) {
+        if !stats.is_empty() {
+            self.send(Message::Stats(stats));
+        }
+    }
+
+    /// Records a run's row.
+    pub fn run(&self, run: Run) {
+        self.send(Message::Run(Box::new(run)));
+    }
+
+    pub fn hurry(&self) {
+        self.send(Message::Hurry);
+    }
+}
+
+impl Handle {
+    /// Waits until everything is written; the error that history met, if any.
+    pub fn join(self) -> Option<String> {
+        self.0.join().unwrap_or_else(|_| Some("the writer stopped unexpectedly".into()))
+    }
+}
+
+/// What is committed together.
+#[derive(Default)]
+struct Group {
+    results: Vec<NewResult>,
+    runs: Vec<Run>,
+    stats: Vec<(FileKey, StatEntry)>,
+    /// Complete chunks of events, then the one that is being filled.
+    chunks: Vec<String>,
+    events: String,
+    since: Option<Instant>,
+    hurry: bool,
+}
+
+impl Group {
+    fn add(&mut self, message: Message) {
+        self.since.get_or_insert_with(Instant::now);
+        match message {
+            Message::Result(result) => {
+                if self.results.is_empty() {
+                    self.since = Some(Instant::now());
+                }
+                self.results.push(result);
+            }
+            Message::Event(line) => {
+                self.events.push_str(&line);
+                self.events.push('\n');
+                if self.events.len() >= CHUNK {
+                    self.chunks.push(std::mem::take(&mut self.events));
+                }
+            }
+            Message::Stats(stats) => self.stats.extend(stats),
+            Message::Run(run) => {
+                self.runs.push(*run);
+                self.hurry = true;
+            }
+            Message::Hurry => self.hurry = true,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.results.is_empty()
+            && self.runs.is_empty()
+            && self.stats.is_empty()
+            && self.chunks.is_empty()
+            && self.events.is_empty()
+    }
+
+    /// How long it may still grow.
+    fn patience(&self) -> Duration {
+        if self.hurry || self.results.len() >= GROUP || self.chunks.len() >= 4 {
+            return Duration::ZERO;
+        }
+        let latest = if self.results.is_empty() { LATEST_EVENTS } else { LATEST };
+        self.since.map_or(latest, |since| latest.saturating_sub(since.elapsed()))
+    }
+}
+
+struct Work {
+    db: Connection,
+    store: Arc<Store>,
+    home: PathBuf,
+    run: String,
+    acknowledge: UnboundedSender<Acknowledged>,
+    group: Group,
+    /// The first thing that went wrong with history.
+    failure: Option<String>,
+    /// Blobs that could not be committed.
+    refused: Vec<PendingBlob>,
+    /// Whether this is the last commit: what is refused then is not tried again.
+    closing: bool,
+}
+
+impl Work {
+    fn run(mut self, receiver: &Receiver<Message>) -> Option<String> {
+        loop {
+            if self.group.is_empty() {
+                self.group.hurry = false;
+                self.group.since = None;
+                match receiver.recv() {
+                    Ok(message) => self.group.add(message),
+                    Err(_) => break,
+                }
+                continue;
+            }
+            match receiver.recv_timeout(self.group.patience()) {
+                Ok(message) => self.group.add(message),
+                Err(RecvTimeoutError::Timeout) => self.commit(),
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.closing = true;
+                    self.commit();
+                    break;
+                }
+            }
+        }
+        // Keeps the log short for the next reader; another process may prevent it, which is no matter.
+        let _ = self.db.execute_batch("PRAGMA wal_checkpoint(PASSIVE)");
+        self.failure
+    }
+
+    fn commit(&mut self) {
+        let mut group = std::mem::take(&mut self.group);
+        if !group.events.is_empty() {
+            group.chunks.push(std::mem::take(&mut group.events));
+        }
+        let stored = self.commit_blobs(&mut group.results);
+        group.stats.extend(self.store.stats().drain_fresh());
+        let written = self.write(&group, stored.is_ok());
+        if let Err(error) = &written {
+            db::suspect(&self.home, error);
+            self.failure.get_or_insert_with(|| format!("the database refused a write: {error}"));
+            let refused: usize = group.chunks.iter().map(String::len).sum();
+            if refused < MOST_REFUSED && !self.closing {
+                self.group.chunks = std::mem::take(&mut group.chunks);
+                self.group.runs = std::mem::take(&mut group.runs);
+                self.group.since = Some(Instant::now());
+            }
+        }
+        let result = stored.and_then(|()| written.map_err(|error| error.to_string()));
+        for new in group.results {
+            // Nobody listens any more when the run is being torn down; the result is stored all the same.
+            let _ = self.acknowledge.send(Acknowledged { node: new.node, result: result.clone() });
+        }
+    }
+
+    fn commit_blobs(&mut self, results: &mut [NewResult]) -> Result<(), String> {
+        let blobs: Vec<PendingBlob> = results.iter_mut().flat_map(|new| new.blobs.drain(..)).collect();
+        if blobs.is_empty() {
+            return Ok(());
+        }
+        self.store.commit(&blobs).map_err(|error| {
+            // Nodes of this run may still read them: as temporaries they live as long as this does.
+            self.refused.extend(blobs);
+            format!("the store refused a file: {error}")
+        })
+    }
+
+    fn write(&mut self, group: &Group, with_results: bool) -> rusqlite::Result<()> {
+        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if with_results {
+            let mut known: Option<Digest> = None;
+            for Row { entry, definition } in group.results.iter().filter_map(|new| new.row.as_deref()) {
+                sqlite::record(&transaction, entry)?;
+                if known != Some(entry.definition) {
+                    sqlite::record_definition(&transaction, &entry.definition, definition)?;
+                    known = Some(entry.definition);
+                }
+            }
+        }
+        for run in &group.runs {
+            history::record_run(&transaction, run)?;
+        }
+        for chunk in &group.chunks {
+            history::append_events(&transaction, &self.run, chunk)?;
+        }
+        record_stats(&transaction, &group.stats)?;
+        transaction.commit()
+    }
+}
+
+fn record_stats(db: &Connection, stats: &[(FileKey, StatEntry)]) -> rusqlite::Result<()> {
+    if stats.is_empty() {
+        return Ok(());
+    }
+    let mut statement = db.prepare_cached(
+        "INSERT OR REPLACE INTO file_stat (dev, ino, size, mtime_ns, ctime_ns, digest) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    for (key, entry) in stats {
+        // SQLite's integers are signed: the bits are kept, the sign is not meant.
+        let (dev, ino, size) = (key.dev as i64, key.ino as i64, entry.size as i64);
+        statement.execute(params![dev, ino, size, entry.mtime_ns, entry.ctime_ns, &entry.digest.0[..]])?;
+    }
+    Ok(())
+}
+
+/// The stat cache's lookup, over a connection that is opened when the first file is asked for. A failing one
+/// only means that files are read.
+pub fn stat_lookup(home: PathBuf) -> crate::store::Lookup {
+    let db: std::sync::OnceLock<Option<std::sync::Mutex<Connection>>> = std::sync::OnceLock::new();
+    Box::new(move |key| {
+        let db = db.get_or_init(|| db::open_read_only(&home).ok().flatten().map(std::sync::Mutex::new));
+        let db = db.as_ref()?.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut statement = db
+            .prepare_cached(
+                "SELECT size, mtime_ns, ctime_ns, digest FROM file_stat WHERE dev = ?1 AND ino = ?2",
+            )
+            .ok()?;
+        statement
+            .query_row(params![key.dev as i64, key.ino as i64], |row| {
+                Ok(StatEntry {
+                    size: row.get::<_, i64>(0)? as u64,
+                    mtime_ns: row.get(1)?,
+                    ctime_ns: row.get(2)?,
+                    digest: Digest(row.get(3)?),
+                })
+            })
+            .ok()
+    })
+}
