@@ -29,7 +29,7 @@ const LATEST_EVENTS: Duration = Duration::from_millis(250);
 /// How many bytes of events are put into one row.
 const CHUNK: usize = 256 * 1024;
 /// How many messages may wait; then the sender does. Bounds memory, not throughput.
-const BACKLOG: usize = 8192;
+const BACKLOG: usize = 1024;
 /// How many bytes of events are kept while the database refuses them.
 const MOST_REFUSED: usize = 64 << 20;
 
@@ -56,7 +56,8 @@ pub struct Acknowledged {
 
 enum Message {
     Result(NewResult),
-    Event(String),
+    /// Lines of events, each with its newline.
+    Events(String),
     Stats(Vec<(FileKey, StatEntry)>),
     Run(Box<Run>),
     /// Nothing else is going on: commit at once.
@@ -104,9 +105,9 @@ impl Writer {
         self.send(Message::Result(result));
     }
 
-    /// Appends an event's line to the run's history.
-    pub fn event(&self, line: String) {
-        self.send(Message::Event(line));
+    /// Appends lines of events, each with its newline, to the run's history.
+    pub fn events(&self, lines: String) {
+        self.send(Message::Events(lines));
     }
 
     pub fn stats(&self, stats: Vec<(FileKey, StatEntry)>) {
@@ -155,9 +156,8 @@ impl Group {
                 }
                 self.results.push(result);
             }
-            Message::Event(line) => {
-                self.events.push_str(&line);
-                self.events.push('\n');
+            Message::Events(lines) => {
+                self.events.push_str(&lines);
                 if self.events.len() >= CHUNK {
                     self.chunks.push(std::mem::take(&mut self.events));
                 }

@@ -94,11 +94,23 @@ pub use publish::Handed;
 pub struct Bus {
     reporters: Vec<Box<dyn Reporter>>,
     writer: Writer,
+    /// Lines that the writer has not been given yet: handing over each by itself would cost more than making it.
+    lines: String,
 }
+
+/// How many bytes of lines are handed to the writer at once.
+const BATCH: usize = 128 * 1024;
 
 impl Bus {
     pub fn new(reporters: Vec<Box<dyn Reporter>>, writer: Writer) -> Self {
-        Self { reporters, writer }
+        Self { reporters, writer, lines: String::new() }
+    }
+
+    /// Hands everything told so far to the writer.
+    fn flush(&mut self) {
+        if !self.lines.is_empty() {
+            self.writer.events(std::mem::take(&mut self.lines));
+        }
     }
 
     fn emit(&mut self, event: &Event) {
@@ -106,7 +118,11 @@ impl Bus {
         for reporter in &mut self.reporters {
             reporter.event(event, &line);
         }
-        self.writer.event(line);
+        self.lines.push_str(&line);
+        self.lines.push('\n');
+        if self.lines.len() >= BATCH {
+            self.flush();
+        }
     }
 
     pub fn warn(&mut self, node: Option<String>, message: impl Into<String>) {
@@ -219,6 +235,7 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
             if self.scheduler.running() == 0 && !self.unacknowledged.is_empty() {
                 self.writer.hurry();
             }
+            self.bus.flush();
             tokio::select! {
                 Some(ended) = self.ended.1.recv() => self.attempt_ended(ended),
                 Some(answer) = acknowledged.recv() => self.acknowledged(answer),
@@ -407,6 +424,7 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
                 .map(|(name, handed)| (name.clone(), handed.event.clone()))
                 .collect::<JsonMap<_, _>>(),
         }));
+        self.bus.flush();
         Summary { status, counts: self.counts, saved_ms: self.saved_ms, outputs, signal: self.signal }
     }
 }

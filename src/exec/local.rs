@@ -18,7 +18,8 @@ const SETTLE: Duration = Duration::from_millis(250);
 /// Runs attempts as processes of this machine.
 ///
 /// Its futures must be polled to their end; the process of one that is dropped is left to
-/// [`super::sweep_strays`]. Starting a process blocks the thread that polls for about 0.1 ms.
+/// [`super::sweep_strays`]. Starting a process blocks the thread that polls for about 0.1 ms, so each is best
+/// polled by a task of its own on a runtime with several threads.
 pub struct Local(());
 
 impl Local {
@@ -335,7 +336,7 @@ mod tests {
     fn cancelling_comes_in_two_levels() {
         let dir = tempfile::tempdir().unwrap();
         let ready = dir.path().join("ready");
-        let script = "trap 'sleep 0.1; echo cleaned; exit 0' TERM; touch ready; sleep 600 & wait; wait";
+        let script = "trap 'sleep 0.1; echo cleaned; exit 0' TERM; sleep 600 & touch ready; wait; wait";
         let outcome = run_while(attempt(dir.path(), script), |cancel| async move {
             until("ready", || ready.exists()).await;
             cancel.raise(Level::Terminate);

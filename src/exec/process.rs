@@ -4,7 +4,8 @@
 //! and the time at which it began. Where there is no `/proc`, nothing is found here.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::thread;
 use std::time::Duration;
@@ -47,9 +48,9 @@ impl Stat {
         let threads: u32 = fields.get(17)?.parse().ok()?;
         Some(Self {
             dead: matches!(state, "Z" | "X") && threads <= 1,
-            // While a process changes its program it has memory, but its environment is nowhere yet.
+            // While a process changes its program it has memory, but its code and environment are nowhere yet.
             bare: *fields.get(20)? == "0"
-                || matches!(fields.get(47..49), Some([s, e]) if s == e && *e != "0"),
+                || (*fields.get(23)? != "0" && fields.get(47)? == fields.get(48)?),
             parent: Pid::from_raw(fields.get(1)?.parse().ok()?),
             process: Process {
                 pid,
@@ -89,12 +90,19 @@ pub fn variable(pid: Pid, name: &str) -> Option<Vec<u8>> {
 /// takes about 50 microseconds, unless the machine is very busy, and is waited for.
 fn environment(pid: Pid) -> Option<Vec<u8>> {
     const LOOKS: usize = 1000;
+    let mut buffer = vec![0; 16 * 1024];
     for _ in 0..LOOKS {
-        let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_pid())).ok()?;
-        if !environment.is_empty() || Stat::of(pid)?.bare {
-            return Some(environment);
+        // It is read in one piece: between two pieces the process may change its program, and the second is lost.
+        let length =
+            File::open(format!("/proc/{}/environ", pid.as_raw_pid())).ok()?.read(&mut buffer).ok()?;
+        if length == buffer.len() {
+            buffer.resize(2 * length, 0);
+        } else if length > 0 || Stat::of(pid)?.bare {
+            buffer.truncate(length);
+            return Some(buffer);
+        } else {
+            thread::sleep(Duration::from_micros(100));
         }
-        thread::sleep(Duration::from_micros(100));
     }
     None
 }
@@ -128,17 +136,22 @@ mod tests {
     #[test]
     fn odd_program_names_do_not_shift_the_fields() {
         let pid = Pid::from_raw(12).unwrap();
-        let rest = "S 7 12 3 0 -1 0 0 0 0 0 1 2 0 0 20 0 1 0 4711 1000 2";
-        let plain = Stat::parse(pid, &format!("12 (sh) {rest}")).unwrap();
+        let rest = |state: &str, memory: &str, code: &str, environment: &str| {
+            let middle = "9 ".repeat(23);
+            format!(
+                "{state} 7 12 3 0 -1 0 0 0 0 0 1 2 0 0 20 0 1 0 4711 {memory} 9 9 {code} {middle}{environment} 0"
+            )
+        };
+        let running = rest("S", "4096", "4000", "77 99");
+        let plain = Stat::parse(pid, &format!("12 (sh) {running}")).unwrap();
         assert_eq!(plain.parent, Pid::from_raw(7));
         assert_eq!(plain.process, Process { pid, group: pid, start: 4711 });
         assert!(!plain.dead);
-        assert_eq!(Stat::parse(pid, &format!("12 (a) Z 1 (b) {rest}")), Some(plain));
-        assert!(Stat::parse(pid, &format!("12 (sh) {}", rest.replace('S', "Z"))).unwrap().dead);
-        let bare = |fields: &str| {
-            Stat::parse(pid, &format!("12 (sh) {rest}{}{fields}", " 9".repeat(25))).unwrap().bare
-        };
-        assert!(bare(" 77 77") && !bare(" 77 99") && !bare(" 0 0"));
+        assert_eq!(Stat::parse(pid, &format!("12 (a) Z 1 (b) {running}")), Some(plain));
+        let parse = |rest: String| Stat::parse(pid, &format!("12 (sh) {rest}")).unwrap();
+        assert!(parse(rest("Z", "0", "0", "0 0")).dead);
+        assert!(!plain.bare && parse(rest("S", "4096", "4000", "77 77")).bare, "it was given nothing");
+        assert!(!parse(rest("R", "4096", "0", "0 0")).bare, "it changes its program");
         assert_eq!(Stat::parse(pid, "12 (sh) S 7"), None);
     }
 

@@ -21,7 +21,8 @@ impl Graph {
             graph.add_node(());
         }
         let mut sources: Vec<u32> = Vec::new();
-        for (i, node) in workflow.nodes.iter().enumerate() {
+        // Backwards, because petgraph hands neighbours out in the opposite order of insertion.
+        for (i, node) in workflow.nodes.iter().enumerate().rev() {
             sources.clear();
             sources.extend(&node.needs);
             for binding in &node.inputs {
