@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -80,8 +81,8 @@ pub fn open(home: &Path) -> Result<(Connection, Option<String>), DbError> {
     // One process at a time creates, migrates or sets aside.
     let lock = File::options()
         .create(true)
-        .truncate(false)
-        .write(true)
+        .append(true)
+        .mode(0o600)
         .open(home.join("runner.db.lock"))
         .map_err(io)?;
     lock.lock().map_err(io)?;
@@ -143,6 +144,13 @@ pub fn suspect(home: &Path, error: &rusqlite::Error) {
 
 fn prepare(path: &Path, check: bool) -> Result<Connection, DbError> {
     let sqlite = |error| DbError::Sqlite { path: path.to_owned(), error };
+    // Made here, because SQLite would let others read it; its companions take over the mode.
+    File::options()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| DbError::Io { path: path.to_owned(), error })?;
     let db = Connection::open(path).map_err(sqlite)?;
     db.busy_timeout(BUSY).map_err(sqlite)?;
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite)?;

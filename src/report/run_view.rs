@@ -157,8 +157,11 @@ impl RunView {
                 text.push_str(&format!("  {name} = {}\n", output(value)));
             }
         }
-        text.push_str(&format!("\n{}\n", ink.paint(STRONG, "next")));
-        text.push_str(&columns(&self.next(), ink));
+        let next = self.next();
+        if !next.is_empty() {
+            text.push_str(&format!("\n{}\n", ink.paint(STRONG, "next")));
+            text.push_str(&columns(&next, ink));
+        }
         text
     }
 
@@ -235,16 +238,9 @@ impl RunView {
             vec![Cell::new(STRONG, format!("  {command}")), Cell::new(FAINT, what)]
         };
         let run = &self.run;
-        let mut rows = Vec::new();
         let told = self.nodes.iter().find(|node| node.kind() == Kind::Failed && node.log.is_some());
-        if let Some(node) = told.or_else(|| self.nodes.iter().find(|node| node.log.is_some())) {
-            rows.push(row(logs_command(run, &node.node, node.index), "all that it printed"));
-        }
-        if self.counts.failed > 0 || self.ended.is_none_or(|status| status == Status::Cancelled) {
-            rows.push(row(format!("runner retry {run}"), "run what is left to do"));
-        }
-        rows.push(row(format!("runner report {run}"), "the same as a page"));
-        rows
+        let node = told.or_else(|| self.nodes.iter().find(|node| node.log.is_some()));
+        node.map(|node| row(logs_command(run, &node.node, node.index), "all that it printed")).into_iter().collect()
     }
 
     /// The run as one document. A node is what its `node_finished` event was, with its `failed_attempts`.
@@ -398,10 +394,6 @@ NODE      STATUS     CACHE      TIME
   more: runner logs k3v9x2qm train
 
 ! train: the pinned version 1.0.0 hides a change of the command
-
-next
-  runner retry k3v9x2qm   run what is left to do
-  runner report k3v9x2qm  the same as a page
 ";
         assert_eq!(view.render(false, false, &now()), expected);
         let coloured = view.render(false, true, &now());
@@ -433,7 +425,6 @@ next
         let text = view.render(false, false, &now());
         assert!(text.contains("\n… interrupted, started 3 min ago (2026-01-02 03:00:00)\n\nNODE "), "{text}");
         assert!(text.contains("\n… hash  interrupted\n"), "{text}");
-        assert!(text.contains("runner retry k3v9x2qm"), "{text}");
         let document = view.to_json();
         assert_eq!(document["nodes"][0]["status"], "interrupted");
         assert_eq!(document["duration_ms"], Json::Null);

@@ -57,8 +57,11 @@ impl Loader {
         let dir = absolute.parent().unwrap_or(Path::new("/")).to_owned();
         let file = self.sources.add(path, text.clone());
         let (tree, errors) = syntax::parse(&text, file);
-        let broken = !errors.is_empty();
-        self.diagnostics.extend(errors);
+        if !errors.is_empty() {
+            // What follows from broken syntax would be noise: a task that seems to be missing, and the like.
+            self.diagnostics.extend(errors);
+            return None;
+        }
         let mut reader = Reader::new(file);
         if tree.get("workflow").is_none() && tree.get("library").is_some() {
             let help = "a library holds tasks for workflows that import it; name one of those";
@@ -90,7 +93,7 @@ impl Loader {
             reader.error(span, message, "their tasks would share one name");
         }
         let Linked { nodes, places, outputs } = link(&mut reader, &tree, &dir, &inputs, &self.tasks);
-        if nodes.is_empty() && !broken && reader.diagnostics.is_empty() {
+        if nodes.is_empty() && reader.diagnostics.is_empty() {
             reader.report(
                 Diagnostic::new(format!("{} has no nodes: there is nothing to run", path.display()))
                     .help("add [nodes.NAME] with task = \"...\""),
@@ -181,7 +184,10 @@ impl Loader {
     ) {
         let file = self.sources.add(shown, text.clone());
         let (tree, errors) = syntax::parse(&text, file);
-        self.diagnostics.extend(errors);
+        if !errors.is_empty() {
+            self.diagnostics.extend(errors);
+            return;
+        }
         let mut reader = Reader::new(file);
         if tree.get("library").is_none() {
             let (message, help) = match tree.get("workflow") {

@@ -29,7 +29,7 @@ def weather():
         summer = -math.cos(2 * math.pi * (day - 18) / 366)
         sun = max(0.0, -math.cos(2 * math.pi * (time.hour - 2.5) / 24))
         swing = (3.0 + 3.2 * (summer + 1) / 2) * (0.35 if wet else 1.0)
-        temperature = 8.2 + 9.6 * summer + front + swing * (1.35 * sun - 0.5) + chance.gauss(0, 0.25)
+        temperature = 9.6 + 9.6 * summer + front + swing * (1.35 * sun - 0.5) + chance.gauss(0, 0.25)
         humidity = 84 - 9 * summer - 24 * sun + (14 if wet else 0) + chance.gauss(0, 4)
         wind = max(0.0, 2.6 * math.exp(0.45 * breeze) + 0.9 * sun + chance.gauss(0, 0.4))
         rain = chance.expovariate(1 / (0.75 + 0.5 * (summer + 1))) if wet else 0.0
