@@ -166,8 +166,15 @@ fn prepare(path: &Path, check: bool) -> Result<Connection, DbError> {
             return Err(sqlite(rusqlite::Error::SqliteFailure(code, Some(verdict))));
         }
     }
+    // Asked for each time and looked at: SQLite does not call it an error when it cannot, and without it a
+    // run's own reader and writer lock each other out.
+    let mode: String = db.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(sqlite)?;
+    if mode != "wal" {
+        let error =
+            io::Error::other("no write-ahead log can be kept beside it: is the disk local and sound?");
+        return Err(DbError::Io { path: path.to_owned(), error });
+    }
     if version < steps.len() as i64 {
-        db.execute_batch("PRAGMA journal_mode = WAL").map_err(sqlite)?;
         let mut batch = String::from("BEGIN IMMEDIATE;");
         steps[version.max(0) as usize..].iter().for_each(|step| batch.push_str(step));
         batch.push_str(&format!("PRAGMA user_version = {}; COMMIT;", steps.len()));
@@ -187,7 +194,7 @@ fn is_damage(error: &DbError) -> bool {
         DbError::Sqlite { error, .. } => {
             matches!(code(error), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
                 // A file that is a database, but not with our tables.
-                || matches!(error, rusqlite::Error::SqliteFailure(_, Some(text)) if text.contains("already exists"))
+                || matches!(error, rusqlite::Error::SqlInputError { msg, .. } if msg.contains("already exists"))
         }
         DbError::Newer { .. } | DbError::Io { .. } => false,
     }

@@ -88,11 +88,29 @@ impl Home {
     /// Makes the folders of a new run and takes hold of it.
     pub fn begin_run(&self, run: &str) -> io::Result<RunLock> {
         let scratch = self.scratch(run);
-        make_private(&scratch)?;
+        let path = scratch.join("lock");
         make_private(&self.logs(run))?;
-        let lock = File::create(scratch.join("lock"))?;
-        lock.lock()?;
-        Ok(RunLock { scratch, _lock: lock })
+        loop {
+            make_private(&scratch)?;
+            // Until the lock is held, another runner may take the folder for a dead run's and sweep it.
+            let lock = match File::create(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                lock => lock?,
+            };
+            lock.lock()?;
+            if fs::metadata(&path)
+                .is_ok_and(|found| found.ino() == lock.metadata().map_or(0, |own| own.ino()))
+            {
+                return Ok(RunLock { scratch, _lock: lock });
+            }
+        }
+    }
+
+    /// Runs that have a scratch folder and no process, whether or not the history knows of them.
+    pub fn dead_scratch(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.0.join("scratch")).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter(|run| !self.is_alive(run)).collect()
     }
 
     /// Whether the process of a run that has not finished still lives.
@@ -103,10 +121,18 @@ impl Home {
         }
     }
 
-    /// Removes what a dead run left in its scratch folder.
+    /// Removes a run's scratch folder; for the run itself.
     pub fn sweep_scratch(&self, run: &str) {
         // Whatever resists is garbage that costs space and nothing else.
         let _ = remove_tree(&self.scratch(run));
+    }
+
+    /// Removes what a dead run left in its scratch folder, unless somebody begins a run there right now.
+    pub fn sweep_dead(&self, run: &str) {
+        let Ok(lock) = File::create(self.scratch(run).join("lock")) else { return };
+        if lock.try_lock().is_ok() {
+            self.sweep_scratch(run);
+        }
     }
 }
 

@@ -18,7 +18,7 @@
 //! | [`db`] | the database file: opening, schema versions, damage | memo, history |
 //! | [`home`] | the home folder and the locks of live runs | store |
 //! | [`writer`] | the one writer: group commit of blobs, rows and events | db, memo, history, store, digest, workflow |
-//! | [`engine`] | the loop that joins schedule, memo, exec and store, and emits events | all above but db |
+//! | [`engine`] | the loop that joins schedule, memo, exec and store, and emits events | all above |
 //! | [`cli`] | one file a verb; the composition root: only here backends are picked | everything |
 //!
 //! Data flows so: TOML text, [`workflow::load`], a [`workflow::Workflow`], its [`graph::Graph`], the

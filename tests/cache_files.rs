@@ -6,7 +6,8 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
-use common::{Done, Lab, OneTask};
+use common::one_task::OneTask;
+use common::{Done, Lab};
 use serde_json::Value;
 
 fn set_mode(path: PathBuf, mode: u32) {

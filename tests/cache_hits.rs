@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{Lab, OneTask};
+use common::Lab;
+use common::one_task::OneTask;
 
 const LIBRARY: &str = "
 [library]

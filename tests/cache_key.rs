@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{Done, Lab, OneTask};
+use common::one_task::OneTask;
+use common::{Done, Lab};
 
 /// Runs one task under different texts of its workflow.
 struct Bench(Lab);

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use crate::generate::{Graph, Shape};
 
@@ -43,9 +44,17 @@ impl Tool {
 /// How many nodes run at once, everywhere.
 pub const JOBS: &str = "-j2";
 
+static RUNNER: OnceLock<PathBuf> = OnceLock::new();
+
+/// Copies the program that is measured: a build meanwhile must not change it.
+pub fn copy_runner(root: &Path) {
+    let copy = RUNNER.get_or_init(|| root.join("runner"));
+    fs::copy(env!("CARGO_BIN_EXE_runner"), copy).expect("the benchmark's folder can be written");
+}
+
 /// A `runner` command with a home of its own and nothing from the caller's settings.
 pub fn runner(home: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));
+    let mut command = Command::new(RUNNER.get().expect("it was copied first"));
     for name in ["RUNNER_JOBS", "RUNNER_PROJECT", "RUNNER_DOMAIN"] {
         command.env_remove(name);
     }
@@ -84,10 +93,12 @@ impl Field {
         self.dir.join(format!("{tool:?}.stdout"))
     }
 
-    /// Makes the tool forget all it ever did here, and lets the disk come to rest.
+    /// Makes the tool forget all it ever did here, and lets the disk come to rest. What there was is moved
+    /// away, not removed: some file systems are slow for minutes after many removals, whoever runs next.
     pub fn forget(&self, tool: Tool) {
         let dir = self.outputs(tool);
-        match fs::remove_dir_all(&dir) {
+        let put_away = (0..).map(|n| dir.with_extension(n.to_string())).find(|path| !path.exists());
+        match fs::rename(&dir, put_away.expect("some number is free")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => panic!("{}: {error}", dir.display()),
             _ => fs::create_dir(&dir).expect("the benchmark's folder can be written"),
         }

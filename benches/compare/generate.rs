@@ -207,7 +207,7 @@ impl Graph {
         let mut text = format!(
             "SHELL = /bin/sh\n.SHELLFLAGS = -euc\n\
              step = read a <$<; echo $$((a+1)) >$@\n\
-             join = read a <$(word 1,$^); read b <$(word 2,$^); echo $$(((a*31+b*17+1)%{MODULUS})) >$@\n\
+             join = read a <$(word 1,$+); read b <$(word 2,$+); echo $$(((a*31+b*17+1)%{MODULUS})) >$@\n\
              .PHONY: all\nall:"
         );
         for node in 0..self.nodes.len() {

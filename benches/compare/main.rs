@@ -4,6 +4,7 @@
 //! cargo bench --bench compare                          # the table of the README
 //! cargo bench --bench compare -- --quick
 //! cargo bench --bench compare -- --sizes 1,1000,100000 --chain 10000 --no-bulk
+//! cargo bench --bench compare -- --dir /dev/shm        # on another file system
 //! cargo bench --bench compare -- --generate layered 10000 DIR
 //! ```
 //! Repetitions are interleaved, so that a slow minute of the machine hits everyone, and the median counts.
@@ -31,18 +32,22 @@ struct Options {
     chain: usize,
     /// How many large files; 0 leaves that part out.
     bulk: usize,
+    /// Where to work: the file system matters.
+    dir: PathBuf,
 }
 
 fn main() {
-    let mut options = Options { sizes: vec![1, 1_000, 10_000], chain: 2_000, bulk: 1_000 };
+    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let mut options = Options { sizes: vec![1, 1_000, 10_000], chain: 2_000, bulk: 1_000, dir };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().unwrap_or_else(|| usage(&format!("{arg} needs a value")));
         match arg.as_str() {
             "--bench" => {} // From cargo.
-            "--quick" => options = Options { sizes: vec![1, 1_000], chain: 200, bulk: 100 },
+            "--quick" => options = Options { sizes: vec![1, 1_000], chain: 200, bulk: 100, ..options },
             "--no-bulk" => options.bulk = 0,
             "--sizes" => options.sizes = value().split(',').map(number).collect(),
+            "--dir" => options.dir = PathBuf::from(value()),
             "--chain" => options.chain = number(&value()),
             "--generate" => {
                 let shape =
@@ -53,8 +58,9 @@ fn main() {
             other => usage(&format!("unknown argument {other}")),
         }
     }
-    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("compare-{}", std::process::id()));
-    fs::create_dir_all(&root).expect("the target folder can be written");
+    let root = options.dir.join(format!("compare-{}", std::process::id()));
+    fs::create_dir_all(&root).expect("the folder can be written");
+    field::copy_runner(&root);
     compare(&options, &root);
     fs::remove_dir_all(&root).expect("what was written can be removed");
 }
@@ -165,15 +171,18 @@ impl Bench<'_> {
         let yardstick = if size == 1 { Tool::Make } else { Tool::Ninja };
         self.repeat(&field, &no_op, yardstick, 5, |_| (built, Some(0)));
         if size > 1 {
-            let edited = |repetition: usize| 1_000_000 + repetition as i64;
+            // Values that nobody read before: what was read once is in the cache.
+            let edited = |source: usize, repetition: usize| (source + 1_000_000 * (repetition + 1)) as i64;
             self.repeat(&field, &format!("one stale leaf, {many} layered"), yardstick, 5, |repetition| {
-                ((last, edited(repetition)), Some(1))
+                ((last, edited(last, repetition)), Some(1))
             });
             self.restore(&field, built);
             let few = if size < LARGE { 5 } else { 3 };
             let reached = field.graph.reached_by_first();
             let case = format!("one stale root ({} run), {many} layered", thousands(reached));
-            self.repeat(&field, &case, yardstick, few, |repetition| ((0, edited(repetition)), Some(reached)));
+            self.repeat(&field, &case, yardstick, few, |repetition| {
+                ((0, edited(0, repetition)), Some(reached))
+            });
             self.table.row(&cold.row(
                 format!("peak memory, cold, {many} layered"),
                 Unit::Megabytes,

@@ -13,6 +13,7 @@ use super::session::Session;
 use super::{Failure, Outcome, args, code, inputs, signals};
 use crate::engine::attempt::Shared;
 use crate::engine::cache::Cache;
+use crate::engine::scratch::Scratch;
 use crate::engine::values::RunValues;
 use crate::engine::{Bus, Engine, Handed, Order, Parts, Summary};
 use crate::event::{Counts, Status};
@@ -49,16 +50,16 @@ pub struct Args {
     #[command(flatten)]
     nodes: args::Nodes,
     /// Only say what would run; nothing is run or written
-    #[arg(short = 'n', long)]
+    #[arg(short = 'n', long, help_heading = "Running")]
     dry_run: bool,
     /// Print events as JSON Lines on standard output
-    #[arg(long)]
+    #[arg(long, help_heading = "What is printed")]
     json: bool,
     /// Print only failures
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = "What is printed")]
     quiet: bool,
     /// Print starts, hits, keys and reasons as well
-    #[arg(short, long, conflicts_with = "quiet")]
+    #[arg(short, long, conflicts_with = "quiet", help_heading = "What is printed")]
     verbose: bool,
 }
 
@@ -140,11 +141,11 @@ fn execute(
         run: run.clone(),
         scope: request.scope.clone(),
         workflow_dir: workflow.path.parent().unwrap_or(Path::new("/")).to_owned(),
-        scratch: lock.scratch.clone(),
+        scratch: Scratch::new(lock.scratch.clone()),
         logs: home.logs(&run),
         cancel: Cancel::default(),
     };
-    let cache = Cache::new(workflow, request.scope, store, Some(reader));
+    let cache = Cache::new(workflow, request.scope, store, Some(reader), Some(home.path().to_owned()));
     let engine = Engine::new(Parts {
         workflow,
         graph: &request.opened.graph,

@@ -18,6 +18,7 @@ pub struct Args {
     /// A run's id, a unique prefix of one, @last, @last-failed, or @-2 for the one before the last
     #[arg(value_name = "RUN")]
     run: String,
+    /// The node's name
     #[arg(value_name = "NODE")]
     node: String,
     /// Which attempt, counted from 1 [default: the last]

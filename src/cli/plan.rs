@@ -35,10 +35,10 @@ pub struct Args {
     #[command(flatten)]
     nodes: args::Nodes,
     /// Exit with 3 if anything would run
-    #[arg(long)]
+    #[arg(long, help_heading = "What is printed")]
     exit_code: bool,
     /// Print one line of JSON for each node
-    #[arg(long)]
+    #[arg(long, help_heading = "What is printed")]
     json: bool,
 }
 
@@ -70,7 +70,7 @@ pub fn show(request: Request, home: Option<&Path>, color: ColorChoice, json: boo
     let view = View::open(home)?;
     let store = Arc::new(view.store()?);
     let values = RunValues::new(workflow, store.clone(), inputs).map_err(Failure::usage)?;
-    let cache = Cache::new(workflow, scope, store, view.db);
+    let cache = Cache::new(workflow, scope, store, view.db, None);
     let planned = plan(workflow, graph, order, &cache, values).map_err(Failure::usage)?;
     print(&if json { lines(workflow, &planned) } else { table(workflow, &planned, Ink(color.on_stdout())) });
     Ok(planned.iter().any(|node| node.runs))

@@ -49,16 +49,23 @@ impl Session {
             }
         };
         let dead: Vec<_> = unfinished.into_iter().filter(|run| !self.home.is_alive(&run.id)).collect();
-        if dead.is_empty() {
+        // A run that was killed before its first row, or whose history is lost, left its folder only.
+        let mut swept: Vec<_> =
+            dead.iter().map(|run| run.id.clone()).chain(self.home.dead_scratch()).collect();
+        swept.sort();
+        swept.dedup();
+        if swept.is_empty() {
             return;
         }
         // Waiting for processes to end takes a clock; it is needed so seldom that it is made here.
         let clock = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        for mut run in dead {
+        for run in &swept {
             if let Ok(clock) = &clock {
-                clock.block_on(end_marked(&run.id));
+                clock.block_on(end_marked(run));
             }
-            self.home.sweep_scratch(&run.id);
+            self.home.sweep_dead(run);
+        }
+        for mut run in dead {
             run.status = INTERRUPTED.into();
             run.counts = counts_so_far(&self.db, &run.id, run.counts);
             if let Err(error) = history::record_run(&self.db, &run) {

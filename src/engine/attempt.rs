@@ -1,17 +1,9 @@
 //! One attempt of a node: a fresh scratch folder, the inputs staged, the command run, the outputs taken in.
-//!
-//! | path in the scratch folder | holds |
-//! |---|---|
-//! | `work/` | the working directory, with the task's sources |
-//! | `in/<input>/` | staged files, under their base names |
-//! | `out/` | what `$OUT` names |
-//! | `inputs.json` | what `$RUNNER_INPUTS` names |
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +11,12 @@ use std::time::Duration;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::cache::SourceFile;
+use super::scratch::{Folder, Scratch};
 use super::{collect, environment};
 use crate::event::{ErrorKind, TaskError};
 use crate::exec::{Attempt, Cancel, End, Executor, Masker, Outcome, signal_name, tail};
 use crate::memo::Scope;
-use crate::store::{Guard, PendingBlob, Snapshot, Store, remove_tree};
+use crate::store::{Guard, PendingBlob, Snapshot, Store};
 use crate::workflow::template::Lookup;
 use crate::workflow::value::{Artifact, Value};
 use crate::workflow::{Capture, Command, Task};
@@ -45,8 +38,8 @@ pub struct Shared<E> {
     pub scope: Scope,
     /// The folder of the workflow file.
     pub workflow_dir: PathBuf,
-    /// The run's folders.
-    pub scratch: PathBuf,
+    pub scratch: Scratch,
+    /// The run's folder of logs.
     pub logs: PathBuf,
     pub cancel: Cancel,
 }
@@ -97,21 +90,25 @@ pub fn log_path(logs: &Path, node: &str, attempt: u32) -> PathBuf {
 /// Runs one attempt to its end.
 pub async fn run<E: Executor>(shared: Arc<Shared<E>>, job: Job) -> Ended {
     let log = log_path(&shared.logs, &job.name, job.attempt);
-    let folder = shared.scratch.join(format!("{}.{}", job.name, job.attempt));
+    let name = format!("{}.{}", job.name, job.attempt);
     let mut duration = Duration::ZERO;
     let mut exit_code = None;
-    let result = match tokio::task::block_in_place(|| prepare(&shared, &job, &folder, &log)) {
-        Err(failure) => Err(failure),
-        Ok(prepared) => {
-            let Prepared { attempt, guards, masker, stdout } = prepared;
-            let outcome = shared.executor.run(attempt, shared.cancel.clone()).await;
-            duration = outcome.duration;
-            if let End::Exited(code) = outcome.end {
-                exit_code = Some(code);
-            }
-            tokio::task::block_in_place(|| {
-                finish(&shared, &job, &folder, stdout.as_deref(), &guards, &masker, &outcome)
-            })
+    let result = match tokio::task::block_in_place(|| shared.scratch.take(&name)) {
+        Err(error) => Err((ErrorKind::Spawn, format!("the scratch folder cannot be made: {error}"))),
+        Ok(folder) => {
+            let result = match tokio::task::block_in_place(|| prepare(&shared, &job, &folder, &log)) {
+                Err(failure) => Err(failure),
+                Ok(Prepared { attempt, guards, masker }) => {
+                    let outcome = shared.executor.run(attempt, shared.cancel.clone()).await;
+                    duration = outcome.duration;
+                    if let End::Exited(code) = outcome.end {
+                        exit_code = Some(code);
+                    }
+                    tokio::task::block_in_place(|| finish(&shared, &job, &folder, &guards, &masker, &outcome))
+                }
+            };
+            tokio::task::block_in_place(|| shared.scratch.give_back(folder, result.is_ok()));
+            result
         }
     };
     let result = result.map_err(|(kind, message)| TaskError {
@@ -121,8 +118,6 @@ pub async fn run<E: Executor>(shared: Arc<Shared<E>>, job: Job) -> Ended {
         log: Some(log.display().to_string()),
         tail: tail(&log, TAIL),
     });
-    // Garbage costs space and nothing else: what resists is swept when the run ends.
-    let _ = tokio::task::block_in_place(|| remove_tree(&folder));
     Ended { node: job.node, attempt: job.attempt, duration, result }
 }
 
@@ -130,15 +125,12 @@ struct Prepared {
     attempt: Attempt,
     guards: Vec<Guard>,
     masker: Masker,
-    stdout: Option<PathBuf>,
 }
 
-fn prepare<E>(shared: &Shared<E>, job: &Job, folder: &Path, log: &Path) -> Result<Prepared, Failure> {
-    let io = |error: io::Error| (ErrorKind::Spawn, format!("the scratch folder cannot be made: {error}"));
-    let (work, out) = (folder.join("work"), folder.join("out"));
-    for path in [folder, &work, &out] {
-        DirBuilder::new().mode(0o700).create(path).map_err(io)?;
-    }
+fn prepare<E>(shared: &Shared<E>, job: &Job, folder: &Folder, log: &Path) -> Result<Prepared, Failure> {
+    let io =
+        |error: io::Error| (ErrorKind::Spawn, format!("the scratch folder cannot be written to: {error}"));
+    let (work, out) = (folder.work(), folder.out());
     let task = &*job.task;
     let mut staged = Staged::default();
     stage_inputs(shared, job, folder, &mut staged)?;
@@ -146,8 +138,7 @@ fn prepare<E>(shared: &Shared<E>, job: &Job, folder: &Path, log: &Path) -> Resul
         stage_sources(shared, job, &work, &mut staged)?;
     }
     let (mut env, secrets) = environment::of_task(task).map_err(|problem| (ErrorKind::Input, problem))?;
-    let inputs_file = folder.join("inputs.json");
-    fs::write(&inputs_file, inputs_json(job, &staged)).map_err(io)?;
+    let inputs_file = folder.write_inputs(&inputs_json(job, &staged)).map_err(io)?;
     export_inputs(job, &staged, &mut env)?;
     let mut own = |name: &str, value: OsString| env.insert(name.into(), value);
     own("OUT", out.clone().into());
@@ -159,20 +150,20 @@ fn prepare<E>(shared: &Shared<E>, job: &Job, folder: &Path, log: &Path) -> Resul
     own("RUNNER_PROJECT", shared.scope.project.clone().into());
     own("RUNNER_DOMAIN", shared.scope.domain.clone().into());
     let program = program(job, folder, &staged)?;
-    let stdout = task.outputs.iter().any(|o| o.capture == Capture::Stdout).then(|| folder.join("stdout"));
+    let captures = task.outputs.iter().any(|output| output.capture == Capture::Stdout);
     let attempt = Attempt {
         label: job.name.clone(),
         program,
         dir: if task.in_workflow_dir { shared.workflow_dir.clone() } else { work },
         env: env.into_iter().collect(),
         log: log.to_owned(),
-        stdout: stdout.clone(),
+        stdout: captures.then(|| folder.stdout()),
         timeout: job.timeout,
         grace: job.grace,
         secrets: secrets.clone(),
         out,
     };
-    Ok(Prepared { attempt, guards: staged.guards, masker: Masker::new(secrets), stdout })
+    Ok(Prepared { attempt, guards: staged.guards, masker: Masker::new(secrets) })
 }
 
 /// Where the files of the inputs were put.
@@ -190,7 +181,12 @@ impl Staged {
     }
 }
 
-fn stage_inputs<E>(shared: &Shared<E>, job: &Job, folder: &Path, staged: &mut Staged) -> Result<(), Failure> {
+fn stage_inputs<E>(
+    shared: &Shared<E>,
+    job: &Job,
+    folder: &Folder,
+    staged: &mut Staged,
+) -> Result<(), Failure> {
     for (input, value) in job.task.inputs.iter().zip(&job.inputs) {
         let mut artifacts = Vec::new();
         value.for_each_artifact(&mut |artifact, is_dir| artifacts.push((artifact.clone(), is_dir)));
@@ -202,7 +198,7 @@ fn stage_inputs<E>(shared: &Shared<E>, job: &Job, folder: &Path, staged: &mut St
             let fail = |error: String| {
                 (ErrorKind::Input, format!("input `{}` cannot be staged: {error}", input.name))
             };
-            let mut dir = folder.join("in").join(&*input.name);
+            let mut dir = folder.input(&input.name);
             if many {
                 dir.push(i.to_string());
             }
@@ -284,7 +280,7 @@ impl Lookup for Inputs<'_> {
     }
 }
 
-fn program(job: &Job, folder: &Path, staged: &Staged) -> Result<Vec<String>, Failure> {
+fn program(job: &Job, folder: &Folder, staged: &Staged) -> Result<Vec<String>, Failure> {
     let lookup = Inputs(job, staged);
     let mut words = Vec::new();
     let (name, templates) = match &job.task.command {
@@ -296,7 +292,7 @@ fn program(job: &Job, folder: &Path, staged: &Staged) -> Result<Vec<String>, Fai
             if SHELLS.contains(&base) && script.len() <= LONGEST_SCRIPT {
                 words.extend(["-c".into(), script.clone(), task.into()]);
             } else {
-                let path = folder.join(task);
+                let path = folder.path().join(task);
                 fs::write(&path, script)
                     .map_err(|error| (ErrorKind::Spawn, format!("the script cannot be written: {error}")))?;
                 words.push(path.display().to_string());
@@ -320,8 +316,7 @@ fn program(job: &Job, folder: &Path, staged: &Staged) -> Result<Vec<String>, Fai
 fn finish<E>(
     shared: &Shared<E>,
     job: &Job,
-    folder: &Path,
-    stdout: Option<&Path>,
+    folder: &Folder,
     guards: &[Guard],
     masker: &Masker,
     outcome: &Outcome,
@@ -354,10 +349,10 @@ fn finish<E>(
         notes.push(format!("the command left {n} {processes} running, which had to be ended"));
     }
     let places = collect::Places {
-        out: &folder.join("out"),
-        work: &if job.task.in_workflow_dir { shared.workflow_dir.clone() } else { folder.join("work") },
-        stdout,
-        root: folder,
+        out: &folder.out(),
+        work: &if job.task.in_workflow_dir { shared.workflow_dir.clone() } else { folder.work() },
+        stdout: &folder.stdout(),
+        root: folder.path(),
     };
     let collected = collect::outputs(&shared.store, &job.task, &places, masker, &mut notes)
         .map_err(|message| (ErrorKind::Output, message))?;

@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::values::Files;
+use crate::db;
 use crate::digest::Digest;
 use crate::event::Source;
 use crate::memo::{Entry, KeyMaker, Scope, Version, sqlite};
@@ -104,6 +105,8 @@ pub struct Cache<'a> {
     store: Arc<Store>,
     /// `None` where nothing was ever stored.
     db: Option<Connection>,
+    /// Where to note that the database seems damaged; `None` for a plan, which changes nothing.
+    home: Option<PathBuf>,
     tasks: Vec<OnceCell<Result<Arc<TaskState>, String>>>,
     /// Results of this run whose rows are not visible yet.
     pending: RefCell<HashMap<Digest, Pending>>,
@@ -118,9 +121,24 @@ struct Pending {
 }
 
 impl<'a> Cache<'a> {
-    pub fn new(workflow: &'a Workflow, scope: Scope, store: Arc<Store>, db: Option<Connection>) -> Self {
+    pub fn new(
+        workflow: &'a Workflow,
+        scope: Scope,
+        store: Arc<Store>,
+        db: Option<Connection>,
+        home: Option<PathBuf>,
+    ) -> Self {
         let tasks = workflow.tasks.iter().map(|_| OnceCell::new()).collect();
-        Self { workflow, scope, store, db, tasks, pending: RefCell::default(), warned: RefCell::default() }
+        Self {
+            workflow,
+            scope,
+            store,
+            db,
+            home,
+            tasks,
+            pending: RefCell::default(),
+            warned: RefCell::default(),
+        }
     }
 
     pub fn scope(&self) -> &Scope {
@@ -167,7 +185,12 @@ impl<'a> Cache<'a> {
         let entry = match sqlite::lookup(db, key) {
             Ok(Some(entry)) => entry,
             Ok(None) => return Lookup::Miss(NEVER.into()),
-            Err(error) => return Lookup::Failure(format!("the cache could not be read: {error}")),
+            Err(error) => {
+                if let Some(home) = &self.home {
+                    db::suspect(home, &error);
+                }
+                return Lookup::Failure(format!("the cache could not be read: {error}"));
+            }
         };
         let task = self.workflow.task_of(node);
         let outputs = match read_outputs(task, &entry.outputs) {

@@ -21,8 +21,8 @@ const LONGEST: u64 = 16 << 20;
 pub struct Places<'a> {
     pub out: &'a Path,
     pub work: &'a Path,
-    /// What was captured of standard output.
-    pub stdout: Option<&'a Path>,
+    /// What was captured of standard output, if anything was.
+    pub stdout: &'a Path,
     /// The attempt's folder: outputs must not lead out of it.
     pub root: &'a Path,
 }
@@ -114,9 +114,7 @@ impl Finder<'_> {
         let name = &*self.output.name;
         let ty = &self.output.ty;
         let (path, shown) = match &self.output.capture {
-            Capture::Stdout => {
-                (self.places.stdout.unwrap_or(Path::new("")).to_owned(), "standard output".to_owned())
-            }
+            Capture::Stdout => (self.places.stdout.to_owned(), "standard output".to_owned()),
             Capture::Out => (self.places.out.join(name), format!("\"$OUT/{name}\"")),
             Capture::Path(path) => (self.places.work.join(path), format!("\"{path}\"")),
         };

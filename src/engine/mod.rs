@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `values.rs` | inputs, outputs and the user's files |
 //! | `cache.rs` | keys and lookups, shared with plans |
-//! | `attempt.rs`, `collect.rs`, `environment.rs` | one attempt: what a task sees, and what it hands back |
+//! | `attempt.rs`, `environment.rs`, `scratch.rs` | one attempt: what a task sees, and where it works |
+//! | `collect.rs` | what it hands back |
 //! | `settle.rs` | how a node ends, and what is told of it |
 //! | `publish.rs` | the workflow's own outputs |
 //! | `plan.rs` | what a run would do |
@@ -15,6 +16,7 @@ mod collect;
 mod environment;
 pub mod plan;
 mod publish;
+pub mod scratch;
 mod settle;
 pub mod values;
 

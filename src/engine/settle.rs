@@ -199,7 +199,6 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             duration_ms,
             log: error.log.clone(),
             error: Some(error),
-            reason: flight.reason,
             ..self.finished(node, if cancelled { Status::Cancelled } else { Status::Failed }, &flight.inputs)
         };
         if !cancelled {

@@ -238,9 +238,12 @@ impl RunView {
             vec![Cell::new(STRONG, format!("  {command}")), Cell::new(FAINT, what)]
         };
         let run = &self.run;
-        let told = self.nodes.iter().find(|node| node.kind() == Kind::Failed && node.log.is_some());
-        let node = told.or_else(|| self.nodes.iter().find(|node| node.log.is_some()));
-        node.map(|node| row(logs_command(run, &node.node, node.index), "all that it printed")).into_iter().collect()
+        // A failure is shown with its own command.
+        let told = self.nodes.iter().any(|node| node.kind() == Kind::Failed);
+        let node = self.nodes.iter().find(|node| node.log.is_some() && !told);
+        node.map(|node| row(logs_command(run, &node.node, node.index), "all that it printed"))
+            .into_iter()
+            .collect()
     }
 
     /// The run as one document. A node is what its `node_finished` event was, with its `failed_attempts`.

@@ -3,6 +3,7 @@
 //! A binding is evaluated when the node is ready, over values that somebody else holds ([`Values`]).
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::diagnostic::{Diagnostic, Span};
 use super::reader::Reader;
-use super::syntax::{Item, Kind};
+use super::syntax::{Item, Kind, Table};
 use super::template::{Lookup, Template, Variable, is_template};
 use super::types::Type;
 use super::value::{Artifact, Value, quote};
@@ -52,8 +53,9 @@ const ROOT: usize = 2;
 
 /// The names that a template in a node's binding can use.
 pub trait Scope {
-    /// What `variable` refers to and its type, or what is wrong with it: message and help.
-    fn resolve(&self, variable: &Variable) -> Result<(Reference, Type), (String, String)>;
+    /// What `variable` refers to and its type (`None` if that has a mistake of its own), or what is wrong with it:
+    /// message and help.
+    fn resolve(&self, variable: &Variable) -> Result<(Reference, Option<Type>), (String, String)>;
 }
 
 /// The values that bindings are evaluated over.
@@ -209,13 +211,13 @@ pub struct Binder<'a> {
 
 impl Binder<'_> {
     /// Reads `item` as a binding of type `ty` for `name`, which messages quote.
-    pub fn bind(&mut self, name: &str, ty: &Type, item: &Item) -> Option<Binding> {
+    pub fn bind(&mut self, name: &dyn Display, ty: &Type, item: &Item) -> Option<Binding> {
         match (ty.required(), &item.kind) {
             (_, Kind::String(text)) if self.scope.is_some() && is_template(text) => {
                 self.template(name, ty, text, item.span)
             }
             (Type::Json, Kind::Array(items)) => self.list(name, &Type::Json, items),
-            (Type::Json, Kind::Table(_)) => self.map(name, &Type::Json, item),
+            (Type::Json, Kind::Table(table)) => self.map(name, &Type::Json, table),
             (Type::Json, Kind::String(text)) => Some(json(Json::String(text.to_string()))),
             (Type::Json, Kind::Integer(n)) => Some(json((*n).into())),
             (Type::Json, Kind::Float(n)) => match serde_json::Number::from_f64(*n) {
@@ -247,7 +249,7 @@ impl Binder<'_> {
             (Type::Float, Kind::Float(n)) => Some(Binding::Literal(Value::Float(*n))),
             (Type::Bool, Kind::Bool(b)) => Some(Binding::Literal(Value::Bool(*b))),
             (Type::List(element), Kind::Array(items)) => self.list(name, element, items),
-            (Type::Map(element), Kind::Table(_)) => self.map(name, element, item),
+            (Type::Map(element), Kind::Table(table)) => self.map(name, element, table),
             (required, kind) => {
                 let hint = hint(required, kind);
                 self.mismatch(name, ty, item, &hint)
@@ -255,8 +257,9 @@ impl Binder<'_> {
         }
     }
 
-    fn list(&mut self, name: &str, element: &Type, items: &[Item]) -> Option<Binding> {
-        let bound: Vec<_> = items.iter().map(|item| self.bind(name, element, item)).collect();
+    fn list(&mut self, name: &dyn Display, element: &Type, items: &[Item]) -> Option<Binding> {
+        let bind = |(i, item)| self.bind(&format_args!("{name}[{i}]"), element, item);
+        let bound: Vec<_> = items.iter().enumerate().map(bind).collect();
         let bound: Option<Arc<[Binding]>> = bound.into_iter().collect();
         Some(if let Some(values) = literals(bound.as_ref()?.iter()) {
             let list: Value = values.into_iter().collect();
@@ -266,12 +269,11 @@ impl Binder<'_> {
         })
     }
 
-    fn map(&mut self, name: &str, element: &Type, item: &Item) -> Option<Binding> {
-        let Kind::Table(table) = &item.kind else { return None };
+    fn map(&mut self, name: &dyn Display, element: &Type, table: &Table) -> Option<Binding> {
         let mut bound = BTreeMap::new();
         let mut complete = true;
         for (key, item) in table.iter() {
-            match self.bind(name, element, item) {
+            match self.bind(&format_args!("{name}.{}", key.name), element, item) {
                 Some(binding) => {
                     bound.insert(key.name.to_string(), binding);
                 }
@@ -290,7 +292,7 @@ impl Binder<'_> {
     }
 
     /// Parses a template and resolves its variables; what it refers to, and its type if it is one variable.
-    fn template(&mut self, name: &str, ty: &Type, text: &str, span: Span) -> Option<Binding> {
+    fn template(&mut self, name: &dyn Display, ty: &Type, text: &str, span: Span) -> Option<Binding> {
         let (binding, found) = self.open_template(text, span)?;
         let Some(found) = found else {
             let is_text = matches!(&binding, Binding::Template(t) if !t.template.is_single_expression());
@@ -326,6 +328,9 @@ impl Binder<'_> {
 
     /// Parses a template and resolves its variables, whatever its type; the type if it is one whole variable.
     pub fn open_template(&mut self, text: &str, span: Span) -> Option<(Binding, Option<Type>)> {
+        if self.reader.is_full() {
+            return None;
+        }
         let template = self.parse(text, span)?;
         let scope = self.scope?;
         let mut references = Vec::with_capacity(template.variables().len());
@@ -335,7 +340,7 @@ impl Binder<'_> {
             match scope.resolve(variable) {
                 Ok((reference, found)) => {
                     references.push(reference);
-                    only = Some(found);
+                    only = found;
                 }
                 Err((message, help)) => {
                     failed = true;
@@ -371,8 +376,14 @@ impl Binder<'_> {
         }
     }
 
-    fn mismatch(&mut self, name: &str, ty: &Type, item: &Item, hint: &str) -> Option<Binding> {
-        let label = format!("expected {ty}, found {}", item.type_name());
+    fn mismatch(&mut self, name: &dyn Display, ty: &Type, item: &Item, hint: &str) -> Option<Binding> {
+        if self.reader.is_full() {
+            return None;
+        }
+        let label = match (ty.required(), &item.kind) {
+            (Type::Datetime, Kind::Datetime(_)) => "a local time, not an instant".into(),
+            _ => format!("expected {ty}, found {}", item.type_name()),
+        };
         let mut diagnostic = Diagnostic::at(
             self.reader.place(item.span),
             format!("`{name}` does not fit its type {ty}"),
@@ -420,7 +431,7 @@ fn hint(ty: &Type, kind: &Kind) -> String {
 
 /// The span of a part of a string's text. Exact where the text stands in the file as it is; the whole
 /// string where escapes make the two differ is told apart by the length.
-fn inner_span(span: Span, text: &str, range: std::ops::Range<usize>) -> Span {
+pub fn inner_span(span: Span, text: &str, range: std::ops::Range<usize>) -> Span {
     let quotes = (span.end - span.start) as usize - text.len().min((span.end - span.start) as usize);
     let opening = match quotes {
         2 => 1,

@@ -332,8 +332,14 @@ impl Diagnostic {
     }
 }
 
-/// The candidate most like `word`, if one is close enough to be what was meant.
+/// The candidate most like `word`, if one is close enough to be what was meant. `None` for a crowd of
+/// candidates: there is always one close by, and finding it takes long.
 pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    const CROWD: usize = 10_000;
+    let candidates: Vec<_> = candidates.into_iter().take(CROWD + 1).collect();
+    if candidates.len() > CROWD {
+        return None;
+    }
     let word = word.to_lowercase();
     let length = word.chars().count();
     candidates
@@ -348,7 +354,7 @@ pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
             let distance = strsim::osa_distance(&word, &candidate.to_lowercase());
             (distance <= most).then_some((distance, candidate))
         })
-        .min_by_key(|(distance, _)| *distance)
+        .min()
         .map(|(_, candidate)| candidate)
 }
 

@@ -145,6 +145,7 @@ pub const FILE: &[Key] = &[
 
 /// The top level of a library file.
 pub const LIBRARY_FILE: &[Key] = &[
+    key("import", Shape::Texts, "Further libraries that whoever imports this one gets as well."),
     key("library", Shape::Table(LIBRARY), "What this library is called."),
     key("defaults", Shape::Table(DEFAULTS), "Policies for every task of this file that does not set them."),
     key("tasks", Shape::Tables(TASK), "Reusable, typed definitions."),

@@ -1,6 +1,6 @@
 //! Names and types across the whole workflow: nodes to tasks, templates to inputs and outputs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,8 +26,12 @@ pub struct Tasks {
 
 /// All names that templates of the workflow can refer to.
 struct Names<'a> {
-    inputs: &'a [Input],
+    inputs: HashMap<&'a str, (u32, &'a Type)>,
+    /// The table of these inputs: some have mistakes.
+    declared: Option<&'a Table<'a>>,
     tasks: &'a Tasks,
+    /// By task and output.
+    outputs: HashMap<(u32, &'a str), (u32, &'a Type)>,
     /// By node: its task, `None` where that is unknown.
     nodes: HashMap<&'a str, (u32, Option<u32>)>,
 }
@@ -51,7 +55,21 @@ pub fn link(reader: &mut Reader, file: &Table, dir: &Path, inputs: &[Input], tas
         }
         reader.check_name(entry.key, "a node", false) && !reserved
     });
-    let mut names = Names { inputs, tasks, nodes: HashMap::with_capacity(entries.len()) };
+    let inputs = inputs.iter().enumerate().map(|(i, input)| (&*input.name, (i as u32, &input.ty)));
+    let outputs = tasks.all.iter().enumerate().flat_map(|(task, definition)| {
+        let outputs = definition.outputs.iter().enumerate();
+        outputs.map(move |(i, output)| ((task as u32, &*output.name), (i as u32, &output.ty)))
+    });
+    let mut names = Names {
+        inputs: inputs.collect(),
+        declared: file.get("inputs").and_then(|item| match &item.kind {
+            Kind::Table(table) => Some(table),
+            _ => None,
+        }),
+        tasks,
+        outputs: outputs.collect(),
+        nodes: HashMap::with_capacity(entries.len()),
+    };
     let mut used = Vec::with_capacity(entries.len());
     for (i, entry) in entries.iter().enumerate() {
         reader.check_keys(entry.table, keys::NODE, &format!("node `{}`", entry.key.name));
@@ -81,6 +99,9 @@ fn find_task(reader: &mut Reader, entry: &Entry, tasks: &Tasks) -> Option<u32> {
     if let Some(task) = tasks.by_name.get(name) {
         return Some(*task);
     }
+    if reader.is_full() {
+        return None;
+    }
     let named = entry.table.get("task").is_some();
     let message = if named {
         format!("unknown task `{name}`")
@@ -88,18 +109,18 @@ fn find_task(reader: &mut Reader, entry: &Entry, tasks: &Tasks) -> Option<u32> {
         format!("node `{own_name}` names no task, and there is no task of its own name")
     };
     let mut known: Vec<_> = tasks.by_name.keys().map(String::as_str).collect();
-    known.sort_unstable();
     let label = match closest(name, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None if named => "not defined here, nor in an import".into(),
         None => "add task = \"...\"".into(),
     };
     let mut diagnostic = Diagnostic::at(reader.place(span), message, label);
-    let same_tail = known.iter().find(|k| k.rsplit_once('.').is_some_and(|(_, tail)| tail == name));
+    let same_tail = known.iter().filter(|k| k.rsplit_once('.').is_some_and(|(_, tail)| tail == name)).min();
     if let Some(qualified) = same_tail {
         diagnostic =
             diagnostic.help(format!("tasks of a library are used by their qualified name: \"{qualified}\""));
     } else if !known.is_empty() && known.len() <= 12 {
+        known.sort_unstable();
         diagnostic = diagnostic.help(format!("the tasks there are: {}", known.join(", ")));
     }
     reader.report(diagnostic);
@@ -110,16 +131,19 @@ fn read_node(reader: &mut Reader, entry: &Entry, task: Option<u32>, dir: &Path, 
     let name = &*entry.key.name;
     let bound = reader.table(entry.table, "inputs");
     let definition = task.map(|t| &names.tasks.all[t as usize]);
+    let mapped = ["foreach", "matrix"].iter().any(|key| entry.table.get(key).is_some());
     let mut inputs = Vec::new();
-    if let Some(task) = definition {
-        if let Some(table) = bound {
-            check_names(reader, table, task, name);
-        }
+    if let Some(task) = definition.filter(|_| !mapped) {
+        let misspelt = bound.map(|table| check_names(reader, table, task, entry, dir, names));
+        let misspelt = misspelt.unwrap_or_default();
         for input in &task.inputs {
-            inputs.push(read_binding(reader, entry, bound, input, dir, names));
+            inputs.push(match misspelt.contains(&&*input.name) {
+                true => Binding::Literal(Value::Null),
+                false => read_binding(reader, entry, bound, input, dir, names),
+            });
         }
     } else if let Some(table) = bound {
-        // Without a task there are no types, but references can still be wrong.
+        // Without a task, or for each of many values, types are not known, but references can still be wrong.
         for (_, item) in table.iter() {
             infer(&mut Binder { reader, scope: Some(names), dir }, item);
         }
@@ -128,6 +152,7 @@ fn read_node(reader: &mut Reader, entry: &Entry, task: Option<u32>, dir: &Path, 
     for (needed, span) in reader.texts(entry.table, "needs").unwrap_or_default() {
         match names.nodes.get(needed) {
             Some((index, _)) => needs.push(*index),
+            None if reader.is_full() => break,
             None => {
                 let label = closest(needed, names.nodes.keys().copied())
                     .map_or("no such node".into(), |near| format!("did you mean `{near}`?"));
@@ -142,23 +167,48 @@ fn read_node(reader: &mut Reader, entry: &Entry, task: Option<u32>, dir: &Path, 
     Node { name: name.into(), task: task.unwrap_or(0), inputs: inputs.into(), needs: needs.into(), execution }
 }
 
-fn check_names(reader: &mut Reader, table: &Table, task: &Task, node: &str) {
-    for (key, _) in table.iter() {
-        if task.inputs.iter().any(|input| *input.name == *key.name) {
+/// Reports what is bound and no input of the task; the inputs that were probably meant and are not bound.
+fn check_names<'t>(
+    reader: &mut Reader,
+    table: &Table,
+    task: &'t Task,
+    entry: &Entry,
+    dir: &Path,
+    names: &Names,
+) -> Vec<&'t str> {
+    let known: HashSet<&str> = task.inputs.iter().map(|input| &*input.name).collect();
+    let mut meant = Vec::new();
+    for (key, item) in table.iter() {
+        if known.contains(&*key.name) {
             continue;
         }
-        let known: Vec<_> = task.inputs.iter().map(|input| &*input.name).collect();
-        let label = match closest(&key.name, known.iter().copied()) {
+        if reader.is_full() {
+            break;
+        }
+        let near = closest(&key.name, task.inputs.iter().map(|input| &*input.name));
+        meant.extend(near.filter(|near| table.get(near).is_none()));
+        let label = match near {
             Some(near) => format!("did you mean `{near}`?"),
             None => "no such input".into(),
         };
-        let message = format!("node `{node}` binds `{}`, which is no input of `{}`", key.name, task.name);
-        let diagnostic = Diagnostic::at(reader.place(key.span), message, label);
-        reader.report(match known.is_empty() {
-            true => diagnostic.help("the task has no inputs"),
-            false => diagnostic.help(format!("its inputs are: {}", known.join(", "))),
+        let used = entry.table.get("task").and_then(|task| match &task.kind {
+            Kind::String(name) => Some(&**name),
+            _ => None,
         });
+        let message = format!(
+            "node `{}` binds `{}`, which is no input of task `{}`",
+            entry.key.name,
+            key.name,
+            used.unwrap_or(&entry.key.name)
+        );
+        let diagnostic = Diagnostic::at(reader.place(key.span), message, label);
+        reader.report(match did_you_mean("", task.inputs.iter().map(|input| &*input.name), "inputs") {
+            help if help.is_empty() => diagnostic,
+            help => diagnostic.help(help),
+        });
+        infer(&mut Binder { reader, scope: Some(names), dir }, item);
     }
+    meant
 }
 
 fn read_binding(
@@ -183,7 +233,7 @@ fn read_binding(
     if let Some(default) = &input.default {
         return default.clone();
     }
-    if !input.ty.is_optional() {
+    if !input.ty.is_optional() && !reader.is_full() {
         let span = entry.table.get("inputs").map_or(entry.span, |item| item.span);
         let message = format!("node `{}` leaves the input `{}` unbound", entry.key.name, input.name);
         let diagnostic = Diagnostic::at(reader.place(span), message, format!("`{}` is missing", input.name));
@@ -196,6 +246,7 @@ fn read_binding(
 fn read_outputs(reader: &mut Reader, file: &Table, dir: &Path, names: &Names) -> Vec<Published> {
     let Some(table) = reader.table(file, "outputs") else { return Vec::new() };
     let mut outputs: Vec<Published> = Vec::with_capacity(table.len());
+    let mut published = HashMap::new();
     for (key, item) in table.iter() {
         if !reader.check_name(key, "an output", false) {
             continue;
@@ -228,9 +279,9 @@ fn read_outputs(reader: &mut Reader, file: &Table, dir: &Path, names: &Names) ->
         }
         let path = path.map(|(path, span)| (dir.join(path), span));
         if let Some((path, span)) = &path
-            && let Some(other) = outputs.iter().find(|o| o.path.as_ref() == Some(path))
+            && let Some(other) = published.insert(path.clone(), &key.name)
         {
-            let message = format!("{what} is published at the same path as `{}`", other.name);
+            let message = format!("{what} is published at the same path as `{other}`");
             reader.error(*span, message, "one would overwrite the other");
         }
         outputs.push(Published {
@@ -267,38 +318,38 @@ fn infer(binder: &mut Binder, item: &Item) -> Option<(Binding, Option<Type>)> {
                 Kind::Datetime(_) => Type::Datetime,
                 Kind::Array(_) | Kind::Table(_) => Type::Json,
             };
-            binder.bind("value", &ty, item).map(|binding| (binding, Some(ty)))
+            binder.bind(&"value", &ty, item).map(|binding| (binding, Some(ty)))
         }
     }
 }
 
 impl Scope for Names<'_> {
-    fn resolve(&self, variable: &Variable) -> Result<(Reference, Type), (String, String)> {
+    fn resolve(&self, variable: &Variable) -> Result<(Reference, Option<Type>), (String, String)> {
         let path = &variable.path;
         let root = path[0].as_str();
         if root == "inputs" {
             let Some(name) = path.get(1) else {
                 return Err(("`inputs` names no input".into(), "write {{ inputs.NAME }}".into()));
             };
-            let index = self.inputs.iter().position(|input| *input.name == **name).ok_or_else(|| {
-                let known = self.inputs.iter().map(|input| &*input.name);
+            if !self.inputs.contains_key(&**name) && self.declared.is_some_and(|d| d.get(name).is_some()) {
+                return Ok((Reference::Input(0), None)); // Reported where it is declared.
+            }
+            let (index, ty) = self.inputs.get(&**name).ok_or_else(|| {
+                let known = self.inputs.keys().copied();
                 (format!("the workflow has no input `{name}`"), did_you_mean(name, known, "inputs"))
             })?;
-            let reference = Reference::Input(index as u32);
-            return within(path, &self.inputs[index].ty).map(|ty| (reference, ty));
+            return within(path, ty).map(|ty| (Reference::Input(*index), Some(ty)));
         }
         let Some((node, task)) = self.nodes.get(root) else {
             let message = format!("there is no node `{root}`");
-            if self.inputs.iter().any(|input| *input.name == *root) {
+            if self.inputs.contains_key(root) {
                 return Err((message, format!("the workflow's input is written {{{{ inputs.{root} }}}}")));
             }
-            let mut known: Vec<_> = self.nodes.keys().copied().collect();
-            known.sort_unstable();
-            return Err((message, did_you_mean(root, known.into_iter(), "nodes")));
+            return Err((message, did_you_mean(root, self.nodes.keys().copied(), "nodes")));
         };
         let Some(task) = task else {
             // Its task is unknown, which is reported where the node stands: any output will do until then.
-            return Ok((Reference::Output { node: *node, output: 0 }, Type::Json));
+            return Ok((Reference::Output { node: *node, output: 0 }, None));
         };
         let outputs = &self.tasks.all[*task as usize].outputs;
         let known = || outputs.iter().map(|output| &*output.name);
@@ -307,11 +358,10 @@ impl Scope for Names<'_> {
             let help = format!("name one of its outputs, as in {{{{ {root}.{example} }}}}");
             return Err((format!("`{root}` is a node, not a value"), help));
         };
-        let index = outputs.iter().position(|output| *output.name == **name).ok_or_else(|| {
+        let (output, ty) = self.outputs.get(&(*task, &**name)).ok_or_else(|| {
             (format!("node `{root}` has no output `{name}`"), did_you_mean(name, known(), "outputs"))
         })?;
-        let reference = Reference::Output { node: *node, output: index as u32 };
-        within(path, &outputs[index].ty).map(|ty| (reference, ty))
+        within(path, ty).map(|ty| (Reference::Output { node: *node, output: *output }, Some(ty)))
     }
 }
 
@@ -327,11 +377,14 @@ fn within(path: &[String], ty: &Type) -> Result<Type, (String, String)> {
 }
 
 fn did_you_mean<'a>(name: &str, known: impl Iterator<Item = &'a str>, plural: &str) -> String {
-    let known: Vec<_> = known.collect();
+    let mut known: Vec<_> = known.collect();
     match closest(name, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None if known.is_empty() => format!("it has no {plural} at all"),
-        None if known.len() <= 12 => format!("its {plural} are: {}", known.join(", ")),
+        None if known.is_empty() => format!("there are no {plural}"),
+        None if known.len() <= 12 => {
+            known.sort_unstable();
+            format!("the {plural} there are: {}", known.join(", "))
+        }
         None => String::new(),
     }
 }

@@ -9,7 +9,7 @@
 //! | `syntax.rs` | the TOML tree with spans |
 //! | `keys.rs`, `schema.rs` | every key there is, and the JSON schema made from them |
 //! | `types.rs`, `value.rs` | types and values |
-//! | `template.rs` | `{{ expressions }}` |
+//! | `template.rs`, `filters.rs` | `{{ expressions }}`, and whether the filters they name exist |
 //! | `reader.rs` | typed access to the tree, with diagnostics |
 //! | `spec.rs`, `policy.rs` | one file: tasks and policies |
 //! | `binding.rs` | what an input is bound to |
@@ -20,6 +20,7 @@
 pub mod binding;
 pub mod definition;
 pub mod diagnostic;
+pub mod filters;
 pub mod keys;
 pub mod link;
 pub mod load;
@@ -173,9 +174,13 @@ impl Workflow {
     }
 }
 
+/// The longest name, in bytes: names become parts of file names.
+const LONGEST_NAME: usize = 128;
+
 /// Whether `name` is `[a-z][a-z0-9_]*`, or with `-` where `hyphens` says so.
 pub fn is_name(name: &str, hyphens: bool) -> bool {
-    name.starts_with(|c: char| c.is_ascii_lowercase())
+    name.len() <= LONGEST_NAME
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name
             .chars()
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || (hyphens && c == '-'))

@@ -6,6 +6,9 @@ use super::diagnostic::{Diagnostic, FileId, Place, Span, closest};
 use super::keys::{self, Key, State};
 use super::syntax::{Item, Key as TomlKey, Kind, Table};
 
+/// So many mistakes of one file are told apart; what comes after them is only known to be there.
+const MOST: usize = 100;
+
 /// Reads one file's tree and collects diagnostics.
 pub struct Reader {
     pub file: FileId,
@@ -22,7 +25,17 @@ impl Reader {
     }
 
     pub fn report(&mut self, diagnostic: Diagnostic) {
-        self.diagnostics.push(diagnostic);
+        if self.diagnostics.len() < MOST {
+            self.diagnostics.push(diagnostic);
+        } else if !self.is_full() {
+            self.diagnostics
+                .push(Diagnostic::new(format!("there are more than {MOST} mistakes; some follow")));
+        }
+    }
+
+    /// Whether further mistakes are dropped, so that nobody need look for them.
+    pub fn is_full(&self) -> bool {
+        self.diagnostics.len() > MOST
     }
 
     /// Notes a mistake at `span`.
@@ -33,12 +46,17 @@ impl Reader {
     /// Checks that a table holds only `known` keys that work already. `owner` names the table: "task `t`".
     pub fn check_keys(&mut self, table: &Table, known: &[Key], owner: &str) {
         for (key, _) in table.iter() {
+            if self.is_full() {
+                return;
+            }
             match known.iter().find(|k| k.name == key.name) {
                 Some(Key { state: State::Ready, .. }) => {}
                 Some(Key { state: State::NotYet, doc, .. }) => {
                     let message = format!("`{}` does not work yet", key.name);
                     let help = format!(
-                        "it will mean: {doc} This version of runner refuses it rather than ignore it"
+                        "it will mean: {}{}",
+                        doc[..1].to_lowercase(),
+                        doc[1..].trim_end_matches('.')
                     );
                     self.report(Diagnostic::at(self.place(key.span), message, "not yet").help(help));
                 }
@@ -54,7 +72,10 @@ impl Reader {
     fn unknown_key(&mut self, key: &TomlKey, known: &[Key], owner: &str) {
         let message = format!("unknown key `{}` in {owner}", key.name);
         let usable = || known.iter().filter(|k| k.state != State::Reserved).map(|k| k.name);
+        let elsewhere = known.iter().all(|k| k.name != "import") && key.name == "import";
         let diagnostic = match closest(&key.name, usable()) {
+            _ if elsewhere => Diagnostic::at(self.place(key.span), message, "does not belong here")
+                .help("`import` stands at the top of the file, before the first table"),
             Some(name) => Diagnostic::at(self.place(key.span), message, format!("did you mean `{name}`?")),
             None => {
                 let all: Vec<_> = usable().collect();
@@ -154,7 +175,9 @@ impl Reader {
         let name = &*key.name;
         let problem = if !super::is_name(name, hyphens) {
             let extra = if hyphens { ", and `-`" } else { "" };
-            Some(format!("use lower-case letters, digits and `_`{extra}, beginning with a letter"))
+            Some(format!(
+                "use lower-case letters, digits and `_`{extra}, beginning with a letter, at most 128 in all"
+            ))
         } else if keys::FOREIGN_VARIABLES.contains(&name) {
             Some("this variable means something to other programs; choose another name".into())
         } else if !hyphens && keys::TEMPLATE_WORDS.contains(&name) {

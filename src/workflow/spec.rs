@@ -1,8 +1,9 @@
 //! The tasks of one file: tables of TOML made into typed [`Task`]s, each checked by itself.
 
+use std::collections::HashSet;
 use std::path::{Component, Path};
 
-use super::binding::Binder;
+use super::binding::{Binder, inner_span};
 use super::diagnostic::{Diagnostic, closest};
 use super::keys;
 use super::policy::{CachePolicy, Execution};
@@ -11,9 +12,6 @@ use super::syntax::{Item, Key, Kind, Table};
 use super::template::Template;
 use super::types::Type;
 use super::{Capture, Command, Input, Output, Staging, Task};
-
-/// Variables that the runner sets itself.
-const OWN_VARIABLES: [&str; 2] = ["OUT", "HOME"];
 
 /// What a script runs under when the task does not say.
 const SHELL: [&str; 3] = ["bash", "-euo", "pipefail"];
@@ -67,6 +65,12 @@ pub fn read_task(reader: &mut Reader, context: &TaskContext, entry: Entry) -> Op
         }
     }
     let in_workflow_dir = choice(reader, table, "cwd", &["scratch", "workflow"]) == Some("workflow");
+    if in_workflow_dir && outputs.iter().any(|output| matches!(output.capture, Capture::Path(_))) {
+        let span = table.get("cwd").map_or(span, |item| item.span);
+        let message =
+            format!("{owner} takes an output from the scratch folder by `path`, but does not run there");
+        reader.error(span, message, "drop this, or write the output to \"$OUT\"");
+    }
     let staging = match choice(reader, table, "stage", &["auto", "copy", "link"]) {
         Some("copy") => Staging::Copy,
         Some("link") => Staging::Link,
@@ -106,14 +110,6 @@ pub fn read_inputs(reader: &mut Reader, table: &Table, dir: &Path, owner: &str) 
         if !reader.check_name(key, "an input", false) {
             continue;
         }
-        if OWN_VARIABLES.iter().any(|name| name.eq_ignore_ascii_case(&key.name)) && key.name == "out" {
-            // `$out` and `$OUT` differ, but nobody should have to know.
-            reader.error(
-                key.span,
-                "`out` is too easily taken for `$OUT`, the folder of outputs",
-                "choose another name",
-            );
-        }
         let what = format!("input `{}` of {owner}", key.name);
         let Some((ty, long)) = read_type(reader, item, keys::INPUT, &what) else { continue };
         let mut input =
@@ -121,7 +117,7 @@ pub fn read_inputs(reader: &mut Reader, table: &Table, dir: &Path, owner: &str) 
         if let Some(long) = long {
             let mut binder = Binder { reader, scope: None, dir };
             if let Some(default) = long.get("default") {
-                input.default = binder.bind("default", &input.ty, default);
+                input.default = binder.bind(&"default", &input.ty, default);
             }
             if let Some(choices) = long.get("one_of") {
                 input.one_of = read_choices(&mut binder, &input.ty, choices);
@@ -144,7 +140,7 @@ fn read_choices(binder: &mut Binder, ty: &Type, item: &Item) -> Vec<super::value
     }
     items
         .iter()
-        .filter_map(|choice| match binder.bind("one_of", ty, choice)? {
+        .filter_map(|choice| match binder.bind(&"one_of", ty, choice)? {
             super::binding::Binding::Literal(value) => Some(value),
             _ => {
                 binder.reader.error(choice.span, "`one_of` cannot hold files", "not a plain value");
@@ -332,7 +328,7 @@ fn read_templates(reader: &mut Reader, table: &Table, name: &str, inputs: &[Inpu
                 None => "no such input".into(),
             };
             let message = format!("`{name}` uses `{root}`, which is no input of this task");
-            reader.error(span, message, label);
+            reader.error(inner_span(span, text, variable.range.clone()), message, label);
         }
         templates.push(template);
     }
@@ -342,6 +338,7 @@ fn read_templates(reader: &mut Reader, table: &Table, name: &str, inputs: &[Inpu
 fn read_env(reader: &mut Reader, table: &Table, inputs: &[Input]) -> Vec<(String, String)> {
     let Some(inner) = reader.table(table, "env") else { return Vec::new() };
     let mut env = Vec::with_capacity(inner.len());
+    let inputs: HashSet<&str> = inputs.iter().map(|input| &*input.name).collect();
     for (key, item) in inner.iter() {
         let name = &*key.name;
         if keys::TASK.iter().any(|k| k.name == name) {
@@ -360,7 +357,7 @@ fn read_env(reader: &mut Reader, table: &Table, inputs: &[Input]) -> Vec<(String
             Some("is no name of a variable: use letters, digits and `_`")
         } else if name == "OUT" || name.starts_with("RUNNER_") {
             Some("is set by the runner itself")
-        } else if inputs.iter().any(|input| &*input.name == name) {
+        } else if inputs.contains(name) {
             Some("is an input already, and inputs are variables of the same name")
         } else {
             None

@@ -65,6 +65,9 @@ pub struct TemplateError {
     pub range: Range<usize>,
 }
 
+/// The longest expression in bytes: each operator may nest in the one before it, and reading them recurses.
+const LONGEST: usize = 4000;
+
 /// Whether `text` holds a template at all.
 pub fn is_template(text: &str) -> bool {
     text.contains("{{")
@@ -105,6 +108,14 @@ impl Template {
             self.variables.push(Variable { path, range: start..start + trimmed.len() });
             return Ok(());
         }
+        if source.len() > LONGEST {
+            let message = format!(
+                "the expression has {} bytes, and at most {LONGEST} are read; \
+                 lists of many values are written in TOML, as in [\"{{{{ a.part }}}}\", \"{{{{ b.part }}}}\"]",
+                source.len()
+            );
+            return Err(TemplateError { message, range });
+        }
         let expression = ENVIRONMENT.compile_expression_owned(source.to_owned()).map_err(|error| {
             let at = error.range().filter(|r| r.end <= source.len() && r.start < r.end);
             TemplateError {
@@ -112,6 +123,9 @@ impl Template {
                 range: at.map_or(range.clone(), |r| range.start + r.start..range.start + r.end),
             }
         })?;
+        if let Some((message, at)) = super::filters::unknown(&ENVIRONMENT, source) {
+            return Err(TemplateError { message, range: range.start + at.start..range.start + at.end });
+        }
         let mut paths: Vec<String> = expression.undeclared_variables(true).into_iter().collect();
         paths.sort();
         for path in paths {

@@ -11,8 +11,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-mod one_task;
-pub use one_task::OneTask;
+pub mod one_task;
+pub mod trial;
 
 pub struct Lab {
     dir: tempfile::TempDir,
@@ -121,7 +121,8 @@ impl Done {
 
     #[track_caller]
     pub fn expect_code(self, code: i32) -> Done {
-        assert_eq!(self.code, Some(code), "\n--- stdout\n{}\n--- stderr\n{}", self.out, self.err);
+        let Done { out, err, .. } = &self;
+        assert_eq!(self.code, Some(code), "\n--- stdout\n{out}\n--- stderr\n{err}");
         self
     }
 

@@ -78,7 +78,7 @@ def main(source, clean, rejected, quality):
         table = csv.writer(out, lineterminator="\n")
         table.writerow(COLUMNS)
         table.writerows(kept[time] for time in sorted(kept))
-    counts = {"rows": total, "kept": len(kept), "repaired": repaired, "rejected": dict(reasons.most_common())}
+    counts = {"rows": total, "kept": len(kept), "repaired": repaired, "rejected": reasons}
     with open(quality, "w", encoding="utf-8") as out:
         json.dump(counts, out)
     print(f"kept {len(kept)} of {total} rows, {repaired} of them repaired, {sum(reasons.values())} rejected")

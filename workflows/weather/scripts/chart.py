@@ -106,10 +106,10 @@ def main(daily, monthly, station, chart):
     parts = [text(LEFT, 34, f"The weather at {station}, {period}", "start", "title")]
     parts += [text(LEFT, 66, "Temperature, °C", "start", "head")]
     parts += [
-        f'<rect x="{RIGHT - 258}" y="56" width="18" height="11" fill="{BAND}"/>',
-        text(RIGHT - 234, 66, "lowest to highest", "start"),
-        f'<line x1="{RIGHT - 120}" y1="61.5" x2="{RIGHT - 102}" y2="61.5" stroke="{MEAN}" stroke-width="2.5"/>',
-        text(RIGHT, 66, "mean of 7 days", "end"),
+        f'<rect x="{RIGHT - 254}" y="56" width="18" height="11" fill="{BAND}"/>',
+        text(RIGHT - 230, 66, "lowest to highest", "start"),
+        f'<line x1="{RIGHT - 116}" y1="61.5" x2="{RIGHT - 98}" y2="61.5" stroke="{MEAN}" stroke-width="2.5"/>',
+        text(RIGHT - 92, 66, "mean of 7 days", "start"),
     ]
     parts += grid(degrees, warm)
     for stretch in runs(days):
@@ -120,13 +120,13 @@ def main(daily, monthly, station, chart):
             f'<polyline points="{points(mean)}" fill="none" stroke="{MEAN}" stroke-width="2.5" '
             'stroke-linejoin="round" stroke-linecap="round"/>'
         )
-    for name, lift in (("high", -8), ("low", 16)):
-        pick = max if name == "high" else min
+    for name, pick in (("high", max), ("low", min)):
         day = pick(days, key=lambda d: d[name])
-        at = min(max(day["x"], LEFT + 60), RIGHT - 60)
-        parts.append(f'<circle cx="{day["x"]:.1f}" cy="{warm(day[name]):.1f}" r="3" fill="{INK}"/>')
+        # Beside the point, on the side that has more room.
+        side, anchor = (10, "start") if day["x"] < (LEFT + RIGHT) / 2 else (-10, "end")
         words = f'{day[name]:.1f} °C on {day["date"].day} {day["date"]:%B}'.replace("-", "\u2212")
-        parts.append(text(at, warm(day[name]) + lift, words, kind="mark"))
+        parts.append(f'<circle cx="{day["x"]:.1f}" cy="{warm(day[name]):.1f}" r="3" fill="{INK}"/>')
+        parts.append(text(day["x"] + side, warm(day[name]) + 4, words, anchor, "mark"))
 
     parts += [text(LEFT, RAIN_TOP - 18, "Rain, mm a day", "start", "head")]
     parts += [text(RIGHT, RAIN_TOP - 18, "below each month: its sum", "end")]

@@ -25,7 +25,7 @@ PAGE = Template("""\
   body { font: 16px/1.5 system-ui, "Segoe UI", "Liberation Sans", sans-serif; color: #1f2933; background: #f5f7fa;
          max-width: 960px; margin: 2rem auto; padding: 0 1rem }
   h1 { font-size: 1.7rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
-  .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: .8rem; padding: 0 }
+  .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(240px, 1fr)); gap: .8rem; padding: 0 }
   .facts li { list-style: none; background: #fff; border-radius: 8px; padding: .8rem 1rem }
   .facts b { display: block; font-size: 1.5rem }
   .card { background: #fff; border-radius: 8px; padding: 1rem; overflow-x: auto }
@@ -107,7 +107,8 @@ def main(page):
         )
         for month in months
     ]
-    reasons = [row(reason, number(count, 0)) for reason, count in quality["rejected"].items()]
+    by_count = sorted(quality["rejected"].items(), key=lambda item: -item[1])
+    reasons = [row(reason, number(count, 0)) for reason, count in by_count]
     Path(page).write_text(
         PAGE.substitute(
             station=escape(inputs["station"]),

@@ -1,0 +1,179 @@
+//! Scratch folders: an empty one for each attempt, under a name of its own.
+//!
+//! A folder is never used twice with anything in it. One that was left with nothing but empty folders of ours is
+//! given to a later attempt under a new name: on common file systems making and deleting folders costs more
+//! than a short task, and slows down with the number of those deleted lately.
+//!
+//! | path in a scratch folder | holds |
+//! |---|---|
+//! | `work/` | the working directory, with the task's sources |
+//! | `in/<input>/` | staged files, under their base names |
+//! | `out/` | what `$OUT` names |
+//! | `inputs.json` | what `$RUNNER_INPUTS` names |
+//! | `stdout` | standard output, where an output is taken from it |
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use crate::store::remove_tree;
+
+/// The scratch folders of one run.
+pub struct Scratch {
+    root: PathBuf,
+    /// Folders found empty.
+    spare: Mutex<Vec<PathBuf>>,
+}
+
+/// The scratch folder of one attempt.
+pub struct Folder(PathBuf);
+
+impl Scratch {
+    /// Folders below `root`, which exists.
+    pub fn new(root: PathBuf) -> Self {
+        Self { root, spare: Mutex::default() }
+    }
+
+    /// A folder called `name`, which no attempt had before, with an empty `work` and `out` in it.
+    pub fn take(&self, name: &str) -> io::Result<Folder> {
+        let folder = Folder(self.root.join(name));
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        // One that cannot be renamed is left to be swept.
+        if spare.is_some_and(|spare| fs::rename(spare, &folder.0).is_ok()) {
+            return Ok(folder);
+        }
+        for path in [folder.path(), &folder.work(), &folder.out()] {
+            DirBuilder::new().mode(0o700).create(path)?;
+        }
+        Ok(folder)
+    }
+
+    /// Takes back the folder of an attempt that has ended; only after one that ended `well` is it sure that
+    /// nothing writes there any more.
+    pub fn give_back(&self, folder: Folder, well: bool) {
+        if well && folder.clean().unwrap_or(false) {
+            self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(folder.0);
+        } else {
+            // Garbage costs space and nothing else: what resists is swept when the run ends.
+            let _ = remove_tree(&folder.0);
+        }
+    }
+}
+
+impl Folder {
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn work(&self) -> PathBuf {
+        self.0.join("work")
+    }
+
+    pub fn out(&self) -> PathBuf {
+        self.0.join("out")
+    }
+
+    pub fn stdout(&self) -> PathBuf {
+        self.0.join("stdout")
+    }
+
+    /// Where files of an input are staged.
+    pub fn input(&self, name: &str) -> PathBuf {
+        self.0.join("in").join(name)
+    }
+
+    /// Writes what `$RUNNER_INPUTS` names; its path.
+    pub fn write_inputs(&self, json: &str) -> io::Result<PathBuf> {
+        let path = self.0.join("inputs.json");
+        // Shortened after writing rather than emptied before: an emptied file is flushed to disk when it is closed.
+        let mut file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
+        file.write_all(json.as_bytes())?;
+        file.set_len(json.len() as u64)?;
+        Ok(path)
+    }
+
+    /// Whether there is nothing left in the folder but what a new one has; removes the files of `out`.
+    fn clean(&self) -> io::Result<bool> {
+        for entry in fs::read_dir(&self.0)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let known = match name.to_str() {
+                Some("work") => is_ours(&entry)? && fs::read_dir(entry.path())?.next().is_none(),
+                Some("out") => is_ours(&entry)? && remove_files(&entry.path())?,
+                Some("inputs.json" | "stdout") => {
+                    let metadata = entry.metadata()?;
+                    metadata.is_file() && metadata.nlink() == 1 && metadata.mode() & 0o777 == 0o600
+                }
+                _ => false,
+            };
+            if !known {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Whether a folder is one, and still as it was made.
+fn is_ours(entry: &fs::DirEntry) -> io::Result<bool> {
+    let metadata = entry.metadata()?;
+    Ok(metadata.is_dir()
+        && metadata.mode() & 0o7777 == 0o700
+        && metadata.uid() == rustix::process::geteuid().as_raw())
+}
+
+/// Removes the files of a folder; whether it is empty then.
+fn remove_files(folder: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            return Ok(false);
+        }
+        fs::remove_file(entry.path())?;
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn listing(path: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(path).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn an_empty_folder_is_used_again_and_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let scratch = Scratch::new(dir.path().to_owned());
+        type Leave = fn(&Folder);
+        let leave: [(&str, Leave); 5] = [
+            ("nothing", |_| {}),
+            ("outputs", |f| fs::write(f.out().join("y"), "1").unwrap()),
+            ("a file", |f| fs::write(f.work().join("junk"), "1").unwrap()),
+            ("a folder", |f| fs::create_dir(f.out().join("d")).unwrap()),
+            ("a mode", |f| fs::set_permissions(f.work(), fs::Permissions::from_mode(0o755)).unwrap()),
+        ];
+        for (i, (what, leave)) in leave.into_iter().enumerate() {
+            let folder = scratch.take(&format!("{i}.1")).unwrap();
+            folder.write_inputs("{\"long\": 1}").unwrap();
+            leave(&folder);
+            scratch.give_back(folder, true);
+            let next = scratch.take(&format!("{i}.2")).unwrap();
+            assert!(!dir.path().join(format!("{i}.1")).exists(), "{what}");
+            assert_eq!(listing(&next.work()), [""; 0], "{what}");
+            assert_eq!(listing(&next.out()), [""; 0], "{what}");
+            assert_eq!(fs::metadata(next.work()).unwrap().mode() & 0o777, 0o700, "{what}");
+            let inputs = next.write_inputs("{}").unwrap();
+            assert_eq!(fs::read_to_string(inputs).unwrap(), "{}", "{what}");
+            let _ = remove_tree(next.path());
+        }
+    }
+}
