@@ -6,11 +6,13 @@
 //! | `cache.rs` | keys and lookups, shared with plans |
 //! | `attempt.rs`, `environment.rs`, `scratch.rs` | one attempt: what a task sees, and where it works |
 //! | `collect.rs` | what it hands back |
+//! | `bus.rs` | events on their way to reporters and history |
 //! | `settle.rs` | how a node ends, and what is told of it |
 //! | `publish.rs` | the workflow's own outputs |
 //! | `plan.rs` | what a run would do |
 
 pub mod attempt;
+mod bus;
 pub mod cache;
 mod collect;
 mod environment;
@@ -33,11 +35,10 @@ use self::attempt::{Ended, Job, Shared, log_path};
 use self::cache::{Cache, Lookup};
 use self::values::RunValues;
 use crate::digest::Digest;
-use crate::event::{CacheStatus, Counts, Event, NodeStarted, RunFinished, RunStarted, Status, Warning};
+use crate::event::{CacheStatus, Counts, Event, NodeStarted, RunFinished, RunStarted, Status};
 use crate::exec::{Executor, Level};
 use crate::graph::Graph;
 use crate::graph::select::Role;
-use crate::report::Reporter;
 use crate::schedule::pools::{Pools, Request};
 use crate::schedule::{Scheduler, State};
 use crate::workflow::Workflow;
@@ -90,47 +91,8 @@ pub struct Summary {
     pub signal: Option<i32>,
 }
 
+pub use bus::Bus;
 pub use publish::Handed;
-
-/// Tells reporters and history of events.
-pub struct Bus {
-    reporters: Vec<Box<dyn Reporter>>,
-    writer: Writer,
-    /// Lines that the writer has not been given yet: handing over each by itself would cost more than making it.
-    lines: String,
-}
-
-/// How many bytes of lines are handed to the writer at once.
-const BATCH: usize = 128 * 1024;
-
-impl Bus {
-    pub fn new(reporters: Vec<Box<dyn Reporter>>, writer: Writer) -> Self {
-        Self { reporters, writer, lines: String::new() }
-    }
-
-    /// Hands everything told so far to the writer.
-    fn flush(&mut self) {
-        if !self.lines.is_empty() {
-            self.writer.events(std::mem::take(&mut self.lines));
-        }
-    }
-
-    fn emit(&mut self, event: &Event) {
-        let line = event.to_line();
-        for reporter in &mut self.reporters {
-            reporter.event(event, &line);
-        }
-        self.lines.push_str(&line);
-        self.lines.push('\n');
-        if self.lines.len() >= BATCH {
-            self.flush();
-        }
-    }
-
-    pub fn warn(&mut self, node: Option<String>, message: impl Into<String>) {
-        self.emit(&Event::Warning(Warning { time: Timestamp::now(), message: message.into(), node }));
-    }
-}
 
 /// A node between its lookup and its end.
 struct InFlight {
@@ -213,7 +175,7 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
     ) -> Summary {
         let started = Instant::now();
         self.counts.nodes = self.scheduler.open() as u64;
-        self.bus.emit(&Event::RunStarted(RunStarted {
+        self.bus.emit(Event::RunStarted(RunStarted {
             time: Timestamp::now(),
             run: self.shared.run.clone(),
             workflow: self.workflow.name.clone(),
@@ -359,7 +321,7 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
             snapshots: self.values.files.snapshots(&flight.inputs),
         };
         let log = log_path(&self.shared.logs, &name, attempt).display().to_string();
-        self.bus.emit(&Event::NodeStarted(NodeStarted {
+        self.bus.emit(Event::NodeStarted(NodeStarted {
             time: Timestamp::now(),
             node: name,
             index: None,
@@ -414,7 +376,7 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
             }
         }
         self.writer.stats(self.shared.store.stats().drain_fresh());
-        self.bus.emit(&Event::RunFinished(RunFinished {
+        self.bus.emit(Event::RunFinished(RunFinished {
             time: Timestamp::now(),
             run: self.shared.run.clone(),
             status,

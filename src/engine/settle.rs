@@ -7,7 +7,7 @@ use super::attempt::{Ended, Success, log_path};
 use super::cache::{Hit, to_record};
 use super::{Engine, InFlight, millis, publish};
 use crate::digest::Digest;
-use crate::event::{AttemptFailed, CacheStatus, ErrorKind, Event, NodeFinished, Status, TaskError};
+use crate::event::{AttemptFailed, CacheStatus, ErrorKind, Event, NodeFinished, Status, TaskError, Warning};
 use crate::exec::Executor;
 use crate::memo::Entry;
 use crate::schedule::State;
@@ -47,7 +47,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
 
     fn tell(&mut self, event: NodeFinished) {
         self.counts.add(event.status, event.cache);
-        self.bus.emit(&Event::NodeFinished(event));
+        self.bus.emit(Event::NodeFinished(event));
     }
 
     fn outputs_json(&self, node: usize, outputs: &[Value]) -> JsonMap<String, Json> {
@@ -165,7 +165,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
                 );
                 let again = retryable && ended.attempt <= execution.retries && !self.scheduler.is_stopped();
                 let wait = again.then(|| execution.wait_after(ended.attempt));
-                self.bus.emit(&Event::AttemptFailed(AttemptFailed {
+                self.bus.emit(Event::AttemptFailed(AttemptFailed {
                     time: Timestamp::now(),
                     node: self.workflow.nodes[node].name.to_string(),
                     index: None,
@@ -244,6 +244,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             if let Some(row) = &row {
                 self.cache.add_pending(&row.entry, &success.outputs);
             }
+            self.bus.hold(node);
             self.unacknowledged.insert(node, Settled { event, stored });
             self.writer.result(NewResult { node, row: row.map(Box::new), blobs: success.blobs });
         }
@@ -279,6 +280,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         if let Some(key) = &event.key {
             self.cache.remove_pending(key);
         }
+        let mut events = Vec::with_capacity(2);
         match answer.result {
             Ok(()) => {
                 event.cache = Some(stored);
@@ -286,7 +288,8 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             }
             Err(problem) => {
                 let reason = format!("its result could not be stored: {problem}");
-                self.bus.warn(Some(event.node.clone()), reason.clone());
+                let (time, node) = (event.time, Some(event.node.clone()));
+                events.push(Event::Warning(Warning { time, message: reason.clone(), node }));
                 event.cache = event.cache.map(|cache| match cache {
                     CacheStatus::Disabled => cache,
                     _ => CacheStatus::PutFailure,
@@ -294,6 +297,8 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
                 event.reason = Some(reason);
             }
         }
-        self.tell(event);
+        self.counts.add(event.status, event.cache);
+        events.push(Event::NodeFinished(event));
+        self.bus.settle(answer.node, events);
     }
 }

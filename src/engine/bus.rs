@@ -1,0 +1,90 @@
+//! The bus: events on their way to reporters and history, in the order in which things happened.
+//!
+//! A result is told only once it is stored, and what happens meanwhile waits behind it: nobody sees a node
+//! begin before the one that it waited for has ended.
+
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+
+use crate::event::{Event, Warning};
+use crate::report::Reporter;
+use crate::writer::Writer;
+
+/// How many bytes of lines are handed to the writer at once.
+const BATCH: usize = 128 * 1024;
+
+/// Tells reporters and history of events.
+pub struct Bus {
+    reporters: Vec<Box<dyn Reporter>>,
+    writer: Writer,
+    /// Lines that the writer has not been given yet: handing over each by itself would cost more than making it.
+    lines: String,
+    /// Events that wait, from the first that is not known yet.
+    waiting: VecDeque<Waiting>,
+}
+
+enum Waiting {
+    /// The end of this node.
+    End(usize),
+    Event(Event),
+}
+
+impl Bus {
+    pub fn new(reporters: Vec<Box<dyn Reporter>>, writer: Writer) -> Self {
+        Self { reporters, writer, lines: String::new(), waiting: VecDeque::new() }
+    }
+
+    /// Tells of something that has just happened.
+    pub(super) fn emit(&mut self, event: Event) {
+        if self.waiting.is_empty() {
+            self.tell(&event);
+        } else {
+            self.waiting.push_back(Waiting::Event(event));
+        }
+    }
+
+    /// Tells of something to be warned of, that has just been found.
+    pub fn warn(&mut self, node: Option<String>, message: impl Into<String>) {
+        self.emit(Event::Warning(Warning { time: Timestamp::now(), message: message.into(), node }));
+    }
+
+    /// A node has just ended; what is to be told of it follows by [`Bus::settle`].
+    pub(super) fn hold(&mut self, node: usize) {
+        self.waiting.push_back(Waiting::End(node));
+    }
+
+    /// Tells what there was to be told of a held node, at its place.
+    pub(super) fn settle(&mut self, node: usize, events: Vec<Event>) {
+        let held = self.waiting.iter().position(|waiting| matches!(waiting, Waiting::End(n) if *n == node));
+        let Some(at) = held else { return };
+        self.waiting.remove(at);
+        for (i, event) in events.into_iter().enumerate() {
+            self.waiting.insert(at + i, Waiting::Event(event));
+        }
+        while let Some(Waiting::Event(_)) = self.waiting.front() {
+            if let Some(Waiting::Event(event)) = self.waiting.pop_front() {
+                self.tell(&event);
+            }
+        }
+    }
+
+    fn tell(&mut self, event: &Event) {
+        let line = event.to_line();
+        for reporter in &mut self.reporters {
+            reporter.event(event, &line);
+        }
+        self.lines.push_str(&line);
+        self.lines.push('\n');
+        if self.lines.len() >= BATCH {
+            self.flush();
+        }
+    }
+
+    /// Hands everything told so far to the writer.
+    pub(super) fn flush(&mut self) {
+        if !self.lines.is_empty() {
+            self.writer.events(std::mem::take(&mut self.lines));
+        }
+    }
+}
