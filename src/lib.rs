@@ -14,7 +14,7 @@
 //! | [`store`] | files by content, stat cache, staging, publishing | digest, workflow |
 //! | [`memo`] | the cache key and the table of results | digest, workflow |
 //! | [`history`] | runs and their events | event |
-//! | [`report`] | listeners and views of events: terminal, plain, JSON Lines, `show`, `runs` | event |
+//! | [`report`] | listeners and views of events: terminal, plain, JSON Lines, `show`, `runs` | digest, event |
 //! | [`db`] | the database file: opening, schema versions, damage | memo, history |
 //! | [`home`] | the home folder and the locks of live runs | store |
 //! | [`writer`] | the one writer: group commit of blobs, rows and events | db, memo, history, store, digest, workflow |

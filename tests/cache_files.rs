@@ -261,29 +261,17 @@ fn files_below(dir: PathBuf) -> Vec<PathBuf> {
     entries.filter(|entry| entry.file_type().is_file()).map(|entry| entry.into_path()).collect()
 }
 
-/// Runs a producer and then a consumer that does its worst to what it is handed.
-#[track_caller]
-fn store_survives(consumer: &str, extra: &str) {
+/// A producer `n`, and a consumer that does its worst to what it is handed.
+fn consumed(consumer: &str, extra: &str) -> Lab {
     let lab = Lab::new();
-    let after = "g = \"{{ n.g }}\"
-[tasks.consume]
-inputs = { g = \"file\" }
-outputs = {}
-EXTRA
-run = '''
-CONSUMER
-'''
-[nodes.consume]
-inputs = { g = \"{{ n.g }}\" }";
-    let after = after.replace("CONSUMER", consumer).replace("EXTRA", extra);
     let run = "printf payload > \"$OUT/g\"";
-    let producer = OneTask { run, inputs: "", bind: "", returns: "", ..OneTask::copying() };
-    lab.write("w.toml", &(producer.text() + &after));
-    lab.exec("w.toml", &[]);
-    let second = lab.exec("w.toml", &["--until", "n"]).expect_code(0);
-    assert_eq!(second.cache("n"), "hit", "{consumer}");
-    assert_eq!(fs::read_to_string(blob(&second)).unwrap(), "payload", "{consumer}");
-    assert_eq!(fs::read_to_string(returned(&second, "g")).unwrap(), "payload", "{consumer}");
+    let producer = OneTask { run, inputs: "", bind: "", ..OneTask::copying() };
+    let consumer = format!(
+        "[tasks.consume]\n{extra}\ninputs = {{ g = \"file\" }}\nrun = '''\n{consumer}\n'''\n\
+         [nodes.consume]\ninputs = {{ g = \"{{{{ n.g }}}}\" }}\n"
+    );
+    lab.write("w.toml", &(producer.text() + &consumer));
+    lab
 }
 
 #[test]
@@ -295,8 +283,24 @@ fn what_a_task_does_to_a_materialised_file_never_reaches_the_store() {
         "chmod u+w \"$(dirname \"$g\")\"; mv \"$g\" \"$g.old\"; printf evil > \"$g\"",
         "truncate -s 0 \"$g\" || true",
     ] {
-        store_survives(consumer, "");
+        let lab = consumed(consumer, "");
+        lab.exec("w.toml", &[]);
+        let second = lab.ok("w.toml", &["--until", "n"]);
+        assert_eq!(second.cache("n"), "hit", "{consumer}");
+        assert_eq!(fs::read_to_string(blob(&second)).unwrap(), "payload", "{consumer}");
+        assert_eq!(fs::read_to_string(returned(&second, "g")).unwrap(), "payload", "{consumer}");
     }
+}
+
+#[test]
+fn a_task_that_changes_the_original_behind_a_link_fails_by_name_and_the_spoiled_blob_is_set_aside() {
+    let lab = consumed("chmod u+w \"$g\"; printf evil > \"$g\"", "stage = \"link\"");
+    let first = lab.exec("w.toml", &[]).expect_code(1);
+    let message = first.node("consume")["error"]["message"].clone();
+    assert!(message.as_str().unwrap().contains("changed its own input `g`"), "{first:?}");
+    let second = lab.ok("w.toml", &["--until", "n"]);
+    assert_eq!(second.cache("n"), "populated");
+    assert_eq!(fs::read_to_string(blob(&second)).unwrap(), "payload");
 }
 
 #[test]

@@ -130,6 +130,17 @@ fn a_damaged_log_of_the_database_costs_at_most_what_it_held() {
     }
 }
 
+/// A failing disk can keep a new database from getting its log; in that state a run waits for itself.
+#[test]
+fn a_database_without_a_write_ahead_log_gets_one() {
+    let trial = after_a_run();
+    let db = rusqlite::Connection::open(trial.database()).unwrap();
+    let mode: String = db.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0)).unwrap();
+    assert_eq!(mode, "delete");
+    drop(db);
+    trial.settles();
+}
+
 #[test]
 fn a_newer_schema_is_refused_untouched() {
     let trial = after_a_run();

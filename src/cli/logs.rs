@@ -1,12 +1,13 @@
 //! `runner logs`: what a node printed.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use super::session::View;
 use super::{Failure, Outcome};
 use crate::event::Event;
+use crate::report::text::inert;
 
 /// Print what a node of a run printed
 #[derive(clap::Args)]
@@ -38,7 +39,19 @@ pub fn run(args: Args, home: Option<&Path>) -> Outcome {
     let mut log = File::open(&path).map_err(cannot)?;
     let mut stdout = io::stdout().lock();
     // A reader that went away, as `head` does, is no failure.
-    let _ = io::copy(&mut log, &mut stdout).and_then(|_| stdout.flush());
+    let _ = match stdout.is_terminal() {
+        true => print_inert(log, &mut stdout),
+        false => io::copy(&mut log, &mut stdout).map(|_| ()),
+    };
+    let _ = stdout.flush();
+    Ok(())
+}
+
+/// Prints a log so that nothing in it can act on the terminal; programs get it as it is.
+fn print_inert(log: File, stdout: &mut impl Write) -> io::Result<()> {
+    for line in BufReader::new(log).split(b'\n') {
+        writeln!(stdout, "{}", inert(&String::from_utf8_lossy(&line?)))?;
+    }
     Ok(())
 }
 

@@ -70,7 +70,8 @@ pub fn order(
     let roles = roles(graph, workflow, &nodes.selection()).map_err(Failure::usage)?;
     let overwrite = match &cache.overwrite {
         None => vec![false; graph.len()],
-        Some(names) if names.is_empty() => vec![true; graph.len()],
+        // What is not selected only supplies: its result has to come from the cache.
+        Some(names) if names.is_empty() => roles.iter().map(|role| *role == Role::Run).collect(),
         Some(names) => matching(workflow, "--overwrite", names).map_err(Failure::usage)?,
     };
     if !roles.contains(&Role::Run) {

@@ -123,7 +123,7 @@ pub async fn run<E: Executor>(shared: Arc<Shared<E>>, job: Job) -> Ended {
 
 struct Prepared {
     attempt: Attempt,
-    guards: Vec<Guard>,
+    guards: Vec<Guarded>,
     masker: Masker,
 }
 
@@ -171,6 +171,13 @@ fn prepare<E>(shared: &Shared<E>, job: &Job, folder: &Folder, log: &Path) -> Res
 struct Staged {
     /// By digest, name and executable bit: one place for each distinct artifact.
     places: Vec<(Arc<Artifact>, PathBuf)>,
+    guards: Vec<Guarded>,
+}
+
+/// Originals that the task could write to, through links.
+struct Guarded {
+    /// The input or source they belong to.
+    name: String,
     guards: Vec<Guard>,
 }
 
@@ -208,7 +215,7 @@ fn stage_inputs<E>(
                 .store
                 .stage(&artifact, is_dir, &target, job.task.staging)
                 .map_err(|error| fail(error.to_string()))?;
-            staged.guards.extend(guards);
+            staged.guards.push(Guarded { name: format!("input `{}`", input.name), guards });
             staged.places.push((artifact, target));
         }
     }
@@ -227,7 +234,7 @@ fn stage_sources<E>(shared: &Shared<E>, job: &Job, work: &Path, staged: &mut Sta
             .store
             .stage(&source.artifact, false, &target, job.task.staging)
             .map_err(|error| fail(error.to_string()))?;
-        staged.guards.extend(guards);
+        staged.guards.push(Guarded { name: format!("source `{shown}`"), guards });
     }
     Ok(())
 }
@@ -317,11 +324,15 @@ fn finish<E>(
     shared: &Shared<E>,
     job: &Job,
     folder: &Folder,
-    guards: &[Guard],
+    guarded: &[Guarded],
     masker: &Masker,
     outcome: &Outcome,
 ) -> Result<Success, Failure> {
-    let spoiled = shared.store.check(guards);
+    let spoiled: Vec<&str> = guarded
+        .iter()
+        .filter(|guarded| !shared.store.check(&guarded.guards).is_empty())
+        .map(|guarded| guarded.name.as_str())
+        .collect();
     match &outcome.end {
         End::Exited(0) => {}
         End::Exited(code) => return Err((ErrorKind::Exit, exit_message(*code))),
@@ -338,8 +349,10 @@ fn finish<E>(
         End::Unsound(message) => return Err((ErrorKind::Output, message.clone())),
     }
     if !spoiled.is_empty() {
-        let names: Vec<_> = spoiled.iter().map(|s| s.path.display().to_string()).collect();
-        let message = format!("the task changed its own input: {}", names.join(", "));
+        let message = format!(
+            "the task changed its own {}, which is a link to the original: let it work on a copy, or set stage = \"copy\"",
+            spoiled.join(", ")
+        );
         return Err((ErrorKind::Input, message));
     }
     let mut notes = Vec::new();

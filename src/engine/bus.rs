@@ -27,7 +27,7 @@ pub struct Bus {
 enum Waiting {
     /// The end of this node.
     End(usize),
-    Event(Event),
+    Event(Box<Event>),
 }
 
 impl Bus {
@@ -40,7 +40,7 @@ impl Bus {
         if self.waiting.is_empty() {
             self.tell(&event);
         } else {
-            self.waiting.push_back(Waiting::Event(event));
+            self.waiting.push_back(Waiting::Event(Box::new(event)));
         }
     }
 
@@ -60,7 +60,7 @@ impl Bus {
         let Some(at) = held else { return };
         self.waiting.remove(at);
         for (i, event) in events.into_iter().enumerate() {
-            self.waiting.insert(at + i, Waiting::Event(event));
+            self.waiting.insert(at + i, Waiting::Event(Box::new(event)));
         }
         while let Some(Waiting::Event(_)) = self.waiting.front() {
             if let Some(Waiting::Event(event)) = self.waiting.pop_front() {

@@ -133,6 +133,15 @@ impl Finder<'_> {
                     Capture::Out | Capture::Stdout => name,
                 };
                 let base = base.to_owned();
+                match file {
+                    Type::File if metadata.is_dir() => {
+                        return Err(format!("expected a file, but {shown} is a directory"));
+                    }
+                    Type::Dir if metadata.is_file() => {
+                        return Err(format!("expected a directory, but {shown} is a file"));
+                    }
+                    _ => {}
+                }
                 Ok(self.want(path, *file == Type::Dir, base))
             }
             required if required.holds_files() => {

@@ -36,7 +36,7 @@ use self::cache::{Cache, Lookup};
 use self::values::RunValues;
 use crate::digest::Digest;
 use crate::event::{CacheStatus, Counts, Event, NodeStarted, RunFinished, RunStarted, Status};
-use crate::exec::{Executor, Level};
+use crate::exec::{Executor, Level, signal_name};
 use crate::graph::Graph;
 use crate::graph::select::Role;
 use crate::schedule::pools::{Pools, Request};
@@ -346,6 +346,10 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
         let first = self.signal.is_none();
         self.signal.get_or_insert(signal);
         self.shared.cancel.raise(if first { Level::Terminate } else { Level::Kill });
+        if first {
+            let name = signal_name(signal);
+            self.bus.warn(None, format!("{name}: stopping what runs; a second signal kills it at once"));
+        }
         self.stop();
     }
 

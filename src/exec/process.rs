@@ -51,12 +51,8 @@ impl Stat {
             // While a process changes its program it has memory, but its code and environment are nowhere yet.
             bare: *fields.get(20)? == "0"
                 || (*fields.get(23)? != "0" && fields.get(47)? == fields.get(48)?),
-            parent: Pid::from_raw(fields.get(1)?.parse().ok()?),
-            process: Process {
-                pid,
-                group: Pid::from_raw(fields.get(2)?.parse().ok()?)?,
-                start: fields.get(19)?.parse().ok()?,
-            },
+            parent: parse_pid(fields.get(1)?),
+            process: Process { pid, group: parse_pid(fields.get(2)?)?, start: fields.get(19)?.parse().ok()? },
         })
     }
 }
@@ -74,8 +70,15 @@ pub fn children(pid: Pid) -> Vec<Pid> {
 /// Reads numbers that are separated by spaces.
 pub fn parse_pids(list: &[u8]) -> Vec<Pid> {
     list.split(u8::is_ascii_whitespace)
-        .filter_map(|word| Pid::from_raw(std::str::from_utf8(word).ok()?.parse().ok()?))
+        .filter_map(|word| parse_pid(std::str::from_utf8(word).ok()?))
         .collect()
+}
+
+/// Reads a number. The kernel writes -1 for the group of a process that is being reaped at this moment: that is
+/// none, and to signal it would reach others.
+pub fn parse_pid(text: &str) -> Option<Pid> {
+    let number: i32 = text.parse().ok()?;
+    if number > 0 { Pid::from_raw(number) } else { None }
 }
 
 /// The value of a variable in the environment that the process was started with.
@@ -153,6 +156,8 @@ mod tests {
         assert!(!plain.bare && parse(rest("S", "4096", "4000", "77 77")).bare, "it was given nothing");
         assert!(!parse(rest("R", "4096", "0", "0 0")).bare, "it changes its program");
         assert_eq!(Stat::parse(pid, "12 (sh) S 7"), None);
+        let reaped = running.replacen("S 7 12 3", "X 0 -1 -1", 1);
+        assert_eq!(Stat::parse(pid, &format!("12 (sh) {reaped}")), None);
     }
 
     #[test]

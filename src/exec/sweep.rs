@@ -10,7 +10,7 @@ use rustix::process::{Pid, geteuid, getpid};
 use super::Cancel;
 use super::children::{is_live, strays};
 use super::ending::end;
-use super::process::{Process, Stat, has_variable, variable};
+use super::process::{Process, Stat, has_variable, parse_pid, variable};
 
 /// How long after TERM before KILL: nobody waits for what these processes do.
 const GRACE: Duration = Duration::from_secs(2);
@@ -35,7 +35,7 @@ pub async fn end_marked(run: &str) -> usize {
         let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
         entries
             .flatten()
-            .filter_map(|entry| Some((Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?, entry)))
+            .filter_map(|entry| Some((parse_pid(entry.file_name().to_str()?)?, entry)))
             .filter(|(pid, _)| !ancestors.contains(pid))
             .filter(|(_, entry)| entry.metadata().is_ok_and(|meta| meta.uid() == geteuid().as_raw()))
             .filter_map(|(pid, _)| Stat::of(pid).filter(|stat| !stat.dead))

@@ -1,6 +1,7 @@
 //! The content-addressed store: files and directories, kept and found by the SHA-256 of their content.
 //!
-//! On disk, below `<home>/store`: `ab/<62 hex>` (blobs, mode 0444, named by the digest of their bytes), `tmp/`
+//! On disk, below `<home>/store`: `blobs/<64 hex>` (mode 0444, named by the digest of their bytes; one folder,
+//! because each folder that a group of blobs touches has to be written to the disk by itself), `tmp/`
 //! (one locked folder for each process that writes) and `damaged/` (blobs found to be wrong). A directory is a
 //! blob as well: its manifest. A blob appears under its name only when its bytes are on the disk, by rename,
 //! so a crash leaves nothing but temporaries. Knows nothing of tasks, keys or the database.
@@ -102,13 +103,7 @@ impl Store {
 
     /// Where the blob of that digest lies once it is committed.
     pub fn blob_path(&self, digest: &Digest) -> PathBuf {
-        let hex = digest.hex();
-        let (fan, rest) = hex.split_at(2);
-        let mut path = PathBuf::with_capacity(self.folder.as_os_str().len() + hex.len() + 2);
-        path.push(&self.folder);
-        path.push(fan);
-        path.push(rest);
-        path
+        self.folder.join("blobs").join(digest.hex())
     }
 
     /// Where the content of that digest lies now: as a temporary, or under its final name.

@@ -11,6 +11,8 @@ use std::sync::{Arc, OnceLock};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
+use super::inert::{PLACEHOLDER, inert, inert_message};
+
 /// A stretch of a source text, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Span {
@@ -64,11 +66,6 @@ const CUT_BEFORE: usize = 40;
 const CUT_AFTER: usize = 80;
 /// Places of one file that are at most so many lines apart share an excerpt.
 const NEAR: usize = 40;
-/// A message with more characters than this is cut: keys and values in it may be of any length.
-const LONG_MESSAGE: usize = 1000;
-/// Stands for a place's path until the excerpt is drawn; a code point that no text of ours lets through.
-const PLACEHOLDER: char = '\u{fdd0}';
-
 impl Sources {
     /// Adds a file under the path that messages show.
     pub fn add(&mut self, path: &Path, text: Arc<str>) -> FileId {
@@ -278,39 +275,6 @@ impl File {
     }
 }
 
-/// The text without characters that a terminal acts upon, or that make it look like another text.
-fn inert(text: &str) -> String {
-    text.chars().map(inert_char).collect()
-}
-
-/// The same for a message, which may be of several lines but not of any length.
-fn inert_message(text: &str) -> String {
-    let mut chars = text.chars();
-    let mut out: String =
-        chars.by_ref().take(LONG_MESSAGE).map(|c| if c == '\n' { c } else { inert_char(c) }).collect();
-    if chars.next().is_some() {
-        out.push('…');
-    }
-    out
-}
-
-fn inert_char(c: char) -> char {
-    match c {
-        '\t' => c,
-        '\0'..='\u{1f}' => char::from_u32(0x2400 + c as u32).unwrap_or(char::REPLACEMENT_CHARACTER),
-        '\u{7f}' => '␡',
-        // C1 controls, text direction, line separators, and characters of no width.
-        '\u{80}'..='\u{9f}'
-        | '\u{61c}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{feff}'
-        | PLACEHOLDER => char::REPLACEMENT_CHARACTER,
-        _ => c,
-    }
-}
-
 impl Diagnostic {
     pub fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), primary: None, secondary: Vec::new(), help: Vec::new() }
@@ -360,6 +324,7 @@ pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 
 #[cfg(test)]
 mod tests {
+    use super::super::inert::inert_char;
     use super::*;
 
     const TEXT: &str = "[tasks.train]\nrun = 'x'\n\ninputs = {}\n\nretrys = 3\n";

@@ -9,18 +9,20 @@
 //! | `syntax.rs` | the TOML tree with spans |
 //! | `keys.rs`, `schema.rs` | every key there is, and the JSON schema made from them |
 //! | `types.rs`, `value.rs` | types and values |
-//! | `template.rs`, `filters.rs` | `{{ expressions }}`, and whether the filters they name exist |
+//! | `template.rs`, `jinja.rs`, `filters.rs` | `{{ expressions }}`, values on their way into them, and whether the filters they name exist |
 //! | `reader.rs` | typed access to the tree, with diagnostics |
 //! | `spec.rs`, `policy.rs` | one file: tasks and policies |
 //! | `binding.rs` | what an input is bound to |
 //! | `load.rs`, `link.rs` | imports; names and types across the whole workflow |
 //! | `signature.rs`, `definition.rs` | what of a task is in the cache key |
-//! | `diagnostic.rs` | mistakes, and how they are shown |
+//! | `diagnostic.rs`, `inert.rs` | mistakes, and how they are shown |
 
 pub mod binding;
 pub mod definition;
 pub mod diagnostic;
 pub mod filters;
+mod inert;
+mod jinja;
 pub mod keys;
 pub mod link;
 pub mod load;

@@ -65,6 +65,19 @@ impl Lab {
         self.read("count").split_whitespace().filter(|word| *word == tag).count()
     }
 
+    /// The processes that have the laboratory's path in their environment or command line.
+    pub fn alive(&self) -> Vec<PathBuf> {
+        let mark = self.dir().as_os_str().as_encoded_bytes();
+        let holds = |file: PathBuf| {
+            fs::read(file).is_ok_and(|text| text.windows(mark.len()).any(|window| window == mark))
+        };
+        let entries = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+        entries
+            .filter(|entry| entry.join("stat").exists())
+            .filter(|process| holds(process.join("environ")) || holds(process.join("cmdline")))
+            .collect()
+    }
+
     /// The binary, ready to start in the laboratory with its own home: for tests that change more of it.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_runner"));

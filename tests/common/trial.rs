@@ -89,6 +89,8 @@ impl Trial {
         let db = rusqlite::Connection::open(self.database()).unwrap();
         let verdict: String = db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
         assert_eq!(verdict, "ok");
+        let mode: String = db.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+        assert_eq!(mode, "wal", "a run's own reader and writer would wait for each other");
     }
 }
 
