@@ -10,10 +10,16 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// The file's name inside of the home folder.
 const FILE: &str = "runner.db";
+
+/// The path of SQLite's write-ahead log.
+pub fn log_path(home: &Path) -> PathBuf {
+    home.join(FILE).with_extension("db-wal")
+}
 
 /// Left behind by a run that met damage, so that the next one looks closely.
 const SUSPECT: &str = "runner.db.suspect";
@@ -152,6 +158,8 @@ fn prepare(path: &Path, check: bool) -> Result<Connection, DbError> {
         .open(path)
         .map_err(|error| DbError::Io { path: path.to_owned(), error })?;
     let db = Connection::open(path).map_err(sqlite)?;
+    // The log stays when the program ends: to copy and sync it each time would cost a short run more than its work.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sqlite)?;
     db.busy_timeout(BUSY).map_err(sqlite)?;
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite)?;
     let steps = steps();

@@ -256,11 +256,6 @@ impl Event {
         line.push_str(&event[1..]);
         line
     }
-
-    /// Reads a line that [`Event::to_line`] wrote.
-    pub fn from_line(line: &str) -> serde_json::Result<Self> {
-        serde_json::from_str(line)
-    }
 }
 
 /// How a node is called where people read: `name`, or `name[3]` for an element.
@@ -304,7 +299,7 @@ mod tests {
             line.contains(r#""cache":"lookup_failure""#) && line.contains(r#""kind":"timeout""#),
             "{line}"
         );
-        assert_eq!(Event::from_line(&line).unwrap(), event);
+        assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `runner.db` | memo, history, stat cache |
 //! | `store/` | blobs |
-//! | `logs/<run>/` | what tasks printed |
+//! | `logs/<run>/` | what tasks printed, and the run's events |
 //! | `outputs/<run>/` | files handed back by workflows |
 //! | `scratch/<run>/` | attempts under way; its `lock` is held while the run lives |
 
@@ -79,6 +79,11 @@ impl Home {
 
     pub fn logs(&self, run: &str) -> PathBuf {
         self.0.join("logs").join(run)
+    }
+
+    /// The file of a run's events.
+    pub fn events(&self, run: &str) -> PathBuf {
+        self.logs(run).join("events.jsonl")
     }
 
     pub fn outputs(&self, run: &str) -> PathBuf {

@@ -1,12 +1,13 @@
 //! The one writer: a thread that makes results durable and visible, in groups.
 //!
 //! For each group it commits the blobs to the store and then, in one transaction, the rows that name them
-//! together with the events and stats that came meanwhile. Only then is a result acknowledged. It knows
-//! nothing of nodes beyond the number it hands back.
+//! together with the stats that came meanwhile. Only then is a result acknowledged. It knows nothing of
+//! nodes beyond the number it hands back.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -17,21 +18,18 @@ use crate::db;
 use crate::digest::Digest;
 use crate::history::{self, Run};
 use crate::memo::{Entry, sqlite};
-use crate::store::{FileKey, PendingBlob, StatEntry, Store};
+use crate::store::{FileKey, Lookup, PendingBlob, StatEntry, Store};
 use crate::workflow::definition::Definition;
 
 /// A group is committed when it has this many results,
 const GROUP: usize = 32;
-/// when its first result is this old,
+/// or when its first message is this old.
 const LATEST: Duration = Duration::from_millis(20);
-/// or, for events alone, after this time.
-const LATEST_EVENTS: Duration = Duration::from_millis(250);
-/// How many bytes of events are put into one row.
-const CHUNK: usize = 256 * 1024;
 /// How many messages may wait; then the sender does. Bounds memory, not throughput.
 const BACKLOG: usize = 1024;
-/// How many bytes of events are kept while the database refuses them.
-const MOST_REFUSED: usize = 64 << 20;
+/// How large, in bytes, SQLite's log may be when a run ends; a larger one is copied into the database, so that
+/// the next process has little to read.
+const LONGEST_LOG: u64 = 1 << 20;
 
 /// A successful attempt's result, on its way into the cache.
 pub struct NewResult {
@@ -56,8 +54,6 @@ pub struct Acknowledged {
 
 enum Message {
     Result(NewResult),
-    /// Lines of events, each with its newline.
-    Events(String),
     Stats(Vec<(FileKey, StatEntry)>),
     Run(Box<Run>),
     /// Nothing else is going on: commit at once.
@@ -72,20 +68,19 @@ pub struct Writer(SyncSender<Message>);
 pub struct Handle(JoinHandle<Option<String>>);
 
 impl Writer {
-    /// Starts the thread on a database that `db::open` prepared. Events belong to the run `run`.
+    /// Starts the thread on a database that `db::open` prepared.
     pub fn start(
         db: Connection,
         store: Arc<Store>,
         home: PathBuf,
-        run: String,
     ) -> (Self, Handle, UnboundedReceiver<Acknowledged>) {
         let (sender, receiver) = sync_channel(BACKLOG);
         let (acknowledge, acknowledged) = unbounded_channel();
         let work = Work {
             db,
+            durability: Durability::Now,
             store,
             home,
-            run,
             acknowledge,
             group: Group::default(),
             failure: None,
@@ -103,11 +98,6 @@ impl Writer {
 
     pub fn result(&self, result: NewResult) {
         self.send(Message::Result(result));
-    }
-
-    /// Appends lines of events, each with its newline, to the run's history.
-    pub fn events(&self, lines: String) {
-        self.send(Message::Events(lines));
     }
 
     pub fn stats(&self, stats: Vec<(FileKey, StatEntry)>) {
@@ -139,9 +129,6 @@ struct Group {
     results: Vec<NewResult>,
     runs: Vec<Run>,
     stats: Vec<(FileKey, StatEntry)>,
-    /// Complete chunks of events, then the one that is being filled.
-    chunks: Vec<String>,
-    events: String,
     since: Option<Instant>,
     hurry: bool,
 }
@@ -156,12 +143,6 @@ impl Group {
                 }
                 self.results.push(result);
             }
-            Message::Events(lines) => {
-                self.events.push_str(&lines);
-                if self.events.len() >= CHUNK {
-                    self.chunks.push(std::mem::take(&mut self.events));
-                }
-            }
             Message::Stats(stats) => self.stats.extend(stats),
             Message::Run(run) => {
                 self.runs.push(*run);
@@ -172,28 +153,42 @@ impl Group {
     }
 
     fn is_empty(&self) -> bool {
-        self.results.is_empty()
-            && self.runs.is_empty()
-            && self.stats.is_empty()
-            && self.chunks.is_empty()
-            && self.events.is_empty()
+        self.results.is_empty() && self.runs.is_empty() && self.stats.is_empty()
     }
 
     /// How long it may still grow.
     fn patience(&self) -> Duration {
-        if self.hurry || self.results.len() >= GROUP || self.chunks.len() >= 4 {
+        if self.hurry || self.results.len() >= GROUP {
             return Duration::ZERO;
         }
-        let latest = if self.results.is_empty() { LATEST_EVENTS } else { LATEST };
-        self.since.map_or(latest, |since| latest.saturating_sub(since.elapsed()))
+        self.since.map_or(LATEST, |since| LATEST.saturating_sub(since.elapsed()))
+    }
+}
+
+/// When a commit is on the disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Durability {
+    /// When it returns.
+    Now,
+    /// With the next one that is durable at once, or when the system gets to it; the order is kept.
+    Soon,
+}
+
+impl Durability {
+    fn pragma(self) -> &'static str {
+        match self {
+            Self::Now => "PRAGMA synchronous = FULL",
+            Self::Soon => "PRAGMA synchronous = NORMAL",
+        }
     }
 }
 
 struct Work {
     db: Connection,
+    /// As `db::open` set it, at first.
+    durability: Durability,
     store: Arc<Store>,
     home: PathBuf,
-    run: String,
     acknowledge: UnboundedSender<Acknowledged>,
     group: Group,
     /// The first thing that went wrong with history.
@@ -226,27 +221,23 @@ impl Work {
                 }
             }
         }
-        // Keeps the log short for the next reader; another process may prevent it, which is no matter.
-        let _ = self.db.execute_batch("PRAGMA wal_checkpoint(PASSIVE)");
+        if std::fs::metadata(db::log_path(&self.home)).is_ok_and(|log| log.len() > LONGEST_LOG) {
+            // Another process may prevent it, which is no matter, and is not waited for.
+            let _ = self.db.execute_batch("PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE)");
+        }
         self.failure
     }
 
     fn commit(&mut self) {
         let mut group = std::mem::take(&mut self.group);
-        if !group.events.is_empty() {
-            group.chunks.push(std::mem::take(&mut group.events));
-        }
         let stored = self.commit_blobs(&mut group.results);
         group.stats.extend(self.store.stats().drain_fresh());
         let written = self.write(&group, stored.is_ok());
         if let Err(error) = &written {
             db::suspect(&self.home, error);
             self.failure.get_or_insert_with(|| format!("the database refused a write: {error}"));
-            let refused: usize = group.chunks.iter().map(String::len).sum();
-            if refused < MOST_REFUSED && !self.closing {
-                self.group.chunks = std::mem::take(&mut group.chunks);
+            if !self.closing {
                 self.group.runs = std::mem::take(&mut group.runs);
-                self.group.since = Some(Instant::now());
             }
         }
         let result = stored.and_then(|()| written.map_err(|error| error.to_string()));
@@ -269,22 +260,25 @@ impl Work {
     }
 
     fn write(&mut self, group: &Group, with_results: bool) -> rusqlite::Result<()> {
+        // A row of the memo must survive a power cut once it is acknowledged; history and stats need not.
+        let wanted = if group.results.is_empty() { Durability::Soon } else { Durability::Now };
+        if self.durability != wanted {
+            self.db.execute_batch(wanted.pragma())?;
+            self.durability = wanted;
+        }
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if with_results {
             let mut known: Option<Digest> = None;
             for Row { entry, definition } in group.results.iter().filter_map(|new| new.row.as_deref()) {
                 sqlite::record(&transaction, entry)?;
-                if known != Some(entry.definition) {
-                    sqlite::record_definition(&transaction, &entry.definition, definition)?;
-                    known = Some(entry.definition);
+                if known != Some(entry.found.definition) {
+                    sqlite::record_definition(&transaction, &entry.found.definition, definition)?;
+                    known = Some(entry.found.definition);
                 }
             }
         }
         for run in &group.runs {
             history::record_run(&transaction, run)?;
-        }
-        for chunk in &group.chunks {
-            history::append_events(&transaction, &self.run, chunk)?;
         }
         record_stats(&transaction, &group.stats)?;
         transaction.commit()
@@ -306,27 +300,50 @@ fn record_stats(db: &Connection, stats: &[(FileKey, StatEntry)]) -> rusqlite::Re
     Ok(())
 }
 
-/// The stat cache's lookup, over a connection that is opened when the first file is asked for. A failing one
-/// only means that files are read.
-pub fn stat_lookup(home: PathBuf) -> crate::store::Lookup {
-    let db: std::sync::OnceLock<Option<std::sync::Mutex<Connection>>> = std::sync::OnceLock::new();
+/// The stat cache's lookup. Read from the database when the first file is asked for: all of it if it is small,
+/// else entry by entry. A failing database only means that files are read.
+pub fn stat_lookup(home: PathBuf) -> Lookup {
+    let known = OnceLock::new();
     Box::new(move |key| {
-        let db = db.get_or_init(|| db::open_read_only(&home).ok().flatten().map(std::sync::Mutex::new));
-        let db = db.as_ref()?.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut statement = db
-            .prepare_cached(
-                "SELECT size, mtime_ns, ctime_ns, digest FROM file_stat WHERE dev = ?1 AND ino = ?2",
-            )
-            .ok()?;
-        statement
-            .query_row(params![key.dev as i64, key.ino as i64], |row| {
-                Ok(StatEntry {
-                    size: row.get::<_, i64>(0)? as u64,
-                    mtime_ns: row.get(1)?,
-                    ctime_ns: row.get(2)?,
-                    digest: Digest(row.get(3)?),
-                })
-            })
-            .ok()
+        let known = known.get_or_init(|| db::open_read_only(&home).ok().flatten().map(Known::read));
+        match known.as_ref()? {
+            Known::All(entries) => entries.get(&key).copied(),
+            Known::Asked(db) => {
+                let db = db.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut statement =
+                    db.prepare_cached("SELECT * FROM file_stat WHERE dev = ?1 AND ino = ?2").ok()?;
+                let found = statement.query_row(params![key.dev as i64, key.ino as i64], read_stat);
+                found.ok().map(|(_, entry)| entry)
+            }
+        }
     })
+}
+
+/// How many entries are read at once rather than asked for one by one: some five milliseconds' worth.
+const FEW: usize = 20_000;
+
+enum Known {
+    All(HashMap<FileKey, StatEntry>),
+    Asked(Mutex<Connection>),
+}
+
+impl Known {
+    fn read(db: Connection) -> Self {
+        let all = || -> rusqlite::Result<HashMap<_, _>> {
+            let mut statement = db.prepare("SELECT * FROM file_stat LIMIT ?1")?;
+            let limit = i64::try_from(FEW + 1).unwrap_or(i64::MAX);
+            statement.query_map([limit], read_stat)?.collect()
+        };
+        match all() {
+            Ok(entries) if entries.len() <= FEW => Self::All(entries),
+            _ => Self::Asked(Mutex::new(db)),
+        }
+    }
+}
+
+fn read_stat(row: &rusqlite::Row) -> rusqlite::Result<(FileKey, StatEntry)> {
+    let unsigned = |column| row.get::<_, i64>(column).map(|value| value as u64);
+    let key = FileKey { dev: unsigned(0)?, ino: unsigned(1)? };
+    let (mtime_ns, ctime_ns) = (row.get(3)?, row.get(4)?);
+    Ok((key, StatEntry { size: unsigned(2)?, mtime_ns, ctime_ns, digest: Digest(row.get(5)?) }))
 }

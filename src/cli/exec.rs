@@ -1,6 +1,7 @@
 //! `runner exec`: runs a workflow.
 
 use std::collections::hash_map::RandomState;
+use std::fs::File;
 use std::hash::BuildHasher;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use super::open::{Opened, jobs, open, order, pools, scope};
 use super::screen::{ColorChoice, print, reporters};
 use super::session::Session;
 use super::{Failure, Outcome, args, code, inputs, signals};
+use crate::db;
 use crate::engine::attempt::Shared;
 use crate::engine::cache::Cache;
 use crate::engine::scratch::Scratch;
@@ -25,7 +27,6 @@ use crate::report::Verbosity;
 use crate::schedule::pools::Pools;
 use crate::workflow::binding::Binding;
 use crate::writer::Writer;
-use crate::{db, home::Home};
 
 /// Run a workflow; what the cache has is not run again
 ///
@@ -113,9 +114,9 @@ fn execute(
     let no_home =
         |error| Failure::store(format!("cannot use the home folder {}: {error}", home.path().display()));
     let lock = home.begin_run(&run).map_err(no_home)?;
+    let events = File::create_new(home.events(&run)).map_err(no_home)?;
     let reader = db::open_reader(home.path()).map_err(|error| Failure::store(error.to_string()))?;
-    let (writer, handle, acknowledged) =
-        Writer::start(db, store.clone(), home.path().to_owned(), run.clone());
+    let (writer, handle, acknowledged) = Writer::start(db, store.clone(), home.path().to_owned());
     let started = Timestamp::now();
     let taking_part = request.order.roles.iter().filter(|role| **role != Role::Out).count();
     let mut row = history::Run {
@@ -131,7 +132,7 @@ fn execute(
         saved_ms: 0,
     };
     writer.run(row.clone());
-    let mut bus = Bus::new(listeners, writer.clone());
+    let mut bus = Bus::new(listeners, events);
     for warning in warnings {
         bus.warn(None, warning);
     }
@@ -174,18 +175,12 @@ fn execute(
     row.saved_ms = summary.saved_ms;
     writer.run(row);
     drop(writer);
-    if let Some(problem) = handle.join() {
+    let history = summary.history.as_ref().map(ToString::to_string);
+    if let Some(problem) = handle.join().or(history) {
         eprintln!("warning: the history of run {run} is incomplete: {problem}");
     }
-    tidy(&home, &run);
+    home.sweep_scratch(&run);
     Ok(summary)
-}
-
-/// Removes the run's scratch folder, and its folder of logs if nothing was logged.
-fn tidy(home: &Home, run: &str) {
-    home.sweep_scratch(run);
-    // Fails where there are logs, as it should.
-    let _ = std::fs::remove_dir(home.logs(run));
 }
 
 /// Eight letters and digits, the first a letter: easy to type, and never taken for a flag or a number.

@@ -67,7 +67,7 @@ impl Session {
         }
         for mut run in dead {
             run.status = INTERRUPTED.into();
-            run.counts = counts_so_far(&self.db, &run.id, run.counts);
+            run.counts = counts_so_far(&self.home, &run.id, run.counts);
             if let Err(error) = history::record_run(&self.db, &run) {
                 self.warnings.push(format!("the interrupted run {} cannot be marked: {error}", run.id));
             }
@@ -78,9 +78,9 @@ impl Session {
 }
 
 /// What had happened when a run was interrupted.
-fn counts_so_far(db: &Connection, run: &str, planned: Counts) -> Counts {
+fn counts_so_far(home: &Home, run: &str, planned: Counts) -> Counts {
     let mut counts = Counts { nodes: planned.nodes, ..Counts::default() };
-    for event in history::events(db, run).unwrap_or_default() {
+    for event in history::events(&home.events(run)).unwrap_or_default() {
         if let Event::NodeFinished(node) = event {
             counts.add(node.status, node.cache);
         }
@@ -133,8 +133,7 @@ impl View {
 
     /// The events of a run.
     pub fn events(&self, run: &str) -> Result<Vec<Event>, Failure> {
-        let Some(db) = &self.db else { return Ok(Vec::new()) };
-        history::events(db, run)
+        history::events(&self.home.events(run))
             .map_err(|error| Failure::store(format!("the history cannot be read: {error}")))
     }
 }

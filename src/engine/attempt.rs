@@ -15,6 +15,7 @@ use super::scratch::{Folder, Scratch};
 use super::{collect, environment};
 use crate::event::{ErrorKind, TaskError};
 use crate::exec::{Attempt, Cancel, End, Executor, Masker, Outcome, signal_name, tail};
+use crate::home::make_private;
 use crate::memo::Scope;
 use crate::store::{Guard, PendingBlob, Snapshot, Store};
 use crate::workflow::template::Lookup;
@@ -205,11 +206,11 @@ fn stage_inputs<E>(
             let fail = |error: String| {
                 (ErrorKind::Input, format!("input `{}` cannot be staged: {error}", input.name))
             };
-            let mut dir = folder.input(&input.name);
+            let mut dir = folder.input(&input.name).map_err(|e| fail(e.to_string()))?;
             if many {
                 dir.push(i.to_string());
+                make_private(&dir).map_err(|e| fail(e.to_string()))?;
             }
-            fs::create_dir_all(&dir).map_err(|e| fail(e.to_string()))?;
             let target = dir.join(&*artifact.name);
             let guards = shared
                 .store

@@ -4,22 +4,26 @@
 //! begin before the one that it waited for has ended.
 
 use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Write};
 
 use jiff::Timestamp;
 
 use crate::event::{Event, Warning};
 use crate::report::Reporter;
-use crate::writer::Writer;
 
-/// How many bytes of lines are handed to the writer at once.
+/// How many bytes of lines are written at once.
 const BATCH: usize = 128 * 1024;
 
 /// Tells reporters and history of events.
 pub struct Bus {
     reporters: Vec<Box<dyn Reporter>>,
-    writer: Writer,
-    /// Lines that the writer has not been given yet: handing over each by itself would cost more than making it.
+    /// The run's events as JSON Lines: its history.
+    file: File,
+    /// Lines that are not in the file yet: writing each by itself would cost more than making it.
     lines: String,
+    /// The first thing that went wrong with the file; nothing is written after it.
+    failure: Option<io::Error>,
     /// Events that wait, from the first that is not known yet.
     waiting: VecDeque<Waiting>,
 }
@@ -31,8 +35,15 @@ enum Waiting {
 }
 
 impl Bus {
-    pub fn new(reporters: Vec<Box<dyn Reporter>>, writer: Writer) -> Self {
-        Self { reporters, writer, lines: String::new(), waiting: VecDeque::new() }
+    /// A bus to `reporters` and to the empty file of a run's events.
+    pub fn new(reporters: Vec<Box<dyn Reporter>>, file: File) -> Self {
+        Self { reporters, file, lines: String::new(), failure: None, waiting: VecDeque::new() }
+    }
+
+    /// Writes what is left, and tells what went wrong with history.
+    pub(super) fn close(mut self) -> Option<io::Error> {
+        self.flush();
+        self.failure
     }
 
     /// Tells of something that has just happened.
@@ -81,10 +92,11 @@ impl Bus {
         }
     }
 
-    /// Hands everything told so far to the writer.
+    /// Writes everything told so far to the file.
     pub(super) fn flush(&mut self) {
-        if !self.lines.is_empty() {
-            self.writer.events(std::mem::take(&mut self.lines));
+        if self.failure.is_none() {
+            self.failure = self.file.write_all(self.lines.as_bytes()).err();
         }
+        self.lines.clear();
     }
 }

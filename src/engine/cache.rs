@@ -14,7 +14,7 @@ use super::values::Files;
 use crate::db;
 use crate::digest::Digest;
 use crate::event::Source;
-use crate::memo::{Entry, KeyMaker, Scope, Version, sqlite};
+use crate::memo::{Entry, Found, KeyMaker, Scope, Version, sqlite};
 use crate::store::{Snapshot, Store};
 use crate::workflow::definition::{Definition, sources_of};
 use crate::workflow::signature::Signature;
@@ -182,8 +182,8 @@ impl<'a> Cache<'a> {
             }));
         }
         let Some(db) = &self.db else { return Lookup::Miss(NEVER.into()) };
-        let entry = match sqlite::lookup(db, key) {
-            Ok(Some(entry)) => entry,
+        let found = match sqlite::lookup(db, key) {
+            Ok(Some(found)) => found,
             Ok(None) => return Lookup::Miss(NEVER.into()),
             Err(error) => {
                 if let Some(home) = &self.home {
@@ -193,18 +193,18 @@ impl<'a> Cache<'a> {
             }
         };
         let task = self.workflow.task_of(node);
-        let outputs = match read_outputs(task, &entry.outputs) {
+        let outputs = match read_outputs(task, &found.outputs) {
             Ok(outputs) => outputs,
             Err(problem) => return Lookup::Miss(format!("the stored result cannot be used: {problem}")),
         };
         if let Err(damage) = self.verify(&outputs) {
             return Lookup::Miss(format!("a stored file cannot be used: {damage}"));
         }
-        let warning = self.edited(node, state, &entry);
+        let warning = self.edited(node, state, &found.definition);
         Lookup::Hit(Box::new(Hit {
             outputs,
-            source: Source { run: entry.run, node: entry.node, time: entry.created },
-            duration_ms: entry.duration_ms,
+            source: Source { run: found.run, node: found.node, time: found.created },
+            duration_ms: found.duration_ms,
             warning,
         }))
     }
@@ -222,27 +222,28 @@ impl<'a> Cache<'a> {
     }
 
     /// A warning if the task was edited under its pinned version since the result was stored; once a task.
-    fn edited(&self, node: usize, state: &TaskState, entry: &Entry) -> Option<String> {
+    fn edited(&self, node: usize, state: &TaskState, definition: &Digest) -> Option<String> {
         let Version::Pinned(version) = &state.version else { return None };
-        if entry.definition == state.definition_digest
+        if *definition == state.definition_digest
             || !self.warned.borrow_mut().insert(self.workflow.nodes[node].task)
         {
             return None;
         }
-        let old = self.db.as_ref().and_then(|db| sqlite::definition(db, &entry.definition).ok().flatten());
+        let old = self.db.as_ref().and_then(|db| sqlite::definition(db, definition).ok().flatten());
         let changed = old.map(|old| state.definition.differences(&old)).filter(|changed| !changed.is_empty());
         let what = changed.map_or("its definition".into(), |changed| format!("`{}`", changed.join("`, `")));
         Some(format!(
             "`{}` was edited since this result was stored ({what} changed), but its cache_version is still \"{version}\", \
              so the result counts: bump cache_version to run it again",
-            entry.task
+            self.workflow.task_of(node).name
         ))
     }
 
     /// A result of this run that will be visible soon: identical work finds it already.
     pub fn add_pending(&self, entry: &Entry, outputs: &[Value]) {
-        let source = Source { run: entry.run.clone(), node: entry.node.clone(), time: entry.created };
-        let pending = Pending { outputs: outputs.into(), source, duration_ms: entry.duration_ms };
+        let Found { run, node, created, duration_ms, .. } = entry.found.clone();
+        let source = Source { run, node, time: created };
+        let pending = Pending { outputs: outputs.into(), source, duration_ms };
         self.pending.borrow_mut().insert(entry.key, pending);
     }
 

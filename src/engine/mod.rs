@@ -89,6 +89,8 @@ pub struct Summary {
     pub outputs: Vec<(String, publish::Handed)>,
     /// The signal that ended it.
     pub signal: Option<i32>,
+    /// Why the file of its events is not complete.
+    pub history: Option<std::io::Error>,
 }
 
 pub use bus::Bus;
@@ -392,8 +394,15 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
                 .map(|(name, handed)| (name.clone(), handed.event.clone()))
                 .collect::<JsonMap<_, _>>(),
         }));
-        self.bus.flush();
-        Summary { status, counts: self.counts, saved_ms: self.saved_ms, outputs, signal: self.signal }
+        let history = self.bus.close();
+        Summary {
+            status,
+            counts: self.counts,
+            saved_ms: self.saved_ms,
+            outputs,
+            signal: self.signal,
+            history,
+        }
     }
 }
 

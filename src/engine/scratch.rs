@@ -18,6 +18,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use crate::home::make_private;
 use crate::store::remove_tree;
 
 /// The scratch folders of one run.
@@ -79,9 +80,11 @@ impl Folder {
         self.0.join("stdout")
     }
 
-    /// Where files of an input are staged.
-    pub fn input(&self, name: &str) -> PathBuf {
-        self.0.join("in").join(name)
+    /// Where files of an input are staged; the folder is there.
+    pub fn input(&self, name: &str) -> io::Result<PathBuf> {
+        let path = self.0.join("in").join(name);
+        make_private(&path)?;
+        Ok(path)
     }
 
     /// Writes what `$RUNNER_INPUTS` names; its path.
@@ -102,6 +105,7 @@ impl Folder {
             let known = match name.to_str() {
                 Some("work") => is_ours(&entry)? && fs::read_dir(entry.path())?.next().is_none(),
                 Some("out") => is_ours(&entry)? && remove_files(&entry.path())?,
+                Some("in") => is_ours(&entry)? && clean_inputs(&entry.path())?,
                 Some("inputs.json" | "stdout") => {
                     let metadata = entry.metadata()?;
                     metadata.is_file() && metadata.nlink() == 1 && metadata.mode() & 0o777 == 0o600
@@ -132,6 +136,17 @@ fn remove_files(folder: &Path) -> io::Result<bool> {
             return Ok(false);
         }
         fs::remove_file(entry.path())?;
+    }
+    Ok(true)
+}
+
+/// Empties the folders of inputs, which stay; whether nothing else was there.
+fn clean_inputs(folder: &Path) -> io::Result<bool> {
+    for input in fs::read_dir(folder)? {
+        let input = input?;
+        if !(is_ours(&input)? && remove_files(&input.path())?) {
+            return Ok(false);
+        }
     }
     Ok(true)
 }

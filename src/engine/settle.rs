@@ -9,7 +9,7 @@ use super::{Engine, InFlight, millis, publish};
 use crate::digest::Digest;
 use crate::event::{AttemptFailed, CacheStatus, ErrorKind, Event, NodeFinished, Status, TaskError, Warning};
 use crate::exec::Executor;
-use crate::memo::Entry;
+use crate::memo::{Entry, Found};
 use crate::schedule::State;
 use crate::workflow::value::Value;
 use crate::writer::{Acknowledged, NewResult, Row};
@@ -263,13 +263,15 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             domain: self.shared.scope.domain.clone(),
             task: task.name.clone(),
             version: state.version.to_string(),
-            definition: state.definition_digest,
             inputs: Json::Object(event.inputs.clone()).to_string(),
-            outputs: Json::Object(to_record(names, outputs)).to_string(),
-            run: self.shared.run.clone(),
-            node: event.node.clone(),
-            created: event.time,
-            duration_ms: event.duration_ms,
+            found: Found {
+                definition: state.definition_digest,
+                outputs: Json::Object(to_record(names, outputs)).to_string(),
+                run: self.shared.run.clone(),
+                node: event.node.clone(),
+                created: event.time,
+                duration_ms: event.duration_ms,
+            },
         };
         Some(Row { entry, definition: state.definition.clone() })
     }

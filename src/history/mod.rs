@@ -1,6 +1,11 @@
 //! History: every run with its events, as they were written, to be read by `runs`, `show` and `logs`.
 //!
-//! A run is one row and some chunks of its event stream, so that ten thousand hits cost one write.
+//! A run is one row of the database and one file with its events as JSON Lines, so that ten thousand hits cost
+//! a few writes.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -23,12 +28,6 @@ pub const SCHEMA: &str = "
         saved_ms INTEGER NOT NULL
     );
     CREATE INDEX run_status ON run (status) WHERE status = 'running';
-    CREATE TABLE event (
-        id INTEGER PRIMARY KEY,
-        run INTEGER NOT NULL,
-        lines BLOB NOT NULL
-    );
-    CREATE INDEX event_run ON event (run);
 ";
 
 /// A run's status in its row, beside those of [`crate::event::Status`].
@@ -94,13 +93,6 @@ pub fn record_run(db: &Connection, run: &Run) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Appends lines of events to a run that has been recorded.
-pub fn append_events(db: &Connection, run: &str, lines: &str) -> rusqlite::Result<()> {
-    db.prepare_cached("INSERT INTO event (run, lines) SELECT id, ?2 FROM run WHERE run = ?1")?
-        .execute(params![run, lines.as_bytes()])?;
-    Ok(())
-}
-
 /// The latest runs, newest first.
 pub fn latest(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Run>> {
     let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM run ORDER BY id DESC LIMIT ?1"))?;
@@ -154,14 +146,17 @@ pub fn find(db: &Connection, name: &str) -> Result<Run, String> {
     })
 }
 
-/// The events of a run, in order. Lines that do not read are left out: a newer program may have written them.
-pub fn events(db: &Connection, run: &str) -> rusqlite::Result<Vec<Event>> {
-    let mut statement =
-        db.prepare("SELECT lines FROM event WHERE run = (SELECT id FROM run WHERE run = ?1) ORDER BY id")?;
+/// The events of a run, in order. Lines that do not read are left out: the last one of a runner that was killed
+/// may be torn, and a newer program may have written others. A missing file is a run without events.
+pub fn events(path: &Path) -> io::Result<Vec<Event>> {
+    let lines = match File::open(path) {
+        Ok(file) => BufReader::new(file).split(b'\n'),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
     let mut events = Vec::new();
-    for lines in statement.query_map([run], |row| row.get::<_, Vec<u8>>(0))? {
-        let lines = lines?;
-        events.extend(String::from_utf8_lossy(&lines).lines().filter_map(|line| Event::from_line(line).ok()));
+    for line in lines {
+        events.extend(serde_json::from_slice(&line?).ok());
     }
     Ok(events)
 }
@@ -208,7 +203,6 @@ mod tests {
 
     #[test]
     fn events_come_back_in_order() {
-        let db = database(&[("a", "running"), ("b", "running")]);
         let warning = |text: &str| {
             Event::Warning(crate::event::Warning {
                 time: Timestamp::UNIX_EPOCH,
@@ -216,11 +210,12 @@ mod tests {
                 node: None,
             })
         };
-        append_events(&db, "a", &format!("{}\n{}\n", warning("1").to_line(), warning("2").to_line()))
-            .unwrap();
-        append_events(&db, "b", &format!("{}\n", warning("other").to_line())).unwrap();
-        append_events(&db, "a", &format!("{}\nnonsense\n", warning("3").to_line())).unwrap();
-        assert_eq!(events(&db, "a").unwrap(), [warning("1"), warning("2"), warning("3")]);
-        assert_eq!(unfinished(&db).unwrap().len(), 2);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.jsonl");
+        assert_eq!(events(&path).unwrap(), []);
+        let lines =
+            [warning("1").to_line(), "nonsense".into(), warning("2").to_line(), "{\"v\":1,\"ev".into()];
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        assert_eq!(events(&path).unwrap(), [warning("1"), warning("2")]);
     }
 }

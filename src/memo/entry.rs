@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::digest::{Digest, Hasher};
 
-/// A row of the memo. Inputs and outputs are JSON objects by name, files by their content.
+/// A row of the memo.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     pub key: Digest,
@@ -14,9 +14,17 @@ pub struct Entry {
     pub task: String,
     /// The cache version as shown to people.
     pub version: String,
+    /// A JSON object by name, files by their content.
+    pub inputs: String,
+    pub found: Found,
+}
+
+/// What a lookup needs of a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
     /// Of the definition that produced the result.
     pub definition: Digest,
-    pub inputs: String,
+    /// A JSON object by name, files by their content.
     pub outputs: String,
     pub run: String,
     pub node: String,
@@ -25,22 +33,13 @@ pub struct Entry {
     pub duration_ms: u64,
 }
 
-impl Entry {
-    /// A checksum over all fields: a row that fails it was damaged on disk, and counts as a miss.
-    pub fn checksum(&self) -> i64 {
+impl Found {
+    /// A checksum over the key and all fields: a row that fails it was damaged on disk, and counts as a miss.
+    pub fn checksum(&self, key: &Digest) -> i64 {
         let mut hasher = Hasher::default();
-        hasher.update(&self.key.0);
+        hasher.update(&key.0);
         hasher.update(&self.definition.0);
-        for text in [
-            &self.project,
-            &self.domain,
-            &self.task,
-            &self.version,
-            &self.inputs,
-            &self.outputs,
-            &self.run,
-            &self.node,
-        ] {
+        for text in [&self.outputs, &self.run, &self.node] {
             hasher.frame(text.as_bytes());
         }
         hasher.update(&self.created.as_millisecond().to_le_bytes());

@@ -10,5 +10,5 @@ pub mod entry;
 pub mod key;
 pub mod sqlite;
 
-pub use entry::Entry;
+pub use entry::{Entry, Found};
 pub use key::{KeyMaker, Scope, Version};

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::Entry;
+use super::{Entry, Found};
 use crate::digest::Digest;
 use crate::workflow::definition::Definition;
 
@@ -32,32 +32,25 @@ pub const SCHEMA: &str = "
     ) WITHOUT ROWID;
 ";
 
-/// The entry under `key`; `None` as well for a row that was damaged.
-pub fn lookup(db: &Connection, key: &Digest) -> rusqlite::Result<Option<Entry>> {
+/// The result under `key`; `None` as well for a row that was damaged.
+pub fn lookup(db: &Connection, key: &Digest) -> rusqlite::Result<Option<Found>> {
     let mut statement = db.prepare_cached(
-        "SELECT project, domain, task, version, definition, inputs, outputs, run, node, created_ms, duration_ms, \
-         checksum FROM memo WHERE key = ?1",
+        "SELECT definition, outputs, run, node, created_ms, duration_ms, checksum FROM memo WHERE key = ?1",
     )?;
     let row = statement
         .query_row([&key.0[..]], |row| {
-            let entry = Entry {
-                key: *key,
-                project: row.get(0)?,
-                domain: row.get(1)?,
-                task: row.get(2)?,
-                version: row.get(3)?,
-                definition: Digest(row.get(4)?),
-                inputs: row.get(5)?,
-                outputs: row.get(6)?,
-                run: row.get(7)?,
-                node: row.get(8)?,
-                created: Timestamp::from_millisecond(row.get(9)?).unwrap_or(Timestamp::UNIX_EPOCH),
-                duration_ms: row.get::<_, i64>(10)?.unsigned_abs(),
+            let found = Found {
+                definition: Digest(row.get(0)?),
+                outputs: row.get(1)?,
+                run: row.get(2)?,
+                node: row.get(3)?,
+                created: Timestamp::from_millisecond(row.get(4)?).unwrap_or(Timestamp::UNIX_EPOCH),
+                duration_ms: row.get::<_, i64>(5)?.unsigned_abs(),
             };
-            Ok((entry, row.get::<_, i64>(11)?))
+            Ok((found, row.get::<_, i64>(6)?))
         })
         .optional()?;
-    Ok(row.filter(|(entry, checksum)| entry.checksum() == *checksum).map(|(entry, _)| entry))
+    Ok(row.filter(|(found, checksum)| found.checksum(key) == *checksum).map(|(found, _)| found))
 }
 
 /// Stores `entry`, in place of an older one under its key.
@@ -74,14 +67,14 @@ pub fn record(db: &Connection, entry: &Entry) -> rusqlite::Result<()> {
         entry.domain,
         entry.task,
         entry.version,
-        &entry.definition.0[..],
+        &entry.found.definition.0[..],
         entry.inputs,
-        entry.outputs,
-        entry.run,
-        entry.node,
-        entry.created.as_millisecond(),
-        i64::try_from(entry.duration_ms).unwrap_or(i64::MAX),
-        entry.checksum(),
+        entry.found.outputs,
+        entry.found.run,
+        entry.found.node,
+        entry.found.created.as_millisecond(),
+        i64::try_from(entry.found.duration_ms).unwrap_or(i64::MAX),
+        entry.found.checksum(&entry.key),
     ])?;
     Ok(())
 }
@@ -120,13 +113,15 @@ mod tests {
             domain: "d".into(),
             task: "wf.t".into(),
             version: "1".into(),
-            definition: Digest::of("definition"),
             inputs: "{}".into(),
-            outputs: outputs.into(),
-            run: "r".into(),
-            node: "n".into(),
-            created: Timestamp::from_millisecond(1_700_000_000_123).unwrap(),
-            duration_ms: 42,
+            found: Found {
+                definition: Digest::of("definition"),
+                outputs: outputs.into(),
+                run: "r".into(),
+                node: "n".into(),
+                created: Timestamp::from_millisecond(1_700_000_000_123).unwrap(),
+                duration_ms: 42,
+            },
         }
     }
 
@@ -135,11 +130,12 @@ mod tests {
         let db = database();
         let first = entry("a", "{}");
         record(&db, &first).unwrap();
-        assert_eq!(lookup(&db, &first.key).unwrap(), Some(first.clone()));
+        assert_eq!(lookup(&db, &first.key).unwrap(), Some(first.found.clone()));
         assert_eq!(lookup(&db, &Digest::of("b")).unwrap(), None);
-        let second = Entry { run: "later".into(), ..entry("a", r#"{"y":1}"#) };
+        let mut second = entry("a", r#"{"y":1}"#);
+        second.found.run = "later".into();
         record(&db, &second).unwrap();
-        assert_eq!(lookup(&db, &first.key).unwrap(), Some(second));
+        assert_eq!(lookup(&db, &first.key).unwrap(), Some(second.found));
     }
 
     #[test]

@@ -45,7 +45,7 @@ mod tests {
         play(&mut Json::new(&mut out), &events);
         let text = String::from_utf8(out).unwrap();
         assert!(text.ends_with('\n'));
-        let back: Vec<_> = text.lines().map(|line| Event::from_line(line).unwrap()).collect();
+        let back: Vec<_> = text.lines().map(|line| serde_json::from_str::<Event>(line).unwrap()).collect();
         assert_eq!(back, events);
     }
 
