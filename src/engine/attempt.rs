@@ -28,6 +28,8 @@ const LONGEST_VARIABLE: usize = 100 * 1024;
 const LONGEST_SCRIPT: usize = 64 * 1024;
 /// How many of a log's last lines are shown with a failure.
 const TAIL: usize = 10;
+/// Files of fewer bytes than this are read and written in no time.
+pub const LIGHT: u64 = 1 << 20;
 /// Shells that take a script as an argument behind `-c`, with `$0` and parameters after it.
 const SHELLS: [&str; 7] = ["sh", "bash", "dash", "zsh", "ksh", "mksh", "ash"];
 
@@ -94,10 +96,10 @@ pub async fn run<E: Executor>(shared: Arc<Shared<E>>, job: Job) -> Ended {
     let name = format!("{}.{}", job.name, job.attempt);
     let mut duration = Duration::ZERO;
     let mut exit_code = None;
-    let result = match tokio::task::block_in_place(|| shared.scratch.take(&name)) {
+    let result = match shared.scratch.take(&name) {
         Err(error) => Err((ErrorKind::Spawn, format!("the scratch folder cannot be made: {error}"))),
         Ok(folder) => {
-            let result = match tokio::task::block_in_place(|| prepare(&shared, &job, &folder, &log)) {
+            let result = match in_place(is_heavy(&job), || prepare(&shared, &job, &folder, &log)) {
                 Err(failure) => Err(failure),
                 Ok(Prepared { attempt, guards, masker }) => {
                     let outcome = shared.executor.run(attempt, shared.cancel.clone()).await;
@@ -105,10 +107,11 @@ pub async fn run<E: Executor>(shared: Arc<Shared<E>>, job: Job) -> Ended {
                     if let End::Exited(code) = outcome.end {
                         exit_code = Some(code);
                     }
-                    tokio::task::block_in_place(|| finish(&shared, &job, &folder, &guards, &masker, &outcome))
+                    let heavy = is_heavy(&job) || collect::is_heavy(&job.task, &folder.out());
+                    in_place(heavy, || finish(&shared, &job, &folder, &guards, &masker, &outcome))
                 }
             };
-            tokio::task::block_in_place(|| shared.scratch.give_back(folder, result.is_ok()));
+            shared.scratch.give_back(folder, result.is_ok());
             result
         }
     };
@@ -120,6 +123,21 @@ pub async fn run<E: Executor>(shared: Arc<Shared<E>>, job: Job) -> Ended {
         tail: tail(&log, TAIL),
     });
     Ended { node: job.node, attempt: job.attempt, duration, result }
+}
+
+/// Does work that may keep a thread for a while. Handing the thread's other tasks to another one first costs more
+/// than light work does.
+fn in_place<T>(heavy: bool, work: impl FnOnce() -> T) -> T {
+    if heavy { tokio::task::block_in_place(work) } else { work() }
+}
+
+/// Whether there is much to stage, or to look at again afterwards.
+fn is_heavy(job: &Job) -> bool {
+    let mut size = 0;
+    for value in &job.inputs {
+        value.for_each_artifact(&mut |artifact, is_dir| size += if is_dir { LIGHT } else { artifact.size });
+    }
+    !job.sources.is_empty() || size >= LIGHT
 }
 
 struct Prepared {

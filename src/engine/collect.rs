@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
+use super::attempt::LIGHT;
 use crate::exec::Masker;
 use crate::store::{Output as Sealable, PendingBlob, SealError, Store};
 use crate::workflow::types::Type;
@@ -31,6 +32,16 @@ pub struct Places<'a> {
 pub struct Collected {
     pub values: Box<[Value]>,
     pub blobs: Vec<PendingBlob>,
+}
+
+/// Whether it may take a while to take in what a task left in `out`.
+pub fn is_heavy(task: &Task, out: &Path) -> bool {
+    task.outputs.iter().any(|output| match (output.ty.required(), &output.capture) {
+        (Type::File, Capture::Out) => {
+            fs::symlink_metadata(out.join(&*output.name)).is_ok_and(|file| file.len() >= LIGHT)
+        }
+        (ty, _) => ty.holds_files(),
+    })
 }
 
 /// What an output is found to be, before files are taken into the store.

@@ -106,10 +106,13 @@ fn expect(
     }
     Ok(match cache.lookup(node, &state, &state.key(task, &inputs)) {
         Lookup::Hit(hit) => {
-            let reason =
-                format!("from run {}, node `{}`, {}", hit.source.run, hit.source.node, hit.source.time);
+            let time = hit.source.time.strftime("%Y-%m-%d %H:%M:%S UTC");
+            let reason = format!("from run {}, node `{}`, {time}", hit.source.run, hit.source.node);
             values.set_outputs(node, hit.outputs);
             (Expectation::Hit, reason, false)
+        }
+        Lookup::Miss(reason) | Lookup::Failure(reason) if order.roles[node] == Role::Supply => {
+            (Expectation::Miss, format!("{reason}; it is needed, but not selected"), false)
         }
         Lookup::Miss(reason) | Lookup::Failure(reason) => (Expectation::Miss, reason, true),
     })

@@ -26,6 +26,9 @@ pub struct RunRow {
     pub saved_ms: u64,
 }
 
+/// Which column shows project and domain.
+const SCOPE: usize = 2;
+
 /// The rows in the order given. The shortest beginning that sets an id apart from the others is emphasised.
 pub fn render(rows: &[RunRow], color: bool, now: &Zoned) -> String {
     if rows.is_empty() {
@@ -33,8 +36,13 @@ pub fn render(rows: &[RunRow], color: bool, now: &Zoned) -> String {
     }
     let mut sorted: Vec<&str> = rows.iter().map(|row| &*row.id).collect();
     sorted.sort_unstable();
-    let head = ["RUN", "WORKFLOW", "PROJECT/DOMAIN", "STATUS", "STARTED", "TIME", "NODES"];
-    let mut table = vec![head.map(|name| Cell::new(FAINT, name)).to_vec()];
+    // Where nobody uses scopes they would only take the room that narrow terminals lack.
+    let scoped = rows.iter().any(|row| (&*row.project, &*row.domain) != ("default", "development"));
+    let mut head = vec!["RUN", "WORKFLOW", "PROJECT/DOMAIN", "STATUS", "STARTED", "TIME", "NODES"];
+    if !scoped {
+        head.remove(SCOPE);
+    }
+    let mut table = vec![head.into_iter().map(|name| Cell::new(FAINT, name)).collect::<Vec<_>>()];
     for row in rows {
         let (own, rest) = row.id.split_at(unique_prefix(&row.id, &sorted));
         let (mark, style) = match &*row.status {
@@ -44,7 +52,7 @@ pub fn render(rows: &[RunRow], color: bool, now: &Zoned) -> String {
             _ => ("…", PLAIN),
         };
         let begun = row.duration_ms.is_some() || row.counts.finished() > 0;
-        table.push(vec![
+        let mut cells = vec![
             Cell::new(STRONG, own).and(FAINT, rest),
             Cell::new(PLAIN, &*row.workflow),
             Cell::new(PLAIN, format!("{}/{}", row.project, row.domain)),
@@ -52,7 +60,11 @@ pub fn render(rows: &[RunRow], color: bool, now: &Zoned) -> String {
             Cell::new(PLAIN, age(row.started, now)),
             Cell::new(PLAIN, row.duration_ms.map_or_else(String::new, duration)),
             Cell::new(PLAIN, if begun { counts(&row.counts, row.saved_ms) } else { String::new() }),
-        ]);
+        ];
+        if !scoped {
+            cells.remove(SCOPE);
+        }
+        table.push(cells);
     }
     columns(&table, Ink(color))
 }

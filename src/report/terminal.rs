@@ -17,8 +17,8 @@ use super::log_end::last_line;
 use super::narrator::Narrator;
 use super::screen::{Screen, Size};
 use super::style::Ink;
-use super::text::duration;
-use super::words::gist;
+use super::text::{cut, duration, width};
+use super::words::{gist, quote_mark};
 use super::{Reporter, Verbosity};
 use crate::event::{CacheStatus, Event, node_label};
 
@@ -97,8 +97,8 @@ impl Terminal {
         }
         let said = std::mem::take(&mut self.shared.state().said);
         let mut screen = self.shared.screen();
-        screen.size();
-        screen.finish(&said);
+        let (columns, _) = screen.size();
+        screen.finish(&fit(&said, columns.into(), self.ink));
     }
 }
 
@@ -167,8 +167,19 @@ impl Shared {
         let mut screen = self.screen();
         let (columns, rows) = screen.size();
         let lines = if live { moment.lines(columns.into(), rows.into(), ink) } else { Vec::new() };
-        screen.frame(&said, &lines);
+        screen.frame(&fit(&said, columns.into(), ink), &lines);
     }
+}
+
+/// Cuts the quoted ends of logs to the width of the screen: a few long lines must not push the rest away.
+fn fit(said: &str, columns: usize, ink: Ink) -> String {
+    let quoted = quote_mark(ink);
+    let room = columns.saturating_sub(width("  │ "));
+    let fit_line = |line: &str| match line.strip_prefix(&*quoted) {
+        Some(text) => format!("{quoted}{}\n", cut(text, room)),
+        None => format!("{line}\n"),
+    };
+    said.lines().map(fit_line).collect()
 }
 
 impl State {

@@ -46,7 +46,7 @@ pub(super) fn details(node: &NodeFinished, run: &str, ink: Ink) -> String {
         text.push_str(&format!("  {}\n", inert(line)));
     }
     for line in &error.tail {
-        text.push_str(&format!("  {} {}\n", ink.paint(FAINT, "│"), inert(line)));
+        text.push_str(&format!("{}{}\n", quote_mark(ink), inert(line)));
     }
     if let Some(log) = error.log.as_ref().or(node.log.as_ref()) {
         text.push_str(&format!("  {} {}\n", ink.paint(FAINT, "log: "), inert(log)));
@@ -54,6 +54,11 @@ pub(super) fn details(node: &NodeFinished, run: &str, ink: Ink) -> String {
         text.push_str(&format!("  {} {command}\n", ink.paint(FAINT, "more:")));
     }
     text
+}
+
+/// What stands before a line quoted from a log.
+pub(super) fn quote_mark(ink: Ink) -> String {
+    format!("  {} ", ink.paint(FAINT, "│"))
 }
 
 /// The command that prints a node's log.
