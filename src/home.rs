@@ -10,7 +10,7 @@
 
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::store::remove_tree;
@@ -84,6 +84,11 @@ impl Home {
     /// The file of a run's events.
     pub fn events(&self, run: &str) -> PathBuf {
         self.logs(run).join("events.jsonl")
+    }
+
+    /// Makes the file of a new run's events.
+    pub fn create_events(&self, run: &str) -> io::Result<File> {
+        File::options().create_new(true).append(true).mode(0o600).open(self.events(run))
     }
 
     pub fn outputs(&self, run: &str) -> PathBuf {

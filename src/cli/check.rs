@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::open::open;
-use super::screen::ColorChoice;
+use super::screen::{ColorChoice, note};
 use super::{Failure, Outcome, code};
 
 /// Check workflow files; every mistake is shown at once
@@ -24,7 +24,7 @@ pub fn run(args: Args, color: ColorChoice) -> Outcome {
             Ok(opened) => {
                 let n = opened.workflow.nodes.len();
                 let nodes = if n == 1 { "node" } else { "nodes" };
-                eprintln!("{}: good, {n} {nodes}", path.display());
+                note(&format!("{}: good, {n} {nodes}", path.display()));
             }
             Err(Failure { .. }) => wrong = true,
         }

@@ -1,7 +1,6 @@
 //! `runner exec`: runs a workflow.
 
 use std::collections::hash_map::RandomState;
-use std::fs::File;
 use std::hash::BuildHasher;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::open::{Opened, jobs, open, order, pools, scope};
-use super::screen::{ColorChoice, print, reporters};
+use super::screen::{ColorChoice, note, print, reporters};
 use super::session::Session;
 use super::{Failure, Outcome, args, code, inputs, signals};
 use crate::db;
@@ -114,7 +113,7 @@ fn execute(
     let no_home =
         |error| Failure::store(format!("cannot use the home folder {}: {error}", home.path().display()));
     let lock = home.begin_run(&run).map_err(no_home)?;
-    let events = File::create_new(home.events(&run)).map_err(no_home)?;
+    let events = home.create_events(&run).map_err(no_home)?;
     let reader = db::open_reader(home.path()).map_err(|error| Failure::store(error.to_string()))?;
     let (writer, handle, acknowledged) = Writer::start(db, store.clone(), home.path().to_owned());
     let started = Timestamp::now();
@@ -177,7 +176,7 @@ fn execute(
     drop(writer);
     let history = summary.history.as_ref().map(ToString::to_string);
     if let Some(problem) = handle.join().or(history) {
-        eprintln!("warning: the history of run {run} is incomplete: {problem}");
+        note(&format!("warning: the history of run {run} is incomplete: {problem}"));
     }
     home.sweep_scratch(&run);
     Ok(summary)

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
+use super::screen::note;
 use super::{Failure, Outcome};
 
 /// The starter, which the tests run.
@@ -30,6 +31,6 @@ pub fn run(args: Args) -> Outcome {
     };
     let mut file = File::create_new(&args.file).map_err(failed)?;
     file.write_all(STARTER.as_bytes()).map_err(failed)?;
-    eprintln!("wrote {shown}; now run it twice:\n  runner exec {shown}");
+    note(&format!("wrote {shown}; now run it twice:\n  runner exec {shown}"));
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use jiff::Zoned;
 
-use super::screen::{ColorChoice, print};
+use super::screen::{ColorChoice, note, print};
 use super::session::View;
 use super::{Failure, Outcome};
 use crate::history::{self, Run};
@@ -37,7 +37,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         let line = |row| serde_json::to_string(row).map(|line| line + "\n").unwrap_or_default();
         print(&rows.iter().map(line).collect::<String>());
     } else if rows.is_empty() {
-        eprintln!("there is no run yet: begin with `runner exec WORKFLOW`");
+        note("there is no run yet: begin with `runner exec WORKFLOW`");
     } else {
         print(&render(&rows, color.on_stdout(), &Zoned::now()));
     }

@@ -51,6 +51,11 @@ pub fn error(color: ColorChoice, message: &str) {
     }
 }
 
+/// Tells people something on standard error; a reader that went away is no failure.
+pub fn note(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
 /// Prints text on standard output; a reader that went away is no failure.
 pub fn print(text: &str) {
     let mut stdout = std::io::stdout().lock();

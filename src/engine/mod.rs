@@ -30,6 +30,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use serde_json::Map as JsonMap;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
 
 use self::attempt::{Ended, Job, Shared, log_path};
 use self::cache::{Cache, Lookup};
@@ -186,7 +187,12 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
             nodes: self.counts.nodes,
             jobs: self.order.jobs as u64,
         }));
-        self.read_files_ahead();
+        if let Some(reading) = self.read_files_ahead() {
+            tokio::select! {
+                _ = reading => {}
+                Some(Interrupt(signal)) = interrupts.recv() => self.interrupted(signal),
+            }
+        }
         self.skip_on_request();
         loop {
             self.proceed();
@@ -212,8 +218,9 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
         self.conclude(started)
     }
 
-    /// Digests the user's files that are known beforehand, in parallel.
-    fn read_files_ahead(&self) {
+    /// Digests the user's files that are known beforehand, in parallel and beside the engine, which must hear
+    /// of signals meanwhile.
+    fn read_files_ahead(&self) -> Option<JoinHandle<()>> {
         let mut paths = Vec::new();
         for (i, node) in self.workflow.nodes.iter().enumerate() {
             if self.order.roles[i] == Role::Run {
@@ -224,12 +231,14 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
                 }
             }
         }
-        if paths.len() > 1 {
-            paths.sort();
-            paths.dedup();
-            let threads = std::thread::available_parallelism().map_or(1, usize::from);
-            self.shared.store.fingerprint_all(&paths, threads);
+        if paths.is_empty() {
+            return None;
         }
+        paths.sort();
+        paths.dedup();
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let store = self.shared.store.clone();
+        Some(tokio::task::spawn_blocking(move || store.fingerprint_all(&paths, threads)))
     }
 
     fn skip_on_request(&mut self) {
