@@ -330,6 +330,9 @@ fn the_home_folder_is_where_it_is_said_to_be() {
     finish(lab.command(&["exec", "w.toml"]).env_remove("RUNNER_HOME").env("XDG_DATA_HOME", &data))
         .expect_code(0);
     assert!(data.join("runner").exists());
+    // An empty variable says nothing.
+    finish(lab.command(&["exec", "w.toml", "--home", "named"]).env("RUNNER_HOME", "")).expect_code(0);
+    assert!(lab.path("named").exists());
     let home = lab.path("me");
     finish(
         lab.command(&["exec", "w.toml"])

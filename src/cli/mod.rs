@@ -79,8 +79,9 @@ Exit codes: 0 succeeded (cached or not), 1 a task failed, 2 bad usage or workflo
 #[derive(Parser)]
 #[command(name = "runner", version, after_help = AFTER_HELP, max_term_width = 100, disable_help_subcommand = true)]
 struct Cli {
-    /// The folder that holds cache and history [default: $XDG_DATA_HOME/runner, else ~/.local/share/runner]
-    #[arg(long, global = true, value_name = "DIR", env = "RUNNER_HOME", hide_env_values = true)]
+    /// The folder that holds cache and history [default: $RUNNER_HOME, else $XDG_DATA_HOME/runner, else
+    /// ~/.local/share/runner]
+    #[arg(long, global = true, value_name = "DIR")]
     home: Option<PathBuf>,
     /// When to use colour; NO_COLOR is honoured
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
