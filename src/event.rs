@@ -23,6 +23,8 @@ pub const VERSION: u32 = 1;
 )]
 pub enum Event {
     RunStarted(RunStarted),
+    NodeExpanded(NodeExpanded),
+    NodeWaiting(NodeWaiting),
     NodeStarted(NodeStarted),
     AttemptFailed(AttemptFailed),
     NodeFinished(NodeFinished),
@@ -37,11 +39,34 @@ pub struct RunStarted {
     pub workflow: String,
     pub project: String,
     pub domain: String,
-    /// How many nodes take part.
+    /// How many nodes take part: those of sub-workflows as well, and each that is not a sub-workflow as one.
     pub nodes: u64,
     /// How many of them may run at once.
     #[serde(default)]
     pub jobs: u64,
+}
+
+/// The inputs of a `foreach` or `matrix` node are known, and so is the number of its elements.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeExpanded {
+    pub time: Timestamp,
+    pub node: String,
+    #[serde(default)]
+    pub index: Option<u64>,
+    pub elements: u64,
+    /// How many nodes and elements the run has, as far as is known now.
+    pub total: u64,
+}
+
+/// A node that could run waits for something else than a job slot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeWaiting {
+    pub time: Timestamp,
+    pub node: String,
+    #[serde(default)]
+    pub index: Option<u64>,
+    /// For what, as in `for gpu: all 2 are taken`.
+    pub reason: String,
 }
 
 /// An attempt begins.
@@ -56,6 +81,9 @@ pub struct NodeStarted {
     /// The file that receives what the task prints.
     #[serde(default)]
     pub log: Option<String>,
+    /// How many others are ready and wait for a slot.
+    #[serde(default)]
+    pub queued: u64,
 }
 
 /// An attempt failed; another may follow.
@@ -77,8 +105,10 @@ pub struct NodeFinished {
     pub time: Timestamp,
     pub node: String,
     pub index: Option<u64>,
-    /// The qualified name.
+    /// The qualified name; of a sub-workflow its name.
     pub task: String,
+    #[serde(default)]
+    pub kind: Kind,
     pub status: Status,
     /// Null where the cache was not reached: a node that never became ready.
     pub cache: Option<CacheStatus>,
@@ -101,6 +131,22 @@ pub struct NodeFinished {
     /// The log of the last attempt.
     #[serde(default)]
     pub log: Option<String>,
+    /// How what it sums up ended; null for work of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Counts>,
+}
+
+/// What a node is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Work of its own.
+    #[default]
+    Task,
+    /// It sums up the elements of a `foreach` or `matrix`, which had events before it.
+    Elements,
+    /// It sums up the nodes of a sub-workflow, which had events before it.
+    Workflow,
 }
 
 /// The run, node and time that a cached result came from.
@@ -130,7 +176,8 @@ pub struct RunFinished {
     pub outputs: JsonMap<String, Json>,
 }
 
-/// How many nodes ended how; `executed`, `cached`, `failed`, `skipped` and `cancelled` add up to `nodes`.
+/// How many nodes ended how. `nodes` counts as in [`RunStarted`]; the others count the elements of a `foreach` or
+/// `matrix` node in its place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     pub nodes: u64,
@@ -277,6 +324,7 @@ mod tests {
             node: "hash".into(),
             index: None,
             task: "demo.hash".into(),
+            kind: Kind::Task,
             status: Status::Failed,
             cache: Some(CacheStatus::LookupFailure),
             key: Some(Digest::of("x")),
@@ -289,6 +337,7 @@ mod tests {
             inputs: JsonMap::new(),
             reason: None,
             log: None,
+            counts: None,
         });
         let line = event.to_line();
         assert!(

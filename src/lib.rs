@@ -17,6 +17,7 @@
 //! | [`report`] | listeners and views of events: terminal, plain, JSON Lines, `show`, `runs` | digest, event |
 //! | [`db`] | the database file: opening, schema versions, damage | memo, history |
 //! | [`home`] | the home folder and the locks of live runs | store |
+//! | [`locks`] | locks of identical work | digest, home |
 //! | [`writer`] | the one writer: group commit of blobs, rows and events | db, memo, history, store, digest, workflow |
 //! | [`engine`] | the loop that joins schedule, memo, exec and store, and emits events | all above |
 //! | [`cli`] | one file a verb; the composition root: only here backends are picked | everything |
@@ -36,6 +37,7 @@ pub mod exec;
 pub mod graph;
 pub mod history;
 pub mod home;
+pub mod locks;
 pub mod memo;
 pub mod report;
 pub mod schedule;

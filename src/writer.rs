@@ -16,6 +16,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::db;
 use crate::digest::Digest;
+use crate::history::times::{self, Times};
 use crate::history::{self, Run};
 use crate::memo::{Entry, sqlite};
 use crate::store::{FileKey, Lookup, PendingBlob, StatEntry, Store};
@@ -34,7 +35,7 @@ const LONGEST_LOG: u64 = 1 << 20;
 /// A successful attempt's result, on its way into the cache.
 pub struct NewResult {
     /// Handed back with the acknowledgement.
-    pub node: usize,
+    pub unit: u32,
     /// `None` for a result whose files are kept for this run and its history, but not found again.
     pub row: Option<Box<Row>>,
     pub blobs: Vec<PendingBlob>,
@@ -48,7 +49,7 @@ pub struct Row {
 
 /// What became of a result.
 pub struct Acknowledged {
-    pub node: usize,
+    pub unit: u32,
     pub result: Result<(), String>,
 }
 
@@ -57,6 +58,7 @@ enum Message {
     Stats(Vec<(FileKey, StatEntry)>),
     Run(Box<Run>),
     /// Nothing else is going on: commit at once.
+    Times(Times),
     Hurry,
 }
 
@@ -106,6 +108,13 @@ impl Writer {
         }
     }
 
+    /// Records how long nodes took.
+    pub fn times(&self, times: Times) {
+        if !times.nodes.is_empty() {
+            self.send(Message::Times(times));
+        }
+    }
+
     /// Records a run's row.
     pub fn run(&self, run: Run) {
         self.send(Message::Run(Box::new(run)));
@@ -128,6 +137,8 @@ impl Handle {
 struct Group {
     results: Vec<NewResult>,
     runs: Vec<Run>,
+    /// Sent once a run, at its end.
+    times: Times,
     stats: Vec<(FileKey, StatEntry)>,
     since: Option<Instant>,
     hurry: bool,
@@ -148,12 +159,16 @@ impl Group {
                 self.runs.push(*run);
                 self.hurry = true;
             }
+            Message::Times(times) => self.times = times,
             Message::Hurry => self.hurry = true,
         }
     }
 
     fn is_empty(&self) -> bool {
-        self.results.is_empty() && self.runs.is_empty() && self.stats.is_empty()
+        self.results.is_empty()
+            && self.runs.is_empty()
+            && self.stats.is_empty()
+            && self.times.nodes.is_empty()
     }
 
     /// How long it may still grow.
@@ -243,7 +258,7 @@ impl Work {
         let result = stored.and_then(|()| written.map_err(|error| error.to_string()));
         for new in group.results {
             // Nobody listens any more when the run is being torn down; the result is stored all the same.
-            let _ = self.acknowledge.send(Acknowledged { node: new.node, result: result.clone() });
+            let _ = self.acknowledge.send(Acknowledged { unit: new.unit, result: result.clone() });
         }
     }
 
@@ -280,6 +295,7 @@ impl Work {
         for run in &group.runs {
             history::record_run(&transaction, run)?;
         }
+        times::record(&transaction, &group.times)?;
         record_stats(&transaction, &group.stats)?;
         transaction.commit()
     }

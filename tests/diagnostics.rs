@@ -262,20 +262,6 @@ fn imports() {
 
 #[test]
 fn every_key_of_later_is_refused_as_not_yet() {
-    let node = [
-        "foreach = ['a']",
-        "matrix = ['a']",
-        "concurrency = 2",
-        "min_success_ratio = 0.5",
-        "if = '{{ true }}'",
-        "workflow = 'x.toml'",
-    ];
-    for key in node {
-        says(&format!("{STEP}{key}\n"), &["does not work yet", "not yet", "it will mean:"]);
-    }
-    for key in ["cache_serialize = true", "cache_max_age = '1d'"] {
-        task_says(&format!("run = 'true'\n{key}"), &["does not work yet"]);
-    }
     says(&format!("{STEP}[[schedules]]\ncron = '@daily'\n"), &["`schedules` does not work yet"]);
     for key in ["image", "executor", "sandbox", "python"] {
         task_says(

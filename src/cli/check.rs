@@ -22,7 +22,7 @@ pub fn run(args: Args, color: ColorChoice) -> Outcome {
     for path in &args.workflows {
         match open(path, color) {
             Ok(opened) => {
-                let n = opened.workflow.nodes.len();
+                let n = opened.workflow.size;
                 let nodes = if n == 1 { "node" } else { "nodes" };
                 note(&format!("{}: good, {n} {nodes}", path.display()));
             }

@@ -15,12 +15,15 @@ use crate::db;
 use crate::engine::attempt::Shared;
 use crate::engine::cache::Cache;
 use crate::engine::scratch::Scratch;
-use crate::engine::values::RunValues;
+use crate::engine::values::{Files, workflow_inputs};
 use crate::engine::{Bus, Engine, Handed, Order, Parts, Summary};
 use crate::event::{Counts, Status};
 use crate::exec::{Cancel, Local, sweep_strays};
+use crate::graph::remaining::remaining;
 use crate::graph::select::Role;
+use crate::history::times::of_workflow;
 use crate::history::{self, RUNNING};
+use crate::locks::Locks;
 use crate::memo::Scope;
 use crate::report::Verbosity;
 use crate::schedule::pools::Pools;
@@ -102,20 +105,35 @@ struct Request<'a> {
 }
 
 fn execute(
-    request: Request,
+    mut request: Request,
     session: Session,
     listeners: Vec<Box<dyn crate::report::Reporter>>,
 ) -> Result<Summary, Failure> {
-    let Session { home, db, store, warnings } = session;
-    let workflow = &request.opened.workflow;
+    let Session { home, db, store, mut warnings } = session;
+    let Opened { workflow, outline } = request.opened;
     let run = new_run_id();
-    let values = RunValues::new(workflow, store.clone(), request.inputs).map_err(Failure::usage)?;
+    let files = Files::new(store.clone());
+    let inputs = workflow_inputs(workflow, &files, request.inputs).map_err(Failure::usage)?;
     let no_home =
         |error| Failure::store(format!("cannot use the home folder {}: {error}", home.path().display()));
     let lock = home.begin_run(&run).map_err(no_home)?;
     let events = home.create_events(&run).map_err(no_home)?;
     let reader = db::open_reader(home.path()).map_err(|error| Failure::store(error.to_string()))?;
     let (writer, handle, acknowledged) = Writer::start(db, store.clone(), home.path().to_owned());
+    let locks = match Locks::open(home.path()) {
+        Ok(locks) => Some(locks),
+        Err(error) => {
+            warnings.push(format!(
+                "cache_serialize does nothing in this run: its locks cannot be opened: {error}"
+            ));
+            None
+        }
+    };
+    request.order.remaining_ms = {
+        // Without times all nodes count the same.
+        let times = of_workflow(&reader, &workflow.name).unwrap_or_default();
+        remaining(outline, |node| times.get(node).copied())
+    };
     let started = Timestamp::now();
     let taking_part = request.order.roles.iter().filter(|role| **role != Role::Out).count();
     let mut row = history::Run {
@@ -140,22 +158,22 @@ fn execute(
         store: store.clone(),
         run: run.clone(),
         scope: request.scope.clone(),
-        workflow_dir: workflow.path.parent().unwrap_or(Path::new("/")).to_owned(),
         scratch: Scratch::new(lock.scratch.clone()),
         logs: home.logs(&run),
         cancel: Cancel::default(),
     };
-    let cache = Cache::new(workflow, request.scope, store, Some(reader), Some(home.path().to_owned()));
+    let cache = Cache::new(request.scope, store, Some(reader), Some(home.path().to_owned()));
     let engine = Engine::new(Parts {
-        workflow,
-        graph: &request.opened.graph,
+        outline,
         order: request.order,
         pools: request.pools,
         shared: Arc::new(shared),
         outputs_dir: home.outputs(&run),
         bus,
-        values,
+        files,
+        inputs,
         cache,
+        locks,
         writer: writer.clone(),
     });
     let runtime =

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::Failure;
 use super::args::{CacheFlags, Nodes, Resources, Target};
 use super::screen::ColorChoice;
 use crate::engine::{CacheMode, Order};
 use crate::graph::Graph;
+use crate::graph::outline::Outline;
 use crate::graph::select::{Role, matching, roles};
 use crate::memo::Scope;
 use crate::schedule::pools::Pools;
@@ -16,23 +18,23 @@ use crate::workflow::Workflow;
 use crate::workflow::load::{check_label, load};
 use crate::workflow::policy::parse_amount;
 
-/// A workflow without mistakes, and its graph.
+/// A workflow without mistakes, and all of its nodes.
 pub struct Opened {
-    pub workflow: Workflow,
-    pub graph: Graph,
+    pub workflow: Arc<Workflow>,
+    pub outline: Outline,
 }
 
 /// Reads and checks a workflow; mistakes are shown on standard error.
 pub fn open(path: &Path, color: ColorChoice) -> Result<Opened, Failure> {
     let loaded = load(path);
     let mut diagnostics = loaded.diagnostics;
-    let opened = loaded.workflow.map(|workflow| {
-        let graph = Graph::of(&workflow);
-        diagnostics.extend(graph.diagnose_cycles(&workflow, &loaded.places));
-        Opened { workflow, graph }
-    });
-    match opened {
-        Some(opened) if diagnostics.is_empty() => Ok(opened),
+    for workflow in &loaded.workflows {
+        diagnostics.extend(Graph::of(workflow).diagnose_cycles(workflow));
+    }
+    match loaded.workflow {
+        Some(workflow) if diagnostics.is_empty() => {
+            Ok(Opened { outline: Outline::of(workflow.clone()), workflow })
+        }
         _ => {
             let text = loaded.sources.render(&diagnostics, color.on_stderr());
             let mut stderr = std::io::stderr().lock();
@@ -66,18 +68,19 @@ pub fn order(
     keep_going: bool,
     jobs: usize,
 ) -> Result<Order, Failure> {
-    let Opened { workflow, graph } = opened;
-    let roles = roles(graph, workflow, &nodes.selection()).map_err(Failure::usage)?;
+    let outline = &opened.outline;
+    let roles = roles(outline, &nodes.selection()).map_err(Failure::usage)?;
     let overwrite = match &cache.overwrite {
-        None => vec![false; graph.len()],
+        None => vec![false; outline.len()],
         // What is not selected only supplies: its result has to come from the cache.
         Some(names) if names.is_empty() => roles.iter().map(|role| *role == Role::Run).collect(),
-        Some(names) => matching(workflow, "--overwrite", names).map_err(Failure::usage)?,
+        Some(names) => matching(outline, "--overwrite", names).map_err(Failure::usage)?,
     };
     if !roles.contains(&Role::Run) {
         return Err(Failure::usage("these flags select no node: nothing would run"));
     }
-    Ok(Order { roles, overwrite, mode: CacheMode::from(cache.cache), keep_going, jobs })
+    let remaining_ms = vec![0; outline.len()];
+    Ok(Order { roles, remaining_ms, overwrite, mode: CacheMode::from(cache.cache), keep_going, jobs })
 }
 
 /// How many nodes may run at once.
@@ -108,11 +111,12 @@ pub fn pools(opened: &Opened, order: &Order, resources: &Resources) -> Result<Po
     }
     let pools = Pools::new(order.jobs, capacity);
     let mut problems = Vec::new();
-    for (node, role) in order.roles.iter().enumerate() {
-        if *role == Role::Run
-            && let Err(problem) = pools.check(&workflow.execution_of(node).resources)
+    for (place, role) in opened.outline.places().zip(&order.roles) {
+        if (*role == Role::Run || place.is_hook())
+            && let Some(execution) = place.node().execution()
+            && let Err(problem) = pools.check(&execution.resources)
         {
-            problems.push(format!("node `{}` can never run: {problem}", workflow.nodes[node].name));
+            problems.push(format!("node `{}` can never run: {problem}", place.name()));
         }
     }
     match problems.len() {

@@ -12,11 +12,11 @@ use super::{Failure, Outcome, args, code, inputs};
 use crate::engine::Order;
 use crate::engine::cache::Cache;
 use crate::engine::plan::{Expectation, Planned, plan};
-use crate::engine::values::RunValues;
+use crate::engine::values::{Files, workflow_inputs};
 use crate::event::VERSION;
+use crate::graph::outline::Outline;
 use crate::memo::Scope;
 use crate::report::style::{BAD, CACHED, CAUTION, Cell, FAINT, Ink, PLAIN, columns};
-use crate::workflow::Workflow;
 use crate::workflow::binding::Binding;
 
 /// Say what would run and what the cache has, and why; nothing is run or written
@@ -66,23 +66,24 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
 
 /// Prints the plan; whether anything would run.
 pub fn show(request: Request, home: Option<&Path>, color: ColorChoice, json: bool) -> Result<bool, Failure> {
-    let Request { opened: Opened { workflow, graph }, scope, inputs, order } = request;
+    let Request { opened: Opened { workflow, outline }, scope, inputs, order } = request;
     let view = View::open(home)?;
     let store = Arc::new(view.store()?);
-    let values = RunValues::new(workflow, store.clone(), inputs).map_err(Failure::usage)?;
-    let cache = Cache::new(workflow, scope, store, view.db, None);
-    let planned = plan(workflow, graph, order, &cache, values).map_err(Failure::usage)?;
-    print(&if json { lines(workflow, &planned) } else { table(workflow, &planned, Ink(color.on_stdout())) });
+    let files = Files::new(store.clone());
+    let inputs = workflow_inputs(workflow, &files, inputs).map_err(Failure::usage)?;
+    let cache = Cache::new(scope, store, view.db, None);
+    let planned = plan(outline, order, &cache, &files, inputs).map_err(Failure::usage)?;
+    print(&if json { lines(outline, &planned) } else { table(outline, &planned, Ink(color.on_stdout())) });
     Ok(planned.iter().any(|node| node.runs))
 }
 
-fn lines(workflow: &Workflow, planned: &[Planned]) -> String {
+fn lines(outline: &Outline, planned: &[Planned]) -> String {
     let mut text = String::new();
     for node in planned {
         let line = json!({
             "v": VERSION,
             "event": "node_planned",
-            "node": &*workflow.nodes[node.node].name,
+            "node": outline.name(node.number),
             "cache": node.cache.name(),
             "reason": node.reason,
         });
@@ -91,7 +92,7 @@ fn lines(workflow: &Workflow, planned: &[Planned]) -> String {
     text
 }
 
-fn table(workflow: &Workflow, planned: &[Planned], ink: Ink) -> String {
+fn table(outline: &Outline, planned: &[Planned], ink: Ink) -> String {
     let rows: Vec<Vec<Cell>> = planned
         .iter()
         .map(|node| {
@@ -103,7 +104,7 @@ fn table(workflow: &Workflow, planned: &[Planned], ink: Ink) -> String {
                 Expectation::Skipped => FAINT,
             };
             vec![
-                Cell::new(PLAIN, &*workflow.nodes[node.node].name),
+                Cell::new(PLAIN, outline.name(node.number)),
                 Cell::new(style, node.cache.name()),
                 Cell::new(FAINT, node.reason.clone()),
             ]

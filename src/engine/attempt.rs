@@ -13,10 +13,12 @@ use serde_json::{Map as JsonMap, Value as Json};
 use super::cache::SourceFile;
 use super::scratch::{Folder, Scratch};
 use super::{collect, environment};
+use crate::digest::Digest;
 use crate::event::{ErrorKind, TaskError};
 use crate::exec::{Attempt, Cancel, End, Executor, Masker, Outcome, signal_name, tail};
 use crate::home::make_private;
 use crate::memo::Scope;
+use crate::schedule::Unit;
 use crate::store::{Guard, PendingBlob, Snapshot, Store};
 use crate::workflow::template::Lookup;
 use crate::workflow::value::{Artifact, Value};
@@ -39,8 +41,6 @@ pub struct Shared<E> {
     pub store: Arc<Store>,
     pub run: String,
     pub scope: Scope,
-    /// The folder of the workflow file.
-    pub workflow_dir: PathBuf,
     pub scratch: Scratch,
     /// The run's folder of logs.
     pub logs: PathBuf,
@@ -49,9 +49,14 @@ pub struct Shared<E> {
 
 /// What is to be done.
 pub struct Job {
-    pub node: usize,
+    pub unit: Unit,
+    /// Of the node, with those of the nodes that it is inside of.
     pub name: String,
+    /// The element's number.
+    pub index: Option<u64>,
     pub task: Arc<Task>,
+    /// The folder of the workflow file.
+    pub workflow_dir: PathBuf,
     /// In the order of the task's inputs.
     pub inputs: Vec<Value>,
     /// Counts from 1.
@@ -65,7 +70,7 @@ pub struct Job {
 
 /// What came of it.
 pub struct Ended {
-    pub node: usize,
+    pub unit: Unit,
     pub attempt: u32,
     pub duration: Duration,
     pub result: Result<Success, TaskError>,
@@ -85,15 +90,38 @@ pub struct Success {
 /// What a failed attempt is reported with.
 type Failure = (ErrorKind, String);
 
+/// The longest name of a file that is made from the names of nodes, in bytes.
+const LONGEST_NAME: usize = 160;
+
 /// The file that receives what an attempt prints.
-pub fn log_path(logs: &Path, node: &str, attempt: u32) -> PathBuf {
-    logs.join(format!("{node}.{attempt}.log"))
+pub fn log_path(logs: &Path, node: &str, index: Option<u64>, attempt: u32) -> PathBuf {
+    logs.join(format!("{}.{attempt}.log", file_name(node, index)))
+}
+
+/// A name for files of a node or element: `prep/clean[3]` is `prep.clean-3`.
+fn file_name(node: &str, index: Option<u64>) -> String {
+    let label = crate::event::node_label(node, index);
+    let name: String = label
+        .chars()
+        .filter(|c| *c != ']')
+        .map(|c| match c {
+            '/' => '.',
+            '[' => '-',
+            c => c,
+        })
+        .collect();
+    if name.len() <= LONGEST_NAME {
+        return name;
+    }
+    // Deep in sub-workflows: the end tells most, and the digest keeps such names apart.
+    let digest = Digest::of(&*label).hex();
+    format!("{}..{}", &digest[..16], &name[name.len() - (LONGEST_NAME - 18)..])
 }
 
 /// Runs one attempt to its end.
 pub async fn run<E: Executor>(shared: Arc<Shared<E>>, job: Job) -> Ended {
-    let log = log_path(&shared.logs, &job.name, job.attempt);
-    let name = format!("{}.{}", job.name, job.attempt);
+    let log = log_path(&shared.logs, &job.name, job.index, job.attempt);
+    let name = format!("{}.{}", file_name(&job.name, job.index), job.attempt);
     let mut duration = Duration::ZERO;
     let mut exit_code = None;
     let result = match shared.scratch.take(&name) {
@@ -122,7 +150,7 @@ pub async fn run<E: Executor>(shared: Arc<Shared<E>>, job: Job) -> Ended {
         log: Some(log.display().to_string()),
         tail: tail(&log, TAIL),
     });
-    Ended { node: job.node, attempt: job.attempt, duration, result }
+    Ended { unit: job.unit, attempt: job.attempt, duration, result }
 }
 
 /// Does work that may keep a thread for a while. Handing the thread's other tasks to another one first costs more
@@ -162,18 +190,21 @@ fn prepare<E>(shared: &Shared<E>, job: &Job, folder: &Folder, log: &Path) -> Res
     let mut own = |name: &str, value: OsString| env.insert(name.into(), value);
     own("OUT", out.clone().into());
     own("RUNNER_INPUTS", inputs_file.into());
-    own("RUNNER_WORKFLOW_DIR", shared.workflow_dir.clone().into());
+    own("RUNNER_WORKFLOW_DIR", job.workflow_dir.clone().into());
     own("RUNNER_RUN_ID", shared.run.clone().into());
     own("RUNNER_NODE", job.name.clone().into());
+    if let Some(index) = job.index {
+        own("RUNNER_INDEX", index.to_string().into());
+    }
     own("RUNNER_ATTEMPT", job.attempt.to_string().into());
     own("RUNNER_PROJECT", shared.scope.project.clone().into());
     own("RUNNER_DOMAIN", shared.scope.domain.clone().into());
     let program = program(job, folder, &staged)?;
     let captures = task.outputs.iter().any(|output| output.capture == Capture::Stdout);
     let attempt = Attempt {
-        label: job.name.clone(),
+        label: file_name(&job.name, job.index),
         program,
-        dir: if task.in_workflow_dir { shared.workflow_dir.clone() } else { work },
+        dir: if task.in_workflow_dir { job.workflow_dir.clone() } else { work },
         env: env.into_iter().collect(),
         log: log.to_owned(),
         stdout: captures.then(|| folder.stdout()),
@@ -382,7 +413,7 @@ fn finish<E>(
     }
     let places = collect::Places {
         out: &folder.out(),
-        work: &if job.task.in_workflow_dir { shared.workflow_dir.clone() } else { folder.work() },
+        work: &if job.task.in_workflow_dir { job.workflow_dir.clone() } else { folder.work() },
         stdout: &folder.stdout(),
         root: folder.path(),
     };

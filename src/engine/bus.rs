@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use crate::event::{Event, Warning};
 use crate::report::Reporter;
+use crate::schedule::Unit;
 
 /// How many bytes of lines are written at once.
 const BATCH: usize = 128 * 1024;
@@ -29,8 +30,8 @@ pub struct Bus {
 }
 
 enum Waiting {
-    /// The end of this node.
-    End(usize),
+    /// The end of this unit.
+    End(Unit),
     Event(Box<Event>),
 }
 
@@ -60,14 +61,14 @@ impl Bus {
         self.emit(Event::Warning(Warning { time: Timestamp::now(), message: message.into(), node }));
     }
 
-    /// A node has just ended; what is to be told of it follows by [`Bus::settle`].
-    pub(super) fn hold(&mut self, node: usize) {
-        self.waiting.push_back(Waiting::End(node));
+    /// A unit has just ended; what is to be told of it follows by [`Bus::settle`].
+    pub(super) fn hold(&mut self, unit: Unit) {
+        self.waiting.push_back(Waiting::End(unit));
     }
 
-    /// Tells what there was to be told of a held node, at its place.
-    pub(super) fn settle(&mut self, node: usize, events: Vec<Event>) {
-        let held = self.waiting.iter().position(|waiting| matches!(waiting, Waiting::End(n) if *n == node));
+    /// Tells what there was to be told of a held unit, at its place.
+    pub(super) fn settle(&mut self, unit: Unit, events: Vec<Event>) {
+        let held = self.waiting.iter().position(|waiting| matches!(waiting, Waiting::End(u) if *u == unit));
         let Some(at) = held else { return };
         self.waiting.remove(at);
         for (i, event) in events.into_iter().enumerate() {

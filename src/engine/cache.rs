@@ -2,11 +2,13 @@
 //!
 //! Shared by runs and plans, so that a plan cannot say anything else than the run that follows it does.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 use serde_json::{Map as JsonMap, Value as Json};
 
@@ -16,11 +18,11 @@ use crate::digest::Digest;
 use crate::event::Source;
 use crate::memo::{Entry, Found, KeyMaker, Scope, Version, sqlite};
 use crate::store::{Snapshot, Store};
+use crate::workflow::Task;
 use crate::workflow::definition::{Definition, sources_of};
 use crate::workflow::signature::Signature;
 use crate::workflow::types::Type;
 use crate::workflow::value::{Artifact, Value};
-use crate::workflow::{Task, Workflow};
 
 /// A file that a task needs beside its inputs.
 pub struct SourceFile {
@@ -99,19 +101,19 @@ pub enum Lookup {
 }
 
 /// The cache as one run or plan sees it.
-pub struct Cache<'a> {
-    workflow: &'a Workflow,
+pub struct Cache {
     scope: Scope,
     store: Arc<Store>,
     /// `None` where nothing was ever stored.
     db: Option<Connection>,
     /// Where to note that the database seems damaged; `None` for a plan, which changes nothing.
     home: Option<PathBuf>,
-    tasks: Vec<OnceCell<Result<Arc<TaskState>, String>>>,
+    /// By qualified name, which no two tasks share.
+    tasks: RefCell<HashMap<String, Result<Arc<TaskState>, String>>>,
     /// Results of this run whose rows are not visible yet.
     pending: RefCell<HashMap<Digest, Pending>>,
     /// Tasks whose edit under a pinned version was spoken of already.
-    warned: RefCell<HashSet<u32>>,
+    warned: RefCell<HashSet<String>>,
 }
 
 struct Pending {
@@ -120,22 +122,14 @@ struct Pending {
     duration_ms: u64,
 }
 
-impl<'a> Cache<'a> {
-    pub fn new(
-        workflow: &'a Workflow,
-        scope: Scope,
-        store: Arc<Store>,
-        db: Option<Connection>,
-        home: Option<PathBuf>,
-    ) -> Self {
-        let tasks = workflow.tasks.iter().map(|_| OnceCell::new()).collect();
+impl Cache {
+    pub fn new(scope: Scope, store: Arc<Store>, db: Option<Connection>, home: Option<PathBuf>) -> Self {
         Self {
-            workflow,
             scope,
             store,
             db,
             home,
-            tasks,
+            tasks: RefCell::default(),
             pending: RefCell::default(),
             warned: RefCell::default(),
         }
@@ -160,19 +154,31 @@ impl<'a> Cache<'a> {
         }
     }
 
-    /// What is known of the task of `node`.
+    /// Sees what others have stored since [`Cache::begin`].
+    pub fn refresh(&self) {
+        if let Some(db) = &self.db
+            && !db.is_autocommit()
+        {
+            self.end();
+            self.begin();
+        }
+    }
+
+    /// What is known of a task.
     ///
     /// # Errors
     /// Its sources cannot be read.
-    pub fn task(&self, node: usize, files: &Files) -> Result<Arc<TaskState>, String> {
-        let index = self.workflow.nodes[node].task as usize;
-        self.tasks[index]
-            .get_or_init(|| TaskState::new(&self.workflow.tasks[index], &self.scope, files).map(Arc::new))
-            .clone()
+    pub fn task(&self, task: &Task, files: &Files) -> Result<Arc<TaskState>, String> {
+        if let Some(known) = self.tasks.borrow().get(&task.name) {
+            return known.clone();
+        }
+        let state = TaskState::new(task, &self.scope, files).map(Arc::new);
+        self.tasks.borrow_mut().insert(task.name.clone(), state.clone());
+        state
     }
 
-    /// Looks the key of `node` up, and makes sure that every file of a hit can be had.
-    pub fn lookup(&self, node: usize, state: &TaskState, key: &Digest) -> Lookup {
+    /// Looks a key up, and makes sure that every file of a hit can be had.
+    pub fn lookup(&self, task: &Task, state: &TaskState, key: &Digest) -> Lookup {
         if let Some(pending) = self.pending.borrow().get(key) {
             return Lookup::Hit(Box::new(Hit {
                 outputs: pending.outputs.clone(),
@@ -192,7 +198,11 @@ impl<'a> Cache<'a> {
                 return Lookup::Failure(format!("the cache could not be read: {error}"));
             }
         };
-        let task = self.workflow.task_of(node);
+        if let Some(most) = task.cache.max_age
+            && let Some(age) = older_than(found.created, most)
+        {
+            return Lookup::Miss(age);
+        }
         let outputs = match read_outputs(task, &found.outputs) {
             Ok(outputs) => outputs,
             Err(problem) => return Lookup::Miss(format!("the stored result cannot be used: {problem}")),
@@ -200,7 +210,7 @@ impl<'a> Cache<'a> {
         if let Err(damage) = self.verify(&outputs) {
             return Lookup::Miss(format!("a stored file cannot be used: {damage}"));
         }
-        let warning = self.edited(node, state, &found.definition);
+        let warning = self.edited(task, state, &found.definition);
         Lookup::Hit(Box::new(Hit {
             outputs,
             source: Source { run: found.run, node: found.node, time: found.created },
@@ -222,11 +232,9 @@ impl<'a> Cache<'a> {
     }
 
     /// A warning if the task was edited under its pinned version since the result was stored; once a task.
-    fn edited(&self, node: usize, state: &TaskState, definition: &Digest) -> Option<String> {
+    fn edited(&self, task: &Task, state: &TaskState, definition: &Digest) -> Option<String> {
         let Version::Pinned(version) = &state.version else { return None };
-        if *definition == state.definition_digest
-            || !self.warned.borrow_mut().insert(self.workflow.nodes[node].task)
-        {
+        if *definition == state.definition_digest || !self.warned.borrow_mut().insert(task.name.clone()) {
             return None;
         }
         let old = self.db.as_ref().and_then(|db| sqlite::definition(db, definition).ok().flatten());
@@ -235,7 +243,7 @@ impl<'a> Cache<'a> {
         Some(format!(
             "`{}` was edited since this result was stored ({what} changed), but its cache_version is still \"{version}\", \
              so the result counts: bump cache_version to run it again",
-            self.workflow.task_of(node).name
+            task.name
         ))
     }
 
@@ -250,6 +258,14 @@ impl<'a> Cache<'a> {
     pub fn remove_pending(&self, key: &Digest) {
         self.pending.borrow_mut().remove(key);
     }
+}
+
+/// What to say of a result that is older than `most`.
+fn older_than(created: Timestamp, most: Duration) -> Option<String> {
+    let age = Timestamp::now().duration_since(created);
+    let most = SignedDuration::try_from(most).ok().filter(|most| age > *most)?;
+    let age = SignedDuration::from_secs(age.as_secs());
+    Some(format!("the stored result is {age:#} old, and cache_max_age is {most:#}"))
 }
 
 const NEVER: &str = "no result is stored under this key";

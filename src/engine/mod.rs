@@ -2,47 +2,58 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `values.rs` | inputs, outputs and the user's files |
+//! | `values.rs` | what bindings are evaluated over, and the user's files |
+//! | `groups.rs`, `spread.rs` | uses of workflows and elements of nodes |
 //! | `cache.rs` | keys and lookups, shared with plans |
+//! | `take_up.rs`, `serial.rs` | a unit whose turn has come: skipped, spread, entered, looked up, queued |
 //! | `attempt.rs`, `environment.rs`, `scratch.rs` | one attempt: what a task sees, and where it works |
 //! | `collect.rs` | what it hands back |
+//! | `settle.rs`, `close.rs` | how a unit ends, one that sums up others as well, and what is told of it |
 //! | `bus.rs` | events on their way to reporters and history |
-//! | `settle.rs` | how a node ends, and what is told of it |
 //! | `publish.rs` | the workflow's own outputs |
 //! | `plan.rs` | what a run would do |
 
 pub mod attempt;
 mod bus;
 pub mod cache;
+mod close;
 mod collect;
 mod environment;
+mod groups;
 pub mod plan;
 mod publish;
 pub mod scratch;
+mod serial;
 mod settle;
+mod spread;
+mod take_up;
 pub mod values;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::Map as JsonMap;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
-use self::attempt::{Ended, Job, Shared, log_path};
-use self::cache::{Cache, Lookup};
-use self::values::RunValues;
+use self::attempt::{Ended, Shared};
+use self::cache::Cache;
+use self::groups::{Frame, Group, Spot};
+use self::serial::Serial;
+use self::values::{Files, RunFailure};
 use crate::digest::Digest;
-use crate::event::{CacheStatus, Counts, Event, NodeStarted, RunFinished, RunStarted, Status};
+use crate::event::{CacheStatus, Counts, Event, NodeWaiting, RunFinished, RunStarted, Status};
 use crate::exec::{Executor, Level, signal_name};
-use crate::graph::Graph;
+use crate::graph::outline::Outline;
 use crate::graph::select::Role;
-use crate::schedule::pools::{Pools, Request};
-use crate::schedule::{Scheduler, State};
-use crate::workflow::Workflow;
+use crate::history::times::Times;
+use crate::locks::{Held, Locks};
+use crate::schedule::pools::Pools;
+use crate::schedule::{Scheduler, State, Unit};
+use crate::workflow::Body;
 use crate::workflow::value::Value;
 use crate::writer::{Acknowledged, Writer};
 
@@ -67,9 +78,12 @@ impl CacheMode {
     }
 }
 
-/// What a run is to do.
+/// What a run is to do. Lists have one entry for each node of the outline.
 pub struct Order {
     pub roles: Vec<Role>,
+    /// How long it takes from a node's start to the end of the run, as far as is known, in milliseconds: what
+    /// has the most before it goes first.
+    pub remaining_ms: Vec<u64>,
     /// Nodes that are not looked up.
     pub overwrite: Vec<bool>,
     pub mode: CacheMode,
@@ -97,7 +111,7 @@ pub struct Summary {
 pub use bus::Bus;
 pub use publish::Handed;
 
-/// A node between its lookup and its end.
+/// A unit between its lookup and its end.
 struct InFlight {
     inputs: Vec<Value>,
     key: Option<Digest>,
@@ -107,67 +121,108 @@ struct InFlight {
     reason: Option<String>,
     /// How many attempts were begun.
     attempts: u32,
+    /// Keeps identical work waiting until this has ended.
+    held: Option<Held>,
 }
 
 /// One run.
 pub struct Engine<'a, E> {
-    pub workflow: &'a Workflow,
-    pub order: Order,
-    pub shared: Arc<Shared<E>>,
+    outline: &'a Outline,
+    order: Order,
+    shared: Arc<Shared<E>>,
     /// Where files among the workflow's outputs are put.
-    pub outputs_dir: PathBuf,
+    outputs_dir: PathBuf,
     bus: Bus,
-    values: RunValues<'a>,
-    cache: Cache<'a>,
-    scheduler: Scheduler<'a>,
-    in_flight: HashMap<usize, InFlight>,
+    files: Files,
+    cache: Cache,
+    scheduler: Scheduler,
+    /// By the scheduler's number.
+    groups: Vec<Group>,
+    /// By the unit that a group is: its number.
+    inside: HashMap<Unit, usize>,
+    in_flight: HashMap<Unit, InFlight>,
+    serial: Serial,
     /// Ends that wait for the writer's acknowledgement.
-    unacknowledged: HashMap<usize, settle::Settled>,
+    unacknowledged: HashMap<Unit, settle::Settled>,
+    /// Units of which it was told that they wait for a resource.
+    told_waiting: HashSet<Unit>,
     counts: Counts,
+    /// How many nodes and elements there are, as far as is known.
+    total: u64,
     saved_ms: u64,
+    /// By node of the outline: the time that its attempts took, in milliseconds, and how many there were.
+    times: HashMap<usize, (u64, u64)>,
     writer: Writer,
+    failure: Option<Arc<RunFailure>>,
     signal: Option<i32>,
     ended: (UnboundedSender<Ended>, UnboundedReceiver<Ended>),
-    /// Nodes whose wait before another attempt is over.
-    rested: (UnboundedSender<usize>, UnboundedReceiver<usize>),
+    /// Units whose wait before another attempt is over.
+    rested: (UnboundedSender<Unit>, UnboundedReceiver<Unit>),
 }
 
 /// What the composition root hands over.
 pub struct Parts<'a, E> {
-    pub workflow: &'a Workflow,
-    pub graph: &'a Graph,
+    pub outline: &'a Outline,
     pub order: Order,
     pub pools: Pools,
     pub shared: Arc<Shared<E>>,
     pub outputs_dir: PathBuf,
     pub bus: Bus,
-    pub values: RunValues<'a>,
-    pub cache: Cache<'a>,
+    pub files: Files,
+    /// Of the workflow.
+    pub inputs: Box<[Value]>,
+    pub cache: Cache,
+    /// Locks of identical work; `None` where there can be none.
+    pub locks: Option<Locks>,
     pub writer: Writer,
 }
 
+/// How often locks of identical work are tried again while somebody waits for one.
+const LOCK_TURN: Duration = Duration::from_millis(20);
+
 impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
     pub fn new(parts: Parts<'a, E>) -> Self {
-        let roles = &parts.order.roles;
-        let scheduler = Scheduler::new(parts.graph, |node| roles[node] != Role::Out, parts.pools);
-        Self {
-            workflow: parts.workflow,
+        let mut engine = Self {
+            outline: parts.outline,
             order: parts.order,
             shared: parts.shared,
             outputs_dir: parts.outputs_dir,
             bus: parts.bus,
-            values: parts.values,
+            files: parts.files,
             cache: parts.cache,
-            scheduler,
+            scheduler: Scheduler::new(parts.pools),
+            groups: Vec::new(),
+            inside: HashMap::new(),
             in_flight: HashMap::new(),
+            serial: Serial::new(parts.locks),
             unacknowledged: HashMap::new(),
+            told_waiting: HashSet::new(),
             counts: Counts::default(),
+            total: 0,
             saved_ms: 0,
+            times: HashMap::new(),
             writer: parts.writer,
+            failure: None,
             signal: None,
             ended: unbounded_channel(),
             rested: unbounded_channel(),
-        }
+        };
+        let workflow = engine.outline.workflow().clone();
+        let numbers = (0, engine.outline.offsets(&workflow));
+        let group = Group::frame(workflow, numbers, None, String::new(), parts.inputs.into());
+        engine.open(None, group);
+        engine.counts.nodes = engine.leaves(0..engine.outline.len());
+        engine.total = engine.counts.nodes;
+        engine
+    }
+
+    /// How many nodes of a part of the outline take part and are not sub-workflows.
+    fn leaves(&self, numbers: std::ops::Range<usize>) -> u64 {
+        let is_leaf = |number: &usize| {
+            self.order.roles[*number] != Role::Out
+                && matches!(self.outline.place(*number).node().body, Body::Task(_))
+        };
+        numbers.filter(is_leaf).count() as u64
     }
 
     /// Runs the workflow to its end.
@@ -177,11 +232,10 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
         mut interrupts: UnboundedReceiver<Interrupt>,
     ) -> Summary {
         let started = Instant::now();
-        self.counts.nodes = self.scheduler.open() as u64;
         self.bus.emit(Event::RunStarted(RunStarted {
             time: Timestamp::now(),
             run: self.shared.run.clone(),
-            workflow: self.workflow.name.clone(),
+            workflow: self.outline.workflow().name.clone(),
             project: self.shared.scope.project.clone(),
             domain: self.shared.scope.domain.clone(),
             nodes: self.counts.nodes,
@@ -193,16 +247,17 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
                 Some(Interrupt(signal)) = interrupts.recv() => self.interrupted(signal),
             }
         }
-        self.skip_on_request();
+        let mut hooks_begun = false;
         loop {
             self.proceed();
             if self.scheduler.is_stopped() {
-                for node in self.scheduler.abandon() {
-                    self.settle_idle(node, Status::Cancelled, "the run stopped first");
-                }
+                self.abandon();
             }
             if self.scheduler.open() == 0 && self.unacknowledged.is_empty() {
-                break;
+                if std::mem::replace(&mut hooks_begun, true) || !self.begin_hook() {
+                    break;
+                }
+                continue;
             }
             if self.scheduler.running() == 0 && !self.unacknowledged.is_empty() {
                 self.writer.hurry();
@@ -211,8 +266,9 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
             tokio::select! {
                 Some(ended) = self.ended.1.recv() => self.attempt_ended(ended),
                 Some(answer) = acknowledged.recv() => self.acknowledged(answer),
-                Some(node) = self.rested.1.recv() => self.rested(node),
+                Some(unit) = self.rested.1.recv() => self.rested(unit),
                 Some(Interrupt(signal)) = interrupts.recv() => self.interrupted(signal),
+                () = tokio::time::sleep(LOCK_TURN), if self.serial.waits() => self.try_locks(),
             }
         }
         self.conclude(started)
@@ -222,12 +278,13 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
     /// of signals meanwhile.
     fn read_files_ahead(&self) -> Option<JoinHandle<()>> {
         let mut paths = Vec::new();
-        for (i, node) in self.workflow.nodes.iter().enumerate() {
-            if self.order.roles[i] == Role::Run {
-                let inputs = &self.workflow.task_of(i).inputs;
-                for (input, binding) in inputs.iter().zip(&node.inputs) {
-                    binding
-                        .for_each_path(&input.ty, &mut |path, is_dir| paths.push((path.to_owned(), is_dir)));
+        for (number, place) in self.outline.places().enumerate() {
+            if self.order.roles[number] == Role::Run {
+                let node = place.node();
+                for (i, binding) in node.inputs.iter().enumerate() {
+                    binding.for_each_path(&node.bound_type(i), &mut |path, is_dir| {
+                        paths.push((path.to_owned(), is_dir));
+                    });
                 }
             }
         }
@@ -241,116 +298,98 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
         Some(tokio::task::spawn_blocking(move || store.fingerprint_all(&paths, threads)))
     }
 
-    fn skip_on_request(&mut self) {
-        let skipped: Vec<usize> =
-            (0..self.order.roles.len()).filter(|node| self.order.roles[*node] == Role::Skip).collect();
-        for node in skipped {
-            if self.scheduler.state(node) == State::Skipped {
-                continue; // Something it waits for was skipped before it.
-            }
-            self.settle_idle(node, Status::Skipped, "skipped on request");
-            let consequences = self.scheduler.finish(node, State::Skipped);
-            self.skip_dependents(consequences, node, "was skipped");
+    /// Opens a frame below `parent`.
+    fn open(&mut self, parent: Option<Unit>, group: Group) {
+        let Group::Frame(frame) = &group else { return };
+        let graph = self.outline.graph(&frame.workflow);
+        let role = |node: usize| self.order.roles[frame.number(node)];
+        let remaining = |node: usize| self.order.remaining_ms[frame.number(node)];
+        let number = self.scheduler.open_frame(parent, graph, |node| role(node) != Role::Out, remaining);
+        self.add_group(parent, number, group);
+    }
+
+    fn add_group(&mut self, parent: Option<Unit>, number: usize, group: Group) {
+        debug_assert_eq!(number, self.groups.len());
+        self.groups.push(group);
+        if let Some(parent) = parent {
+            self.inside.insert(parent, number);
         }
+    }
+
+    /// Begins the node that runs last, if there is one for how the run has ended.
+    fn begin_hook(&mut self) -> bool {
+        let workflow = self.outline.workflow().clone();
+        let hook = if self.failure.is_some() { workflow.on_failure } else { workflow.on_success };
+        let (Some(hook), None, Some(Group::Frame(root))) = (hook, self.signal, self.groups.first()) else {
+            return false;
+        };
+        let hook = hook as usize;
+        if self.order.roles[root.number(hook)] == Role::Skip {
+            return false;
+        }
+        let frame: Frame = root.again(self.failure.clone());
+        let own = frame.number(hook);
+        self.order.roles[own] = Role::Run;
+        self.order.roles[self.outline.inside(own)].fill(Role::Run);
+        let graph = self.outline.graph(&workflow);
+        self.scheduler.resume();
+        let number = self.scheduler.open_frame(None, graph, |node| node == hook, |_| 0);
+        self.add_group(None, number, Group::Frame(frame));
+        self.total += self.leaves(own..own + 1) + self.leaves(self.outline.inside(own));
+        true
     }
 
     /// Does everything that can be done without waiting.
     fn proceed(&mut self) {
         loop {
             self.cache.begin();
-            while let Some(node) = self.scheduler.take_ready() {
-                self.look_up(node);
+            while let Some(unit) = self.scheduler.take_ready() {
+                self.take_up(unit);
+                self.close_ended();
             }
             self.cache.end();
-            let workflow = self.workflow;
-            let request = |node| -> &Request { &workflow.execution_of(node).resources };
-            while let Some(node) = self.scheduler.take_start(request) {
-                self.start(node);
+            self.close_ended();
+            while let Some(unit) = self.scheduler.take_start() {
+                self.start(unit);
             }
             self.writer.stats(self.shared.store.stats().drain_fresh());
             if !self.scheduler.has_ready() {
-                return;
+                break;
+            }
+        }
+        self.tell_waiting();
+    }
+
+    fn close_ended(&mut self) {
+        while let Some(unit) = self.scheduler.take_closed() {
+            self.close(unit);
+        }
+    }
+
+    /// Tells of units that would have a slot, but lack a resource.
+    fn tell_waiting(&mut self) {
+        for (unit, resource) in self.scheduler.lacking() {
+            if self.told_waiting.insert(unit)
+                && let Some(spot) = self.spot(unit)
+            {
+                self.tell_waits(&spot, format!("for {resource}: others have it"));
             }
         }
     }
 
-    /// A node's inputs are known: hit, or queue it to run.
-    fn look_up(&mut self, node: usize) {
-        let inputs = match self.values.inputs_of(node) {
-            Ok(inputs) => inputs,
-            Err(problem) => return self.fail_before(node, Vec::new(), problem),
-        };
-        let task = self.workflow.task_of(node).clone();
-        let state = match self.cache.task(node, &self.values.files) {
-            Ok(state) => state,
-            Err(problem) => return self.fail_before(node, inputs, problem),
-        };
-        let supply = self.order.roles[node] == Role::Supply;
-        let mut key = None;
-        let (cache, reason) = if !task.cache.enabled {
-            (CacheStatus::Disabled, None)
-        } else {
-            let digest = state.key(&task, &inputs);
-            key = Some(digest);
-            if !self.order.mode.reads() || self.order.overwrite[node] {
-                (CacheStatus::Skipped, None)
-            } else {
-                match self.cache.lookup(node, &state, &digest) {
-                    Lookup::Hit(hit) => return self.settle_hit(node, inputs, digest, *hit),
-                    Lookup::Miss(reason) => (CacheStatus::Miss, Some(reason)),
-                    Lookup::Failure(reason) => (CacheStatus::LookupFailure, Some(reason)),
-                }
-            }
-        };
-        if supply {
-            return self.fail_supply(node, inputs, cache);
-        }
-        if let (CacheStatus::LookupFailure, Some(reason)) = (cache, &reason) {
-            self.bus.warn(Some(self.name(node)), reason.clone());
-        }
-        self.in_flight.insert(node, InFlight { inputs, key, cache, reason, attempts: 0 });
-        self.scheduler.enqueue(node);
-    }
-
-    /// A queued node has a slot: its next attempt begins.
-    fn start(&mut self, node: usize) {
-        let name = self.name(node);
-        let Some(flight) = self.in_flight.get_mut(&node) else { return };
-        flight.attempts += 1;
-        let attempt = flight.attempts;
-        let execution = self.workflow.execution_of(node);
-        let sources = self.cache.task(node, &self.values.files).map(|state| state.sources.clone());
-        let job = Job {
-            node,
-            name: name.clone(),
-            task: self.workflow.task_of(node).clone(),
-            inputs: flight.inputs.clone(),
-            attempt,
-            timeout: execution.timeout,
-            grace: execution.grace,
-            sources: sources.unwrap_or_default(),
-            snapshots: self.values.files.snapshots(&flight.inputs),
-        };
-        let log = log_path(&self.shared.logs, &name, attempt).display().to_string();
-        self.bus.emit(Event::NodeStarted(NodeStarted {
+    fn tell_waits(&mut self, spot: &Spot, reason: String) {
+        self.bus.emit(Event::NodeWaiting(NodeWaiting {
             time: Timestamp::now(),
-            node: name,
-            index: None,
-            attempt,
-            log: Some(log),
+            node: spot.name.clone(),
+            index: spot.event_index(),
+            reason,
         }));
-        let (shared, ended) = (self.shared.clone(), self.ended.0.clone());
-        tokio::spawn(async move {
-            // The engine outlives its attempts: somebody listens.
-            let _ = ended.send(attempt::run(shared, job).await);
-        });
     }
 
-    fn rested(&mut self, node: usize) {
-        if self.scheduler.is_stopped() {
-            return; // Settled when the run stopped.
+    fn rested(&mut self, unit: Unit) {
+        if self.scheduler.state(unit) == State::Taken && !self.scheduler.is_stopped() {
+            self.enqueue(unit);
         }
-        self.scheduler.enqueue(node);
     }
 
     fn interrupted(&mut self, signal: i32) {
@@ -364,25 +403,21 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
         self.stop();
     }
 
-    fn name(&self, node: usize) -> String {
-        self.workflow.nodes[node].name.to_string()
+    /// Where a unit stands; `None` if what it belongs to has ended.
+    fn spot(&self, unit: Unit) -> Option<Spot> {
+        let (group, i) = self.scheduler.locate(unit);
+        self.groups.get(group)?.spot(i)
     }
 
     fn conclude(mut self, started: Instant) -> Summary {
-        let mut status = match self.signal {
-            Some(_) => Status::Cancelled,
-            None if self.counts.failed > 0 => Status::Failed,
-            None => Status::Succeeded,
+        let mut status = match (self.signal, &self.failure) {
+            (Some(_), _) => Status::Cancelled,
+            (None, Some(_)) => Status::Failed,
+            (None, None) => Status::Succeeded,
         };
         let mut outputs = Vec::new();
-        if status == Status::Succeeded {
-            match publish::hand_out(
-                self.workflow,
-                &self.values,
-                &self.shared.store,
-                &self.outputs_dir,
-                &self.order,
-            ) {
+        if let (Status::Succeeded, Some(Group::Frame(root))) = (status, self.groups.first()) {
+            match publish::hand_out(root, &self.files, &self.shared.store, &self.outputs_dir) {
                 Ok(handed) => outputs = handed,
                 Err(problem) => {
                     self.bus.warn(None, problem);
@@ -391,6 +426,7 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
             }
         }
         self.writer.stats(self.shared.store.stats().drain_fresh());
+        self.writer.times(self.node_times());
         self.bus.emit(Event::RunFinished(RunFinished {
             time: Timestamp::now(),
             run: self.shared.run.clone(),
@@ -413,8 +449,17 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
             history,
         }
     }
+
+    /// How long each node would have taken in this run, had it been alone.
+    fn node_times(&self) -> Times {
+        let jobs = self.order.jobs.max(1) as u64;
+        let wall = |(number, (total, count)): (&usize, &(u64, u64))| {
+            (self.outline.name(*number), total / (*count).clamp(1, jobs))
+        };
+        Times { workflow: self.outline.workflow().name.clone(), nodes: self.times.iter().map(wall).collect() }
+    }
 }
 
-fn millis(duration: std::time::Duration) -> u64 {
+fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

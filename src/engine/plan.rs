@@ -1,22 +1,29 @@
 //! Plans: what a run would do, found out without doing anything.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::cache::{Cache, Lookup};
-use super::values::RunValues;
+use super::groups::{Frame, Group};
+use super::publish;
+use super::spread::{Spread, gather};
+use super::values::Files;
 use super::{CacheMode, Order};
-use crate::graph::Graph;
+use crate::graph::outline::Outline;
 use crate::graph::select::Role;
-use crate::workflow::Workflow;
+use crate::workflow::value::Value;
+use crate::workflow::{Body, Node, Task, Workflow};
 
 /// What the cache would say of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Expectation {
-    Hit,
-    Miss,
-    /// Below a node that would run: its inputs are not known yet.
-    Unknown,
-    Disabled,
     /// It would be looked up by nobody.
     Skipped,
+    Hit,
+    Disabled,
+    /// Below a node that would run: its inputs are not known yet.
+    Unknown,
+    Miss,
 }
 
 impl Expectation {
@@ -34,86 +41,272 @@ impl Expectation {
 /// One node of a plan.
 #[derive(Debug)]
 pub struct Planned {
-    pub node: usize,
+    /// In the outline.
+    pub number: usize,
+    /// Of several elements the one that comes last in the order of [`Expectation`].
     pub cache: Expectation,
     pub reason: String,
     /// Whether its command would run, as far as can be told.
     pub runs: bool,
+    /// How many elements there are, and how many of them would run; `None` for a plain node.
+    pub elements: Option<(usize, usize)>,
 }
 
-/// The nodes that take part in a run, in an order in which they could run.
+/// What is known of one unit.
+struct Verdict {
+    cache: Expectation,
+    reason: String,
+    runs: bool,
+}
+
+/// What is known of a task with its inputs, and its outputs where the cache has them.
+type Looked = (Verdict, Option<Box<[Value]>>);
+
+fn verdict(cache: Expectation, reason: impl Into<String>, runs: bool) -> Verdict {
+    Verdict { cache, reason: reason.into(), runs }
+}
+
+/// The nodes that take part in a run and are no sub-workflows, in an order in which they could run.
 ///
 /// # Errors
 /// An input cannot be read: a sentence that names the node.
 pub fn plan(
-    workflow: &Workflow,
-    graph: &Graph,
+    outline: &Outline,
     order: &Order,
     cache: &Cache,
-    mut values: RunValues,
+    files: &Files,
+    inputs: Box<[Value]>,
 ) -> Result<Vec<Planned>, String> {
-    let mut planned: Vec<Planned> = Vec::new();
-    let mut skipped = vec![false; graph.len()];
+    let mut planner = Planner { outline, order, cache, files, planned: Vec::new(), known: BTreeMap::new() };
+    let workflow = outline.workflow().clone();
     cache.begin();
-    for node in graph.order().unwrap_or_default() {
-        let (expectation, reason, runs) = match order.roles[node] {
-            Role::Out => continue,
-            Role::Skip => {
-                skipped[node] = true;
-                (Expectation::Skipped, "skipped on request".to_owned(), false)
-            }
-            Role::Run | Role::Supply => {
-                let taking_part = |n: &usize| order.roles[*n] != Role::Out;
-                let above: Vec<usize> = graph.dependencies(node).filter(taking_part).collect();
-                if let Some(cause) = above.iter().find(|n| skipped[**n]) {
-                    skipped[node] = true;
-                    let reason = format!("`{}` is skipped", workflow.nodes[*cause].name);
-                    (Expectation::Skipped, reason, false)
-                } else if let Some(cause) = above.iter().find(|n| values.outputs_of(**n).is_none()) {
-                    (Expectation::Unknown, format!("waits for `{}`", workflow.nodes[*cause].name), true)
-                } else {
-                    expect(workflow, order, cache, &mut values, node)?
-                }
-            }
-        };
-        planned.push(Planned { node, cache: expectation, reason, runs });
+    let numbers = (0, outline.offsets(&workflow));
+    let group = Group::frame(workflow, numbers, None, String::new(), inputs.into());
+    if let Group::Frame(mut frame) = group {
+        planner.frame(&mut frame, false)?;
     }
     cache.end();
-    Ok(planned)
+    for planned in &mut planner.planned {
+        if let Some((count, runs)) = planned.elements
+            && planned.cache != Expectation::Skipped
+        {
+            let elements = if count == 1 { "element" } else { "elements" };
+            planned.reason = match (count, runs) {
+                (0, _) => "there are no elements".into(),
+                (_, 0) => format!("{count} {elements}; {}", planned.reason),
+                _ => format!("{runs} of {count} {elements}; {}", planned.reason),
+            };
+        }
+    }
+    Ok(planner.planned)
 }
 
-fn expect(
-    workflow: &Workflow,
-    order: &Order,
-    cache: &Cache,
-    values: &mut RunValues,
-    node: usize,
-) -> Result<(Expectation, String, bool), String> {
-    let named = |problem: String| format!("node `{}`: {problem}", workflow.nodes[node].name);
-    let inputs = values.inputs_of(node).map_err(named)?;
-    let task = workflow.task_of(node);
-    let state = cache.task(node, &values.files).map_err(named)?;
-    if !task.cache.enabled {
-        return Ok((Expectation::Disabled, "the task is not cached".into(), true));
-    }
-    if order.overwrite[node] {
-        return Ok((Expectation::Skipped, "its result is to be overwritten".into(), true));
-    }
-    match order.mode {
-        CacheMode::WriteOnly => return Ok((Expectation::Skipped, "the cache is only written".into(), true)),
-        CacheMode::Off => return Ok((Expectation::Skipped, "the cache is off".into(), true)),
-        CacheMode::ReadWrite | CacheMode::ReadOnly => {}
-    }
-    Ok(match cache.lookup(node, &state, &state.key(task, &inputs)) {
-        Lookup::Hit(hit) => {
-            let time = hit.source.time.strftime("%Y-%m-%d %H:%M:%S UTC");
-            let reason = format!("from run {}, node `{}`, {time}", hit.source.run, hit.source.node);
-            values.set_outputs(node, hit.outputs);
-            (Expectation::Hit, reason, false)
+struct Planner<'a> {
+    outline: &'a Outline,
+    order: &'a Order,
+    cache: &'a Cache,
+    files: &'a Files,
+    planned: Vec<Planned>,
+    /// By number in the outline: the place in `planned`.
+    known: BTreeMap<usize, usize>,
+}
+
+/// What a unit hands back, as far as is known.
+enum Handed {
+    Outputs(Box<[Value]>),
+    Skipped,
+    Unknown,
+}
+
+impl Planner<'_> {
+    /// Plans one use of a workflow. False if something in it is not known yet.
+    fn frame(&mut self, frame: &mut Frame, is_element: bool) -> Result<bool, String> {
+        let graph = self.outline.graph(&frame.workflow);
+        let workflow = frame.workflow.clone();
+        let mut skipped = vec![false; workflow.nodes.len()];
+        let mut complete = true;
+        for index in graph.order().unwrap_or_default() {
+            let node = &workflow.nodes[index];
+            let number = frame.number(index);
+            let role = self.order.roles[number];
+            if role == Role::Out {
+                continue;
+            }
+            let above: Vec<usize> = graph
+                .dependencies(index)
+                .filter(|d| self.order.roles[frame.number(*d)] != Role::Out)
+                .collect();
+            let tolerated = |d: usize| graph.edges(d).any(|(to, tolerant)| to == index && tolerant);
+            let name = |n: usize| &*workflow.nodes[n].name;
+            let handed = if role == Role::Skip {
+                self.all(number, is_element, "skipped on request", Expectation::Skipped);
+                Handed::Skipped
+            } else if let Some(cause) = above.iter().find(|n| skipped[**n] && !tolerated(**n)) {
+                self.all(number, is_element, &format!("`{}` is skipped", name(*cause)), Expectation::Skipped);
+                Handed::Skipped
+            } else if let Some(cause) = above.iter().find(|n| frame.outputs[**n].is_none()) {
+                self.all(number, is_element, &format!("waits for `{}`", name(*cause)), Expectation::Unknown);
+                Handed::Unknown
+            } else {
+                let named = |problem: String| format!("node `{}`: {problem}", self.outline.name(number));
+                let values = frame.values(self.files);
+                if values.holds(node).map_err(named)? {
+                    let inputs = values.inputs_of(node).map_err(named)?;
+                    self.node(node, number, inputs, is_element)?
+                } else {
+                    self.all(number, is_element, "its condition is false", Expectation::Skipped);
+                    Handed::Skipped
+                }
+            };
+            match handed {
+                Handed::Outputs(outputs) => frame.outputs[index] = Some(outputs),
+                Handed::Skipped => {
+                    skipped[index] = true;
+                    frame.outputs[index] = Some(vec![Value::Null; node.body.outputs().len()].into());
+                }
+                Handed::Unknown => complete = false,
+            }
         }
-        Lookup::Miss(reason) | Lookup::Failure(reason) if order.roles[node] == Role::Supply => {
-            (Expectation::Miss, format!("{reason}; it is needed, but not selected"), false)
+        Ok(complete)
+    }
+
+    /// The same is to be said of a node and of all that is inside of it.
+    fn all(&mut self, number: usize, is_element: bool, reason: &str, cache: Expectation) {
+        let inside = self.outline.inside(number);
+        for number in std::iter::once(number).chain(inside) {
+            let place = self.outline.place(number);
+            if self.order.roles[number] != Role::Out && place.node().task().is_some() {
+                self.add(number, verdict(cache, reason, cache == Expectation::Unknown), is_element);
+            }
         }
-        Lookup::Miss(reason) | Lookup::Failure(reason) => (Expectation::Miss, reason, true),
-    })
+    }
+
+    fn node(
+        &mut self,
+        node: &Node,
+        number: usize,
+        inputs: Vec<Value>,
+        is_element: bool,
+    ) -> Result<Handed, String> {
+        let Some(scatter) = &node.scatter else { return self.unit(node, number, inputs, is_element) };
+        let named = |problem: String| format!("node `{}`: {problem}", self.outline.name(number));
+        let spread = Spread::new(node, scatter, inputs).map_err(named)?;
+        let mut known = true;
+        let mut outputs = Vec::with_capacity(spread.count());
+        if spread.count() == 0 {
+            self.none(number);
+        }
+        for index in 0..spread.count() {
+            match self.unit(node, number, spread.element(index), true)? {
+                Handed::Outputs(values) => outputs.push(Some(values)),
+                Handed::Skipped | Handed::Unknown => known = false,
+            }
+        }
+        Ok(match known {
+            true => Handed::Outputs(gather(&outputs, node.body.outputs().len())),
+            false => Handed::Unknown,
+        })
+    }
+
+    /// A node without elements has nothing to do, and a line of the plan all the same.
+    fn none(&mut self, number: usize) {
+        for number in std::iter::once(number).chain(self.outline.inside(number)) {
+            if self.outline.place(number).node().task().is_some() && !self.known.contains_key(&number) {
+                self.known.insert(number, self.planned.len());
+                let (cache, elements) = (Expectation::Hit, Some((0, 0)));
+                self.planned.push(Planned { number, cache, reason: String::new(), runs: false, elements });
+            }
+        }
+    }
+
+    fn unit(
+        &mut self,
+        node: &Node,
+        number: usize,
+        inputs: Vec<Value>,
+        is_element: bool,
+    ) -> Result<Handed, String> {
+        match &node.body {
+            Body::Task(task) => {
+                let (verdict, outputs) = self.task(task, number, &inputs)?;
+                self.add(number, verdict, is_element);
+                Ok(outputs.map_or(Handed::Unknown, Handed::Outputs))
+            }
+            Body::Workflow(inner) => self.sub_workflow(inner, number, inputs, is_element),
+        }
+    }
+
+    fn sub_workflow(
+        &mut self,
+        inner: &Arc<Workflow>,
+        number: usize,
+        inputs: Vec<Value>,
+        is_element: bool,
+    ) -> Result<Handed, String> {
+        let numbers = (number + 1, self.outline.offsets(inner));
+        let group = Group::frame(inner.clone(), numbers, None, String::new(), inputs.into());
+        let Group::Frame(mut frame) = group else { return Ok(Handed::Unknown) };
+        if !self.frame(&mut frame, is_element)? {
+            return Ok(Handed::Unknown);
+        }
+        let outputs = publish::interface(&frame, self.files);
+        let outputs =
+            outputs.map_err(|problem| format!("node `{}`: {problem}", self.outline.name(number)))?;
+        Ok(outputs.map_or(Handed::Unknown, Handed::Outputs))
+    }
+
+    fn add(&mut self, number: usize, verdict: Verdict, is_element: bool) {
+        let Verdict { cache, reason, runs } = verdict;
+        let mapped = is_element && !matches!(cache, Expectation::Unknown | Expectation::Skipped);
+        match self.known.get(&number) {
+            None => {
+                self.known.insert(number, self.planned.len());
+                let elements = mapped.then_some((1, usize::from(runs)));
+                self.planned.push(Planned { number, cache, reason, runs, elements });
+            }
+            Some(at) => {
+                let planned = &mut self.planned[*at];
+                if cache > planned.cache {
+                    (planned.cache, planned.reason) = (cache, reason);
+                }
+                planned.runs |= runs;
+                if mapped {
+                    let (count, run) = planned.elements.unwrap_or_default();
+                    planned.elements = Some((count + 1, run + usize::from(runs)));
+                }
+            }
+        }
+    }
+
+    /// What the cache says of a task with these inputs; its outputs where it has them.
+    fn task(&self, task: &Task, number: usize, inputs: &[Value]) -> Result<Looked, String> {
+        let named = |problem: String| format!("node `{}`: {problem}", self.outline.name(number));
+        let state = self.cache.task(task, self.files).map_err(named)?;
+        let skipped = |reason| Ok((verdict(Expectation::Skipped, reason, true), None));
+        if !task.cache.enabled {
+            return Ok((verdict(Expectation::Disabled, "the task is not cached", true), None));
+        }
+        if self.order.overwrite[number] {
+            return skipped("its result is to be overwritten");
+        }
+        match self.order.mode {
+            CacheMode::WriteOnly => return skipped("the cache is only written"),
+            CacheMode::Off => return skipped("the cache is off"),
+            CacheMode::ReadWrite | CacheMode::ReadOnly => {}
+        }
+        Ok(match self.cache.lookup(task, &state, &state.key(task, inputs)) {
+            Lookup::Hit(hit) => {
+                let time = hit.source.time.strftime("%Y-%m-%d %H:%M:%S UTC");
+                let reason = format!("from run {}, node `{}`, {time}", hit.source.run, hit.source.node);
+                (verdict(Expectation::Hit, reason, false), Some(hit.outputs))
+            }
+            Lookup::Miss(reason) | Lookup::Failure(reason) if self.order.roles[number] == Role::Supply => {
+                let reason = format!("{reason}; it is needed, but not selected");
+                (verdict(Expectation::Miss, reason, false), None)
+            }
+            Lookup::Miss(reason) | Lookup::Failure(reason) => {
+                (verdict(Expectation::Miss, reason, true), None)
+            }
+        })
+    }
 }

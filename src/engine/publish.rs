@@ -5,15 +5,14 @@ use std::path::Path;
 
 use serde_json::{Value as Json, json};
 
-use super::Order;
-use super::values::RunValues;
-use crate::graph::select::Role;
+use super::groups::Frame;
+use super::values::{Files, Values};
 use crate::home::make_private;
 use crate::store::{Store, remove_tree};
 use crate::workflow::binding::Reference;
 use crate::workflow::types::Type;
 use crate::workflow::value::{Artifact, Value};
-use crate::workflow::{Published, Staging, Workflow};
+use crate::workflow::{Published, Staging};
 
 /// An output that was handed back.
 #[derive(Clone, Debug)]
@@ -49,41 +48,53 @@ fn artifact_json(artifact: &Artifact, path: &Path) -> Json {
 /// # Errors
 /// A sentence that names the output.
 pub(super) fn hand_out(
-    workflow: &Workflow,
-    values: &RunValues,
+    frame: &Frame,
+    files: &Files,
     store: &Store,
     dir: &Path,
-    order: &Order,
 ) -> Result<Vec<(String, Handed)>, String> {
     let mut handed = Vec::new();
-    for output in &workflow.outputs {
-        if !is_available(output, values, order) {
-            continue;
-        }
+    for output in frame.workflow.outputs.iter().filter(|output| is_available(output, frame)) {
         let fail = |problem: String| format!("output `{}`: {problem}", output.name);
-        let value = evaluate(output, values).map_err(fail)?;
+        let value = evaluate(output, &frame.values(files)).map_err(fail)?;
         let placed = place(output, &value, store, dir).map_err(fail)?;
         handed.push((output.name.to_string(), placed));
     }
     Ok(handed)
 }
 
-fn is_available(output: &Published, values: &RunValues, order: &Order) -> bool {
+/// What a sub-workflow hands back to the workflow that runs it; `None` if some of it is outside of the run.
+///
+/// # Errors
+/// A sentence that names the output.
+pub(super) fn interface(frame: &Frame, files: &Files) -> Result<Option<Box<[Value]>>, String> {
+    let mut outputs = Vec::with_capacity(frame.workflow.outputs.len());
+    for output in &frame.workflow.outputs {
+        if !is_available(output, frame) {
+            return Ok(None);
+        }
+        let value = evaluate(output, &frame.values(files));
+        outputs.push(value.map_err(|problem| format!("output `{}`: {problem}", output.name))?);
+    }
+    Ok(Some(outputs.into()))
+}
+
+fn is_available(output: &Published, frame: &Frame) -> bool {
     let mut available = true;
     output.value.for_each_reference(&mut |reference| {
         if let Reference::Output { node, .. } = reference {
-            let node = node as usize;
-            available &= order.roles[node] != Role::Out && values.outputs_of(node).is_some();
+            available &= frame.outputs[node as usize].is_some();
         }
     });
     available
 }
 
-fn evaluate(output: &Published, values: &RunValues) -> Result<Value, String> {
+fn evaluate(output: &Published, values: &Values) -> Result<Value, String> {
     match (&output.ty, &output.path) {
-        (Some(ty), _) => output.value.evaluate(ty, values),
+        // What a skipped node would have handed back is null.
+        (Some(ty), _) => output.value.evaluate(&Type::Optional(Box::new(ty.required().clone())), values),
         (None, Some(_)) => {
-            let file = output.value.evaluate(&Type::File, values);
+            let file = output.value.evaluate(&Type::Optional(Box::new(Type::File)), values);
             file.or_else(|problem| output.value.evaluate(&Type::Dir, values).map_err(|_| problem))
         }
         (None, None) => output.value.evaluate(&Type::Json, values),

@@ -1,35 +1,48 @@
-//! How nodes end: hits, results on their way into the cache, failures and what follows from them.
+//! How units end: hits, results on their way into the cache, failures and what follows from them.
 
 use jiff::Timestamp;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::attempt::{Ended, Success, log_path};
 use super::cache::{Hit, to_record};
+use super::groups::{Group, Spot};
+use super::values::RunFailure;
 use super::{Engine, InFlight, millis, publish};
 use crate::digest::Digest;
-use crate::event::{AttemptFailed, CacheStatus, ErrorKind, Event, NodeFinished, Status, TaskError, Warning};
+use crate::event::{
+    AttemptFailed, CacheStatus, ErrorKind, Event, Kind, NodeFinished, Status, TaskError, Warning, node_label,
+};
 use crate::exec::Executor;
+use crate::locks::Held;
 use crate::memo::{Entry, Found};
-use crate::schedule::State;
+use crate::schedule::{State, Unit};
+use crate::workflow::Body;
 use crate::workflow::value::Value;
 use crate::writer::{Acknowledged, NewResult, Row};
 
-/// What is told of a node once its result is stored.
+/// What is told of a unit once its result is stored.
 pub(super) struct Settled {
     event: NodeFinished,
     /// The status if the result is stored.
     stored: CacheStatus,
+    /// Identical work goes on waiting until the result is there to be found.
+    _held: Option<Held>,
 }
 
 impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
-    /// A node that has its end from somewhere else than an attempt.
-    fn finished(&self, node: usize, status: Status, inputs: &[Value]) -> NodeFinished {
-        let task = self.workflow.task_of(node);
+    /// A unit that has its end from somewhere else than an attempt.
+    pub(super) fn finished(&self, spot: &Spot, status: Status, inputs: &[Value]) -> NodeFinished {
+        let (kind, name) = match &spot.node().body {
+            Body::Task(task) => (Kind::Task, &task.name),
+            Body::Workflow(inner) => (Kind::Workflow, &inner.name),
+        };
+        let declared = spot.node().body.inputs().iter();
         NodeFinished {
             time: Timestamp::now(),
-            node: self.name(node),
-            index: None,
-            task: task.name.clone(),
+            node: spot.name.clone(),
+            index: spot.event_index(),
+            task: name.clone(),
+            kind,
             status,
             cache: None,
             key: None,
@@ -39,74 +52,109 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             outputs: JsonMap::new(),
             source: None,
             error: None,
-            inputs: to_record(task.inputs.iter().map(|input| &*input.name), inputs),
+            inputs: to_record(declared.map(|input| &*input.name), inputs),
             reason: None,
             log: None,
+            counts: None,
         }
     }
 
-    fn tell(&mut self, event: NodeFinished) {
-        self.counts.add(event.status, event.cache);
+    /// Tells of an end, and counts it in all that it is inside of.
+    pub(super) fn tell(&mut self, unit: Unit, event: NodeFinished) {
+        self.count(unit, &event);
         self.bus.emit(Event::NodeFinished(event));
     }
 
-    fn outputs_json(&self, node: usize, outputs: &[Value]) -> JsonMap<String, Json> {
-        let names = self.workflow.task_of(node).outputs.iter().map(|output| output.name.to_string());
-        names.zip(outputs.iter().map(|value| publish::in_store(&self.shared.store, value))).collect()
+    fn count(&mut self, unit: Unit, event: &NodeFinished) {
+        if event.kind != Kind::Task {
+            return;
+        }
+        self.counts.add(event.status, event.cache);
+        self.saved_ms += event.saved_ms;
+        let mut around = Some(unit);
+        while let Some(unit) = around {
+            let (group, _) = self.scheduler.locate(unit);
+            let Some(group) = self.groups.get_mut(group) else { break };
+            if let Some(sum) = group.sum() {
+                sum.counts.add(event.status, event.cache);
+                sum.counts.nodes += 1;
+                sum.saved_ms += event.saved_ms;
+            }
+            around = group.parent();
+        }
+    }
+
+    pub(super) fn outputs_json(&self, spot: &Spot, outputs: &[Value]) -> JsonMap<String, Json> {
+        let names = spot.node().body.outputs();
+        let values = outputs.iter().map(|value| publish::in_store(&self.shared.store, value));
+        names.into_iter().map(|(name, _)| name.to_owned()).zip(values).collect()
     }
 
     /// The cache had the result.
-    pub(super) fn settle_hit(&mut self, node: usize, inputs: Vec<Value>, key: Digest, hit: Hit) {
+    pub(super) fn settle_hit(&mut self, unit: Unit, spot: &Spot, inputs: Vec<Value>, key: Digest, hit: Hit) {
         let event = NodeFinished {
             cache: Some(CacheStatus::Hit),
             key: Some(key),
             saved_ms: hit.duration_ms,
-            outputs: self.outputs_json(node, &hit.outputs),
+            outputs: self.outputs_json(spot, &hit.outputs),
             source: Some(hit.source),
-            ..self.finished(node, Status::Succeeded, &inputs)
+            ..self.finished(spot, Status::Succeeded, &inputs)
         };
-        self.saved_ms += hit.duration_ms;
         if let Some(warning) = hit.warning {
-            self.bus.warn(Some(self.name(node)), warning);
+            self.bus.warn(Some(spot.label()), warning);
         }
-        self.values.set_outputs(node, hit.outputs);
-        self.tell(event);
-        self.scheduler.finish(node, State::Succeeded);
+        self.keep_outputs(unit, hit.outputs);
+        self.tell(unit, event);
+        self.finish(unit, State::Succeeded, "");
     }
 
-    /// A node that never ran, and for which the scheduler knows already or will be told.
-    pub(super) fn settle_idle(&mut self, node: usize, status: Status, reason: &str) {
-        let flight = self.in_flight.remove(&node);
-        let event = match flight {
+    /// Tells the scheduler of an end, and the user what is skipped in consequence of it; `what` happened.
+    pub(super) fn finish(&mut self, unit: Unit, end: State, what: &str) {
+        for (skipped, cause) in self.scheduler.finish(unit, end) {
+            let what = if cause == unit { what } else { "was skipped" };
+            let reason =
+                self.spot(cause).map_or_else(String::new, |cause| format!("`{}` {what}", cause.label()));
+            if let Some(spot) = self.spot(skipped) {
+                let nothing = vec![Value::Null; spot.node().body.outputs().len()];
+                self.keep_outputs(skipped, nothing.into());
+            }
+            self.settle_idle(skipped, Status::Skipped, &reason);
+        }
+    }
+
+    /// A unit that never ran, and for which the scheduler knows already or will be told.
+    pub(super) fn settle_idle(&mut self, unit: Unit, status: Status, reason: &str) {
+        let Some(spot) = self.spot(unit) else { return };
+        let flight = self.in_flight.remove(&unit);
+        let mut event = match flight {
             Some(flight) => NodeFinished {
                 cache: Some(flight.cache),
                 key: flight.key,
                 attempts: flight.attempts,
-                reason: Some(reason.into()),
-                ..self.finished(node, status, &flight.inputs)
+                ..self.finished(&spot, status, &flight.inputs)
             },
-            None => NodeFinished { reason: Some(reason.into()), ..self.finished(node, status, &[]) },
+            None => self.finished(&spot, status, &[]),
         };
-        self.tell(event);
+        event.reason = Some(reason.into());
+        // It stands for all that it would have had in it.
+        event.kind = Kind::Task;
+        self.tell(unit, event);
     }
 
-    pub(super) fn skip_dependents(&mut self, nodes: Vec<usize>, cause: usize, what: &str) {
-        let reason = format!("`{}` {what}", self.workflow.nodes[cause].name);
-        for node in nodes {
-            self.settle_idle(node, Status::Skipped, &reason);
-        }
-    }
-
-    /// A node failed before there was anything to run.
-    pub(super) fn fail_before(&mut self, node: usize, inputs: Vec<Value>, problem: String) {
+    /// A unit failed before there was anything to run.
+    pub(super) fn fail_before(&mut self, unit: Unit, spot: &Spot, inputs: Vec<Value>, problem: String) {
         let error = TaskError::new(ErrorKind::Input, problem);
-        let event = NodeFinished { error: Some(error), ..self.finished(node, Status::Failed, &inputs) };
-        self.fail(node, event);
+        let event = NodeFinished {
+            error: Some(error),
+            kind: Kind::Task,
+            ..self.finished(spot, Status::Failed, &inputs)
+        };
+        self.fail(unit, spot, event);
     }
 
     /// A node that was not selected, and whose outputs the cache does not have.
-    pub(super) fn fail_supply(&mut self, node: usize, inputs: Vec<Value>, cache: CacheStatus) {
-        let name = self.name(node);
+    pub(super) fn fail_supply(&mut self, unit: Unit, spot: &Spot, inputs: Vec<Value>, cache: CacheStatus) {
+        let name = &spot.name;
         let why = match cache {
             CacheStatus::Disabled => "its task is not cached",
             CacheStatus::Skipped => "the cache is not read in this run",
@@ -116,46 +164,95 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             "`{name}` was not selected, but a selected node needs its result, and {why}: select `{name}` as well, \
              or use --until, which takes along what a node needs"
         );
-        self.fail_before(node, inputs, problem);
+        self.fail_before(unit, spot, inputs, problem);
     }
 
-    fn fail(&mut self, node: usize, event: NodeFinished) {
-        self.tell(event);
-        let skipped = self.scheduler.finish(node, State::Failed);
-        self.skip_dependents(skipped, node, "failed");
+    pub(super) fn fail(&mut self, unit: Unit, spot: &Spot, event: NodeFinished) {
+        let message = event.error.as_ref().map_or_else(String::new, |error| error.message.clone());
+        self.tell(unit, event);
+        self.finish(unit, State::Failed, "failed");
+        self.doom(unit, RunFailure { node: spot.label(), message });
+    }
+
+    /// A unit has failed: so does everything that it is inside of, up to a node that may lose an element. If nothing
+    /// stops it the run has failed.
+    fn doom(&mut self, failed: Unit, failure: RunFailure) {
+        let mut unit = failed;
+        loop {
+            let (group, i) = self.scheduler.locate(unit);
+            let parent = match self.groups.get_mut(group) {
+                Some(Group::Elements(elements)) => {
+                    elements.doomed.insert(i);
+                    if elements.doomed.len() <= elements.tolerated {
+                        if unit != failed && !self.order.keep_going {
+                            // What else belongs to this element is not worth while any more.
+                            let (idle, _) = self.scheduler.abandon_below(unit);
+                            self.cancel(idle, "another part of this element failed");
+                        }
+                        return;
+                    }
+                    Some(elements.parent)
+                }
+                Some(group) => group.parent(),
+                None => None,
+            };
+            match parent {
+                Some(parent) => unit = parent,
+                None => break,
+            }
+        }
+        self.failure.get_or_insert_with(|| std::sync::Arc::new(failure));
         if !self.order.keep_going {
             self.stop();
         }
     }
 
-    /// Nothing new begins any more; nodes that rest before another attempt end now.
+    fn cancel(&mut self, units: Vec<Unit>, reason: &str) {
+        for unit in units {
+            self.settle_idle(unit, Status::Cancelled, reason);
+        }
+    }
+
+    /// Nothing new begins any more; units that rest before another attempt, or wait for others, end now.
     pub(super) fn stop(&mut self) {
         if self.scheduler.is_stopped() {
             return;
         }
         self.scheduler.stop();
-        let resting: Vec<usize> = self
+        let mut resting: Vec<Unit> = self
             .in_flight
             .keys()
             .copied()
-            .filter(|node| self.scheduler.state(*node) == State::Taken)
+            .filter(|unit| self.scheduler.state(*unit) == State::Taken)
             .collect();
-        for node in resting {
-            self.settle_idle(node, Status::Cancelled, "the run stopped before its next attempt");
-            let skipped = self.scheduler.finish(node, State::Cancelled);
-            self.skip_dependents(skipped, node, "was cancelled");
+        resting.sort_unstable();
+        for unit in resting {
+            self.settle_idle(unit, Status::Cancelled, "the run stopped before its next attempt");
+            self.finish(unit, State::Cancelled, "was cancelled");
         }
     }
 
-    /// An attempt has ended: the node succeeds, tries again or fails.
+    /// Ends what nobody has taken up, after the run was stopped.
+    pub(super) fn abandon(&mut self) {
+        let (idle, never) = self.scheduler.abandon();
+        self.counts.cancelled += never as u64;
+        self.cancel(idle, "the run stopped first");
+        self.close_ended();
+    }
+
+    /// An attempt has ended: the unit succeeds, tries again or fails.
     pub(super) fn attempt_ended(&mut self, ended: Ended) {
-        let node = ended.node;
-        let execution = self.workflow.execution_of(node);
-        self.scheduler.release(node, &execution.resources);
+        let unit = ended.unit;
+        self.scheduler.release(unit);
+        let Some(spot) = self.spot(unit) else { return };
+        let Some(execution) = spot.node().execution() else { return };
+        let duration_ms = millis(ended.duration);
         match ended.result {
             Ok(success) => {
-                if let Some(flight) = self.in_flight.remove(&node) {
-                    self.succeed(node, flight, success, millis(ended.duration));
+                let (total, count) = self.times.entry(spot.number).or_default();
+                (*total, *count) = (*total + duration_ms, *count + 1);
+                if let Some(flight) = self.in_flight.remove(&unit) {
+                    self.succeed(unit, &spot, flight, success, duration_ms);
                 }
             }
             Err(error) => {
@@ -167,10 +264,10 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
                 let wait = again.then(|| execution.wait_after(ended.attempt));
                 self.bus.emit(Event::AttemptFailed(AttemptFailed {
                     time: Timestamp::now(),
-                    node: self.workflow.nodes[node].name.to_string(),
-                    index: None,
+                    node: spot.name.clone(),
+                    index: spot.event_index(),
                     attempt: ended.attempt,
-                    duration_ms: millis(ended.duration),
+                    duration_ms,
                     retry_in_ms: wait.map(millis),
                     error: error.clone(),
                 }));
@@ -180,18 +277,20 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
                         tokio::spawn(async move {
                             tokio::time::sleep(wait).await;
                             // Nobody listens when the run has ended meanwhile.
-                            let _ = rested.send(node);
+                            let _ = rested.send(unit);
                         });
                     }
-                    None => self.fail_attempted(node, error, millis(ended.duration)),
+                    None => self.fail_attempted(unit, &spot, error, duration_ms),
                 }
             }
         }
+        self.close_ended();
     }
 
-    fn fail_attempted(&mut self, node: usize, error: TaskError, duration_ms: u64) {
-        let Some(flight) = self.in_flight.remove(&node) else { return };
+    fn fail_attempted(&mut self, unit: Unit, spot: &Spot, error: TaskError, duration_ms: u64) {
+        let Some(flight) = self.in_flight.remove(&unit) else { return };
         let cancelled = error.kind == ErrorKind::Cancelled;
+        let status = if cancelled { Status::Cancelled } else { Status::Failed };
         let event = NodeFinished {
             cache: Some(flight.cache),
             key: flight.key,
@@ -199,43 +298,42 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             duration_ms,
             log: error.log.clone(),
             error: Some(error),
-            ..self.finished(node, if cancelled { Status::Cancelled } else { Status::Failed }, &flight.inputs)
+            ..self.finished(spot, status, &flight.inputs)
         };
         if !cancelled {
-            return self.fail(node, event);
+            return self.fail(unit, spot, event);
         }
-        self.tell(event);
-        let skipped = self.scheduler.finish(node, State::Cancelled);
-        self.skip_dependents(skipped, node, "was cancelled");
+        self.tell(unit, event);
+        self.finish(unit, State::Cancelled, "was cancelled");
     }
 
-    fn succeed(&mut self, node: usize, flight: InFlight, success: Success, duration_ms: u64) {
-        let name = self.name(node);
+    fn succeed(&mut self, unit: Unit, spot: &Spot, flight: InFlight, success: Success, duration_ms: u64) {
         for note in success.notes {
-            self.bus.warn(Some(name.clone()), note);
+            self.bus.warn(Some(spot.label()), note);
         }
+        let log = log_path(&self.shared.logs, &spot.name, spot.event_index(), flight.attempts);
         let mut event = NodeFinished {
             cache: Some(flight.cache),
             key: flight.key,
             attempts: flight.attempts,
             duration_ms,
-            outputs: self.outputs_json(node, &success.outputs),
+            outputs: self.outputs_json(spot, &success.outputs),
             reason: flight.reason,
-            log: Some(log_path(&self.shared.logs, &name, flight.attempts).display().to_string()),
-            ..self.finished(node, Status::Succeeded, &flight.inputs)
+            log: Some(log.display().to_string()),
+            ..self.finished(spot, Status::Succeeded, &flight.inputs)
         };
         let mut key = flight.key.filter(|_| self.order.mode.writes());
         if let Some(path) = success.changed {
             let reason =
                 format!("{} changed while the task ran: its result was used, but not stored", path.display());
             if key.take().is_some() {
-                self.bus.warn(Some(name.clone()), reason.clone());
+                self.bus.warn(Some(spot.label()), reason.clone());
                 event.reason = Some(reason);
             }
         }
-        let row = key.and_then(|key| self.row(node, key, &event, &success.outputs));
+        let row = key.and_then(|key| self.row(spot, key, &event, &success.outputs));
         if row.is_none() && success.blobs.is_empty() {
-            self.tell(event);
+            self.tell(unit, event);
         } else {
             let stored = match flight.cache {
                 CacheStatus::Miss if row.is_some() => CacheStatus::Populated,
@@ -244,18 +342,20 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             if let Some(row) = &row {
                 self.cache.add_pending(&row.entry, &success.outputs);
             }
-            self.bus.hold(node);
-            self.unacknowledged.insert(node, Settled { event, stored });
-            self.writer.result(NewResult { node, row: row.map(Box::new), blobs: success.blobs });
+            // Counted now: what it belongs to may end before the result is stored.
+            self.count(unit, &event);
+            self.bus.hold(unit);
+            self.unacknowledged.insert(unit, Settled { event, stored, _held: flight.held });
+            self.writer.result(NewResult { unit, row: row.map(Box::new), blobs: success.blobs });
         }
-        self.values.set_outputs(node, success.outputs);
-        self.scheduler.finish(node, State::Succeeded);
+        self.keep_outputs(unit, success.outputs);
+        self.finish(unit, State::Succeeded, "");
     }
 
     /// What the memo is to keep of a result.
-    fn row(&self, node: usize, key: Digest, event: &NodeFinished, outputs: &[Value]) -> Option<Row> {
-        let task = self.workflow.task_of(node);
-        let state = self.cache.task(node, &self.values.files).ok()?;
+    fn row(&self, spot: &Spot, key: Digest, event: &NodeFinished, outputs: &[Value]) -> Option<Row> {
+        let task = spot.node().task()?;
+        let state = self.cache.task(task, &self.files).ok()?;
         let names = task.outputs.iter().map(|output| &*output.name);
         let entry = Entry {
             key,
@@ -268,7 +368,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
                 definition: state.definition_digest,
                 outputs: Json::Object(to_record(names, outputs)).to_string(),
                 run: self.shared.run.clone(),
-                node: event.node.clone(),
+                node: spot.label(),
                 created: event.time,
                 duration_ms: event.duration_ms,
             },
@@ -278,7 +378,9 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
 
     /// The writer has stored a result, or could not.
     pub(super) fn acknowledged(&mut self, answer: Acknowledged) {
-        let Some(Settled { mut event, stored }) = self.unacknowledged.remove(&answer.node) else { return };
+        let Some(Settled { mut event, stored, .. }) = self.unacknowledged.remove(&answer.unit) else {
+            return;
+        };
         if let Some(key) = &event.key {
             self.cache.remove_pending(key);
         }
@@ -290,8 +392,12 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             }
             Err(problem) => {
                 let reason = format!("its result could not be stored: {problem}");
-                let (time, node) = (event.time, Some(event.node.clone()));
-                events.push(Event::Warning(Warning { time, message: reason.clone(), node }));
+                let label = node_label(&event.node, event.index).into_owned();
+                events.push(Event::Warning(Warning {
+                    time: event.time,
+                    message: reason.clone(),
+                    node: Some(label),
+                }));
                 event.cache = event.cache.map(|cache| match cache {
                     CacheStatus::Disabled => cache,
                     _ => CacheStatus::PutFailure,
@@ -299,8 +405,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
                 event.reason = Some(reason);
             }
         }
-        self.counts.add(event.status, event.cache);
         events.push(Event::NodeFinished(event));
-        self.bus.settle(answer.node, events);
+        self.bus.settle(answer.unit, events);
     }
 }

@@ -1,14 +1,16 @@
-//! The values of a run: the workflow's inputs, outputs of nodes that have ended, and the user's files.
+//! What bindings are evaluated over: a workflow's inputs, outputs of nodes that have ended, and the user's files.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::store::{Snapshot, Store};
-use crate::workflow::binding::{Binding, Reference, Values};
+use crate::workflow::binding::{self, Binding, Failure, Reference};
+use crate::workflow::types::Type;
 use crate::workflow::value::{Artifact, Value};
-use crate::workflow::{Input, Workflow};
+use crate::workflow::{Input, Node, Workflow};
 
 /// The user's own files, each digested once a run.
 pub struct Files {
@@ -54,80 +56,95 @@ impl Files {
     }
 }
 
-/// What bindings are evaluated over.
-pub struct RunValues<'a> {
-    pub workflow: &'a Workflow,
-    pub files: Files,
-    inputs: Vec<Value>,
-    /// By node; `None` until it has succeeded.
-    outputs: Vec<Option<Box<[Value]>>>,
+/// What the bindings of one workflow are evaluated over, in one use of it.
+pub struct Values<'v> {
+    pub workflow: &'v Workflow,
+    pub files: &'v Files,
+    /// The workflow's inputs, as far as they have been evaluated.
+    pub inputs: &'v [Value],
+    /// By node; `None` until it has ended.
+    pub outputs: &'v [Option<Box<[Value]>>],
+    pub failure: Option<&'v RunFailure>,
 }
 
-impl<'a> RunValues<'a> {
-    /// Values before anything ran. `inputs` has one binding for each of the workflow's inputs.
-    ///
-    /// # Errors
-    /// An input that cannot be read, or that `one_of` does not allow: a sentence that names it.
-    pub fn new(workflow: &'a Workflow, store: Arc<Store>, inputs: &[Binding]) -> Result<Self, String> {
-        let mut values = Self {
-            workflow,
-            files: Files::new(store),
-            inputs: Vec::new(),
-            outputs: vec![None; workflow.nodes.len()],
-        };
-        let evaluated: Result<Vec<_>, String> = workflow
-            .inputs
-            .iter()
-            .zip(inputs)
-            .map(|(input, binding)| {
-                evaluate(input, binding, &values).map_err(|e| format!("workflow input `{}`: {e}", input.name))
-            })
-            .collect();
-        values.inputs = evaluated?;
-        Ok(values)
-    }
+/// The first failure of a run.
+#[derive(Clone, Debug)]
+pub struct RunFailure {
+    pub node: String,
+    pub message: String,
+}
 
-    /// The values of a node's inputs, in the order of its task's.
+impl Values<'_> {
+    /// The values of a node's inputs, in the order of those that it runs.
     ///
     /// # Errors
     /// A sentence that names the input.
-    pub fn inputs_of(&self, node: usize) -> Result<Vec<Value>, String> {
-        let task = self.workflow.task_of(node);
-        let bindings = &self.workflow.nodes[node].inputs;
-        let evaluate = |(input, binding): (&Input, &Binding)| {
-            evaluate(input, binding, self).map_err(|e| format!("input `{}`: {e}", input.name))
+    pub fn inputs_of(&self, node: &Node) -> Result<Vec<Value>, String> {
+        let evaluate = |(i, (input, binding)): (usize, (&Input, &Binding))| {
+            let ty = node.bound_type(i);
+            let value = binding.evaluate(&ty, self).and_then(|value| {
+                // The elements of a list are checked one by one.
+                if matches!(ty, Cow::Borrowed(_)) {
+                    input.check_choice(&value)?;
+                }
+                Ok(value)
+            });
+            value.map_err(|e| format!("input `{}`: {e}", input.name))
         };
-        task.inputs.iter().zip(bindings).map(evaluate).collect()
+        node.body.inputs().iter().zip(&node.inputs).enumerate().map(evaluate).collect()
     }
 
-    /// What a node handed back.
-    pub fn set_outputs(&mut self, node: usize, outputs: Box<[Value]>) {
-        self.outputs[node] = Some(outputs);
-    }
-
-    pub fn outputs_of(&self, node: usize) -> Option<&[Value]> {
-        self.outputs[node].as_deref()
+    /// Whether a node's condition holds; true without one.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub fn holds(&self, node: &Node) -> Result<bool, String> {
+        let Some(condition) = &node.condition else { return Ok(true) };
+        match condition.evaluate(&Type::Bool, self) {
+            Ok(value) => Ok(value == Value::Bool(true)),
+            Err(problem) => Err(format!("`if`: {problem}")),
+        }
     }
 }
 
-fn evaluate(input: &Input, binding: &Binding, values: &RunValues) -> Result<Value, String> {
-    let value = binding.evaluate(&input.ty, values)?;
-    input.check_choice(&value)?;
-    Ok(value)
+/// The values of a workflow's inputs. `bindings` has one for each.
+///
+/// # Errors
+/// An input that cannot be read, or that `one_of` does not allow: a sentence that names it.
+pub fn workflow_inputs(
+    workflow: &Workflow,
+    files: &Files,
+    bindings: &[Binding],
+) -> Result<Box<[Value]>, String> {
+    let mut inputs = Vec::with_capacity(bindings.len());
+    for (input, binding) in workflow.inputs.iter().zip(bindings) {
+        let known = Values { workflow, files, inputs: &inputs, outputs: &[], failure: None };
+        let value = binding.evaluate(&input.ty, &known).and_then(|value| {
+            input.check_choice(&value)?;
+            Ok(value)
+        });
+        inputs.push(value.map_err(|e| format!("workflow input `{}`: {e}", input.name))?);
+    }
+    Ok(inputs.into())
 }
 
-impl Values for RunValues<'_> {
+impl binding::Values for Values<'_> {
     fn get(&self, reference: Reference) -> Result<Value, String> {
         match reference {
             Reference::Input(index) => {
                 self.inputs.get(index as usize).cloned().ok_or_else(|| "an input is not known yet".into())
             }
             Reference::Output { node, output } => {
-                let outputs = self.outputs[node as usize].as_deref();
+                let outputs = self.outputs.get(node as usize).and_then(|outputs| outputs.as_deref());
                 outputs.and_then(|outputs| outputs.get(output as usize)).cloned().ok_or_else(|| {
                     format!("`{}` has handed back nothing yet", self.workflow.nodes[node as usize].name)
                 })
             }
+            Reference::Failure(part) => Ok(match (self.failure, part) {
+                (None, _) => Value::Null,
+                (Some(failure), Failure::Node) => Value::String(failure.node.as_str().into()),
+                (Some(failure), Failure::Message) => Value::String(failure.message.as_str().into()),
+            }),
         }
     }
 

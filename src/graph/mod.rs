@@ -1,5 +1,7 @@
 //! The graph of a workflow's nodes: who waits for whom, cycles, and an order to run in.
 
+pub mod outline;
+pub mod remaining;
 pub mod select;
 
 use std::cmp::Reverse;
@@ -10,11 +12,11 @@ use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::workflow::Workflow;
-use crate::workflow::binding::Reference;
-use crate::workflow::diagnostic::{Diagnostic, Place};
+use crate::workflow::diagnostic::Diagnostic;
 
-/// Nodes by their index in the workflow; an edge leads from a node to one that waits for it.
-pub struct Graph(DiGraph<(), (), u32>);
+/// Nodes by their index in the workflow; an edge leads from a node to one that waits for it, and says whether that
+/// one can do without it.
+pub struct Graph(DiGraph<(), bool, u32>);
 
 impl Graph {
     /// The graph of `workflow`. Edges come from references and from `needs`.
@@ -23,23 +25,30 @@ impl Graph {
         for _ in &workflow.nodes {
             graph.add_node(());
         }
-        let mut sources: Vec<u32> = Vec::new();
+        let mut sources: Vec<(u32, bool)> = Vec::new();
         // Backwards, because petgraph hands neighbours out in the opposite order of insertion.
         for (i, node) in workflow.nodes.iter().enumerate().rev() {
             sources.clear();
-            sources.extend(&node.needs);
-            for binding in &node.inputs {
-                binding.for_each_reference(&mut |reference| {
-                    if let Reference::Output { node, .. } = reference {
-                        sources.push(node);
-                    }
-                });
-            }
+            node.for_each_dependency(&mut |source, tolerant| sources.push((source, tolerant)));
+            // False sorts first: what needs a node in one place cannot do without it.
             sources.sort_unstable();
-            sources.dedup();
-            for source in &sources {
-                graph.add_edge(NodeIndex::from(*source), NodeIndex::from(i as u32), ());
+            sources.dedup_by_key(|(source, _)| *source);
+            for (source, tolerant) in &sources {
+                graph.add_edge(NodeIndex::from(*source), NodeIndex::from(i as u32), *tolerant);
             }
+        }
+        Self(graph)
+    }
+
+    /// A graph of `n` nodes; of each edge the source, the target, and whether that can do without the source.
+    #[cfg(test)]
+    pub fn from_edges(n: usize, edges: &[(u32, u32, bool)]) -> Self {
+        let mut graph = DiGraph::new();
+        for _ in 0..n {
+            graph.add_node(());
+        }
+        for (from, to, tolerant) in edges.iter().rev() {
+            graph.add_edge(NodeIndex::from(*from), NodeIndex::from(*to), *tolerant);
         }
         Self(graph)
     }
@@ -57,6 +66,13 @@ impl Graph {
     /// The nodes that wait for `node`.
     pub fn dependents(&self, node: usize) -> impl Iterator<Item = usize> + '_ {
         self.0.neighbors_directed(NodeIndex::new(node), Direction::Outgoing).map(NodeIndex::index)
+    }
+
+    /// The nodes that wait for `node`, and whether they can do without it.
+    pub fn edges(&self, node: usize) -> impl Iterator<Item = (usize, bool)> + '_ {
+        use petgraph::visit::EdgeRef;
+        let edges = self.0.edges_directed(NodeIndex::new(node), Direction::Outgoing);
+        edges.map(|edge| (edge.target().index(), *edge.weight()))
     }
 
     /// The nodes that `node` waits for.
@@ -121,8 +137,9 @@ impl Graph {
         vec![start]
     }
 
-    /// A diagnostic for each cycle; `places` says where the nodes stand.
-    pub fn diagnose_cycles(&self, workflow: &Workflow, places: &[Place]) -> Vec<Diagnostic> {
+    /// A diagnostic for each cycle.
+    pub fn diagnose_cycles(&self, workflow: &Workflow) -> Vec<Diagnostic> {
+        let place = |node: usize| workflow.nodes[node].place;
         let name = |node: usize| &*workflow.nodes[node].name;
         let describe = |cycle: Vec<usize>| {
             let mut names: Vec<_> = cycle.iter().map(|n| name(*n)).collect();
@@ -132,10 +149,10 @@ impl Graph {
                 [only] => format!("`{}` waits for itself", name(*only)),
                 _ => format!("`{}` waits for `{}`", name(cycle[0]), name(cycle[cycle.len() - 1])),
             };
-            let mut diagnostic = Diagnostic::at(places[cycle[0]], message, label);
+            let mut diagnostic = Diagnostic::at(place(cycle[0]), message, label);
             for pair in cycle.windows(2).take(8) {
                 let label = format!("`{}` waits for `{}`", name(pair[1]), name(pair[0]));
-                diagnostic = diagnostic.also(places[pair[1]], label);
+                diagnostic = diagnostic.also(place(pair[1]), label);
             }
             diagnostic.help("take one of these references or `needs` away")
         };
@@ -148,14 +165,8 @@ mod tests {
     use super::*;
 
     fn graph(n: usize, edges: &[(u32, u32)]) -> Graph {
-        let mut graph = DiGraph::new();
-        for _ in 0..n {
-            graph.add_node(());
-        }
-        for (a, b) in edges {
-            graph.add_edge(NodeIndex::from(*a), NodeIndex::from(*b), ());
-        }
-        Graph(graph)
+        let edges: Vec<_> = edges.iter().rev().map(|(from, to)| (*from, *to, false)).collect();
+        Graph::from_edges(n, &edges)
     }
 
     #[test]

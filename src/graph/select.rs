@@ -2,8 +2,7 @@
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use super::Graph;
-use crate::workflow::Workflow;
+use super::outline::Outline;
 use crate::workflow::diagnostic::closest;
 
 /// What the caller asked for; each a list of globs over node names.
@@ -32,62 +31,115 @@ pub enum Role {
     Out,
 }
 
-/// The role of each node. Without `only`, `from` and `until` every node is selected; of several, a node
-/// must satisfy each.
+/// The role of each node of the outline. Without `only`, `from` and `until` every node is selected; of several, a
+/// node must satisfy each. A node that runs a sub-workflow has the role of what is selected in it. Hooks are not
+/// part of the graph: they are out, or skipped on request.
 ///
 /// # Errors
 /// A glob that is not valid, or that matches no node.
-pub fn roles(graph: &Graph, workflow: &Workflow, selection: &Selection) -> Result<Vec<Role>, String> {
-    let n = graph.len();
+pub fn roles(outline: &Outline, selection: &Selection) -> Result<Vec<Role>, String> {
+    let n = outline.len();
     let mut selected = vec![true; n];
     let narrow = |selected: &mut Vec<bool>, within: Vec<bool>| {
         selected.iter_mut().zip(within).for_each(|(s, w)| *s &= w);
     };
     if !selection.only.is_empty() {
-        narrow(&mut selected, matching(workflow, "--only", &selection.only)?);
+        narrow(&mut selected, matching(outline, "--only", &selection.only)?);
     }
     if !selection.from.is_empty() {
-        let start = matching(workflow, "--from", &selection.from)?;
-        narrow(&mut selected, reach(start, |node| graph.dependents(node).collect()));
+        let start = matching(outline, "--from", &selection.from)?;
+        narrow(&mut selected, reach(start, |node| downstream(outline, node)));
     }
     if !selection.until.is_empty() {
-        let start = matching(workflow, "--until", &selection.until)?;
-        narrow(&mut selected, reach(start, |node| graph.dependencies(node).collect()));
+        let start = matching(outline, "--until", &selection.until)?;
+        narrow(&mut selected, reach(start, |node| upstream(outline, node)));
     }
     let skipped = match selection.skip.is_empty() {
         true => vec![false; n],
-        false => matching(workflow, "--skip", &selection.skip)?,
+        false => matching(outline, "--skip", &selection.skip)?,
     };
-    let needed = reach((0..n).map(|node| selected[node] && !skipped[node]).collect(), |node| {
-        graph.dependencies(node).filter(|d| !skipped[*d]).collect()
-    });
-    Ok((0..n)
-        .map(|node| match (selected[node], skipped[node], needed[node]) {
-            (true, true, _) => Role::Skip,
-            (true, false, _) => Role::Run,
-            (false, _, true) => Role::Supply,
-            (false, _, false) => Role::Out,
+    let everything = selection.only.is_empty() && selection.until.is_empty() && selection.from.is_empty();
+    let needed = if everything {
+        vec![false; n]
+    } else {
+        reach((0..n).map(|node| selected[node] && !skipped[node]).collect(), |node| {
+            upstream(outline, node).into_iter().filter(|d| !skipped[*d]).collect()
         })
-        .collect())
+    };
+    let role = |node: usize| match (selected[node], skipped[node], needed[node]) {
+        (true, true, _) => Role::Skip,
+        (true, false, _) => Role::Run,
+        (false, _, true) => Role::Supply,
+        (false, _, false) => Role::Out,
+    };
+    let mut roles: Vec<Role> = (0..n).map(role).collect();
+    for (number, place) in outline.places().enumerate() {
+        if place.is_hook() {
+            let skip = skipped[number] && place.parent.is_none();
+            let role = if skip { Role::Skip } else { Role::Out };
+            roles[number] = role;
+            roles[outline.inside(number)].fill(role);
+        }
+    }
+    // From the innermost outwards: what a sub-workflow does is what its nodes do.
+    for number in (0..n).rev() {
+        let inside = outline.inside(number);
+        if !inside.is_empty() && roles[number] != Role::Skip {
+            let has = |role| roles[inside.clone()].contains(&role);
+            roles[number] = match (has(Role::Run) || has(Role::Skip), has(Role::Supply)) {
+                (true, _) => Role::Run,
+                (false, true) => Role::Supply,
+                (false, false) => Role::Out,
+            };
+        }
+    }
+    Ok(roles)
 }
 
-/// Which nodes one of `globs` names.
+/// What a node waits for: its own dependencies and those of the nodes that it is inside of, with all that is in them.
+fn upstream(outline: &Outline, node: usize) -> Vec<usize> {
+    let mut found: Vec<usize> =
+        outline.dependencies(node).into_iter().flat_map(|d| with_inside(outline, d)).collect();
+    found.extend(outline.inside(node));
+    let mut around = outline.place(node).parent;
+    while let Some(parent) = around {
+        found.extend(outline.dependencies(parent).into_iter().flat_map(|d| with_inside(outline, d)));
+        around = outline.place(parent).parent;
+    }
+    found
+}
+
+/// What waits for a node: its dependents with all that is in them, and what it is inside of.
+fn downstream(outline: &Outline, node: usize) -> Vec<usize> {
+    let mut found: Vec<usize> =
+        outline.dependents(node).into_iter().flat_map(|d| with_inside(outline, d)).collect();
+    found.extend(outline.place(node).parent);
+    found
+}
+
+fn with_inside(outline: &Outline, node: usize) -> impl Iterator<Item = usize> {
+    std::iter::once(node).chain(outline.inside(node))
+}
+
+/// Which nodes one of `globs` names. A sub-workflow's name stands for all that is in it.
 ///
 /// # Errors
 /// As [`roles`]; `flag` says where the glob was given.
-pub fn matching(workflow: &Workflow, flag: &str, globs: &[String]) -> Result<Vec<bool>, String> {
-    let mut selected = vec![false; workflow.nodes.len()];
+pub fn matching(outline: &Outline, flag: &str, globs: &[String]) -> Result<Vec<bool>, String> {
+    let mut selected = vec![false; outline.len()];
     for glob in globs {
         let matcher = compile(glob).map_err(|problem| format!("{flag} {glob}: {problem}"))?;
         let mut found = false;
-        for (i, node) in workflow.nodes.iter().enumerate() {
-            if matcher.is_match(&*node.name) {
-                selected[i] = true;
+        for (number, place) in outline.places().enumerate() {
+            if matcher.is_match(place.name()) {
+                selected[number] = true;
+                selected[outline.inside(number)].fill(true);
                 found = true;
             }
         }
         if !found {
-            let near = closest(glob, workflow.nodes.iter().map(|node| &*node.name));
+            let names: Vec<String> = outline.places().map(|place| place.name()).collect();
+            let near = closest(glob, names.iter().map(String::as_str));
             let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
             return Err(format!("{flag} {glob}: no node of this workflow has that name{hint}"));
         }

@@ -3,6 +3,8 @@
 //! A run is one row of the database and one file with its events as JSON Lines, so that ten thousand hits cost
 //! a few writes.
 
+pub mod times;
+
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;

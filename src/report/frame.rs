@@ -13,9 +13,12 @@ const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "�
 pub(super) struct Moment {
     /// The longest-running nodes.
     pub nodes: Vec<Running>,
+    /// How many lines there would be if all were shown.
+    pub lines: usize,
     pub running: usize,
+    /// How many are ready and wait for a slot.
+    pub queued: u64,
     pub counts: Counts,
-    pub nodes_done: u64,
     pub nodes_total: u64,
     pub saved_ms: u64,
     pub elapsed_ms: u64,
@@ -27,10 +30,19 @@ pub(super) struct Moment {
 pub(super) struct Running {
     pub label: String,
     pub elapsed_ms: u64,
-    /// Whether it waits for its next attempt.
-    pub waits: bool,
+    pub state: RunningState,
     /// The last line of its log, or what it waits for; inert.
     pub words: String,
+}
+
+/// What a node that is shown is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RunningState {
+    Runs,
+    /// Until its next attempt.
+    Rests,
+    /// For a resource, or for somebody who does the same work.
+    Waits,
 }
 
 impl Moment {
@@ -42,7 +54,7 @@ impl Moment {
         let label_width = widest.min(columns * 2 / 3);
         let mut lines: Vec<_> =
             shown.iter().map(|node| node.line(label_width, columns, SPINNER[self.turn % 10], ink)).collect();
-        let hidden = self.running - shown.len();
+        let hidden = self.lines.saturating_sub(shown.len());
         if hidden > 0 && room > 0 {
             lines.push(ink.paint(FAINT, cut(&format!("  and {} more", count(hidden as u64)), columns)));
         }
@@ -65,11 +77,12 @@ impl Moment {
             Part {
                 rank: 9,
                 style: STRONG,
-                text: format!("{}/{}", count(self.nodes_done), count(self.nodes_total)),
+                text: format!("{}/{}", count(self.counts.finished()), count(self.nodes_total)),
             },
             Part { rank: 7, style: PLAIN, text: duration(self.elapsed_ms) },
             part(8, counts.failed, "failed", BAD),
             part(6, self.running as u64, "running", PLAIN),
+            part(3, self.queued, "queued", FAINT),
             part(5, counts.executed, "executed", GOOD),
             part(4, counts.cached, "cached", CACHED),
             part(3, counts.skipped, "skipped", FAINT),
@@ -92,7 +105,7 @@ impl Moment {
     }
 
     fn drawn_bar(&self, ink: Ink) -> String {
-        let done = self.nodes_done.min(self.nodes_total) as usize;
+        let done = self.counts.finished().min(self.nodes_total) as usize;
         let full = (done * BAR).checked_div(self.nodes_total as usize).unwrap_or(0);
         let style = if self.counts.failed > 0 { BAD } else { GOOD };
         format!("{}{}", ink.paint(style, "━".repeat(full)), ink.paint(FAINT, "─".repeat(BAR - full)))
@@ -119,7 +132,11 @@ impl Part {
 
 impl Running {
     fn line(&self, label_width: usize, columns: usize, spinner: &str, ink: Ink) -> String {
-        let (mark, style) = if self.waits { ("↻", CAUTION) } else { (spinner, CACHED) };
+        let (mark, style) = match self.state {
+            RunningState::Runs => (spinner, CACHED),
+            RunningState::Rests => ("↻", CAUTION),
+            RunningState::Waits => ("⋯", FAINT),
+        };
         let label = cut(&self.label, label_width);
         let padding = label_width - width(&label);
         let head = format!(" {label}{:padding$}  {:>7}", "", duration(self.elapsed_ms));
@@ -142,14 +159,15 @@ mod tests {
         let node = |i: usize| Running {
             label: if i == 0 { "train_the_very_large_model".into() } else { format!("part[{i}]") },
             elapsed_ms: 1200 * i as u64,
-            waits: i == 0,
+            state: if i == 0 { RunningState::Rests } else { RunningState::Runs },
             words: "損失 loss 0.22 and a line that goes on and on and on, further than any terminal".into(),
         };
         Moment {
             nodes: (0..nodes.min(SHOWN)).map(node).collect(),
+            lines: nodes,
             running: nodes,
             counts: Counts { executed: 3, cached: 9990, failed: 1, skipped: 2, cancelled: 5, nodes: 10_001 },
-            nodes_done: 10_001,
+            queued: 0,
             nodes_total: 10_020,
             saved_ms: 250_000,
             elapsed_ms: 12_300,

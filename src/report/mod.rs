@@ -10,6 +10,7 @@
 
 mod frame;
 pub mod json;
+mod live;
 mod log_end;
 mod narrator;
 pub mod plain;

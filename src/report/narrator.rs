@@ -7,11 +7,11 @@ use super::Verbosity;
 use super::style::{BAD, CAUTION, FAINT, Ink, STRONG};
 use super::tally::Tally;
 use super::text::{age, count, duration, inert};
-use super::words::{counts, details, failure, gist, mark};
+use super::words::{counts, details, failure, family, gist, mark, sum};
 use crate::digest::Digest;
 use crate::event::{
-    AttemptFailed, CacheStatus, Event, NodeFinished, NodeStarted, RunFinished, RunStarted, Status, Warning,
-    node_label,
+    AttemptFailed, CacheStatus, Event, Kind, NodeFinished, NodeStarted, NodeWaiting, RunFinished, RunStarted,
+    Status, Warning, node_label,
 };
 
 /// So many skipped or cancelled nodes get a line each; the others one line together, at the end.
@@ -78,6 +78,8 @@ impl Narrator {
     pub fn tell(&mut self, event: &Event) -> Vec<String> {
         let said = match event {
             Event::RunStarted(run) => self.run_started(run),
+            Event::NodeExpanded(_) => Vec::new(),
+            Event::NodeWaiting(node) => self.node_waiting(node),
             Event::NodeStarted(node) => self.node_started(node),
             Event::AttemptFailed(attempt) => self.attempt_failed(attempt),
             Event::NodeFinished(node) => self.node_finished(node),
@@ -114,6 +116,14 @@ impl Narrator {
         vec![format!("{} {label}  started, attempt {}\n", self.ink.paint(FAINT, "›"), node.attempt)]
     }
 
+    fn node_waiting(&self, node: &NodeWaiting) -> Vec<String> {
+        if !self.verbose() {
+            return Vec::new();
+        }
+        let label = node_label(&node.node, node.index);
+        vec![format!("{} {label}  waits {}\n", self.ink.paint(FAINT, "⋯"), inert(&node.reason))]
+    }
+
     fn attempt_failed(&self, attempt: &AttemptFailed) -> Vec<String> {
         let (true, Some(wait)) = (self.tells_retries, attempt.retry_in_ms) else { return Vec::new() };
         vec![format!(
@@ -130,11 +140,18 @@ impl Narrator {
         let own = self.tally.add(node);
         match node.status {
             Status::Failed => self.node_failed(node, own),
-            _ if !own || self.quiet() => Vec::new(),
+            _ if self.quiet() => Vec::new(),
+            // Told by their parts, or by the node that they are part of.
+            _ if self.is_told_otherwise(node) => Vec::new(),
             Status::Succeeded if node.cache == Some(CacheStatus::Hit) && !self.verbose() => Vec::new(),
             Status::Succeeded => vec![self.line(node, &self.success(node))],
             Status::Skipped | Status::Cancelled => self.node_idle(node),
         }
+    }
+
+    fn is_told_otherwise(&self, node: &NodeFinished) -> bool {
+        let is_part = family(&node.node, node.index).is_some();
+        !self.verbose() && (node.kind == Kind::Workflow || is_part)
     }
 
     /// `✓ hash  0.4s` and so on; `words` is what follows the label.
@@ -158,6 +175,9 @@ impl Narrator {
             }
             _ => duration(node.duration_ms),
         };
+        if let Some(sum) = sum(node) {
+            words.push_str(&format!("  {sum}"));
+        }
         if node.attempts > 1 {
             words.push_str(&format!("  attempt {}", node.attempts));
         }
@@ -228,7 +248,8 @@ impl Narrator {
             let parts = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
             said.push(format!("{} {parts}\n", self.ink.paint(FAINT, "○")));
         }
-        if self.failed > 1 || self.failed == 1 && self.since_failure > STILL_IN_SIGHT {
+        let lost = run.status != Status::Succeeded;
+        if lost && self.failed > 1 || lost && self.failed == 1 && self.since_failure > STILL_IN_SIGHT {
             said.push(self.failures_again());
         }
         if !self.quiet() || run.status != Status::Succeeded {

@@ -40,6 +40,8 @@ impl<W: Write + Send> Reporter for Plain<W> {
 fn time(event: &Event) -> Timestamp {
     match event {
         Event::RunStarted(event) => event.time,
+        Event::NodeExpanded(event) => event.time,
+        Event::NodeWaiting(event) => event.time,
         Event::NodeStarted(event) => event.time,
         Event::AttemptFailed(event) => event.time,
         Event::NodeFinished(event) => event.time,
@@ -173,13 +175,18 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_sums_up_its_elements_is_silent_unless_it_failed() {
+    fn elements_are_told_by_their_node_unless_they_fail() {
         let element = |index, node| Event::NodeFinished(NodeFinished { index: Some(index), ..node });
-        let mut events = vec![element(0, executed("each")), Event::NodeFinished(executed("each"))];
-        assert_eq!(told(Verbosity::Normal, &events), "03:00:05 ✓ each[0]  0.4s\n");
+        let mut events = vec![element(0, executed("each")), Event::NodeFinished(summed_up("each", 1))];
+        assert_eq!(told(Verbosity::Normal, &events), "03:00:05 ✓ each  0.4s  1 element: 1 executed\n");
         events[0] = element(0, failed("each"));
         let error = TaskError::new(ErrorKind::Exit, "1 of 1 elements failed");
-        events[1] = Event::NodeFinished(NodeFinished { error: Some(error), attempts: 0, ..failed("each") });
+        events[1] = Event::NodeFinished(NodeFinished {
+            error: Some(error),
+            attempts: 0,
+            kind: Kind::Elements,
+            ..failed("each")
+        });
         let text = told(Verbosity::Normal, &events);
         assert!(text.contains("more: runner logs  each --index 0\n"), "{text}");
         assert!(text.ends_with("✗ each  1 of 1 elements failed\n"), "{text}");

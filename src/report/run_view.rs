@@ -1,6 +1,6 @@
 //! One run as its events tell it, long after: folded into nodes, and shown to a person or as one document.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::{Timestamp, Zoned};
 use serde::Serialize;
@@ -10,7 +10,7 @@ use super::narrator::warning_line;
 use super::style::{BAD, Cell, FAINT, Ink, PLAIN, STRONG, columns};
 use super::tally::Tally;
 use super::text::{age, count, cut, duration, inert, size};
-use super::words::{counts, details, failure, gist, logs_command, mark};
+use super::words::{counts, details, failure, family, gist, logs_command, mark, sum};
 use crate::event::{
     AttemptFailed, CacheStatus, Counts, Event, NodeFinished, NodeStarted, Status, VERSION, Warning,
     node_label,
@@ -85,6 +85,7 @@ impl RunView {
                     (view.run, view.workflow, view.project, view.domain) =
                         (run.run, run.workflow, run.project, run.domain);
                 }
+                Event::NodeExpanded(_) | Event::NodeWaiting(_) => {}
                 Event::NodeStarted(NodeStarted { time, node, index, log, .. }) => {
                     let node = view.node(&mut places, &node, index);
                     (node.started, node.log) = (Some(time), log);
@@ -188,8 +189,14 @@ impl RunView {
         let head = ["NODE", "STATUS", "CACHE", "TIME", ""].map(|name| Cell::new(FAINT, name));
         let mut rows = vec![head.to_vec()];
         let mut seen: HashMap<Kind, usize> = HashMap::new();
+        let summed_up: HashSet<&str> =
+            self.nodes.iter().filter(|node| node.sums_up).map(|node| &*node.node).collect();
         for node in &self.nodes {
             let kind = node.kind();
+            let is_part = family(&node.node, node.index).is_some_and(|family| summed_up.contains(family));
+            if is_part && !all && matches!(kind, Kind::Executed | Kind::Cached | Kind::Idle) {
+                continue; // Told by the line of the node that it is part of.
+            }
             let so_far = seen.entry(kind).or_default();
             *so_far += usize::from(!node.sums_up);
             if all || node.sums_up || *so_far <= kind.shown() {
@@ -293,7 +300,11 @@ impl NodeView {
         };
         let (mark, style) = mark(node.status, node.cache);
         let cell = |text: String| Cell::new(PLAIN, text);
-        let time = if node.attempts > 0 { duration(node.duration_ms) } else { String::new() };
+        let time = if node.attempts > 0 || node.counts.is_some() {
+            duration(node.duration_ms)
+        } else {
+            String::new()
+        };
         vec![
             Cell::new(style, mark).and(PLAIN, format!(" {label}")),
             Cell::new(style, node.status.name()),
@@ -311,6 +322,7 @@ impl NodeView {
         } else if node.attempts > 1 {
             parts.push(format!("attempt {}", node.attempts));
         }
+        parts.extend(sum(node));
         if let Some(source) = &node.source {
             parts.push(format!("from {}/{}, {}", source.run, source.node, age(source.time, now)));
         }
@@ -410,15 +422,15 @@ NODE      STATUS     CACHE      TIME
         let mut events = vec![run_started(100_001)];
         events.extend((0..99_999).map(|i| Event::NodeFinished(hit(&format!("n{i}")))));
         events.push(Event::NodeFinished(NodeFinished { index: Some(0), ..hit("each") }));
-        events.push(Event::NodeFinished(hit("each")));
+        events.push(Event::NodeFinished(summed_up("each", 1)));
         let counts = Counts { nodes: 100_000, cached: 100_000, ..Counts::default() };
         events.push(run_finished(Status::Succeeded, counts, 0));
         let view = RunView::from_events(events, "running");
         let text = view.render(false, false, &now());
-        assert!(text.contains("99,990 more from the cache; --all lists them\n"), "{text}");
+        assert!(text.contains("99,989 more from the cache; --all lists them\n"), "{text}");
         assert!(text.contains("\n✓ each "), "{text}");
         assert!(text.contains("outputs\n  hash = \"2cf24d\"\n  model = /home/ada/out/model.bin (3.0 MiB)\n"));
-        assert_eq!(view.render(true, false, &now()).matches("succeeded  hit").count(), 100_001);
+        assert_eq!(view.render(true, false, &now()).matches("succeeded  hit").count(), 100_000);
     }
 
     #[test]

@@ -26,7 +26,14 @@ pub fn run_started(nodes: u64) -> Event {
 }
 
 pub fn node_started(node: &str, attempt: u32, seconds: i64) -> Event {
-    Event::NodeStarted(NodeStarted { time: at(seconds), node: node.into(), index: None, attempt, log: None })
+    Event::NodeStarted(NodeStarted {
+        time: at(seconds),
+        node: node.into(),
+        index: None,
+        attempt,
+        log: None,
+        queued: 0,
+    })
 }
 
 pub fn executed(node: &str) -> NodeFinished {
@@ -35,6 +42,7 @@ pub fn executed(node: &str) -> NodeFinished {
         node: node.into(),
         index: None,
         task: format!("nightly-train.{node}"),
+        kind: Kind::Task,
         status: Status::Succeeded,
         cache: Some(CacheStatus::Populated),
         key: Some(Digest::of(node)),
@@ -47,6 +55,7 @@ pub fn executed(node: &str) -> NodeFinished {
         inputs: JsonMap::new(),
         reason: None,
         log: None,
+        counts: None,
     }
 }
 
@@ -59,6 +68,18 @@ pub fn hit(node: &str) -> NodeFinished {
         source: Some(Source { run: "a1b2c3d4".into(), node: node.into(), time: at(5 - 86_400) }),
         ..executed(node)
     }
+}
+
+/// The end of a node with so many elements, all of them executed.
+pub fn summed_up(node: &str, elements: u64) -> NodeFinished {
+    let counts = Counts { nodes: elements, executed: elements, ..Counts::default() };
+    NodeFinished { kind: Kind::Elements, cache: None, attempts: 0, counts: Some(counts), ..executed(node) }
+}
+
+/// A node is about to run so many elements.
+pub fn expanded(node: &str, elements: u64) -> Event {
+    let node = node.into();
+    Event::NodeExpanded(NodeExpanded { time: at(1), node, index: None, elements, total: elements })
 }
 
 pub fn exit_3() -> TaskError {

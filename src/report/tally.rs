@@ -1,37 +1,24 @@
-//! Counting what has finished, without counting the elements of a node and the node itself.
+//! Counting what has finished, without counting what only sums up others.
 
-use std::collections::HashSet;
-
-use crate::event::{Counts, NodeFinished};
+use crate::event::{Counts, Kind, NodeFinished};
 
 #[derive(Default)]
 pub(super) struct Tally {
     /// Elements, and plain nodes as one; `nodes` is their sum.
     pub counts: Counts,
     pub saved_ms: u64,
-    /// Nodes that are wholly done, however many elements they have.
-    pub nodes_done: u64,
-    with_elements: HashSet<String>,
 }
 
 impl Tally {
-    /// Counts one finished node or element. False if it is a node whose elements were counted before: its
-    /// event only sums them up.
+    /// Counts one finished node or element. False if its event only sums up others.
     pub fn add(&mut self, node: &NodeFinished) -> bool {
-        if node.index.is_some() {
-            if !self.with_elements.contains(&node.node) {
-                self.with_elements.insert(node.node.clone());
-            }
-        } else {
-            self.nodes_done += 1;
-            if self.with_elements.contains(&node.node) {
-                return false;
-            }
+        let own = node.kind == Kind::Task;
+        if own {
+            self.counts.add(node.status, node.cache);
+            self.counts.nodes += 1;
+            self.saved_ms += node.saved_ms;
         }
-        self.counts.add(node.status, node.cache);
-        self.counts.nodes += 1;
-        self.saved_ms += node.saved_ms;
-        true
+        own
     }
 }
 
@@ -46,9 +33,9 @@ mod tests {
         for index in 0..3 {
             assert!(tally.add(&NodeFinished { index: Some(index), ..sample::hit("each") }));
         }
-        assert!(!tally.add(&sample::executed("each")));
+        assert!(!tally.add(&sample::summed_up("each", 3)));
         assert!(tally.add(&sample::executed("plain")));
         assert_eq!((tally.counts.nodes, tally.counts.cached, tally.counts.executed), (4, 3, 1));
-        assert_eq!((tally.nodes_done, tally.saved_ms), (2, 3 * 1500));
+        assert_eq!(tally.saved_ms, 3 * 1500);
     }
 }

@@ -3,7 +3,6 @@
 //! Events only change a small state; a single thread draws it a few times a second, so that a hundred
 //! thousand hits in a burst cost no more than their counting.
 
-use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -12,15 +11,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::frame::{Moment, Running, SHOWN};
+use super::live::State;
 use super::log_end::last_line;
 use super::narrator::Narrator;
 use super::screen::{Screen, Size};
 use super::style::Ink;
-use super::text::{cut, duration, width};
-use super::words::{gist, quote_mark};
+use super::text::{cut, width};
+use super::words::quote_mark;
 use super::{Reporter, Verbosity};
-use crate::event::{CacheStatus, Event, node_label};
+use crate::event::Event;
 
 /// The time between two frames. No run that is shorter shows any.
 const TICK: Duration = Duration::from_millis(150);
@@ -40,25 +39,6 @@ struct Shared {
     screen: Mutex<Screen>,
 }
 
-struct State {
-    narrator: Narrator,
-    /// What was said and is not on the screen yet.
-    said: String,
-    running: BTreeMap<(String, Option<u64>), Attempt>,
-    started: Option<Timestamp>,
-    nodes_total: u64,
-    turn: usize,
-    over: bool,
-}
-
-/// An attempt under way, or the wait for the next one.
-struct Attempt {
-    since: Timestamp,
-    log: Option<String>,
-    /// When the next attempt begins, and what the last one died of.
-    retry: Option<(Timestamp, String)>,
-}
-
 impl Terminal {
     /// Draws on standard error; times in words are those of `zone`.
     pub fn new(verbosity: Verbosity, color: bool, zone: TimeZone) -> Self {
@@ -76,15 +56,7 @@ impl Terminal {
     /// Without a thread that draws: what is said appears at once.
     fn on(screen: Screen, verbosity: Verbosity, color: bool, zone: TimeZone) -> Self {
         let ink = Ink(color);
-        let state = State {
-            narrator: Narrator::new(verbosity, ink, zone).with_retries(),
-            said: String::new(),
-            running: BTreeMap::new(),
-            started: None,
-            nodes_total: 0,
-            turn: 0,
-            over: false,
-        };
+        let state = State::new(Narrator::new(verbosity, ink, zone).with_retries());
         let shared = Shared { state: Mutex::new(state), over: Condvar::new(), screen: Mutex::new(screen) };
         Self { shared: Arc::new(shared), ink, ticker: None }
     }
@@ -182,72 +154,6 @@ fn fit(said: &str, columns: usize, ink: Ink) -> String {
     said.lines().map(fit_line).collect()
 }
 
-impl State {
-    fn notice(&mut self, event: &Event) {
-        self.said.extend(self.narrator.tell(event));
-        match event {
-            Event::RunStarted(run) => {
-                self.started = Some(run.time);
-                self.nodes_total = run.nodes;
-            }
-            Event::NodeStarted(node) => {
-                let attempt = Attempt { since: node.time, log: node.log.clone(), retry: None };
-                self.running.insert((node.node.clone(), node.index), attempt);
-            }
-            Event::AttemptFailed(failed) => {
-                let wait = failed.retry_in_ms.and_then(|ms| {
-                    let begins = failed.time.checked_add(Duration::from_millis(ms)).ok()?;
-                    Some((begins, gist(&failed.error)))
-                });
-                if let Some(attempt) = self.running.get_mut(&(failed.node.clone(), failed.index)) {
-                    attempt.retry = wait;
-                }
-            }
-            // A hit never ran: the common case looks nothing up.
-            Event::NodeFinished(node) if node.cache != Some(CacheStatus::Hit) => {
-                self.running.remove(&(node.node.clone(), node.index));
-            }
-            Event::NodeFinished(_) | Event::Warning(_) | Event::RunFinished(_) => {}
-        }
-    }
-
-    /// What is to be shown, and the log of each node shown that has one worth reading.
-    fn moment(&mut self, now: Timestamp) -> (Moment, Vec<Option<String>>) {
-        let since = |then: Timestamp| u64::try_from(now.duration_since(then).as_millis()).unwrap_or(0);
-        let mut oldest: Vec<_> = self.running.iter().collect();
-        oldest.sort_by_key(|(_, attempt)| attempt.since);
-        oldest.truncate(SHOWN);
-        let mut logs = Vec::new();
-        let mut nodes = Vec::new();
-        for ((node, index), attempt) in oldest {
-            let words = attempt.retry.as_ref().map(|(begins, error)| {
-                let wait = now.duration_until(*begins).as_millis();
-                format!("{error}, again in {}", duration(u64::try_from(wait).unwrap_or(0)))
-            });
-            logs.push(if words.is_none() { attempt.log.clone() } else { None });
-            nodes.push(Running {
-                label: node_label(node, *index).into_owned(),
-                elapsed_ms: since(attempt.since),
-                waits: words.is_some(),
-                words: words.unwrap_or_default(),
-            });
-        }
-        self.turn += 1;
-        let tally = &self.narrator.tally;
-        let moment = Moment {
-            nodes,
-            running: self.running.len(),
-            counts: tally.counts,
-            nodes_done: tally.nodes_done,
-            nodes_total: self.nodes_total,
-            saved_ms: tally.saved_ms,
-            elapsed_ms: self.started.map_or(0, since),
-            turn: self.turn,
-        };
-        (moment, logs)
-    }
-}
-
 /// The size of the terminal behind standard error.
 fn size() -> Size {
     match rustix::termios::tcgetwinsize(io::stderr()) {
@@ -288,6 +194,7 @@ mod tests {
                 index: Some(7),
                 attempt: 1,
                 log,
+                queued: 0,
             })
         };
         let events = failed_run();
@@ -368,6 +275,33 @@ mod tests {
         assert_eq!(
             tty.rows().join("\n").replace('\n', ""),
             "✓ hash  0.4s✗ cancelled in 16.3s: 1 executed, 20 cancelled  run k3v9x2qm"
+        );
+    }
+
+    #[test]
+    fn elements_of_one_node_are_one_line_and_waiting_is_shown() {
+        let tty = Tty::new(80, 24);
+        let mut terminal = held_back(on(&tty, Verbosity::Normal));
+        let element = |index, node| Event::NodeFinished(NodeFinished { index: Some(index), ..node });
+        let started = |index| {
+            let (node, log) = ("each".into(), None);
+            let index = Some(index);
+            Event::NodeStarted(NodeStarted { time: at(2), node, index, attempt: 1, log, queued: 62 })
+        };
+        let reason = "for gpu: others have it".into();
+        let waits = NodeWaiting { time: at(3), node: "train".into(), index: None, reason };
+        play(&mut terminal, &[run_started(2), expanded("each", 1000), Event::NodeWaiting(waits)]);
+        play(&mut terminal, &[started(0), started(1), element(2, hit("each")), element(3, failed("each"))]);
+        terminal.shared.draw(at(4), Ink(true));
+        let rows = tty.rows();
+        assert_eq!(rows[0], "✗ each[3]  exit 3 after 2 attempts  12.0s");
+        assert_eq!(
+            rows[rows.len() - 3..],
+            [
+                "⠙ each      3.0s  2 of 1,000 elements, 1 failed",
+                "⋯ train     1.0s  waits for gpu: others have it",
+                "──────────  2/1,000  4.0s  1 failed  2 running  62 queued  1 cached  saved 1.5s",
+            ]
         );
     }
 

@@ -4,7 +4,31 @@ use anstyle::Style;
 
 use super::style::{BAD, CACHED, CAUTION, FAINT, GOOD, Ink, STRONG};
 use super::text::{count, duration, inert};
-use crate::event::{CacheStatus, Counts, ErrorKind, NodeFinished, Status, TaskError};
+use crate::event::{CacheStatus, Counts, ErrorKind, Kind, NodeFinished, Status, TaskError};
+
+/// The node of the file that an event belongs to, if it is only a part of it: an element, or inside of one.
+/// `each` for element 3 of `each`, `prep` for `prep[3]/clean`.
+pub(super) fn family(node: &str, index: Option<u64>) -> Option<&str> {
+    match node.find('[') {
+        Some(at) => Some(&node[..at]),
+        None => index.map(|_| node),
+    }
+}
+
+/// `100 elements: 3 executed, 97 cached`, for a node that sums up others.
+pub(super) fn sum(node: &NodeFinished) -> Option<String> {
+    let sum = node.counts.as_ref()?;
+    let what = match (node.kind, sum.nodes) {
+        (Kind::Elements, 1) => "1 element".into(),
+        (Kind::Elements, n) => format!("{} elements", count(n)),
+        (Kind::Workflow | Kind::Task, 1) => "1 node".into(),
+        (Kind::Workflow | Kind::Task, n) => format!("{} nodes", count(n)),
+    };
+    Some(match sum.nodes {
+        0 => what,
+        _ => format!("{what}: {}", counts(sum, node.saved_ms)),
+    })
+}
 
 /// The mark before a finished node or run.
 pub(super) fn mark(status: Status, cache: Option<CacheStatus>) -> (&'static str, Style) {

@@ -45,12 +45,17 @@ impl Pools {
 
     /// Whether `request` can be met now.
     pub fn fits(&self, request: &Request) -> bool {
-        self.has_slot()
-            && request.iter().all(|(name, amount)| {
-                let capacity = self.capacity.get(name).copied().unwrap_or(0);
-                let taken = self.taken.get(name).copied().unwrap_or(0);
-                taken.checked_add(*amount).is_some_and(|sum| sum <= capacity)
-            })
+        self.has_slot() && self.lacks(request).is_none()
+    }
+
+    /// A resource of which less is free now than `request` says.
+    pub fn lacks<'r>(&self, request: &'r Request) -> Option<&'r str> {
+        let lacking = request.iter().find(|(name, amount)| {
+            let capacity = self.capacity.get(*name).copied().unwrap_or(0);
+            let taken = self.taken.get(*name).copied().unwrap_or(0);
+            taken.checked_add(**amount).is_none_or(|sum| sum > capacity)
+        });
+        lacking.map(|(name, _)| name.as_str())
     }
 
     /// Takes what [`Pools::fits`].

@@ -20,7 +20,20 @@ use super::value::{Artifact, Value, quote};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reference {
     Input(u32),
-    Output { node: u32, output: u32 },
+    Output {
+        node: u32,
+        output: u32,
+    },
+    /// Of the run, for the node that runs when it failed.
+    Failure(Failure),
+}
+
+/// What is known of the failure of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The name of the node that failed first.
+    Node,
+    Message,
 }
 
 /// What an input is bound to.
@@ -46,6 +59,13 @@ pub struct BoundTemplate {
     references: Box<[Reference]>,
     /// Where text that names a file is relative to.
     dir: PathBuf,
+}
+
+impl BoundTemplate {
+    /// Whether it is one expression and nothing else.
+    pub fn is_single_expression(&self) -> bool {
+        self.template.is_single_expression()
+    }
 }
 
 /// How many segments of a variable's path name the value; what follows leads into it.
@@ -334,13 +354,13 @@ impl Binder<'_> {
         let template = self.parse(text, span)?;
         let scope = self.scope?;
         let mut references = Vec::with_capacity(template.variables().len());
-        let mut only = None;
+        let mut types = Vec::with_capacity(template.variables().len());
         let mut failed = false;
         for variable in template.variables() {
             match scope.resolve(variable) {
                 Ok((reference, found)) => {
                     references.push(reference);
-                    only = found;
+                    types.push(found);
                 }
                 Err((message, help)) => {
                     failed = true;
@@ -358,10 +378,11 @@ impl Binder<'_> {
         }
         let whole = template.as_variable().is_some_and(|variable| variable.path.len() == ROOT);
         if let (true, [reference]) = (whole, &references[..]) {
-            return Some((Binding::Reference(*reference), only));
+            return Some((Binding::Reference(*reference), types.pop().flatten()));
         }
+        let ty = if template.is_coalesce(ROOT) { coalesced(types) } else { None };
         let bound = BoundTemplate { template, references: references.into(), dir: self.dir.to_owned() };
-        Some((Binding::Template(Arc::new(bound)), None))
+        Some((Binding::Template(Arc::new(bound)), ty))
     }
 
     /// Parses a template, its mistakes placed.
@@ -395,6 +416,19 @@ impl Binder<'_> {
         self.reader.report(diagnostic);
         None
     }
+}
+
+/// The type of the first of some values that is not null, if they are of one type.
+fn coalesced(types: Vec<Option<Type>>) -> Option<Type> {
+    let types: Vec<Type> = types.into_iter().collect::<Option<_>>()?;
+    let first = types.first()?.required().clone();
+    if !types.iter().all(|ty| *ty.required() == first) {
+        return None;
+    }
+    Some(match types.iter().all(Type::is_optional) {
+        true => Type::Optional(Box::new(first)),
+        false => first,
+    })
 }
 
 fn json(value: Json) -> Binding {

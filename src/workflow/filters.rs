@@ -6,6 +6,54 @@ use std::ops::Range;
 
 use minijinja::{Environment, ErrorKind};
 
+/// Filters that a misspelt one may have meant: minijinja does not list its own.
+const KNOWN: [&str; 44] = [
+    "abs",
+    "basename",
+    "batch",
+    "bool",
+    "capitalize",
+    "compact",
+    "date",
+    "default",
+    "dictsort",
+    "dirname",
+    "first",
+    "flatten",
+    "float",
+    "fromjson",
+    "groupby",
+    "indent",
+    "int",
+    "items",
+    "join",
+    "last",
+    "length",
+    "lines",
+    "list",
+    "lower",
+    "map",
+    "max",
+    "min",
+    "minus",
+    "plus",
+    "reject",
+    "replace",
+    "reverse",
+    "round",
+    "select",
+    "slice",
+    "sort",
+    "split",
+    "stem",
+    "string",
+    "suffix",
+    "sum",
+    "tojson",
+    "trim",
+    "upper",
+];
+
 /// What is wrong with the first `| name` or `is name` in `source` that does not exist, and where it stands.
 pub fn unknown(environment: &Environment, source: &str) -> Option<(String, Range<usize>)> {
     let tokens = tokens(source);
@@ -26,7 +74,11 @@ pub fn unknown(environment: &Environment, source: &str) -> Option<(String, Range
         };
         let error = environment.compile_expression_owned(probe).ok()?.eval(()).err()?;
         let label = if what == ErrorKind::UnknownFilter { "filter" } else { "test" };
-        (error.kind() == what).then(|| (format!("there is no {label} `{word}`"), name))
+        (error.kind() == what).then(|| {
+            let near = super::diagnostic::closest(word, KNOWN.into_iter().filter(|_| label == "filter"));
+            let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+            (format!("there is no {label} `{word}`{hint}"), name)
+        })
     })
 }
 
@@ -75,7 +127,10 @@ mod tests {
         ] {
             assert_eq!(unknown(&environment, fine), None, "{fine}");
         }
-        assert_eq!(found("a | uper"), Some(("there is no filter `uper`".into(), "uper")));
+        assert_eq!(
+            found("a | uper"),
+            Some(("there is no filter `uper`; did you mean `upper`?".into(), "uper"))
+        );
         assert_eq!(found("a is not nil"), Some(("there is no test `nil`".into(), "nil")));
         assert_eq!(found("b|upper|x.y"), Some(("there is no filter `x`".into(), "x")));
     }

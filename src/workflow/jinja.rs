@@ -45,6 +45,11 @@ impl Object for FileObject {
     }
 }
 
+/// The name of a file or directory that an expression works on.
+pub fn file_name(value: &JinjaValue) -> Option<String> {
+    value.downcast_object_ref::<FileObject>().map(|FileObject(artifact, _)| artifact.name.to_string())
+}
+
 /// A value as minijinja computes with it: durations in seconds, datetimes as text.
 pub fn to_jinja(value: &Value) -> JinjaValue {
     match value {

@@ -94,9 +94,9 @@ macro_rules! cache_policies {
                 Shape::Text,
                 "A pinned version; without one the version follows the definition.",
             ),
-            not_yet("cache_serialize", Shape::Bool, "Identical work started at the same time runs once."),
+            key("cache_serialize", Shape::Bool, "Identical work started at the same time runs once."),
             key("cache_ignore_inputs", Shape::Texts, "Inputs left out of the cache key."),
-            not_yet("cache_max_age", Shape::Duration, "An older entry is a miss, and is replaced."),
+            key("cache_max_age", Shape::Duration, "An older entry is a miss, and is replaced."),
             key(
                 "cache_env",
                 Shape::Texts,
@@ -156,8 +156,8 @@ pub const WORKFLOW: &[Key] = &[
     key("description", Shape::Text, "What it is for."),
     key("project", Shape::Text, "Used when --project is not given; else \"default\"."),
     key("domain", Shape::Text, "Used when --domain is not given; else \"development\"."),
-    not_yet("on_failure", Shape::Text, "A node that runs last when the run failed."),
-    not_yet("on_success", Shape::Text, "A node that runs last when the run succeeded."),
+    key("on_failure", Shape::Text, "A node that runs last when the run failed."),
+    key("on_success", Shape::Text, "A node that runs last when the run succeeded."),
 ];
 
 pub const LIBRARY: &[Key] = &[
@@ -219,12 +219,16 @@ pub const NODE: &[Key] = join!(
         key("task", Shape::Text, "The task; may be left out when it has the node's own name."),
         key("inputs", Shape::Bindings, "The task's inputs, as values or {{ references }}."),
         key("needs", Shape::Texts, "Nodes that must succeed first, without handing anything over."),
-        not_yet("foreach", Shape::Texts, "Runs once for each element of these list inputs."),
-        not_yet("matrix", Shape::Texts, "Runs once for each combination of these list inputs."),
-        not_yet("concurrency", Shape::Whole(1), "How many elements may run at once."),
-        not_yet("min_success_ratio", Shape::Number, "How many of the elements must succeed, from 0 to 1."),
-        not_yet("if", Shape::Text, "The node is skipped when this is false."),
-        not_yet("workflow", Shape::Text, "A workflow file that runs as this node."),
+        key("foreach", Shape::Texts, "Runs once for each element of these list inputs."),
+        key("matrix", Shape::Texts, "Runs once for each combination of these list inputs."),
+        key("concurrency", Shape::Whole(1), "How many elements may run at once."),
+        key("min_success_ratio", Shape::Number, "How many of the elements must succeed, from 0 to 1."),
+        key("if", Shape::Any, "A {{ condition }}; the node is skipped when it is false."),
+        key(
+            "workflow",
+            Shape::Text,
+            "Instead of task: a workflow file that runs as this node, relative to this file."
+        ),
     ],
     execution_policies!()
 );

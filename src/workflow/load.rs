@@ -1,62 +1,75 @@
-//! From a path to a [`Workflow`]: reads the file and its imports, and reports every mistake at once.
+//! From a path to a [`Workflow`]: reads the file, its imports and its sub-workflows, and reports every mistake
+//! at once.
 
-use std::collections::BTreeMap;
-use std::io::Read;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, FileId, Place, Sources, Span};
-use super::keys;
-use super::link::{Linked, Tasks, link};
+use super::import::{Library, import_paths};
+use super::link::{Linked, Scene, Tasks, link};
 use super::policy::amounts;
 use super::reader::Reader;
-use super::spec::{TaskContext, read_defaults, read_inputs, read_task};
+use super::source::{base_name, read_own_name, read_text};
+use super::spec::read_inputs;
 use super::syntax::{self, Table};
-use super::{Workflow, is_name};
+use super::{Body, Workflow, keys};
 
-/// The largest file that is read, in bytes: 64 MiB, some 500,000 nodes.
-const LARGEST: u64 = 64 << 20;
+/// How deep sub-workflows may nest.
+const DEEPEST: usize = 32;
+/// How many nodes a workflow may have with those of its sub-workflows.
+const MOST_NODES: usize = 2_000_000;
 
 /// A workflow with what was found wrong in it. With diagnostics it is incomplete and must not be run.
 pub struct Loaded {
     /// `None` if the file could not be read at all.
-    pub workflow: Option<Workflow>,
+    pub workflow: Option<Arc<Workflow>>,
+    /// It and all of its sub-workflows.
+    pub workflows: Vec<Arc<Workflow>>,
     pub sources: Sources,
     pub diagnostics: Vec<Diagnostic>,
-    /// Where each node stands.
-    pub places: Vec<Place>,
 }
 
-/// Reads the workflow file at `path` and everything it imports.
+/// Reads the workflow file at `path` and everything it imports or runs.
 pub fn load(path: &Path) -> Loaded {
     let mut loader = Loader::default();
-    let read = loader.workflow(path);
-    let (workflow, places) = read.map_or((None, Vec::new()), |(workflow, places)| (Some(workflow), places));
-    Loaded { workflow, places, sources: loader.sources, diagnostics: loader.diagnostics }
+    let workflow = match read_text(path) {
+        Ok(text) => loader.workflow(path, text),
+        Err(problem) => {
+            loader.diagnostics.push(Diagnostic::new(problem));
+            None
+        }
+    };
+    let workflows = loader.workflows.into_values().flatten().collect();
+    Loaded { workflow, workflows, sources: loader.sources, diagnostics: loader.diagnostics }
 }
 
 #[derive(Default)]
-struct Loader {
-    sources: Sources,
-    diagnostics: Vec<Diagnostic>,
-    tasks: Tasks,
-    /// Libraries that have been read: canonical path to name.
-    libraries: BTreeMap<PathBuf, String>,
+pub(super) struct Loader {
+    pub sources: Sources,
+    pub diagnostics: Vec<Diagnostic>,
+    /// Libraries that have been read, by canonical path.
+    pub libraries: BTreeMap<PathBuf, Library>,
+    /// Workflows that have been read, by canonical path; `None` for one with mistakes that leave nothing to use.
+    workflows: BTreeMap<PathBuf, Option<Arc<Workflow>>>,
+    /// The workflows that are being read, from the outermost.
+    chain: Vec<PathBuf>,
 }
 
 impl Loader {
-    fn workflow(&mut self, path: &Path) -> Option<(Workflow, Vec<Place>)> {
-        let text = match read_text(path) {
-            Ok(text) => text,
-            Err(problem) => {
-                self.diagnostics.push(Diagnostic::new(problem));
-                return None;
-            }
-        };
+    fn workflow(&mut self, path: &Path, text: Arc<str>) -> Option<Arc<Workflow>> {
         let absolute = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let dir = absolute.parent().unwrap_or(Path::new("/")).to_owned();
+        self.chain.push(absolute.clone());
+        let workflow = self.read_workflow(path, &absolute, &text).map(Arc::new);
+        self.chain.pop();
+        self.workflows.insert(absolute, workflow.clone());
+        workflow
+    }
+
+    fn read_workflow(&mut self, path: &Path, absolute: &Path, text: &Arc<str>) -> Option<Workflow> {
+        let dir = absolute.parent().unwrap_or(Path::new("/"));
         let file = self.sources.add(path, text.clone());
-        let (tree, errors) = syntax::parse(&text, file);
+        let (tree, errors) = syntax::parse(text, file);
         if !errors.is_empty() {
             // What follows from broken syntax would be noise: a task that seems to be missing, and the like.
             self.diagnostics.extend(errors);
@@ -82,179 +95,139 @@ impl Loader {
         let label = |reader: &mut Reader, key| header.and_then(|t| read_label(reader, t, key));
         let (project, domain) = (label(&mut reader, "project"), label(&mut reader, "domain"));
         let description = header.and_then(|t| reader.text(t, "description")).map(str::to_owned);
-        let inputs = read_inputs(&mut reader, &tree, &dir, "the workflow");
-        let resources = amounts(&mut reader, &tree, "resources").into_iter().collect();
-        self.read_tasks(&mut reader, &tree, &dir, &name, None);
-        self.import(imports, file, &dir, &mut vec![absolute.clone()]);
-        if let Some((library, _)) = self.libraries.iter().find(|(_, library)| **library == name) {
-            let message =
-                format!("the workflow and the library {} are both called `{name}`", library.display());
-            let span = header.and_then(|t| t.get("name")).map_or(Span::default(), |item| item.span);
-            reader.error(span, message, "their tasks would share one name");
+        let inputs = read_inputs(&mut reader, &tree, dir, "the workflow");
+        let mut resources: BTreeMap<_, _> = amounts(&mut reader, &tree, "resources").into_iter().collect();
+        let mut tasks = Tasks::default();
+        for (own, task) in Self::read_tasks(&mut reader, &tree, dir, &name) {
+            tasks.add(own, task);
         }
-        let Linked { nodes, places, outputs } = link(&mut reader, &tree, &dir, &inputs, &self.tasks);
+        let imports = self.import(imports, file, dir, &mut vec![absolute.to_owned()]);
+        self.add_imported(&imports, &mut tasks);
+        self.check_own_name(&mut reader, header, &name);
+        let workflows = self.sub_workflows(&mut reader, &tree, file, dir);
+        let scene = Scene { dir, inputs: &inputs, tasks: &tasks, workflows: &workflows };
+        let Linked { nodes, outputs, on_failure, on_success } = link(&mut reader, &tree, header, &scene);
         if nodes.is_empty() && reader.diagnostics.is_empty() {
             reader.report(
                 Diagnostic::new(format!("{} has no nodes: there is nothing to run", path.display()))
                     .help("add [nodes.NAME] with task = \"...\""),
             );
         }
+        for node in &nodes {
+            if let Body::Workflow(inner) = &node.body {
+                for (resource, amount) in &inner.resources {
+                    // What the outer file says counts.
+                    resources.entry(resource.clone()).or_insert(*amount);
+                }
+            }
+        }
+        let all = nodes.iter().map(size).fold(0, usize::saturating_add);
+        if all > MOST_NODES {
+            let message = format!(
+                "{} has {all} nodes with its sub-workflows, and at most {MOST_NODES} can be run",
+                path.display()
+            );
+            reader.report(Diagnostic::new(message));
+        }
         self.diagnostics.extend(reader.diagnostics);
-        let tasks = std::mem::take(&mut self.tasks.all);
-        let workflow = Workflow {
-            path: absolute,
+        Some(Workflow {
+            path: absolute.to_owned(),
             name,
             description,
             project,
             domain,
             inputs,
-            tasks,
+            tasks: tasks.all,
+            size: all,
             nodes,
             outputs,
             resources,
-        };
-        Some((workflow, places))
+            on_failure,
+            on_success,
+        })
     }
 
-    /// Reads `[tasks]`; those of a library are used by their qualified name.
-    fn read_tasks(
+    /// Tasks of files of one name would share their results.
+    fn check_own_name(&mut self, reader: &mut Reader, header: Option<&Table>, name: &str) {
+        let span = header.and_then(|t| t.get("name")).map_or(Span::default(), |item| item.span);
+        let label = "their tasks would share one name";
+        if let Some((library, _)) = self.libraries.iter().find(|(_, library)| library.name == name) {
+            let message =
+                format!("the workflow and the library {} are both called `{name}`", library.display());
+            reader.error(span, message, label);
+        }
+        let named = |other: &&Arc<Workflow>| other.name == name;
+        if let Some(other) = self.workflows.values().flatten().find(named) {
+            let message = format!("this workflow and {} are both called `{name}`", other.path.display());
+            reader.error(span, message, label);
+        }
+    }
+
+    /// Reads the workflows that nodes of this file run. By node; `None` for one that cannot be used, which is
+    /// reported.
+    fn sub_workflows(
         &mut self,
         reader: &mut Reader,
         tree: &Table,
+        file: FileId,
         dir: &Path,
-        owner: &str,
-        library: Option<&str>,
-    ) {
-        let (execution, cache) = read_defaults(reader, tree);
-        let context = TaskContext { owner, dir, execution, cache };
-        for entry in reader.tables(tree, "tasks") {
-            if let Some(task) = read_task(reader, &context, entry) {
-                let used_as = match library {
-                    Some(library) => format!("{library}.{}", entry.key.name),
-                    None => entry.key.name.to_string(),
-                };
-                self.tasks.by_name.insert(used_as, self.tasks.all.len() as u32);
-                self.tasks.all.push(Arc::new(task));
-            }
-        }
-    }
-
-    /// Reads libraries that `from` imports; `chain` holds the files that are being read.
-    fn import(&mut self, imports: Vec<(String, Span)>, from: FileId, dir: &Path, chain: &mut Vec<PathBuf>) {
-        for (name, span) in imports {
-            let path = dir.join(&name);
-            let place = Place { file: from, span };
-            let text = match read_text(&path) {
-                Ok(text) => text,
-                Err(problem) => {
-                    let help = format!("imports are relative to {}", dir.display());
-                    self.diagnostics.push(
-                        Diagnostic::at(
-                            place,
-                            format!("the import cannot be read: {problem}"),
-                            "imported here",
-                        )
-                        .help(help),
-                    );
-                    continue;
-                }
-            };
-            let absolute = std::fs::canonicalize(&path).unwrap_or(path.clone());
-            if let Some(start) = chain.iter().position(|file| *file == absolute) {
-                let files: Vec<_> = chain[start..].iter().chain([&absolute]).map(|f| base_name(f)).collect();
-                let message = format!("an import cycle: {}", files.join(" imports "));
-                self.diagnostics.push(Diagnostic::at(place, message, "leads back"));
+    ) -> HashMap<String, Option<Arc<Workflow>>> {
+        let mut found = HashMap::new();
+        for entry in reader.tables(tree, "nodes") {
+            if entry.table.get("workflow").is_none() {
                 continue;
             }
-            if self.libraries.contains_key(&absolute) {
-                continue;
-            }
-            let shown = self.sources.path(from).parent().unwrap_or(Path::new("")).join(&name);
-            self.library(&shown, absolute, text, place, chain);
+            let named = reader.text_item(entry.table, "workflow").map(|(name, span)| (name.to_owned(), span));
+            let workflow = named.and_then(|(name, span)| {
+                self.sub_workflow(&name, Place { file, span }, dir)
+                    .map_err(|diagnostic| diagnostic.into_iter().for_each(|d| reader.report(*d)))
+                    .ok()
+            });
+            found.insert(entry.key.name.to_string(), workflow);
         }
+        found
     }
 
-    fn library(
+    /// One sub-workflow; the error is what is wrong with naming it here, if its own file does not say.
+    fn sub_workflow(
         &mut self,
-        shown: &Path,
-        path: PathBuf,
-        text: Arc<str>,
+        name: &str,
         place: Place,
-        chain: &mut Vec<PathBuf>,
-    ) {
-        let file = self.sources.add(shown, text.clone());
-        let (tree, errors) = syntax::parse(&text, file);
-        if !errors.is_empty() {
-            self.diagnostics.extend(errors);
-            return;
+        dir: &Path,
+    ) -> Result<Arc<Workflow>, Option<Box<Diagnostic>>> {
+        let path = dir.join(name);
+        let wrong = |message: String, label: &str, help: String| {
+            let diagnostic = Diagnostic::at(place, message, label);
+            Some(Box::new(if help.is_empty() { diagnostic } else { diagnostic.help(help) }))
+        };
+        let text = read_text(&path).map_err(|problem| {
+            let help = format!("sub-workflows are relative to {}", dir.display());
+            wrong(format!("the sub-workflow cannot be read: {problem}"), "run here", help)
+        })?;
+        let absolute = std::fs::canonicalize(&path).unwrap_or(path);
+        if let Some(start) = self.chain.iter().position(|file| *file == absolute) {
+            let files: Vec<_> = self.chain[start..].iter().chain([&absolute]).map(|f| base_name(f)).collect();
+            let message = format!("a workflow cannot run itself: {}", files.join(" runs "));
+            return Err(wrong(message, "leads back", String::new()));
         }
-        let mut reader = Reader::new(file);
-        if tree.get("library").is_none() {
-            let (message, help) = match tree.get("workflow") {
-                Some(_) => (
-                    "the import is a workflow, not a library",
-                    "move the shared tasks into a file with [library]",
-                ),
-                None => ("the imported file has no [library]", "add [library] with name = \"...\" to it"),
-            };
-            self.diagnostics.push(Diagnostic::at(place, message, "imported here").help(help));
-            return;
+        if let Some(known) = self.workflows.get(&absolute) {
+            return known.clone().ok_or(None);
         }
-        reader.check_keys(&tree, keys::LIBRARY_FILE, "the library file");
-        let header = reader.table(&tree, "library");
-        if let Some(table) = header {
-            reader.check_keys(table, keys::LIBRARY, "[library]");
+        if self.chain.len() >= DEEPEST {
+            let message = format!("sub-workflows nest more than {DEEPEST} deep");
+            return Err(wrong(message, "too deep", String::new()));
         }
-        let name = read_own_name(&mut reader, &tree, header, "library");
-        if let Some((other, _)) = self.libraries.iter().find(|(_, library)| **library == name) {
-            let message = format!("two imported libraries are called `{name}`");
-            self.diagnostics.push(
-                Diagnostic::at(place, message, "the second one")
-                    .help(format!("the first is {}", other.display())),
-            );
-            return;
-        }
-        let dir = path.parent().unwrap_or(Path::new("/")).to_owned();
-        self.libraries.insert(path.clone(), name.clone());
-        self.read_tasks(&mut reader, &tree, &dir, &name, Some(&name));
-        let imports = import_paths(&mut reader, &tree);
-        self.diagnostics.extend(reader.diagnostics);
-        chain.push(path);
-        self.import(imports, file, &dir, chain);
-        chain.pop();
+        let shown = self.sources.path(place.file).parent().unwrap_or(Path::new("")).join(name);
+        self.workflow(&shown, text).ok_or(None)
     }
 }
 
-fn import_paths(reader: &mut Reader, tree: &Table) -> Vec<(String, Span)> {
-    let paths = reader.texts(tree, "import").unwrap_or_default();
-    paths.into_iter().map(|(path, span)| (path.to_owned(), span)).collect()
-}
-
-/// `name` of `[workflow]` or `[library]`; empty if there is none that can be used.
-fn read_own_name(reader: &mut Reader, tree: &Table, header: Option<&Table>, section: &str) -> String {
-    let Some(table) = header else {
-        if tree.get(section).is_none() {
-            let diagnostic =
-                Diagnostic::at(reader.place(Span::default()), format!("there is no [{section}]"), "");
-            reader.report(
-                diagnostic.help(format!("begin the file with\n\n    [{section}]\n    name = \"...\"")),
-            );
-        }
-        return String::new();
-    };
-    if table.get("name").is_none() {
-        let span = tree.get(section).map_or(Span::default(), |item| item.span);
-        reader.error(span, format!("[{section}] has no name"), "add name = \"...\"");
-        return String::new();
+/// How many nodes a node stands for: itself, and those of its sub-workflow.
+fn size(node: &super::Node) -> usize {
+    match &node.body {
+        Body::Task(_) => 1,
+        Body::Workflow(inner) => inner.size.saturating_add(1),
     }
-    let Some((name, span)) = reader.text_item(table, "name") else { return String::new() };
-    if !is_name(name, true) {
-        let message = format!("`{name}` cannot be the name of a {section}");
-        let diagnostic = Diagnostic::at(reader.place(span), message, "not allowed")
-            .help("use lower-case letters, digits, `_` and `-`, beginning with a letter");
-        reader.report(diagnostic);
-    }
-    name.to_owned()
 }
 
 fn read_label(reader: &mut Reader, table: &Table, key: &str) -> Option<String> {
@@ -273,39 +246,4 @@ pub fn check_label(text: &str) -> Result<(), String> {
         text if text.chars().any(char::is_control) => Err("must not hold control characters".into()),
         _ => Ok(()),
     }
-}
-
-fn base_name(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
-}
-
-/// Reads a text file; the error is a sentence that names the path.
-fn read_text(path: &Path) -> Result<Arc<str>, String> {
-    let shown = path.display();
-    let describe = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => format!("there is no file {shown}"),
-        std::io::ErrorKind::PermissionDenied => format!("no permission to read {shown}"),
-        _ => format!("cannot read {shown}: {error}"),
-    };
-    // Looked at before it is opened: opening a pipe would wait for its writer.
-    let metadata = std::fs::metadata(path).map_err(describe)?;
-    if metadata.is_dir() {
-        return Err(format!("{shown} is a directory; a workflow file was expected"));
-    }
-    if !metadata.is_file() {
-        return Err(format!("{shown} is no regular file"));
-    }
-    if metadata.len() > LARGEST {
-        let mebibytes = metadata.len() >> 20;
-        return Err(format!("{shown} has {mebibytes} MiB; at most {} MiB are read", LARGEST >> 20));
-    }
-    let mut bytes = Vec::with_capacity(metadata.len() as usize);
-    let file = std::fs::File::open(path).map_err(describe)?;
-    file.take(LARGEST).read_to_end(&mut bytes).map_err(describe)?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1;
-        format!("{shown} is not UTF-8: line {line} has a byte that is no text")
-    })?;
-    Ok(text.into())
 }

@@ -9,11 +9,12 @@
 //! | `syntax.rs` | the TOML tree with spans |
 //! | `keys.rs`, `schema.rs` | every key there is, and the JSON schema made from them |
 //! | `types.rs`, `value.rs` | types and values |
-//! | `template.rs`, `jinja.rs`, `filters.rs` | `{{ expressions }}`, values on their way into them, and whether the filters they name exist |
+//! | `template.rs`, `jinja.rs`, `functions.rs`, `filters.rs` | `{{ expressions }}`, values on their way into them, what they can do, and whether the filters they name exist |
 //! | `reader.rs` | typed access to the tree, with diagnostics |
 //! | `spec.rs`, `policy.rs` | one file: tasks and policies |
 //! | `binding.rs` | what an input is bound to |
-//! | `load.rs`, `link.rs` | imports; names and types across the whole workflow |
+//! | `load.rs`, `import.rs`, `source.rs` | from a path to a workflow: the file, its imports, its sub-workflows |
+//! | `link.rs`, `names.rs`, `node.rs`, `published.rs` | names and types across one workflow: nodes and outputs |
 //! | `signature.rs`, `definition.rs` | what of a task is in the cache key |
 //! | `diagnostic.rs`, `inert.rs` | mistakes, and how they are shown |
 
@@ -21,26 +22,34 @@ pub mod binding;
 pub mod definition;
 pub mod diagnostic;
 pub mod filters;
+pub mod functions;
+mod import;
 mod inert;
 mod jinja;
 pub mod keys;
 pub mod link;
 pub mod load;
+mod names;
+pub mod node;
 pub mod policy;
+mod published;
 pub mod reader;
 pub mod schema;
 pub mod signature;
+mod source;
 pub mod spec;
 pub mod syntax;
 pub mod template;
 pub mod types;
 pub mod value;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use self::binding::Binding;
+use self::binding::{Binding, Reference};
+use self::diagnostic::Place;
 use self::policy::{CachePolicy, Execution};
 use self::template::Template;
 use self::types::Type;
@@ -58,9 +67,15 @@ pub struct Workflow {
     pub inputs: Vec<Input>,
     pub tasks: Vec<Arc<Task>>,
     pub nodes: Vec<Node>,
+    /// How many nodes there are with those of sub-workflows.
+    pub size: usize,
     pub outputs: Vec<Published>,
-    /// Capacities that `[resources]` states.
+    /// Capacities that `[resources]` states, of sub-workflows as well.
     pub resources: BTreeMap<String, u64>,
+    /// Index of the node that runs last when the run failed.
+    pub on_failure: Option<u32>,
+    /// Index of the node that runs last when the run succeeded.
+    pub on_success: Option<u32>,
 }
 
 /// An input of a task or of the workflow.
@@ -98,6 +113,28 @@ pub struct Task {
     pub cache: CachePolicy,
 }
 
+impl Task {
+    /// Stands in for a task that could not be found, in a workflow that is not run.
+    fn unknown() -> Self {
+        Self {
+            name: String::new(),
+            description: None,
+            dir: PathBuf::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            command: Command::Program(Vec::new()),
+            in_workflow_dir: false,
+            env: Vec::new(),
+            pass_env: Vec::new(),
+            secrets: Vec::new(),
+            sources: Vec::new(),
+            staging: Staging::default(),
+            execution: Execution::default(),
+            cache: CachePolicy::default(),
+        }
+    }
+}
+
 /// How input files are brought to a task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Staging {
@@ -133,18 +170,50 @@ pub enum Command {
     Program(Vec<Template>),
 }
 
-/// One use of a task.
+/// One use of a task or of another workflow.
 #[derive(Debug)]
 pub struct Node {
     pub name: Box<str>,
-    /// Index into [`Workflow::tasks`].
-    pub task: u32,
-    /// One for each of the task's inputs, in their order.
+    pub body: Body,
+    /// One for each of the body's inputs, in their order.
     pub inputs: Box<[Binding]>,
     /// Nodes that must succeed first without handing anything over.
     pub needs: Box<[u32]>,
     /// Set where the node overrides some of its task's policies.
     pub execution: Option<Box<Execution>>,
+    /// Set where the node runs once for each element of lists.
+    pub scatter: Option<Box<Scatter>>,
+    /// What must be true for the node to run.
+    pub condition: Option<Box<Binding>>,
+    /// Where its header stands.
+    pub place: Place,
+}
+
+/// What a node runs.
+#[derive(Clone, Debug)]
+pub enum Body {
+    Task(Arc<Task>),
+    Workflow(Arc<Workflow>),
+}
+
+/// How a node is spread over the elements of lists.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scatter {
+    pub shape: ScatterShape,
+    /// Indices of the inputs that are bound to lists, as the file orders them.
+    pub over: Vec<u32>,
+    /// How many elements may run at once.
+    pub concurrency: Option<u32>,
+    /// How many of the elements must succeed, from 0 to 1; all, if it is not set.
+    pub min_success_ratio: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScatterShape {
+    /// The lists side by side: they are of equal length.
+    Zip,
+    /// Every combination; the last list varies fastest.
+    Cross,
 }
 
 /// An output of the workflow.
@@ -159,20 +228,104 @@ pub struct Published {
 }
 
 impl Workflow {
-    /// The task that a node uses.
-    pub fn task_of(&self, node: usize) -> &Arc<Task> {
-        &self.tasks[self.nodes[node].task as usize]
-    }
-
-    /// The policies of a node: its own, else its task's.
-    pub fn execution_of(&self, node: usize) -> &Execution {
-        let node = &self.nodes[node];
-        node.execution.as_deref().unwrap_or(&self.tasks[node.task as usize].execution)
+    /// The folder of the file.
+    pub fn dir(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("/"))
     }
 
     /// The index of a node by its name.
     pub fn node(&self, name: &str) -> Option<usize> {
         self.nodes.iter().position(|node| &*node.name == name)
+    }
+
+    /// Whether a node runs only when all others have ended.
+    pub fn is_hook(&self, node: usize) -> bool {
+        [self.on_failure, self.on_success].contains(&Some(node as u32))
+    }
+}
+
+impl Node {
+    pub fn task(&self) -> Option<&Arc<Task>> {
+        match &self.body {
+            Body::Task(task) => Some(task),
+            Body::Workflow(_) => None,
+        }
+    }
+
+    /// Calls `visit` for each node that must have ended first. The flag tells whether this one can do without it:
+    /// all that it feeds are inputs that may be null. A node may be visited more than once.
+    pub fn for_each_dependency(&self, visit: &mut dyn FnMut(u32, bool)) {
+        let mut feed = |binding: &Binding, tolerant: bool| {
+            binding.for_each_reference(&mut |reference| {
+                if let Reference::Output { node, .. } = reference {
+                    visit(node, tolerant);
+                }
+            });
+        };
+        for (i, (binding, input)) in self.inputs.iter().zip(self.body.inputs()).enumerate() {
+            let spread = self.scatter.as_ref().is_some_and(|scatter| scatter.over.contains(&(i as u32)));
+            feed(binding, input.ty.is_optional() && !spread);
+        }
+        if let Some(condition) = &self.condition {
+            feed(condition, false);
+        }
+        self.needs.iter().for_each(|node| visit(*node, false));
+    }
+
+    /// The policies of a node that runs a task: its own, else its task's.
+    pub fn execution(&self) -> Option<&Execution> {
+        self.execution.as_deref().or_else(|| self.task().map(|task| &task.execution))
+    }
+
+    /// The type that an input is bound to here: a list of the declared one, if the node is spread over it.
+    pub fn bound_type(&self, input: usize) -> Cow<'_, Type> {
+        let declared = &self.body.inputs()[input].ty;
+        match &self.scatter {
+            Some(scatter) if scatter.over.contains(&(input as u32)) => {
+                Cow::Owned(Type::List(Box::new(declared.clone())))
+            }
+            _ => Cow::Borrowed(declared),
+        }
+    }
+}
+
+impl Body {
+    pub fn inputs(&self) -> &[Input] {
+        match self {
+            Self::Task(task) => &task.inputs,
+            Self::Workflow(workflow) => &workflow.inputs,
+        }
+    }
+
+    /// Names and types of what it hands back.
+    pub fn outputs(&self) -> Vec<(&str, &Type)> {
+        match self {
+            Self::Task(task) => task.outputs.iter().map(|output| (&*output.name, &output.ty)).collect(),
+            Self::Workflow(workflow) => {
+                let named = workflow.outputs.iter().map(|output| (&*output.name, &output.ty));
+                named.map(|(name, ty)| (name, ty.as_ref().unwrap_or(&Type::Json))).collect()
+            }
+        }
+    }
+}
+
+impl Scatter {
+    /// How many elements may fail of `count`.
+    pub fn tolerates(&self, count: usize) -> usize {
+        let needed = self.min_success_ratio.map_or(count, |ratio| {
+            // Not more than was written: 0.7 * 10 may come out a little above 7.
+            (ratio * count as f64 - 1e-9).ceil() as usize
+        });
+        count.saturating_sub(needed)
+    }
+
+    /// The type of an output of the node, of which one element hands back `ty`.
+    pub fn gathered(&self, ty: &Type) -> Type {
+        let element = match self.min_success_ratio {
+            Some(_) if !ty.is_optional() => Type::Optional(Box::new(ty.clone())),
+            _ => ty.clone(),
+        };
+        Type::List(Box::new(element))
     }
 }
 

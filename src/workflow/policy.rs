@@ -80,6 +80,10 @@ pub struct CachePolicy {
     /// Pinned; without one it is automatic.
     pub version: Option<String>,
     pub ignore_inputs: Vec<String>,
+    /// Whether identical work that is started at the same time runs once.
+    pub serialize: bool,
+    /// An older result counts for nothing.
+    pub max_age: Option<Duration>,
     /// Variables that are passed on and join the automatic version.
     pub env: Vec<String>,
 }
@@ -93,6 +97,12 @@ impl CachePolicy {
         }
         if let Some(version) = reader.text(table, "cache_version") {
             policy.version = Some(version.to_owned());
+        }
+        if let Some(serialize) = reader.bool(table, "cache_serialize") {
+            policy.serialize = serialize;
+        }
+        if let Some(age) = duration(reader, table, "cache_max_age", false) {
+            policy.max_age = Some(age);
         }
         if table.get("cache_ignore_inputs").is_some() {
             policy.ignore_inputs = reader.owned_texts(table, "cache_ignore_inputs");

@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Expression, UndefinedBehavior, Value as JinjaValue};
 
+use super::diagnostic::closest;
 use super::jinja::{Context, explain, from_jinja, jinja_text, to_jinja};
 use super::types::Type;
 use super::value::Value;
@@ -18,6 +19,7 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_debug(true);
+    super::functions::add_to(&mut environment);
     environment
 });
 
@@ -128,7 +130,19 @@ impl Template {
         }
         let mut paths: Vec<String> = expression.undeclared_variables(true).into_iter().collect();
         paths.sort();
+        paths.retain(|path| !ENVIRONMENT.globals().any(|(name, _)| name == path));
         for path in paths {
+            let called =
+                find_word(source, &path).filter(|i| source[i + path.len()..].trim_start().starts_with('('));
+            if let Some(i) = called
+                && !path.contains('.')
+            {
+                let functions = ENVIRONMENT.globals().map(|(name, _)| name);
+                let hint = closest(&path, functions)
+                    .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+                let message = format!("there is no function `{path}`{hint}");
+                return Err(TemplateError { message, range: range.start + i..range.start + i + path.len() });
+            }
             let range = find_word(source, &path)
                 .map_or(range.clone(), |i| range.start + i..range.start + i + path.len());
             let path = path.split('.').map(str::to_owned).collect();
@@ -157,6 +171,15 @@ impl Template {
             [Part::Variable(i)] => self.variables.get(*i),
             _ => None,
         }
+    }
+
+    /// Whether it takes the first of some whole variables that is not null, and does nothing else.
+    pub fn is_coalesce(&self, segments: usize) -> bool {
+        let [Part::Expression(compiled)] = &self.parts[..] else { return false };
+        let inner = compiled.source.strip_prefix("coalesce(").and_then(|rest| rest.strip_suffix(')'));
+        inner.is_some_and(|inner| {
+            inner.split(',').all(|path| plain_path(path.trim()).is_some_and(|path| path.len() == segments))
+        })
     }
 
     /// Whether it is one expression and nothing else, so that its value is not made text.

@@ -1,0 +1,105 @@
+//! How a unit ends that sums up others: a node by its elements, a sub-workflow by its nodes.
+
+use super::groups::{Elements, Frame, Group, Spot};
+use super::spread::gather;
+use super::{Engine, millis, publish};
+use crate::event::{CacheStatus, ErrorKind, Kind, NodeFinished, Status, TaskError};
+use crate::exec::Executor;
+use crate::schedule::{Ended, State, Unit};
+use crate::workflow::value::Value;
+
+impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
+    /// All that is inside of `unit` has ended.
+    pub(super) fn close(&mut self, unit: Unit) {
+        let Some(spot) = self.spot(unit) else { return };
+        let Some(number) = self.inside.remove(&unit) else { return };
+        let group = std::mem::replace(&mut self.groups[number], Group::Closed);
+        let ended = self.scheduler.ended(number);
+        let (sum, end, kind) = match group {
+            Group::Elements(mut elements) => {
+                let end = elements_end(&mut elements, &spot, &ended);
+                (elements.sum, end, Kind::Elements)
+            }
+            Group::Frame(frame) => {
+                let end = self.frame_end(&frame, &ended);
+                (frame.sum, end, Kind::Workflow)
+            }
+            Group::Closed => return,
+        };
+        let hits = sum.counts.cached == sum.counts.nodes && sum.counts.nodes > 0;
+        let event = NodeFinished {
+            kind,
+            cache: hits.then_some(CacheStatus::Hit),
+            duration_ms: millis(sum.began.elapsed()),
+            saved_ms: sum.saved_ms,
+            counts: Some(sum.counts),
+            ..self.finished(&spot, Status::Succeeded, &[])
+        };
+        match end {
+            End::Succeeded(outputs) => {
+                let event = NodeFinished { outputs: self.outputs_json(&spot, &outputs), ..event };
+                self.keep_outputs(unit, outputs);
+                self.tell(unit, event);
+                self.finish(unit, State::Succeeded, "");
+            }
+            End::Incomplete => {
+                self.tell(unit, event);
+                self.finish(unit, State::Succeeded, "");
+            }
+            End::Failed(message) => {
+                let error = TaskError::new(ErrorKind::Output, message);
+                let event = NodeFinished { status: Status::Failed, error: Some(error), ..event };
+                self.fail(unit, &spot, event);
+            }
+            End::Cancelled => {
+                let reason = Some("the run stopped first".to_owned());
+                self.tell(unit, NodeFinished { status: Status::Cancelled, reason, ..event });
+                self.finish(unit, State::Cancelled, "was cancelled");
+            }
+        }
+    }
+
+    fn frame_end(&self, frame: &Frame, ended: &Ended) -> End {
+        if ended.failed > 0 {
+            let nodes = if ended.failed == 1 { "node" } else { "nodes" };
+            return End::Failed(format!("{} {nodes} of the workflow failed", ended.failed));
+        }
+        if ended.cancelled > 0 {
+            return End::Cancelled;
+        }
+        match publish::interface(frame, &self.files) {
+            Ok(Some(outputs)) => End::Succeeded(outputs),
+            Ok(None) => End::Incomplete,
+            Err(problem) => End::Failed(problem),
+        }
+    }
+}
+
+/// How it ended.
+enum End {
+    Succeeded(Box<[Value]>),
+    /// Only parts of it were selected: it has nothing to hand back.
+    Incomplete,
+    Failed(String),
+    Cancelled,
+}
+
+fn elements_end(elements: &mut Elements, spot: &Spot, ended: &Ended) -> End {
+    let (failed, all) = (ended.failed, elements.spread.count());
+    if failed > elements.tolerated {
+        let allowed = match elements.tolerated {
+            0 => String::new(),
+            most => format!(", and at most {most} may"),
+        };
+        let plural = if all == 1 { "element" } else { "elements" };
+        return End::Failed(format!("{failed} of {all} {plural} failed{allowed}"));
+    }
+    if ended.cancelled > 0 {
+        return End::Cancelled;
+    }
+    let outputs = spot.node().body.outputs().len();
+    if ended.succeeded > 0 && outputs > 0 && elements.outputs.iter().all(Option::is_none) {
+        return End::Incomplete;
+    }
+    End::Succeeded(gather(&elements.outputs, outputs))
+}

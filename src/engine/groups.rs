@@ -1,0 +1,215 @@
+//! What the units of a run belong to: uses of workflows (frames), and elements of nodes.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::spread::Spread;
+use super::values::{Files, RunFailure, Values};
+use crate::event::Counts;
+use crate::schedule::Unit;
+use crate::workflow::value::Value;
+use crate::workflow::{Node, Workflow};
+
+/// A group of units, under the same number as in the scheduler.
+pub enum Group {
+    Frame(Frame),
+    Elements(Elements),
+    /// It has ended, and its values are gone.
+    Closed,
+}
+
+/// One use of a workflow; its units are the nodes.
+pub struct Frame {
+    pub workflow: Arc<Workflow>,
+    /// The unit that it is; `None` for the workflow of the run.
+    pub parent: Option<Unit>,
+    /// By node: its number in the outline.
+    numbers: Numbers,
+    /// What stands before the names of its nodes: `prep/`, or `prep[3]/`.
+    pub prefix: String,
+    pub inputs: Arc<[Value]>,
+    /// By node; `None` until it has ended.
+    pub outputs: Vec<Option<Box<[Value]>>>,
+    pub failure: Option<Arc<RunFailure>>,
+    pub sum: Sum,
+}
+
+/// The numbers of a frame's nodes in the outline.
+struct Numbers {
+    base: usize,
+    offsets: Arc<[u32]>,
+}
+
+/// The elements of one node.
+pub struct Elements {
+    /// The unit of the node.
+    pub parent: Unit,
+    pub node: Spot,
+    pub spread: Spread,
+    /// By element; `None` until it has succeeded.
+    pub outputs: Vec<Option<Box<[Value]>>>,
+    /// How many may fail.
+    pub tolerated: usize,
+    /// Those that have failed, or are bound to.
+    pub doomed: HashSet<usize>,
+    pub sum: Sum,
+}
+
+/// What is known of all that is in a group.
+pub struct Sum {
+    pub counts: Counts,
+    pub saved_ms: u64,
+    pub began: Instant,
+}
+
+impl Sum {
+    fn new() -> Self {
+        Self { counts: Counts::default(), saved_ms: 0, began: Instant::now() }
+    }
+}
+
+/// Where a unit stands.
+#[derive(Clone)]
+pub struct Spot {
+    pub workflow: Arc<Workflow>,
+    /// Index into its nodes.
+    pub node: usize,
+    /// The node's number in the outline.
+    pub number: usize,
+    /// The element's number.
+    pub index: Option<usize>,
+    /// The node's name with those of the nodes that it is inside of.
+    pub name: String,
+}
+
+impl Spot {
+    pub fn node(&self) -> &Node {
+        &self.workflow.nodes[self.node]
+    }
+
+    /// The element's number, as events have it.
+    pub fn event_index(&self) -> Option<u64> {
+        self.index.map(|index| index as u64)
+    }
+
+    /// How a person calls it: `prep/clean`, `train[3]`.
+    pub fn label(&self) -> String {
+        crate::event::node_label(&self.name, self.event_index()).into_owned()
+    }
+}
+
+impl Group {
+    pub fn frame(
+        workflow: Arc<Workflow>,
+        (base, offsets): (usize, Arc<[u32]>),
+        parent: Option<Unit>,
+        prefix: String,
+        inputs: Arc<[Value]>,
+    ) -> Self {
+        let outputs = vec![None; workflow.nodes.len()];
+        let numbers = Numbers { base, offsets };
+        Self::Frame(Frame {
+            workflow,
+            parent,
+            numbers,
+            prefix,
+            inputs,
+            outputs,
+            failure: None,
+            sum: Sum::new(),
+        })
+    }
+
+    pub fn elements(parent: Unit, node: Spot, spread: Spread, tolerated: usize) -> Self {
+        let outputs = vec![None; spread.count()];
+        Self::Elements(Elements {
+            parent,
+            node,
+            spread,
+            outputs,
+            tolerated,
+            doomed: HashSet::new(),
+            sum: Sum::new(),
+        })
+    }
+
+    /// The unit that the group is.
+    pub fn parent(&self) -> Option<Unit> {
+        match self {
+            Self::Frame(frame) => frame.parent,
+            Self::Elements(elements) => Some(elements.parent),
+            Self::Closed => None,
+        }
+    }
+
+    pub fn sum(&mut self) -> Option<&mut Sum> {
+        match self {
+            Self::Frame(frame) => Some(&mut frame.sum),
+            Self::Elements(elements) => Some(&mut elements.sum),
+            Self::Closed => None,
+        }
+    }
+
+    /// The unit of number `i`; `None` in a group that has ended.
+    pub fn spot(&self, i: usize) -> Option<Spot> {
+        match self {
+            Self::Frame(frame) => Some(frame.spot(i)),
+            Self::Elements(elements) => Some(Spot { index: Some(i), ..elements.node.clone() }),
+            Self::Closed => None,
+        }
+    }
+
+    /// Keeps what the unit of number `i` hands back.
+    pub fn set_outputs(&mut self, i: usize, values: Box<[Value]>) {
+        match self {
+            Self::Frame(Frame { outputs, .. }) | Self::Elements(Elements { outputs, .. }) => {
+                outputs[i] = Some(values);
+            }
+            Self::Closed => {}
+        }
+    }
+}
+
+impl Frame {
+    /// The number of a node in the outline.
+    pub fn number(&self, node: usize) -> usize {
+        self.numbers.base + self.numbers.offsets[node] as usize
+    }
+
+    fn spot(&self, node: usize) -> Spot {
+        Spot {
+            workflow: self.workflow.clone(),
+            node,
+            number: self.number(node),
+            index: None,
+            name: format!("{}{}", self.prefix, self.workflow.nodes[node].name),
+        }
+    }
+
+    /// What the bindings of its nodes are evaluated over.
+    pub fn values<'v>(&'v self, files: &'v Files) -> Values<'v> {
+        Values {
+            workflow: &self.workflow,
+            files,
+            inputs: &self.inputs,
+            outputs: &self.outputs,
+            failure: self.failure.as_deref(),
+        }
+    }
+
+    /// The same use once more, to run a last node in.
+    pub fn again(&self, failure: Option<Arc<RunFailure>>) -> Self {
+        let numbers = Numbers { base: self.numbers.base, offsets: self.numbers.offsets.clone() };
+        Self {
+            workflow: self.workflow.clone(),
+            parent: None,
+            numbers,
+            prefix: self.prefix.clone(),
+            inputs: self.inputs.clone(),
+            outputs: self.outputs.clone(),
+            failure,
+            sum: Sum::new(),
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Identical work in turn: units that wait until nobody else, in this process or another, does the same.
+
+use std::io;
+
+use crate::digest::Digest;
+use crate::locks::{Attempt, Holder, Locks};
+use crate::schedule::Unit;
+
+/// A unit that waits for the lock of its key. It holds no slot.
+pub struct Waiting {
+    pub unit: Unit,
+    pub key: Digest,
+    /// Whether it was told whom it waits for.
+    pub told: bool,
+}
+
+/// The locks, and who waits for one.
+pub struct Serial {
+    /// `None` where there can be none: identical work may then run twice.
+    locks: Option<Locks>,
+    waiting: Vec<Waiting>,
+}
+
+impl Serial {
+    pub fn new(locks: Option<Locks>) -> Self {
+        Self { locks, waiting: Vec::new() }
+    }
+
+    pub fn waits(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    pub fn wait(&mut self, waiting: Waiting) {
+        self.waiting.push(waiting);
+    }
+
+    /// All that wait, to be tried again.
+    pub fn take(&mut self) -> Vec<Waiting> {
+        std::mem::take(&mut self.waiting)
+    }
+
+    pub fn try_take(&self, key: &Digest, holder: &Holder) -> io::Result<Attempt> {
+        match &self.locks {
+            Some(locks) => locks.try_take(key, holder),
+            None => Err(io::Error::from(io::ErrorKind::Unsupported)),
+        }
+    }
+
+    /// Goes on without locks. Returns what to warn of, once.
+    pub fn give_up(&mut self, problem: &io::Error) -> Option<String> {
+        self.locks.take().map(|_| {
+            format!("identical work cannot be kept from running twice (cache_serialize): locks do not work here: {problem}")
+        })
+    }
+}

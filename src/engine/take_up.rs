@@ -1,0 +1,263 @@
+//! A unit whose turn has come: skipped, spread over its elements, entered, looked up, or queued to run.
+
+use jiff::Timestamp;
+
+use super::attempt::{self, Job, log_path};
+use super::cache::Lookup;
+use super::groups::{Group, Spot};
+use super::serial::Waiting;
+use super::spread::Spread;
+use super::{Engine, InFlight};
+use crate::event::{CacheStatus, Event, NodeExpanded, NodeStarted, Status};
+use crate::exec::Executor;
+use crate::graph::select::Role;
+use crate::locks::{Attempt, Holder};
+use crate::schedule::{State, Unit};
+use crate::workflow::policy::Execution;
+use crate::workflow::value::Value;
+use crate::workflow::{Body, Task};
+
+/// So many elements of one node may wait for a slot at once, and more if more can run: their inputs are in memory.
+const AHEAD: usize = 64;
+
+impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
+    pub(super) fn take_up(&mut self, unit: Unit) {
+        let (group, i) = self.scheduler.locate(unit);
+        let Some(spot) = self.spot(unit) else { return };
+        match &self.groups[group] {
+            Group::Elements(elements) => {
+                let inputs = elements.spread.element(i);
+                self.begin(unit, &spot, inputs);
+            }
+            Group::Frame(_) => self.take_up_node(unit, group, &spot),
+            Group::Closed => {}
+        }
+    }
+
+    fn take_up_node(&mut self, unit: Unit, group: usize, spot: &Spot) {
+        if self.order.roles[spot.number] == Role::Skip {
+            return self.skip(unit, spot, "skipped on request");
+        }
+        let Group::Frame(frame) = &self.groups[group] else { return };
+        let values = frame.values(&self.files);
+        let node = spot.node();
+        match values.holds(node) {
+            Ok(true) => {}
+            Ok(false) => return self.skip(unit, spot, "its condition is false"),
+            Err(problem) => return self.fail_before(unit, spot, Vec::new(), problem),
+        }
+        let inputs = match values.inputs_of(node) {
+            Ok(inputs) => inputs,
+            Err(problem) => return self.fail_before(unit, spot, Vec::new(), problem),
+        };
+        let Some(scatter) = &node.scatter else { return self.begin(unit, spot, inputs) };
+        match Spread::new(node, scatter, inputs) {
+            Err(problem) => self.fail_before(unit, spot, Vec::new(), problem),
+            Ok(spread) => {
+                let ahead = AHEAD.max(2 * self.order.jobs);
+                let at_once = scatter.concurrency.map_or(ahead, |most| ahead.min(most as usize));
+                let tolerated = scatter.tolerates(spread.count());
+                self.expand(unit, spot, spread, at_once, tolerated);
+            }
+        }
+    }
+
+    fn expand(&mut self, unit: Unit, spot: &Spot, spread: Spread, at_once: usize, tolerated: usize) {
+        let count = spread.count();
+        let each = match spot.node().body {
+            Body::Task(_) => 1,
+            Body::Workflow(_) => self.leaves(self.outline.inside(spot.number)),
+        };
+        self.total = self.total.saturating_sub(each) + each * count as u64;
+        self.bus.emit(Event::NodeExpanded(NodeExpanded {
+            time: Timestamp::now(),
+            node: spot.name.clone(),
+            index: spot.event_index(),
+            elements: count as u64,
+            total: self.total,
+        }));
+        let number = self.scheduler.open_elements(unit, count, at_once);
+        self.add_group(Some(unit), number, Group::elements(unit, spot.clone(), spread, tolerated));
+    }
+
+    /// The inputs of a unit that is not spread any further are known.
+    fn begin(&mut self, unit: Unit, spot: &Spot, inputs: Vec<Value>) {
+        match &spot.node().body {
+            Body::Task(task) => self.look_up(unit, spot, task, inputs),
+            Body::Workflow(inner) => {
+                let numbers = (spot.number + 1, self.outline.offsets(inner));
+                let prefix = format!("{}/", spot.label());
+                let group = Group::frame(inner.clone(), numbers, Some(unit), prefix, inputs.into());
+                self.open(Some(unit), group);
+            }
+        }
+    }
+
+    /// Hit, or queue it to run.
+    fn look_up(&mut self, unit: Unit, spot: &Spot, task: &Task, inputs: Vec<Value>) {
+        let state = match self.cache.task(task, &self.files) {
+            Ok(state) => state,
+            Err(problem) => return self.fail_before(unit, spot, inputs, problem),
+        };
+        let mut key = None;
+        let (cache, reason) = if !task.cache.enabled {
+            (CacheStatus::Disabled, None)
+        } else {
+            let digest = state.key(task, &inputs);
+            key = Some(digest);
+            if !self.order.mode.reads() || self.order.overwrite[spot.number] {
+                (CacheStatus::Skipped, None)
+            } else {
+                match self.cache.lookup(task, &state, &digest) {
+                    Lookup::Hit(hit) => return self.settle_hit(unit, spot, inputs, digest, *hit),
+                    Lookup::Miss(reason) => (CacheStatus::Miss, Some(reason)),
+                    Lookup::Failure(reason) => (CacheStatus::LookupFailure, Some(reason)),
+                }
+            }
+        };
+        if self.order.roles[spot.number] == Role::Supply {
+            return self.fail_supply(unit, spot, inputs, cache);
+        }
+        if let (CacheStatus::LookupFailure, Some(reason)) = (cache, &reason) {
+            self.bus.warn(Some(spot.label()), reason.clone());
+        }
+        let flight = InFlight { inputs, key, cache, reason, attempts: 0, held: None };
+        let in_turn = task.cache.serialize && self.order.mode.writes() && cache == CacheStatus::Miss;
+        match key.filter(|_| in_turn) {
+            Some(key) => {
+                let waiting = Waiting { unit, key, told: false };
+                self.in_flight.insert(unit, flight);
+                self.try_lock(waiting);
+            }
+            None => {
+                self.in_flight.insert(unit, flight);
+                self.enqueue(unit);
+            }
+        }
+    }
+
+    /// Tries the locks of identical work once more.
+    pub(super) fn try_locks(&mut self) {
+        for waiting in self.serial.take() {
+            if self.in_flight.contains_key(&waiting.unit) {
+                self.try_lock(waiting);
+            }
+        }
+    }
+
+    /// Queues a unit once nobody else does the same work; or takes over what somebody else has done.
+    fn try_lock(&mut self, mut waiting: Waiting) {
+        let Some(spot) = self.spot(waiting.unit) else { return };
+        let holder = Holder { run: self.shared.run.clone(), node: spot.label() };
+        match self.serial.try_take(&waiting.key, &holder) {
+            Ok(Attempt::Taken(held)) => {
+                if let Some(flight) = self.in_flight.get_mut(&waiting.unit) {
+                    flight.held = Some(held);
+                }
+                self.look_again(&waiting, &spot);
+            }
+            Ok(Attempt::Busy(other)) => {
+                if !std::mem::replace(&mut waiting.told, true) {
+                    let run = &self.shared.run;
+                    let whom = match other {
+                        Some(other) if other.run == *run => {
+                            format!("for {}, which does the same work", other.node)
+                        }
+                        Some(other) => {
+                            format!("for {} of run {}, which does the same work", other.node, other.run)
+                        }
+                        None => "for somebody else who does the same work".into(),
+                    };
+                    self.tell_waits(&spot, whom);
+                }
+                self.serial.wait(waiting);
+            }
+            Err(problem) => {
+                if let Some(problem) = self.serial.give_up(&problem) {
+                    self.bus.warn(None, problem);
+                }
+                self.enqueue(waiting.unit);
+            }
+        }
+    }
+
+    /// The lock was taken: whoever had it before may have stored the result.
+    fn look_again(&mut self, waiting: &Waiting, spot: &Spot) {
+        let Waiting { unit, key, .. } = waiting;
+        if let Some(task) = spot.node().task() {
+            self.cache.refresh();
+            if let Ok(state) = self.cache.task(task, &self.files)
+                && let Lookup::Hit(hit) = self.cache.lookup(task, &state, key)
+                && let Some(flight) = self.in_flight.remove(unit)
+            {
+                return self.settle_hit(*unit, spot, flight.inputs, *key, *hit);
+            }
+        }
+        self.enqueue(*unit);
+    }
+
+    /// A unit has to run.
+    pub(super) fn enqueue(&mut self, unit: Unit) {
+        let Some(spot) = self.spot(unit) else { return };
+        if let Some(execution) = spot.node().execution() {
+            self.scheduler.enqueue(unit, &execution.resources);
+        }
+    }
+
+    /// A queued unit has a slot: its next attempt begins.
+    pub(super) fn start(&mut self, unit: Unit) {
+        let Some(spot) = self.spot(unit) else { return };
+        let (Some(task), Some(Execution { timeout, grace, .. })) =
+            (spot.node().task(), spot.node().execution())
+        else {
+            return;
+        };
+        let Some(flight) = self.in_flight.get_mut(&unit) else { return };
+        flight.attempts += 1;
+        let attempt = flight.attempts;
+        let sources = self.cache.task(task, &self.files).map(|state| state.sources.clone());
+        let job = Job {
+            unit,
+            name: spot.name.clone(),
+            index: spot.event_index(),
+            task: task.clone(),
+            workflow_dir: spot.workflow.dir().to_owned(),
+            inputs: flight.inputs.clone(),
+            attempt,
+            timeout: *timeout,
+            grace: *grace,
+            sources: sources.unwrap_or_default(),
+            snapshots: self.files.snapshots(&flight.inputs),
+        };
+        let log = log_path(&self.shared.logs, &job.name, job.index, attempt).display().to_string();
+        self.told_waiting.remove(&unit);
+        self.bus.emit(Event::NodeStarted(NodeStarted {
+            time: Timestamp::now(),
+            node: spot.name.clone(),
+            index: job.index,
+            attempt,
+            log: Some(log),
+            queued: self.scheduler.queued() as u64,
+        }));
+        let (shared, ended) = (self.shared.clone(), self.ended.0.clone());
+        tokio::spawn(async move {
+            // The engine outlives its attempts: somebody listens.
+            let _ = ended.send(attempt::run(shared, job).await);
+        });
+    }
+
+    fn skip(&mut self, unit: Unit, spot: &Spot, reason: &str) {
+        self.settle_idle(unit, Status::Skipped, reason);
+        let nothing = vec![Value::Null; spot.node().body.outputs().len()];
+        self.keep_outputs(unit, nothing.into());
+        self.finish(unit, State::Skipped, "was skipped");
+    }
+
+    /// Keeps what a unit hands back for those that use it.
+    pub(super) fn keep_outputs(&mut self, unit: Unit, outputs: Box<[Value]>) {
+        let (group, i) = self.scheduler.locate(unit);
+        if let Some(group) = self.groups.get_mut(group) {
+            group.set_outputs(i, outputs);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Libraries: read once each, however many workflows of a run import them.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::diagnostic::{Diagnostic, FileId, Place, Span};
+use super::link::Tasks;
+use super::load::Loader;
+use super::reader::Reader;
+use super::source::{base_name, read_own_name, read_text};
+use super::spec::{TaskContext, read_defaults, read_task};
+use super::syntax::{self, Table};
+use super::{Task, keys};
+
+/// A library that has been read.
+pub struct Library {
+    pub name: String,
+    /// By their own names.
+    tasks: Vec<(String, Arc<Task>)>,
+    /// Libraries that whoever imports this one gets as well.
+    imports: Vec<PathBuf>,
+}
+
+impl Loader {
+    /// Reads `[tasks]` of one file.
+    pub(super) fn read_tasks(
+        reader: &mut Reader,
+        tree: &Table,
+        dir: &Path,
+        owner: &str,
+    ) -> Vec<(String, Arc<Task>)> {
+        let (execution, cache) = read_defaults(reader, tree);
+        let context = TaskContext { owner, dir, execution, cache };
+        let entries = reader.tables(tree, "tasks");
+        let read = |entry: super::reader::Entry| {
+            read_task(reader, &context, entry).map(|task| (entry.key.name.to_string(), Arc::new(task)))
+        };
+        entries.into_iter().filter_map(read).collect()
+    }
+
+    /// Reads libraries that `from` imports, and theirs; `chain` holds the files that are being read. Returns the
+    /// paths of those that could be read.
+    pub(super) fn import(
+        &mut self,
+        imports: Vec<(String, Span)>,
+        from: FileId,
+        dir: &Path,
+        chain: &mut Vec<PathBuf>,
+    ) -> Vec<PathBuf> {
+        let mut paths = Vec::new();
+        for (name, span) in imports {
+            let path = dir.join(&name);
+            let place = Place { file: from, span };
+            let text = match read_text(&path) {
+                Ok(text) => text,
+                Err(problem) => {
+                    let message = format!("the import cannot be read: {problem}");
+                    let help = format!("imports are relative to {}", dir.display());
+                    self.diagnostics.push(Diagnostic::at(place, message, "imported here").help(help));
+                    continue;
+                }
+            };
+            let absolute = std::fs::canonicalize(&path).unwrap_or(path);
+            if let Some(start) = chain.iter().position(|file| *file == absolute) {
+                let files: Vec<_> = chain[start..].iter().chain([&absolute]).map(|f| base_name(f)).collect();
+                let message = format!("an import cycle: {}", files.join(" imports "));
+                self.diagnostics.push(Diagnostic::at(place, message, "leads back"));
+                continue;
+            }
+            if !self.libraries.contains_key(&absolute) {
+                let shown = self.sources.path(from).parent().unwrap_or(Path::new("")).join(&name);
+                self.library(&shown, absolute.clone(), text, place, chain);
+            }
+            paths.push(absolute);
+        }
+        paths
+    }
+
+    fn library(
+        &mut self,
+        shown: &Path,
+        path: PathBuf,
+        text: Arc<str>,
+        place: Place,
+        chain: &mut Vec<PathBuf>,
+    ) {
+        let file = self.sources.add(shown, text.clone());
+        let (tree, errors) = syntax::parse(&text, file);
+        if !errors.is_empty() {
+            self.diagnostics.extend(errors);
+            return;
+        }
+        let mut reader = Reader::new(file);
+        if tree.get("library").is_none() {
+            let (message, help) = match tree.get("workflow") {
+                Some(_) => (
+                    "the import is a workflow, not a library",
+                    "move the shared tasks into a file with [library], or run the workflow as a node: \
+                     workflow = \"FILE\"",
+                ),
+                None => ("the imported file has no [library]", "add [library] with name = \"...\" to it"),
+            };
+            self.diagnostics.push(Diagnostic::at(place, message, "imported here").help(help));
+            return;
+        }
+        reader.check_keys(&tree, keys::LIBRARY_FILE, "the library file");
+        let header = reader.table(&tree, "library");
+        if let Some(table) = header {
+            reader.check_keys(table, keys::LIBRARY, "[library]");
+        }
+        let name = read_own_name(&mut reader, &tree, header, "library");
+        if let Some((other, _)) = self.libraries.iter().find(|(_, library)| library.name == name) {
+            let message = format!("two imported libraries are called `{name}`");
+            self.diagnostics.push(
+                Diagnostic::at(place, message, "the second one")
+                    .help(format!("the first is {}", other.display())),
+            );
+            return;
+        }
+        let dir = path.parent().unwrap_or(Path::new("/")).to_owned();
+        let tasks = Self::read_tasks(&mut reader, &tree, &dir, &name);
+        let imports = import_paths(&mut reader, &tree);
+        self.diagnostics.extend(reader.diagnostics);
+        // Known before its imports are read, so that the name is taken.
+        self.libraries.insert(path.clone(), Library { name, tasks, imports: Vec::new() });
+        chain.push(path.clone());
+        let imports = self.import(imports, file, &dir, chain);
+        chain.pop();
+        if let Some(library) = self.libraries.get_mut(&path) {
+            library.imports = imports;
+        }
+    }
+
+    /// The tasks of libraries and of those that they import, under their qualified names.
+    pub(super) fn add_imported(&self, imports: &[PathBuf], tasks: &mut Tasks) {
+        let mut seen = BTreeSet::new();
+        let mut next: Vec<&PathBuf> = imports.iter().collect();
+        while let Some(path) = next.pop() {
+            let Some(library) = self.libraries.get(path).filter(|_| seen.insert(path)) else { continue };
+            for (name, task) in &library.tasks {
+                tasks.add(format!("{}.{name}", library.name), task.clone());
+            }
+            next.extend(&library.imports);
+        }
+    }
+}
+
+/// The paths that `import` names.
+pub fn import_paths(reader: &mut Reader, tree: &Table) -> Vec<(String, Span)> {
+    let paths = reader.texts(tree, "import").unwrap_or_default();
+    paths.into_iter().map(|(path, span)| (path.to_owned(), span)).collect()
+}

@@ -1,0 +1,177 @@
+//! What templates of a workflow can refer to: its inputs, its nodes' outputs, and the failure of the run.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+
+use super::binding::{Failure, Reference, Scope};
+use super::diagnostic::closest;
+use super::syntax::Table;
+use super::template::Variable;
+use super::types::Type;
+use super::{Body, Scatter};
+
+/// When a node runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// As soon as what it waits for has ended.
+    Graph,
+    /// Last of all, when the run failed.
+    OnFailure,
+    /// Last of all, when the run succeeded.
+    OnSuccess,
+    /// Last of all, either way.
+    AtTheEnd,
+}
+
+impl Moment {
+    pub fn is_hook(self) -> bool {
+        self != Self::Graph
+    }
+
+    /// Whether it may run although other nodes have failed.
+    pub fn after_failure(self) -> bool {
+        matches!(self, Self::OnFailure | Self::AtTheEnd)
+    }
+}
+
+/// What others can see of a node.
+pub struct Face {
+    pub index: u32,
+    /// `None` where it is unknown, which is reported where the node stands.
+    pub body: Option<Body>,
+    pub scatter: Option<Scatter>,
+    pub moment: Moment,
+}
+
+/// All names that templates of the workflow can refer to.
+pub struct Names<'a> {
+    pub inputs: HashMap<&'a str, (u32, &'a Type)>,
+    /// The table of these inputs: some have mistakes.
+    pub declared: Option<&'a Table<'a>>,
+    pub nodes: HashMap<&'a str, Face>,
+    /// When what is being read will run.
+    pub moment: Cell<Moment>,
+}
+
+type Resolved = Result<(Reference, Option<Type>), (String, String)>;
+
+impl Scope for Names<'_> {
+    fn resolve(&self, variable: &Variable) -> Resolved {
+        match variable.path[0].as_str() {
+            "inputs" => self.input(&variable.path),
+            "failure" => self.failure(&variable.path),
+            _ => self.output(&variable.path),
+        }
+    }
+}
+
+impl Names<'_> {
+    fn input(&self, path: &[String]) -> Resolved {
+        let Some(name) = path.get(1) else {
+            return Err(("`inputs` names no input".into(), "write {{ inputs.NAME }}".into()));
+        };
+        if !self.inputs.contains_key(&**name) && self.declared.is_some_and(|d| d.get(name).is_some()) {
+            return Ok((Reference::Input(0), None)); // Reported where it is declared.
+        }
+        let (index, ty) = self.inputs.get(&**name).ok_or_else(|| {
+            let known = self.inputs.keys().copied();
+            (format!("the workflow has no input `{name}`"), did_you_mean(name, known, "inputs"))
+        })?;
+        within(path, ty).map(|ty| (Reference::Input(*index), Some(ty)))
+    }
+
+    fn failure(&self, path: &[String]) -> Resolved {
+        if !self.moment.get().after_failure() {
+            let message = "`failure` is known only to the node that `on_failure` names".to_owned();
+            return Err((message, "name this node in [workflow]: on_failure = \"NODE\"".into()));
+        }
+        let failure = match path.get(1).map(String::as_str) {
+            Some("node") => Failure::Node,
+            Some("message") => Failure::Message,
+            _ => {
+                let help = "write {{ failure.node }} or {{ failure.message }}".into();
+                return Err((format!("`{}` is not known", path.join(".")), help));
+            }
+        };
+        // A node that runs either way finds null when nothing failed.
+        let ty = match self.moment.get() {
+            Moment::AtTheEnd => Type::Optional(Box::new(Type::String)),
+            _ => Type::String,
+        };
+        within(path, &ty).map(|ty| (Reference::Failure(failure), Some(ty)))
+    }
+
+    fn output(&self, path: &[String]) -> Resolved {
+        let root = path[0].as_str();
+        let Some(face) = self.nodes.get(root) else {
+            let message = format!("there is no node `{root}`");
+            if self.inputs.contains_key(root) {
+                return Err((message, format!("the workflow's input is written {{{{ inputs.{root} }}}}")));
+            }
+            return Err((message, did_you_mean(root, self.nodes.keys().copied(), "nodes")));
+        };
+        if let Err(problem) = self.in_time(root, face) {
+            return Err((problem, String::new()));
+        }
+        let Some(body) = &face.body else {
+            // Any output will do until its body is mended.
+            return Ok((Reference::Output { node: face.index, output: 0 }, None));
+        };
+        let outputs = body.outputs();
+        let known = || outputs.iter().map(|(name, _)| *name);
+        let Some(name) = path.get(1) else {
+            let example = known().next().unwrap_or("OUTPUT");
+            let help = format!("name one of its outputs, as in {{{{ {root}.{example} }}}}");
+            return Err((format!("`{root}` is a node, not a value"), help));
+        };
+        let Some(index) = known().position(|output| output == name) else {
+            let message = format!("node `{root}` has no output `{name}`");
+            return Err((message, did_you_mean(name, known(), "outputs")));
+        };
+        let reference = Reference::Output { node: face.index, output: index as u32 };
+        let ty = outputs[index].1;
+        match &face.scatter {
+            Some(scatter) => within(path, &scatter.gathered(ty)),
+            None => within(path, ty),
+        }
+        .map(|ty| (reference, Some(ty)))
+    }
+
+    /// Whether what is being read can wait for a node; the error says why not.
+    pub fn in_time(&self, name: &str, face: &Face) -> Result<(), String> {
+        if self.moment.get().after_failure() {
+            let message = "this node runs when others have failed: it can use the workflow's inputs and `failure`, \
+                           not what nodes hand back";
+            return Err(message.into());
+        }
+        if face.moment.is_hook() {
+            return Err(format!("`{name}` runs last of all: nothing can wait for it"));
+        }
+        Ok(())
+    }
+}
+
+/// The type of a variable, and whether a path that goes on into its value can do so.
+fn within(path: &[String], ty: &Type) -> Result<Type, (String, String)> {
+    match (path.get(2), ty.required()) {
+        (None, _) | (Some(_), Type::Json | Type::Map(_)) => Ok(ty.clone()),
+        (Some(inner), _) => Err((
+            format!("`{}.{}` is {ty} and has nothing called `{inner}` inside", path[0], path[1]),
+            String::new(),
+        )),
+    }
+}
+
+/// How to mend a name that is not known.
+pub fn did_you_mean<'a>(name: &str, known: impl Iterator<Item = &'a str>, plural: &str) -> String {
+    let mut known: Vec<_> = known.collect();
+    match closest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => format!("there are no {plural}"),
+        None if known.len() <= 12 => {
+            known.sort_unstable();
+            format!("the {plural} there are: {}", known.join(", "))
+        }
+        None => String::new(),
+    }
+}

@@ -1,0 +1,103 @@
+//! `[outputs]` of a workflow, and bindings whose type nobody declares.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::Published;
+use super::binding::{Binder, Binding};
+use super::keys;
+use super::names::Names;
+use super::reader::Reader;
+use super::syntax::{Item, Kind, Table};
+use super::types::Type;
+
+/// Reads `[outputs]`; `may_be_null` tells of a binding whether a node it refers to may be skipped.
+pub fn read_outputs(
+    reader: &mut Reader,
+    file: &Table,
+    dir: &Path,
+    names: &Names,
+    may_be_null: &dyn Fn(&Binding) -> bool,
+) -> Vec<Published> {
+    let Some(table) = reader.table(file, "outputs") else { return Vec::new() };
+    let mut outputs: Vec<Published> = Vec::with_capacity(table.len());
+    let mut published = HashMap::new();
+    for (key, item) in table.iter() {
+        if !reader.check_name(key, "an output", false) {
+            continue;
+        }
+        let what = format!("output `{}`", key.name);
+        let (value, long) = match &item.kind {
+            Kind::Table(long) => {
+                reader.check_keys(long, keys::PUBLISHED, &what);
+                let Some(value) = long.get("value") else {
+                    reader.error(
+                        item.span,
+                        format!("{what} has no value"),
+                        "add value = \"{{ NODE.OUTPUT }}\"",
+                    );
+                    continue;
+                };
+                (value, Some(long))
+            }
+            _ => (item, None),
+        };
+        let Some((binding, ty)) = infer(&mut Binder { reader, scope: Some(names), dir }, value) else {
+            continue;
+        };
+        let path = long.and_then(|long| reader.text_item(long, "path"));
+        if let (Some((_, span)), Some(ty)) = (path, &ty)
+            && !matches!(ty.required(), Type::File | Type::Dir)
+        {
+            let message = format!("{what} is {ty}, and only a file or dir can be published");
+            reader.error(span, message, "drop the path");
+        }
+        let path = path.map(|(path, span)| (dir.join(path), span));
+        if let Some((path, span)) = &path
+            && let Some(other) = published.insert(path.clone(), &key.name)
+        {
+            let message = format!("{what} is published at the same path as `{other}`");
+            reader.error(*span, message, "one would overwrite the other");
+        }
+        let ty = ty.map(|ty| match ty.is_optional() || !may_be_null(&binding) {
+            true => ty,
+            false => Type::Optional(Box::new(ty)),
+        });
+        outputs.push(Published {
+            name: (*key.name).into(),
+            ty,
+            value: binding,
+            path: path.map(|(path, _)| path),
+        });
+    }
+    outputs
+}
+
+/// A binding without a declared type, and the type it turns out to have if that is known.
+pub fn infer(binder: &mut Binder, item: &Item) -> Option<(Binding, Option<Type>)> {
+    match &item.kind {
+        Kind::String(text) if super::template::is_template(text) => binder.open_template(text, item.span),
+        Kind::Array(items) => {
+            let inferred: Option<Vec<_>> = items.iter().map(|item| infer(binder, item)).collect();
+            let (bindings, types): (Vec<_>, Vec<_>) = inferred?.into_iter().unzip();
+            let element = match types.split_first() {
+                Some((Some(first), rest)) if rest.iter().all(|ty| ty.as_ref() == Some(first)) => {
+                    first.clone()
+                }
+                _ => Type::Json,
+            };
+            Some((Binding::List(bindings.into()), Some(Type::List(Box::new(element)))))
+        }
+        kind => {
+            let ty = match kind {
+                Kind::String(_) => Type::String,
+                Kind::Integer(_) => Type::Int,
+                Kind::Float(_) => Type::Float,
+                Kind::Bool(_) => Type::Bool,
+                Kind::Datetime(_) => Type::Datetime,
+                Kind::Array(_) | Kind::Table(_) => Type::Json,
+            };
+            binder.bind(&"value", &ty, item).map(|binding| (binding, Some(ty)))
+        }
+    }
+}
