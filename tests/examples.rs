@@ -13,6 +13,10 @@ const FAILURES: &str = "workflows/failures.toml";
 const YEAR: &str = "workflows/weather/year.toml";
 const WEEK: &str = "workflows/weather/week.toml";
 const BUILD: &str = "workflows/wordfreq/build.toml";
+const SCATTER: &str = "workflows/scatter.toml";
+const BRANCHES: &str = "workflows/branches.toml";
+const STUDY: &str = "workflows/study/study.toml";
+const LIMITS: &str = "workflows/limits.toml";
 
 fn checked_in() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/workflows"))
@@ -97,10 +101,10 @@ fn the_schema_is_current() {
 fn check_has_no_complaint() {
     let lab = lab();
     let workflows: Vec<_> = toml_files().into_iter().filter(|name| !name.contains("/lib/")).collect();
-    assert_eq!(workflows.len(), 5, "{workflows:?}");
+    assert_eq!(workflows.len(), 10, "{workflows:?}");
     let args: Vec<&str> = std::iter::once("check").chain(workflows.iter().map(String::as_str)).collect();
     let checked = lab.run(&args).expect_code(0);
-    assert_eq!(checked.err.lines().filter(|line| line.contains(": good, ")).count(), 5, "{}", checked.err);
+    assert_eq!(checked.err.lines().filter(|line| line.contains(": good, ")).count(), 10, "{}", checked.err);
 }
 
 #[test]
@@ -249,4 +253,53 @@ fn failures_ends_what_hangs() {
 fn failures_takes_no_other_mode() {
     let refused = lab().exec(FAILURES, &["-i", "mode=explode"]).expect_code(2);
     assert!(refused.err.contains("flaky"), "{}", refused.err);
+}
+
+#[test]
+fn elements_are_cached_one_by_one_and_may_fail() {
+    let lab = runs_then_hits(SCATTER, &[]);
+    let longer = lab.ok(SCATTER, &["-i", r#"words=["ant","bee","cat","dog"]"#]);
+    assert_eq!(longer.finished()["executed"], 4, "the split, one shout, two of the grid");
+    assert_eq!(longer.outputs()["loud"], serde_json::json!(["ANT!", "BEE!", "CAT!", "DOG!"]));
+    let unlucky = lab.ok(SCATTER, &["-i", "unlucky=bee"]);
+    assert_eq!(unlucky.outputs()["scores"], serde_json::json!([3, 30, null, null, 3, 30]));
+    assert_eq!(unlucky.finished()["failed"], 2);
+    let plain = lab.run(&["exec", SCATTER, "-i", "unlucky=bee"]).expect_code(0).out;
+    assert!(plain.contains("scores = [3, 30, {}, {}, 3, 30]\n"), "{plain}");
+}
+
+#[test]
+fn one_branch_is_taken_and_the_end_is_told() {
+    let lab = lab();
+    assert_eq!(lab.ok(BRANCHES, &[]).outputs()["report"], "made with a rough model");
+    let many = lab.ok(BRANCHES, &["-i", "rows=5000"]);
+    assert_eq!(many.outputs()["report"], "made with a fine model");
+    assert_eq!(executed(&many), ["cheer", "count", "report", "thorough"]);
+    let none = lab.run(&["exec", BRANCHES, "--json", "-i", "rows=0"]).expect_code(1);
+    assert_eq!(executed(&none), ["alarm", "count"]);
+    let said = lab.run(&["logs", "@last", "alarm"]).expect_code(0).out;
+    assert_eq!(said, "count failed with 0 rows: exit code 1\n");
+}
+
+#[test]
+fn a_sub_workflow_runs_for_each_sample() {
+    let lab = runs_then_hits(STUDY, &["compare"]);
+    lab.write("workflows/study/data/b.txt", "100\n");
+    let edited = lab.ok(STUDY, &[]);
+    assert_eq!(executed(&edited), ["compare", "sample[1]/clean", "sample[1]/total"]);
+    assert_eq!(edited.outputs()["totals"], serde_json::json!([15, 100, 7]));
+    let alone =
+        ["exec", "workflows/study/sample.toml", "--json", "-i", "readings=workflows/study/data/b.txt"];
+    assert_eq!(lab.run(&alone).expect_code(0).finished()["cached"], 2);
+}
+
+#[test]
+fn limits_hold() {
+    let lab = lab();
+    let run = lab.ok(LIMITS, &["--set", "tasks.fit.timeout=10s"]);
+    assert_eq!(run.outputs()["total"], 98);
+    assert!(
+        run.events("node_waiting").iter().any(|event| event["reason"].as_str().unwrap().contains("licence"))
+    );
+    assert_eq!(lab.ok(LIMITS, &["--resource", "licence=3"]).finished()["cached"], 1);
 }

@@ -23,6 +23,9 @@ pub struct Target {
     /// Take inputs from a TOML or JSON file; -i wins
     #[arg(long = "inputs", value_name = "FILE")]
     pub inputs_file: Option<PathBuf>,
+    /// Set a policy otherwise than the file: tasks.train.timeout=2h, nodes.fit.retries=3, defaults.cache=true
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub settings: Vec<String>,
 }
 
 /// Which nodes; each takes names or globs, separated by commas.

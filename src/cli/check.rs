@@ -20,7 +20,7 @@ pub struct Args {
 pub fn run(args: Args, color: ColorChoice) -> Outcome {
     let mut wrong = false;
     for path in &args.workflows {
-        match open(path, color) {
+        match open(path, &[], color) {
             Ok(opened) => {
                 let n = opened.workflow.size;
                 let nodes = if n == 1 { "node" } else { "nodes" };

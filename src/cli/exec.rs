@@ -67,7 +67,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let opened = open(&args.target.workflow, color)?;
+    let opened = open(&args.target.workflow, &args.target.settings, color)?;
     let scope = scope(&opened.workflow, &args.target)?;
     let inputs = inputs::resolve(&opened.workflow, &args.target)?;
     let order = order(&opened, &args.nodes, &args.cache, args.keep_going, jobs(&args.resources))?;
@@ -215,7 +215,7 @@ fn new_run_id() -> String {
     id
 }
 
-/// The outputs as a TOML document; null has no form in TOML and is left out.
+/// The outputs as a TOML document. Null has no form in TOML: it is left out, and in a list an empty table.
 fn outputs_toml(outputs: &[(String, Handed)]) -> String {
     let mut text = String::new();
     for (name, handed) in outputs {
@@ -237,7 +237,11 @@ fn to_toml(json: &serde_json::Value) -> Option<toml::Value> {
             (None, None) => number.to_string().into(),
         },
         Json::String(text) => text.as_str().into(),
-        Json::Array(items) => toml::Value::Array(items.iter().filter_map(to_toml).collect()),
+        Json::Array(items) => {
+            // What stands for null keeps its place: the others must keep theirs.
+            let item = |item| to_toml(item).unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
+            toml::Value::Array(items.iter().map(item).collect())
+        }
         Json::Object(entries) => {
             toml::Value::Table(entries.iter().filter_map(|(k, v)| Some((k.clone(), to_toml(v)?))).collect())
         }

@@ -1,13 +1,16 @@
 //! `runner logs`: what a node printed.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use super::session::View;
 use super::{Failure, Outcome};
-use crate::event::{Event, NodeFinished, Status, node_label};
-use crate::report::text::inert;
+use crate::event::{Event, Kind, NodeFinished, Status, node_label};
+use crate::report::text::{count, inert};
+use crate::report::words::logs_command;
+use crate::workflow::diagnostic::closest;
 
 /// Print what a node of a run printed
 #[derive(clap::Args)]
@@ -15,15 +18,16 @@ use crate::report::text::inert;
 Examples:
   runner logs @last train
   runner logs @last-failed train --attempt 1
-  runner logs @last split --index 3")]
+  runner logs @last each --index 3
+  runner logs @last 'prep[3]/clean'")]
 pub struct Args {
     /// A run's id, a unique prefix of one, @last, @last-failed, or @-2 for the one before the last
     #[arg(value_name = "RUN")]
     run: String,
-    /// The node's name; an element also as NODE[N]
+    /// The node's name, with those of the nodes that it is inside of: `train`, `prep/clean`, `prep[3]/clean`
     #[arg(value_name = "NODE")]
     node: String,
-    /// Which element of a `foreach` or `matrix` node, counted from 0
+    /// Which element of a `foreach` or `matrix` node, counted from 0 [default: the one that failed]
     #[arg(long, value_name = "N")]
     index: Option<u64>,
     /// Which attempt, counted from 1 [default: the last]
@@ -31,11 +35,18 @@ pub struct Args {
     attempt: Option<u32>,
 }
 
+/// So many failures are named where one is to be picked.
+const NAMED: usize = 3;
+
+/// A node or an element of one.
+type Unit<'a> = (&'a str, Option<u64>);
+
 pub fn run(args: Args, home: Option<&Path>) -> Outcome {
     let view = View::open(home)?;
     let run = view.find(&args.run)?;
     let events = view.events(&run.id)?;
-    let path = find_log(&events, &args, &run.id)?;
+    let wanted = unit(&args.node, args.index).map_err(Failure::usage)?;
+    let path = find_log(&events, wanted, args.attempt, &run.id).map_err(Failure::usage)?;
     let cannot = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Failure::usage(format!("the log {} is gone", path.display())),
         _ => Failure::usage(format!("cannot read {}: {error}", path.display())),
@@ -59,98 +70,272 @@ fn print_inert(log: File, stdout: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// The log that the arguments name, or why there is none.
-fn find_log(events: &[Event], args: &Args, run: &str) -> Result<PathBuf, Failure> {
-    let (node, index) = match element(&args.node) {
-        Some((node, index)) if args.index.is_none() => (node, Some(index)),
-        _ => (args.node.as_str(), args.index),
-    };
-    let index = match index {
-        None => only_element(events, node)?,
-        some => some,
-    };
-    let label = node_label(node, index);
-    let mut known = Vec::new();
-    let mut log = None;
-    for event in events {
-        match event {
-            Event::NodeStarted(started) if started.node == node && started.index == index => {
-                let wanted = args.attempt.is_none_or(|attempt| attempt == started.attempt);
-                if wanted && let Some(path) = &started.log {
-                    log = Some(PathBuf::from(path));
-                }
-            }
-            Event::NodeFinished(finished) if finished.node == node && finished.index == index => {
-                if finished.attempts == 0 {
-                    return Err(Failure::usage(why_no_log(finished, run)));
-                }
-                known.push(node);
-            }
-            Event::NodeFinished(finished) => known.push(finished.node.as_str()),
-            _ => {}
+/// What the arguments name; `each[3]` is the same as `each` with the index 3.
+fn unit(node: &str, index: Option<u64>) -> Result<Unit<'_>, String> {
+    let written = node
+        .strip_suffix(']')
+        .and_then(|rest| rest.rsplit_once('['))
+        .and_then(|(name, number)| Some((name, number.parse().ok()?)));
+    match (written, index) {
+        (None, index) => Ok((node, index)),
+        (Some((_, number)), Some(index)) if number != index => {
+            Err(format!("`{node}` and --index {index} name two elements"))
         }
+        (Some((name, number)), _) => Ok((name, Some(number))),
     }
-    log.ok_or_else(|| match args.attempt {
-        Some(attempt) if known.contains(&node) => {
-            Failure::usage(format!("`{label}` had no attempt {attempt} in run {run}"))
+}
+
+/// The log of what is wanted, or why there is none.
+fn find_log(events: &[Event], wanted: Unit, attempt: Option<u32>, run: &str) -> Result<PathBuf, String> {
+    if let Some(log) = log_of(events, wanted, attempt) {
+        return Ok(log.into());
+    }
+    let label = node_label(wanted.0, wanted.1);
+    let own = ends(events).find(|node| (&*node.node, node.index) == wanted && node.kind == Kind::Task);
+    let started = log_of(events, wanted, None).is_some();
+    if let (Some(attempt), true) = (attempt, started) {
+        return Err(format!("`{label}` had no attempt {attempt} in run {run}"));
+    }
+    if let Some(node) = own {
+        return Err(match &node.source {
+            Some(source) => format!(
+                "`{label}` did not run: its result came from the cache; try `{}`",
+                logs_command(&source.run, &source.node, None)
+            ),
+            None => format!("`{label}` did not run in run {run}"),
+        });
+    }
+    let inside: Vec<&NodeFinished> = ends(events).filter(|node| is_inside(node, &label)).collect();
+    let failed: Vec<&NodeFinished> =
+        inside.iter().copied().filter(|node| node.status == Status::Failed && node.attempts > 0).collect();
+    if let [one] = failed[..] {
+        let log = log_of(events, (&one.node, one.index), attempt);
+        return log.map(PathBuf::from).ok_or_else(|| {
+            let one = node_label(&one.node, one.index);
+            format!("`{one}`, which failed, had no attempt {} in run {run}", attempt.unwrap_or(1))
+        });
+    }
+    match failed.first().or(inside.first()) {
+        Some(example) => {
+            Err(which(events, wanted, &failed, &logs_command(run, &example.node, example.index)))
         }
-        _ if known.contains(&node) => Failure::usage(format!("`{node}` had no element {label} in run {run}")),
-        _ => {
-            let near = crate::workflow::diagnostic::closest(node, known.iter().copied());
-            let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-            Failure::usage(format!("run {run} has no node `{node}`{hint}"))
+        None => Err(unknown(events, wanted, run)),
+    }
+}
+
+/// The log of the last attempt of `wanted`, or of the one given.
+fn log_of<'e>(events: &'e [Event], wanted: Unit, attempt: Option<u32>) -> Option<&'e str> {
+    events.iter().rev().find_map(|event| match event {
+        Event::NodeStarted(started)
+            if (&*started.node, started.index) == wanted && attempt.is_none_or(|n| n == started.attempt) =>
+        {
+            started.log.as_deref()
         }
+        _ => None,
     })
 }
 
-/// The node and the number in `train[3]`.
-fn element(name: &str) -> Option<(&str, u64)> {
-    let (node, index) = name.strip_suffix(']')?.rsplit_once('[')?;
-    Some((node, index.parse().ok()?))
+fn ends(events: &[Event]) -> impl Iterator<Item = &NodeFinished> {
+    events.iter().filter_map(|event| match event {
+        Event::NodeFinished(node) => Some(node),
+        _ => None,
+    })
 }
 
-/// Of a node with elements the one that is surely meant: the only one that failed. `None` for a plain node.
-fn only_element(events: &[Event], node: &str) -> Result<Option<u64>, Failure> {
-    let mut count = 0;
-    let mut failed = Vec::new();
-    for event in events {
-        if let Event::NodeFinished(finished) = event
-            && finished.node == node
-            && let Some(index) = finished.index
-        {
-            count += 1;
-            if finished.status == Status::Failed {
-                failed.push(index);
+/// Whether work belongs to `label`: as an element, or as a node of a workflow.
+fn is_inside(node: &NodeFinished, label: &str) -> bool {
+    let rest = node.node.strip_prefix(label);
+    node.kind == Kind::Task
+        && rest.is_some_and(|rest| rest.starts_with(['/', '[']) || rest.is_empty() && node.index.is_some())
+}
+
+/// How many elements a node has, if it has some.
+fn elements(events: &[Event], node: &str) -> Option<u64> {
+    events.iter().find_map(|event| match event {
+        Event::NodeExpanded(expanded) if expanded.node == node => Some(expanded.elements),
+        _ => None,
+    })
+}
+
+/// That one of many has to be picked.
+fn which(events: &[Event], wanted: Unit, failed: &[&NodeFinished], example: &str) -> String {
+    let label = node_label(wanted.0, wanted.1);
+    let many = match (elements(events, wanted.0), wanted.1) {
+        (Some(elements), None) => format!("has {} elements", count(elements)),
+        _ => "is made of other nodes".into(),
+    };
+    let mut names: Vec<_> =
+        failed.iter().take(NAMED).map(|node| node_label(&node.node, node.index)).collect();
+    if failed.len() > NAMED {
+        names.push("...".into());
+    }
+    let failures = match failed.len() {
+        0 => String::new(),
+        n => format!(", {} failed ({})", count(n as u64), names.join(", ")),
+    };
+    format!("`{label}` {many}{failures}: name one, as in `{example}`")
+}
+
+/// That the run has nothing of this name.
+fn unknown(events: &[Event], (node, index): Unit, run: &str) -> String {
+    if let Some(index) = index
+        && let Some(elements) = elements(events, node)
+    {
+        let last = match elements {
+            0 => String::new(),
+            n => format!(", 0 to {}", n - 1),
+        };
+        return match index < elements {
+            true => format!("`{node}[{index}]` did not run in run {run}"),
+            false => format!("`{node}` has {} elements{last}: there is no {index}", count(elements)),
+        };
+    }
+    let known: BTreeSet<&str> = ends(events).map(|node| &*node.node).collect();
+    if known.contains(node) {
+        return format!("`{node}` has no elements in run {run}: leave out the index");
+    }
+    let near = closest(node, known);
+    let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+    format!("run {run} has no node `{}`{hint}", node_label(node, index))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{CacheStatus, Counts, NodeStarted};
+    use crate::report::sample::{self, sum, sum_failed};
+
+    fn started(node: &str, index: Option<u64>, attempt: u32) -> Event {
+        let log = Some(format!("/logs/{}.{attempt}", node_label(node, index)));
+        Event::NodeStarted(NodeStarted {
+            time: sample::at(0),
+            node: node.into(),
+            index,
+            attempt,
+            log,
+            queued: 0,
+        })
+    }
+
+    fn end(node: NodeFinished) -> Event {
+        Event::NodeFinished(node)
+    }
+
+    /// What is found, or the words that say why not.
+    fn logs(events: &[Event], node: &str, index: Option<u64>, attempt: Option<u32>) -> String {
+        let found = unit(node, index).and_then(|wanted| find_log(events, wanted, attempt, "k3v9"));
+        found.map_or_else(|why| why, |path| path.display().to_string())
+    }
+
+    fn each(failed: &[u64]) -> Vec<Event> {
+        let mut events = vec![sample::expanded("each", 4, 4)];
+        for i in 0..3 {
+            events.push(started("each", Some(i), 1));
+            if failed.contains(&i) {
+                events.extend([started("each", Some(i), 2), sample::element(i, sample::failed("each"))]);
+            } else {
+                events.push(sample::element(i, sample::executed("each")));
             }
         }
+        events.push(sample::element(3, sample::hit("each")));
+        let sums = Counts { failed: failed.len() as u64, ..Counts::default() };
+        events.push(end(sum("each", Kind::Elements, sums)));
+        events
     }
-    match (count, &failed[..]) {
-        (0, _) => Ok(None),
-        (_, [one]) => Ok(Some(*one)),
-        _ => {
-            let first: Vec<_> = failed.iter().take(5).map(u64::to_string).collect();
-            let which = match failed.len() {
-                0 => "none failed".into(),
-                n if n <= first.len() => format!("failed: {}", first.join(", ")),
-                n => format!("{n} failed: {}, ...", first.join(", ")),
-            };
-            Err(Failure::usage(format!("`{node}` has {count} elements ({which}): say which with --index N")))
-        }
-    }
-}
 
-fn why_no_log(node: &NodeFinished, run: &str) -> String {
-    let label = node_label(&node.node, node.index);
-    match &node.source {
-        Some(source) => {
-            let (name, index) =
-                element(&source.node).map_or((source.node.as_str(), None), |(n, i)| (n, Some(i)));
-            let index = index.map_or_else(String::new, |index| format!(" --index {index}"));
-            format!(
-                "`{label}` did not run: its result came from the cache; try `runner logs {} {name}{index}`",
-                source.run
-            )
+    #[test]
+    fn an_element_is_named_by_its_number() {
+        let events = each(&[0, 2]);
+        for (node, index, attempt, expected) in [
+            ("each", Some(1), None, "/logs/each[1].1"),
+            ("each[1]", None, None, "/logs/each[1].1"),
+            ("each[1]", Some(1), Some(1), "/logs/each[1].1"),
+            ("each[2]", None, None, "/logs/each[2].2"),
+            ("each[2]", None, Some(1), "/logs/each[2].1"),
+            ("each[2]", None, Some(3), "`each[2]` had no attempt 3 in run k3v9"),
+            ("each[1]", Some(2), None, "`each[1]` and --index 2 name two elements"),
+            (
+                "each[3]",
+                None,
+                None,
+                "`each[3]` did not run: its result came from the cache; try `runner logs a1b2c3d4 each`",
+            ),
+            ("each", Some(4), None, "`each` has 4 elements, 0 to 3: there is no 4"),
+            ("eahc", Some(1), None, "run k3v9 has no node `eahc[1]`; did you mean `each`?"),
+        ] {
+            assert_eq!(logs(&events, node, index, attempt), expected);
         }
-        None => format!("`{label}` did not run in run {run}"),
+    }
+
+    #[test]
+    fn without_a_number_the_one_that_failed_is_meant() {
+        let one = "/logs/each[1].2";
+        for (failed, expected) in [
+            (&[1][..], one),
+            (&[], "`each` has 4 elements: name one, as in `runner logs k3v9 each --index 0`"),
+            (
+                &[1, 2],
+                "`each` has 4 elements, 2 failed (each[1], each[2]): name one, as in `runner logs k3v9 each --index 1`",
+            ),
+        ] {
+            assert_eq!(logs(&each(failed), "each", None, None), expected);
+        }
+        assert_eq!(logs(&each(&[1]), "each", None, Some(1)), "/logs/each[1].1");
+        assert_eq!(
+            logs(&each(&[1]), "each", None, Some(9)),
+            "`each[1]`, which failed, had no attempt 9 in run k3v9"
+        );
+    }
+
+    #[test]
+    fn workflows_inside_are_named_with_their_nodes() {
+        let sums = Counts::default();
+        let mut events = vec![sample::expanded("prep", 9, 18)];
+        for i in 0..9 {
+            for node in [format!("prep[{i}]/clean"), format!("prep[{i}]/sort")] {
+                events.extend([started(&node, None, 1), end(sample::failed(&node))]);
+            }
+            events.push(sample::element(i, sum_failed("prep", Kind::Workflow, sums, "2 nodes failed")));
+        }
+        events.extend([started("one/a", None, 1), end(sample::failed("one/a"))]);
+        events.extend([started("one/b", None, 1), end(sample::executed("one/b"))]);
+        events.push(end(sum_failed("one", Kind::Workflow, sums, "1 node of the workflow failed")));
+        for (node, expected) in [
+            ("prep[3]/clean", "/logs/prep[3]/clean.1"),
+            ("one/b", "/logs/one/b.1"),
+            ("one", "/logs/one/a.1"),
+            (
+                "prep",
+                "`prep` has 9 elements, 18 failed (prep[0]/clean, prep[0]/sort, prep[1]/clean, ...): \
+                 name one, as in `runner logs k3v9 'prep[0]/clean'`",
+            ),
+            (
+                "prep[3]",
+                "`prep[3]` is made of other nodes, 2 failed (prep[3]/clean, prep[3]/sort): \
+                 name one, as in `runner logs k3v9 'prep[3]/clean'`",
+            ),
+            ("on", "run k3v9 has no node `on`; did you mean `one`?"),
+        ] {
+            assert_eq!(logs(&events, node, None, None), expected);
+        }
+    }
+
+    #[test]
+    fn plain_nodes_need_no_number() {
+        let skipped = sample::idle("notify", Status::Skipped, "its condition is false");
+        let hit = NodeFinished { cache: Some(CacheStatus::Hit), ..sample::hit("fetch") };
+        let events = [started("hash", None, 1), end(sample::executed("hash")), end(skipped), end(hit)];
+        for (node, index, expected) in [
+            ("hash", None, "/logs/hash.1"),
+            ("hash", Some(0), "`hash` has no elements in run k3v9: leave out the index"),
+            ("notify", None, "`notify` did not run in run k3v9"),
+            (
+                "fetch",
+                None,
+                "`fetch` did not run: its result came from the cache; try `runner logs a1b2c3d4 fetch`",
+            ),
+        ] {
+            assert_eq!(logs(&events, node, index, None), expected);
+        }
     }
 }

@@ -24,9 +24,9 @@ pub struct Opened {
     pub outline: Outline,
 }
 
-/// Reads and checks a workflow; mistakes are shown on standard error.
-pub fn open(path: &Path, color: ColorChoice) -> Result<Opened, Failure> {
-    let loaded = load(path);
+/// Reads and checks a workflow, with policies that the command line sets; mistakes are shown on standard error.
+pub fn open(path: &Path, settings: &[String], color: ColorChoice) -> Result<Opened, Failure> {
+    let loaded = load(path, settings);
     let mut diagnostics = loaded.diagnostics;
     for workflow in &loaded.workflows {
         diagnostics.extend(Graph::of(workflow).diagnose_cycles(workflow));

@@ -51,7 +51,7 @@ pub struct Request<'a> {
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let opened = open(&args.target.workflow, color)?;
+    let opened = open(&args.target.workflow, &args.target.settings, color)?;
     let scope = scope(&opened.workflow, &args.target)?;
     let inputs = inputs::resolve(&opened.workflow, &args.target)?;
     let order = order(&opened, &args.nodes, &args.cache, false, jobs(&args.resources))?;

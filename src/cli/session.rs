@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::Failure;
 use crate::db;
-use crate::event::{Counts, Event};
+use crate::event::{Counts, Event, Kind};
 use crate::exec::end_marked;
 use crate::history::{self, INTERRUPTED};
 use crate::home::Home;
@@ -54,6 +54,9 @@ impl Session {
             dead.iter().map(|run| run.id.clone()).chain(self.home.dead_scratch()).collect();
         swept.sort();
         swept.dedup();
+        // A run that was killed at its very end has its last row, and may have left temporaries all the same. What
+        // resists costs space and nothing else.
+        let _ = self.store.sweep();
         if swept.is_empty() {
             return;
         }
@@ -72,8 +75,6 @@ impl Session {
                 self.warnings.push(format!("the interrupted run {} cannot be marked: {error}", run.id));
             }
         }
-        // Temporaries that resist cost space and nothing else.
-        let _ = self.store.sweep();
     }
 }
 
@@ -81,7 +82,9 @@ impl Session {
 fn counts_so_far(home: &Home, run: &str, planned: Counts) -> Counts {
     let mut counts = Counts { nodes: planned.nodes, ..Counts::default() };
     for event in history::events(&home.events(run)).unwrap_or_default() {
-        if let Event::NodeFinished(node) = event {
+        if let Event::NodeFinished(node) = event
+            && node.kind == Kind::Task
+        {
             counts.add(node.status, node.cache);
         }
     }

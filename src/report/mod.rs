@@ -5,6 +5,8 @@
 //!
 //! - [`terminal`] draws live progress, [`plain`] writes lines for a log or a mail; both speak through one
 //!   narrator, so that a run reads the same in either.
+//! - Both tell a node with many elements as one: what belongs to an element has words of its own only if it
+//!   failed, or in a verbose run.
 //! - [`json`] hands the events on as JSON Lines.
 //! - [`run_view`] and [`runs_table`] show what is kept of past runs.
 
@@ -14,10 +16,11 @@ mod live;
 mod log_end;
 mod narrator;
 pub mod plain;
+mod run_text;
 pub mod run_view;
 pub mod runs_table;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 mod screen;
 pub mod style;
 mod tally;
@@ -25,7 +28,7 @@ pub mod terminal;
 pub mod text;
 #[cfg(test)]
 mod tty;
-mod words;
+pub mod words;
 
 use crate::event::Event;
 

@@ -5,19 +5,21 @@ use jiff::tz::TimeZone;
 
 use super::Verbosity;
 use super::style::{BAD, CAUTION, FAINT, Ink, STRONG};
-use super::tally::Tally;
+use super::tally::{Tally, family};
 use super::text::{age, count, duration, inert};
-use super::words::{counts, details, failure, family, gist, mark, sum};
+use super::words::{counts, details, failure, gist, mark, summed};
 use crate::digest::Digest;
 use crate::event::{
-    AttemptFailed, CacheStatus, Event, Kind, NodeFinished, NodeStarted, NodeWaiting, RunFinished, RunStarted,
-    Status, Warning, node_label,
+    AttemptFailed, CacheStatus, Event, Kind, NodeExpanded, NodeFinished, NodeStarted, NodeWaiting,
+    RunFinished, RunStarted, Status, Warning, node_label,
 };
 
 /// So many skipped or cancelled nodes get a line each; the others one line together, at the end.
 const IDLE_LINES: u64 = 5;
-/// So many failures are shown with their log's end; later ones in one line each.
+/// So many failures are shown with their log's end; later ones in one line each...
 const DETAILED_FAILURES: u64 = 10;
+/// ... and of elements only until so many were told.
+const TOLD_FAILURES: u64 = 50;
 /// So many failures are repeated at the end.
 const REPEATED_FAILURES: usize = 20;
 /// A single failure is repeated at the end if more than so many things were said after it.
@@ -35,7 +37,8 @@ pub(super) struct Narrator {
     pub tally: Tally,
     /// The label of each of the first failed nodes, and why it failed.
     failures: Vec<(String, String)>,
-    failed: u64,
+    /// How many failures had a line.
+    told: u64,
     /// How many things were said since the last failure.
     since_failure: u64,
     idle: Idle,
@@ -61,7 +64,7 @@ impl Narrator {
             run: String::new(),
             tally: Tally::default(),
             failures: Vec::new(),
-            failed: 0,
+            told: 0,
             since_failure: 0,
             idle: Idle::default(),
             held: Vec::new(),
@@ -78,7 +81,7 @@ impl Narrator {
     pub fn tell(&mut self, event: &Event) -> Vec<String> {
         let said = match event {
             Event::RunStarted(run) => self.run_started(run),
-            Event::NodeExpanded(_) => Vec::new(),
+            Event::NodeExpanded(node) => self.node_expanded(node),
             Event::NodeWaiting(node) => self.node_waiting(node),
             Event::NodeStarted(node) => self.node_started(node),
             Event::AttemptFailed(attempt) => self.attempt_failed(attempt),
@@ -100,6 +103,7 @@ impl Narrator {
 
     fn run_started(&mut self, run: &RunStarted) -> Vec<String> {
         self.run.clone_from(&run.run);
+        self.tally.total = run.nodes;
         if !self.verbose() {
             return Vec::new();
         }
@@ -108,12 +112,13 @@ impl Narrator {
         vec![format!("run {run}: {workflow} ({project}/{domain}), {} nodes{jobs}\n", count(*nodes))]
     }
 
-    fn node_started(&self, node: &NodeStarted) -> Vec<String> {
+    fn node_expanded(&mut self, node: &NodeExpanded) -> Vec<String> {
+        self.tally.expand(node);
         if !self.verbose() {
             return Vec::new();
         }
         let label = node_label(&node.node, node.index);
-        vec![format!("{} {label}  started, attempt {}\n", self.ink.paint(FAINT, "›"), node.attempt)]
+        vec![format!("{} {label}  {} elements\n", self.ink.paint(FAINT, "›"), count(node.elements))]
     }
 
     fn node_waiting(&self, node: &NodeWaiting) -> Vec<String> {
@@ -124,8 +129,19 @@ impl Narrator {
         vec![format!("{} {label}  waits {}\n", self.ink.paint(FAINT, "⋯"), inert(&node.reason))]
     }
 
+    fn node_started(&self, node: &NodeStarted) -> Vec<String> {
+        if !self.verbose() {
+            return Vec::new();
+        }
+        let label = node_label(&node.node, node.index);
+        vec![format!("{} {label}  started, attempt {}\n", self.ink.paint(FAINT, "›"), node.attempt)]
+    }
+
     fn attempt_failed(&self, attempt: &AttemptFailed) -> Vec<String> {
-        let (true, Some(wait)) = (self.tells_retries, attempt.retry_in_ms) else { return Vec::new() };
+        let alone = family(&attempt.node, attempt.index).is_none();
+        let (true, Some(wait)) = (self.verbose() || self.tells_retries && alone, attempt.retry_in_ms) else {
+            return Vec::new();
+        };
         vec![format!(
             "{} {}  attempt {}: {}, again in {}\n",
             self.ink.paint(CAUTION, "↻"),
@@ -137,21 +153,26 @@ impl Narrator {
     }
 
     fn node_finished(&mut self, node: &NodeFinished) -> Vec<String> {
-        let own = self.tally.add(node);
-        match node.status {
-            Status::Failed => self.node_failed(node, own),
-            _ if self.quiet() => Vec::new(),
-            // Told by their parts, or by the node that they are part of.
-            _ if self.is_told_otherwise(node) => Vec::new(),
-            Status::Succeeded if node.cache == Some(CacheStatus::Hit) && !self.verbose() => Vec::new(),
-            Status::Succeeded => vec![self.line(node, &self.success(node))],
-            Status::Skipped | Status::Cancelled => self.node_idle(node),
+        let added = self.tally.add(node);
+        if added.allows_failures(node) {
+            let elements = format!("{}[", node.node);
+            self.failures.retain(|(label, _)| !label.starts_with(&elements));
         }
-    }
-
-    fn is_told_otherwise(&self, node: &NodeFinished) -> bool {
-        let is_part = family(&node.node, node.index).is_some();
-        !self.verbose() && (node.kind == Kind::Workflow || is_part)
+        if node.status == Status::Succeeded && node.cache == Some(CacheStatus::Hit) && !self.verbose() {
+            return Vec::new();
+        }
+        // The node with the elements speaks for all that is inside of them, and the nodes of a sub-workflow for it.
+        let inside = family(&node.node, node.index).is_some();
+        let spoken_for = inside || node.kind == Kind::Workflow;
+        let sum = summed(node, added.spread.map(|spread| spread.elements));
+        match node.status {
+            Status::Failed if added.own => self.node_failed(node, inside),
+            _ if spoken_for && !self.verbose() => Vec::new(),
+            Status::Failed => vec![self.line(node, &self.ink.paint(BAD, failure(node)))],
+            _ if self.quiet() => Vec::new(),
+            Status::Succeeded => vec![self.line(node, &self.success(node, &sum))],
+            Status::Skipped | Status::Cancelled => self.node_idle(node, &sum),
+        }
     }
 
     /// `✓ hash  0.4s` and so on; `words` is what follows the label.
@@ -164,8 +185,10 @@ impl Narrator {
         format!("{} {}  {words}{key}\n", self.ink.paint(style, mark), node_label(&node.node, node.index))
     }
 
-    fn success(&self, node: &NodeFinished) -> String {
+    /// `sum` is what it sums up, if it does.
+    fn success(&self, node: &NodeFinished, sum: &str) -> String {
         let mut words = match (&node.source, node.cache) {
+            _ if !sum.is_empty() => format!("{}  {sum}", duration(node.duration_ms)),
             (source, Some(CacheStatus::Hit)) => {
                 let source = source.as_ref().map_or_else(String::new, |source| {
                     let age = age(source.time, &node.time.to_zoned(self.zone.clone()));
@@ -175,13 +198,10 @@ impl Narrator {
             }
             _ => duration(node.duration_ms),
         };
-        if let Some(sum) = sum(node) {
-            words.push_str(&format!("  {sum}"));
-        }
         if node.attempts > 1 {
             words.push_str(&format!("  attempt {}", node.attempts));
         }
-        if let (Some(cache), true) = (node.cache, self.verbose()) {
+        if let (Some(cache), true) = (node.cache, self.verbose() && sum.is_empty()) {
             words.push_str(&format!("  {cache}"));
         }
         if let Some(reason) = &node.reason {
@@ -190,30 +210,32 @@ impl Narrator {
         words
     }
 
-    fn node_failed(&mut self, node: &NodeFinished, own: bool) -> Vec<String> {
+    /// A failure that is news; `inside` if it belongs to an element.
+    fn node_failed(&mut self, node: &NodeFinished, inside: bool) -> Vec<String> {
         let label = node_label(&node.node, node.index);
-        let held = self.held.extract_if(.., |warning| warning.node.as_ref() == Some(&node.node));
+        let held = self.held.extract_if(.., |warning| warning.node.as_deref() == Some(&*label));
         let mut said: Vec<_> = held.map(|warning| warning_line(&warning, self.ink)).collect();
 
         let words = failure(node);
+        self.since_failure = 0;
+        if self.failures.len() < REPEATED_FAILURES {
+            self.failures.push((label.into_owned(), words.clone()));
+        }
+        if inside && self.told >= TOLD_FAILURES && !self.verbose() {
+            return said;
+        }
+        self.told += 1;
         let time =
             if node.attempts > 0 { format!("  {}", duration(node.duration_ms)) } else { String::new() };
-        let mut paragraph = self.line(node, &format!("{}{time}", self.ink.paint(BAD, &words)));
-        if own {
-            self.failed += 1;
-            self.since_failure = 0;
-            if self.failures.len() < REPEATED_FAILURES {
-                self.failures.push((label.into_owned(), words));
-            }
-        }
-        if self.failed <= DETAILED_FAILURES {
+        let mut paragraph = self.line(node, &format!("{}{time}", self.ink.paint(BAD, words)));
+        if self.told <= DETAILED_FAILURES {
             paragraph.push_str(&details(node, &self.run, self.ink));
         }
         said.push(paragraph);
         said
     }
 
-    fn node_idle(&mut self, node: &NodeFinished) -> Vec<String> {
+    fn node_idle(&mut self, node: &NodeFinished, sum: &str) -> Vec<String> {
         if self.idle.told == IDLE_LINES && !self.verbose() {
             match node.status {
                 Status::Cancelled => self.idle.cancelled += 1,
@@ -223,7 +245,8 @@ impl Narrator {
         }
         self.idle.told += 1;
         let reason = node.reason.as_ref().map_or_else(String::new, |reason| format!(": {}", inert(reason)));
-        vec![self.line(node, &format!("{}{}", node.status, self.ink.paint(FAINT, reason)))]
+        let sum = if sum.is_empty() { String::new() } else { format!("  {sum}") };
+        vec![self.line(node, &format!("{}{}{sum}", node.status, self.ink.paint(FAINT, reason)))]
     }
 
     fn warning(&mut self, warning: &Warning) -> Vec<String> {
@@ -248,8 +271,9 @@ impl Narrator {
             let parts = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
             said.push(format!("{} {parts}\n", self.ink.paint(FAINT, "○")));
         }
-        let lost = run.status != Status::Succeeded;
-        if lost && self.failed > 1 || lost && self.failed == 1 && self.since_failure > STILL_IN_SIGHT {
+        let failed = self.tally.failed;
+        let out_of_sight = failed > 1 || failed == 1 && self.since_failure > STILL_IN_SIGHT;
+        if out_of_sight && run.status != Status::Succeeded {
             said.push(self.failures_again());
         }
         if !self.quiet() || run.status != Status::Succeeded {
@@ -264,7 +288,7 @@ impl Narrator {
         for (label, words) in &self.failures {
             text.push_str(&format!("  {} {label:widest$}  {words}\n", self.ink.paint(BAD, "✗")));
         }
-        let more = self.failed - self.failures.len() as u64;
+        let more = self.tally.failed.saturating_sub(self.failures.len() as u64);
         if more > 0 {
             let command = self.ink.paint(STRONG, format!("runner show {}", self.run));
             text.push_str(&format!("  and {} more: {command}\n", count(more)));
@@ -297,6 +321,6 @@ fn summary(run: &RunFinished, ink: Ink) -> String {
     let mark = if run.status == Status::Succeeded { "✓" } else { "✗" };
     let style = super::words::mark(run.status, None).1;
     let verdict = ink.paint(style.bold(), format!("{mark} {}", run.status));
-    let counts = counts(&run.counts, run.saved_ms);
+    let counts = counts(&run.counts, run.saved_ms, run.status == Status::Succeeded);
     format!("{verdict} in {}: {counts}  {} {}\n", duration(run.duration_ms), ink.paint(FAINT, "run"), run.run)
 }

@@ -174,22 +174,176 @@ mod tests {
         assert!(!told(Verbosity::Normal, &events).contains("failed:"));
     }
 
+    fn end(node: NodeFinished) -> Event {
+        Event::NodeFinished(node)
+    }
+
     #[test]
-    fn elements_are_told_by_their_node_unless_they_fail() {
-        let element = |index, node| Event::NodeFinished(NodeFinished { index: Some(index), ..node });
-        let mut events = vec![element(0, executed("each")), Event::NodeFinished(summed_up("each", 1))];
-        assert_eq!(told(Verbosity::Normal, &events), "03:00:05 ✓ each  0.4s  1 element: 1 executed\n");
-        events[0] = element(0, failed("each"));
-        let error = TaskError::new(ErrorKind::Exit, "1 of 1 elements failed");
-        events[1] = Event::NodeFinished(NodeFinished {
-            error: Some(error),
-            attempts: 0,
-            kind: Kind::Elements,
-            ..failed("each")
-        });
+    fn elements_are_told_by_their_node_and_failures_one_by_one() {
+        let mut events = vec![run_started(2), expanded("each", 80, 81)];
+        events.extend((0..80).map(|i| element(i, if i < 20 { executed("each") } else { failed("each") })));
+        let counts = Counts { nodes: 80, executed: 20, failed: 60, ..Counts::default() };
+        events.push(end(sum_failed("each", Kind::Elements, counts, "60 of 80 elements failed")));
+        events.push(run_finished(Status::Failed, counts, 0));
         let text = told(Verbosity::Normal, &events);
-        assert!(text.contains("more: runner logs  each --index 0\n"), "{text}");
-        assert!(text.ends_with("✗ each  1 of 1 elements failed\n"), "{text}");
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(
+            lines[..6],
+            [
+                "03:00:05 ✗ each[20]  exit 3 after 2 attempts  12.0s",
+                "  │ epoch 1",
+                "  │ ValueError: no data",
+                "  log:  /home/ada/runs/k3v9x2qm/train.2.log",
+                "  more: runner logs k3v9x2qm each --index 20",
+                "03:00:05 ✗ each[21]  exit 3 after 2 attempts  12.0s",
+            ]
+        );
+        assert_eq!(
+            lines[5 * 10 + 38..5 * 10 + 44],
+            [
+                "03:00:05 ✗ each[68]  exit 3 after 2 attempts  12.0s",
+                "03:00:05 ✗ each[69]  exit 3 after 2 attempts  12.0s",
+                "03:00:05 ✗ each  60 of 80 elements failed",
+                "03:00:16 failed:",
+                "  ✗ each[20]  exit 3 after 2 attempts",
+                "  ✗ each[21]  exit 3 after 2 attempts",
+            ]
+        );
+        let last = lines.len() - 2;
+        assert_eq!(
+            lines[last..],
+            [
+                "  and 40 more: runner show k3v9x2qm",
+                "03:00:16 ✗ failed in 16.3s: 60 failed, 20 executed  run k3v9x2qm",
+            ]
+        );
+        let quiet = told(Verbosity::Quiet, &events);
+        assert_eq!(quiet, text, "a quiet run tells failures as any other");
+    }
+
+    #[test]
+    fn allowed_failures_leave_a_run_that_succeeded() {
+        let mut events = vec![run_started(1), expanded("each", 10, 10)];
+        events.extend((0..8).map(|i| element(i, executed("each"))));
+        let failed = NodeFinished {
+            error: Some(TaskError::new(ErrorKind::Timeout, "took over 3s")),
+            ..failed("each")
+        };
+        events.extend((8..10).map(|i| element(i, failed.clone())));
+        let counts = Counts { nodes: 10, executed: 8, failed: 2, ..Counts::default() };
+        events.push(end(sum("each", Kind::Elements, counts)));
+        events.push(run_finished(Status::Succeeded, counts, 0));
+        assert_eq!(
+            told(Verbosity::Normal, &events),
+            "03:00:05 ✗ each[8]  took over 3s after 2 attempts  12.0s\n\
+             03:00:05 ✗ each[9]  took over 3s after 2 attempts  12.0s\n\
+             03:00:05 ✓ each  12.3s  10 elements: 8 executed, 2 failed (allowed)\n\
+             03:00:16 ✓ succeeded in 16.3s: 8 executed, 2 failed (allowed)  run k3v9x2qm\n"
+        );
+        events.insert(12, end(super::super::sample::failed("train")));
+        events.insert(13, end(super::super::sample::failed("plot")));
+        events.pop();
+        events.push(run_finished(Status::Failed, counts, 0));
+        let text = told(Verbosity::Normal, &events);
+        assert!(
+            text.contains("failed:\n  ✗ train  exit 3 after 2 attempts\n  ✗ plot   exit 3 after 2 attempts\n03:00:16 ✗ failed"),
+            "{text}"
+        );
+    }
+
+    /// `one` is a workflow, `prep` one for each of two elements; both fail below.
+    fn workflows() -> Vec<Event> {
+        let failed = |node: &str| {
+            end(NodeFinished {
+                error: Some(TaskError::new(ErrorKind::Timeout, "slow")),
+                attempts: 1,
+                ..failed(node)
+            })
+        };
+        let two = Counts { nodes: 2, executed: 1, failed: 1, ..Counts::default() };
+        let why = "1 node of the workflow failed";
+        vec![
+            run_started(4),
+            node_started("one/a", 1, 0),
+            end(executed("one/a")),
+            failed("one/b"),
+            end(sum_failed("one", Kind::Workflow, two, why)),
+            expanded("prep", 2, 6),
+            end(executed("prep[0]/clean")),
+            end(executed("prep[0]/sort")),
+            element(0, sum("prep", Kind::Workflow, Counts { nodes: 2, executed: 2, ..Counts::default() })),
+            end(executed("prep[1]/clean")),
+            failed("prep[1]/sort"),
+            element(1, sum_failed("prep", Kind::Workflow, two, why)),
+            end(sum_failed(
+                "prep",
+                Kind::Elements,
+                Counts { nodes: 4, executed: 3, failed: 1, ..Counts::default() },
+                "1 of 2 elements failed",
+            )),
+            run_finished(Status::Failed, Counts { nodes: 6, executed: 4, failed: 2, ..Counts::default() }, 0),
+        ]
+    }
+
+    #[test]
+    fn a_failure_in_a_workflow_is_told_once() {
+        assert_eq!(
+            told(Verbosity::Normal, &workflows()),
+            "03:00:05 ✓ one/a  0.4s\n\
+             03:00:05 ✗ one/b  slow  12.0s\n\
+             03:00:05 ✗ prep[1]/sort  slow  12.0s\n\
+             03:00:05 ✗ prep  1 of 2 elements failed\n\
+             03:00:16 failed:\n  ✗ one/b         slow\n  ✗ prep[1]/sort  slow\n\
+             03:00:16 ✗ failed in 16.3s: 2 failed, 4 executed  run k3v9x2qm\n"
+        );
+    }
+
+    #[test]
+    fn verbose_tells_of_everything_inside() {
+        let mut events = workflows();
+        events.insert(1, waiting("one/a", None, "for gpu: all 2 are taken"));
+        let text = told(Verbosity::Verbose, &events);
+        let lines: Vec<_> = text.lines().map(|line| line.split("  key ").next().unwrap()).collect();
+        assert_eq!(
+            lines[1..15],
+            [
+                "03:00:01 ⋯ one/a  waits for gpu: all 2 are taken",
+                "03:00:00 › one/a  started, attempt 1",
+                "03:00:05 ✓ one/a  0.4s  populated",
+                "03:00:05 ✗ one/b  slow  12.0s",
+                "03:00:05 ✗ one  1 node of the workflow failed",
+                "03:00:00 › prep  2 elements",
+                "03:00:05 ✓ prep[0]/clean  0.4s  populated",
+                "03:00:05 ✓ prep[0]/sort  0.4s  populated",
+                "03:00:05 ✓ prep[0]  12.3s  2 nodes: 2 executed",
+                "03:00:05 ✓ prep[1]/clean  0.4s  populated",
+                "03:00:05 ✗ prep[1]/sort  slow  12.0s",
+                "03:00:05 ✗ prep[1]  1 node of the workflow failed",
+                "03:00:05 ✗ prep  1 of 2 elements failed",
+                "03:00:16 failed:",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_workflow_that_fails_for_a_reason_of_its_own_says_so() {
+        let two = Counts { nodes: 2, executed: 2, ..Counts::default() };
+        let events = [
+            run_started(2),
+            end(executed("one/a")),
+            end(sum_failed("one", Kind::Workflow, two, "its output `report` is null\nin one.toml")),
+            end(sum("other", Kind::Workflow, two)),
+            end(NodeFinished {
+                status: Status::Cancelled,
+                reason: Some("the run stopped first".into()),
+                ..sum("each", Kind::Elements, two)
+            }),
+        ];
+        assert_eq!(
+            told(Verbosity::Normal, &events),
+            "03:00:05 ✓ one/a  0.4s\n03:00:05 ✗ one  its output `report` is null\n  in one.toml\n\
+             03:00:05 ○ each  cancelled: the run stopped first  2 elements: 2 executed\n"
+        );
     }
 
     #[test]

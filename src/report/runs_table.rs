@@ -52,6 +52,7 @@ pub fn render(rows: &[RunRow], color: bool, now: &Zoned) -> String {
             _ => ("…", PLAIN),
         };
         let begun = row.duration_ms.is_some() || row.counts.finished() > 0;
+        let counts = counts(&row.counts, row.saved_ms, row.status == Status::Succeeded.name());
         let mut cells = vec![
             Cell::new(STRONG, own).and(FAINT, rest),
             Cell::new(PLAIN, &*row.workflow),
@@ -59,7 +60,7 @@ pub fn render(rows: &[RunRow], color: bool, now: &Zoned) -> String {
             Cell::new(style, format!("{mark} {}", row.status)),
             Cell::new(PLAIN, age(row.started, now)),
             Cell::new(PLAIN, row.duration_ms.map_or_else(String::new, duration)),
-            Cell::new(PLAIN, if begun { counts(&row.counts, row.saved_ms) } else { String::new() }),
+            Cell::new(PLAIN, if begun { counts } else { String::new() }),
         ];
         if !scoped {
             cells.remove(SCOPE);

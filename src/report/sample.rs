@@ -70,18 +70,6 @@ pub fn hit(node: &str) -> NodeFinished {
     }
 }
 
-/// The end of a node with so many elements, all of them executed.
-pub fn summed_up(node: &str, elements: u64) -> NodeFinished {
-    let counts = Counts { nodes: elements, executed: elements, ..Counts::default() };
-    NodeFinished { kind: Kind::Elements, cache: None, attempts: 0, counts: Some(counts), ..executed(node) }
-}
-
-/// A node is about to run so many elements.
-pub fn expanded(node: &str, elements: u64) -> Event {
-    let node = node.into();
-    Event::NodeExpanded(NodeExpanded { time: at(1), node, index: None, elements, total: elements })
-}
-
 pub fn exit_3() -> TaskError {
     TaskError {
         exit_code: Some(3),
@@ -144,6 +132,51 @@ pub fn run_finished(status: Status, counts: Counts, saved_ms: u64) -> Event {
         saved_ms,
         outputs: outputs.as_object().cloned().filter(|_| status == Status::Succeeded).unwrap_or_default(),
     })
+}
+
+/// A node turns out to have elements.
+pub fn expanded(node: &str, elements: u64, total: u64) -> Event {
+    Event::NodeExpanded(NodeExpanded { time: at(0), node: node.into(), index: None, elements, total })
+}
+
+pub fn waiting(node: &str, index: Option<u64>, reason: &str) -> Event {
+    Event::NodeWaiting(NodeWaiting { time: at(1), node: node.into(), index, reason: reason.into() })
+}
+
+/// One of a node's elements begins.
+pub fn element_started(node: &str, index: u64, queued: u64, seconds: i64) -> Event {
+    Event::NodeStarted(NodeStarted {
+        time: at(seconds),
+        node: node.into(),
+        index: Some(index),
+        attempt: 1,
+        log: None,
+        queued,
+    })
+}
+
+/// One of a node's elements ends as `node` says.
+pub fn element(index: u64, node: NodeFinished) -> Event {
+    Event::NodeFinished(NodeFinished { index: Some(index), ..node })
+}
+
+/// The end of what sums up others.
+pub fn sum(node: &str, kind: Kind, counts: Counts) -> NodeFinished {
+    NodeFinished {
+        kind,
+        cache: None,
+        key: None,
+        attempts: 0,
+        duration_ms: 12_300,
+        counts: Some(counts),
+        ..executed(node)
+    }
+}
+
+/// What sums up others, and failed: because of them, or for a reason of its own.
+pub fn sum_failed(node: &str, kind: Kind, counts: Counts, message: &str) -> NodeFinished {
+    let error = Some(TaskError::new(ErrorKind::Output, message));
+    NodeFinished { status: Status::Failed, error, ..sum(node, kind, counts) }
 }
 
 /// A run in which one thing of each kind happens, and `train` fails in the end.

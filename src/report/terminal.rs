@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::live::State;
+use super::live::Live;
 use super::log_end::last_line;
 use super::narrator::Narrator;
 use super::screen::{Screen, Size};
@@ -39,6 +39,14 @@ struct Shared {
     screen: Mutex<Screen>,
 }
 
+struct State {
+    narrator: Narrator,
+    /// What was said and is not on the screen yet.
+    said: String,
+    live: Live,
+    over: bool,
+}
+
 impl Terminal {
     /// Draws on standard error; times in words are those of `zone`.
     pub fn new(verbosity: Verbosity, color: bool, zone: TimeZone) -> Self {
@@ -56,7 +64,12 @@ impl Terminal {
     /// Without a thread that draws: what is said appears at once.
     fn on(screen: Screen, verbosity: Verbosity, color: bool, zone: TimeZone) -> Self {
         let ink = Ink(color);
-        let state = State::new(Narrator::new(verbosity, ink, zone).with_retries());
+        let state = State {
+            narrator: Narrator::new(verbosity, ink, zone).with_retries(),
+            said: String::new(),
+            live: Live::default(),
+            over: false,
+        };
         let shared = Shared { state: Mutex::new(state), over: Condvar::new(), screen: Mutex::new(screen) };
         Self { shared: Arc::new(shared), ink, ticker: None }
     }
@@ -77,7 +90,9 @@ impl Terminal {
 impl Reporter for Terminal {
     fn event(&mut self, event: &Event, _line: &str) {
         let mut state = self.shared.state();
-        state.notice(event);
+        let said = state.narrator.tell(event);
+        state.said.extend(said);
+        state.live.notice(event);
         let over = matches!(event, Event::RunFinished(_));
         if self.ticker.is_none() && !state.said.is_empty() && !over {
             let said = std::mem::take(&mut state.said);
@@ -125,15 +140,18 @@ impl Shared {
 
     /// One frame. Logs are read and the terminal is written to while events may come in.
     fn draw(&self, now: Timestamp, ink: Ink) {
-        let mut state = self.state();
+        let mut guard = self.state();
+        let state = &mut *guard;
         let said = std::mem::take(&mut state.said);
-        let (mut moment, logs) = state.moment(now);
-        let live = state.started.is_some();
-        drop(state);
+        let (mut moment, sources) = state.live.moment(now, &state.narrator.tally);
+        let live = state.live.has_begun();
+        drop(guard);
 
-        for (node, log) in moment.nodes.iter_mut().zip(logs) {
-            if let Some(line) = log.and_then(|log| last_line(&log).ok().flatten()) {
-                node.words = line;
+        for (line, source) in moment.lines.iter_mut().zip(sources) {
+            if let Some(source) = source
+                && let Ok(Some(last)) = last_line(&source.log)
+            {
+                line.words = format!("{}{last}", source.prefix);
             }
         }
         let mut screen = self.screen();
@@ -194,11 +212,12 @@ mod tests {
                 index: Some(7),
                 attempt: 1,
                 log,
-                queued: 0,
+                queued: 3,
             })
         };
         let events = failed_run();
         play(&mut terminal, &events[..6]);
+        play(&mut terminal, &[expanded("split", 9, 14), waiting("plot", None, "for gpu: all 2 are taken")]);
         play(&mut terminal, &[started("split")]);
         terminal.shared.draw(at(2), Ink(true));
         assert_eq!(
@@ -206,9 +225,10 @@ mod tests {
             [
                 "✓ hash  0.4s",
                 "! train: the pinned version 1.0.0 hides a change of the command",
-                "⠙ split[7]     1.0s  20%",
-                "⠙ train        1.0s",
-                "━━━───────  2/6  2.0s  2 running  1 executed  1 cached  saved 1.5s",
+                "⠙ split     2.0s  0/9  1 running  [7] 20%",
+                "⠙ train     1.0s",
+                "⋯ plot   waits for gpu: all 2 are taken",
+                "━─────────  2/14  2.0s  2 running  3 queued  1 executed  1 cached  saved 1.5s",
             ]
         );
         play(&mut terminal, &events[6..7]);
@@ -217,9 +237,10 @@ mod tests {
             tty.rows()[2..],
             [
                 "↻ train  attempt 1: exit 3, again in 4.0s",
-                "⠹ split[7]     4.0s  20%",
-                "↻ train        4.0s  exit 3, again in 2.0s",
-                "━━━───────  2/6  5.0s  2 running  1 executed  1 cached  saved 1.5s",
+                "⠹ split     5.0s  0/9  1 running  [7] 20%",
+                "↻ train     4.0s  exit 3, again in 2.0s",
+                "⋯ plot   waits for gpu: all 2 are taken",
+                "━─────────  2/14  5.0s  2 running  3 queued  1 executed  1 cached  saved 1.5s",
             ]
         );
         play(&mut terminal, &events[7..]);
@@ -279,33 +300,6 @@ mod tests {
     }
 
     #[test]
-    fn elements_of_one_node_are_one_line_and_waiting_is_shown() {
-        let tty = Tty::new(80, 24);
-        let mut terminal = held_back(on(&tty, Verbosity::Normal));
-        let element = |index, node| Event::NodeFinished(NodeFinished { index: Some(index), ..node });
-        let started = |index| {
-            let (node, log) = ("each".into(), None);
-            let index = Some(index);
-            Event::NodeStarted(NodeStarted { time: at(2), node, index, attempt: 1, log, queued: 62 })
-        };
-        let reason = "for gpu: others have it".into();
-        let waits = NodeWaiting { time: at(3), node: "train".into(), index: None, reason };
-        play(&mut terminal, &[run_started(2), expanded("each", 1000), Event::NodeWaiting(waits)]);
-        play(&mut terminal, &[started(0), started(1), element(2, hit("each")), element(3, failed("each"))]);
-        terminal.shared.draw(at(4), Ink(true));
-        let rows = tty.rows();
-        assert_eq!(rows[0], "✗ each[3]  exit 3 after 2 attempts  12.0s");
-        assert_eq!(
-            rows[rows.len() - 3..],
-            [
-                "⠙ each      3.0s  2 of 1,000 elements, 1 failed",
-                "⋯ train     1.0s  waits for gpu: others have it",
-                "──────────  2/1,000  4.0s  1 failed  2 running  62 queued  1 cached  saved 1.5s",
-            ]
-        );
-    }
-
-    #[test]
     fn a_burst_of_hits_draws_nothing_but_the_summary() {
         let tty = Tty::new(80, 24);
         let mut terminal = held_back(on(&tty, Verbosity::Normal));
@@ -350,5 +344,88 @@ mod tests {
         play(&mut terminal, &[Event::NodeFinished(executed("hash"))]);
         drop(terminal);
         assert_eq!(tty.rows(), ["✓ hash  0.4s"]);
+    }
+
+    /// A hundred elements, of which some have ended and some run.
+    fn elements() -> Vec<Event> {
+        let mut events = vec![run_started(1), expanded("each", 100, 100)];
+        for i in 0..60 {
+            events.push(element_started("each", i, 99 - i, 1));
+            match i {
+                10 => events.push(element(i, failed("each"))),
+                0..56 => events.push(element(i, executed("each"))),
+                _ => {}
+            }
+        }
+        events
+    }
+
+    #[test]
+    fn elements_are_one_line_at_eighty_columns() {
+        let tty = Tty::new(80, 24);
+        let mut terminal = held_back(on(&tty, Verbosity::Normal));
+        play(&mut terminal, &elements());
+        terminal.shared.draw(at(5), Ink(true));
+        let failure = [
+            "✗ each[10]  exit 3 after 2 attempts  12.0s",
+            "  │ epoch 1",
+            "  │ ValueError: no data",
+            "  log:  /home/ada/runs/k3v9x2qm/train.2.log",
+            "  more: runner logs k3v9x2qm each --index 10",
+        ];
+        assert_eq!(tty.rows()[..5], failure);
+        assert_eq!(
+            tty.rows()[5..],
+            [
+                "⠙ each     5.0s  56/100  4 running  1 failed",
+                "━━━━━─────  56/100  5.0s  1 failed  4 running  40 queued  55 executed",
+            ]
+        );
+        for i in 56..60 {
+            play(&mut terminal, &[element(i, executed("each"))]);
+        }
+        let never = idle("each", Status::Cancelled, "the run stopped first");
+        let rest = (60..100).map(|i| element(i, never.clone()));
+        rest.for_each(|end| terminal.event(&end, ""));
+        terminal.shared.draw(at(6), Ink(true));
+        assert_eq!(
+            tty.rows()[5..],
+            [
+                "⠹ each     6.0s  100/100  1 failed",
+                "━━━━━━━━━━  100/100  6.0s  1 failed  59 executed  40 cancelled"
+            ]
+        );
+        let counts = Counts { nodes: 100, executed: 59, failed: 1, cancelled: 40, ..Counts::default() };
+        let end = sum_failed("each", Kind::Elements, counts, "1 of 100 elements failed");
+        play(&mut terminal, &[Event::NodeFinished(end), run_finished(Status::Failed, counts, 0)]);
+        assert_eq!(
+            tty.rows()[5..],
+            [
+                "✗ each  1 of 100 elements failed",
+                "✗ failed in 16.3s: 1 failed, 59 executed, 40 cancelled  run k3v9x2qm"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_burst_of_elements_from_the_cache_says_one_thing() {
+        let tty = Tty::new(80, 24);
+        let mut terminal = held_back(on(&tty, Verbosity::Normal));
+        play(&mut terminal, &[run_started(1), expanded("each", 100_000, 100_000)]);
+        let hit = hit("each");
+        (0..99_997).for_each(|i| terminal.event(&element(i, hit.clone()), ""));
+        terminal.shared.draw(at(1), Ink(true));
+        assert_eq!(tty.rows()[0], "⠙ each     1.0s  99,997/100,000");
+        (99_997..100_000).for_each(|i| terminal.event(&element(i, executed("each")), ""));
+        let counts = Counts { nodes: 100_000, executed: 3, cached: 99_997, ..Counts::default() };
+        play(&mut terminal, &[Event::NodeFinished(sum("each", Kind::Elements, counts))]);
+        play(&mut terminal, &[run_finished(Status::Succeeded, counts, 0)]);
+        assert_eq!(
+            tty.rows(),
+            [
+                "✓ each  12.3s  100,000 elements: 3 executed, 99,997 cached",
+                "✓ succeeded in 16.3s: 3 executed, 99,997 cached  run k3v9x2qm",
+            ]
+        );
     }
 }

@@ -125,7 +125,7 @@ fn char_width(c: char) -> usize {
     match c {
         '\0'..'\u{1100}' | '\u{2010}'..='\u{203a}' | '\u{2190}'..='\u{21ff}' | '\u{2500}'..='\u{259f}' => 1,
         // Braille, and the marks of this module's own lines.
-        '\u{2800}'..='\u{28ff}' | '✓' | '✗' | '○' => 1,
+        '\u{2800}'..='\u{28ff}' | '✓' | '✗' | '○' | '⋯' => 1,
         _ => 2,
     }
 }

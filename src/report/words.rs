@@ -6,30 +6,6 @@ use super::style::{BAD, CACHED, CAUTION, FAINT, GOOD, Ink, STRONG};
 use super::text::{count, duration, inert};
 use crate::event::{CacheStatus, Counts, ErrorKind, Kind, NodeFinished, Status, TaskError};
 
-/// The node of the file that an event belongs to, if it is only a part of it: an element, or inside of one.
-/// `each` for element 3 of `each`, `prep` for `prep[3]/clean`.
-pub(super) fn family(node: &str, index: Option<u64>) -> Option<&str> {
-    match node.find('[') {
-        Some(at) => Some(&node[..at]),
-        None => index.map(|_| node),
-    }
-}
-
-/// `100 elements: 3 executed, 97 cached`, for a node that sums up others.
-pub(super) fn sum(node: &NodeFinished) -> Option<String> {
-    let sum = node.counts.as_ref()?;
-    let what = match (node.kind, sum.nodes) {
-        (Kind::Elements, 1) => "1 element".into(),
-        (Kind::Elements, n) => format!("{} elements", count(n)),
-        (Kind::Workflow | Kind::Task, 1) => "1 node".into(),
-        (Kind::Workflow | Kind::Task, n) => format!("{} nodes", count(n)),
-    };
-    Some(match sum.nodes {
-        0 => what,
-        _ => format!("{what}: {}", counts(sum, node.saved_ms)),
-    })
-}
-
 /// The mark before a finished node or run.
 pub(super) fn mark(status: Status, cache: Option<CacheStatus>) -> (&'static str, Style) {
     match (status, cache) {
@@ -86,30 +62,59 @@ pub(super) fn quote_mark(ink: Ink) -> String {
 }
 
 /// The command that prints a node's log.
-pub(super) fn logs_command(run: &str, node: &str, index: Option<u64>) -> String {
+pub fn logs_command(run: &str, node: &str, index: Option<u64>) -> String {
     let index = index.map_or_else(String::new, |index| format!(" --index {index}"));
-    format!("runner logs {run} {node}{index}")
+    // To a shell, brackets may be a pattern.
+    let quote = if node.contains('[') { "'" } else { "" };
+    format!("runner logs {run} {quote}{node}{quote}{index}")
 }
 
-/// `1 failed, 3 executed, 40 cached (saved 4m 10s)`.
-pub(super) fn counts(counts: &Counts, saved_ms: u64) -> String {
+/// `1 failed, 3 executed, 40 cached (saved 4m 10s)`; where the whole succeeded, `8 executed, 2 failed (allowed)`.
+pub(super) fn counts(counts: &Counts, saved_ms: u64, succeeded: bool) -> String {
+    let parts = parts(counts, saved_ms, succeeded);
+    if parts.is_empty() { "nothing to do".into() } else { parts }
+}
+
+fn parts(counts: &Counts, saved_ms: u64, succeeded: bool) -> String {
     let saved = match saved_ms {
         0 => String::new(),
         ms => format!(" (saved {})", duration(ms)),
     };
-    let parts = [
-        (counts.failed, "failed", ""),
+    let mut parts = [
+        (counts.failed, "failed", if succeeded { " (allowed)" } else { "" }),
         (counts.executed, "executed", ""),
         (counts.cached, "cached", &*saved),
         (counts.skipped, "skipped", ""),
         (counts.cancelled, "cancelled", ""),
     ];
+    if succeeded {
+        parts[..3].rotate_left(1);
+    }
     let parts: Vec<_> = parts
         .iter()
         .filter(|(n, ..)| *n > 0)
         .map(|(n, word, more)| format!("{} {word}{more}", count(*n)))
         .collect();
-    if parts.is_empty() { "nothing to do".into() } else { parts.join(", ") }
+    parts.join(", ")
+}
+
+/// What a node sums up: `10 elements: 8 executed, 2 failed (allowed)`, `3 nodes: 3 cached`. Empty for work of its own.
+pub(super) fn summed(node: &NodeFinished, elements: Option<u64>) -> String {
+    let Some(counts) = &node.counts else { return String::new() };
+    let named = |n: u64, name| format!("{} {name}{}", count(n), if n == 1 { "" } else { "s" });
+    let mut text = match node.kind {
+        Kind::Elements => named(elements.unwrap_or(counts.nodes), "element"),
+        Kind::Task | Kind::Workflow => named(counts.nodes, "node"),
+    };
+    // Elements that are workflows have several nodes each.
+    if elements.is_some_and(|elements| counts.nodes > elements) {
+        text.push_str(&format!(" ({})", named(counts.nodes, "node")));
+    }
+    let parts = parts(counts, 0, node.status == Status::Succeeded);
+    if !parts.is_empty() {
+        text.push_str(&format!(": {parts}"));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -120,11 +125,31 @@ mod tests {
     #[test]
     fn counts_leave_out_what_is_zero() {
         let mut all = Counts { nodes: 43, executed: 3, cached: 1040, ..Counts::default() };
-        assert_eq!(counts(&all, 250_000), "3 executed, 1,040 cached (saved 4m 10s)");
+        assert_eq!(counts(&all, 250_000, true), "3 executed, 1,040 cached (saved 4m 10s)");
         all.failed = 1;
         all.cancelled = 2;
-        assert_eq!(counts(&all, 0), "1 failed, 3 executed, 1,040 cached, 2 cancelled");
-        assert_eq!(counts(&Counts::default(), 0), "nothing to do");
+        assert_eq!(counts(&all, 0, false), "1 failed, 3 executed, 1,040 cached, 2 cancelled");
+        assert_eq!(counts(&Counts::default(), 0, true), "nothing to do");
+    }
+
+    #[test]
+    fn sums_say_of_what() {
+        let counts = Counts { nodes: 10, executed: 8, failed: 2, ..Counts::default() };
+        let mut node = sample::sum("each", Kind::Elements, counts);
+        assert_eq!(summed(&node, Some(10)), "10 elements: 8 executed, 2 failed (allowed)");
+        assert_eq!(summed(&node, Some(5)), "5 elements (10 nodes): 8 executed, 2 failed (allowed)");
+        node.status = Status::Failed;
+        assert_eq!(summed(&node, None), "10 elements: 2 failed, 8 executed");
+        let one = Counts { nodes: 1, cached: 1, ..Counts::default() };
+        assert_eq!(summed(&sample::sum("prep", Kind::Workflow, one), None), "1 node: 1 cached");
+        assert_eq!(summed(&sample::sum("each", Kind::Elements, Counts::default()), Some(0)), "0 elements");
+        assert_eq!(summed(&sample::executed("hash"), None), "");
+    }
+
+    #[test]
+    fn a_name_with_brackets_is_no_pattern() {
+        assert_eq!(logs_command("k3v9", "prep/clean", Some(1)), "runner logs k3v9 prep/clean --index 1");
+        assert_eq!(logs_command("k3v9", "prep[3]/clean", None), "runner logs k3v9 'prep[3]/clean'");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::diagnostic::{Diagnostic, FileId, Place, Span};
 use super::link::Tasks;
 use super::load::Loader;
 use super::reader::Reader;
+use super::settings::Target;
 use super::source::{base_name, read_own_name, read_text};
 use super::spec::{TaskContext, read_defaults, read_task};
 use super::syntax::{self, Table};
@@ -25,16 +26,30 @@ pub struct Library {
 impl Loader {
     /// Reads `[tasks]` of one file.
     pub(super) fn read_tasks(
+        &mut self,
         reader: &mut Reader,
         tree: &Table,
         dir: &Path,
         owner: &str,
+        is_outermost: bool,
     ) -> Vec<(String, Arc<Task>)> {
-        let (execution, cache) = read_defaults(reader, tree);
+        let (mut execution, mut cache) = read_defaults(reader, tree);
+        for setting in self.settings.iter_mut().filter(|s| is_outermost && s.target == Target::Defaults) {
+            setting.apply(&mut execution, &mut cache, &mut self.diagnostics);
+        }
         let context = TaskContext { owner, dir, execution, cache };
         let entries = reader.tables(tree, "tasks");
         let read = |entry: super::reader::Entry| {
-            read_task(reader, &context, entry).map(|task| (entry.key.name.to_string(), Arc::new(task)))
+            let mut task = read_task(reader, &context, entry)?;
+            let own = entry.key.name.to_string();
+            for setting in &mut self.settings {
+                if let Target::Task(name) = &setting.target
+                    && (*name == task.name || is_outermost && *name == own)
+                {
+                    setting.apply(&mut task.execution, &mut task.cache, &mut self.diagnostics);
+                }
+            }
+            Some((own, Arc::new(task)))
         };
         entries.into_iter().filter_map(read).collect()
     }
@@ -119,7 +134,7 @@ impl Loader {
             return;
         }
         let dir = path.parent().unwrap_or(Path::new("/")).to_owned();
-        let tasks = Self::read_tasks(&mut reader, &tree, &dir, &name);
+        let tasks = self.read_tasks(&mut reader, &tree, &dir, &name, false);
         let imports = import_paths(&mut reader, &tree);
         self.diagnostics.extend(reader.diagnostics);
         // Known before its imports are read, so that the name is taken.

@@ -1,14 +1,19 @@
 //! Values on their way into minijinja and back. Knows nothing of templates' texts.
 
+use std::cell::Cell;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
-use minijinja::Value as JinjaValue;
-use minijinja::value::{Object, ObjectRepr, ValueKind};
+use minijinja::value::{DynObject, Object, ObjectRepr, ValueKind};
+use minijinja::{ErrorKind, Value as JinjaValue};
+use serde_json::Value as Json;
 
+use super::filters;
 use super::template::Lookup;
 use super::types::Type;
-use super::value::{Artifact, Value};
+use super::value::{Artifact, Value, quote};
 
 /// Nested names to values, as minijinja wants them.
 #[derive(Default)]
@@ -37,18 +42,111 @@ impl Context {
 
 /// A file or directory inside an expression: it can be picked, compared and handed on, but has no text.
 #[derive(Debug)]
-struct FileObject(Arc<Artifact>, bool);
+pub struct FileObject {
+    artifact: Arc<Artifact>,
+    is_dir: bool,
+}
+
+thread_local! {
+    /// Whether an expression made text of a file: minijinja offers no way to refuse that when it happens.
+    static FILE_AS_TEXT: Cell<bool> = const { Cell::new(false) };
+}
+
+impl FileObject {
+    /// The base name.
+    pub fn name(&self) -> &str {
+        &self.artifact.name
+    }
+
+    fn value(&self) -> Value {
+        if self.is_dir { Value::Dir(self.artifact.clone()) } else { Value::File(self.artifact.clone()) }
+    }
+}
 
 impl Object for FileObject {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         ObjectRepr::Plain
     }
+
+    fn custom_cmp(self: &Arc<Self>, other: &DynObject) -> Option<Ordering> {
+        let other = other.downcast_ref::<Self>()?;
+        let key = |file: &Self| (file.is_dir, file.artifact.executable);
+        let content = |file: &Self| file.artifact.digest.hex().to_string();
+        let by_name = self.name().cmp(other.name());
+        Some(
+            by_name.then_with(|| key(self).cmp(&key(other))).then_with(|| content(self).cmp(&content(other))),
+        )
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        FILE_AS_TEXT.set(true);
+        f.write_str(self.name())
+    }
 }
 
-/// The name of a file or directory that an expression works on.
-pub fn file_name(value: &JinjaValue) -> Option<String> {
-    value.downcast_object_ref::<FileObject>().map(|FileObject(artifact, _)| artifact.name.to_string())
+/// The file or directory that a value is.
+pub fn as_file(value: &JinjaValue) -> Option<&FileObject> {
+    value.downcast_object_ref()
 }
+
+/// Runs `work`, and fails if it made text of a file.
+pub fn without_file_text<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    FILE_AS_TEXT.set(false);
+    let result = work()?;
+    if FILE_AS_TEXT.take() {
+        return Err(
+            "a file has no text inside an expression: `{{ ... }}` around it alone gives a task its path, \
+                    `| basename` its name"
+                .into(),
+        );
+    }
+    Ok(result)
+}
+
+/// A value in a few words for a message.
+pub fn describe(value: &JinjaValue) -> String {
+    if let Some(file) = as_file(value) {
+        return format!("the {} `{}`", if file.is_dir { "directory" } else { "file" }, file.name());
+    }
+    match value.kind() {
+        ValueKind::Undefined => "nothing".into(),
+        ValueKind::None => "none".into(),
+        ValueKind::Bool => value.is_true().to_string(),
+        ValueKind::Number => format!("the number {value}"),
+        ValueKind::String => format!("the text {}", quote(value.as_str().unwrap_or_default())),
+        ValueKind::Seq | ValueKind::Iterable => match value.len() {
+            Some(length) => format!("a list of {length}"),
+            None => "a list".into(),
+        },
+        ValueKind::Map => "a map".into(),
+        other => other.to_string(),
+    }
+}
+
+/// The largest value that an expression may hand over, in bytes, each element counted as some.
+const LARGEST: usize = 256 << 20;
+const ELEMENT: usize = 64;
+
+/// Refuses a value that would need too much memory: a list such as `[x] * 100000000` takes none before its
+/// elements are asked for.
+pub fn bounded(value: &JinjaValue) -> Result<(), String> {
+    fn weigh(value: &JinjaValue, left: &mut usize) -> Option<()> {
+        *left = left.checked_sub(ELEMENT + value.as_str().map_or(0, str::len))?;
+        match value.kind() {
+            ValueKind::Seq | ValueKind::Iterable => {
+                value.try_iter().ok()?.try_for_each(|element| weigh(&element, left))
+            }
+            ValueKind::Map => value.try_iter().ok()?.try_for_each(|key| {
+                weigh(&key, left)?;
+                weigh(&value.get_item(&key).ok()?, left)
+            }),
+            _ => Some(()),
+        }
+    }
+    weigh(value, &mut { LARGEST }).ok_or_else(|| TOO_MUCH.to_owned())
+}
+
+const TOO_MUCH: &str = "it uses too much: about 250 MB of text or a few million list elements is the most";
 
 /// A value as minijinja computes with it: durations in seconds, datetimes as text.
 pub fn to_jinja(value: &Value) -> JinjaValue {
@@ -61,8 +159,8 @@ pub fn to_jinja(value: &Value) -> JinjaValue {
         Value::Datetime(v) => v.to_string().into(),
         Value::Duration(v) if v.subsec_nanos() == 0 => v.as_secs().into(),
         Value::Duration(v) => v.as_secs_f64().into(),
-        Value::File(artifact) => JinjaValue::from_object(FileObject(artifact.clone(), false)),
-        Value::Dir(artifact) => JinjaValue::from_object(FileObject(artifact.clone(), true)),
+        Value::File(file) => JinjaValue::from_object(FileObject { artifact: file.clone(), is_dir: false }),
+        Value::Dir(dir) => JinjaValue::from_object(FileObject { artifact: dir.clone(), is_dir: true }),
         Value::Json(json) => JinjaValue::from(minijinja::value::Serde(&**json)),
         Value::List(items) => items.iter().map(to_jinja).collect::<Vec<_>>().into(),
         Value::Map(entries) => {
@@ -73,20 +171,21 @@ pub fn to_jinja(value: &Value) -> JinjaValue {
 
 /// A result as a value of type `ty`; the error says what was found instead.
 pub fn from_jinja(ty: &Type, value: &JinjaValue) -> Result<Value, String> {
-    let wrong =
-        || format!("expected {ty}, found {} ({})", value.kind(), super::value::quote(&value.to_string()));
+    let wrong = || format!("expected {ty}, found {}", describe(value));
     match ty {
         Type::Optional(_) if value.is_none() => Ok(Value::Null),
         Type::Optional(inner) => from_jinja(inner, value),
-        Type::File | Type::Dir => match value.downcast_object_ref::<FileObject>() {
-            Some(FileObject(artifact, false)) if *ty == Type::File => Ok(Value::File(artifact.clone())),
-            Some(FileObject(artifact, true)) if *ty == Type::Dir => Ok(Value::Dir(artifact.clone())),
+        Type::File | Type::Dir => match as_file(value) {
+            Some(file) if file.is_dir == (*ty == Type::Dir) => Ok(file.value()),
             _ => Err(wrong()),
         },
         Type::List(element) => match value.kind() {
-            ValueKind::Seq | ValueKind::Iterable => {
-                value.try_iter().map_err(|_| wrong())?.map(|item| from_jinja(element, &item)).collect()
-            }
+            ValueKind::Seq | ValueKind::Iterable => value
+                .try_iter()
+                .map_err(|_| wrong())?
+                .enumerate()
+                .map(|(i, item)| from_jinja(element, &item).map_err(|e| format!("element {i}: {e}")))
+                .collect(),
             _ => Err(wrong()),
         },
         Type::Map(element) if value.kind() == ValueKind::Map => {
@@ -104,33 +203,71 @@ pub fn from_jinja(ty: &Type, value: &JinjaValue) -> Result<Value, String> {
             jiff::SignedDuration::try_from_secs_f64(seconds).map(Value::Duration).map_err(|_| wrong())
         }
         _ => {
-            let json = serde_json::to_value(value).map_err(|_| wrong())?;
+            let refuse = |file: &FileObject| Err(format!("the file `{}` cannot be a {ty}", file.name()));
+            let json = if as_file(value).is_some() { Err(wrong()) } else { to_json(value, &refuse) }?;
             Value::from_json(ty, &json).map_err(|_| wrong())
         }
     }
 }
 
+/// A result as JSON, files as `file` writes them.
+pub fn to_json(
+    value: &JinjaValue,
+    file: &dyn Fn(&FileObject) -> Result<Json, String>,
+) -> Result<Json, String> {
+    if let Some(object) = as_file(value) {
+        return file(object);
+    }
+    let elements = || value.try_iter().map_err(|e| e.to_string());
+    match value.kind() {
+        ValueKind::Undefined => Err(NOTHING.into()),
+        ValueKind::Seq | ValueKind::Iterable => elements()?.map(|element| to_json(&element, file)).collect(),
+        ValueKind::Map => elements()?
+            .map(|key| {
+                let inner = value.get_item(&key).map_err(|e| e.to_string())?;
+                Ok((key.to_string(), to_json(&inner, file)?))
+            })
+            .collect(),
+        _ => serde_json::to_value(value).map_err(|e| e.to_string()),
+    }
+}
+
+const NOTHING: &str = "it has no value: an element or entry is missing, which `| default(...)` can replace";
+
 /// A result as text: null is nothing, lists and the like are JSON, files as `lookup` writes them.
 pub fn jinja_text(value: &JinjaValue, lookup: &dyn Lookup) -> Result<String, String> {
-    if let Some(FileObject(artifact, is_dir)) = value.downcast_object_ref::<FileObject>() {
-        let artifact = artifact.clone();
-        return lookup.text(&if *is_dir { Value::Dir(artifact) } else { Value::File(artifact) });
+    if let Some(file) = as_file(value) {
+        return lookup.text(&file.value());
     }
     match value.kind() {
-        ValueKind::Undefined => Err("the expression has no value".into()),
         ValueKind::None => Ok(String::new()),
         ValueKind::String => Ok(value.as_str().unwrap_or_default().to_owned()),
-        _ => {
-            let json = serde_json::to_value(value).map_err(|e| e.to_string())?;
-            Ok(json.to_string())
-        }
+        _ => Ok(to_json(value, &|file| lookup.text(&file.value()).map(Json::String))?.to_string()),
     }
+}
+
+/// What went wrong while `source` was read or evaluated, with the part of it that this is about.
+pub fn explain_in(source: &str, error: &minijinja::Error) -> String {
+    let part = error.range().and_then(|range| source.get(range)).map(str::trim).unwrap_or_default();
+    let name = part.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+    let mut message = explain(error);
+    if let (ErrorKind::MissingArgument | ErrorKind::TooManyArguments, Some(usage)) =
+        (error.kind(), filters::catalog::usage(name))
+    {
+        message.push_str(&format!("; it is written `{usage}`"));
+    }
+    let named = message.contains(&format!("`{name}`"));
+    if named || part.is_empty() || part == source.trim() || error.kind() == ErrorKind::SyntaxError {
+        return message;
+    }
+    format!("in `{part}`: {message}")
 }
 
 /// minijinja's message without the place, which the caller shows better.
 pub fn explain(error: &minijinja::Error) -> String {
-    match error.detail() {
-        Some(detail) => detail.to_owned(),
-        None => error.kind().to_string(),
+    match (error.kind(), error.detail()) {
+        (ErrorKind::OutOfFuel, _) => TOO_MUCH.to_owned(),
+        (_, Some(detail)) => detail.to_owned(),
+        (kind, None) => kind.to_string(),
     }
 }

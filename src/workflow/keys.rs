@@ -167,6 +167,9 @@ pub const LIBRARY: &[Key] = &[
 
 pub const DEFAULTS: &[Key] = join!(DEFAULTS, execution_policies!(), cache_policies!());
 
+/// What a node can set otherwise than its task.
+pub const NODE_POLICIES: &[Key] = join!(NODE_POLICIES, execution_policies!());
+
 pub const TASK: &[Key] = join!(
     TASK,
     [

@@ -10,10 +10,11 @@ use super::import::{Library, import_paths};
 use super::link::{Linked, Scene, Tasks, link};
 use super::policy::amounts;
 use super::reader::Reader;
+use super::settings::{Setting, Target};
 use super::source::{base_name, read_own_name, read_text};
 use super::spec::read_inputs;
 use super::syntax::{self, Table};
-use super::{Body, Workflow, keys};
+use super::{Body, Node, Workflow, keys};
 
 /// How deep sub-workflows may nest.
 const DEEPEST: usize = 32;
@@ -30,9 +31,16 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Reads the workflow file at `path` and everything it imports or runs.
-pub fn load(path: &Path) -> Loaded {
+/// Reads the workflow file at `path` and everything it imports or runs; `settings` are policies that hold instead
+/// of what it says, as in `tasks.train.timeout=2h`.
+pub fn load(path: &Path, settings: &[String]) -> Loaded {
     let mut loader = Loader::default();
+    for text in settings {
+        match Setting::parse(text, &mut loader.sources) {
+            Ok(setting) => loader.settings.push(setting),
+            Err(diagnostic) => loader.diagnostics.push(diagnostic),
+        }
+    }
     let workflow = match read_text(path) {
         Ok(text) => loader.workflow(path, text),
         Err(problem) => {
@@ -40,6 +48,9 @@ pub fn load(path: &Path) -> Loaded {
             None
         }
     };
+    if loader.diagnostics.is_empty() {
+        loader.diagnostics.extend(loader.settings.iter().filter_map(Setting::unused));
+    }
     let workflows = loader.workflows.into_values().flatten().collect();
     Loaded { workflow, workflows, sources: loader.sources, diagnostics: loader.diagnostics }
 }
@@ -52,6 +63,8 @@ pub(super) struct Loader {
     pub libraries: BTreeMap<PathBuf, Library>,
     /// Workflows that have been read, by canonical path; `None` for one with mistakes that leave nothing to use.
     workflows: BTreeMap<PathBuf, Option<Arc<Workflow>>>,
+    /// Policies from the command line.
+    pub settings: Vec<Setting>,
     /// The workflows that are being read, from the outermost.
     chain: Vec<PathBuf>,
 }
@@ -98,7 +111,7 @@ impl Loader {
         let inputs = read_inputs(&mut reader, &tree, dir, "the workflow");
         let mut resources: BTreeMap<_, _> = amounts(&mut reader, &tree, "resources").into_iter().collect();
         let mut tasks = Tasks::default();
-        for (own, task) in Self::read_tasks(&mut reader, &tree, dir, &name) {
+        for (own, task) in self.read_tasks(&mut reader, &tree, dir, &name, self.chain.len() == 1) {
             tasks.add(own, task);
         }
         let imports = self.import(imports, file, dir, &mut vec![absolute.to_owned()]);
@@ -106,7 +119,10 @@ impl Loader {
         self.check_own_name(&mut reader, header, &name);
         let workflows = self.sub_workflows(&mut reader, &tree, file, dir);
         let scene = Scene { dir, inputs: &inputs, tasks: &tasks, workflows: &workflows };
-        let Linked { nodes, outputs, on_failure, on_success } = link(&mut reader, &tree, header, &scene);
+        let Linked { mut nodes, outputs, on_failure, on_success } = link(&mut reader, &tree, header, &scene);
+        if self.chain.len() == 1 {
+            self.set_in_nodes(&mut nodes);
+        }
         if nodes.is_empty() && reader.diagnostics.is_empty() {
             reader.report(
                 Diagnostic::new(format!("{} has no nodes: there is nothing to run", path.display()))
@@ -145,6 +161,15 @@ impl Loader {
             on_failure,
             on_success,
         })
+    }
+
+    fn set_in_nodes(&mut self, nodes: &mut [Node]) {
+        for setting in &mut self.settings {
+            let Target::Node(name) = &setting.target else { continue };
+            let Some(node) = nodes.iter_mut().find(|node| *node.name == **name) else { continue };
+            let Some(execution) = node.execution().cloned() else { continue };
+            node.execution = Some(Box::new(setting.apply_to_node(&execution, &mut self.diagnostics)));
+        }
     }
 
     /// Tasks of files of one name would share their results.
@@ -223,7 +248,7 @@ impl Loader {
 }
 
 /// How many nodes a node stands for: itself, and those of its sub-workflow.
-fn size(node: &super::Node) -> usize {
+fn size(node: &Node) -> usize {
     match &node.body {
         Body::Task(_) => 1,
         Body::Workflow(inner) => inner.size.saturating_add(1),

@@ -9,12 +9,13 @@
 //! | `syntax.rs` | the TOML tree with spans |
 //! | `keys.rs`, `schema.rs` | every key there is, and the JSON schema made from them |
 //! | `types.rs`, `value.rs` | types and values |
-//! | `template.rs`, `jinja.rs`, `functions.rs`, `filters.rs` | `{{ expressions }}`, values on their way into them, what they can do, and whether the filters they name exist |
+//! | `template.rs`, `jinja.rs`, `filters/` | `{{ expressions }}`, values on their way into them, what they can do, and whether what they name exists |
 //! | `reader.rs` | typed access to the tree, with diagnostics |
 //! | `spec.rs`, `policy.rs` | one file: tasks and policies |
 //! | `binding.rs` | what an input is bound to |
 //! | `load.rs`, `import.rs`, `source.rs` | from a path to a workflow: the file, its imports, its sub-workflows |
 //! | `link.rs`, `names.rs`, `node.rs`, `published.rs` | names and types across one workflow: nodes and outputs |
+//! | `settings.rs` | policies that the command line sets |
 //! | `signature.rs`, `definition.rs` | what of a task is in the cache key |
 //! | `diagnostic.rs`, `inert.rs` | mistakes, and how they are shown |
 
@@ -22,7 +23,6 @@ pub mod binding;
 pub mod definition;
 pub mod diagnostic;
 pub mod filters;
-pub mod functions;
 mod import;
 mod inert;
 mod jinja;
@@ -35,6 +35,7 @@ pub mod policy;
 mod published;
 pub mod reader;
 pub mod schema;
+mod settings;
 pub mod signature;
 mod source;
 pub mod spec;

@@ -175,7 +175,7 @@ fn read_condition(reader: &mut Reader, entry: &Entry, dir: &Path, names: &Names)
             let mut binder = Binder { reader, scope: Some(names), dir };
             let (binding, found) = binder.open_template(text, item.span)?;
             let problem = match (&binding, found) {
-                (_, Some(ty)) if *ty.required() != Type::Bool => {
+                (_, Some(ty)) if !matches!(ty.required(), Type::Bool | Type::Json) => {
                     Some(format!("`if` must be a bool, but `{}` is {ty}", text.trim()))
                 }
                 (Binding::Template(template), _) if !template.is_single_expression() => {

@@ -8,20 +8,16 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use minijinja::value::ValueKind;
-use minijinja::{Environment, Expression, UndefinedBehavior, Value as JinjaValue};
+use minijinja::{Environment, Expression, Value as JinjaValue};
 
-use super::diagnostic::closest;
-use super::jinja::{Context, explain, from_jinja, jinja_text, to_jinja};
+use super::filters;
+use super::jinja::{
+    Context, bounded, explain, explain_in, from_jinja, jinja_text, to_jinja, without_file_text,
+};
 use super::types::Type;
 use super::value::Value;
 
-static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
-    let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_debug(true);
-    super::functions::add_to(&mut environment);
-    environment
-});
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(filters::environment);
 
 /// A parsed template.
 #[derive(Debug)]
@@ -121,37 +117,21 @@ impl Template {
         let expression = ENVIRONMENT.compile_expression_owned(source.to_owned()).map_err(|error| {
             let at = error.range().filter(|r| r.end <= source.len() && r.start < r.end);
             TemplateError {
-                message: explain(&error),
+                message: explain_in(source, &error),
                 range: at.map_or(range.clone(), |r| range.start + r.start..range.start + r.end),
             }
         })?;
-        if let Some((message, at)) = super::filters::unknown(&ENVIRONMENT, source) {
+        if let Some((message, at)) = filters::unknown(source) {
             return Err(TemplateError { message, range: range.start + at.start..range.start + at.end });
         }
-        let mut paths: Vec<String> = expression.undeclared_variables(true).into_iter().collect();
-        paths.sort();
-        paths.retain(|path| !ENVIRONMENT.globals().any(|(name, _)| name == path));
-        for path in paths {
-            let called =
-                find_word(source, &path).filter(|i| source[i + path.len()..].trim_start().starts_with('('));
-            if let Some(i) = called
-                && !path.contains('.')
-            {
-                let functions = ENVIRONMENT.globals().map(|(name, _)| name);
-                let hint = closest(&path, functions)
-                    .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-                let message = format!("there is no function `{path}`{hint}");
-                return Err(TemplateError { message, range: range.start + i..range.start + i + path.len() });
-            }
-            let range = find_word(source, &path)
-                .map_or(range.clone(), |i| range.start + i..range.start + i + path.len());
-            let path = path.split('.').map(str::to_owned).collect();
+        for (path, at) in filters::variables(source) {
+            let range = range.start + at.start..range.start + at.end;
             let variable = Variable { path, range };
             if !self.variables.iter().any(|known| known.path == variable.path) {
                 self.variables.push(variable);
             }
         }
-        self.parts.push(Part::Expression(Box::new(Compiled { source: trimmed.into(), expression })));
+        self.parts.push(Part::Expression(Box::new(Compiled { source: source.into(), expression })));
         Ok(())
     }
 
@@ -176,7 +156,7 @@ impl Template {
     /// Whether it takes the first of some whole variables that is not null, and does nothing else.
     pub fn is_coalesce(&self, segments: usize) -> bool {
         let [Part::Expression(compiled)] = &self.parts[..] else { return false };
-        let inner = compiled.source.strip_prefix("coalesce(").and_then(|rest| rest.strip_suffix(')'));
+        let inner = compiled.source.trim().strip_prefix("coalesce(").and_then(|rest| rest.strip_suffix(')'));
         inner.is_some_and(|inner| {
             inner.split(',').all(|path| plain_path(path.trim()).is_some_and(|path| path.len() == segments))
         })
@@ -201,7 +181,7 @@ impl Template {
             }
             [Part::Expression(compiled)] => {
                 let result = self.run(compiled, lookup)?;
-                from_jinja(ty, &result).map_err(|e| format!("`{{{{ {} }}}}`: {e}", compiled.source))
+                from_jinja(ty, &result).map_err(|e| format!("`{{{{ {} }}}}`: {e}", compiled.source.trim()))
             }
             _ => Value::from_text(ty, &self.render(lookup)?),
         }
@@ -262,10 +242,13 @@ impl Template {
                 }
             }
         }
-        compiled
-            .expression
-            .eval(context.into_jinja())
-            .map_err(|e| format!("`{{{{ {} }}}}`: {}", compiled.source, explain(&e)))
+        without_file_text(|| {
+            let value = compiled.expression.eval(context.into_jinja());
+            let value = value.map_err(|e| explain_in(&compiled.source, &e))?;
+            bounded(&value)?;
+            Ok(value)
+        })
+        .map_err(|message| format!("`{{{{ {} }}}}`: {message}", compiled.source.trim()))
     }
 }
 
@@ -327,19 +310,9 @@ fn plain_path(text: &str) -> Option<Vec<String>> {
         let mut chars = name.chars();
         chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
             && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
-            && !super::keys::TEMPLATE_WORDS.contains(&name)
-            && !["True", "False", "None"].contains(&name)
+            && !filters::is_keyword(name)
     };
     text.split('.').map(|name| is_name(name).then(|| name.to_owned())).collect()
-}
-
-/// Where `word` stands in `text` as a word of its own.
-fn find_word(text: &str, word: &str) -> Option<usize> {
-    let part_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    text.match_indices(word).map(|(i, _)| i).find(|&i| {
-        !text[..i].ends_with(|c| part_of_name(c) || c == '.')
-            && !text[i + word.len()..].starts_with(part_of_name)
-    })
 }
 
 #[cfg(test)]
@@ -421,10 +394,50 @@ mod tests {
     }
 
     #[test]
+    fn files_stay_files_and_have_no_text() {
+        assert!(matches!(evaluate("file", "{{ coalesce(none, f) }}"), Ok(Value::File(_))));
+        assert!(matches!(evaluate("list<file>", "{{ [f, f] | unique }}"), Ok(Value::List(_))));
+        let list = Template::parse("in={{ [f] | reverse }}").unwrap().render(&names());
+        assert_eq!(list.unwrap(), "in=[\"/in/a.csv\"]");
+        for (ty, text, needle) in [
+            ("string", "{{ 'x' ~ f }}", "a file has no text inside an expression"),
+            ("string", "{{ coalesce(f) }}", "expected string, found the file `a.csv`"),
+            ("json", "{{ [f] | list }}", "the file `a.csv` cannot be a json"),
+            ("dir", "{{ coalesce(f) }}", "expected dir, found the file"),
+        ] {
+            let error = evaluate(ty, text).unwrap_err();
+            assert!(error.contains(needle), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_expression_and_what_was_found() {
+        for (ty, text, error) in [
+            ("int", "{{ none | upper }}", "`{{ none | upper }}`: `upper` takes text, found none"),
+            (
+                "list<int>",
+                "{{ [1, 'a'] }}",
+                "`{{ [1, 'a'] }}`: element 1: expected int, found the text \"a\"",
+            ),
+            ("int", "{{ x + 1 + s }}", "`{{ x + 1 + s }}`: "),
+            ("string?", "{{ [] | first }}", "`{{ [] | first }}`: it has no value"),
+            ("list<int>", "{{ [1] * 10**8 }}", "`{{ [1] * 10**8 }}`: it uses too much"),
+            ("list<string>", "{{ [['x' * 10**6] * 1000] * 1000 }}", "`{{ [['x' * 10**6]"),
+        ] {
+            let found = evaluate(ty, text).unwrap_err();
+            assert!(found.starts_with(error), "{text}: {found}");
+        }
+    }
+
+    #[test]
     fn mistakes_have_a_place() {
-        for (text, needle, at) in
-            [("a {{ x", "never closed", 2), ("{{ }}", "empty", 0), ("ab {{ x + }}", "", 6)]
-        {
+        for (text, needle, at) in [
+            ("a {{ x", "never closed", 2),
+            ("{{ }}", "empty", 0),
+            ("ab {{ x + }}", "", 6),
+            ("ab {{ x | uper }}", "did you mean `upper`", 10),
+            ("ab {{ coalesc(x) }}", "did you mean `coalesce`", 6),
+        ] {
             let error = Template::parse(text).unwrap_err();
             assert!(error.message.contains(needle), "{error:?}");
             assert!(error.range.start >= at && error.range.end <= text.len(), "{text}: {error:?}");
@@ -436,5 +449,7 @@ mod tests {
         let template = Template::parse("{{ a.b }} {{ c.d | upper }}").unwrap();
         let seen: Vec<_> = template.variables().iter().map(|v| (v.path.join("."), v.range.clone())).collect();
         assert_eq!(seen, [("a.b".to_owned(), 3..6), ("c.d".to_owned(), 13..16)]);
+        let calls = Template::parse("{{ coalesce(range(x), s) }}").unwrap();
+        assert_eq!(calls.variables().iter().map(|v| &v.path[0][..]).collect::<Vec<_>>(), ["x", "s"]);
     }
 }

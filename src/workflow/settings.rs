@@ -1,0 +1,116 @@
+//! Policies that the command line sets: `--set tasks.train.timeout=2h`, over what the file says.
+
+use std::sync::Arc;
+
+use super::diagnostic::{Diagnostic, FileId, Place, Sources, Span};
+use super::keys;
+use super::policy::{CachePolicy, Execution};
+use super::reader::Reader;
+use super::syntax;
+
+/// What a setting is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Every task of the workflow file that does not say otherwise.
+    Defaults,
+    /// A task of the workflow file, or any by its qualified name.
+    Task(String),
+    /// A node of the workflow file.
+    Node(String),
+}
+
+/// One `--set`.
+#[derive(Debug)]
+pub struct Setting {
+    pub target: Target,
+    /// As a line of TOML.
+    line: Arc<str>,
+    file: FileId,
+    pub used: bool,
+}
+
+impl Setting {
+    /// Reads what stands behind `--set`.
+    ///
+    /// # Errors
+    /// What was expected.
+    pub fn parse(text: &str, sources: &mut Sources) -> Result<Self, Diagnostic> {
+        let wrong = |problem: &str| {
+            Diagnostic::new(format!("--set {text}: {problem}")).help(
+                "write it as in --set tasks.train.timeout=2h, nodes.train.retries=3 or defaults.cache=true",
+            )
+        };
+        let (path, value) = text.split_once('=').ok_or_else(|| wrong("expected PATH=VALUE"))?;
+        let (kind, rest) = path.split_once('.').ok_or_else(|| wrong("the path is too short"))?;
+        // Amounts are set one by one: `tasks.train.resources.memory`.
+        let (rest, resource) = match rest.rsplit_once('.') {
+            Some((before, name)) if before == "resources" || before.ends_with(".resources") => {
+                (before, Some(name))
+            }
+            _ => (rest, None),
+        };
+        let (name, key) = match (kind, rest.rsplit_once('.')) {
+            ("defaults", None) => ("", rest),
+            ("tasks" | "nodes", Some((name, key))) => (name, key),
+            _ => return Err(wrong("the path names no policy of a task, a node or the defaults")),
+        };
+        let target = match kind {
+            "tasks" => Target::Task(name.into()),
+            "nodes" => Target::Node(name.into()),
+            _ => Target::Defaults,
+        };
+        let key = resource.map_or(key.to_owned(), |resource| format!("{key}.{resource}"));
+        let line = |value: &str| -> Arc<str> { format!("{key} = {value}").into() };
+        // What is no TOML by itself is meant as text: `2h`.
+        let file = FileId::default();
+        let plain = line(value);
+        let line = match syntax::parse(&plain, file).1.is_empty() {
+            true => plain,
+            false => line(&toml::Value::String(value.into()).to_string()),
+        };
+        let file = sources.add(std::path::Path::new("--set"), line.clone());
+        Ok(Self { target, line, file, used: false })
+    }
+
+    /// Changes the policies of a task or of the defaults.
+    pub fn apply(
+        &mut self,
+        execution: &mut Execution,
+        cache: &mut CachePolicy,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        self.used = true;
+        let (tree, errors) = syntax::parse(&self.line, self.file);
+        let mut reader = Reader::new(self.file);
+        reader.diagnostics.extend(errors);
+        reader.check_keys(&tree, keys::DEFAULTS, "what --set can change");
+        *execution = execution.overridden(&mut reader, &tree);
+        *cache = cache.overridden(&mut reader, &tree);
+        diagnostics.extend(reader.diagnostics);
+    }
+
+    /// Changes the policies of a node, which has none about the cache.
+    pub fn apply_to_node(&mut self, execution: &Execution, diagnostics: &mut Vec<Diagnostic>) -> Execution {
+        self.used = true;
+        let (tree, errors) = syntax::parse(&self.line, self.file);
+        let mut reader = Reader::new(self.file);
+        reader.diagnostics.extend(errors);
+        reader.check_keys(&tree, keys::NODE_POLICIES, "what --set can change of a node");
+        let execution = execution.overridden(&mut reader, &tree);
+        diagnostics.extend(reader.diagnostics);
+        execution
+    }
+
+    /// What to say if nothing has that name.
+    pub fn unused(&self) -> Option<Diagnostic> {
+        let message = match &self.target {
+            _ if self.used => return None,
+            Target::Task(name) => format!("--set: there is no task `{name}`"),
+            Target::Node(name) => format!("--set: there is no node `{name}` that runs a task"),
+            Target::Defaults => "--set: there is no task".to_owned(),
+        };
+        let span = Span { start: 0, end: self.line.len() as u32 };
+        let help = "tasks are named as in the file or by their qualified name, nodes as in the file";
+        Some(Diagnostic::at(Place { file: self.file, span }, message, "for nothing").help(help))
+    }
+}
