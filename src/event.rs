@@ -65,7 +65,7 @@ pub struct NodeWaiting {
     pub node: String,
     #[serde(default)]
     pub index: Option<u64>,
-    /// For what, as in `for gpu: all 2 are taken`.
+    /// For what, as in `for gpu: others have it`.
     pub reason: String,
 }
 

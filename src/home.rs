@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `runner.db` | memo, history, stat cache |
 //! | `store/` | blobs |
+//! | `work.lock`, `work.holders/` | locks of identical work, and who holds them |
 //! | `logs/<run>/` | what tasks printed, and the run's events |
 //! | `outputs/<run>/` | files handed back by workflows |
 //! | `scratch/<run>/` | attempts under way; its `lock` is held while the run lives |

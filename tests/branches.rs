@@ -102,7 +102,7 @@ fn what_depends_on_a_skipped_node_is_skipped_too_and_says_by_which() {
     let lab = branches();
     let run = lab.ok("w.toml", &[]);
     skipped(&run, "below", "`quick` was skipped");
-    skipped(&run, "far_below", "`below` was skipped");
+    skipped(&run, "far_below", "`quick` was skipped");
     assert_eq!((lab.ran_as("below"), lab.ran_as("far_below")), (0, 0));
 }
 
@@ -237,14 +237,14 @@ fn show_tells_what_was_skipped_and_why() {
     let line =
         |node: &str| shown.lines().find(|line| line.contains(&format!(" {node} "))).unwrap().to_owned();
     assert!(line("quick").contains("skipped") && line("quick").ends_with("its condition is false"));
-    assert!(line("far_below").ends_with("`below` was skipped"), "{shown}");
+    assert!(line("far_below").ends_with("`quick` was skipped"), "{shown}");
 }
 
 #[test]
 fn a_condition_that_can_be_none_is_refused_with_its_place() {
     for (condition, told, column) in [
-        ("'full'", "`if` is no expression", 6),
-        ("\"\"", "`if` is no expression", 6),
+        ("'full'", "`if` is plain text: write an expression", 6),
+        ("\"\"", "`if` is plain text: write an expression", 6),
         ("1", "`if` must be an {{ expression }}, or true or false", 6),
         ("[true]", "`if` must be an {{ expression }}, or true or false", 6),
         ("\"a {{ inputs.on }}\"", "`if` must be one {{ expression }} and nothing else", 6),

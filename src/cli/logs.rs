@@ -44,7 +44,7 @@ type Unit<'a> = (&'a str, Option<u64>);
 pub fn run(args: Args, home: Option<&Path>) -> Outcome {
     let view = View::open(home)?;
     let run = view.find(&args.run)?;
-    let events = view.events(&run.id)?;
+    let events: Vec<_> = view.events(&run.id)?.collect();
     let wanted = unit(&args.node, args.index).map_err(Failure::usage)?;
     let path = find_log(&events, wanted, args.attempt, &run.id).map_err(Failure::usage)?;
     let cannot = |error: io::Error| match error.kind() {

@@ -110,10 +110,14 @@ fn table(outline: &Outline, planned: &[Planned], ink: Ink) -> String {
             ]
         })
         .collect();
-    let runs = planned.iter().filter(|node| node.runs).count();
-    let hits = planned.iter().filter(|node| node.cache == Expectation::Hit).count();
+    // Elements count, as they do at the end of a run.
+    let runs: usize =
+        planned.iter().map(|node| node.elements.map_or(usize::from(node.runs), |(_, runs)| runs)).sum();
+    let hit = |node: &Planned| usize::from(node.cache == Expectation::Hit);
+    let hits: usize =
+        planned.iter().map(|node| node.elements.map_or_else(|| hit(node), |(all, runs)| all - runs)).sum();
     let summary = match (runs, hits) {
-        (0, _) => format!("nothing would run: {hits} of {} from the cache", planned.len()),
+        (0, _) => format!("nothing would run: {hits} from the cache"),
         (runs, hits) => format!("{runs} would run, {hits} from the cache"),
     };
     format!("{}\n{summary}\n", columns(&rows, ink).trim_end())

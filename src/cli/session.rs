@@ -81,7 +81,7 @@ impl Session {
 /// What had happened when a run was interrupted.
 fn counts_so_far(home: &Home, run: &str, planned: Counts) -> Counts {
     let mut counts = Counts { nodes: planned.nodes, ..Counts::default() };
-    for event in history::events(&home.events(run)).unwrap_or_default() {
+    for event in history::events(&home.events(run)).into_iter().flatten() {
         if let Event::NodeFinished(node) = event
             && node.kind == Kind::Task
         {
@@ -135,7 +135,7 @@ impl View {
     }
 
     /// The events of a run.
-    pub fn events(&self, run: &str) -> Result<Vec<Event>, Failure> {
+    pub fn events(&self, run: &str) -> Result<impl Iterator<Item = Event> + use<>, Failure> {
         history::events(&self.home.events(run))
             .map_err(|error| Failure::store(format!("the history cannot be read: {error}")))
     }

@@ -42,6 +42,13 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
                 self.tell(unit, event);
                 self.finish(unit, State::Succeeded, "");
             }
+            End::Skipped => {
+                let reason = Some("what it hands back was skipped".to_owned());
+                self.tell(unit, NodeFinished { status: Status::Skipped, reason, ..event });
+                let nothing = vec![Value::Null; spot.node().body.outputs().len()];
+                self.keep_outputs(unit, nothing.into());
+                self.finish(unit, State::Skipped, "was skipped");
+            }
             End::Incomplete => {
                 self.tell(unit, event);
                 self.finish(unit, State::Succeeded, "");
@@ -68,6 +75,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             return End::Cancelled;
         }
         match publish::interface(frame, &self.files) {
+            Ok(Some(outputs)) if publish::lacks(&frame.workflow, &outputs) => End::Skipped,
             Ok(Some(outputs)) => End::Succeeded(outputs),
             Ok(None) => End::Incomplete,
             Err(problem) => End::Failed(problem),
@@ -78,6 +86,8 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
 /// How it ended.
 enum End {
     Succeeded(Box<[Value]>),
+    /// Something in it was skipped that others cannot do without.
+    Skipped,
     /// Only parts of it were selected: it has nothing to hand back.
     Incomplete,
     Failed(String),
@@ -96,6 +106,9 @@ fn elements_end(elements: &mut Elements, spot: &Spot, ended: &Ended) -> End {
     }
     if ended.cancelled > 0 {
         return End::Cancelled;
+    }
+    if ended.skipped > 0 {
+        return End::Skipped;
     }
     let outputs = spot.node().body.outputs().len();
     if ended.succeeded > 0 && outputs > 0 && elements.outputs.iter().all(Option::is_none) {

@@ -154,6 +154,8 @@ pub struct Engine<'a, E> {
     times: HashMap<usize, (u64, u64)>,
     writer: Writer,
     failure: Option<Arc<RunFailure>>,
+    /// The workflow's outputs, once all but the last node has ended.
+    handed: Vec<(String, Handed)>,
     signal: Option<i32>,
     ended: (UnboundedSender<Ended>, UnboundedReceiver<Ended>),
     /// Units whose wait before another attempt is over.
@@ -203,6 +205,7 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
             times: HashMap::new(),
             writer: parts.writer,
             failure: None,
+            handed: Vec::new(),
             signal: None,
             ended: unbounded_channel(),
             rested: unbounded_channel(),
@@ -254,7 +257,11 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
                 self.abandon();
             }
             if self.scheduler.open() == 0 && self.unacknowledged.is_empty() {
-                if std::mem::replace(&mut hooks_begun, true) || !self.begin_hook() {
+                if std::mem::replace(&mut hooks_begun, true) {
+                    break;
+                }
+                self.hand_out();
+                if !self.begin_hook() {
                     break;
                 }
                 continue;
@@ -316,6 +323,21 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
         }
     }
 
+    /// Hands back what the run was for; if that fails so does the run.
+    fn hand_out(&mut self) {
+        let (None, None, Some(Group::Frame(root))) = (self.signal, &self.failure, self.groups.first()) else {
+            return;
+        };
+        match publish::hand_out(root, &self.files, &self.shared.store, &self.outputs_dir) {
+            Ok(handed) => self.handed = handed,
+            Err(problem) => {
+                self.bus.warn(None, problem.clone());
+                let node = self.outline.workflow().name.clone();
+                self.failure = Some(Arc::new(RunFailure { node, message: problem }));
+            }
+        }
+    }
+
     /// Begins the node that runs last, if there is one for how the run has ended.
     fn begin_hook(&mut self) -> bool {
         let workflow = self.outline.workflow().clone();
@@ -324,18 +346,36 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
             return false;
         };
         let hook = hook as usize;
-        if self.order.roles[root.number(hook)] == Role::Skip {
-            return false;
-        }
         let frame: Frame = root.again(self.failure.clone());
         let own = frame.number(hook);
-        self.order.roles[own] = Role::Run;
-        self.order.roles[self.outline.inside(own)].fill(Role::Run);
+        if self.order.roles[own] == Role::Skip {
+            return false;
+        }
+        for number in std::iter::once(own).chain(self.outline.inside(own)) {
+            if self.order.roles[number] == Role::Out {
+                self.order.roles[number] = Role::Run;
+            }
+        }
         let graph = self.outline.graph(&workflow);
+        let lacking = graph.dependencies(hook).find(|node| {
+            let tolerant = graph.edges(*node).any(|(to, tolerant)| to == hook && tolerant);
+            match self.scheduler.state(self.scheduler.unit(0, *node)) {
+                State::Succeeded => false,
+                State::Skipped => !tolerant,
+                _ => true,
+            }
+        });
         self.scheduler.resume();
         let number = self.scheduler.open_frame(None, graph, |node| node == hook, |_| 0);
         self.add_group(None, number, Group::Frame(frame));
-        self.total += self.leaves(own..own + 1) + self.leaves(self.outline.inside(own));
+        let leaves = self.leaves(own..own + 1) + self.leaves(self.outline.inside(own));
+        (self.total, self.counts.nodes) = (self.total + leaves, self.counts.nodes + leaves);
+        if let (Some(lacking), Some(unit)) = (lacking, lacking.and_then(|_| self.scheduler.take_ready()))
+            && let Some(spot) = self.spot(unit)
+        {
+            let reason = format!("`{}` was skipped", workflow.nodes[lacking].name);
+            self.skip(unit, &spot, &reason);
+        }
         true
     }
 
@@ -410,21 +450,13 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
     }
 
     fn conclude(mut self, started: Instant) -> Summary {
-        let mut status = match (self.signal, &self.failure) {
+        let status = match (self.signal, &self.failure) {
             (Some(_), _) => Status::Cancelled,
             (None, Some(_)) => Status::Failed,
             (None, None) => Status::Succeeded,
         };
-        let mut outputs = Vec::new();
-        if let (Status::Succeeded, Some(Group::Frame(root))) = (status, self.groups.first()) {
-            match publish::hand_out(root, &self.files, &self.shared.store, &self.outputs_dir) {
-                Ok(handed) => outputs = handed,
-                Err(problem) => {
-                    self.bus.warn(None, problem);
-                    status = Status::Failed;
-                }
-            }
-        }
+        let handed = std::mem::take(&mut self.handed);
+        let outputs = if status == Status::Succeeded { handed } else { Vec::new() };
         self.writer.stats(self.shared.store.stats().drain_fresh());
         self.writer.times(self.node_times());
         self.bus.emit(Event::RunFinished(RunFinished {

@@ -94,7 +94,7 @@ pub fn plan(
             planned.reason = match (count, runs) {
                 (0, _) => "there are no elements".into(),
                 (_, 0) => format!("{count} {elements}; {}", planned.reason),
-                _ => format!("{runs} of {count} {elements}; {}", planned.reason),
+                _ => format!("{runs} of {count} {elements} would run; {}", planned.reason),
             };
         }
     }
@@ -191,7 +191,7 @@ impl Planner<'_> {
         let Some(scatter) = &node.scatter else { return self.unit(node, number, inputs, is_element) };
         let named = |problem: String| format!("node `{}`: {problem}", self.outline.name(number));
         let spread = Spread::new(node, scatter, inputs).map_err(named)?;
-        let mut known = true;
+        let (mut known, mut skipped) = (true, false);
         let mut outputs = Vec::with_capacity(spread.count());
         if spread.count() == 0 {
             self.none(number);
@@ -199,10 +199,12 @@ impl Planner<'_> {
         for index in 0..spread.count() {
             match self.unit(node, number, spread.element(index), true)? {
                 Handed::Outputs(values) => outputs.push(Some(values)),
-                Handed::Skipped | Handed::Unknown => known = false,
+                Handed::Skipped => skipped = true,
+                Handed::Unknown => known = false,
             }
         }
         Ok(match known {
+            _ if skipped => Handed::Skipped,
             true => Handed::Outputs(gather(&outputs, node.body.outputs().len())),
             false => Handed::Unknown,
         })
@@ -252,7 +254,11 @@ impl Planner<'_> {
         let outputs = publish::interface(&frame, self.files);
         let outputs =
             outputs.map_err(|problem| format!("node `{}`: {problem}", self.outline.name(number)))?;
-        Ok(outputs.map_or(Handed::Unknown, Handed::Outputs))
+        Ok(match outputs {
+            Some(outputs) if publish::lacks(inner, &outputs) => Handed::Skipped,
+            Some(outputs) => Handed::Outputs(outputs),
+            None => Handed::Unknown,
+        })
     }
 
     fn add(&mut self, number: usize, verdict: Verdict, is_element: bool) {

@@ -110,10 +110,12 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
 
     /// Tells the scheduler of an end, and the user what is skipped in consequence of it; `what` happened.
     pub(super) fn finish(&mut self, unit: Unit, end: State, what: &str) {
-        for (skipped, cause) in self.scheduler.finish(unit, end) {
-            let what = if cause == unit { what } else { "was skipped" };
-            let reason =
-                self.spot(cause).map_or_else(String::new, |cause| format!("`{}` {what}", cause.label()));
+        let in_consequence = self.scheduler.finish(unit, end);
+        if in_consequence.is_empty() {
+            return;
+        }
+        let reason = self.spot(unit).map_or_else(String::new, |cause| format!("`{}` {what}", cause.label()));
+        for skipped in in_consequence {
             if let Some(spot) = self.spot(skipped) {
                 let nothing = vec![Value::Null; spot.node().body.outputs().len()];
                 self.keep_outputs(skipped, nothing.into());
@@ -136,6 +138,10 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             None => self.finished(&spot, status, &[]),
         };
         event.reason = Some(reason.into());
+        if status == Status::Skipped {
+            let names = spot.node().body.outputs();
+            event.outputs = names.into_iter().map(|(name, _)| (name.to_owned(), Json::Null)).collect();
+        }
         // It stands for all that it would have had in it.
         event.kind = Kind::Task;
         self.tell(unit, event);

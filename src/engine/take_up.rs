@@ -246,7 +246,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         });
     }
 
-    fn skip(&mut self, unit: Unit, spot: &Spot, reason: &str) {
+    pub(super) fn skip(&mut self, unit: Unit, spot: &Spot, reason: &str) {
         self.settle_idle(unit, Status::Skipped, reason);
         let nothing = vec![Value::Null; spot.node().body.outputs().len()];
         self.keep_outputs(unit, nothing.into());

@@ -102,7 +102,11 @@ impl Values<'_> {
         let Some(condition) = &node.condition else { return Ok(true) };
         match condition.evaluate(&Type::Bool, self) {
             Ok(value) => Ok(value == Value::Bool(true)),
-            Err(problem) => Err(format!("`if`: {problem}")),
+            // Anything may be in a json, a truth value as well.
+            Err(problem) => match condition.evaluate(&Type::Json, self) {
+                Ok(Value::Json(json)) if json.is_boolean() => Ok(*json == true),
+                _ => Err(format!("`if`: {problem}")),
+            },
         }
     }
 }

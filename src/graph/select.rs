@@ -75,16 +75,16 @@ pub fn roles(outline: &Outline, selection: &Selection) -> Result<Vec<Role>, Stri
     let mut roles: Vec<Role> = (0..n).map(role).collect();
     for (number, place) in outline.places().enumerate() {
         if place.is_hook() {
-            let skip = skipped[number] && place.parent.is_none();
-            let role = if skip { Role::Skip } else { Role::Out };
-            roles[number] = role;
-            roles[outline.inside(number)].fill(role);
+            let runs_last = place.parent.is_none();
+            for node in with_inside(outline, number) {
+                roles[node] = if skipped[node] && runs_last { Role::Skip } else { Role::Out };
+            }
         }
     }
     // From the innermost outwards: what a sub-workflow does is what its nodes do.
     for number in (0..n).rev() {
         let inside = outline.inside(number);
-        if !inside.is_empty() && roles[number] != Role::Skip {
+        if !inside.is_empty() && roles[number] != Role::Skip && !outline.place(number).is_hook() {
             let has = |role| roles[inside.clone()].contains(&role);
             roles[number] = match (has(Role::Run) || has(Role::Skip), has(Role::Supply)) {
                 (true, _) => Role::Run,
@@ -139,8 +139,14 @@ pub fn matching(outline: &Outline, flag: &str, globs: &[String]) -> Result<Vec<b
         }
         if !found {
             let names: Vec<String> = outline.places().map(|place| place.name()).collect();
-            let near = closest(glob, names.iter().map(String::as_str));
-            let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+            let inner = names.iter().find(|name| name.rsplit_once('/').is_some_and(|(_, last)| last == glob));
+            let element = glob.split_once('[').filter(|(node, _)| names.iter().any(|name| name == node));
+            let near = inner.map(String::as_str).or_else(|| closest(glob, names.iter().map(String::as_str)));
+            let hint = match (element, near) {
+                (Some((node, _)), _) => format!("; elements cannot be selected: name the node, `{node}`"),
+                (None, Some(near)) => format!("; did you mean `{near}`?"),
+                (None, None) => String::new(),
+            };
             return Err(format!("{flag} {glob}: no node of this workflow has that name{hint}"));
         }
     }

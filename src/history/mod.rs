@@ -150,17 +150,16 @@ pub fn find(db: &Connection, name: &str) -> Result<Run, String> {
 
 /// The events of a run, in order. Lines that do not read are left out: the last one of a runner that was killed
 /// may be torn, and a newer program may have written others. A missing file is a run without events.
-pub fn events(path: &Path) -> io::Result<Vec<Event>> {
-    let lines = match File::open(path) {
-        Ok(file) => BufReader::new(file).split(b'\n'),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+///
+/// They are read as they are asked for: a run of many elements has very many. What cannot be read ends them.
+pub fn events(path: &Path) -> io::Result<impl Iterator<Item = Event> + use<>> {
+    let file = match File::open(path) {
+        Ok(file) => Some(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
-    let mut events = Vec::new();
-    for line in lines {
-        events.extend(serde_json::from_slice(&line?).ok());
-    }
-    Ok(events)
+    let lines = file.into_iter().flat_map(|file| BufReader::new(file).split(b'\n').map_while(Result::ok));
+    Ok(lines.filter_map(|line| serde_json::from_slice(&line).ok()))
 }
 
 #[cfg(test)]
@@ -214,10 +213,10 @@ mod tests {
         };
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("events.jsonl");
-        assert_eq!(events(&path).unwrap(), []);
+        assert_eq!(events(&path).unwrap().count(), 0);
         let lines =
             [warning("1").to_line(), "nonsense".into(), warning("2").to_line(), "{\"v\":1,\"ev".into()];
         std::fs::write(&path, lines.join("\n")).unwrap();
-        assert_eq!(events(&path).unwrap(), [warning("1"), warning("2")]);
+        assert_eq!(events(&path).unwrap().collect::<Vec<_>>(), [warning("1"), warning("2")]);
     }
 }

@@ -181,6 +181,11 @@ impl Scheduler {
         (group, (unit - self.groups[group].base) as usize)
     }
 
+    /// The unit of number `i` of a group.
+    pub fn unit(&self, group: usize, i: usize) -> Unit {
+        self.groups[group].base + i as Unit
+    }
+
     /// The one place where a state changes, and where the queues and counts that follow from it are kept.
     fn change(&mut self, unit: Unit, to: State) {
         let from = std::mem::replace(&mut self.states[unit as usize], to);
@@ -306,8 +311,8 @@ impl Scheduler {
         self.change(unit, State::Taken);
     }
 
-    /// A taken unit has ended. Returns what is skipped in consequence, each with the unit that is the cause.
-    pub fn finish(&mut self, unit: Unit, end: State) -> Vec<(Unit, Unit)> {
+    /// A taken unit has ended. Returns what is skipped in consequence.
+    pub fn finish(&mut self, unit: Unit, end: State) -> Vec<Unit> {
         debug_assert!(end.is_final());
         self.change(unit, end);
         let (number, _) = self.locate(unit);
@@ -342,7 +347,7 @@ impl Scheduler {
             }
             for (dependent, spreads_as) in out {
                 self.change(dependent, State::Skipped);
-                skipped.push((dependent, unit));
+                skipped.push(dependent);
                 next.push((dependent, spreads_as));
             }
         }

@@ -31,7 +31,7 @@ fn nodes_come_when_what_they_wait_for_has_succeeded() {
     let mut s = scheduler(2);
     open(&mut s, 3, &[(0, 2, false), (1, 2, false)]);
     assert_eq!(taken(&mut s), [0, 1]);
-    assert_eq!(s.finish(0, State::Succeeded), []);
+    assert!(s.finish(0, State::Succeeded).is_empty());
     assert_eq!(taken(&mut s), [0; 0]);
     s.finish(1, State::Succeeded);
     assert_eq!(taken(&mut s), [2]);
@@ -45,11 +45,11 @@ fn a_failure_skips_all_below_it_and_a_skip_only_what_cannot_do_without() {
     let mut s = scheduler(2);
     open(&mut s, 5, &edges);
     s.take_ready();
-    assert_eq!(s.finish(0, State::Failed), [(1, 0), (3, 0), (4, 3), (2, 1)]);
+    assert_eq!(s.finish(0, State::Failed), [1, 3, 4, 2]);
     let mut s = scheduler(2);
     open(&mut s, 5, &edges);
     s.take_ready();
-    assert_eq!(s.finish(0, State::Skipped), [(3, 0)]);
+    assert_eq!(s.finish(0, State::Skipped), [3]);
     assert_eq!(taken(&mut s), [1, 4], "both can do without what was skipped");
 }
 

@@ -69,9 +69,11 @@ pub fn link(reader: &mut Reader, file: &Table, header: Option<&Table>, scene: &S
             _ => None,
         }),
         nodes: HashMap::with_capacity(entries.len()),
+        lenient: false,
         moment: Cell::new(Moment::Graph),
     };
     let on_failure = read_hook(reader, header, "on_failure", &entries);
+    names.lenient = on_failure.is_none() && header.is_some_and(|table| table.get("on_failure").is_some());
     let on_success = read_hook(reader, header, "on_success", &entries);
     for (i, entry) in entries.iter().enumerate() {
         reader.check_keys(entry.table, keys::NODE, &format!("node `{}`", entry.key.name));

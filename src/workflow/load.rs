@@ -1,7 +1,7 @@
 //! From a path to a [`Workflow`]: reads the file, its imports and its sub-workflows, and reports every mistake
 //! at once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -128,6 +128,12 @@ impl Loader {
                 Diagnostic::new(format!("{} has no nodes: there is nothing to run", path.display()))
                     .help("add [nodes.NAME] with task = \"...\""),
             );
+        }
+        let hooks = [on_failure, on_success].into_iter().flatten().collect::<BTreeSet<_>>().len();
+        if hooks == nodes.len() && hooks > 0 && reader.diagnostics.is_empty() {
+            let message =
+                format!("{} has no nodes but those that run last: there is nothing to run", path.display());
+            reader.report(Diagnostic::new(message));
         }
         for node in &nodes {
             if let Body::Workflow(inner) = &node.body {

@@ -101,7 +101,13 @@ pub fn read_node(reader: &mut Reader, entry: &Entry, face: &Face, dir: &Path, na
     let name = &*entry.key.name;
     let bound = reader.table(entry.table, "inputs");
     let mut inputs = Vec::new();
-    if let Some(body) = &face.body {
+    // With a misspelt name in `foreach` nobody knows which inputs take lists.
+    let spread = ["foreach", "matrix"].iter().find_map(|key| match &entry.table.get(key)?.kind {
+        Kind::Array(named) => Some(named.len()),
+        _ => None,
+    });
+    let is_clear = face.scatter.as_ref().is_none_or(|scatter| spread == Some(scatter.over.len()));
+    if let Some(body) = face.body.as_ref().filter(|_| is_clear) {
         let misspelt = bound.map(|table| check_names(reader, table, body, entry, dir, names));
         let misspelt = misspelt.unwrap_or_default();
         for (i, input) in body.inputs().iter().enumerate() {
@@ -168,17 +174,17 @@ fn read_needs(reader: &mut Reader, entry: &Entry, names: &Names) -> Box<[u32]> {
 
 fn read_condition(reader: &mut Reader, entry: &Entry, dir: &Path, names: &Names) -> Option<Binding> {
     let item = entry.table.get("if")?;
-    let expected = "an expression was expected, as in \"{{ inputs.mode == 'full' }}\"";
     match &item.kind {
         Kind::Bool(value) => Some(Binding::Literal(Value::Bool(*value))),
         Kind::String(text) if is_template(text) => {
             let mut binder = Binder { reader, scope: Some(names), dir };
             let (binding, found) = binder.open_template(text, item.span)?;
+            let is_text = matches!(&binding, Binding::Template(t) if !t.is_single_expression());
             let problem = match (&binding, found) {
                 (_, Some(ty)) if !matches!(ty.required(), Type::Bool | Type::Json) => {
                     Some(format!("`if` must be a bool, but `{}` is {ty}", text.trim()))
                 }
-                (Binding::Template(template), _) if !template.is_single_expression() => {
+                (Binding::Template(_), _) if is_text => {
                     Some("`if` must be one {{ expression }} and nothing else: this is text".to_owned())
                 }
                 _ => None,
@@ -186,7 +192,10 @@ fn read_condition(reader: &mut Reader, entry: &Entry, dir: &Path, names: &Names)
             match problem {
                 Some(problem) => {
                     let at = reader.place(item.span);
-                    let help = "compare it with something, as in \"{{ count.rows > 0 }}\"";
+                    let help = match is_text {
+                        true => "write the whole condition inside one {{ }}",
+                        false => "compare it with something, as in \"{{ count.rows > 0 }}\"",
+                    };
                     reader.report(Diagnostic::at(at, problem, "no condition").help(help));
                     None
                 }
@@ -194,7 +203,8 @@ fn read_condition(reader: &mut Reader, entry: &Entry, dir: &Path, names: &Names)
             }
         }
         Kind::String(_) => {
-            reader.error(item.span, format!("`if` is no expression: {expected}"), "plain text");
+            let message = "`if` is plain text: write an expression, as in \"{{ inputs.mode == 'full' }}\", or true or false";
+            reader.error(item.span, message, "plain text");
             None
         }
         _ => {

@@ -68,7 +68,7 @@ impl Setting {
             true => plain,
             false => line(&toml::Value::String(value.into()).to_string()),
         };
-        let file = sources.add(std::path::Path::new("--set"), line.clone());
+        let file = sources.add(std::path::Path::new(&format!("--set {text}")), line.clone());
         Ok(Self { target, line, file, used: false })
     }
 
