@@ -192,7 +192,8 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
                     if elements.doomed.len() <= elements.tolerated {
                         if unit != failed && !self.order.keep_going {
                             // What else belongs to this element is not worth while any more.
-                            let (idle, _) = self.scheduler.abandon_below(unit);
+                            let (idle, never) = self.scheduler.abandon_below(unit);
+                            self.counts.cancelled += never as u64;
                             self.cancel(idle, "another part of this element failed");
                         }
                         return;

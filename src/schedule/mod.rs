@@ -5,100 +5,40 @@
 //! when they have. Pure and synchronous: no clock, no files, no output. One enum holds a unit's state and one
 //! function changes it.
 
+mod group;
 pub mod pools;
 mod queue;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::graph::Graph;
+pub use group::{Ended, State};
+use group::{Group, Kind};
 use pools::{Pools, Request};
 use queue::Queue;
 
 /// The number of a unit.
 pub type Unit = u32;
 
-/// Where a unit stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// For other nodes to end; an element: to be handed out.
-    Waiting,
-    /// All it waits for has ended well; nobody has taken it up yet.
-    Ready,
-    /// Handed out: looked up in the cache, or between two attempts.
-    Taken,
-    /// It has to run and waits for a slot.
-    Queued,
-    /// It holds a slot.
-    Running,
-    /// What is below it runs.
-    Inside,
-    Succeeded,
-    Failed,
-    /// It never ran: its condition was false, something it waits for did not succeed, or the user said so.
-    Skipped,
-    /// It never ran, or was ended: the run stopped first.
-    Cancelled,
-    /// Not part of the run.
-    Out,
-}
-
-impl State {
-    fn is_final(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Skipped | Self::Cancelled | Self::Out)
-    }
-}
-
-/// How the units of a group have ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ended {
-    pub succeeded: usize,
-    pub failed: usize,
-    pub skipped: usize,
-    pub cancelled: usize,
-}
-
-/// Units of consecutive numbers.
-struct Group {
-    base: Unit,
-    len: usize,
-    parent: Option<Unit>,
-    kind: Kind,
-    /// How many have not ended.
-    open: usize,
-    ended: Ended,
-}
-
-enum Kind {
-    Frame {
-        graph: Arc<Graph>,
-        /// How many nodes each one still waits for.
-        waits: Vec<u32>,
-        priority: Vec<u64>,
-    },
-    Elements {
-        /// The first that was not handed out yet: a queue of all would be as long as there are elements.
-        next: usize,
-        /// How many are handed out and have not ended.
-        in_hand: usize,
-        at_once: usize,
-    },
-}
-
 /// Decides what may proceed.
 pub struct Scheduler {
     /// In the order of their bases.
     groups: Vec<Group>,
     states: Vec<State>,
+    /// Exactly the units in that state.
     ready: VecDeque<Unit>,
-    /// Groups of elements that can hand out more, each once.
+    /// The groups of elements that can hand out more, each once.
     sources: VecDeque<usize>,
+    /// The group below each unit that is inside.
+    below: HashMap<Unit, usize>,
     /// Units all of whose children have ended.
     closed: VecDeque<Unit>,
     queue: Queue,
     pools: Pools,
-    /// Units that have not ended yet.
+    /// Units that have not ended yet, and those of them that are idle.
     open: usize,
+    idle: usize,
     running: usize,
     stopped: bool,
 }
@@ -110,10 +50,12 @@ impl Scheduler {
             states: Vec::new(),
             ready: VecDeque::new(),
             sources: VecDeque::new(),
+            below: HashMap::new(),
             closed: VecDeque::new(),
             queue: Queue::default(),
             pools,
             open: 0,
+            idle: 0,
             running: 0,
             stopped: false,
         }
@@ -130,7 +72,7 @@ impl Scheduler {
         priority: impl Fn(usize) -> u64,
     ) -> usize {
         let n = graph.len();
-        let waits: Vec<u32> = (0..n)
+        let waits: Box<[u32]> = (0..n)
             .map(|node| match takes_part(node) {
                 true => graph.dependencies(node).filter(|d| takes_part(*d)).count() as u32,
                 false => 0,
@@ -152,26 +94,28 @@ impl Scheduler {
     pub fn open_elements(&mut self, parent: Unit, count: usize, at_once: usize) -> usize {
         let kind = Kind::Elements { next: 0, in_hand: 0, at_once: at_once.max(1) };
         let group = self.add(Some(parent), kind, std::iter::repeat_n(State::Waiting, count));
-        if count > 0 {
+        if self.groups[group].has_next() {
             self.sources.push_back(group);
         }
         group
     }
 
     fn add(&mut self, parent: Option<Unit>, kind: Kind, states: impl Iterator<Item = State>) -> usize {
-        let base = self.states.len();
+        let (number, base) = (self.groups.len(), self.states.len());
         self.states.extend(states);
-        let open = self.states[base..].iter().filter(|state| !state.is_final()).count();
+        let added = &self.states[base..];
+        let open = added.iter().filter(|state| !state.is_final()).count();
+        self.groups.push(Group::new(base as Unit, added.len(), open, parent, kind));
         self.open += open;
-        let (len, ended) = (self.states.len() - base, Ended::default());
-        self.groups.push(Group { base: base as Unit, len, parent, kind, open, ended });
+        self.idle += open;
         if let Some(parent) = parent {
             self.change(parent, State::Inside);
+            self.below.insert(parent, number);
             if open == 0 {
                 self.closed.push_back(parent);
             }
         }
-        self.groups.len() - 1
+        number
     }
 
     /// The group of a unit and its number there.
@@ -189,86 +133,54 @@ impl Scheduler {
     /// The one place where a state changes, and where the queues and counts that follow from it are kept.
     fn change(&mut self, unit: Unit, to: State) {
         let from = std::mem::replace(&mut self.states[unit as usize], to);
-        if from == State::Running {
-            self.running -= 1;
-        }
-        if from == State::Queued {
-            self.queue.left();
-        }
-        match to {
-            State::Ready => self.ready.push_back(unit),
-            State::Running => self.running += 1,
-            _ => {}
+        debug_assert!(from.may_become(to), "{unit}: {from:?} to {to:?}");
+        self.running += usize::from(to == State::Running);
+        self.running -= usize::from(from == State::Running);
+        self.idle += usize::from(to.is_idle());
+        self.idle -= usize::from(from.is_idle());
+        self.open -= usize::from(to.is_final());
+        if to == State::Ready {
+            self.ready.push_back(unit);
         }
         let (number, _) = self.locate(unit);
         let group = &mut self.groups[number];
-        if let Kind::Elements { next, in_hand, at_once } = &mut group.kind {
-            let was_full = *in_hand == *at_once;
-            *in_hand += usize::from(from == State::Waiting && !to.is_final());
-            if from != State::Waiting && to.is_final() {
-                *in_hand -= 1;
-                if was_full && *next < group.len {
-                    self.sources.push_back(number);
-                }
-            }
+        let had_next = group.has_next();
+        group.count(from, to);
+        if !had_next && group.has_next() {
+            self.sources.push_back(number);
         }
-        if to.is_final() && !from.is_final() {
-            self.open -= 1;
-            group.open -= 1;
-            match to {
-                State::Succeeded => group.ended.succeeded += 1,
-                State::Failed => group.ended.failed += 1,
-                State::Skipped => group.ended.skipped += 1,
-                _ => group.ended.cancelled += 1,
-            }
-            if let (0, Some(parent)) = (group.open, group.parent) {
-                self.closed.push_back(parent);
-            }
+        if let (true, 0, Some(parent)) = (to.is_final(), group.open, group.parent) {
+            self.closed.push_back(parent);
         }
     }
 
     /// Hands out a unit that waits for nothing any more: nodes in the order in which they became ready, then
-    /// elements, in turn where there are several nodes with some. The caller answers with [`Scheduler::finish`],
-    /// [`Scheduler::enqueue`], [`Scheduler::open_frame`] or [`Scheduler::open_elements`].
+    /// elements, in turn where there are several nodes with some. So what was begun is finished first, because the
+    /// nodes of an element are ready before the next element is handed out. The caller answers with
+    /// [`Scheduler::finish`], [`Scheduler::enqueue`], [`Scheduler::open_frame`] or [`Scheduler::open_elements`].
     pub fn take_ready(&mut self) -> Option<Unit> {
         if self.stopped {
             return None;
         }
-        while let Some(unit) = self.ready.pop_front() {
-            if self.states[unit as usize] == State::Ready {
-                self.change(unit, State::Taken);
-                return Some(unit);
-            }
-        }
-        while let Some(number) = self.sources.pop_front() {
-            let Group { base, len, kind: Kind::Elements { next, in_hand, at_once }, .. } =
-                &mut self.groups[number]
-            else {
-                continue;
-            };
-            if *next >= *len {
-                continue;
-            }
-            let unit = *base + *next as Unit;
-            *next += 1;
-            if *in_hand + 1 < *at_once && *next < *len {
-                self.sources.push_back(number);
-            }
+        if let Some(unit) = self.ready.pop_front() {
             self.change(unit, State::Taken);
             return Some(unit);
         }
-        None
+        let number = self.sources.pop_front()?;
+        let group = &mut self.groups[number];
+        let Kind::Elements { next, .. } = &mut group.kind else { return None };
+        let unit = group.base + *next as Unit;
+        *next += 1;
+        self.change(unit, State::Taken);
+        if self.groups[number].has_next() {
+            self.sources.push_back(number);
+        }
+        Some(unit)
     }
 
     /// Whether [`Scheduler::take_ready`] would hand out a unit.
     pub fn has_ready(&self) -> bool {
-        let has_more = |number: &usize| match &self.groups[*number] {
-            Group { len, kind: Kind::Elements { next, .. }, .. } => next < len,
-            _ => false,
-        };
-        !self.stopped
-            && (self.ready.iter().any(|unit| self.states[*unit as usize] == State::Ready)
-                || self.sources.iter().any(has_more))
+        !self.stopped && (!self.ready.is_empty() || !self.sources.is_empty())
     }
 
     /// A taken unit has to run: it waits for a slot and for what it requests.
@@ -283,69 +195,55 @@ impl Scheduler {
             match (&self.groups[number].kind, self.groups[number].parent) {
                 (Kind::Frame { priority, .. }, _) => return priority[i],
                 (Kind::Elements { .. }, Some(parent)) => unit = parent,
-                (Kind::Elements { .. }, None) => return 0,
+                (Kind::Elements { .. }, None) | (Kind::Closed, _) => return 0,
             }
         }
     }
 
     /// Hands out a queued unit that fits into what is free now: the one with the highest priority, and the first of
-    /// those. It holds what it requested until [`Scheduler::release`].
+    /// those. It holds what it requested until [`Scheduler::release`]. One that does not fit lets others go before
+    /// it, but not for ever.
     pub fn take_start(&mut self) -> Option<Unit> {
         if self.stopped || !self.pools.has_slot() {
             return None;
         }
-        let states = &self.states;
-        let unit = self.queue.take(&self.pools, |unit| states[unit as usize] == State::Queued)?;
-        if let Some(request) = self.queue.request(unit) {
-            self.pools.take(request);
-        }
+        let unit = self.queue.take(&mut self.pools)?;
         self.change(unit, State::Running);
         Some(unit)
     }
 
     /// A running unit gives back its slot: it has ended, or waits for its next attempt.
     pub fn release(&mut self, unit: Unit) {
-        if let Some(request) = self.queue.forget(unit) {
-            self.pools.give_back(request);
-        }
+        self.queue.release(unit, &mut self.pools);
         self.change(unit, State::Taken);
     }
 
     /// A taken unit has ended. Returns what is skipped in consequence.
     pub fn finish(&mut self, unit: Unit, end: State) -> Vec<Unit> {
-        debug_assert!(end.is_final());
         self.change(unit, end);
         let (number, _) = self.locate(unit);
+        let base = self.groups[number].base;
         let mut skipped = Vec::new();
+        let Kind::Frame { graph, .. } = &self.groups[number].kind else { return skipped };
+        let graph = graph.clone();
         let mut next = vec![(unit, end)];
-        while let Some((unit, end)) = next.pop() {
-            let Group { base, kind: Kind::Frame { graph, waits, .. }, .. } = &mut self.groups[number] else {
-                break;
-            };
-            let (base, graph) = (*base, graph.clone());
-            let mut ready = Vec::new();
-            let mut out = Vec::new();
-            for (node, tolerant) in graph.edges((unit - base) as usize) {
+        while let Some((cause, end)) = next.pop() {
+            for (node, tolerant) in graph.edges((cause - base) as usize) {
                 let dependent = base + node as Unit;
                 if self.states[dependent as usize] != State::Waiting {
                     continue;
                 }
-                match (end, tolerant) {
+                let spreads_as = match (end, tolerant) {
                     (State::Succeeded, _) | (State::Skipped, true) => {
-                        waits[node] -= 1;
-                        if waits[node] == 0 {
-                            ready.push(dependent);
+                        if self.waits_for_nothing_more(number, node) {
+                            self.change(dependent, State::Ready);
                         }
+                        continue;
                     }
+                    (State::Skipped, false) => State::Skipped,
                     // What comes of a failure spreads like one: nothing can do without it.
-                    (State::Skipped, false) => out.push((dependent, State::Skipped)),
-                    _ => out.push((dependent, State::Failed)),
-                }
-            }
-            for dependent in ready {
-                self.change(dependent, State::Ready);
-            }
-            for (dependent, spreads_as) in out {
+                    _ => State::Failed,
+                };
                 self.change(dependent, State::Skipped);
                 skipped.push(dependent);
                 next.push((dependent, spreads_as));
@@ -354,9 +252,17 @@ impl Scheduler {
         skipped
     }
 
+    /// A node waits for one less.
+    fn waits_for_nothing_more(&mut self, group: usize, node: usize) -> bool {
+        let Kind::Frame { waits, .. } = &mut self.groups[group].kind else { return false };
+        waits[node] -= 1;
+        waits[node] == 0
+    }
+
     /// Hands out a unit all of whose children have ended. The caller answers with [`Scheduler::finish`].
     pub fn take_closed(&mut self) -> Option<Unit> {
         let unit = self.closed.pop_front()?;
+        self.below.remove(&unit);
         self.change(unit, State::Taken);
         Some(unit)
     }
@@ -383,54 +289,64 @@ impl Scheduler {
     /// Ends every unit that nobody has taken up, after [`Scheduler::stop`]. Returns them, and how many elements
     /// were never handed out, which are not among them.
     pub fn abandon(&mut self) -> (Vec<Unit>, usize) {
-        self.abandon_groups(|_| true)
+        if self.idle == 0 {
+            return (Vec::new(), 0);
+        }
+        self.abandon_groups((0..self.groups.len()).filter(|n| self.groups[*n].parent.is_none()).collect())
     }
 
     /// Like [`Scheduler::abandon`], for what is below `unit`.
     pub fn abandon_below(&mut self, unit: Unit) -> (Vec<Unit>, usize) {
-        let mut below = HashSet::new();
-        for (number, group) in self.groups.iter().enumerate() {
-            let Some(parent) = group.parent else { continue };
-            if parent == unit || below.contains(&self.locate(parent).0) {
-                below.insert(number);
-            }
-        }
-        self.abandon_groups(|number| below.contains(&number))
+        self.abandon_groups(self.below.get(&unit).copied().into_iter().collect())
     }
 
-    fn abandon_groups(&mut self, applies: impl Fn(usize) -> bool) -> (Vec<Unit>, usize) {
-        let (mut units, mut never) = (Vec::new(), 0);
-        for number in (0..self.groups.len()).filter(|number| applies(*number)) {
-            let Group { base, len, open, kind, .. } = &mut self.groups[number];
-            if *open == 0 {
+    /// The same for `groups` and all below them.
+    fn abandon_groups(&mut self, mut groups: Vec<usize>) -> (Vec<Unit>, usize) {
+        let (mut units, mut never, mut was_ready) = (Vec::new(), 0, false);
+        while let Some(number) = groups.pop() {
+            let Group { base, len, idle, inside, kind, .. } = &mut self.groups[number];
+            if *idle + *inside == 0 {
                 continue;
             }
             let (base, len) = (*base, *len);
-            let first_idle = match kind {
+            let handed_out = match kind {
                 Kind::Elements { next, .. } => std::mem::replace(next, len),
-                Kind::Frame { .. } => len,
+                Kind::Frame { .. } | Kind::Closed => len,
             };
             for i in 0..len {
                 let unit = base + i as Unit;
-                if matches!(self.states[unit as usize], State::Waiting | State::Ready | State::Queued) {
-                    self.queue.forget(unit);
-                    self.change(unit, State::Cancelled);
-                    if i < first_idle {
-                        units.push(unit);
-                    } else {
-                        never += 1;
-                    }
+                let state = self.states[unit as usize];
+                if state == State::Inside {
+                    groups.extend(self.below.get(&unit));
+                }
+                if !state.is_idle() {
+                    continue;
+                }
+                was_ready |= state == State::Ready;
+                self.queue.withdraw(unit);
+                self.change(unit, State::Cancelled);
+                match i < handed_out {
+                    true => units.push(unit),
+                    false => never += 1,
                 }
             }
         }
+        if was_ready {
+            self.ready.retain(|unit| self.states[*unit as usize] == State::Ready);
+        }
+        if never > 0 {
+            self.sources.retain(|number| self.groups[*number].has_next());
+        }
+        units.sort_unstable();
         (units, never)
     }
 
-    /// Units that a job slot is free for and that still cannot run, with the resource that they lack.
+    /// Units that a job slot is free for and that still cannot run, with the resource that they lack: of those with
+    /// equal requests the first, in the order in which they would start.
     pub fn lacking(&self) -> Vec<(Unit, String)> {
         match self.stopped || !self.pools.has_slot() {
             true => Vec::new(),
-            false => self.queue.lacking(&self.pools, |unit| self.states[unit as usize] == State::Queued),
+            false => self.queue.lacking(&self.pools),
         }
     }
 
@@ -455,5 +371,7 @@ impl Scheduler {
     }
 }
 
+#[cfg(test)]
+mod random_tests;
 #[cfg(test)]
 mod tests;

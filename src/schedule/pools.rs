@@ -19,9 +19,9 @@ impl Pools {
         Self { slots, capacity, taken: BTreeMap::new(), running: 0 }
     }
 
-    /// Why `request` can never be met, if so.
+    /// Why `request` can never be met, if so. Nothing of a resource can be had even where nobody provides it.
     pub fn check(&self, request: &Request) -> Result<(), String> {
-        for (name, amount) in request {
+        for (name, amount) in request.iter().filter(|(_, amount)| **amount > 0) {
             match self.capacity.get(name) {
                 None => {
                     return Err(format!(
@@ -86,5 +86,42 @@ fn shown(name: &str, amount: u64) -> String {
     match name {
         "memory" => bytesize::ByteSize(amount).to_string(),
         _ => amount.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pools(slots: usize) -> Pools {
+        Pools::new(slots, BTreeMap::from([("cpus".to_owned(), 4)]))
+    }
+
+    fn request(name: &str, amount: u64) -> Request {
+        BTreeMap::from([(name.to_owned(), amount)])
+    }
+
+    #[test]
+    fn what_can_never_be_met_is_told() {
+        let pools = pools(1);
+        assert_eq!(pools.check(&request("cpus", 4)), Ok(()));
+        assert_eq!(pools.check(&request("gpus", 0)), Ok(()));
+        let told = pools.check(&request("cpus", 5)).unwrap_err();
+        assert_eq!(told, "it asks for 5 of `cpus`, and there are only 4");
+        let told = pools.check(&request("gpus", 1)).unwrap_err();
+        assert!(told.contains("which nobody provides: add `gpus = N` to [resources]"), "{told}");
+    }
+
+    #[test]
+    fn slots_and_amounts_are_bounds_and_come_back() {
+        let mut pools = pools(2);
+        pools.take(&request("cpus", 3));
+        assert_eq!(pools.lacks(&request("cpus", 2)), Some("cpus"));
+        assert_eq!(pools.lacks(&request("cpus", u64::MAX)), Some("cpus"));
+        assert!(pools.fits(&request("cpus", 1)) && pools.fits(&request("gpus", 0)));
+        pools.take(&Request::new());
+        assert!(!pools.has_slot() && !pools.fits(&Request::new()));
+        pools.give_back(&request("cpus", 3));
+        assert!(pools.fits(&request("cpus", 4)));
     }
 }

@@ -153,6 +153,30 @@ fn what_nobody_took_up_ends_when_the_run_stops() {
 }
 
 #[test]
+fn nothing_is_handed_out_while_stopped() {
+    let mut s = scheduler(1);
+    open(&mut s, 2, &[]);
+    assert_eq!(s.take_ready(), Some(0));
+    s.enqueue(0, &Request::new());
+    s.stop();
+    assert!(s.is_stopped() && !s.has_ready());
+    assert_eq!((s.take_ready(), s.take_start()), (None, None));
+    s.resume();
+    assert_eq!((s.take_ready(), s.take_start()), (Some(1), Some(0)));
+}
+
+#[test]
+fn a_frame_that_has_ended_gives_back_its_graph() {
+    let inner = graph(1, &[]);
+    let mut s = scheduler(1);
+    s.open_frame(None, inner.clone(), |_| true, |_| 0);
+    assert_eq!(taken(&mut s), [0]);
+    assert_eq!(Arc::strong_count(&inner), 2);
+    s.finish(0, State::Succeeded);
+    assert_eq!(Arc::strong_count(&inner), 1);
+}
+
+#[test]
 fn only_what_is_below_a_unit_can_be_abandoned() {
     let mut s = scheduler(1);
     open(&mut s, 2, &[]);
@@ -169,53 +193,122 @@ fn only_what_is_below_a_unit_can_be_abandoned() {
     assert_eq!(s.state(7), State::Waiting);
 }
 
-/// Random trees of frames and elements, driven to their ends with random outcomes.
 #[test]
-fn every_unit_ends_once_whatever_happens() {
-    let mut seed: u64 = 7;
-    let mut random = move |n: u64| {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (seed >> 33) % n
-    };
-    for _ in 0..200 {
-        let mut s = scheduler(3);
-        let edges = |random: &mut dyn FnMut(u64) -> u64, n: u32| -> Vec<(u32, u32, bool)> {
-            let pairs = (1..n).flat_map(|to| (0..to).map(move |from| (from, to)));
-            let edges = pairs.map(|(from, to)| (from, to, random(6)));
-            edges.filter(|(.., dice)| *dice < 2).map(|(from, to, dice)| (from, to, dice == 0)).collect()
-        };
-        let first = edges(&mut random, 6);
-        open(&mut s, 6, &first);
-        let mut running = Vec::new();
-        let mut turns = 0;
-        while s.open() > 0 {
-            turns += 1;
-            assert!(turns < 100_000, "stuck");
-            while let Some(unit) = s.take_closed() {
-                s.finish(unit, if random(4) == 0 { State::Failed } else { State::Succeeded });
-            }
-            if let Some(unit) = s.take_ready() {
-                match random(8) {
-                    0 if turns < 50 => drop(s.open_elements(unit, random(5) as usize, 2)),
-                    1 if turns < 50 => {
-                        let edges = edges(&mut random, 4);
-                        s.open_frame(Some(unit), graph(4, &edges), |node| node != 2, |node| node as u64);
-                    }
-                    2 => drop(s.finish(unit, State::Skipped)),
-                    _ => s.enqueue(unit, &request("gpu", random(2))),
-                }
-            }
-            running.extend(s.take_start());
-            assert!(s.running() == running.len() && running.len() <= 3);
-            if !running.is_empty() && random(2) == 0 {
-                let unit = running.swap_remove(random(running.len() as u64) as usize);
-                s.release(unit);
-                let end = [State::Succeeded, State::Failed, State::Cancelled][random(3) as usize];
-                s.finish(unit, end);
-            }
+fn nodes_that_take_no_part_are_not_waited_for() {
+    let mut s = scheduler(1);
+    s.open_frame(None, graph(3, &[(0, 1, false), (1, 2, false)]), |node| node != 0, |_| 0);
+    assert_eq!((s.open(), s.state(0)), (2, State::Out));
+    assert_eq!(taken(&mut s), [1]);
+}
+
+#[test]
+fn a_node_with_good_and_bad_news_is_skipped_whichever_comes_first() {
+    let edges = [(0, 2, true), (1, 2, false)];
+    for bad in [State::Skipped, State::Failed, State::Cancelled] {
+        for [first, second] in [[0, 1], [1, 0]] {
+            let mut s = scheduler(1);
+            open(&mut s, 3, &edges);
+            assert_eq!(taken(&mut s), [0, 1]);
+            let mut skipped = s.finish(first, if first == 1 { bad } else { State::Succeeded });
+            skipped.extend(s.finish(second, if second == 1 { bad } else { State::Succeeded }));
+            assert_eq!((skipped, s.open()), (vec![2], 0));
         }
-        assert_eq!((s.queued(), s.running(), s.take_ready(), s.take_closed()), (0, 0, None, None));
     }
+}
+
+#[test]
+fn nodes_go_before_elements_and_elements_of_several_nodes_in_turn() {
+    let mut s = scheduler(1);
+    open(&mut s, 3, &[(2, 1, false)]);
+    assert_eq!(taken(&mut s), [0, 2]);
+    s.open_elements(0, 3, 3);
+    s.finish(2, State::Succeeded);
+    assert_eq!(s.take_ready(), Some(1), "a node, though it became ready later");
+    s.open_elements(1, 3, 2);
+    assert_eq!(s.take_ready(), Some(3));
+    s.open_frame(Some(3), graph(1, &[]), |_| true, |_| 0);
+    assert_eq!(taken(&mut s), [9, 6, 4, 7, 5], "what is inside of an element before the next one");
+}
+
+#[test]
+fn elements_have_the_priority_of_their_node_at_any_depth() {
+    let mut s = scheduler(1);
+    s.open_frame(None, graph(2, &[]), |_| true, |node| [1, 2][node]);
+    assert_eq!(taken(&mut s), [0, 1]);
+    s.open_elements(1, 1, 1);
+    s.enqueue(0, &Request::new());
+    let element = s.take_ready().unwrap();
+    s.enqueue(element, &Request::new());
+    assert_eq!(s.take_start(), Some(element));
+}
+
+#[test]
+fn a_retried_unit_holds_what_it_requests_now() {
+    let mut s = scheduler(3);
+    open(&mut s, 3, &[]);
+    for unit in taken(&mut s) {
+        s.enqueue(unit, &request("gpu", 1));
+    }
+    assert_eq!((s.take_start(), s.take_start()), (Some(0), None));
+    s.release(0);
+    s.enqueue(0, &request("gpu", 0));
+    assert_eq!((s.take_start(), s.take_start()), (Some(1), Some(0)));
+    s.release(0);
+    s.finish(0, State::Succeeded);
+    assert_eq!(s.take_start(), None, "the gpu is still taken");
+    s.release(1);
+    assert_eq!(s.take_start(), Some(2));
+}
+
+#[test]
+fn elements_of_an_abandoned_unit_are_not_handed_out_any_more() {
+    let mut s = scheduler(1);
+    open(&mut s, 2, &[]);
+    assert_eq!(taken(&mut s), [0, 1]);
+    s.open_elements(0, 10, 2);
+    s.open_elements(1, 10, 1);
+    assert_eq!(s.take_ready(), Some(2));
+    assert_eq!(s.abandon_below(0), (vec![], 9));
+    assert_eq!(s.abandon_below(0), (vec![], 0));
+    assert_eq!(taken(&mut s), [12], "the other node goes on");
+    assert!(!s.has_ready());
+    s.finish(2, State::Succeeded);
+    assert!(!s.has_ready());
+    assert_eq!(s.take_closed(), Some(0));
+    assert_eq!(s.ended(1), Ended { succeeded: 1, cancelled: 9, ..Ended::default() });
+}
+
+#[test]
+fn a_unit_costs_little() {
+    assert_eq!(size_of::<State>(), 1);
+}
+
+/// Were any of this done by looking at all that there is, it would never end.
+#[test]
+fn very_many_elements_that_are_frames_and_lose_parts() {
+    let mut s = scheduler(4);
+    open(&mut s, 2, &[]);
+    assert_eq!(taken(&mut s), [0, 1]);
+    s.open_elements(0, 50_000, 50_000);
+    s.open_elements(1, 50_000, 50_000);
+    let inner = graph(2, &[(0, 1, false)]);
+    for element in 2..100_002 {
+        let taken = s.take_ready().unwrap();
+        assert!((2..100_002).contains(&taken), "after {element}");
+        s.open_frame(Some(taken), inner.clone(), |_| true, |_| 0);
+        let first = s.take_ready().unwrap();
+        assert_eq!(s.abandon_below(taken), (vec![first + 1], 0));
+        s.stop();
+        assert!(s.abandon_below(first).0.is_empty());
+        s.resume();
+    }
+    for first in (100_002..300_002).step_by(2) {
+        s.finish(first, State::Failed);
+        while let Some(closed) = s.take_closed() {
+            s.finish(closed, State::Failed);
+        }
+    }
+    assert_eq!((s.open(), s.ended(0)), (0, Ended { failed: 2, ..Ended::default() }));
 }
 
 #[test]
