@@ -276,3 +276,23 @@ fn a_value_that_turns_out_to_be_no_bool_fails_the_node_by_name() {
     assert!(error.contains("expected bool") && error.contains("inputs.any"), "{error}");
     assert_eq!(lab.ran_as("n"), 0);
 }
+
+#[test]
+fn who_takes_either_branch_must_be_able_to_take_none() {
+    let lab = Lab::new();
+    let text = "[workflow]\nname = \"w\"\n[inputs]\nfast = \"bool\"\n\
+                [tasks.make]\noutputs = { v = \"string\" }\nrun = 'echo x > \"$OUT/v\"'\n\
+                [tasks.take]\ninputs = { v = \"string\" }\nrun = 'true'\n\
+                [nodes.a]\ntask = \"make\"\nif = \"{{ inputs.fast }}\"\n\
+                [nodes.b]\ntask = \"make\"\nif = \"{{ not inputs.fast }}\"\n\
+                [nodes.take]\ninputs = { v = \"{{ coalesce(a.v, b.v) }}\" }\n";
+    lab.write("w.toml", text);
+    let said = lab.run(&["check", "w.toml"]).expect_code(2).err;
+    assert!(said.contains("node `take` would be skipped whenever `a` is"), "{said}");
+    assert!(said.contains("declare the input `v` as `string?`"), "{said}");
+    lab.write(
+        "w.toml",
+        &text.replace("{ v = \"string\" }\nrun = 'true'", "{ v = \"string?\" }\nrun = 'true'"),
+    );
+    lab.run(&["check", "w.toml"]).expect_code(0);
+}

@@ -243,3 +243,18 @@ fn a_failure_in_a_sub_workflow_is_told_by_the_node_in_it_and_its_own_hooks_are_n
     lab.ok("w.toml", &[]);
     assert_eq!((lab.ran_as("inner"), lab.ran_as("tell"), lab.ran_as("cheer")), (0, 1, 1));
 }
+
+#[test]
+fn a_last_word_is_never_taken_from_the_cache() {
+    let lab = Lab::new();
+    let text = "[workflow]\nname = \"w\"\non_success = \"cheer\"\n[defaults]\ncache = true\n\
+                [tasks.work]\nrun = 'true'\n[tasks.cheer]\nrun = 'echo hurray'\n[nodes.work]\n[nodes.cheer]\n";
+    lab.write("w.toml", text);
+    lab.ok("w.toml", &[]);
+    let again = lab.ok("w.toml", &[]);
+    assert_eq!(again.node("work")["cache"], "hit");
+    assert_eq!(
+        (&again.node("cheer")["cache"], &again.node("cheer")["attempts"]),
+        (&"skipped".into(), &1.into())
+    );
+}

@@ -398,3 +398,30 @@ fn nested_ones_have_imports_and_paths_of_their_own_relative_to_their_own_files()
     assert_eq!(elsewhere.expect_code(0).cache("outer/middle/join"), "hit");
     assert_eq!(lab.ran(), 1);
 }
+
+#[test]
+fn a_plan_counts_what_is_below_elements_that_would_run() {
+    let lab = Lab::new();
+    let task = |name: &str| {
+        format!(
+            "[tasks.{name}]\ncache = true\ninputs = {{ x = \"int\" }}\noutputs = {{ y = \"int\" }}\nrun = 'echo $((x + 1)) > \"$OUT/y\"'\n"
+        )
+    };
+    let inner = format!(
+        "[workflow]\nname = \"inner\"\n[inputs]\nx = \"int\"\n{}{}[nodes.a]\ninputs = {{ x = \"{{{{ inputs.x }}}}\" }}\n\
+         [nodes.b]\ninputs = {{ x = \"{{{{ a.y }}}}\" }}\n[outputs]\ny = \"{{{{ b.y }}}}\"\n",
+        task("a"),
+        task("b")
+    );
+    lab.write("inner.toml", &inner);
+    let outer = "[workflow]\nname = \"outer\"\n[inputs]\nxs = \"list<int>\"\n[nodes.sub]\nworkflow = \"inner.toml\"\n\
+                 foreach = [\"x\"]\ninputs = { x = \"{{ inputs.xs }}\" }\n";
+    lab.write("outer.toml", outer);
+    let plan = |xs: &str| lab.run(&["plan", "outer.toml", "-i", &format!("xs={xs}")]).expect_code(0).out;
+    assert!(plan("[1, 20, 300]").ends_with("6 would run, 0 from the cache\n"));
+    assert!(plan("[1, 20, 300]").contains("waits for `sub/a`"));
+    let ran = lab.ok("outer.toml", &["-i", "xs=[1, 20, 300]"]);
+    assert_eq!(ran.finished()["executed"], 6);
+    assert!(plan("[1, 20, 4000]").ends_with("2 would run, 4 from the cache\n"), "{}", plan("[1, 20, 4000]"));
+    assert!(plan("[1, 20]").ends_with("nothing would run: 4 from the cache\n"));
+}

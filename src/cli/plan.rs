@@ -77,6 +77,22 @@ pub fn show(request: Request, home: Option<&Path>, color: ColorChoice, json: boo
     Ok(planned.iter().any(|node| node.runs))
 }
 
+/// Whether a node is yet to be spread over elements.
+fn is_open(outline: &Outline, planned: &Planned) -> bool {
+    let mut next = Some(planned.number);
+    while let Some(number) = next {
+        let place = outline.place(number);
+        if planned.cache == Expectation::Unknown
+            && planned.elements.is_none()
+            && place.node().scatter.is_some()
+        {
+            return true;
+        }
+        next = place.parent;
+    }
+    false
+}
+
 fn lines(outline: &Outline, planned: &[Planned]) -> String {
     let mut text = String::new();
     for node in planned {
@@ -118,6 +134,10 @@ fn table(outline: &Outline, planned: &[Planned], ink: Ink) -> String {
         planned.iter().map(|node| node.elements.map_or_else(|| hit(node), |(all, runs)| all - runs)).sum();
     let summary = match (runs, hits) {
         (0, _) => format!("nothing would run: {hits} from the cache"),
+        // How many elements a node has that waits for others is not known.
+        (runs, hits) if planned.iter().any(|node| is_open(outline, node)) => {
+            format!("at least {runs} would run, {hits} from the cache")
+        }
         (runs, hits) => format!("{runs} would run, {hits} from the cache"),
     };
     format!("{}\n{summary}\n", columns(&rows, ink).trim_end())

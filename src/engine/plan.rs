@@ -137,7 +137,7 @@ impl Planner<'_> {
                 .filter(|d| self.order.roles[frame.number(*d)] != Role::Out)
                 .collect();
             let tolerated = |d: usize| graph.edges(d).any(|(to, tolerant)| to == index && tolerant);
-            let name = |n: usize| &*workflow.nodes[n].name;
+            let name = |n: usize| self.outline.name(frame.number(n));
             let handed = if role == Role::Skip {
                 self.all(number, is_element, "skipped on request", Expectation::Skipped);
                 Handed::Skipped
@@ -263,7 +263,7 @@ impl Planner<'_> {
 
     fn add(&mut self, number: usize, verdict: Verdict, is_element: bool) {
         let Verdict { cache, reason, runs } = verdict;
-        let mapped = is_element && !matches!(cache, Expectation::Unknown | Expectation::Skipped);
+        let mapped = is_element && (cache != Expectation::Skipped || runs);
         match self.known.get(&number) {
             None => {
                 self.known.insert(number, self.planned.len());

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::diagnostic::{Diagnostic, Span};
+use super::hints::{list_hint, literal_hint};
 use super::reader::Reader;
 use super::syntax::{Item, Kind, Table};
 use super::template::{Lookup, Template, Variable, is_template};
@@ -62,6 +63,11 @@ pub struct BoundTemplate {
 }
 
 impl BoundTemplate {
+    /// Whether it takes the first of some values that is not null, and does nothing else.
+    pub fn is_coalesce(&self) -> bool {
+        self.template.is_coalesce(ROOT)
+    }
+
     /// Whether it is one expression and nothing else.
     pub fn is_single_expression(&self) -> bool {
         self.template.is_single_expression()
@@ -271,7 +277,7 @@ impl Binder<'_> {
             (Type::List(element), Kind::Array(items)) => self.list(name, element, items),
             (Type::Map(element), Kind::Table(table)) => self.map(name, element, table),
             (required, kind) => {
-                let hint = hint(required, kind);
+                let hint = literal_hint(required, kind);
                 self.mismatch(name, ty, item, &hint)
             }
         }
@@ -336,6 +342,15 @@ impl Binder<'_> {
             Diagnostic::at(self.reader.place(span), message, format!("expected {ty}, found {found}"));
         if ty.accepts(found.required()) {
             diagnostic = diagnostic.help(format!("declare `{name}` as `{ty}?` if it may be null"));
+        } else if let Some(help) = list_hint(name, ty, &found) {
+            diagnostic = diagnostic.help(help);
+        } else if *ty.required() == Type::String
+            && matches!(found.required(), Type::List(_) | Type::Map(_) | Type::Json)
+        {
+            diagnostic = diagnostic.help(format!(
+                "there is no implicit conversion to text: declare `{name}` as {found}, or write {}",
+                text.replacen("}}", "| tojson }}", 1).trim()
+            ));
         } else if *ty.required() == Type::String && !found.holds_files() {
             diagnostic = diagnostic.help(format!(
                 "there is no implicit conversion to text: declare `{name}` as {found}, or write {}",
@@ -443,24 +458,6 @@ fn literals<'a>(bindings: impl Iterator<Item = &'a Binding>) -> Option<Vec<Value
             _ => None,
         })
         .collect()
-}
-
-/// How to mend a value of the wrong type.
-fn hint(ty: &Type, kind: &Kind) -> String {
-    match (ty, kind) {
-        (Type::String, Kind::Integer(n)) => format!("write it as text: \"{n}\""),
-        (Type::String, Kind::Float(n)) => format!("write it as text: \"{n:?}\""),
-        (Type::String, Kind::Bool(b)) => format!("write it as text: \"{b}\""),
-        (Type::String, Kind::Datetime(text)) => format!("write it as text: \"{text}\""),
-        (Type::Int | Type::Float | Type::Bool, Kind::String(text)) if Value::from_text(ty, text).is_ok() => {
-            format!("drop the quotes: {}", text.trim())
-        }
-        (Type::Duration, Kind::Integer(n)) => format!("say the unit: \"{n}s\""),
-        (Type::Int, Kind::Float(_)) => "there is no conversion from float to int".into(),
-        (Type::List(_), _) => "a list is written as [a, b]".into(),
-        (Type::Map(_), _) => "a map is written as { key = value }".into(),
-        _ => String::new(),
-    }
 }
 
 /// The span of a part of a string's text. Exact where the text stands in the file as it is; the whole

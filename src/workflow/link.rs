@@ -96,6 +96,7 @@ pub fn link(reader: &mut Reader, file: &Table, header: Option<&Table>, scene: &S
         }
     }
     names.moment.set(Moment::Graph);
+    check_coalesced(reader, &nodes);
     let skippable = skippable(&nodes);
     let may_be_null = |binding: &Binding| {
         let mut found = false;
@@ -120,6 +121,33 @@ fn read_hook(reader: &mut Reader, header: Option<&Table>, key: &str, entries: &[
         reader.error(span, format!("`{key}` names `{name}`, which is no node of this workflow"), label);
     }
     index.map(|index| index as u32)
+}
+
+/// A node that takes whichever branch ran must be able to do without either: else it is skipped with one of them,
+/// always.
+fn check_coalesced(reader: &mut Reader, nodes: &[Node]) {
+    for node in nodes {
+        for (input, binding) in node.body.inputs().iter().zip(&node.inputs) {
+            let Binding::Template(template) = binding else { continue };
+            if input.ty.is_optional() || !template.is_coalesce() {
+                continue;
+            }
+            let mut branch = None;
+            binding.for_each_reference(&mut |reference| {
+                if let Reference::Output { node, .. } = reference {
+                    branch = branch.or(nodes.get(node as usize).filter(|node| node.condition.is_some()));
+                }
+            });
+            if let Some(branch) = branch {
+                let message = format!("node `{}` would be skipped whenever `{}` is", node.name, branch.name);
+                let help = format!(
+                    "declare the input `{}` as `{}?`, so that it can take whichever ran",
+                    input.name, input.ty
+                );
+                reader.report(Diagnostic::at(node.place, message, "takes what may be skipped").help(help));
+            }
+        }
+    }
 }
 
 /// Which nodes may be skipped without anything having failed: those with a condition, and those that cannot do

@@ -12,7 +12,7 @@
 //! | `template.rs`, `jinja.rs`, `filters/` | `{{ expressions }}`, values on their way into them, what they can do, and whether what they name exists |
 //! | `reader.rs` | typed access to the tree, with diagnostics |
 //! | `spec.rs`, `policy.rs` | one file: tasks and policies |
-//! | `binding.rs` | what an input is bound to |
+//! | `binding.rs`, `hints.rs` | what an input is bound to, and how to mend what does not fit |
 //! | `load.rs`, `import.rs`, `source.rs` | from a path to a workflow: the file, its imports, its sub-workflows |
 //! | `link.rs`, `names.rs`, `node.rs`, `published.rs` | names and types across one workflow: nodes and outputs |
 //! | `settings.rs` | policies that the command line sets |
@@ -23,6 +23,7 @@ pub mod binding;
 pub mod definition;
 pub mod diagnostic;
 pub mod filters;
+mod hints;
 mod import;
 mod inert;
 mod jinja;

@@ -113,6 +113,9 @@ impl Names<'_> {
             if self.inputs.contains_key(root) {
                 return Err((message, format!("the workflow's input is written {{{{ inputs.{root} }}}}")));
             }
+            if root == "input" && path.len() > 1 {
+                return Err((message, format!("did you mean `inputs.{}`?", path[1])));
+            }
             return Err((message, did_you_mean(root, self.nodes.keys().copied(), "nodes")));
         };
         if let Err(problem) = self.in_time(root, face) {

@@ -1,0 +1,40 @@
+//! How to mend a value that does not fit its type: what was probably meant.
+
+use std::fmt::Display;
+
+use super::syntax::Kind;
+use super::types::Type;
+use super::value::Value;
+
+/// How to bind a list where something else is wanted, if that is what was meant.
+pub fn list_hint(name: &dyn Display, ty: &Type, found: &Type) -> Option<String> {
+    let Type::List(element) = found.required() else { return None };
+    if let Type::List(wanted) = ty.required() {
+        if let Type::List(inner) = element.required()
+            && wanted.accepts(inner)
+        {
+            return Some("a list of lists becomes one list by `| flatten`".into());
+        }
+        return wanted.accepts(element.required()).then(|| "a list loses its nulls by `| compact`".into());
+    }
+    ty.accepts(element)
+        .then(|| format!("to run once for each element, add foreach = [\"{name}\"] to the node"))
+}
+
+/// How to mend a value of the wrong type.
+pub fn literal_hint(ty: &Type, kind: &Kind) -> String {
+    match (ty, kind) {
+        (Type::String, Kind::Integer(n)) => format!("write it as text: \"{n}\""),
+        (Type::String, Kind::Float(n)) => format!("write it as text: \"{n:?}\""),
+        (Type::String, Kind::Bool(b)) => format!("write it as text: \"{b}\""),
+        (Type::String, Kind::Datetime(text)) => format!("write it as text: \"{text}\""),
+        (Type::Int | Type::Float | Type::Bool, Kind::String(text)) if Value::from_text(ty, text).is_ok() => {
+            format!("drop the quotes: {}", text.trim())
+        }
+        (Type::Duration, Kind::Integer(n)) => format!("say the unit: \"{n}s\""),
+        (Type::Int, Kind::Float(_)) => "there is no conversion from float to int".into(),
+        (Type::List(_), _) => "a list is written as [a, b]".into(),
+        (Type::Map(_), _) => "a map is written as { key = value }".into(),
+        _ => String::new(),
+    }
+}
