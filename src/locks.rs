@@ -65,7 +65,9 @@ impl Locks {
             .open(home.join("work.lock"))?;
         let notes = home.join("work.holders");
         crate::home::make_private(&notes)?;
-        Ok(Self(Arc::new(Shared { file, notes, held: Mutex::default() })))
+        let shared = Shared { file, notes, held: Mutex::default() };
+        shared.sweep();
+        Ok(Self(Arc::new(shared)))
     }
 
     /// Takes the lock of `key` for `holder`, or says who has it. Never waits.
@@ -105,6 +107,21 @@ impl Shared {
     fn set(&self, offset: i64, kind: i16) -> Result<(), Errno> {
         let lock = flock { l_type: kind, l_whence: SEEK_SET as i16, l_start: offset, l_len: 1, l_pid: 0 };
         fcntl(&self.file, FcntlArg::F_SETLK(&lock)).map(|_| ())
+    }
+
+    /// Removes the notes of processes that were killed: those whose locks can be had.
+    fn sweep(&self) {
+        for entry in fs::read_dir(&self.notes).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let offset = name.to_str().and_then(|name| i64::from_str_radix(name, 16).ok());
+            if let Some(offset) = offset
+                && self.set(offset, F_WRLCK as i16).is_ok()
+            {
+                // A note that resists misleads nobody: the lock is what counts.
+                let _ = fs::remove_file(entry.path());
+                let _ = self.set(offset, F_UNLCK as i16);
+            }
+        }
     }
 
     fn note(&self, offset: i64) -> PathBuf {

@@ -258,3 +258,18 @@ fn a_last_word_is_never_taken_from_the_cache() {
         (&"skipped".into(), &1.into())
     );
 }
+
+#[test]
+fn a_workflow_as_a_last_word_has_no_last_words_of_its_own() {
+    let lab = Lab::new();
+    let inner = "[workflow]\nname = \"inner\"\non_failure = \"alarm\"\n[tasks.say]\ninputs = { what = \"string\" }\n\
+                 run = 'echo \"$what\"'\n[nodes.tell]\ntask = \"say\"\ninputs = { what = \"done\" }\n\
+                 [nodes.alarm]\ntask = \"say\"\ninputs = { what = \"{{ failure.message }}\" }\n";
+    lab.write("inner.toml", inner);
+    let outer = "[workflow]\nname = \"outer\"\non_success = \"last\"\n[tasks.work]\nrun = 'true'\n[nodes.work]\n\
+                 [nodes.last]\nworkflow = \"inner.toml\"\n";
+    lab.write("w.toml", outer);
+    let run = lab.ok("w.toml", &[]);
+    assert_eq!(run.node("last/tell")["status"], "succeeded");
+    assert!(run.events("node_finished").iter().all(|event| event["node"] != "last/alarm"));
+}

@@ -41,7 +41,8 @@ fn reasons(run: &Done) -> Vec<String> {
 fn one_gpu_is_never_given_twice_to_tasks_elements_or_sub_workflows() {
     let lab = Lab::new();
     let uses = format!("resources = {{ gpu = 1, cpus = 0 }}\n{}", run_of(ALONE));
-    lab.write("inner.toml", &nodes("", &uses, &[("p", ""), ("q", "")]));
+    let inner = nodes("", &uses, &[("p", ""), ("q", "")]).replace("name = 'w'", "name = 'inner'");
+    lab.write("inner.toml", &inner);
     let text = nodes("[resources]\ngpu = 1", &uses, &[("a", ""), ("b", "")])
         + &format!("[tasks.each]\ninputs = {{ i = 'int' }}\n{uses}\n[nodes.each]\nforeach = ['i']\n")
         + "inputs = { i = [1, 2, 3] }\n[nodes.sub]\nworkflow = 'inner.toml'\n";
@@ -104,7 +105,7 @@ fn what_needs_nothing_of_it_goes_before_what_waits() {
 fn a_request_that_can_never_be_met_is_refused_wherever_it_stands() {
     let lab = Lab::new();
     let asks = nodes("", "run = 'true'", &[("deep", "resources = { gpu = 2 }")]);
-    lab.write("inner.toml", &asks);
+    lab.write("inner.toml", &asks.replace("name = 'w'", "name = 'inner'"));
     let sub = "[nodes.sub]\nworkflow = 'inner.toml'\nneeds = ['first']\n";
     let each = "[tasks.e]\ninputs = { i = 'int' }\nrun = 'true'\nresources = { gpu = 2 }\n\
                 [nodes.each]\ntask = 'e'\nforeach = ['i']\ninputs = { i = [1] }\nneeds = ['first']\n";

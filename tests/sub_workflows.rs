@@ -425,3 +425,32 @@ fn a_plan_counts_what_is_below_elements_that_would_run() {
     assert!(plan("[1, 20, 4000]").ends_with("2 would run, 4 from the cache\n"), "{}", plan("[1, 20, 4000]"));
     assert!(plan("[1, 20]").ends_with("nothing would run: 4 from the cache\n"));
 }
+
+#[test]
+fn no_two_files_share_a_name_and_with_it_their_results() {
+    let lab = Lab::new();
+    let child = |name: &str, more: &str| {
+        format!("{more}[workflow]\nname = \"{name}\"\n[tasks.t]\nrun = 'true'\n[nodes.t]\n")
+    };
+    let parent = "[workflow]\nname = \"parent\"\n[nodes.sub]\nworkflow = \"child.toml\"\n";
+    lab.write("w.toml", parent);
+    lab.write("child.toml", &child("parent", ""));
+    let said = lab.run(&["check", "w.toml"]).expect_code(2).err;
+    assert!(said.contains("are both called `parent`") && said.contains("child.toml:2:8"), "{said}");
+    lab.write("child.toml", &child("child", "import = [\"lib.toml\"]\n"));
+    lab.write("lib.toml", "[library]\nname = \"parent\"\n[tasks.t]\nrun = 'true'\n");
+    let said = lab.run(&["check", "w.toml"]).expect_code(2).err;
+    assert!(said.contains("are both called `parent`"), "{said}");
+    lab.write("lib.toml", "[library]\nname = \"lib\"\n[tasks.t]\nrun = 'true'\n");
+    lab.run(&["check", "w.toml"]).expect_code(0);
+}
+
+#[test]
+fn a_node_that_only_has_to_come_first_need_not_be_in_the_cache() {
+    let lab = Lab::new();
+    let text = "[workflow]\nname = \"w\"\n[tasks.t]\nrun = 'true'\n[nodes.first]\ntask = \"t\"\n\
+                [nodes.second]\ntask = \"t\"\nneeds = [\"first\"]\n";
+    lab.write("w.toml", text);
+    let run = lab.ok("w.toml", &["--only", "second"]);
+    assert_eq!(run.finished()["nodes"], 1);
+}

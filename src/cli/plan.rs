@@ -127,11 +127,9 @@ fn table(outline: &Outline, planned: &[Planned], ink: Ink) -> String {
         })
         .collect();
     // Elements count, as they do at the end of a run.
-    let runs: usize =
-        planned.iter().map(|node| node.elements.map_or(usize::from(node.runs), |(_, runs)| runs)).sum();
+    let runs: usize = planned.iter().map(|n| n.elements.map_or(usize::from(n.runs), |all| all.runs)).sum();
     let hit = |node: &Planned| usize::from(node.cache == Expectation::Hit);
-    let hits: usize =
-        planned.iter().map(|node| node.elements.map_or_else(|| hit(node), |(all, runs)| all - runs)).sum();
+    let hits: usize = planned.iter().map(|n| n.elements.map_or_else(|| hit(n), |all| all.hits)).sum();
     let summary = match (runs, hits) {
         (0, _) => format!("nothing would run: {hits} from the cache"),
         // How many elements a node has that waits for others is not known.

@@ -44,7 +44,15 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         if self.order.roles[own] == Role::Skip {
             return false;
         }
-        for number in std::iter::once(own).chain(self.outline.inside(own)) {
+        let mut next = own;
+        while next < self.outline.inside(own).end {
+            let number = next;
+            next += 1;
+            if number != own && self.outline.place(number).is_hook() {
+                // A sub-workflow's own hooks are not run, here as elsewhere.
+                next = self.outline.inside(number).end;
+                continue;
+            }
             if self.order.roles[number] == Role::Out {
                 self.order.roles[number] = Role::Run;
             }

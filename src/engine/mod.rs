@@ -39,11 +39,13 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
 use self::attempt::{Ended, Shared};
 use self::cache::Cache;
 use self::groups::{Group, Spot};
 use self::serial::Serial;
+use self::settle::DOOMED;
 use self::values::{Files, RunFailure};
 use crate::digest::Digest;
 use crate::event::{CacheStatus, Counts, Event, NodeWaiting, RunStarted, Status};
@@ -179,6 +181,8 @@ pub struct Parts<'a, E> {
     pub writer: Writer,
 }
 
+/// So many units are taken up before signals and ends of others are heard again: some ten milliseconds' worth.
+const BATCH: usize = 1000;
 /// How often locks of identical work are tried again while somebody waits for one.
 const LOCK_TURN: Duration = Duration::from_millis(20);
 
@@ -251,12 +255,14 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
             }
         }
         let mut hooks_begun = false;
+        let mut turn = tokio::time::interval(LOCK_TURN);
+        turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            self.proceed();
+            let more = self.proceed();
             if self.scheduler.is_stopped() {
                 self.abandon();
             }
-            if self.scheduler.open() == 0 && self.unacknowledged.is_empty() {
+            if !more && self.scheduler.open() == 0 && self.unacknowledged.is_empty() {
                 if std::mem::replace(&mut hooks_begun, true) {
                     break;
                 }
@@ -275,7 +281,8 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
                 Some(answer) = acknowledged.recv() => self.acknowledged(answer),
                 Some(unit) = self.rested.1.recv() => self.rested(unit),
                 Some(Interrupt(signal)) = interrupts.recv() => self.interrupted(signal),
-                () = tokio::time::sleep(LOCK_TURN), if self.serial.waits() => self.try_locks(),
+                _ = turn.tick(), if self.serial.waits() => self.try_locks(),
+                () = tokio::task::yield_now(), if more => {}
             }
         }
         self.conclude(started)
@@ -323,11 +330,15 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
         }
     }
 
-    /// Does everything that can be done without waiting.
-    fn proceed(&mut self) {
+    /// Does what can be done without waiting; true if there is more of it: signals must be heard meanwhile.
+    fn proceed(&mut self) -> bool {
+        let mut left = BATCH;
         loop {
             self.cache.begin();
-            while let Some(unit) = self.scheduler.take_ready() {
+            while left > 0
+                && let Some(unit) = self.scheduler.take_ready()
+            {
+                left -= 1;
                 self.take_up(unit);
                 self.close_ended();
             }
@@ -337,11 +348,12 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
                 self.start(unit);
             }
             self.writer.stats(self.shared.store.stats().drain_fresh());
-            if !self.scheduler.has_ready() {
+            if left == 0 || !self.scheduler.has_ready() {
                 break;
             }
         }
         self.tell_waiting();
+        left == 0 && !self.scheduler.is_stopped()
     }
 
     fn close_ended(&mut self) {
@@ -371,9 +383,15 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
     }
 
     fn rested(&mut self, unit: Unit) {
-        if self.scheduler.state(unit) == State::Taken && !self.scheduler.is_stopped() {
-            self.enqueue(unit);
+        if self.scheduler.state(unit) != State::Taken || self.scheduler.is_stopped() {
+            return; // Settled when the run stopped.
         }
+        if self.is_doomed(unit) {
+            self.settle_idle(unit, Status::Cancelled, DOOMED);
+            self.finish(unit, State::Cancelled, "was cancelled");
+            return self.close_ended();
+        }
+        self.enqueue(unit);
     }
 
     fn interrupted(&mut self, signal: i32) {

@@ -48,8 +48,18 @@ pub struct Planned {
     pub reason: String,
     /// Whether its command would run, as far as can be told.
     pub runs: bool,
-    /// How many elements there are, and how many of them would run; `None` for a plain node.
-    pub elements: Option<(usize, usize)>,
+    /// `None` for a plain node.
+    pub elements: Option<Elements>,
+}
+
+/// What is known of the elements of a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Elements {
+    pub count: usize,
+    /// How many would run.
+    pub runs: usize,
+    /// How many the cache has.
+    pub hits: usize,
 }
 
 /// What is known of one unit.
@@ -87,7 +97,7 @@ pub fn plan(
     }
     cache.end();
     for planned in &mut planner.planned {
-        if let Some((count, runs)) = planned.elements
+        if let Some(Elements { count, runs, .. }) = planned.elements
             && planned.cache != Expectation::Skipped
         {
             let elements = if count == 1 { "element" } else { "elements" };
@@ -215,7 +225,7 @@ impl Planner<'_> {
         for number in std::iter::once(number).chain(self.outline.inside(number)) {
             if self.outline.place(number).node().task().is_some() && !self.known.contains_key(&number) {
                 self.known.insert(number, self.planned.len());
-                let (cache, elements) = (Expectation::Hit, Some((0, 0)));
+                let (cache, elements) = (Expectation::Hit, Some(Elements::default()));
                 self.planned.push(Planned { number, cache, reason: String::new(), runs: false, elements });
             }
         }
@@ -264,10 +274,12 @@ impl Planner<'_> {
     fn add(&mut self, number: usize, verdict: Verdict, is_element: bool) {
         let Verdict { cache, reason, runs } = verdict;
         let mapped = is_element && (cache != Expectation::Skipped || runs);
+        let one =
+            Elements { count: 1, runs: usize::from(runs), hits: usize::from(cache == Expectation::Hit) };
         match self.known.get(&number) {
             None => {
                 self.known.insert(number, self.planned.len());
-                let elements = mapped.then_some((1, usize::from(runs)));
+                let elements = mapped.then_some(one);
                 self.planned.push(Planned { number, cache, reason, runs, elements });
             }
             Some(at) => {
@@ -277,8 +289,10 @@ impl Planner<'_> {
                 }
                 planned.runs |= runs;
                 if mapped {
-                    let (count, run) = planned.elements.unwrap_or_default();
-                    planned.elements = Some((count + 1, run + usize::from(runs)));
+                    let all = planned.elements.get_or_insert_default();
+                    all.count += one.count;
+                    all.runs += one.runs;
+                    all.hits += one.hits;
                 }
             }
         }
@@ -288,9 +302,15 @@ impl Planner<'_> {
     fn task(&self, task: &Task, number: usize, inputs: &[Value]) -> Result<Looked, String> {
         let named = |problem: String| format!("node `{}`: {problem}", self.outline.name(number));
         let state = self.cache.task(task, self.files).map_err(named)?;
-        let skipped = |reason| Ok((verdict(Expectation::Skipped, reason, true), None));
+        // What is not selected does not run: the run would fail.
+        let selected = self.order.roles[number] != Role::Supply;
+        let note = |reason: &str| match selected {
+            true => reason.to_owned(),
+            false => format!("{reason}; it is needed, but not selected"),
+        };
+        let skipped = |reason| Ok((verdict(Expectation::Skipped, note(reason), selected), None));
         if !task.cache.enabled {
-            return Ok((verdict(Expectation::Disabled, "the task is not cached", true), None));
+            return Ok((verdict(Expectation::Disabled, note("the task is not cached"), selected), None));
         }
         if self.order.overwrite[number] {
             return skipped("its result is to be overwritten");
@@ -306,12 +326,8 @@ impl Planner<'_> {
                 let reason = format!("from run {}, node `{}`, {time}", hit.source.run, hit.source.node);
                 (verdict(Expectation::Hit, reason, false), Some(hit.outputs))
             }
-            Lookup::Miss(reason) | Lookup::Failure(reason) if self.order.roles[number] == Role::Supply => {
-                let reason = format!("{reason}; it is needed, but not selected");
-                (verdict(Expectation::Miss, reason, false), None)
-            }
             Lookup::Miss(reason) | Lookup::Failure(reason) => {
-                (verdict(Expectation::Miss, reason, true), None)
+                (verdict(Expectation::Miss, note(&reason), selected), None)
             }
         })
     }

@@ -20,6 +20,9 @@ use crate::workflow::Body;
 use crate::workflow::value::Value;
 use crate::writer::{Acknowledged, NewResult, Row};
 
+/// Why a part of an element did not run.
+pub(super) const DOOMED: &str = "another part of this element failed";
+
 /// What is told of a unit once its result is stored.
 pub(super) struct Settled {
     event: NodeFinished,
@@ -194,7 +197,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
                             // What else belongs to this element is not worth while any more.
                             let (idle, never) = self.scheduler.abandon_below(unit);
                             self.counts.cancelled += never as u64;
-                            self.cancel(idle, "another part of this element failed");
+                            self.cancel(idle, DOOMED);
                         }
                         return;
                     }
@@ -211,6 +214,23 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         self.failure.get_or_insert_with(|| std::sync::Arc::new(failure));
         if !self.order.keep_going {
             self.stop();
+        }
+    }
+
+    /// Whether a unit belongs to an element that has failed, of which nothing else is worth while.
+    pub(super) fn is_doomed(&self, mut unit: Unit) -> bool {
+        loop {
+            let (group, i) = self.scheduler.locate(unit);
+            let group = self.groups.get(group);
+            if let Some(Group::Elements(elements)) = group
+                && elements.doomed.contains(&i)
+            {
+                return !self.order.keep_going;
+            }
+            match group.and_then(Group::parent) {
+                Some(parent) => unit = parent,
+                None => return false,
+            }
         }
     }
 
@@ -234,7 +254,10 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             .collect();
         resting.sort_unstable();
         for unit in resting {
-            self.settle_idle(unit, Status::Cancelled, "the run stopped before its next attempt");
+            let begun = self.in_flight.get(&unit).is_some_and(|flight| flight.attempts > 0);
+            let reason =
+                if begun { "the run stopped before its next attempt" } else { "the run stopped first" };
+            self.settle_idle(unit, Status::Cancelled, reason);
             self.finish(unit, State::Cancelled, "was cancelled");
         }
     }
@@ -267,7 +290,8 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
                     error.kind,
                     ErrorKind::Exit | ErrorKind::Signal | ErrorKind::Timeout | ErrorKind::Output
                 );
-                let again = retryable && ended.attempt <= execution.retries && !self.scheduler.is_stopped();
+                let over = self.scheduler.is_stopped() || self.is_doomed(unit);
+                let again = retryable && ended.attempt <= execution.retries && !over;
                 let wait = again.then(|| execution.wait_after(ended.attempt));
                 self.bus.emit(Event::AttemptFailed(AttemptFailed {
                     time: Timestamp::now(),

@@ -133,6 +133,17 @@ impl Outline {
         self.neighbours(number, |graph, node| graph.dependents(node).collect())
     }
 
+    /// The nodes that hand something over to a node, without those outside of its workflow.
+    pub fn suppliers(&self, number: usize) -> Vec<usize> {
+        let place = self.place(number);
+        let offsets = self.offsets(place.workflow);
+        let mut suppliers = Vec::new();
+        place
+            .node()
+            .for_each_supplier(&mut |node, _| suppliers.push(place.base + offsets[node as usize] as usize));
+        suppliers
+    }
+
     /// The nodes that a node waits for, without those outside of its workflow.
     pub fn dependencies(&self, number: usize) -> Vec<usize> {
         self.neighbours(number, |graph, node| graph.dependencies(node).collect())

@@ -52,7 +52,7 @@ pub fn roles(outline: &Outline, selection: &Selection) -> Result<Vec<Role>, Stri
     }
     if !selection.until.is_empty() {
         let start = matching(outline, "--until", &selection.until)?;
-        narrow(&mut selected, reach(start, |node| upstream(outline, node)));
+        narrow(&mut selected, reach(start, |node| upstream(outline, node, Outline::dependencies)));
     }
     let skipped = match selection.skip.is_empty() {
         true => vec![false; n],
@@ -63,7 +63,9 @@ pub fn roles(outline: &Outline, selection: &Selection) -> Result<Vec<Role>, Stri
         vec![false; n]
     } else {
         reach((0..n).map(|node| selected[node] && !skipped[node]).collect(), |node| {
-            upstream(outline, node).into_iter().filter(|d| !skipped[*d]).collect()
+            // What only orders nodes need not be there.
+            let suppliers = upstream(outline, node, Outline::suppliers);
+            suppliers.into_iter().filter(|d| !skipped[*d]).collect()
         })
     };
     let role = |node: usize| match (selected[node], skipped[node], needed[node]) {
@@ -97,13 +99,13 @@ pub fn roles(outline: &Outline, selection: &Selection) -> Result<Vec<Role>, Stri
 }
 
 /// What a node waits for: its own dependencies and those of the nodes that it is inside of, with all that is in them.
-fn upstream(outline: &Outline, node: usize) -> Vec<usize> {
+fn upstream(outline: &Outline, node: usize, step: fn(&Outline, usize) -> Vec<usize>) -> Vec<usize> {
     let mut found: Vec<usize> =
-        outline.dependencies(node).into_iter().flat_map(|d| with_inside(outline, d)).collect();
+        step(outline, node).into_iter().flat_map(|d| with_inside(outline, d)).collect();
     found.extend(outline.inside(node));
     let mut around = outline.place(node).parent;
     while let Some(parent) = around {
-        found.extend(outline.dependencies(parent).into_iter().flat_map(|d| with_inside(outline, d)));
+        found.extend(step(outline, parent).into_iter().flat_map(|d| with_inside(outline, d)));
         around = outline.place(parent).parent;
     }
     found

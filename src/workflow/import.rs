@@ -125,12 +125,13 @@ impl Loader {
             reader.check_keys(table, keys::LIBRARY, "[library]");
         }
         let name = read_own_name(&mut reader, &tree, header, "library");
-        if let Some((other, _)) = self.libraries.iter().find(|(_, library)| library.name == name) {
-            let message = format!("two imported libraries are called `{name}`");
-            self.diagnostics.push(
-                Diagnostic::at(place, message, "the second one")
-                    .help(format!("the first is {}", other.display())),
-            );
+        if let Err(other) = self.claim(&name, &path) {
+            let message = match self.libraries.contains_key(&other) {
+                true => format!("two imported libraries are called `{name}`"),
+                false => format!("a workflow and the library {} are both called `{name}`", path.display()),
+            };
+            let help = format!("the first is {}: their tasks would share one name", other.display());
+            self.diagnostics.push(Diagnostic::at(place, message, "the second one").help(help));
             return;
         }
         let dir = path.parent().unwrap_or(Path::new("/")).to_owned();

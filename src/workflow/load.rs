@@ -61,6 +61,8 @@ pub(super) struct Loader {
     pub diagnostics: Vec<Diagnostic>,
     /// Libraries that have been read, by canonical path.
     pub libraries: BTreeMap<PathBuf, Library>,
+    /// The files that use a name for their tasks.
+    owners: BTreeMap<String, PathBuf>,
     /// Workflows that have been read, by canonical path; `None` for one with mistakes that leave nothing to use.
     workflows: BTreeMap<PathBuf, Option<Arc<Workflow>>>,
     /// Policies from the command line.
@@ -104,6 +106,11 @@ impl Loader {
             reader.check_keys(table, keys::WORKFLOW, "[workflow]");
         }
         let name = read_own_name(&mut reader, &tree, header, "workflow");
+        if let Err(other) = self.claim(&name, absolute) {
+            let message = format!("this workflow and {} are both called `{name}`", other.display());
+            let span = header.and_then(|t| t.get("name")).map_or(Span::default(), |item| item.span);
+            reader.error(span, message, "their tasks would share one name");
+        }
         let imports = import_paths(&mut reader, &tree);
         let label = |reader: &mut Reader, key| header.and_then(|t| read_label(reader, t, key));
         let (project, domain) = (label(&mut reader, "project"), label(&mut reader, "domain"));
@@ -116,7 +123,6 @@ impl Loader {
         }
         let imports = self.import(imports, file, dir, &mut vec![absolute.to_owned()]);
         self.add_imported(&imports, &mut tasks);
-        self.check_own_name(&mut reader, header, &name);
         let workflows = self.sub_workflows(&mut reader, &tree, file, dir);
         let scene = Scene { dir, inputs: &inputs, tasks: &tasks, workflows: &workflows };
         let Linked { mut nodes, outputs, on_failure, on_success } = link(&mut reader, &tree, header, &scene);
@@ -178,20 +184,13 @@ impl Loader {
         }
     }
 
-    /// Tasks of files of one name would share their results.
-    fn check_own_name(&mut self, reader: &mut Reader, header: Option<&Table>, name: &str) {
-        let span = header.and_then(|t| t.get("name")).map_or(Span::default(), |item| item.span);
-        let label = "their tasks would share one name";
-        if let Some((library, _)) = self.libraries.iter().find(|(_, library)| library.name == name) {
-            let message =
-                format!("the workflow and the library {} are both called `{name}`", library.display());
-            reader.error(span, message, label);
-        }
-        let named = |other: &&Arc<Workflow>| other.name == name;
-        if let Some(other) = self.workflows.values().flatten().find(named) {
-            let message = format!("this workflow and {} are both called `{name}`", other.path.display());
-            reader.error(span, message, label);
-        }
+    /// Takes a name for the tasks of a file: those of two files of one name would share their results.
+    ///
+    /// # Errors
+    /// The file that has it already.
+    pub fn claim(&mut self, name: &str, path: &Path) -> Result<(), PathBuf> {
+        let owner = self.owners.entry(name.to_owned()).or_insert_with(|| path.to_owned());
+        if owner == path || name.is_empty() { Ok(()) } else { Err(owner.clone()) }
     }
 
     /// Reads the workflows that nodes of this file run. By node; `None` for one that cannot be used, which is

@@ -257,6 +257,12 @@ impl Node {
     /// Calls `visit` for each node that must have ended first. The flag tells whether this one can do without it:
     /// all that it feeds are inputs that may be null. A node may be visited more than once.
     pub fn for_each_dependency(&self, visit: &mut dyn FnMut(u32, bool)) {
+        self.for_each_supplier(visit);
+        self.needs.iter().for_each(|node| visit(*node, false));
+    }
+
+    /// Like [`Node::for_each_dependency`], without those that hand nothing over.
+    pub fn for_each_supplier(&self, visit: &mut dyn FnMut(u32, bool)) {
         let mut feed = |binding: &Binding, tolerant: bool| {
             binding.for_each_reference(&mut |reference| {
                 if let Reference::Output { node, .. } = reference {
@@ -271,7 +277,6 @@ impl Node {
         if let Some(condition) = &self.condition {
             feed(condition, false);
         }
-        self.needs.iter().for_each(|node| visit(*node, false));
     }
 
     /// The policies of a node that runs a task: its own, else its task's.
