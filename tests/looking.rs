@@ -197,3 +197,16 @@ fn an_empty_history_is_no_mystery() {
     let none = lab.run(&["show", "@last-failed"]).expect_code(2).err;
     assert!(none.contains("failed"), "{none}");
 }
+
+#[test]
+fn a_plan_tells_of_a_node_that_would_fail_and_goes_on() {
+    let lab = Lab::new();
+    let text = "[workflow]\nname = \"w\"\n[inputs]\nxs = \"list<int>\"\nys = \"list<int>\"\n\
+                [tasks.pair]\ninputs = { x = \"int\", y = \"int\" }\nrun = 'true'\n[tasks.other]\nrun = 'true'\n\
+                [nodes.pair]\nforeach = [\"x\", \"y\"]\ninputs = { x = \"{{ inputs.xs }}\", y = \"{{ inputs.ys }}\" }\n\
+                [nodes.other]\n";
+    lab.write("w.toml", text);
+    let planned = lab.run(&["plan", "w.toml", "-i", "xs=[1]", "-i", "ys=[1,2]"]).expect_code(0).out;
+    assert!(planned.contains("it would fail: `foreach` walks its lists side by side"), "{planned}");
+    assert!(planned.contains("\nother  disabled"), "{planned}");
+}

@@ -72,7 +72,7 @@ pub fn show(request: Request, home: Option<&Path>, color: ColorChoice, json: boo
     let files = Files::new(store.clone());
     let inputs = workflow_inputs(workflow, &files, inputs).map_err(Failure::usage)?;
     let cache = Cache::new(scope, store, view.db, None);
-    let planned = plan(outline, order, &cache, &files, inputs).map_err(Failure::usage)?;
+    let planned = plan(outline, order, &cache, &files, inputs);
     print(&if json { lines(outline, &planned) } else { table(outline, &planned, Ink(color.on_stdout())) });
     Ok(planned.iter().any(|node| node.runs))
 }

@@ -77,23 +77,20 @@ fn verdict(cache: Expectation, reason: impl Into<String>, runs: bool) -> Verdict
 }
 
 /// The nodes that take part in a run and are no sub-workflows, in an order in which they could run.
-///
-/// # Errors
-/// An input cannot be read: a sentence that names the node.
 pub fn plan(
     outline: &Outline,
     order: &Order,
     cache: &Cache,
     files: &Files,
     inputs: Box<[Value]>,
-) -> Result<Vec<Planned>, String> {
+) -> Vec<Planned> {
     let mut planner = Planner { outline, order, cache, files, planned: Vec::new(), known: BTreeMap::new() };
     let workflow = outline.workflow().clone();
     cache.begin();
     let numbers = (0, outline.offsets(&workflow));
     let group = Group::frame(workflow, numbers, None, String::new(), inputs.into());
     if let Group::Frame(mut frame) = group {
-        planner.frame(&mut frame, false)?;
+        planner.frame(&mut frame, false);
     }
     cache.end();
     for planned in &mut planner.planned {
@@ -108,7 +105,7 @@ pub fn plan(
             };
         }
     }
-    Ok(planner.planned)
+    planner.planned
 }
 
 struct Planner<'a> {
@@ -130,7 +127,7 @@ enum Handed {
 
 impl Planner<'_> {
     /// Plans one use of a workflow. False if something in it is not known yet.
-    fn frame(&mut self, frame: &mut Frame, is_element: bool) -> Result<bool, String> {
+    fn frame(&mut self, frame: &mut Frame, is_element: bool) -> bool {
         let graph = self.outline.graph(&frame.workflow);
         let workflow = frame.workflow.clone();
         let mut skipped = vec![false; workflow.nodes.len()];
@@ -158,14 +155,13 @@ impl Planner<'_> {
                 self.all(number, is_element, &format!("waits for `{}`", name(*cause)), Expectation::Unknown);
                 Handed::Unknown
             } else {
-                let named = |problem: String| format!("node `{}`: {problem}", self.outline.name(number));
-                let values = frame.values(self.files);
-                if values.holds(node).map_err(named)? {
-                    let inputs = values.inputs_of(node).map_err(named)?;
-                    self.node(node, number, inputs, is_element)?
-                } else {
-                    self.all(number, is_element, "its condition is false", Expectation::Skipped);
-                    Handed::Skipped
+                match self.planned_node(frame, node, number, is_element) {
+                    Ok(handed) => handed,
+                    Err(problem) => {
+                        let reason = format!("it would fail: {problem}");
+                        self.all(number, is_element, &reason, Expectation::Unknown);
+                        Handed::Unknown
+                    }
                 }
             };
             match handed {
@@ -177,7 +173,27 @@ impl Planner<'_> {
                 Handed::Unknown => complete = false,
             }
         }
-        Ok(complete)
+        complete
+    }
+
+    /// A node for which nothing has to be waited.
+    ///
+    /// # Errors
+    /// Why it would fail before anything of it runs: a sentence.
+    fn planned_node(
+        &mut self,
+        frame: &Frame,
+        node: &Node,
+        number: usize,
+        is_element: bool,
+    ) -> Result<Handed, String> {
+        let values = frame.values(self.files);
+        if !values.holds(node)? {
+            self.all(number, is_element, "its condition is false", Expectation::Skipped);
+            return Ok(Handed::Skipped);
+        }
+        let inputs = values.inputs_of(node)?;
+        self.node(node, number, inputs, is_element)
     }
 
     /// The same is to be said of a node and of all that is inside of it.
@@ -199,8 +215,7 @@ impl Planner<'_> {
         is_element: bool,
     ) -> Result<Handed, String> {
         let Some(scatter) = &node.scatter else { return self.unit(node, number, inputs, is_element) };
-        let named = |problem: String| format!("node `{}`: {problem}", self.outline.name(number));
-        let spread = Spread::new(node, scatter, inputs).map_err(named)?;
+        let spread = Spread::new(node, scatter, inputs)?;
         let (mut known, mut skipped) = (true, false);
         let mut outputs = Vec::with_capacity(spread.count());
         if spread.count() == 0 {
@@ -258,7 +273,7 @@ impl Planner<'_> {
         let numbers = (number + 1, self.outline.offsets(inner));
         let group = Group::frame(inner.clone(), numbers, None, String::new(), inputs.into());
         let Group::Frame(mut frame) = group else { return Ok(Handed::Unknown) };
-        if !self.frame(&mut frame, is_element)? {
+        if !self.frame(&mut frame, is_element) {
             return Ok(Handed::Unknown);
         }
         let outputs = publish::interface(&frame, self.files);
@@ -300,8 +315,7 @@ impl Planner<'_> {
 
     /// What the cache says of a task with these inputs; its outputs where it has them.
     fn task(&self, task: &Task, number: usize, inputs: &[Value]) -> Result<Looked, String> {
-        let named = |problem: String| format!("node `{}`: {problem}", self.outline.name(number));
-        let state = self.cache.task(task, self.files).map_err(named)?;
+        let state = self.cache.task(task, self.files)?;
         // What is not selected does not run: the run would fail.
         let selected = self.order.roles[number] != Role::Supply;
         let note = |reason: &str| match selected {
