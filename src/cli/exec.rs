@@ -20,7 +20,7 @@ use crate::engine::{Bus, Engine, Handed, Order, Parts, Summary};
 use crate::event::{Counts, Status};
 use crate::exec::{Cancel, Local, sweep_strays};
 use crate::graph::remaining::remaining;
-use crate::graph::select::Role;
+use crate::graph::select::leaves;
 use crate::history::times::of_workflow;
 use crate::history::{self, RUNNING};
 use crate::locks::Locks;
@@ -135,7 +135,7 @@ fn execute(
         remaining(outline, |node| times.get(node).copied())
     };
     let started = Timestamp::now();
-    let taking_part = request.order.roles.iter().filter(|role| **role != Role::Out).count();
+    let taking_part = leaves(outline, &request.order.roles, 0..outline.len());
     let mut row = history::Run {
         id: run.clone(),
         workflow: workflow.name.clone(),
@@ -145,7 +145,7 @@ fn execute(
         status: RUNNING.into(),
         started,
         finished: None,
-        counts: Counts { nodes: taking_part as u64, ..Counts::default() },
+        counts: Counts { nodes: taking_part, ..Counts::default() },
         saved_ms: 0,
     };
     writer.run(row.clone());

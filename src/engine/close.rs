@@ -16,8 +16,8 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         let group = std::mem::replace(&mut self.groups[number], Group::Closed);
         let ended = self.scheduler.ended(number);
         let (sum, end, kind) = match group {
-            Group::Elements(mut elements) => {
-                let end = elements_end(&mut elements, &spot, &ended);
+            Group::Elements(elements) => {
+                let end = elements_end(&elements, &spot, &ended);
                 (elements.sum, end, Kind::Elements)
             }
             Group::Frame(frame) => {
@@ -45,8 +45,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             End::Skipped => {
                 let reason = Some("what it hands back was skipped".to_owned());
                 self.tell(unit, NodeFinished { status: Status::Skipped, reason, ..event });
-                let nothing = vec![Value::Null; spot.node().body.outputs().len()];
-                self.keep_outputs(unit, nothing.into());
+                self.keep_outputs(unit, spot.node().body.nothing());
                 self.finish(unit, State::Skipped, "was skipped");
             }
             End::Incomplete => {
@@ -94,7 +93,7 @@ enum End {
     Cancelled,
 }
 
-fn elements_end(elements: &mut Elements, spot: &Spot, ended: &Ended) -> End {
+fn elements_end(elements: &Elements, spot: &Spot, ended: &Ended) -> End {
     let (failed, all) = (ended.failed, elements.spread.count());
     if failed > elements.tolerated {
         let allowed = match elements.tolerated {

@@ -70,14 +70,13 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         });
         self.scheduler.resume();
         let number = self.scheduler.open_frame(None, graph, |node| node == hook, |_| 0);
-        self.add_group(None, number, Group::Frame(frame));
-        let leaves = self.leaves(own..own + 1) + self.leaves(self.outline.inside(own));
+        self.add_group(number, Group::Frame(frame));
+        let leaves = self.leaves(own..self.outline.inside(own).end);
         (self.total, self.counts.nodes) = (self.total + leaves, self.counts.nodes + leaves);
-        if let (Some(lacking), Some(unit)) = (lacking, lacking.and_then(|_| self.scheduler.take_ready()))
-            && let Some(spot) = self.spot(unit)
+        if let Some(lacking) = lacking
+            && let Some(unit) = self.scheduler.take_ready()
         {
-            let reason = format!("`{}` was skipped", workflow.nodes[lacking].name);
-            self.skip(unit, &spot, &reason);
+            self.skip(unit, &format!("`{}` was skipped", workflow.nodes[lacking].name));
         }
         true
     }

@@ -100,27 +100,6 @@ impl Spot {
 }
 
 impl Group {
-    pub fn frame(
-        workflow: Arc<Workflow>,
-        (base, offsets): (usize, Arc<[u32]>),
-        parent: Option<Unit>,
-        prefix: String,
-        inputs: Arc<[Value]>,
-    ) -> Self {
-        let outputs = vec![None; workflow.nodes.len()];
-        let numbers = Numbers { base, offsets };
-        Self::Frame(Frame {
-            workflow,
-            parent,
-            numbers,
-            prefix,
-            inputs,
-            outputs,
-            failure: None,
-            sum: Sum::new(),
-        })
-    }
-
     pub fn elements(parent: Unit, node: Spot, spread: Spread, tolerated: usize) -> Self {
         let outputs = vec![None; spread.count()];
         Self::Elements(Elements {
@@ -172,6 +151,19 @@ impl Group {
 }
 
 impl Frame {
+    /// A use of `workflow` whose nodes have the numbers `base + offsets` in the outline.
+    pub fn new(
+        workflow: Arc<Workflow>,
+        (base, offsets): (usize, Arc<[u32]>),
+        parent: Option<Unit>,
+        prefix: String,
+        inputs: Arc<[Value]>,
+    ) -> Self {
+        let outputs = vec![None; workflow.nodes.len()];
+        let numbers = Numbers { base, offsets };
+        Self { workflow, parent, numbers, prefix, inputs, outputs, failure: None, sum: Sum::new() }
+    }
+
     /// The number of a node in the outline.
     pub fn number(&self, node: usize) -> usize {
         self.numbers.base + self.numbers.offsets[node] as usize

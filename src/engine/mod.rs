@@ -32,6 +32,7 @@ mod take_up;
 pub mod values;
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,7 +44,7 @@ use tokio::time::MissedTickBehavior;
 
 use self::attempt::{Ended, Shared};
 use self::cache::Cache;
-use self::groups::{Group, Spot};
+use self::groups::{Frame, Group, Spot};
 use self::serial::Serial;
 use self::settle::DOOMED;
 use self::values::{Files, RunFailure};
@@ -51,11 +52,10 @@ use crate::digest::Digest;
 use crate::event::{CacheStatus, Counts, Event, NodeWaiting, RunStarted, Status};
 use crate::exec::{Executor, Level, signal_name};
 use crate::graph::outline::Outline;
-use crate::graph::select::Role;
+use crate::graph::select::{Role, leaves};
 use crate::locks::{Held, Locks};
 use crate::schedule::pools::Pools;
 use crate::schedule::{Scheduler, State, Unit};
-use crate::workflow::Body;
 use crate::workflow::value::Value;
 use crate::writer::{Acknowledged, Writer};
 
@@ -216,20 +216,15 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
         };
         let workflow = engine.outline.workflow().clone();
         let numbers = (0, engine.outline.offsets(&workflow));
-        let group = Group::frame(workflow, numbers, None, String::new(), parts.inputs.into());
-        engine.open(None, group);
+        engine.open(Frame::new(workflow, numbers, None, String::new(), parts.inputs.into()));
         engine.counts.nodes = engine.leaves(0..engine.outline.len());
         engine.total = engine.counts.nodes;
         engine
     }
 
     /// How many nodes of a part of the outline take part and are not sub-workflows.
-    fn leaves(&self, numbers: std::ops::Range<usize>) -> u64 {
-        let is_leaf = |number: &usize| {
-            self.order.roles[*number] != Role::Out
-                && matches!(self.outline.place(*number).node().body, Body::Task(_))
-        };
-        numbers.filter(is_leaf).count() as u64
+    fn leaves(&self, numbers: Range<usize>) -> u64 {
+        leaves(self.outline, &self.order.roles, numbers)
     }
 
     /// Runs the workflow to its end.
@@ -312,22 +307,22 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
         Some(tokio::task::spawn_blocking(move || store.fingerprint_all(&paths, threads)))
     }
 
-    /// Opens a frame below `parent`.
-    fn open(&mut self, parent: Option<Unit>, group: Group) {
-        let Group::Frame(frame) = &group else { return };
+    /// Opens a frame below the unit that it is.
+    fn open(&mut self, frame: Frame) {
         let graph = self.outline.graph(&frame.workflow);
         let role = |node: usize| self.order.roles[frame.number(node)];
         let remaining = |node: usize| self.order.remaining_ms[frame.number(node)];
-        let number = self.scheduler.open_frame(parent, graph, |node| role(node) != Role::Out, remaining);
-        self.add_group(parent, number, group);
+        let takes_part = |node| role(node) != Role::Out;
+        let number = self.scheduler.open_frame(frame.parent, graph, takes_part, remaining);
+        self.add_group(number, Group::Frame(frame));
     }
 
-    fn add_group(&mut self, parent: Option<Unit>, number: usize, group: Group) {
+    fn add_group(&mut self, number: usize, group: Group) {
         debug_assert_eq!(number, self.groups.len());
-        self.groups.push(group);
-        if let Some(parent) = parent {
+        if let Some(parent) = group.parent() {
             self.inside.insert(parent, number);
         }
+        self.groups.push(group);
     }
 
     /// Does what can be done without waiting; true if there is more of it: signals must be heard meanwhile.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::cache::{Cache, Lookup};
-use super::groups::{Frame, Group};
+use super::groups::Frame;
 use super::publish;
 use super::spread::{Spread, gather};
 use super::values::Files;
@@ -88,10 +88,8 @@ pub fn plan(
     let workflow = outline.workflow().clone();
     cache.begin();
     let numbers = (0, outline.offsets(&workflow));
-    let group = Group::frame(workflow, numbers, None, String::new(), inputs.into());
-    if let Group::Frame(mut frame) = group {
-        planner.frame(&mut frame, false);
-    }
+    let mut frame = Frame::new(workflow, numbers, None, String::new(), inputs.into());
+    planner.frame(&mut frame, false);
     cache.end();
     for planned in &mut planner.planned {
         if let Some(Elements { count, runs, .. }) = planned.elements
@@ -168,7 +166,7 @@ impl Planner<'_> {
                 Handed::Outputs(outputs) => frame.outputs[index] = Some(outputs),
                 Handed::Skipped => {
                     skipped[index] = true;
-                    frame.outputs[index] = Some(vec![Value::Null; node.body.outputs().len()].into());
+                    frame.outputs[index] = Some(node.body.nothing());
                 }
                 Handed::Unknown => complete = false,
             }
@@ -271,15 +269,11 @@ impl Planner<'_> {
         is_element: bool,
     ) -> Result<Handed, String> {
         let numbers = (number + 1, self.outline.offsets(inner));
-        let group = Group::frame(inner.clone(), numbers, None, String::new(), inputs.into());
-        let Group::Frame(mut frame) = group else { return Ok(Handed::Unknown) };
+        let mut frame = Frame::new(inner.clone(), numbers, None, String::new(), inputs.into());
         if !self.frame(&mut frame, is_element) {
             return Ok(Handed::Unknown);
         }
-        let outputs = publish::interface(&frame, self.files);
-        let outputs =
-            outputs.map_err(|problem| format!("node `{}`: {problem}", self.outline.name(number)))?;
-        Ok(match outputs {
+        Ok(match publish::interface(&frame, self.files)? {
             Some(outputs) if publish::lacks(inner, &outputs) => Handed::Skipped,
             Some(outputs) => Handed::Outputs(outputs),
             None => Handed::Unknown,

@@ -119,15 +119,12 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         }
         let reason = self.spot(unit).map_or_else(String::new, |cause| format!("`{}` {what}", cause.label()));
         for skipped in in_consequence {
-            if let Some(spot) = self.spot(skipped) {
-                let nothing = vec![Value::Null; spot.node().body.outputs().len()];
-                self.keep_outputs(skipped, nothing.into());
-            }
             self.settle_idle(skipped, Status::Skipped, &reason);
         }
     }
 
-    /// A unit that never ran, and for which the scheduler knows already or will be told.
+    /// A unit that never ran, and for which the scheduler knows already or will be told. What a skipped one hands
+    /// back is null.
     pub(super) fn settle_idle(&mut self, unit: Unit, status: Status, reason: &str) {
         let Some(spot) = self.spot(unit) else { return };
         let flight = self.in_flight.remove(&unit);
@@ -142,8 +139,9 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         };
         event.reason = Some(reason.into());
         if status == Status::Skipped {
-            let names = spot.node().body.outputs();
-            event.outputs = names.into_iter().map(|(name, _)| (name.to_owned(), Json::Null)).collect();
+            let nothing = spot.node().body.nothing();
+            event.outputs = self.outputs_json(&spot, &nothing);
+            self.keep_outputs(unit, nothing);
         }
         // It stands for all that it would have had in it.
         event.kind = Kind::Task;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::attempt::{self, Job, log_path};
 use super::cache::Lookup;
-use super::groups::{Group, Spot};
+use super::groups::{Frame, Group, Spot};
 use super::serial::Waiting;
 use super::spread::Spread;
 use super::{Engine, InFlight};
@@ -36,14 +36,14 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
 
     fn take_up_node(&mut self, unit: Unit, group: usize, spot: &Spot) {
         if self.order.roles[spot.number] == Role::Skip {
-            return self.skip(unit, spot, "skipped on request");
+            return self.skip(unit, "skipped on request");
         }
         let Group::Frame(frame) = &self.groups[group] else { return };
         let values = frame.values(&self.files);
         let node = spot.node();
         match values.holds(node) {
             Ok(true) => {}
-            Ok(false) => return self.skip(unit, spot, "its condition is false"),
+            Ok(false) => return self.skip(unit, "its condition is false"),
             Err(problem) => return self.fail_before(unit, spot, Vec::new(), problem),
         }
         let inputs = match values.inputs_of(node) {
@@ -77,7 +77,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             total: self.total,
         }));
         let number = self.scheduler.open_elements(unit, count, at_once);
-        self.add_group(Some(unit), number, Group::elements(unit, spot.clone(), spread, tolerated));
+        self.add_group(number, Group::elements(unit, spot.clone(), spread, tolerated));
     }
 
     /// The inputs of a unit that is not spread any further are known.
@@ -87,8 +87,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             Body::Workflow(inner) => {
                 let numbers = (spot.number + 1, self.outline.offsets(inner));
                 let prefix = format!("{}/", spot.label());
-                let group = Group::frame(inner.clone(), numbers, Some(unit), prefix, inputs.into());
-                self.open(Some(unit), group);
+                self.open(Frame::new(inner.clone(), numbers, Some(unit), prefix, inputs.into()));
             }
         }
     }
@@ -246,10 +245,8 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         });
     }
 
-    pub(super) fn skip(&mut self, unit: Unit, spot: &Spot, reason: &str) {
+    pub(super) fn skip(&mut self, unit: Unit, reason: &str) {
         self.settle_idle(unit, Status::Skipped, reason);
-        let nothing = vec![Value::Null; spot.node().body.outputs().len()];
-        self.keep_outputs(unit, nothing.into());
         self.finish(unit, State::Skipped, "was skipped");
     }
 

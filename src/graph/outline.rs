@@ -158,10 +158,7 @@ impl Outline {
 
     /// The nodes of a node's sub-workflow, at any depth; empty for one that runs a task.
     pub fn inside(&self, number: usize) -> Range<usize> {
-        match &self.place(number).node().body {
-            Body::Workflow(inner) => number + 1..number + 1 + inner.size,
-            Body::Task(_) => number + 1..number + 1,
-        }
+        number + 1..number + self.place(number).node().size()
     }
 
     /// The node's name with those of the nodes that it is inside of: `prep/clean`.
@@ -191,10 +188,7 @@ impl Part {
         let mut next = 0;
         let offsets = workflow.nodes.iter().map(|node| {
             let own = next;
-            next += match &node.body {
-                Body::Task(_) => 1,
-                Body::Workflow(inner) => 1 + inner.size as u32,
-            };
+            next += node.size() as u32;
             own
         });
         let offsets = offsets.collect();

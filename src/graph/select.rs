@@ -1,5 +1,7 @@
 //! Which nodes a run is about: `--only`, `--from`, `--until` and `--skip`.
 
+use std::ops::Range;
+
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::outline::Outline;
@@ -96,6 +98,13 @@ pub fn roles(outline: &Outline, selection: &Selection) -> Result<Vec<Role>, Stri
         }
     }
     Ok(roles)
+}
+
+/// How many nodes of a part of the outline take part and are not sub-workflows.
+pub fn leaves(outline: &Outline, roles: &[Role], numbers: Range<usize>) -> u64 {
+    let is_leaf =
+        |number: &usize| roles[*number] != Role::Out && outline.place(*number).node().task().is_some();
+    numbers.filter(is_leaf).count() as u64
 }
 
 /// What a node waits for: its own dependencies and those of the nodes that it is inside of, with all that is in them.

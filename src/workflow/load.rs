@@ -149,7 +149,7 @@ impl Loader {
                 }
             }
         }
-        let all = nodes.iter().map(size).fold(0, usize::saturating_add);
+        let all = nodes.iter().map(Node::size).fold(0, usize::saturating_add);
         if all > MOST_NODES {
             let message = format!(
                 "{} has {all} nodes with its sub-workflows, and at most {MOST_NODES} can be run",
@@ -249,14 +249,6 @@ impl Loader {
         }
         let shown = self.sources.path(place.file).parent().unwrap_or(Path::new("")).join(name);
         self.workflow(&shown, text).ok_or(None)
-    }
-}
-
-/// How many nodes a node stands for: itself, and those of its sub-workflow.
-fn size(node: &Node) -> usize {
-    match &node.body {
-        Body::Task(_) => 1,
-        Body::Workflow(inner) => inner.size.saturating_add(1),
     }
 }
 

@@ -271,11 +271,23 @@ impl Node {
             });
         };
         for (i, (binding, input)) in self.inputs.iter().zip(self.body.inputs()).enumerate() {
-            let spread = self.scatter.as_ref().is_some_and(|scatter| scatter.over.contains(&(i as u32)));
-            feed(binding, input.ty.is_optional() && !spread);
+            feed(binding, input.ty.is_optional() && !self.is_spread_over(i));
         }
         if let Some(condition) = &self.condition {
             feed(condition, false);
+        }
+    }
+
+    /// Whether an input takes the elements of a list one after another.
+    fn is_spread_over(&self, input: usize) -> bool {
+        self.scatter.as_ref().is_some_and(|scatter| scatter.is_over(input))
+    }
+
+    /// How many nodes it stands for: itself, and those of its sub-workflow.
+    pub fn size(&self) -> usize {
+        match &self.body {
+            Body::Task(_) => 1,
+            Body::Workflow(inner) => inner.size.saturating_add(1),
         }
     }
 
@@ -287,11 +299,9 @@ impl Node {
     /// The type that an input is bound to here: a list of the declared one, if the node is spread over it.
     pub fn bound_type(&self, input: usize) -> Cow<'_, Type> {
         let declared = &self.body.inputs()[input].ty;
-        match &self.scatter {
-            Some(scatter) if scatter.over.contains(&(input as u32)) => {
-                Cow::Owned(Type::List(Box::new(declared.clone())))
-            }
-            _ => Cow::Borrowed(declared),
+        match self.is_spread_over(input) {
+            true => Cow::Owned(Type::List(Box::new(declared.clone()))),
+            false => Cow::Borrowed(declared),
         }
     }
 }
@@ -302,6 +312,11 @@ impl Body {
             Self::Task(task) => &task.inputs,
             Self::Workflow(workflow) => &workflow.inputs,
         }
+    }
+
+    /// What is handed back by a node that was skipped: a null for each output.
+    pub fn nothing(&self) -> Box<[Value]> {
+        vec![Value::Null; self.outputs().len()].into()
     }
 
     /// Names and types of what it hands back.
@@ -317,6 +332,11 @@ impl Body {
 }
 
 impl Scatter {
+    /// Whether it is spread over this input.
+    pub fn is_over(&self, input: usize) -> bool {
+        self.over.contains(&(input as u32))
+    }
+
     /// How many elements may fail of `count`.
     pub fn tolerates(&self, count: usize) -> usize {
         let needed = self.min_success_ratio.map_or(count, |ratio| {

@@ -111,7 +111,7 @@ pub fn read_node(reader: &mut Reader, entry: &Entry, face: &Face, dir: &Path, na
         let misspelt = bound.map(|table| check_names(reader, table, body, entry, dir, names));
         let misspelt = misspelt.unwrap_or_default();
         for (i, input) in body.inputs().iter().enumerate() {
-            let spread = face.scatter.as_ref().is_some_and(|scatter| scatter.over.contains(&(i as u32)));
+            let spread = face.scatter.as_ref().is_some_and(|scatter| scatter.is_over(i));
             inputs.push(match misspelt.contains(&&*input.name) {
                 true => Binding::Literal(Value::Null),
                 false => read_binding(reader, entry, bound, input, spread, dir, names),
