@@ -28,10 +28,11 @@ const SUSPECT: &str = "runner.db.suspect";
 const BUSY: Duration = Duration::from_secs(60);
 
 /// The steps from an empty database to today's schema; `user_version` counts those taken.
-fn steps() -> [String; 2] {
+fn steps() -> [String; 3] {
     [
         [crate::memo::sqlite::SCHEMA, crate::history::SCHEMA, STAT_SCHEMA].concat(),
         crate::history::times::SCHEMA.to_owned(),
+        [crate::memo::sqlite::EXPLAINED, crate::history::REMEMBERED].concat(),
     ]
 }
 

@@ -32,6 +32,16 @@ pub const SCHEMA: &str = "
     CREATE INDEX run_status ON run (status) WHERE status = 'running';
 ";
 
+/// What was added to them later: what a run was asked for, and the texts that it read. `invocation` is JSON, empty for
+/// older runs; a `document` is the text of a workflow file or library, under its digest.
+pub const REMEMBERED: &str = "
+    ALTER TABLE run ADD COLUMN invocation TEXT NOT NULL DEFAULT '';
+    CREATE TABLE document (
+        digest BLOB PRIMARY KEY,
+        text TEXT NOT NULL
+    );
+";
+
 /// A run's status in its row, beside those of [`crate::event::Status`].
 pub const RUNNING: &str = "running";
 /// The runner was killed, or its machine stopped.
@@ -168,7 +178,7 @@ mod tests {
 
     fn database(runs: &[(&str, &str)]) -> Connection {
         let db = Connection::open_in_memory().unwrap();
-        db.execute_batch(SCHEMA).unwrap();
+        db.execute_batch(&[SCHEMA, REMEMBERED].concat()).unwrap();
         for (id, status) in runs {
             let run = Run {
                 id: id.to_string(),

@@ -32,6 +32,19 @@ pub const SCHEMA: &str = "
     ) WITHOUT ROWID;
 ";
 
+/// What was added to them later: what explanations and evictions go by. `interface` names a row of its own table, and
+/// is null for results that are older than it; `used_ms` is when a result was last handed out, give or take a day, and
+/// null if that is no later than `created_ms`.
+pub const EXPLAINED: &str = "
+    ALTER TABLE memo ADD COLUMN interface BLOB;
+    ALTER TABLE memo ADD COLUMN used_ms INTEGER;
+    CREATE INDEX memo_task ON memo (task);
+    CREATE TABLE interface (
+        digest BLOB PRIMARY KEY,
+        parts TEXT NOT NULL
+    ) WITHOUT ROWID;
+";
+
 /// The result under `key`; `None` as well for a row that was damaged.
 pub fn lookup(db: &Connection, key: &Digest) -> rusqlite::Result<Option<Found>> {
     let mut statement = db.prepare_cached(
@@ -102,7 +115,7 @@ mod tests {
 
     fn database() -> Connection {
         let db = Connection::open_in_memory().unwrap();
-        db.execute_batch(SCHEMA).unwrap();
+        db.execute_batch(&[SCHEMA, EXPLAINED].concat()).unwrap();
         db
     }
 

@@ -53,6 +53,9 @@ impl Artifact {
         if self.executable {
             record.insert("executable".into(), true.into());
         }
+        if let Some(origin) = self.origin.as_ref().and_then(|path| path.to_str()) {
+            record.insert("origin".into(), origin.into());
+        }
         Json::Object(record)
     }
 
@@ -67,7 +70,7 @@ impl Artifact {
             size: field("size")?.as_u64().ok_or("a stored file's size is no number")?,
             name: name.into(),
             executable: record.get("executable").is_some_and(|bit| bit == true),
-            origin: None,
+            origin: record.get("origin").and_then(Json::as_str).map(|path| Path::new(path).into()),
         })
     }
 }
