@@ -38,7 +38,7 @@ pub const SCHEMA: &str = "
 pub const EXPLAINED: &str = "
     ALTER TABLE memo ADD COLUMN interface BLOB;
     ALTER TABLE memo ADD COLUMN used_ms INTEGER;
-    CREATE INDEX memo_task ON memo (task);
+    CREATE INDEX memo_task ON memo (task, node);
     CREATE TABLE interface (
         digest BLOB PRIMARY KEY,
         parts TEXT NOT NULL
