@@ -13,7 +13,7 @@
 //! | [`exec`] | one attempt as a process tree | nothing of ours |
 //! | [`store`] | files by content, stat cache, staging, publishing | digest, workflow |
 //! | [`memo`] | the cache key and the table of results | digest, workflow |
-//! | [`history`] | runs and their events | event |
+//! | [`history`] | runs, what they were asked for, and their events | digest, event |
 //! | [`report`] | listeners and views of events: terminal, plain, JSON Lines, `show`, `runs` | digest, event |
 //! | [`db`] | the database file: opening, schema versions, damage | memo, history |
 //! | [`home`] | the home folder and the locks of live runs | store |

@@ -16,6 +16,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::db;
 use crate::digest::Digest;
+use crate::history::invocation::{Beginning, record_beginning};
 use crate::history::times::{self, Times};
 use crate::history::{self, Run};
 use crate::memo::{Entry, sqlite};
@@ -56,6 +57,7 @@ pub struct Acknowledged {
 enum Message {
     Result(NewResult),
     Stats(Vec<(FileKey, StatEntry)>),
+    Begin(Box<Beginning>),
     Run(Box<Run>),
     /// Nothing else is going on: commit at once.
     Times(Times),
@@ -115,7 +117,12 @@ impl Writer {
         }
     }
 
-    /// Records a run's row.
+    /// Records a run that begins.
+    pub fn begin(&self, beginning: Beginning) {
+        self.send(Message::Begin(Box::new(beginning)));
+    }
+
+    /// Records what has become of a run.
     pub fn run(&self, run: Run) {
         self.send(Message::Run(Box::new(run)));
     }
@@ -136,6 +143,7 @@ impl Handle {
 #[derive(Default)]
 struct Group {
     results: Vec<NewResult>,
+    beginnings: Vec<Beginning>,
     runs: Vec<Run>,
     /// Sent once a run, at its end.
     times: Times,
@@ -155,6 +163,11 @@ impl Group {
                 self.results.push(result);
             }
             Message::Stats(stats) => self.stats.extend(stats),
+            Message::Begin(mut beginning) => {
+                beginning.digest_texts();
+                self.beginnings.push(*beginning);
+                self.hurry = true;
+            }
             Message::Run(run) => {
                 self.runs.push(*run);
                 self.hurry = true;
@@ -166,6 +179,7 @@ impl Group {
 
     fn is_empty(&self) -> bool {
         self.results.is_empty()
+            && self.beginnings.is_empty()
             && self.runs.is_empty()
             && self.stats.is_empty()
             && self.times.nodes.is_empty()
@@ -252,6 +266,7 @@ impl Work {
             db::suspect(&self.home, error);
             self.failure.get_or_insert_with(|| format!("the database refused a write: {error}"));
             if !self.closing {
+                self.group.beginnings = std::mem::take(&mut group.beginnings);
                 self.group.runs = std::mem::take(&mut group.runs);
             }
         }
@@ -291,6 +306,9 @@ impl Work {
                     known = Some(entry.found.definition);
                 }
             }
+        }
+        for beginning in &group.beginnings {
+            record_beginning(&transaction, beginning)?;
         }
         for run in &group.runs {
             history::record_run(&transaction, run)?;

@@ -77,6 +77,18 @@ pub enum CacheChoice {
     Off,
 }
 
+impl CacheChoice {
+    /// As it is written on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rw => "rw",
+            Self::Ro => "ro",
+            Self::Wo => "wo",
+            Self::Off => "off",
+        }
+    }
+}
+
 impl From<CacheChoice> for CacheMode {
     fn from(choice: CacheChoice) -> Self {
         match choice {

@@ -1,34 +1,16 @@
 //! `runner exec`: runs a workflow.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::path::Path;
-use std::sync::Arc;
 
-use jiff::Timestamp;
-
-use super::open::{Opened, jobs, open, order, pools, scope};
-use super::screen::{ColorChoice, note, print, reporters};
+use super::execute::{Request, execute};
+use super::open::{jobs, open, order, pools, scope};
+use super::screen::{ColorChoice, print, reporters};
 use super::session::Session;
-use super::{Failure, Outcome, args, code, inputs, signals};
-use crate::db;
-use crate::engine::attempt::Shared;
-use crate::engine::cache::Cache;
-use crate::engine::scratch::Scratch;
-use crate::engine::values::{Files, workflow_inputs};
-use crate::engine::{Bus, Engine, Handed, Order, Parts, Summary};
-use crate::event::{Counts, Status};
-use crate::exec::{Cancel, Local, sweep_strays};
-use crate::graph::remaining::remaining;
-use crate::graph::select::leaves;
-use crate::history::times::of_workflow;
-use crate::history::{self, RUNNING};
-use crate::locks::Locks;
-use crate::memo::Scope;
+use super::{Failure, Outcome, args, code, inputs};
+use crate::engine::Handed;
+use crate::event::Status;
+use crate::history::invocation::Invocation;
 use crate::report::Verbosity;
-use crate::schedule::pools::Pools;
-use crate::workflow::binding::Binding;
-use crate::writer::Writer;
 
 /// Run a workflow; what the cache has is not run again
 ///
@@ -67,7 +49,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let opened = open(&args.target.workflow, &args.target.settings, color)?;
+    let mut opened = open(&args.target.workflow, &args.target.settings, color)?;
     let scope = scope(&opened.workflow, &args.target)?;
     let inputs = inputs::resolve(&opened.workflow, &args.target)?;
     let order = order(&opened, &args.nodes, &args.cache, args.keep_going, jobs(&args.resources))?;
@@ -82,7 +64,9 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         (_, true) => Verbosity::Verbose,
         _ => Verbosity::Normal,
     };
-    let request = Request { opened: &opened, scope, inputs: &inputs, order, pools };
+    let invocation = args.invocation();
+    let documents = std::mem::take(&mut opened.documents);
+    let request = Request { opened: &opened, scope, inputs: &inputs, order, pools, invocation, documents };
     let listeners = reporters(color, verbosity, args.json);
     let summary = execute(request, session, listeners)?;
     if !args.json {
@@ -95,124 +79,24 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     }
 }
 
-/// A run, decided in every detail.
-struct Request<'a> {
-    opened: &'a Opened,
-    scope: Scope,
-    inputs: &'a [Binding],
-    order: Order,
-    pools: Pools,
-}
-
-fn execute(
-    mut request: Request,
-    session: Session,
-    listeners: Vec<Box<dyn crate::report::Reporter>>,
-) -> Result<Summary, Failure> {
-    let Session { home, db, store, mut warnings } = session;
-    let Opened { workflow, outline } = request.opened;
-    let run = new_run_id();
-    let files = Files::new(store.clone());
-    let inputs = workflow_inputs(workflow, &files, request.inputs).map_err(Failure::usage)?;
-    let no_home =
-        |error| Failure::store(format!("cannot use the home folder {}: {error}", home.path().display()));
-    let lock = home.begin_run(&run).map_err(no_home)?;
-    let events = home.create_events(&run).map_err(no_home)?;
-    let reader = db::open_reader(home.path()).map_err(|error| Failure::store(error.to_string()))?;
-    let (writer, handle, acknowledged) = Writer::start(db, store.clone(), home.path().to_owned());
-    let locks = match Locks::open(home.path()) {
-        Ok(locks) => Some(locks),
-        Err(error) => {
-            warnings.push(format!(
-                "cache_serialize does nothing in this run: its locks cannot be opened: {error}"
-            ));
-            None
+impl Args {
+    /// What the flags ask for, to be remembered.
+    fn invocation(&self) -> Invocation {
+        let args::Nodes { only, from, until, skip } = &self.nodes;
+        Invocation {
+            settings: self.target.settings.clone(),
+            only: only.clone(),
+            from: from.clone(),
+            until: until.clone(),
+            skip: skip.clone(),
+            overwrite: self.cache.overwrite.clone(),
+            cache: self.cache.cache.name().into(),
+            keep_going: self.keep_going,
+            jobs: self.resources.jobs,
+            resources: self.resources.resources.clone(),
+            ..Invocation::default()
         }
-    };
-    request.order.remaining_ms = {
-        // Without times all nodes count the same.
-        let times = of_workflow(&reader, &workflow.name).unwrap_or_default();
-        remaining(outline, |node| times.get(node).copied())
-    };
-    let started = Timestamp::now();
-    let taking_part = leaves(outline, &request.order.roles, 0..outline.len());
-    let mut row = history::Run {
-        id: run.clone(),
-        workflow: workflow.name.clone(),
-        path: workflow.path.display().to_string(),
-        project: request.scope.project.clone(),
-        domain: request.scope.domain.clone(),
-        status: RUNNING.into(),
-        started,
-        finished: None,
-        counts: Counts { nodes: taking_part, ..Counts::default() },
-        saved_ms: 0,
-    };
-    writer.run(row.clone());
-    let mut bus = Bus::new(listeners, events);
-    for warning in warnings {
-        bus.warn(None, warning);
     }
-    let shared = Shared {
-        executor: Local::new(),
-        store: store.clone(),
-        run: run.clone(),
-        scope: request.scope.clone(),
-        scratch: Scratch::new(lock.scratch.clone()),
-        logs: home.logs(&run),
-        cancel: Cancel::default(),
-    };
-    let cache = Cache::new(request.scope, store, Some(reader), Some(home.path().to_owned()));
-    let engine = Engine::new(Parts {
-        outline,
-        order: request.order,
-        pools: request.pools,
-        shared: Arc::new(shared),
-        outputs_dir: home.outputs(&run),
-        bus,
-        files,
-        inputs,
-        cache,
-        locks,
-        writer: writer.clone(),
-    });
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(
-            |error| Failure::store(format!("the threads of the runner cannot be started: {error}")),
-        )?;
-    let summary = runtime.block_on(async {
-        let summary = engine.run(acknowledged, signals::listen()).await;
-        sweep_strays().await;
-        summary
-    });
-    runtime.shutdown_background();
-    row.status = summary.status.name().into();
-    row.finished = Some(Timestamp::now());
-    row.counts = summary.counts;
-    row.saved_ms = summary.saved_ms;
-    writer.run(row);
-    drop(writer);
-    let history = summary.history.as_ref().map(ToString::to_string);
-    if let Some(problem) = handle.join().or(history) {
-        note(&format!("warning: the history of run {run} is incomplete: {problem}"));
-    }
-    home.sweep_scratch(&run);
-    Ok(summary)
-}
-
-/// Eight letters and digits, the first a letter: easy to type, and never taken for a flag or a number.
-fn new_run_id() -> String {
-    const LETTERS: &[u8; 22] = b"abcdefghjkmnpqrstvwxyz";
-    const ALL: &[u8; 30] = b"abcdefghjkmnpqrstvwxyz23456789";
-    // Seeded by the operating system, anew for each instance.
-    let mut random = RandomState::new().hash_one((std::process::id(), Timestamp::now().as_nanosecond()));
-    let mut id = String::from(char::from(LETTERS[(random % 22) as usize]));
-    random /= 22;
-    for _ in 0..7 {
-        id.push(char::from(ALL[(random % 30) as usize]));
-        random /= 30;
-    }
-    id
 }
 
 /// The outputs as a TOML document. Null has no form in TOML: it is left out, and in a list an empty table.

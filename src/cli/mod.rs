@@ -2,17 +2,21 @@
 //!
 //! | file | owns |
 //! |---|---|
+//! | `again.rs` | a run's workflow as it was |
 //! | `args.rs` | flags that several verbs share |
+//! | `execute.rs` | one run from its beginning to its end |
 //! | `inputs.rs` | `-i` and `--inputs` |
 //! | `open.rs` | from flags to a checked workflow |
 //! | `screen.rs` | colour, and who listens to a run |
 //! | `session.rs` | home, database and store |
 //! | `signals.rs` | Ctrl-C and its kin |
 
+mod again;
 mod args;
 mod check;
 mod completions;
 mod exec;
+mod execute;
 mod init;
 mod inputs;
 mod logs;

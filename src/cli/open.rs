@@ -15,35 +15,51 @@ use crate::graph::select::{Role, matching, roles};
 use crate::memo::Scope;
 use crate::schedule::pools::Pools;
 use crate::workflow::Workflow;
-use crate::workflow::load::{check_label, load};
+use crate::workflow::load::{Loaded, check_label, load};
 use crate::workflow::policy::parse_amount;
+use crate::workflow::texts::Document;
 
 /// A workflow without mistakes, and all of its nodes.
 pub struct Opened {
     pub workflow: Arc<Workflow>,
     pub outline: Outline,
+    /// The workflow and all of its sub-workflows, each once.
+    pub workflows: Vec<Arc<Workflow>>,
+    /// Every file that was read.
+    pub documents: Vec<Document>,
+}
+
+/// What is wrong with a workflow that cannot be run.
+pub struct Mistakes {
+    /// How many there are; at least one.
+    pub count: usize,
+    /// For people, each with its place.
+    pub text: String,
 }
 
 /// Reads and checks a workflow, with policies that the command line sets; mistakes are shown on standard error.
 pub fn open(path: &Path, settings: &[String], color: ColorChoice) -> Result<Opened, Failure> {
-    let loaded = load(path, settings);
-    let mut diagnostics = loaded.diagnostics;
-    for workflow in &loaded.workflows {
+    check(load(path, settings), color.on_stderr()).map_err(|mistakes| {
+        let mut stderr = std::io::stderr().lock();
+        let _ = writeln!(stderr, "{}", mistakes.text.trim_end());
+        if mistakes.count > 1 {
+            let _ = writeln!(stderr, "\n{} mistakes: nothing was run", mistakes.count);
+        }
+        Failure::silent(super::code::USAGE)
+    })
+}
+
+/// A workflow that was read, if there is nothing wrong with it.
+pub fn check(loaded: Loaded, color: bool) -> Result<Opened, Mistakes> {
+    let Loaded { workflow, workflows, documents, sources, mut diagnostics } = loaded;
+    for workflow in &workflows {
         diagnostics.extend(Graph::of(workflow).diagnose_cycles(workflow));
     }
-    match loaded.workflow {
+    match workflow {
         Some(workflow) if diagnostics.is_empty() => {
-            Ok(Opened { outline: Outline::of(workflow.clone()), workflow })
+            Ok(Opened { outline: Outline::of(workflow.clone()), workflow, workflows, documents })
         }
-        _ => {
-            let text = loaded.sources.render(&diagnostics, color.on_stderr());
-            let mut stderr = std::io::stderr().lock();
-            let _ = writeln!(stderr, "{}", text.trim_end());
-            if diagnostics.len() > 1 {
-                let _ = writeln!(stderr, "\n{} mistakes: nothing was run", diagnostics.len());
-            }
-            Err(Failure::silent(super::code::USAGE))
-        }
+        _ => Err(Mistakes { count: diagnostics.len(), text: sources.render(&diagnostics, color) }),
     }
 }
 

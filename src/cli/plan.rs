@@ -66,7 +66,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
 
 /// Prints the plan; whether anything would run.
 pub fn show(request: Request, home: Option<&Path>, color: ColorChoice, json: bool) -> Result<bool, Failure> {
-    let Request { opened: Opened { workflow, outline }, scope, inputs, order } = request;
+    let Request { opened: Opened { workflow, outline, .. }, scope, inputs, order } = request;
     let view = View::open(home)?;
     let store = Arc::new(view.store()?);
     let files = Files::new(store.clone());

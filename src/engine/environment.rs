@@ -1,8 +1,10 @@
 //! The environment of a task: the same at a desk and under cron.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 
+use crate::digest::Hasher;
+use crate::exec::Masker;
 use crate::workflow::Task;
 
 /// What passes through from the caller without being asked for.
@@ -58,6 +60,55 @@ pub fn of_task(task: &Task) -> Result<(BTreeMap<OsString, OsString>, Vec<String>
     Ok((env, secrets))
 }
 
+/// What a run remembers of the environment.
+#[derive(Default)]
+pub struct Remembered {
+    /// The base list with its values.
+    pub base: BTreeMap<String, String>,
+    /// A short digest for each variable that a task asks for, and for those of the base list that hold a secret.
+    pub passed: BTreeMap<String, String>,
+}
+
+/// What is to be remembered of the environment of a run of `tasks`. Nothing of what any of them calls a secret.
+pub fn remember<'t>(tasks: impl Iterator<Item = &'t Task>) -> Remembered {
+    let (mut patterns, mut secrets) = (BTreeSet::new(), BTreeSet::new());
+    for task in tasks {
+        patterns.extend(task.pass_env.iter().chain(&task.cache.env).map(String::as_str));
+        secrets.extend(task.secrets.iter().map(String::as_str));
+    }
+    let mut remembered = Remembered::default();
+    for (name, value) in std::env::vars_os() {
+        let Some(text) = name.to_str().filter(|text| !text.is_empty() && !secrets.contains(text)) else {
+            continue;
+        };
+        if BASE.into_iter().any(|pattern| matches(pattern, &name)) {
+            remembered.base.insert(text.to_owned(), value.to_string_lossy().into_owned());
+        } else if patterns.iter().any(|pattern| matches(pattern, &name)) {
+            remembered.passed.insert(text.to_owned(), short_digest(&name, &value));
+        }
+    }
+    if !secrets.is_empty() {
+        // A secret may be a part of something else as well.
+        let masker = Masker::new(secrets.iter().filter_map(|name| std::env::var(name).ok()));
+        remembered.base.retain(|name, value| {
+            let harmless = masker.mask(value) == *value;
+            if !harmless {
+                remembered.passed.insert(name.clone(), short_digest(name.as_ref(), (*value).as_ref()));
+            }
+            harmless
+        });
+    }
+    remembered
+}
+
+/// Tells two values of a variable apart, and says nothing else of them.
+pub fn short_digest(name: &OsStr, value: &OsStr) -> String {
+    let mut hasher = Hasher::default();
+    hasher.frame(name.as_encoded_bytes());
+    hasher.frame(value.as_encoded_bytes());
+    hasher.finish().hex()[..8].to_owned()
+}
+
 /// Whether `name` fits `pattern`, in which `*` stands for any letters.
 fn matches(pattern: &str, name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
@@ -73,6 +124,24 @@ fn matches(pattern: &str, name: &OsStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secrets_are_not_remembered() {
+        // Every process has these two; nothing is changed, because others read the environment meanwhile.
+        let (path, home) = (std::env::var("PATH").unwrap(), std::env::var("HOME").unwrap());
+        let remember = |secret: &str, passed: &str| {
+            let mut task = Task::unknown();
+            task.secrets.push(secret.into());
+            task.pass_env.push(passed.into());
+            remember([&task].into_iter())
+        };
+        let with = remember("NO_SUCH_SECRET", "CARGO*");
+        assert_eq!((&with.base["PATH"], &with.base["HOME"]), (&path, &home));
+        assert!(with.passed["CARGO_MANIFEST_DIR"].len() == 8 && !with.passed.contains_key("PATH"));
+        let without = remember("HOME", "HOME");
+        assert!(!without.base.contains_key("HOME") && !without.passed.contains_key("HOME"));
+        assert!(without.base.values().all(|value| !value.contains(&home)));
+    }
 
     #[test]
     fn patterns_match_names() {

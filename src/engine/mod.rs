@@ -20,7 +20,7 @@ pub mod cache;
 mod close;
 mod collect;
 mod end;
-mod environment;
+pub mod environment;
 mod groups;
 pub mod plan;
 mod publish;

@@ -1,8 +1,9 @@
 //! History: every run with its events, as they were written, to be read by `runs`, `show` and `logs`.
 //!
 //! A run is one row of the database and one file with its events as JSON Lines, so that ten thousand hits cost
-//! a few writes.
+//! a few writes. Beside it stands what it was asked for, and the texts that it read.
 
+pub mod invocation;
 pub mod times;
 
 use std::fs::File;

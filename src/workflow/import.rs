@@ -9,7 +9,7 @@ use super::link::Tasks;
 use super::load::Loader;
 use super::reader::Reader;
 use super::settings::Target;
-use super::source::{base_name, read_own_name, read_text};
+use super::source::{base_name, read_own_name};
 use super::spec::{TaskContext, read_defaults, read_task};
 use super::syntax::{self, Table};
 use super::{Task, keys};
@@ -67,8 +67,8 @@ impl Loader {
         for (name, span) in imports {
             let path = dir.join(&name);
             let place = Place { file: from, span };
-            let text = match read_text(&path) {
-                Ok(text) => text,
+            let (absolute, text) = match self.texts.read(&path) {
+                Ok(read) => read,
                 Err(problem) => {
                     let message = format!("the import cannot be read: {problem}");
                     let help = format!("imports are relative to {}", dir.display());
@@ -76,7 +76,6 @@ impl Loader {
                     continue;
                 }
             };
-            let absolute = std::fs::canonicalize(&path).unwrap_or(path);
             if let Some(start) = chain.iter().position(|file| *file == absolute) {
                 let files: Vec<_> = chain[start..].iter().chain([&absolute]).map(|f| base_name(f)).collect();
                 let message = format!("an import cycle: {}", files.join(" imports "));

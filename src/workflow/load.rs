@@ -11,9 +11,10 @@ use super::link::{Linked, Scene, Tasks, link};
 use super::policy::amounts;
 use super::reader::Reader;
 use super::settings::{Setting, Target};
-use super::source::{base_name, read_own_name, read_text};
+use super::source::{base_name, read_own_name};
 use super::spec::read_inputs;
 use super::syntax::{self, Table};
+use super::texts::{Document, Texts};
 use super::{Body, Node, Workflow, keys};
 
 /// How deep sub-workflows may nest.
@@ -27,6 +28,8 @@ pub struct Loaded {
     pub workflow: Option<Arc<Workflow>>,
     /// It and all of its sub-workflows.
     pub workflows: Vec<Arc<Workflow>>,
+    /// Every file that was read.
+    pub documents: Vec<Document>,
     pub sources: Sources,
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -34,15 +37,20 @@ pub struct Loaded {
 /// Reads the workflow file at `path` and everything it imports or runs; `settings` are policies that hold instead
 /// of what it says, as in `tasks.train.timeout=2h`.
 pub fn load(path: &Path, settings: &[String]) -> Loaded {
-    let mut loader = Loader::default();
+    load_from(Texts::default(), path, settings)
+}
+
+/// Like [`load`], from `texts` instead of the disk.
+pub fn load_from(texts: Texts, path: &Path, settings: &[String]) -> Loaded {
+    let mut loader = Loader { texts, ..Loader::default() };
     for text in settings {
         match Setting::parse(text, &mut loader.sources) {
             Ok(setting) => loader.settings.push(setting),
             Err(diagnostic) => loader.diagnostics.push(diagnostic),
         }
     }
-    let workflow = match read_text(path) {
-        Ok(text) => loader.workflow(path, text),
+    let workflow = match loader.texts.read(path) {
+        Ok((absolute, text)) => loader.workflow(path, absolute, text),
         Err(problem) => {
             loader.diagnostics.push(Diagnostic::new(problem));
             None
@@ -52,11 +60,13 @@ pub fn load(path: &Path, settings: &[String]) -> Loaded {
         loader.diagnostics.extend(loader.settings.iter().filter_map(Setting::unused));
     }
     let workflows = loader.workflows.into_values().flatten().collect();
-    Loaded { workflow, workflows, sources: loader.sources, diagnostics: loader.diagnostics }
+    let documents = loader.texts.into_documents();
+    Loaded { workflow, workflows, documents, sources: loader.sources, diagnostics: loader.diagnostics }
 }
 
 #[derive(Default)]
 pub(super) struct Loader {
+    pub texts: Texts,
     pub sources: Sources,
     pub diagnostics: Vec<Diagnostic>,
     /// Libraries that have been read, by canonical path.
@@ -72,10 +82,10 @@ pub(super) struct Loader {
 }
 
 impl Loader {
-    fn workflow(&mut self, path: &Path, text: Arc<str>) -> Option<Arc<Workflow>> {
-        let absolute = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    /// `shown` is the path that messages show.
+    fn workflow(&mut self, shown: &Path, absolute: PathBuf, text: Arc<str>) -> Option<Arc<Workflow>> {
         self.chain.push(absolute.clone());
-        let workflow = self.read_workflow(path, &absolute, &text).map(Arc::new);
+        let workflow = self.read_workflow(shown, &absolute, &text).map(Arc::new);
         self.chain.pop();
         self.workflows.insert(absolute, workflow.clone());
         workflow
@@ -230,11 +240,10 @@ impl Loader {
             let diagnostic = Diagnostic::at(place, message, label);
             Some(Box::new(if help.is_empty() { diagnostic } else { diagnostic.help(help) }))
         };
-        let text = read_text(&path).map_err(|problem| {
+        let (absolute, text) = self.texts.read(&path).map_err(|problem| {
             let help = format!("sub-workflows are relative to {}", dir.display());
             wrong(format!("the sub-workflow cannot be read: {problem}"), "run here", help)
         })?;
-        let absolute = std::fs::canonicalize(&path).unwrap_or(path);
         if let Some(start) = self.chain.iter().position(|file| *file == absolute) {
             let files: Vec<_> = self.chain[start..].iter().chain([&absolute]).map(|f| base_name(f)).collect();
             let message = format!("a workflow cannot run itself: {}", files.join(" runs "));
@@ -248,7 +257,7 @@ impl Loader {
             return Err(wrong(message, "too deep", String::new()));
         }
         let shown = self.sources.path(place.file).parent().unwrap_or(Path::new("")).join(name);
-        self.workflow(&shown, text).ok_or(None)
+        self.workflow(&shown, absolute, text).ok_or(None)
     }
 }
 

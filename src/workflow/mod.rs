@@ -14,6 +14,7 @@
 //! | `spec.rs`, `policy.rs` | one file: tasks and policies |
 //! | `binding.rs`, `hints.rs` | what an input is bound to, and how to mend what does not fit |
 //! | `load.rs`, `import.rs`, `source.rs` | from a path to a workflow: the file, its imports, its sub-workflows |
+//! | `texts.rs` | the texts of those files: from the disk, or as they were read before |
 //! | `link.rs`, `names.rs`, `node.rs`, `published.rs` | names and types across one workflow: nodes and outputs |
 //! | `settings.rs` | policies that the command line sets |
 //! | `signature.rs`, `definition.rs` | what of a task is in the cache key |
@@ -42,6 +43,7 @@ mod source;
 pub mod spec;
 pub mod syntax;
 pub mod template;
+pub mod texts;
 pub mod types;
 pub mod value;
 
@@ -117,7 +119,7 @@ pub struct Task {
 
 impl Task {
     /// Stands in for a task that could not be found, in a workflow that is not run.
-    fn unknown() -> Self {
+    pub fn unknown() -> Self {
         Self {
             name: String::new(),
             description: None,

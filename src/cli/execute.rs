@@ -1,0 +1,192 @@
+//! One run from its beginning to its end: home, writer, engine and listeners joined.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::open::Opened;
+use super::screen::note;
+use super::session::Session;
+use super::{Failure, signals};
+use crate::db;
+use crate::engine::attempt::Shared;
+use crate::engine::cache::{Cache, to_record};
+use crate::engine::environment;
+use crate::engine::scratch::Scratch;
+use crate::engine::values::{Files, workflow_inputs};
+use crate::engine::{Bus, Engine, Order, Parts, Summary};
+use crate::event::Counts;
+use crate::exec::{Cancel, Local, sweep_strays};
+use crate::graph::remaining::remaining;
+use crate::graph::select::leaves;
+use crate::history::invocation::{Beginning, Invocation, Text};
+use crate::history::times::of_workflow;
+use crate::history::{self, RUNNING};
+use crate::locks::Locks;
+use crate::memo::Scope;
+use crate::report::Reporter;
+use crate::schedule::pools::Pools;
+use crate::workflow::binding::Binding;
+use crate::workflow::texts::Document;
+use crate::workflow::value::Value;
+use crate::writer::Writer;
+
+/// A run, decided in every detail.
+pub struct Request<'a> {
+    pub opened: &'a Opened,
+    pub scope: Scope,
+    pub inputs: &'a [Binding],
+    pub order: Order,
+    pub pools: Pools,
+    /// What was asked for, as far as flags say it; the rest is filled in when the run begins.
+    pub invocation: Invocation,
+    /// What was read; handed over, because the texts are not needed once they are recorded.
+    pub documents: Vec<Document>,
+}
+
+/// Runs it.
+pub fn execute(
+    mut request: Request,
+    session: Session,
+    listeners: Vec<Box<dyn Reporter>>,
+) -> Result<Summary, Failure> {
+    let Session { home, db, store, mut warnings } = session;
+    let Opened { workflow, outline, .. } = request.opened;
+    let run = new_run_id();
+    let files = Files::new(store.clone());
+    let inputs = workflow_inputs(workflow, &files, request.inputs).map_err(Failure::usage)?;
+    let no_home =
+        |error| Failure::store(format!("cannot use the home folder {}: {error}", home.path().display()));
+    let lock = home.begin_run(&run).map_err(no_home)?;
+    let events = home.create_events(&run).map_err(no_home)?;
+    let reader = db::open_reader(home.path()).map_err(|error| Failure::store(error.to_string()))?;
+    let (writer, handle, acknowledged) = Writer::start(db, store.clone(), home.path().to_owned());
+    let locks = match Locks::open(home.path()) {
+        Ok(locks) => Some(locks),
+        Err(error) => {
+            warnings.push(format!(
+                "cache_serialize does nothing in this run: its locks cannot be opened: {error}"
+            ));
+            None
+        }
+    };
+    request.order.remaining_ms = {
+        // Without times all nodes count the same.
+        let times = of_workflow(&reader, &workflow.name).unwrap_or_default();
+        remaining(outline, |node| times.get(node).copied())
+    };
+    let started = Timestamp::now();
+    let taking_part = leaves(outline, &request.order.roles, 0..outline.len());
+    let mut row = history::Run {
+        id: run.clone(),
+        workflow: workflow.name.clone(),
+        path: workflow.path.display().to_string(),
+        project: request.scope.project.clone(),
+        domain: request.scope.domain.clone(),
+        status: RUNNING.into(),
+        started,
+        finished: None,
+        counts: Counts { nodes: taking_part, ..Counts::default() },
+        saved_ms: 0,
+    };
+    writer.begin(Beginning {
+        run: row.clone(),
+        invocation: invocation(request.invocation, request.opened, &request.scope, &inputs),
+        texts: request.documents.into_iter().map(text).collect(),
+    });
+    let mut bus = Bus::new(listeners, events);
+    for warning in warnings {
+        bus.warn(None, warning);
+    }
+    let shared = Shared {
+        executor: Local::new(),
+        store: store.clone(),
+        run: run.clone(),
+        scope: request.scope.clone(),
+        scratch: Scratch::new(lock.scratch.clone()),
+        logs: home.logs(&run),
+        cancel: Cancel::default(),
+    };
+    let cache = Cache::new(request.scope, store, Some(reader), Some(home.path().to_owned()));
+    let engine = Engine::new(Parts {
+        outline,
+        order: request.order,
+        pools: request.pools,
+        shared: Arc::new(shared),
+        outputs_dir: home.outputs(&run),
+        bus,
+        files,
+        inputs,
+        cache,
+        locks,
+        writer: writer.clone(),
+    });
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(
+            |error| Failure::store(format!("the threads of the runner cannot be started: {error}")),
+        )?;
+    let summary = runtime.block_on(async {
+        let summary = engine.run(acknowledged, signals::listen()).await;
+        sweep_strays().await;
+        summary
+    });
+    runtime.shutdown_background();
+    row.status = summary.status.name().into();
+    row.finished = Some(Timestamp::now());
+    row.counts = summary.counts;
+    row.saved_ms = summary.saved_ms;
+    writer.run(row);
+    drop(writer);
+    let history = summary.history.as_ref().map(ToString::to_string);
+    if let Some(problem) = handle.join().or(history) {
+        note(&format!("warning: the history of run {run} is incomplete: {problem}"));
+    }
+    home.sweep_scratch(&run);
+    Ok(summary)
+}
+
+/// What is known of what was asked for, beside the flags, when the run begins.
+fn invocation(flags: Invocation, opened: &Opened, scope: &Scope, inputs: &[Value]) -> Invocation {
+    let workflow = &opened.workflow;
+    let tasks = opened.workflows.iter().flat_map(|workflow| &workflow.tasks);
+    let environment = environment::remember(tasks.map(|task| &**task));
+    let here = std::env::current_dir().unwrap_or_default();
+    Invocation {
+        runner: env!("CARGO_PKG_VERSION").into(),
+        workflow: workflow.path.display().to_string(),
+        dir: here.display().to_string(),
+        project: scope.project.clone(),
+        domain: scope.domain.clone(),
+        inputs: to_record(workflow.inputs.iter().map(|input| &*input.name), inputs),
+        environment: environment.base,
+        passed: environment.passed,
+        ..flags
+    }
+}
+
+fn text(document: Document) -> Text {
+    let shown = |path: &PathBuf| path.display().to_string();
+    Text {
+        path: shown(&document.path),
+        asked: document.asked.iter().map(shown).collect(),
+        text: document.text,
+    }
+}
+
+/// Eight letters and digits, the first a letter: easy to type, and never taken for a flag or a number.
+fn new_run_id() -> String {
+    const LETTERS: &[u8; 22] = b"abcdefghjkmnpqrstvwxyz";
+    const ALL: &[u8; 30] = b"abcdefghjkmnpqrstvwxyz23456789";
+    // Seeded by the operating system, anew for each instance.
+    let mut random = RandomState::new().hash_one((std::process::id(), Timestamp::now().as_nanosecond()));
+    let mut id = String::from(char::from(LETTERS[(random % 22) as usize]));
+    random /= 22;
+    for _ in 0..7 {
+        id.push(char::from(ALL[(random % 30) as usize]));
+        random /= 30;
+    }
+    id
+}
