@@ -84,6 +84,10 @@ pub struct NodeStarted {
     /// How many others are ready and wait for a slot.
     #[serde(default)]
     pub queued: u64,
+    /// How long it waited since it could have run, which is when it had been looked up with all of its inputs, or
+    /// when the wait before another attempt was over.
+    #[serde(default)]
+    pub waited_ms: u64,
 }
 
 /// An attempt failed; another may follow.
@@ -95,6 +99,11 @@ pub struct AttemptFailed {
     pub index: Option<u64>,
     pub attempt: u32,
     pub duration_ms: u64,
+    /// What its processes used, as in [`NodeFinished`].
+    #[serde(default)]
+    pub cpu_ms: Option<u64>,
+    #[serde(default)]
+    pub peak_memory: Option<u64>,
     /// The wait before the next attempt in milliseconds; null if this was the last.
     pub retry_in_ms: Option<u64>,
     pub error: TaskError,
@@ -117,6 +126,13 @@ pub struct NodeFinished {
     pub attempts: u32,
     /// Of the last attempt, wall time.
     pub duration_ms: u64,
+    /// The processor time of the last attempt's processes; of what sums up others their sum. Null if nothing ran.
+    #[serde(default)]
+    pub cpu_ms: Option<u64>,
+    /// The resident memory of the last attempt's largest process at its peak, in bytes; of what sums up others the
+    /// largest. Null where it was so little that it cannot be told from the runner's own.
+    #[serde(default)]
+    pub peak_memory: Option<u64>,
     /// What the run that stored this result spent; 0 unless it is a hit.
     pub saved_ms: u64,
     pub outputs: JsonMap<String, Json>,
@@ -134,6 +150,36 @@ pub struct NodeFinished {
     /// How what it sums up ended; null for work of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
+}
+
+/// What attempts used, as far as is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub cpu_ms: Option<u64>,
+    pub peak_memory: Option<u64>,
+}
+
+impl std::ops::AddAssign for Usage {
+    /// Processor time adds up; of two peaks the higher one stays.
+    fn add_assign(&mut self, other: Self) {
+        self.cpu_ms = match (self.cpu_ms, other.cpu_ms) {
+            (Some(a), Some(b)) => Some(a + b),
+            (a, b) => a.or(b),
+        };
+        self.peak_memory = self.peak_memory.max(other.peak_memory);
+    }
+}
+
+impl NodeFinished {
+    pub fn usage(&self) -> Usage {
+        Usage { cpu_ms: self.cpu_ms, peak_memory: self.peak_memory }
+    }
+}
+
+impl AttemptFailed {
+    pub fn usage(&self) -> Usage {
+        Usage { cpu_ms: self.cpu_ms, peak_memory: self.peak_memory }
+    }
 }
 
 /// What a node is made of.
@@ -330,6 +376,8 @@ mod tests {
             key: Some(Digest::of("x")),
             attempts: 2,
             duration_ms: 7,
+            cpu_ms: Some(4),
+            peak_memory: None,
             saved_ms: 0,
             outputs: JsonMap::new(),
             source: None,

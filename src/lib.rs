@@ -28,6 +28,8 @@
 //! miss goes to the [`exec::Executor`]; what comes back is checked, digested into the store, given to the
 //! writer and told to the scheduler. Each step is an [`event::Event`].
 
+#![deny(unsafe_code)]
+
 pub mod cli;
 pub mod db;
 pub mod digest;

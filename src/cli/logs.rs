@@ -214,6 +214,7 @@ mod tests {
             attempt,
             log,
             queued: 0,
+            waited_ms: 0,
         })
     }
 

@@ -15,7 +15,7 @@ use super::scratch::{Folder, Scratch};
 use super::{collect, environment};
 use crate::digest::Digest;
 use crate::event::{ErrorKind, TaskError};
-use crate::exec::{Attempt, Cancel, End, Executor, Masker, Outcome, signal_name, tail};
+use crate::exec::{Attempt, Cancel, End, Executor, Masker, Outcome, Usage, signal_name, tail};
 use crate::home::make_private;
 use crate::memo::Scope;
 use crate::schedule::Unit;
@@ -73,6 +73,8 @@ pub struct Ended {
     pub unit: Unit,
     pub attempt: u32,
     pub duration: Duration,
+    /// `None` if nothing ran.
+    pub usage: Option<Usage>,
     pub result: Result<Success, TaskError>,
 }
 
@@ -122,7 +124,7 @@ fn file_name(node: &str, index: Option<u64>) -> String {
 pub async fn run<E: Executor>(shared: Arc<Shared<E>>, job: Job) -> Ended {
     let log = log_path(&shared.logs, &job.name, job.index, job.attempt);
     let name = format!("{}.{}", file_name(&job.name, job.index), job.attempt);
-    let mut duration = Duration::ZERO;
+    let (mut duration, mut usage) = (Duration::ZERO, None);
     let mut exit_code = None;
     let result = match shared.scratch.take(&name) {
         Err(error) => Err((ErrorKind::Spawn, format!("the scratch folder cannot be made: {error}"))),
@@ -131,7 +133,7 @@ pub async fn run<E: Executor>(shared: Arc<Shared<E>>, job: Job) -> Ended {
                 Err(failure) => Err(failure),
                 Ok(Prepared { attempt, guards, masker }) => {
                     let outcome = shared.executor.run(attempt, shared.cancel.clone()).await;
-                    duration = outcome.duration;
+                    (duration, usage) = (outcome.duration, outcome.usage);
                     if let End::Exited(code) = outcome.end {
                         exit_code = Some(code);
                     }
@@ -150,7 +152,7 @@ pub async fn run<E: Executor>(shared: Arc<Shared<E>>, job: Job) -> Ended {
         log: Some(log.display().to_string()),
         tail: tail(&log, TAIL),
     });
-    Ended { unit: job.unit, attempt: job.attempt, duration, result }
+    Ended { unit: job.unit, attempt: job.attempt, duration, usage, result }
 }
 
 /// Does work that may keep a thread for a while. Handing the thread's other tasks to another one first costs more

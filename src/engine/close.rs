@@ -31,6 +31,8 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             kind,
             cache: hits.then_some(CacheStatus::Hit),
             duration_ms: millis(sum.began.elapsed()),
+            cpu_ms: sum.usage.cpu_ms,
+            peak_memory: sum.usage.peak_memory,
             saved_ms: sum.saved_ms,
             counts: Some(sum.counts),
             ..self.finished(&spot, Status::Succeeded, &[])

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::spread::Spread;
 use super::values::{Files, RunFailure, Values};
-use crate::event::Counts;
+use crate::event::{Counts, Usage};
 use crate::schedule::Unit;
 use crate::workflow::value::Value;
 use crate::workflow::{Node, Workflow};
@@ -60,12 +60,13 @@ pub struct Elements {
 pub struct Sum {
     pub counts: Counts,
     pub saved_ms: u64,
+    pub usage: Usage,
     pub began: Instant,
 }
 
 impl Sum {
     fn new() -> Self {
-        Self { counts: Counts::default(), saved_ms: 0, began: Instant::now() }
+        Self { counts: Counts::default(), saved_ms: 0, usage: Usage::default(), began: Instant::now() }
     }
 }
 

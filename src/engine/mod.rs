@@ -123,6 +123,8 @@ struct InFlight {
     reason: Option<String>,
     /// How many attempts were begun.
     attempts: u32,
+    /// Since when it could run.
+    ready: Instant,
     /// Keeps identical work waiting until this has ended.
     held: Option<Held>,
 }
@@ -385,6 +387,9 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
             self.settle_idle(unit, Status::Cancelled, DOOMED);
             self.finish(unit, State::Cancelled, "was cancelled");
             return self.close_ended();
+        }
+        if let Some(flight) = self.in_flight.get_mut(&unit) {
+            flight.ready = Instant::now();
         }
         self.enqueue(unit);
     }

@@ -1,5 +1,7 @@
 //! How units end: hits, results on their way into the cache, failures and what follows from them.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::{Map as JsonMap, Value as Json};
 
@@ -10,9 +12,10 @@ use super::values::RunFailure;
 use super::{Engine, InFlight, millis, publish};
 use crate::digest::Digest;
 use crate::event::{
-    AttemptFailed, CacheStatus, ErrorKind, Event, Kind, NodeFinished, Status, TaskError, Warning, node_label,
+    AttemptFailed, CacheStatus, ErrorKind, Event, Kind, NodeFinished, Status, TaskError, Usage, Warning,
+    node_label,
 };
-use crate::exec::Executor;
+use crate::exec::{self, Executor};
 use crate::locks::Held;
 use crate::memo::{Entry, Found};
 use crate::schedule::{State, Unit};
@@ -30,6 +33,25 @@ pub(super) struct Settled {
     stored: CacheStatus,
     /// Identical work goes on waiting until the result is there to be found.
     _held: Option<Held>,
+}
+
+/// What an attempt cost.
+#[derive(Clone, Copy)]
+struct Took {
+    duration_ms: u64,
+    usage: Usage,
+}
+
+impl Took {
+    fn new(duration: Duration, usage: Option<exec::Usage>) -> Self {
+        // To the nearest: many short ones are summed up.
+        let cpu_ms = |cpu: Duration| millis(cpu + Duration::from_micros(500));
+        let usage = Usage {
+            cpu_ms: usage.map(|usage| cpu_ms(usage.cpu)),
+            peak_memory: usage.and_then(|usage| usage.peak_memory),
+        };
+        Self { duration_ms: millis(duration), usage }
+    }
 }
 
 impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
@@ -51,6 +73,8 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             key: None,
             attempts: 0,
             duration_ms: 0,
+            cpu_ms: None,
+            peak_memory: None,
             saved_ms: 0,
             outputs: JsonMap::new(),
             source: None,
@@ -82,6 +106,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
                 sum.counts.add(event.status, event.cache);
                 sum.counts.nodes += 1;
                 sum.saved_ms += event.saved_ms;
+                sum.usage += event.usage();
             }
             around = group.parent();
         }
@@ -274,13 +299,13 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         self.scheduler.release(unit);
         let Some(spot) = self.spot(unit) else { return };
         let Some(execution) = spot.node().execution() else { return };
-        let duration_ms = millis(ended.duration);
+        let took = Took::new(ended.duration, ended.usage);
         match ended.result {
             Ok(success) => {
                 let (total, count) = self.times.entry(spot.number).or_default();
-                (*total, *count) = (*total + duration_ms, *count + 1);
+                (*total, *count) = (*total + took.duration_ms, *count + 1);
                 if let Some(flight) = self.in_flight.remove(&unit) {
-                    self.succeed(unit, &spot, flight, success, duration_ms);
+                    self.succeed(unit, &spot, flight, success, took);
                 }
             }
             Err(error) => {
@@ -296,7 +321,9 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
                     node: spot.name.clone(),
                     index: spot.event_index(),
                     attempt: ended.attempt,
-                    duration_ms,
+                    duration_ms: took.duration_ms,
+                    cpu_ms: took.usage.cpu_ms,
+                    peak_memory: took.usage.peak_memory,
                     retry_in_ms: wait.map(millis),
                     error: error.clone(),
                 }));
@@ -309,14 +336,14 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
                             let _ = rested.send(unit);
                         });
                     }
-                    None => self.fail_attempted(unit, &spot, error, duration_ms),
+                    None => self.fail_attempted(unit, &spot, error, took),
                 }
             }
         }
         self.close_ended();
     }
 
-    fn fail_attempted(&mut self, unit: Unit, spot: &Spot, error: TaskError, duration_ms: u64) {
+    fn fail_attempted(&mut self, unit: Unit, spot: &Spot, error: TaskError, took: Took) {
         let Some(flight) = self.in_flight.remove(&unit) else { return };
         let cancelled = error.kind == ErrorKind::Cancelled;
         let status = if cancelled { Status::Cancelled } else { Status::Failed };
@@ -324,7 +351,9 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             cache: Some(flight.cache),
             key: flight.key,
             attempts: flight.attempts,
-            duration_ms,
+            duration_ms: took.duration_ms,
+            cpu_ms: took.usage.cpu_ms,
+            peak_memory: took.usage.peak_memory,
             log: error.log.clone(),
             error: Some(error),
             ..self.finished(spot, status, &flight.inputs)
@@ -336,7 +365,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         self.finish(unit, State::Cancelled, "was cancelled");
     }
 
-    fn succeed(&mut self, unit: Unit, spot: &Spot, flight: InFlight, success: Success, duration_ms: u64) {
+    fn succeed(&mut self, unit: Unit, spot: &Spot, flight: InFlight, success: Success, took: Took) {
         for note in success.notes {
             self.bus.warn(Some(spot.label()), note);
         }
@@ -345,7 +374,9 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             cache: Some(flight.cache),
             key: flight.key,
             attempts: flight.attempts,
-            duration_ms,
+            duration_ms: took.duration_ms,
+            cpu_ms: took.usage.cpu_ms,
+            peak_memory: took.usage.peak_memory,
             outputs: self.outputs_json(spot, &success.outputs),
             reason: flight.reason,
             log: Some(log.display().to_string()),

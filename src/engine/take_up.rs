@@ -1,5 +1,7 @@
 //! A unit whose turn has come: skipped, spread over its elements, entered, looked up, or queued to run.
 
+use std::time::Instant;
+
 use jiff::Timestamp;
 
 use super::attempt::{self, Job, log_path};
@@ -7,7 +9,7 @@ use super::cache::Lookup;
 use super::groups::{Frame, Group, Spot};
 use super::serial::Waiting;
 use super::spread::Spread;
-use super::{Engine, InFlight};
+use super::{Engine, InFlight, millis};
 use crate::event::{CacheStatus, Event, NodeExpanded, NodeStarted, Status};
 use crate::exec::Executor;
 use crate::graph::select::Role;
@@ -120,7 +122,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         if let (CacheStatus::LookupFailure, Some(reason)) = (cache, &reason) {
             self.bus.warn(Some(spot.label()), reason.clone());
         }
-        let flight = InFlight { inputs, key, cache, reason, attempts: 0, held: None };
+        let flight = InFlight { inputs, key, cache, reason, attempts: 0, ready: Instant::now(), held: None };
         let in_turn = task.cache.serialize && self.order.mode.writes() && cache == CacheStatus::Miss;
         match key.filter(|_| in_turn) {
             Some(key) => {
@@ -214,6 +216,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         let Some(flight) = self.in_flight.get_mut(&unit) else { return };
         flight.attempts += 1;
         let attempt = flight.attempts;
+        let waited = flight.ready.elapsed();
         let sources = self.cache.task(task, &self.files).map(|state| state.sources.clone());
         let job = Job {
             unit,
@@ -237,6 +240,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             attempt,
             log: Some(log),
             queued: self.scheduler.queued() as u64,
+            waited_ms: millis(waited),
         }));
         let (shared, ended) = (self.shared.clone(), self.ended.0.clone());
         tokio::spawn(async move {

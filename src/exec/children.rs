@@ -1,7 +1,7 @@
 //! The children of this very process: which are commands of live attempts, and which are strays.
 //!
 //! A stray is a process whose parent ended and that was handed to us, their nearest living subreaper. It is
-//! ours to reap; the command of an attempt is reaped by tokio, and by nobody else. Both are in the same list of
+//! ours to reap; the command of an attempt is reaped by whoever follows it, and by nobody else. Both are in the same list of
 //! the kernel's, so a command is entered here under a lock before anyone may take it for a stray. A child in our
 //! own process group is neither (a stray cannot be in it): another part of the program started it and waits
 //! for it. What is written here is about the process, so it is kept once for the process.
@@ -11,14 +11,20 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use rustix::process::{Pid, WaitOptions, getpgrp, getpid, waitpid};
+use rustix::process::{Pid, getpgrp, getpid};
 
+use super::Usage;
 use super::process::{Process, Stat, parse_pids};
+use super::reap::reap;
 
 /// An attempt whose outcome has not been given yet.
 struct Live {
     /// Its command's process, until that is reaped.
     command: Option<Pid>,
+    /// The process group of its own.
+    group: Pid,
+    /// What the strays of this group had used that were reaped here.
+    strays: Usage,
     /// The value of its variable `OUT`.
     out: OsString,
 }
@@ -61,7 +67,7 @@ pub struct Entry {
 pub fn enter<T, E>(out: &OsStr, start: impl FnOnce() -> Result<(Pid, T), E>) -> Result<(Entry, Pid, T), E> {
     let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
     let (pid, started) = start()?;
-    live().push(Live { command: Some(pid), out: out.into() });
+    live().push(Live { command: Some(pid), group: pid, strays: Usage::default(), out: out.into() });
     Ok((Entry { out: out.into() }, pid, started))
 }
 
@@ -71,6 +77,11 @@ impl Entry {
         if let Some(entry) = live().iter_mut().find(|live| live.out == self.out) {
             entry.command = None;
         }
+    }
+
+    /// What strays used that were reaped until now, and were of the command's group.
+    pub fn used_by_strays(&self) -> Usage {
+        live().iter().find(|live| live.out == self.out).map(|live| live.strays).unwrap_or_default()
     }
 }
 
@@ -105,7 +116,9 @@ pub fn strays() -> Vec<Process> {
             match Stat::of(pid) {
                 Some(stat) if stat.parent != Some(ourselves) || stat.process.group == our_group => {}
                 Some(stat) if stat.dead => {
-                    let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+                    if let Ok(Some(ended)) = reap(pid) {
+                        credit(stat.process.group, ended.usage);
+                    }
                     changed = true;
                 }
                 Some(stat) => running.push(stat.process),
@@ -116,6 +129,13 @@ pub fn strays() -> Vec<Process> {
         if !running.is_empty() || !changed {
             return running;
         }
+    }
+}
+
+/// Counts what a stray used as used by the attempt whose process group it was in.
+fn credit(group: Pid, usage: Usage) {
+    if let Some(attempt) = live().iter_mut().find(|live| live.group == group) {
+        attempt.strays += usage;
     }
 }
 

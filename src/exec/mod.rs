@@ -8,6 +8,7 @@ mod ending;
 mod local;
 mod process;
 mod pump;
+mod reap;
 mod secrets;
 mod spawn;
 mod sweep;
@@ -66,6 +67,26 @@ pub struct Outcome {
     pub duration: Duration,
     /// How many processes still ran after the command had ended by itself, and had to be ended.
     pub leftovers: usize,
+    /// What it used; `None` where there was no process to be waited for.
+    pub usage: Option<Usage>,
+}
+
+/// What the processes of an attempt used: its command, those that were waited for by it or by one of them, and
+/// those of its group that outlived their parents. What leaves the group and its parent is not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Processor time of all of them together, their own and the system's for them.
+    pub cpu: Duration,
+    /// The resident memory, in bytes, of the largest one at its peak, not the sum over several at once. `None` where
+    /// it was so little that the system does not tell it from this program's own.
+    pub peak_memory: Option<u64>,
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.cpu += other.cpu;
+        self.peak_memory = self.peak_memory.max(other.peak_memory);
+    }
 }
 
 /// How the command of an attempt ended.

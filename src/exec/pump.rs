@@ -4,11 +4,10 @@
 
 use std::fs::File;
 use std::io::{self, PipeWriter, Write};
-use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
 use tokio::io::AsyncReadExt;
-use tokio::process::ChildStdout;
+use tokio::net::unix::pipe::Receiver;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -30,8 +29,7 @@ impl Pump {
     /// Begins to pump into `file`; the writing end is for the command.
     pub fn start(file: File, masker: &Masker) -> io::Result<(Self, PipeWriter)> {
         let (reader, writer) = io::pipe()?;
-        // The runtime reads pipes only in the guise of a child's output.
-        let reader = ChildStdout::from_std(OwnedFd::from(reader).into())?;
+        let reader = Receiver::from_owned_fd(reader.into())?;
         let (stop, stopped) = oneshot::channel();
         let sink = Sink { file, stream: masker.stream(), masked: Vec::new() };
         Ok((Self { task: tokio::spawn(pump(reader, sink, stopped)), stop }, writer))
@@ -46,7 +44,7 @@ impl Pump {
     }
 }
 
-async fn pump(mut reader: ChildStdout, mut sink: Sink, mut stopped: oneshot::Receiver<()>) -> io::Result<()> {
+async fn pump(mut reader: Receiver, mut sink: Sink, mut stopped: oneshot::Receiver<()>) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK];
     loop {
         tokio::select! {

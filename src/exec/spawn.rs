@@ -7,24 +7,25 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use rustix::process::Pid;
-use tokio::process::{Child, Command};
 
 use super::Attempt;
 use super::children::enter;
 use super::pump::Pump;
+use super::reap;
 use super::secrets::Masker;
 use super::tree::Tree;
 
 /// A command that was started.
 pub struct Started {
-    pub child: Child,
+    pub command: reap::Command,
     pub tree: Tree,
     /// Where there are secrets.
     pub pumps: Vec<Pump>,
@@ -41,14 +42,16 @@ pub async fn start(attempt: &Attempt) -> Result<Started, String> {
     let mut tries = 1;
     loop {
         let spawn = || {
-            let child = command.spawn()?;
-            // A child that has not been waited for has its number.
-            let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed())).ok_or(Errno::SRCH)?;
-            Ok::<_, io::Error>((pid, child))
+            let pid = Pid::from_child(&command.spawn()?);
+            Ok::<_, io::Error>((pid, reap::Command::new(pid)))
         };
         match enter(attempt.out.as_os_str(), spawn) {
-            Ok((entry, pid, child)) => {
-                return Ok(Started { child, tree: Tree::new(entry, pid, attempt.out.clone().into()), pumps });
+            Ok((entry, pid, command)) => {
+                return Ok(Started {
+                    command,
+                    tree: Tree::new(entry, pid, attempt.out.clone().into()),
+                    pumps,
+                });
             }
             // The system is short of processes, or another thread's child still holds a freshly written program.
             Err(error) if tries < TRIES && matches!(errno(&error), Some(Errno::AGAIN | Errno::TXTBSY)) => {

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process_group};
 
+use super::Usage;
 use super::children::{Entry, may_have_strays, strays};
 use super::process::{Process, Stat, children, has_variable};
 
@@ -28,6 +29,11 @@ impl Tree {
     pub fn reaped(&mut self) {
         self.reaped = true;
         self.entry.reaped();
+    }
+
+    /// What those used that were handed to us and have ended.
+    pub fn used_by_strays(&self) -> Usage {
+        self.entry.used_by_strays()
     }
 
     /// Whether nothing is left after the command was reaped. Two system calls where nothing is.

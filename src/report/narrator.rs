@@ -7,7 +7,7 @@ use super::Verbosity;
 use super::style::{BAD, CAUTION, FAINT, Ink, STRONG};
 use super::tally::{Tally, family};
 use super::text::{age, count, duration, inert};
-use super::words::{counts, details, failure, gist, mark, summed};
+use super::words::{counts, details, failure, gist, mark, summed, usage};
 use crate::digest::Digest;
 use crate::event::{
     AttemptFailed, CacheStatus, Event, Kind, NodeExpanded, NodeFinished, NodeStarted, NodeWaiting,
@@ -24,6 +24,8 @@ const TOLD_FAILURES: u64 = 50;
 const REPEATED_FAILURES: usize = 20;
 /// A single failure is repeated at the end if more than so many things were said after it.
 const STILL_IN_SIGHT: u64 = 8;
+/// Waiting for a slot is told from so many milliseconds on.
+const WORTH_TELLING: u64 = 100;
 /// So many warnings are kept back in a quiet run, the first ones.
 const HELD_WARNINGS: usize = 1000;
 
@@ -134,7 +136,11 @@ impl Narrator {
             return Vec::new();
         }
         let label = node_label(&node.node, node.index);
-        vec![format!("{} {label}  started, attempt {}\n", self.ink.paint(FAINT, "›"), node.attempt)]
+        let waited = match node.waited_ms {
+            0..WORTH_TELLING => String::new(),
+            ms => format!(", waited {}", duration(ms)),
+        };
+        vec![format!("{} {label}  started, attempt {}{waited}\n", self.ink.paint(FAINT, "›"), node.attempt)]
     }
 
     fn attempt_failed(&self, attempt: &AttemptFailed) -> Vec<String> {
@@ -178,11 +184,15 @@ impl Narrator {
     /// `✓ hash  0.4s` and so on; `words` is what follows the label.
     fn line(&self, node: &NodeFinished, words: &str) -> String {
         let (mark, style) = mark(node.status, node.cache);
-        let key = match (&node.key, self.verbose()) {
-            (Some(key), true) => self.ink.paint(FAINT, format!("  key {}", short(key))),
-            _ => String::new(),
-        };
-        format!("{} {}  {words}{key}\n", self.ink.paint(style, mark), node_label(&node.node, node.index))
+        let mut more = String::new();
+        if self.verbose() {
+            let used = usage(node.usage());
+            let key = node.key.as_ref().map(|key| format!("key {}", short(key)));
+            for part in Some(used).filter(|used| !used.is_empty()).into_iter().chain(key) {
+                more.push_str(&self.ink.paint(FAINT, format!("  {part}")));
+            }
+        }
+        format!("{} {}  {words}{more}\n", self.ink.paint(style, mark), node_label(&node.node, node.index))
     }
 
     /// `sum` is what it sums up, if it does.

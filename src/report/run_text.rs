@@ -9,7 +9,7 @@ use super::narrator::warning_line;
 use super::run_view::{Group, NodeView, RunView};
 use super::style::{BAD, Cell, FAINT, Ink, PLAIN, STRONG, columns};
 use super::text::{age, count, cut, duration, inert, size};
-use super::words::{counts, details, failure, gist, logs_command, mark, summed};
+use super::words::{counts, details, failure, gist, logs_command, mark, summed, usage};
 use crate::event::{Counts, NodeFinished, Status, node_label};
 
 /// Without `all`, so many hits get a line of their own...
@@ -18,6 +18,8 @@ const SHOWN_HITS: usize = 10;
 const SHOWN_OTHERS: usize = 50;
 /// So many failures are shown with the end of their logs.
 const DETAILED_FAILURES: usize = 10;
+/// Processor time is told from so many milliseconds on.
+const WORTH_TELLING: u64 = 100;
 /// The most columns that an output's value may take.
 const OUTPUT_WIDTH: usize = 200;
 
@@ -219,6 +221,9 @@ impl NodeView {
             }
             _ => parts.push(summed(node, self.spread.map(|spread| spread.elements))),
         }
+        if node.cpu_ms >= Some(WORTH_TELLING) || node.peak_memory.is_some() {
+            parts.push(usage(node.usage()));
+        }
         parts.retain(|part| !part.is_empty());
         parts.join("; ")
     }
@@ -276,8 +281,8 @@ run k3v9x2qm  nightly-train  demo/development
 
 NODE      STATUS     CACHE      TIME
 ✓ fetch   succeeded  hit               from a1b2c3d4/fetch, yesterday 03:00
-✓ hash    succeeded  populated  0.4s
-✗ train   failed     miss       12.0s  exit 3 after 2 attempts
+✓ hash    succeeded  populated  0.4s   cpu 0.3s, 64.0 MiB
+✗ train   failed     miss       12.0s  exit 3 after 2 attempts; cpu 23.4s, 3.0 GiB
 ○ report  cancelled                    train failed
 ○ notify  skipped                      its condition is false
 
@@ -348,7 +353,10 @@ NODE      STATUS     CACHE      TIME
         let all = RunView::from_events(with_elements(), "running", Keep::Everything);
         let all = all.render(true, false, &now());
         assert_eq!(all.lines().filter(|line| line.contains("succeeded ")).count(), 180 + 3 * 2);
-        assert!(all.contains("\n✓ each[0]        succeeded  populated  0.4s\n"), "{all}");
+        assert!(
+            all.contains("\n✓ each[0]        succeeded  populated  0.4s   cpu 0.3s, 64.0 MiB\n"),
+            "{all}"
+        );
     }
 
     #[test]
@@ -384,6 +392,6 @@ NODE      STATUS     CACHE      TIME
             text.contains("✓ succeeded in 16.3s, started 3 min ago (2026-01-02 03:00:00)\n2 executed, 1 failed (allowed)\n"),
             "{text}"
         );
-        assert!(text.contains("\n✓ each     succeeded         12.3s  3 elements: 2 executed, 1 failed (allowed)\n✗ each[1]  failed     miss   12.0s  exit 3 after 2 attempts\n"), "{text}");
+        assert!(text.contains("\n✓ each     succeeded         12.3s  3 elements: 2 executed, 1 failed (allowed)\n✗ each[1]  failed     miss   12.0s  exit 3 after 2 attempts; cpu 23.4s, 3.0 GiB\n"), "{text}");
     }
 }

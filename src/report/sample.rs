@@ -33,6 +33,7 @@ pub fn node_started(node: &str, attempt: u32, seconds: i64) -> Event {
         attempt,
         log: None,
         queued: 0,
+        waited_ms: 0,
     })
 }
 
@@ -48,6 +49,8 @@ pub fn executed(node: &str) -> NodeFinished {
         key: Some(Digest::of(node)),
         attempts: 1,
         duration_ms: 400,
+        cpu_ms: Some(380),
+        peak_memory: Some(64 << 20),
         saved_ms: 0,
         outputs: JsonMap::new(),
         source: None,
@@ -64,6 +67,8 @@ pub fn hit(node: &str) -> NodeFinished {
         cache: Some(CacheStatus::Hit),
         attempts: 0,
         duration_ms: 0,
+        cpu_ms: None,
+        peak_memory: None,
         saved_ms: 1500,
         source: Some(Source { run: "a1b2c3d4".into(), node: node.into(), time: at(5 - 86_400) }),
         ..executed(node)
@@ -85,6 +90,8 @@ pub fn failed(node: &str) -> NodeFinished {
         cache: Some(CacheStatus::Miss),
         attempts: 2,
         duration_ms: 12_000,
+        cpu_ms: Some(23_400),
+        peak_memory: Some(3 << 30),
         error: Some(exit_3()),
         ..executed(node)
     }
@@ -97,6 +104,8 @@ pub fn idle(node: &str, status: Status, reason: &str) -> NodeFinished {
         key: None,
         attempts: 0,
         duration_ms: 0,
+        cpu_ms: None,
+        peak_memory: None,
         reason: Some(reason.into()),
         ..executed(node)
     }
@@ -109,6 +118,8 @@ pub fn attempt_failed(node: &str) -> Event {
         index: None,
         attempt: 1,
         duration_ms: 2000,
+        cpu_ms: Some(1900),
+        peak_memory: None,
         retry_in_ms: Some(4000),
         error: exit_3(),
     })
@@ -152,6 +163,7 @@ pub fn element_started(node: &str, index: u64, queued: u64, seconds: i64) -> Eve
         attempt: 1,
         log: None,
         queued,
+        waited_ms: 0,
     })
 }
 
@@ -168,6 +180,8 @@ pub fn sum(node: &str, kind: Kind, counts: Counts) -> NodeFinished {
         key: None,
         attempts: 0,
         duration_ms: 12_300,
+        cpu_ms: None,
+        peak_memory: None,
         counts: Some(counts),
         ..executed(node)
     }

@@ -213,6 +213,7 @@ mod tests {
                 attempt: 1,
                 log,
                 queued: 3,
+                waited_ms: 0,
             })
         };
         let events = failed_run();

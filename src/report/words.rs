@@ -3,8 +3,8 @@
 use anstyle::Style;
 
 use super::style::{BAD, CACHED, CAUTION, FAINT, GOOD, Ink, STRONG};
-use super::text::{count, duration, inert};
-use crate::event::{CacheStatus, Counts, ErrorKind, Kind, NodeFinished, Status, TaskError};
+use super::text::{count, duration, inert, size};
+use crate::event::{CacheStatus, Counts, ErrorKind, Kind, NodeFinished, Status, TaskError, Usage};
 
 /// The mark before a finished node or run.
 pub(super) fn mark(status: Status, cache: Option<CacheStatus>) -> (&'static str, Style) {
@@ -35,6 +35,13 @@ pub(super) fn failure(node: &NodeFinished) -> String {
         0 | 1 => gist,
         attempts => format!("{gist} after {attempts} attempts"),
     }
+}
+
+/// What attempts used: `cpu 0.4s, 64.0 MiB`; empty if nothing is known.
+pub(super) fn usage(usage: Usage) -> String {
+    let cpu = usage.cpu_ms.map(|ms| format!("cpu {}", duration(ms)));
+    let memory = usage.peak_memory.map(size);
+    cpu.into_iter().chain(memory).collect::<Vec<_>>().join(", ")
 }
 
 /// What stands below a failed node, indented: the rest of the message, the end of its log, where the log is
@@ -144,6 +151,13 @@ mod tests {
         assert_eq!(summed(&sample::sum("prep", Kind::Workflow, one), None), "1 node: 1 cached");
         assert_eq!(summed(&sample::sum("each", Kind::Elements, Counts::default()), Some(0)), "0 elements");
         assert_eq!(summed(&sample::executed("hash"), None), "");
+    }
+
+    #[test]
+    fn use_of_resources_is_told_as_far_as_it_is_known() {
+        assert_eq!(usage(Usage { cpu_ms: Some(61_000), peak_memory: Some(3 << 29) }), "cpu 1m 01s, 1.5 GiB");
+        assert_eq!(usage(Usage { cpu_ms: Some(4), peak_memory: None }), "cpu 4ms");
+        assert_eq!(usage(Usage::default()), "");
     }
 
     #[test]

@@ -1,0 +1,167 @@
+//! Waiting for processes to end, and what they used: the one place with unsafe code.
+//!
+//! No crate that we use hands out what `wait4` tells of a process's use of resources.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use rustix::process::Pid;
+#[cfg(target_os = "linux")]
+use {
+    rustix::process::{PidfdFlags, pidfd_open},
+    std::os::fd::OwnedFd,
+    tokio::io::{Interest, unix::AsyncFd},
+};
+
+use super::Usage;
+
+/// How a process ended.
+pub struct Ended {
+    pub status: ExitStatus,
+    pub usage: Usage,
+}
+
+/// The process of a command that was started, to be waited for.
+pub struct Command {
+    pub pid: Pid,
+    /// Readable once it has ended; `None` where the system has no such thing.
+    #[cfg(target_os = "linux")]
+    end: Option<AsyncFd<OwnedFd>>,
+}
+
+/// The longest pause between two looks at a process where nothing else tells of its end.
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+
+impl Command {
+    /// Of a child of ours that nobody has waited for.
+    pub fn new(pid: Pid) -> Self {
+        Self {
+            pid,
+            #[cfg(target_os = "linux")]
+            end: end_of(pid),
+        }
+    }
+
+    /// Waits for its end and reaps it. May be dropped and called again until it has said how it ended.
+    ///
+    /// # Errors
+    /// If somebody else has reaped it.
+    pub async fn wait(&mut self) -> io::Result<Ended> {
+        #[cfg(target_os = "linux")]
+        if let Some(end) = &self.end {
+            loop {
+                let mut readable = end.readable().await?;
+                match reap(self.pid)? {
+                    Some(ended) => return Ok(ended),
+                    None => readable.clear_ready(),
+                }
+            }
+        }
+        let mut pause = Duration::from_millis(1);
+        loop {
+            if let Some(ended) = reap(self.pid)? {
+                return Ok(ended);
+            }
+            tokio::time::sleep(pause).await;
+            pause = LONGEST_PAUSE.min(pause * 2);
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn end_of(pid: Pid) -> Option<AsyncFd<OwnedFd>> {
+    let end = pidfd_open(pid, PidfdFlags::NONBLOCK).ok()?;
+    // SAFETY: an owned descriptor is open, and the same one, until it is dropped.
+    #[expect(unsafe_code, reason = "the runtime cannot know that of every type")]
+    unsafe { AsyncFd::register_with_interest(end, Interest::READABLE) }.ok()
+}
+
+/// Reaps a child if it has ended; does not wait.
+pub fn reap(pid: Pid) -> io::Result<Option<Ended>> {
+    let mut status = 0;
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: both pointers are to memory of ours that is large enough and that the call only writes to; numbers are
+    // valid whatever their bits, so that `usage` is initialised even where it was left alone.
+    #[expect(unsafe_code, reason = "there is no other way to learn what a process used")]
+    let (reaped, usage) = unsafe {
+        let reaped = libc::wait4(pid.as_raw_pid(), &mut status, libc::WNOHANG, usage.as_mut_ptr());
+        (reaped, usage.assume_init())
+    };
+    match reaped {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(None),
+        _ => {
+            let cpu = time(usage.ru_utime) + time(usage.ru_stime);
+            let usage = Usage { cpu, peak_memory: floor::above(bytes(usage.ru_maxrss)) };
+            Ok(Some(Ended { status: ExitStatus::from_raw(status), usage }))
+        }
+    }
+}
+
+fn time(time: libc::timeval) -> Duration {
+    // Numbers of these have 32 bits on some systems.
+    fn part(n: impl Into<i64>) -> u64 {
+        u64::try_from(n.into()).unwrap_or(0)
+    }
+    Duration::from_secs(part(time.tv_sec)) + Duration::from_micros(part(time.tv_usec))
+}
+
+/// Macs tell the peak of resident memory in bytes, others in KiB.
+fn bytes(peak: libc::c_long) -> u64 {
+    let unit = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
+    u64::try_from(peak).unwrap_or(0).saturating_mul(unit)
+}
+
+/// Below which peak the system does not tell what a command used.
+///
+/// Until a child runs its own program it borrows our memory, and the kernel counts that: no command has a lower
+/// peak than this process had when it was started. What is no higher may be ours, and says nothing.
+mod floor {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// The kernel keeps count of memory roughly where that is faster.
+    const ROUGHLY: u64 = 1 << 20;
+
+    /// Our own peak when it was last looked at. It only rises.
+    static OURS: AtomicU64 = AtomicU64::new(0);
+
+    /// `peak` if it is a command's own.
+    pub fn above(peak: u64) -> Option<u64> {
+        let is_ours = |ours: u64| peak <= ours + ROUGHLY;
+        // Most commands are small: they are told by what is known already.
+        let ours = is_ours(OURS.load(Ordering::Relaxed))
+            || is_ours(OURS.fetch_max(our_peak(), Ordering::Relaxed).max(OURS.load(Ordering::Relaxed)));
+        (!ours && peak > 0).then_some(peak)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn our_peak() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kib.map_or(0, |kib| kib * 1024)
+    }
+
+    /// Elsewhere a child's memory is its own from the start.
+    #[cfg(not(target_os = "linux"))]
+    fn our_peak() -> u64 {
+        0
+    }
+
+    #[cfg(all(test, target_os = "linux"))]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn what_may_be_ours_is_not_told() {
+            let ours = our_peak();
+            assert!(ours > 1 << 20, "{ours}");
+            assert_eq!(above(0), None);
+            assert_eq!(above(ours), None);
+            let large = ours + (1 << 40);
+            assert_eq!(above(large), Some(large));
+        }
+    }
+}
