@@ -28,11 +28,12 @@ const SUSPECT: &str = "runner.db.suspect";
 const BUSY: Duration = Duration::from_secs(60);
 
 /// The steps from an empty database to today's schema; `user_version` counts those taken.
-fn steps() -> [String; 3] {
+fn steps() -> [String; 4] {
     [
         [crate::memo::sqlite::SCHEMA, crate::history::SCHEMA, STAT_SCHEMA].concat(),
         crate::history::times::SCHEMA.to_owned(),
         [crate::memo::sqlite::EXPLAINED, crate::history::REMEMBERED].concat(),
+        crate::gc::footprint::SCHEMA.to_owned(),
     ]
 }
 

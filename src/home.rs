@@ -119,9 +119,17 @@ impl Home {
 
     /// Runs that have a scratch folder and no process, whether or not the history knows of them.
     pub fn dead_scratch(&self) -> Vec<String> {
+        self.scratch_folders().filter(|run| !self.is_alive(run)).collect()
+    }
+
+    /// Runs whose processes live, whether or not the history knows of them.
+    pub fn live_runs(&self) -> Vec<String> {
+        self.scratch_folders().filter(|run| self.is_alive(run)).collect()
+    }
+
+    fn scratch_folders(&self) -> impl Iterator<Item = String> {
         let entries = fs::read_dir(self.0.join("scratch")).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        names.filter(|run| !self.is_alive(run)).collect()
+        entries.filter_map(|entry| entry.file_name().into_string().ok())
     }
 
     /// Whether the process of a run that has not finished still lives.

@@ -15,10 +15,11 @@
 //! | [`memo`] | the cache key and the table of results | digest, workflow |
 //! | [`history`] | runs, what they were asked for, and their events | digest, event |
 //! | [`report`] | listeners and views of events: terminal, plain, JSON Lines, `show`, `runs` | digest, event |
-//! | [`db`] | the database file: opening, schema versions, damage | memo, history |
 //! | [`home`] | the home folder and the locks of live runs | store |
+//! | [`gc`] | what is kept, what goes, and removing it safely beside runs | digest, event, store, memo, history, home |
+//! | [`db`] | the database file: opening, schema versions, damage | memo, history, gc |
 //! | [`locks`] | locks of identical work | digest, home |
-//! | [`writer`] | the one writer: group commit of blobs, rows and events | db, memo, history, store, digest, workflow |
+//! | [`writer`] | the one writer: group commit of blobs, rows and events | db, gc, memo, history, store, digest, workflow |
 //! | [`engine`] | the loop that joins schedule, memo, exec and store, and emits events | all above |
 //! | [`cli`] | one file a verb; the composition root: only here backends are picked | everything |
 //!
@@ -36,6 +37,7 @@ pub mod digest;
 pub mod engine;
 pub mod event;
 pub mod exec;
+pub mod gc;
 pub mod graph;
 pub mod history;
 pub mod home;

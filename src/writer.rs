@@ -11,11 +11,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior, params};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::db;
 use crate::digest::Digest;
+use crate::gc::footprint::{self, Footprint, ROW};
 use crate::history::invocation::{Beginning, record_beginning};
 use crate::history::times::{self, Times};
 use crate::history::{self, Run};
@@ -61,6 +63,10 @@ enum Message {
     Run(Box<Run>),
     /// Nothing else is going on: commit at once.
     Times(Times),
+    /// Results that were handed out.
+    Used(Vec<Digest>),
+    /// What the folders of a run take, in bytes.
+    Size(String, u64),
     Hurry,
 }
 
@@ -69,7 +75,15 @@ enum Message {
 pub struct Writer(SyncSender<Message>);
 
 /// The thread, to be waited for at the end of a run.
-pub struct Handle(JoinHandle<Option<String>>);
+pub struct Handle(JoinHandle<Closed>);
+
+/// How it ended.
+pub struct Closed {
+    /// The first thing that went wrong with history.
+    pub failure: Option<String>,
+    /// What everything takes that is kept; `None` if the database does not say.
+    pub footprint: Option<Footprint>,
+}
 
 impl Writer {
     /// Starts the thread on a database that `db::open` prepared.
@@ -117,6 +131,18 @@ impl Writer {
         }
     }
 
+    /// Notes that results were handed out.
+    pub fn used(&self, keys: Vec<Digest>) {
+        if !keys.is_empty() {
+            self.send(Message::Used(keys));
+        }
+    }
+
+    /// Records what the folders of a run take, in bytes.
+    pub fn size(&self, run: &str, bytes: u64) {
+        self.send(Message::Size(run.to_owned(), bytes));
+    }
+
     /// Records a run that begins.
     pub fn begin(&self, beginning: Beginning) {
         self.send(Message::Begin(Box::new(beginning)));
@@ -133,9 +159,10 @@ impl Writer {
 }
 
 impl Handle {
-    /// Waits until everything is written; the error that history met, if any.
-    pub fn join(self) -> Option<String> {
-        self.0.join().unwrap_or_else(|_| Some("the writer stopped unexpectedly".into()))
+    /// Waits until everything is written.
+    pub fn join(self) -> Closed {
+        let stopped = |_| Closed { failure: Some("the writer stopped unexpectedly".into()), footprint: None };
+        self.0.join().unwrap_or_else(stopped)
     }
 }
 
@@ -147,6 +174,8 @@ struct Group {
     runs: Vec<Run>,
     /// Sent once a run, at its end.
     times: Times,
+    used: Vec<Digest>,
+    size: Option<(String, u64)>,
     stats: Vec<(FileKey, StatEntry)>,
     since: Option<Instant>,
     hurry: bool,
@@ -173,6 +202,8 @@ impl Group {
                 self.hurry = true;
             }
             Message::Times(times) => self.times = times,
+            Message::Used(keys) => self.used = keys,
+            Message::Size(run, bytes) => self.size = Some((run, bytes)),
             Message::Hurry => self.hurry = true,
         }
     }
@@ -183,6 +214,8 @@ impl Group {
             && self.runs.is_empty()
             && self.stats.is_empty()
             && self.times.nodes.is_empty()
+            && self.used.is_empty()
+            && self.size.is_none()
     }
 
     /// How long it may still grow.
@@ -229,7 +262,7 @@ struct Work {
 }
 
 impl Work {
-    fn run(mut self, receiver: &Receiver<Message>) -> Option<String> {
+    fn run(mut self, receiver: &Receiver<Message>) -> Closed {
         loop {
             if self.group.is_empty() {
                 self.group.hurry = false;
@@ -254,7 +287,7 @@ impl Work {
             // Another process may prevent it, which is no matter, and is not waited for.
             let _ = self.db.execute_batch("PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE)");
         }
-        self.failure
+        Closed { failure: self.failure, footprint: footprint::read(&self.db).ok() }
     }
 
     fn commit(&mut self) {
@@ -299,13 +332,16 @@ impl Work {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if with_results {
             let mut known: Option<Digest> = None;
+            let mut added = self.store.take_added();
             for Row { entry, definition } in group.results.iter().filter_map(|new| new.row.as_deref()) {
                 sqlite::record(&transaction, entry)?;
+                added += ROW + (entry.inputs.len() + entry.found.outputs.len()) as u64;
                 if known != Some(entry.found.definition) {
                     sqlite::record_definition(&transaction, &entry.found.definition, definition)?;
                     known = Some(entry.found.definition);
                 }
             }
+            footprint::add(&transaction, added)?;
         }
         for beginning in &group.beginnings {
             record_beginning(&transaction, beginning)?;
@@ -313,7 +349,11 @@ impl Work {
         for run in &group.runs {
             history::record_run(&transaction, run)?;
         }
+        if let Some((run, bytes)) = &group.size {
+            footprint::record_run(&transaction, run, *bytes)?;
+        }
         times::record(&transaction, &group.times)?;
+        sqlite::record_use(&transaction, &group.used, Timestamp::now())?;
         record_stats(&transaction, &group.stats)?;
         transaction.commit()
     }

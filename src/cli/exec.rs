@@ -66,7 +66,16 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     };
     let invocation = args.invocation();
     let documents = std::mem::take(&mut opened.documents);
-    let request = Request { opened: &opened, scope, inputs: &inputs, order, pools, invocation, documents };
+    let request = Request {
+        opened: &opened,
+        scope,
+        inputs: &inputs,
+        order,
+        pools,
+        invocation,
+        documents,
+        quiet: args.quiet,
+    };
     let listeners = reporters(color, verbosity, args.json);
     let summary = execute(request, session, listeners)?;
     if !args.json {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::cache::{self, cap};
 use super::open::Opened;
 use super::screen::note;
 use super::session::Session;
@@ -20,6 +21,7 @@ use crate::engine::values::{Files, workflow_inputs};
 use crate::engine::{Bus, Engine, Order, Parts, Summary};
 use crate::event::Counts;
 use crate::exec::{Cancel, Local, sweep_strays};
+use crate::gc;
 use crate::graph::remaining::remaining;
 use crate::graph::select::leaves;
 use crate::history::invocation::{Beginning, Invocation, Text};
@@ -32,7 +34,7 @@ use crate::schedule::pools::Pools;
 use crate::workflow::binding::Binding;
 use crate::workflow::texts::Document;
 use crate::workflow::value::Value;
-use crate::writer::Writer;
+use crate::writer::{Closed, Writer};
 
 /// A run, decided in every detail.
 pub struct Request<'a> {
@@ -45,6 +47,8 @@ pub struct Request<'a> {
     pub invocation: Invocation,
     /// What was read; handed over, because the texts are not needed once they are recorded.
     pub documents: Vec<Document>,
+    /// Whether people are only told of failures.
+    pub quiet: bool,
 }
 
 /// Runs it.
@@ -53,6 +57,7 @@ pub fn execute(
     session: Session,
     listeners: Vec<Box<dyn Reporter>>,
 ) -> Result<Summary, Failure> {
+    let cap = cap::from_environment()?;
     let Session { home, db, store, mut warnings } = session;
     let Opened { workflow, outline, .. } = request.opened;
     let run = new_run_id();
@@ -110,7 +115,7 @@ pub fn execute(
         logs: home.logs(&run),
         cancel: Cancel::default(),
     };
-    let cache = Cache::new(request.scope, store, Some(reader), Some(home.path().to_owned()));
+    let cache = Cache::new(request.scope, store.clone(), Some(reader), Some(home.path().to_owned()));
     let engine = Engine::new(Parts {
         outline,
         order: request.order,
@@ -138,13 +143,20 @@ pub fn execute(
     row.finished = Some(Timestamp::now());
     row.counts = summary.counts;
     row.saved_ms = summary.saved_ms;
+    writer.size(&run, gc::of_run(&home, &run));
     writer.run(row);
     drop(writer);
     let history = summary.history.as_ref().map(ToString::to_string);
-    if let Some(problem) = handle.join().or(history) {
+    let Closed { failure, footprint } = handle.join();
+    if let Some(problem) = failure.or(history) {
         note(&format!("warning: the history of run {run} is incomplete: {problem}"));
     }
     home.sweep_scratch(&run);
+    // It has ended: as far as a collection goes, nothing of it is under way.
+    drop(lock);
+    if gc::is_due(&store, footprint, cap) {
+        cache::gc::after_run(&home, &store, footprint, cap, !request.quiet);
+    }
     Ok(summary)
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `again.rs` | a run's workflow as it was |
 //! | `args.rs` | flags that several verbs share |
+//! | `cache/` | one file for each verb of `cache` |
 //! | `execute.rs` | one run from its beginning to its end |
 //! | `inputs.rs` | `-i` and `--inputs` |
 //! | `open.rs` | from flags to a checked workflow |
@@ -13,6 +14,7 @@
 
 mod again;
 mod args;
+mod cache;
 mod check;
 mod completions;
 mod exec;
@@ -102,6 +104,7 @@ enum Verb {
     Runs(runs::Args),
     Show(show::Args),
     Logs(logs::Args),
+    Cache(cache::Args),
     Init(init::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -126,6 +129,7 @@ pub fn main() -> ExitCode {
         Verb::Runs(args) => runs::run(args, home, color),
         Verb::Show(args) => show::run(args, home, color),
         Verb::Logs(args) => logs::run(args, home),
+        Verb::Cache(args) => cache::run(args, home, color),
         Verb::Init(args) => init::run(args),
         Verb::Schema(args) => schema::run(args),
         Verb::Completions(args) => completions::run(args, &mut Cli::command()),

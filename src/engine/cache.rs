@@ -114,7 +114,14 @@ pub struct Cache {
     pending: RefCell<HashMap<Digest, Pending>>,
     /// Tasks whose edit under a pinned version was spoken of already.
     warned: RefCell<HashSet<String>>,
+    /// Results that were handed out and had not been for so long that it has to be noted.
+    used: RefCell<Vec<Digest>>,
+    /// Before this, use is long ago.
+    long_ago: Timestamp,
 }
+
+/// Use is noted if the last one that was is older than this: a run that follows on another writes nothing.
+const NOTED: SignedDuration = SignedDuration::from_hours(24);
 
 struct Pending {
     outputs: Box<[Value]>,
@@ -132,7 +139,14 @@ impl Cache {
             tasks: RefCell::default(),
             pending: RefCell::default(),
             warned: RefCell::default(),
+            used: RefCell::default(),
+            long_ago: Timestamp::now().checked_sub(NOTED).unwrap_or(Timestamp::MIN),
         }
+    }
+
+    /// Results that were handed out, as far as that has to be noted.
+    pub fn take_used(&self) -> Vec<Digest> {
+        self.used.take()
     }
 
     pub fn scope(&self) -> &Scope {
@@ -211,6 +225,9 @@ impl Cache {
             return Lookup::Miss(format!("a stored file cannot be used: {damage}"));
         }
         let warning = self.edited(task, state, &found.definition);
+        if found.used < self.long_ago {
+            self.used.borrow_mut().push(*key);
+        }
         Lookup::Hit(Box::new(Hit {
             outputs,
             source: Source { run: found.run, node: found.node, time: found.created },

@@ -91,6 +91,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         let outputs = if status == Status::Succeeded { handed } else { Vec::new() };
         self.writer.stats(self.shared.store.stats().drain_fresh());
         self.writer.times(self.node_times());
+        self.writer.used(self.cache.take_used());
         self.bus.emit(Event::RunFinished(RunFinished {
             time: Timestamp::now(),
             run: self.shared.run.clone(),

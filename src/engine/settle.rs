@@ -431,6 +431,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
                 node: spot.label(),
                 created: event.time,
                 duration_ms: event.duration_ms,
+                used: event.time,
             },
         };
         Some(Row { entry, definition: state.definition.clone() })

@@ -103,6 +103,16 @@ pub fn record_beginning(db: &Connection, beginning: &Beginning) -> rusqlite::Res
     Ok(())
 }
 
+/// Removes texts that no run read which is still known.
+pub fn remove_unused(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch(
+        "DELETE FROM document WHERE lower(hex(digest)) NOT IN (
+            SELECT json_extract(file.value, '$.digest')
+            FROM run, json_each(iif(json_valid(run.invocation), run.invocation, '{}'), '$.files') AS file
+            WHERE json_extract(file.value, '$.digest') IS NOT NULL)",
+    )
+}
+
 /// What a run was asked for.
 ///
 /// # Errors
@@ -183,6 +193,25 @@ mod tests {
         assert_eq!(kept, 2);
         let gone = FileRead { path: "/x.toml".into(), asked: Vec::new(), digest: Digest::of("x") };
         assert!(texts(&db, &[gone]).unwrap_err().contains("/x.toml"));
+    }
+
+    #[test]
+    fn texts_go_with_the_last_run_that_read_them() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(&[SCHEMA, REMEMBERED].concat()).unwrap();
+        record_run(&db, &beginning("old", "").run).unwrap();
+        for (id, text) in [("one", "first"), ("two", "second"), ("three", "first")] {
+            record_beginning(&db, &beginning(id, text)).unwrap();
+        }
+        let left = |gone: &str| -> Vec<String> {
+            db.execute("DELETE FROM run WHERE run = ?1", [gone]).unwrap();
+            remove_unused(&db).unwrap();
+            let mut statement = db.prepare("SELECT text FROM document ORDER BY text").unwrap();
+            statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        };
+        assert_eq!(left("one"), ["first", "second"]);
+        assert_eq!(left("two"), ["first"]);
+        assert!(left("three").is_empty());
     }
 
     #[test]

@@ -31,10 +31,12 @@ pub struct Found {
     pub created: Timestamp,
     /// What the successful attempt took, in milliseconds.
     pub duration_ms: u64,
+    /// When it was last handed out, give or take a day; if never, when it was made.
+    pub used: Timestamp,
 }
 
 impl Found {
-    /// A checksum over the key and all fields: a row that fails it was damaged on disk, and counts as a miss.
+    /// A checksum over the key and all fields but `used`: a row that fails it was damaged on disk, and counts as a miss.
     pub fn checksum(&self, key: &Digest) -> i64 {
         let mut hasher = Hasher::default();
         hasher.update(&key.0);

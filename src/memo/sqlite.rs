@@ -48,22 +48,38 @@ pub const EXPLAINED: &str = "
 /// The result under `key`; `None` as well for a row that was damaged.
 pub fn lookup(db: &Connection, key: &Digest) -> rusqlite::Result<Option<Found>> {
     let mut statement = db.prepare_cached(
-        "SELECT definition, outputs, run, node, created_ms, duration_ms, checksum FROM memo WHERE key = ?1",
+        "SELECT definition, outputs, run, node, created_ms, duration_ms, checksum, used_ms FROM memo WHERE key = ?1",
     )?;
     let row = statement
         .query_row([&key.0[..]], |row| {
+            let created = instant(row.get(4)?);
             let found = Found {
                 definition: Digest(row.get(0)?),
                 outputs: row.get(1)?,
                 run: row.get(2)?,
                 node: row.get(3)?,
-                created: Timestamp::from_millisecond(row.get(4)?).unwrap_or(Timestamp::UNIX_EPOCH),
+                created,
                 duration_ms: row.get::<_, i64>(5)?.unsigned_abs(),
+                used: row.get::<_, Option<i64>>(7)?.map_or(created, instant),
             };
             Ok((found, row.get::<_, i64>(6)?))
         })
         .optional()?;
     Ok(row.filter(|(found, checksum)| found.checksum(key) == *checksum).map(|(found, _)| found))
+}
+
+/// A time of the table.
+pub(super) fn instant(ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// Notes that results were handed out at `now`.
+pub fn record_use(db: &Connection, keys: &[Digest], now: Timestamp) -> rusqlite::Result<()> {
+    let mut statement = db.prepare_cached("UPDATE memo SET used_ms = ?2 WHERE key = ?1")?;
+    for key in keys {
+        statement.execute(params![&key.0[..], now.as_millisecond()])?;
+    }
+    Ok(())
 }
 
 /// Stores `entry`, in place of an older one under its key.
@@ -72,7 +88,8 @@ pub fn record(db: &Connection, entry: &Entry) -> rusqlite::Result<()> {
         "INSERT INTO memo (key, project, domain, task, version, definition, inputs, outputs, run, node, created_ms, \
          duration_ms, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
          ON CONFLICT (key) DO UPDATE SET definition = ?6, inputs = ?7, outputs = ?8, run = ?9, node = ?10, \
-         created_ms = ?11, duration_ms = ?12, checksum = ?13, project = ?2, domain = ?3, task = ?4, version = ?5",
+         created_ms = ?11, duration_ms = ?12, checksum = ?13, project = ?2, domain = ?3, task = ?4, version = ?5, \
+         used_ms = NULL",
     )?;
     statement.execute(params![
         &entry.key.0[..],
@@ -134,6 +151,7 @@ mod tests {
                 node: "n".into(),
                 created: Timestamp::from_millisecond(1_700_000_000_123).unwrap(),
                 duration_ms: 42,
+                used: Timestamp::from_millisecond(1_700_000_000_123).unwrap(),
             },
         }
     }
@@ -149,6 +167,18 @@ mod tests {
         second.found.run = "later".into();
         record(&db, &second).unwrap();
         assert_eq!(lookup(&db, &first.key).unwrap(), Some(second.found));
+    }
+
+    #[test]
+    fn use_is_noted_until_the_result_is_replaced() {
+        let db = database();
+        let entry = entry("a", "{}");
+        record(&db, &entry).unwrap();
+        let later = Timestamp::from_millisecond(1_800_000_000_000).unwrap();
+        record_use(&db, &[entry.key, Digest::of("b")], later).unwrap();
+        assert_eq!(lookup(&db, &entry.key).unwrap().unwrap().used, later);
+        record(&db, &entry).unwrap();
+        assert_eq!(lookup(&db, &entry.key).unwrap().unwrap().used, entry.found.created);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use super::stat::FileStat;
 use super::temp::{Blob, PendingBlob, State, Temp};
@@ -76,6 +77,7 @@ impl Store {
         // whoever looks for it will notice.
         if let Ok(metadata) = fs::symlink_metadata(self.blob_path(&temp.digest)) {
             self.stats.record(&FileStat::of(&metadata), temp.digest);
+            self.added.fetch_add(metadata.len(), Ordering::Relaxed);
         }
     }
 }

@@ -177,7 +177,7 @@ fn base_name(path: &Path) -> Result<Box<str>, FileError> {
 }
 
 /// Calls `work` for each item, on up to `threads` threads.
-fn in_parallel<T: Sync>(threads: usize, items: &[T], work: impl Fn(&T) + Sync) {
+pub(super) fn in_parallel<T: Sync>(threads: usize, items: &[T], work: impl Fn(&T) + Sync) {
     let next = AtomicUsize::new(0);
     let run = || {
         while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {

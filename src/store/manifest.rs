@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 use super::scan::MAX_HOPS;
 use crate::digest::Digest;
 
-const HEADER: &[u8] = b"runner-manifest 1\n";
+/// What the bytes of every directory begin with.
+pub(super) const HEADER: &[u8] = b"runner-manifest 1\n";
 
 /// What a directory holds, by name relative to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -16,12 +16,14 @@
 //! | `temp` | temporaries: who owns them, and what becomes of a dead process's |
 //! | `seal`, `commit` | from a task's output to a durable blob |
 //! | `verify` | whether an artifact can still be had |
+//! | `hold` | who may remove blobs, and when |
 //! | `stage` | read-only copies or links for tasks, and whether a task changed the original |
 //! | `publish` | writable copies at a user's own path |
 
 mod commit;
 mod error;
 mod fingerprint;
+mod hold;
 mod manifest;
 mod publish;
 mod scan;
@@ -31,20 +33,23 @@ mod stat;
 mod temp;
 mod verify;
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf, absolute};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use error::{Damage, FileError, SealError, Wrong};
 pub use fingerprint::Snapshot;
+pub use hold::{Alone, BlobFile};
 pub use seal::{Output, Sealed};
 pub use stage::{Guard, Spoiled};
 pub use stat::{FileKey, Lookup, StatCache, StatEntry};
 pub use temp::{PendingBlob, remove_tree};
 
 use crate::digest::Digest;
+use hold::Hold;
 use temp::{Lease, Pending};
 
 /// The store below one home folder. Shared between threads behind an `Arc`.
@@ -58,6 +63,10 @@ pub struct Store {
     pending: Arc<Pending>,
     /// Held by the one thread that is giving blobs their names.
     committing: Mutex<()>,
+    /// Keeps others from removing blobs.
+    hold: Option<Hold>,
+    /// Bytes that got their final names here.
+    added: AtomicU64,
 }
 
 impl Store {
@@ -86,6 +95,7 @@ impl Store {
     }
 
     fn at(folder: PathBuf, writable: bool, stats: StatCache) -> Self {
+        let hold = File::open(&folder).ok().and_then(Hold::share);
         Self {
             folder,
             writable,
@@ -93,6 +103,8 @@ impl Store {
             lease: Mutex::default(),
             pending: Arc::default(),
             committing: Mutex::default(),
+            hold,
+            added: AtomicU64::new(0),
         }
     }
 

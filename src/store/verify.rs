@@ -5,8 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::{Damage, FileError, Wrong};
+use super::fingerprint::in_parallel;
+use super::hold::BlobFile;
 use super::manifest::{Item, Manifest};
-use super::stat::{FileStat, regular};
+use super::stat::{self, FileStat, regular};
 use super::{Store, make_folder};
 use crate::digest::Digest;
 use crate::workflow::value::Artifact;
@@ -31,6 +33,31 @@ impl Store {
             Item::File { digest, .. } => self.check_blob(digest),
             Item::Folder | Item::Link(_) => Ok(()),
         })
+    }
+
+    /// Reads blobs on `threads` threads, whatever the stat cache knows of them, and sets wrong ones aside; `tell`s of
+    /// each when it is read. One that is gone meanwhile is not damaged.
+    pub fn reread(
+        &self,
+        blobs: &[BlobFile],
+        threads: usize,
+        tell: &(dyn Fn(&BlobFile, Result<(), Damage>) + Sync),
+    ) {
+        in_parallel(threads, blobs, |blob| {
+            let path = self.blob_path(&blob.digest);
+            let damage = |wrong| Damage { digest: blob.digest, path: path.clone(), wrong };
+            let verdict = match stat::read(&path) {
+                Ok(Some(seen)) if seen.digest == blob.digest => Ok(()),
+                Err(FileError::Missing(_)) => Ok(()),
+                // The trouble may be ours, such as too many open files.
+                Err(FileError::Io { error, .. }) => Err(damage(Wrong::Unreadable(error.to_string()))),
+                Ok(_) | Err(_) => {
+                    self.set_aside(&blob.digest);
+                    Err(damage(Wrong::Damaged))
+                }
+            };
+            tell(blob, verdict);
+        });
     }
 
     /// The manifest of a directory that the store holds.
@@ -154,6 +181,28 @@ mod tests {
             p.keep("attempt/f", false);
             reopen(p.dir.path()).verify(&artifact, false).unwrap();
         }
+    }
+
+    #[test]
+    fn rereading_trusts_no_looks() {
+        let p = place();
+        for text in ["good", "wrong"] {
+            p.write(&format!("attempt/{text}"), text);
+            p.keep(&format!("attempt/{text}"), false);
+        }
+        let wrong = Digest::of("wrong");
+        spoil(&p, &wrong, |blob| fs::write(blob, "WRONG").unwrap());
+        // The stat cache vouches for the damaged file as it is now.
+        let metadata = fs::symlink_metadata(p.store.blob_path(&wrong)).unwrap();
+        p.store.stats().record(&FileStat::of(&metadata), wrong);
+        p.store.check_blob(&wrong).unwrap();
+        let found = std::sync::Mutex::new(Vec::new());
+        let blobs = p.store.blobs().unwrap();
+        p.store.reread(&blobs, 2, &|_, verdict| found.lock().unwrap().extend(verdict.err()));
+        let [damage] = &found.into_inner().unwrap()[..] else { panic!("one") };
+        assert_eq!((damage.digest, &damage.wrong), (wrong, &Wrong::Damaged));
+        assert_eq!(p.store.check_blob(&wrong).unwrap_err().wrong, Wrong::Missing);
+        p.store.reread(&blobs, 2, &|_, verdict| verdict.unwrap());
     }
 
     #[test]

@@ -59,7 +59,8 @@ impl Artifact {
         Json::Object(record)
     }
 
-    fn from_record(record: &Json) -> Result<Self, String> {
+    /// Reads what [`Value::to_record`] wrote of a file or directory.
+    pub fn from_record(record: &Json) -> Result<Self, String> {
         let field = |name: &str| record.get(name).ok_or_else(|| format!("a stored file lacks its {name}"));
         let name = field("name")?.as_str().ok_or("a stored file's name is no text")?;
         if name.is_empty() || name.contains('/') || name == "." || name == ".." {

@@ -1,0 +1,94 @@
+//! `runner cache evict`: forgets results that somebody picks.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::find::{Which, by_key};
+use super::gc::{KEEP_RUNS, PATIENCE, pending};
+use super::rows::Row;
+use super::{Failure, Outcome, unreadable};
+use crate::cli::screen::{note, print};
+use crate::cli::session::Session;
+use crate::event::VERSION;
+use crate::gc::{self, Limits, Wanted};
+use crate::memo::Entry;
+use crate::memo::listing;
+use crate::report::text::{count, size};
+
+/// Forget results: what asks for them next runs again
+///
+/// Results that fit everything that is given go, those with KEYs only if they are named.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runner cache evict --task weather.clean
+  runner cache evict --project shop --domain staging
+  runner cache evict 3f9a0c1d2e b409")]
+pub struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// Only the results with these keys, or unique beginnings of them
+    #[arg(value_name = "KEY")]
+    keys: Vec<String>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args, home: Option<&Path>) -> Outcome {
+    let filter = args.which.filter();
+    if filter.is_empty() && args.keys.is_empty() {
+        return Err(Failure::usage(
+            "which results? Name keys, --task, --project or --domain; `runner cache ls` lists results, and \
+             `runner cache gc --max-size 0 --keep-runs 0` forgets everything",
+        ));
+    }
+    let Session { home, mut db, store, warnings } = Session::open(home)?;
+    warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
+    let mut picked: Vec<Entry> = Vec::new();
+    if args.keys.is_empty() {
+        listing::visit(&db, &filter, &mut |listed| picked.push(listed.entry)).map_err(unreadable)?;
+    }
+    for key in &args.keys {
+        let entry = by_key(&db, key)?.entry;
+        if !filter.fits(&entry) {
+            let task = &entry.task;
+            return Err(Failure::usage(format!(
+                "the result with key `{key}` is one of task `{task}`, project `{}` and domain `{}`: leave out what \
+                 does not fit",
+                entry.project, entry.domain
+            )));
+        }
+        picked.push(entry);
+    }
+    if picked.is_empty() {
+        return Err(Failure::usage(args.which.none(&db)?));
+    }
+    let rows: Vec<Row> = picked.iter().map(Row::new).collect();
+    let wanted = Wanted { limits: Limits::default(), keep_runs: KEEP_RUNS, patience: PATIENCE };
+    let (removed, collected) = gc::evict(&home, &mut db, &store, &picked, wanted)
+        .map_err(|error| Failure::store(error.to_string()))?;
+    if args.json {
+        let document = json!({
+            "v": VERSION,
+            "results": rows.iter().map(Row::json).collect::<Vec<_>>(),
+            "freed": if collected.swept { collected.freed() } else { 0 },
+            "pending": if collected.swept { 0 } else { collected.freed() },
+            "live_runs": collected.inventory.live,
+        });
+        print(&format!("{document}\n"));
+        return Ok(());
+    }
+    let results = if removed == 1 { "result" } else { "results" };
+    let files = match collected.swept {
+        true => format!("{} freed", size(collected.freed())),
+        false => pending(&collected),
+    };
+    print(&format!("{} {results} forgotten, {files}\n", count(removed as u64)));
+    let named: u64 = rows.iter().map(|row| row.size).sum();
+    if collected.swept && collected.freed() < named {
+        note("files that other results or the newest runs need stay");
+    }
+    Ok(())
+}

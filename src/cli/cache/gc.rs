@@ -1,0 +1,176 @@
+//! `runner cache gc`: removes what is worth least; and the same at the end of a run that passed the cap.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::cap::{self, Cap, parse_age, parse_cap};
+use super::rows::{Row, table};
+use super::{Failure, Outcome};
+use crate::cli::screen::{ColorChoice, note, print};
+use crate::cli::session::{Session, View};
+use crate::db;
+use crate::event::VERSION;
+use crate::gc::footprint::Footprint;
+use crate::gc::{self, Collected, Limits, Wanted};
+use crate::home::Home;
+use crate::report::text::{count, size};
+use crate::store::Store;
+
+/// Remove what is worth least, until the rest fits
+///
+/// Results that take much space for the time that they save, and were not used for long, go first. What the newest runs
+/// of each workflow need always stays. Safe beside runs that are under way.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runner cache gc --dry-run
+  runner cache gc --max-size 5GiB --max-age 30d
+  runner cache gc --max-size 0 --keep-runs 0     # forget everything")]
+pub struct Args {
+    /// How much may stay: 10GiB, 500MB, off [default: $RUNNER_CACHE_MAX_SIZE, else 20GiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_cap)]
+    max_size: Option<Cap>,
+    /// Remove results and runs that were not used for longer than this, whatever the size: 30d, 12h
+    #[arg(long, value_name = "AGE", value_parser = parse_age)]
+    max_age: Option<Duration>,
+    /// How many of the newest runs of each workflow keep all that they need
+    #[arg(long, value_name = "N", default_value_t = KEEP_RUNS)]
+    keep_runs: usize,
+    /// Only say what would be removed
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// So many of the newest runs of each workflow keep all that they need.
+pub const KEEP_RUNS: usize = 3;
+/// How long a person waits until nobody else uses the store.
+pub const PATIENCE: Duration = Duration::from_millis(500);
+
+pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
+    let size = match args.max_size {
+        Some(Cap(size)) => size,
+        None => cap::from_environment()?,
+    };
+    let age = args.max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+    let wanted = Wanted { limits: Limits { size, age }, keep_runs: args.keep_runs, patience: PATIENCE };
+    let view = View::open(home)?;
+    let collected = match (&view.db, args.dry_run) {
+        (None, true) => {
+            note("nothing is stored yet");
+            return Ok(());
+        }
+        (Some(db), true) => gc::preview(&view.home, db, &view.store()?, wanted),
+        (_, false) => {
+            drop(view);
+            let Session { home, mut db, store, warnings } = Session::open(home)?;
+            warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
+            gc::collect(&home, &mut db, &store, wanted)
+        }
+    };
+    let collected = collected.map_err(|error| Failure::store(error.to_string()))?;
+    if args.json {
+        print(&format!("{}\n", document(&collected, args.dry_run)));
+    } else {
+        print(&told(&collected, args.dry_run, size, color.on_stdout()));
+    }
+    Ok(())
+}
+
+/// Collects at the end of a run, for whom it must not matter how that goes.
+pub fn after_run(home: &Home, store: &Store, footprint: Option<Footprint>, cap: Option<u64>, tell: bool) {
+    let passed = cap.filter(|cap| footprint.is_some_and(|footprint| footprint.passes(*cap)));
+    // Nobody has counted yet, or garbage was left: what is to be done is found out on the way.
+    let passed = passed.filter(|_| footprint.is_some_and(|footprint| footprint.bytes.is_some()));
+    let limit = passed.map(|cap| cap / 10 * 9).or(cap);
+    let wanted =
+        Wanted { limits: Limits { size: limit, age: None }, keep_runs: KEEP_RUNS, patience: Duration::ZERO };
+    // It only frees space, and the next run tries again.
+    let Ok((mut db, _)) = db::open(home.path()) else { return };
+    let Ok(collected) = gc::collect(home, &mut db, store, wanted) else { return };
+    let Some(cap) = passed.filter(|_| tell) else { return };
+    if !collected.plan.results.is_empty() || !collected.plan.runs.is_empty() {
+        note(&format!("cache: over {}, {}", size(cap), summary(&collected, false)));
+    }
+    if collected.plan.after > cap {
+        note(&format!(
+            "cache: the newest runs need {}, more than ${} allows ({})",
+            size(collected.plan.after),
+            cap::VARIABLE,
+            size(cap)
+        ));
+    }
+}
+
+fn rows(collected: &Collected) -> Vec<Row> {
+    let sized = |(i, entry): (&usize, _)| {
+        let files = &collected.inventory.stock.results[*i].outputs;
+        let size = files.iter().map(|file| collected.inventory.stock.files[*file]).sum();
+        Row { size, files: files.len(), ..Row::new(entry) }
+    };
+    collected.plan.results.iter().zip(collected.results()).map(sized).collect()
+}
+
+fn document(collected: &Collected, dry_run: bool) -> serde_json::Value {
+    json!({
+        "v": VERSION,
+        "dry_run": dry_run,
+        "results": rows(collected).iter().map(Row::json).collect::<Vec<_>>(),
+        "runs": collected.runs().collect::<Vec<_>>(),
+        "files": collected.plan.files.len(),
+        "freed": if collected.swept { collected.freed() } else { 0 },
+        "pending": if collected.swept { 0 } else { collected.freed() },
+        "left": collected.plan.after,
+        "live_runs": collected.inventory.live,
+    })
+}
+
+/// `3 results and 1 run removed, 2.4 GiB freed`.
+pub fn summary(collected: &Collected, dry_run: bool) -> String {
+    let named = |n: usize, name: &str| format!("{} {name}{}", count(n as u64), if n == 1 { "" } else { "s" });
+    let results = named(collected.plan.results.len(), "result");
+    let runs = match collected.plan.runs.len() {
+        0 => String::new(),
+        n => format!(" and {}", named(n, "run")),
+    };
+    match dry_run {
+        true => format!("{results}{runs} would be removed, {} freed", size(collected.freed())),
+        false if collected.swept => format!("{results}{runs} removed, {} freed", size(collected.freed())),
+        false => format!("{results}{runs} removed; {}", pending(collected)),
+    }
+}
+
+/// When the files go that could not be removed yet.
+pub fn pending(collected: &Collected) -> String {
+    let freed = size(collected.freed());
+    match &collected.inventory.live[..] {
+        [] => format!("{freed} are freed when what uses the store has ended"),
+        [run] => format!("{freed} are freed when run {run} has ended"),
+        runs => format!("{freed} are freed when runs {} have ended", runs.join(", ")),
+    }
+}
+
+fn told(collected: &Collected, dry_run: bool, limit: Option<u64>, color: bool) -> String {
+    let mut text = String::new();
+    let rows = rows(collected);
+    if dry_run && !rows.is_empty() {
+        text.push_str(&table(&rows, color));
+    }
+    if dry_run && !collected.plan.runs.is_empty() {
+        text.push_str(&format!("runs: {}\n", collected.runs().collect::<Vec<_>>().join(" ")));
+    }
+    let left = size(collected.plan.after);
+    text.push_str(&match limit.filter(|limit| collected.plan.after > *limit) {
+        None => format!("{}; {left} stay\n", summary(collected, dry_run)),
+        Some(limit) => format!(
+            "{}; {left} stay, more than {}: the newest runs need them (--keep-runs)\n",
+            summary(collected, dry_run),
+            size(limit)
+        ),
+    });
+    text
+}

@@ -1,0 +1,152 @@
+//! `runner cache show`: one stored result, whole.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Zoned;
+use serde::Serialize;
+use serde_json::{Map as JsonMap, Value as Json, json};
+
+use super::Outcome;
+use super::find::by_key;
+use super::rows::Row;
+use crate::cli::Failure;
+use crate::cli::screen::{ColorChoice, print};
+use crate::cli::session::View;
+use crate::digest::Digest;
+use crate::memo::listing::{self, Listed};
+use crate::report::style::{BAD, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
+use crate::report::text::{age, cut, duration, inert, size};
+use crate::store::Store;
+
+/// Show one stored result: what it was made from, what it hands out, where it came from
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runner cache show 3f9a0c
+  runner cache show 3f9a0c --json | jq .outputs")]
+pub struct Args {
+    /// The result's key, or a unique beginning of it
+    #[arg(value_name = "KEY")]
+    key: String,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// A file or directory of a result.
+#[derive(Serialize)]
+struct File {
+    /// The output that it is, or is a part of.
+    output: String,
+    name: String,
+    size: u64,
+    digest: Digest,
+    /// Of the blob; for a directory the list of what is in it.
+    path: PathBuf,
+    /// Why it cannot be handed out; null if it can.
+    problem: Option<String>,
+}
+
+/// Values longer than this, in columns, are cut for people.
+const LONGEST: usize = 60;
+
+pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
+    let view = View::open(home)?;
+    let db = view.db.as_ref().ok_or_else(|| Failure::usage("nothing is stored yet"))?;
+    let listed = by_key(db, &args.key)?;
+    let files = files(&view.store()?, &listed);
+    print(&match args.json {
+        true => format!("{}\n", document(&listed, &files)),
+        false => text(&listed, &files, Ink(color.on_stdout())),
+    });
+    Ok(())
+}
+
+fn files(store: &Store, listed: &Listed) -> Vec<File> {
+    let named = listing::files_in(&listed.entry.found.outputs).into_iter();
+    named
+        .map(|(output, artifact)| File {
+            output,
+            name: artifact.name.to_string(),
+            size: artifact.size,
+            digest: artifact.digest,
+            path: store.blob_path(&artifact.digest),
+            problem: store
+                .verify(&artifact, !store.parts(&artifact.digest).is_empty())
+                .err()
+                .map(|damage| damage.to_string()),
+        })
+        .collect()
+}
+
+fn record(text: &str) -> JsonMap<String, Json> {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+fn is_sound(listed: &Listed, files: &[File]) -> bool {
+    listed.intact && files.iter().all(|file| file.problem.is_none())
+}
+
+fn document(listed: &Listed, files: &[File]) -> Json {
+    let mut document = Row::new(&listed.entry).json();
+    document["definition"] = json!(listed.entry.found.definition);
+    document["inputs"] = record(&listed.entry.inputs).into();
+    document["outputs"] = record(&listed.entry.found.outputs).into();
+    document["files"] = json!(files);
+    document["sound"] = is_sound(listed, files).into();
+    document
+}
+
+fn text(listed: &Listed, files: &[File], ink: Ink) -> String {
+    let entry = &listed.entry;
+    let now = Zoned::now();
+    let line = |name: &str, value: String| vec![Cell::new(FAINT, name), Cell::new(PLAIN, value)];
+    let named = |text: &str| inert(text).into_owned();
+    let mut lines = vec![
+        vec![Cell::new(FAINT, "key"), Cell::new(STRONG, entry.key.hex())],
+        line("task", named(&entry.task)),
+        line("scope", format!("project {}, domain {}", named(&entry.project), named(&entry.domain))),
+        line("version", named(&entry.version)),
+        line("made", age(entry.found.created, &now)),
+        line("by", format!("node {} of run {}", named(&entry.found.node), named(&entry.found.run))),
+        line("took", duration(entry.found.duration_ms)),
+        line("used", age(entry.found.used, &now)),
+    ];
+    lines.push(match (listed.intact, is_sound(listed, files)) {
+        (_, true) => vec![Cell::new(FAINT, "state"), Cell::new(GOOD, "sound")],
+        (true, false) => {
+            vec![Cell::new(FAINT, "state"), Cell::new(BAD, "a file is missing or damaged: a miss")]
+        }
+        (false, _) => vec![Cell::new(FAINT, "state"), Cell::new(BAD, "its row is damaged: a miss")],
+    });
+    let mut text = columns(&lines, ink);
+    text.push_str(&values("inputs", &entry.inputs, &[], ink));
+    text.push_str(&values("outputs", &entry.found.outputs, files, ink));
+    text
+}
+
+/// The values of a record, and below each where its files lie.
+fn values(title: &str, text: &str, files: &[File], ink: Ink) -> String {
+    let record = record(text);
+    if record.is_empty() {
+        return String::new();
+    }
+    let mut shown = format!("{title}\n");
+    let width = record.keys().map(String::len).max().unwrap_or(0);
+    for (name, value) in &record {
+        let single = listing::files_in(&json!({ "x": value }).to_string());
+        let value = match &single[..] {
+            [(_, file)] if value.get("digest").is_some() => format!("{}  {}", file.name, size(file.size)),
+            _ => value.to_string(),
+        };
+        let value = cut(&inert(&value), LONGEST).into_owned();
+        shown.push_str(&format!("  {}  {value}\n", ink.paint(FAINT, format!("{name:width$}"))));
+        for file in files.iter().filter(|file| file.output == *name) {
+            shown.push_str(&format!("    {}\n", inert(&file.path.display().to_string())));
+            if let Some(problem) = &file.problem {
+                shown.push_str(&format!("    {}\n", ink.paint(BAD, inert(problem))));
+            }
+        }
+    }
+    shown
+}
