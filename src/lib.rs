@@ -7,14 +7,15 @@
 //! |---|---|---|
 //! | [`digest`] | SHA-256 of bytes and readers | nothing of ours |
 //! | [`workflow`] | the document: TOML to a checked workflow, values, types, templates, signature, definition | digest |
-//! | [`graph`] | petgraph: who waits for whom, cycles, selection | workflow |
+//! | [`draw`] | one drawing of a graph: layout, SVG, DOT, Mermaid | nothing of ours |
+//! | [`graph`] | petgraph: who waits for whom, cycles, selection, the picture | workflow, draw |
 //! | [`schedule`] | the state of each node, pools; pure | graph |
 //! | [`event`] | everything that the outside may learn of a run | digest |
 //! | [`exec`] | one attempt as a process tree | nothing of ours |
 //! | [`store`] | files by content, stat cache, staging, publishing | digest, workflow |
 //! | [`memo`] | the cache key and the table of results | digest, workflow |
 //! | [`history`] | runs, what they were asked for, and their events | digest, event |
-//! | [`report`] | listeners and views of events: terminal, plain, JSON Lines, `show`, `runs` | digest, event |
+//! | [`report`] | listeners and views of events: terminal, plain, JSON Lines, `show`, `runs`; pictures as text, pages | digest, event, draw |
 //! | [`home`] | the home folder and the locks of live runs | store |
 //! | [`gc`] | what is kept, what goes, and removing it safely beside runs | digest, event, store, memo, history, home |
 //! | [`db`] | the database file: opening, schema versions, damage | memo, history, gc |
@@ -34,6 +35,7 @@
 pub mod cli;
 pub mod db;
 pub mod digest;
+pub mod draw;
 pub mod engine;
 pub mod event;
 pub mod exec;

@@ -19,6 +19,7 @@ mod check;
 mod completions;
 mod exec;
 mod execute;
+mod graph;
 mod init;
 mod inputs;
 mod logs;
@@ -101,6 +102,7 @@ enum Verb {
     Exec(exec::Args),
     Plan(plan::Args),
     Check(check::Args),
+    Graph(graph::Args),
     Runs(runs::Args),
     Show(show::Args),
     Logs(logs::Args),
@@ -126,6 +128,7 @@ pub fn main() -> ExitCode {
         Verb::Exec(args) => exec::run(args, home, color),
         Verb::Plan(args) => plan::run(args, home, color),
         Verb::Check(args) => check::run(args, color),
+        Verb::Graph(args) => graph::run(args, color),
         Verb::Runs(args) => runs::run(args, home, color),
         Verb::Show(args) => show::run(args, home, color),
         Verb::Logs(args) => logs::run(args, home),

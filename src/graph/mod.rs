@@ -1,6 +1,7 @@
 //! The graph of a workflow's nodes: who waits for whom, cycles, and an order to run in.
 
 pub mod outline;
+pub mod picture;
 pub mod remaining;
 pub mod select;
 

@@ -11,6 +11,7 @@
 //! - [`run_view`] and [`runs_table`] show what is kept of past runs.
 
 mod frame;
+pub mod graph_text;
 pub mod json;
 mod live;
 mod log_end;

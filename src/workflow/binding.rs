@@ -68,6 +68,11 @@ impl BoundTemplate {
         self.template.is_coalesce(ROOT)
     }
 
+    /// As it was written.
+    pub fn source(&self) -> &str {
+        self.template.source()
+    }
+
     /// Whether it is one expression and nothing else.
     pub fn is_single_expression(&self) -> bool {
         self.template.is_single_expression()
