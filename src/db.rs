@@ -32,7 +32,7 @@ fn steps() -> [String; 4] {
     [
         [crate::memo::sqlite::SCHEMA, crate::history::SCHEMA, STAT_SCHEMA].concat(),
         crate::history::times::SCHEMA.to_owned(),
-        [crate::memo::sqlite::EXPLAINED, crate::history::REMEMBERED].concat(),
+        [crate::memo::sqlite::EXPLAINED, crate::history::REMEMBERED, crate::history::times::MEANS].concat(),
         crate::gc::footprint::SCHEMA.to_owned(),
     ]
 }

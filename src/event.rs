@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map as JsonMap, Value as Json};
 
 use crate::digest::Digest;
+use crate::why::Why;
 
 /// The version on every line of JSON.
 pub const VERSION: u32 = 1;
@@ -147,6 +148,9 @@ pub struct NodeFinished {
     /// The log of the last attempt.
     #[serde(default)]
     pub log: Option<String>,
+    /// Why the cache did not have it; null unless it missed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<Box<Why>>,
     /// How what it sums up ended; null for work of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
@@ -385,6 +389,7 @@ mod tests {
             inputs: JsonMap::new(),
             reason: None,
             log: None,
+            why: None,
             counts: None,
         });
         let line = event.to_line();

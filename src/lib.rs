@@ -6,16 +6,17 @@
 //! | module | owns | may use |
 //! |---|---|---|
 //! | [`digest`] | SHA-256 of bytes and readers | nothing of ours |
+//! | [`why`] | why a lookup missed: typed changes, and their words | digest |
 //! | [`workflow`] | the document: TOML to a checked workflow, values, types, templates, signature, definition | digest |
 //! | [`draw`] | one drawing of a graph: layout, SVG, DOT, Mermaid | nothing of ours |
 //! | [`graph`] | petgraph: who waits for whom, cycles, selection, the picture | workflow, draw |
 //! | [`schedule`] | the state of each node, pools; pure | graph |
-//! | [`event`] | everything that the outside may learn of a run | digest |
+//! | [`event`] | everything that the outside may learn of a run | digest, why |
 //! | [`exec`] | one attempt as a process tree | nothing of ours |
 //! | [`store`] | files by content, stat cache, staging, publishing | digest, workflow |
-//! | [`memo`] | the cache key and the table of results | digest, workflow |
+//! | [`memo`] | the cache key, the table of results, the nearest earlier one | digest, why, workflow |
 //! | [`history`] | runs, what they were asked for, and their events | digest, event |
-//! | [`report`] | listeners and views of events: terminal, plain, JSON Lines, `show`, `runs`; pictures as text, pages | digest, event, draw |
+//! | [`report`] | listeners and views of events: terminal, plain, JSON Lines, `show`, `runs`, `why`; pictures as text, pages | digest, why, event, draw |
 //! | [`home`] | the home folder and the locks of live runs | store |
 //! | [`gc`] | what is kept, what goes, and removing it safely beside runs | digest, event, store, memo, history, home |
 //! | [`db`] | the database file: opening, schema versions, damage | memo, history, gc |
@@ -48,5 +49,6 @@ pub mod memo;
 pub mod report;
 pub mod schedule;
 pub mod store;
+pub mod why;
 pub mod workflow;
 pub mod writer;

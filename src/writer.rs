@@ -21,7 +21,7 @@ use crate::gc::footprint::{self, Footprint, ROW};
 use crate::history::invocation::{Beginning, record_beginning};
 use crate::history::times::{self, Times};
 use crate::history::{self, Run};
-use crate::memo::{Entry, sqlite};
+use crate::memo::{Entry, Interface, past, sqlite};
 use crate::store::{FileKey, Lookup, PendingBlob, StatEntry, Store};
 use crate::workflow::definition::Definition;
 
@@ -48,6 +48,7 @@ pub struct NewResult {
 pub struct Row {
     pub entry: Entry,
     pub definition: Arc<Definition>,
+    pub interface: Arc<Interface>,
 }
 
 /// What became of a result.
@@ -331,14 +332,18 @@ impl Work {
         }
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if with_results {
-            let mut known: Option<Digest> = None;
+            let mut known: Option<(Digest, Digest)> = None;
             let mut added = self.store.take_added();
-            for Row { entry, definition } in group.results.iter().filter_map(|new| new.row.as_deref()) {
+            for Row { entry, definition, interface } in
+                group.results.iter().filter_map(|new| new.row.as_deref())
+            {
                 sqlite::record(&transaction, entry)?;
                 added += ROW + (entry.inputs.len() + entry.found.outputs.len()) as u64;
-                if known != Some(entry.found.definition) {
+                let described = (entry.found.definition, entry.interface);
+                if known != Some(described) {
                     sqlite::record_definition(&transaction, &entry.found.definition, definition)?;
-                    known = Some(entry.found.definition);
+                    past::record_interface(&transaction, &entry.interface, interface)?;
+                    known = Some(described);
                 }
             }
             footprint::add(&transaction, added)?;

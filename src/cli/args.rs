@@ -29,7 +29,7 @@ pub struct Target {
 }
 
 /// Which nodes; each takes names or globs, separated by commas.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 #[command(next_help_heading = "Which nodes")]
 pub struct Nodes {
     /// Only these; what they need must be in the cache
@@ -58,7 +58,7 @@ impl Nodes {
 }
 
 /// How the cache is used.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 #[command(next_help_heading = "The cache")]
 pub struct CacheFlags {
     /// Read and write it, only read, only write, or neither
@@ -69,8 +69,9 @@ pub struct CacheFlags {
     pub overwrite: Option<Vec<String>>,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
+#[derive(Clone, Copy, Default, clap::ValueEnum)]
 pub enum CacheChoice {
+    #[default]
     Rw,
     Ro,
     Wo,

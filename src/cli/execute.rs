@@ -81,7 +81,7 @@ pub fn execute(
     request.order.remaining_ms = {
         // Without times all nodes count the same.
         let times = of_workflow(&reader, &workflow.name).unwrap_or_default();
-        remaining(outline, |node| times.get(node).copied())
+        remaining(outline, |node| times.get(node).map(|time| time.wall))
     };
     let started = Timestamp::now();
     let taking_part = leaves(outline, &request.order.roles, 0..outline.len());

@@ -5,6 +5,7 @@
 //! | `again.rs` | a run's workflow as it was |
 //! | `args.rs` | flags that several verbs share |
 //! | `cache/` | one file for each verb of `cache` |
+//! | `estimate.rs` | how long a run would take |
 //! | `execute.rs` | one run from its beginning to its end |
 //! | `inputs.rs` | `-i` and `--inputs` |
 //! | `open.rs` | from flags to a checked workflow |
@@ -17,6 +18,7 @@ mod args;
 mod cache;
 mod check;
 mod completions;
+mod estimate;
 mod exec;
 mod execute;
 mod graph;
@@ -31,6 +33,7 @@ mod screen;
 mod session;
 mod show;
 mod signals;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -101,6 +104,7 @@ struct Cli {
 enum Verb {
     Exec(exec::Args),
     Plan(plan::Args),
+    Why(why::Args),
     Check(check::Args),
     Graph(graph::Args),
     Runs(runs::Args),
@@ -127,6 +131,7 @@ pub fn main() -> ExitCode {
     let outcome = match cli.verb {
         Verb::Exec(args) => exec::run(args, home, color),
         Verb::Plan(args) => plan::run(args, home, color),
+        Verb::Why(args) => why::run(args, home, color),
         Verb::Check(args) => check::run(args, color),
         Verb::Graph(args) => graph::run(args, color),
         Verb::Runs(args) => runs::run(args, home, color),

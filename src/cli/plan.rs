@@ -1,22 +1,28 @@
 //! `runner plan`: what would run and what would hit, and why. No side effects at all.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::json;
 
+use super::estimate::Estimate;
 use super::open::{Opened, jobs, open, order, pools, scope};
 use super::screen::{ColorChoice, print};
 use super::session::View;
 use super::{Failure, Outcome, args, code, inputs};
 use crate::engine::Order;
 use crate::engine::cache::Cache;
-use crate::engine::plan::{Expectation, Planned, plan};
+use crate::engine::explain::Explainer;
+use crate::engine::plan::{Elements, Expectation, Planned, plan};
 use crate::engine::values::{Files, workflow_inputs};
 use crate::event::VERSION;
 use crate::graph::outline::Outline;
+use crate::history::times::{NodeTime, of_workflow};
 use crate::memo::Scope;
+use crate::memo::explain::Detail;
 use crate::report::style::{BAD, CACHED, CAUTION, Cell, FAINT, Ink, PLAIN, columns};
+use crate::report::text::{duration, inert};
 use crate::workflow::binding::Binding;
 
 /// Say what would run and what the cache has, and why; nothing is run or written
@@ -41,6 +47,9 @@ pub struct Args {
     #[arg(long, help_heading = "What is printed")]
     json: bool,
 }
+
+/// So many nodes of the critical path are named.
+const LONGEST_PATH: usize = 8;
 
 /// What is to be planned.
 pub struct Request<'a> {
@@ -71,9 +80,18 @@ pub fn show(request: Request, home: Option<&Path>, color: ColorChoice, json: boo
     let store = Arc::new(view.store()?);
     let files = Files::new(store.clone());
     let inputs = workflow_inputs(workflow, &files, inputs).map_err(Failure::usage)?;
+    // Without times there is no estimate.
+    let times = view.db.as_ref().and_then(|db| of_workflow(db, &workflow.name).ok()).unwrap_or_default();
     let cache = Cache::new(scope, store, view.db, None);
-    let planned = plan(outline, order, &cache, &files, inputs);
-    print(&if json { lines(outline, &planned) } else { table(outline, &planned, Ink(color.on_stdout())) });
+    let explainer = Explainer { outline, order, cache: &cache, files: &files, detail: Detail::Line };
+    let planned = plan(explainer, inputs, None);
+    print(&match json {
+        true => lines(outline, &planned, &times),
+        false => {
+            let estimate = Estimate::of(outline, &planned, &times, order.jobs);
+            table(outline, &planned, &times, &estimate, Ink(color.on_stdout()))
+        }
+    });
     Ok(planned.iter().any(|node| node.runs))
 }
 
@@ -93,22 +111,65 @@ fn is_open(outline: &Outline, planned: &Planned) -> bool {
     false
 }
 
-fn lines(outline: &Outline, planned: &[Planned]) -> String {
+fn lines(outline: &Outline, planned: &[Planned], times: &HashMap<String, NodeTime>) -> String {
     let mut text = String::new();
     for node in planned {
+        let name = outline.name(node.number);
+        let estimated = times.get(&name).filter(|_| node.runs).map(|time| time.wall);
+        let elements = node
+            .elements
+            .map(|Elements { count, runs, hits }| json!({"count": count, "runs": runs, "hits": hits}));
         let line = json!({
             "v": VERSION,
             "event": "node_planned",
-            "node": outline.name(node.number),
+            "node": name,
             "cache": node.cache.name(),
             "reason": node.reason,
+            "why": node.why,
+            "runs": node.runs,
+            "elements": elements,
+            "estimated_ms": estimated,
+            "saved_ms": node.saved_ms,
         });
         text.push_str(&format!("{line}\n"));
     }
     text
 }
 
-fn table(outline: &Outline, planned: &[Planned], ink: Ink) -> String {
+/// Time, what is saved, and the critical path, a line each; nothing where nothing is known.
+fn outlook(outline: &Outline, estimate: &Estimate, ink: Ink) -> String {
+    let mut text = String::new();
+    let Estimate { wall_ms, critical_path: (longest, path), saved_ms, unknown } = estimate;
+    if let Some(ms) = wall_ms {
+        let but = match unknown {
+            0 => String::new(),
+            1 => ", without 1 node that never ran".into(),
+            n => format!(", without {n} nodes that never ran"),
+        };
+        text.push_str(&format!("about {} by earlier runs{but}\n", duration(*ms)));
+        if path.len() > 1 {
+            let mut names: Vec<String> = path.iter().take(LONGEST_PATH).map(|n| outline.name(*n)).collect();
+            if path.len() > LONGEST_PATH {
+                names.push(format!("... {} more", path.len() - LONGEST_PATH));
+            }
+            let path = ink.paint(FAINT, names.join(" > "));
+            text.push_str(&format!("critical path {}: {path}\n", duration(*longest)));
+        }
+    }
+    if *saved_ms > 0 {
+        text.push_str(&format!("the cache saves {} of work\n", duration(*saved_ms)));
+    }
+    text
+}
+
+fn table(
+    outline: &Outline,
+    planned: &[Planned],
+    times: &HashMap<String, NodeTime>,
+    estimate: &Estimate,
+    ink: Ink,
+) -> String {
+    let timed = planned.iter().any(|node| node.runs && times.contains_key(&outline.name(node.number)));
     let rows: Vec<Vec<Cell>> = planned
         .iter()
         .map(|node| {
@@ -119,11 +180,14 @@ fn table(outline: &Outline, planned: &[Planned], ink: Ink) -> String {
                 Expectation::Skipped if node.runs => BAD,
                 Expectation::Skipped => FAINT,
             };
-            vec![
-                Cell::new(PLAIN, outline.name(node.number)),
-                Cell::new(style, node.cache.name()),
-                Cell::new(FAINT, node.reason.clone()),
-            ]
+            let name = outline.name(node.number);
+            let time = times.get(&name).filter(|_| node.runs).map(|time| format!("~{}", duration(time.wall)));
+            let mut row = vec![Cell::new(PLAIN, name), Cell::new(style, node.cache.name())];
+            if timed {
+                row.push(Cell::new(PLAIN, time.unwrap_or_default()));
+            }
+            row.push(Cell::new(FAINT, inert(&node.reason)));
+            row
         })
         .collect();
     // Elements count, as they do at the end of a run.
@@ -138,5 +202,5 @@ fn table(outline: &Outline, planned: &[Planned], ink: Ink) -> String {
         }
         (runs, hits) => format!("{runs} would run, {hits} from the cache"),
     };
-    format!("{}\n{summary}\n", columns(&rows, ink).trim_end())
+    format!("{}\n{summary}\n{}", columns(&rows, ink).trim_end(), outlook(outline, estimate, ink))
 }

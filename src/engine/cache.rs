@@ -12,11 +12,12 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 use serde_json::{Map as JsonMap, Value as Json};
 
+use super::explain::Explained;
 use super::values::Files;
 use crate::db;
 use crate::digest::Digest;
 use crate::event::Source;
-use crate::memo::{Entry, Found, KeyMaker, Scope, Version, sqlite};
+use crate::memo::{Entry, Found, Interface, KeyMaker, Scope, Version, sqlite};
 use crate::store::{Snapshot, Store};
 use crate::workflow::Task;
 use crate::workflow::definition::{Definition, sources_of};
@@ -36,6 +37,8 @@ pub struct SourceFile {
 pub struct TaskState {
     maker: KeyMaker,
     pub version: Version,
+    pub interface: Arc<Interface>,
+    pub interface_digest: Digest,
     pub definition: Arc<Definition>,
     pub definition_digest: Digest,
     pub sources: Arc<[SourceFile]>,
@@ -65,9 +68,13 @@ impl TaskState {
             .filter(|i| !task.cache.ignore_inputs.iter().any(|name| **name == *task.inputs[*i].name))
             .collect();
         keyed.sort_by(|a, b| task.inputs[*a].name.cmp(&task.inputs[*b].name));
+        let signature = Signature::of(task);
+        let interface = Interface::of(task, &signature);
         Ok(Self {
-            maker: KeyMaker::new(scope, &version, &Signature::of(task)),
+            maker: KeyMaker::new(scope, &version, &signature),
             version,
+            interface_digest: interface.digest(),
+            interface: Arc::new(interface),
             definition: Arc::new(definition),
             definition_digest,
             sources: sources.into(),
@@ -77,7 +84,16 @@ impl TaskState {
 
     /// The key of this task for these inputs, which are in the task's order.
     pub fn key(&self, task: &Task, inputs: &[Value]) -> Digest {
-        self.maker.key(self.keyed.iter().map(|i| (&*task.inputs[*i].name, &inputs[*i])))
+        self.maker.key(self.keyed(task, inputs))
+    }
+
+    /// The inputs that are in the key, sorted by name.
+    pub fn keyed<'a>(
+        &'a self,
+        task: &'a Task,
+        inputs: &'a [Value],
+    ) -> impl ExactSizeIterator<Item = (&'a str, &'a Value)> {
+        self.keyed.iter().map(|i| (&*task.inputs[*i].name, &inputs[*i]))
     }
 }
 
@@ -91,11 +107,19 @@ pub struct Hit {
     pub warning: Option<String>,
 }
 
+/// What is under a key that did not hit.
+#[derive(Clone, Debug)]
+pub enum Miss {
+    Nothing,
+    /// A result that does not count, in words.
+    Aged(String),
+    Unusable(String),
+}
+
 /// What a lookup found.
 pub enum Lookup {
     Hit(Box<Hit>),
-    /// Why not.
-    Miss(String),
+    Miss(Miss),
     /// The cache could not be asked.
     Failure(String),
 }
@@ -118,6 +142,7 @@ pub struct Cache {
     used: RefCell<Vec<Digest>>,
     /// Before this, use is long ago.
     long_ago: Timestamp,
+    pub(super) explained: Explained,
 }
 
 /// Use is noted if the last one that was is older than this: a run that follows on another writes nothing.
@@ -141,12 +166,21 @@ impl Cache {
             warned: RefCell::default(),
             used: RefCell::default(),
             long_ago: Timestamp::now().checked_sub(NOTED).unwrap_or(Timestamp::MIN),
+            explained: Explained::default(),
         }
     }
 
     /// Results that were handed out, as far as that has to be noted.
     pub fn take_used(&self) -> Vec<Digest> {
         self.used.take()
+    }
+
+    pub(super) fn database(&self) -> Option<&Connection> {
+        self.db.as_ref()
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 
     pub fn scope(&self) -> &Scope {
@@ -201,10 +235,10 @@ impl Cache {
                 warning: None,
             }));
         }
-        let Some(db) = &self.db else { return Lookup::Miss(NEVER.into()) };
+        let Some(db) = &self.db else { return Lookup::Miss(Miss::Nothing) };
         let found = match sqlite::lookup(db, key) {
             Ok(Some(found)) => found,
-            Ok(None) => return Lookup::Miss(NEVER.into()),
+            Ok(None) => return Lookup::Miss(Miss::Nothing),
             Err(error) => {
                 if let Some(home) = &self.home {
                     db::suspect(home, &error);
@@ -215,14 +249,16 @@ impl Cache {
         if let Some(most) = task.cache.max_age
             && let Some(age) = older_than(found.created, most)
         {
-            return Lookup::Miss(age);
+            return Lookup::Miss(Miss::Aged(age));
         }
         let outputs = match read_outputs(task, &found.outputs) {
             Ok(outputs) => outputs,
-            Err(problem) => return Lookup::Miss(format!("the stored result cannot be used: {problem}")),
+            Err(problem) => {
+                return Lookup::Miss(Miss::Unusable(format!("the stored result cannot be used: {problem}")));
+            }
         };
         if let Err(damage) = self.verify(&outputs) {
-            return Lookup::Miss(format!("a stored file cannot be used: {damage}"));
+            return Lookup::Miss(Miss::Unusable(format!("a stored file cannot be used: {damage}")));
         }
         let warning = self.edited(task, state, &found.definition);
         if found.used < self.long_ago {
@@ -284,8 +320,6 @@ fn older_than(created: Timestamp, most: Duration) -> Option<String> {
     let age = SignedDuration::from_secs(age.as_secs());
     Some(format!("the stored result is {age:#} old, and cache_max_age is {most:#}"))
 }
-
-const NEVER: &str = "no result is stored under this key";
 
 /// Named values as the memo and the history keep them.
 pub fn to_record<'v>(names: impl Iterator<Item = &'v str>, values: &[Value]) -> JsonMap<String, Json> {

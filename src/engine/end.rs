@@ -12,7 +12,7 @@ use super::{Engine, Summary, millis, publish};
 use crate::event::{Event, RunFinished, Status};
 use crate::exec::Executor;
 use crate::graph::select::Role;
-use crate::history::times::Times;
+use crate::history::times::{NodeTime, Times};
 use crate::schedule::State;
 
 impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
@@ -118,9 +118,10 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
     /// How long each node would have taken in this run, had it been alone.
     fn node_times(&self) -> Times {
         let jobs = self.order.jobs.max(1) as u64;
-        let wall = |(number, (total, count)): (&usize, &(u64, u64))| {
-            (self.outline.name(*number), total / (*count).clamp(1, jobs))
+        let time = |(number, (total, count)): (&usize, &(u64, u64))| {
+            let time = NodeTime { wall: total / (*count).clamp(1, jobs), mean: total / (*count).max(1) };
+            (self.outline.name(*number), time)
         };
-        Times { workflow: self.outline.workflow().name.clone(), nodes: self.times.iter().map(wall).collect() }
+        Times { workflow: self.outline.workflow().name.clone(), nodes: self.times.iter().map(time).collect() }
     }
 }

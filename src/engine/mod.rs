@@ -5,6 +5,7 @@
 //! | `values.rs` | what bindings are evaluated over, and the user's files |
 //! | `groups.rs`, `spread.rs` | uses of workflows and elements of nodes |
 //! | `cache.rs` | keys and lookups, shared with plans |
+//! | `explain.rs`, `trace.rs` | why a lookup missed, and which node upstream is the root of it |
 //! | `take_up.rs`, `serial.rs` | a unit whose turn has come: skipped, spread, entered, looked up, queued |
 //! | `attempt.rs`, `environment.rs`, `scratch.rs` | one attempt: what a task sees, and where it works |
 //! | `collect.rs` | what it hands back |
@@ -12,7 +13,7 @@
 //! | `end.rs` | how a run ends: what it hands back, its last node, its summary |
 //! | `bus.rs` | events on their way to reporters and history |
 //! | `publish.rs` | the workflow's own outputs |
-//! | `plan.rs` | what a run would do |
+//! | `plan.rs`, `planner.rs` | what a run would do |
 
 pub mod attempt;
 mod bus;
@@ -21,14 +22,17 @@ mod close;
 mod collect;
 mod end;
 pub mod environment;
+pub mod explain;
 mod groups;
 pub mod plan;
+mod planner;
 mod publish;
 pub mod scratch;
 mod serial;
 mod settle;
 mod spread;
 mod take_up;
+mod trace;
 pub mod values;
 
 use std::collections::{HashMap, HashSet};
@@ -56,6 +60,7 @@ use crate::graph::select::{Role, leaves};
 use crate::locks::{Held, Locks};
 use crate::schedule::pools::Pools;
 use crate::schedule::{Scheduler, State, Unit};
+use crate::why::Why;
 use crate::workflow::value::Value;
 use crate::writer::{Acknowledged, Writer};
 
@@ -119,8 +124,10 @@ struct InFlight {
     key: Option<Digest>,
     /// What the lookup said.
     cache: CacheStatus,
-    /// Why it was no hit.
+    /// Why the lookup failed.
     reason: Option<String>,
+    /// Why it was a miss.
+    why: Option<Box<Why>>,
     /// How many attempts were begun.
     attempts: u32,
     /// Since when it could run.

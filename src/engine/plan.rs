@@ -1,18 +1,16 @@
 //! Plans: what a run would do, found out without doing anything.
+//!
+//! How the nodes are walked is in `planner.rs`.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::rc::Rc;
 
-use super::cache::{Cache, Lookup};
+use super::cache::Hit;
+use super::explain::Explainer;
 use super::groups::Frame;
-use super::publish;
-use super::spread::{Spread, gather};
-use super::values::Files;
-use super::{CacheMode, Order};
-use crate::graph::outline::Outline;
-use crate::graph::select::Role;
+use super::planner::Planner;
+use crate::memo::explain::Parts;
+use crate::why::Why;
 use crate::workflow::value::Value;
-use crate::workflow::{Body, Node, Task, Workflow};
 
 /// What the cache would say of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,10 +44,23 @@ pub struct Planned {
     /// Of several elements the one that comes last in the order of [`Expectation`].
     pub cache: Expectation,
     pub reason: String,
+    /// Why the cache does not have it; of several elements one that it does not have.
+    pub why: Option<Box<Why>>,
+    /// What hits save, in milliseconds.
+    pub saved_ms: u64,
+    /// What keeps it from being known: a node above it that would run, and why that one would.
+    pub(super) root: Option<Rc<Root>>,
     /// Whether its command would run, as far as can be told.
     pub runs: bool,
     /// `None` for a plain node.
     pub elements: Option<Elements>,
+}
+
+/// A node that would run, and because of which others are not known.
+#[derive(Debug)]
+pub(super) struct Root {
+    pub node: String,
+    pub reason: String,
 }
 
 /// What is known of the elements of a node.
@@ -62,36 +73,39 @@ pub struct Elements {
     pub hits: usize,
 }
 
-/// What is known of one unit.
-struct Verdict {
-    cache: Expectation,
-    reason: String,
-    runs: bool,
+/// What a plan finds out of one unit, for those who want to know all of it.
+pub struct Told<'t> {
+    /// In the outline.
+    pub number: usize,
+    /// Of the node or element.
+    pub label: &'t str,
+    pub cache: Expectation,
+    pub reason: &'t str,
+    pub runs: bool,
+    pub why: Option<&'t Why>,
+    pub hit: Option<&'t Hit>,
+    /// What its key is made of; `None` where its inputs are not known, or it has no key.
+    pub parts: Option<Parts<'t>>,
 }
 
-/// What is known of a task with its inputs, and its outputs where the cache has them.
-type Looked = (Verdict, Option<Box<[Value]>>);
-
-fn verdict(cache: Expectation, reason: impl Into<String>, runs: bool) -> Verdict {
-    Verdict { cache, reason: reason.into(), runs }
+/// Who wants to know all of some units.
+pub struct Curious<'c> {
+    /// By number in the outline.
+    pub wants: Vec<bool>,
+    pub tell: &'c mut dyn FnMut(&Told),
 }
 
 /// The nodes that take part in a run and are no sub-workflows, in an order in which they could run.
-pub fn plan(
-    outline: &Outline,
-    order: &Order,
-    cache: &Cache,
-    files: &Files,
-    inputs: Box<[Value]>,
-) -> Vec<Planned> {
-    let mut planner = Planner { outline, order, cache, files, planned: Vec::new(), known: BTreeMap::new() };
-    let workflow = outline.workflow().clone();
-    cache.begin();
-    let numbers = (0, outline.offsets(&workflow));
+pub fn plan(explainer: Explainer, inputs: Box<[Value]>, curious: Option<Curious>) -> Vec<Planned> {
+    let workflow = explainer.outline.workflow().clone();
+    let numbers = (0, explainer.outline.offsets(&workflow));
     let mut frame = Frame::new(workflow, numbers, None, String::new(), inputs.into());
-    planner.frame(&mut frame, false);
-    cache.end();
-    for planned in &mut planner.planned {
+    let mut planner = Planner::new(explainer, curious);
+    explainer.cache.begin();
+    planner.frame(&mut frame, None, false);
+    explainer.cache.end();
+    let mut planned = planner.planned;
+    for planned in &mut planned {
         if let Some(Elements { count, runs, .. }) = planned.elements
             && planned.cache != Expectation::Skipped
         {
@@ -103,240 +117,10 @@ pub fn plan(
             };
         }
     }
-    planner.planned
+    planned
 }
 
-struct Planner<'a> {
-    outline: &'a Outline,
-    order: &'a Order,
-    cache: &'a Cache,
-    files: &'a Files,
-    planned: Vec<Planned>,
-    /// By number in the outline: the place in `planned`.
-    known: BTreeMap<usize, usize>,
-}
-
-/// What a unit hands back, as far as is known.
-enum Handed {
-    Outputs(Box<[Value]>),
-    Skipped,
-    Unknown,
-}
-
-impl Planner<'_> {
-    /// Plans one use of a workflow. False if something in it is not known yet.
-    fn frame(&mut self, frame: &mut Frame, is_element: bool) -> bool {
-        let graph = self.outline.graph(&frame.workflow);
-        let workflow = frame.workflow.clone();
-        let mut skipped = vec![false; workflow.nodes.len()];
-        let mut complete = true;
-        for index in graph.order().unwrap_or_default() {
-            let node = &workflow.nodes[index];
-            let number = frame.number(index);
-            let role = self.order.roles[number];
-            if role == Role::Out {
-                continue;
-            }
-            let above: Vec<usize> = graph
-                .dependencies(index)
-                .filter(|d| self.order.roles[frame.number(*d)] != Role::Out)
-                .collect();
-            let tolerated = |d: usize| graph.edges(d).any(|(to, tolerant)| to == index && tolerant);
-            let name = |n: usize| self.outline.name(frame.number(n));
-            let handed = if role == Role::Skip {
-                self.all(number, is_element, "skipped on request", Expectation::Skipped);
-                Handed::Skipped
-            } else if let Some(cause) = above.iter().find(|n| skipped[**n] && !tolerated(**n)) {
-                self.all(number, is_element, &format!("`{}` is skipped", name(*cause)), Expectation::Skipped);
-                Handed::Skipped
-            } else if let Some(cause) = above.iter().find(|n| frame.outputs[**n].is_none()) {
-                self.all(number, is_element, &format!("waits for `{}`", name(*cause)), Expectation::Unknown);
-                Handed::Unknown
-            } else {
-                match self.planned_node(frame, node, number, is_element) {
-                    Ok(handed) => handed,
-                    Err(problem) => {
-                        let reason = format!("it would fail: {problem}");
-                        self.all(number, is_element, &reason, Expectation::Unknown);
-                        Handed::Unknown
-                    }
-                }
-            };
-            match handed {
-                Handed::Outputs(outputs) => frame.outputs[index] = Some(outputs),
-                Handed::Skipped => {
-                    skipped[index] = true;
-                    frame.outputs[index] = Some(node.body.nothing());
-                }
-                Handed::Unknown => complete = false,
-            }
-        }
-        complete
-    }
-
-    /// A node for which nothing has to be waited.
-    ///
-    /// # Errors
-    /// Why it would fail before anything of it runs: a sentence.
-    fn planned_node(
-        &mut self,
-        frame: &Frame,
-        node: &Node,
-        number: usize,
-        is_element: bool,
-    ) -> Result<Handed, String> {
-        let values = frame.values(self.files);
-        if !values.holds(node)? {
-            self.all(number, is_element, "its condition is false", Expectation::Skipped);
-            return Ok(Handed::Skipped);
-        }
-        let inputs = values.inputs_of(node)?;
-        self.node(node, number, inputs, is_element)
-    }
-
-    /// The same is to be said of a node and of all that is inside of it.
-    fn all(&mut self, number: usize, is_element: bool, reason: &str, cache: Expectation) {
-        let inside = self.outline.inside(number);
-        for number in std::iter::once(number).chain(inside) {
-            let place = self.outline.place(number);
-            if self.order.roles[number] != Role::Out && place.node().task().is_some() {
-                self.add(number, verdict(cache, reason, cache == Expectation::Unknown), is_element);
-            }
-        }
-    }
-
-    fn node(
-        &mut self,
-        node: &Node,
-        number: usize,
-        inputs: Vec<Value>,
-        is_element: bool,
-    ) -> Result<Handed, String> {
-        let Some(scatter) = &node.scatter else { return self.unit(node, number, inputs, is_element) };
-        let spread = Spread::new(node, scatter, inputs)?;
-        let (mut known, mut skipped) = (true, false);
-        let mut outputs = Vec::with_capacity(spread.count());
-        if spread.count() == 0 {
-            self.none(number);
-        }
-        for index in 0..spread.count() {
-            match self.unit(node, number, spread.element(index), true)? {
-                Handed::Outputs(values) => outputs.push(Some(values)),
-                Handed::Skipped => skipped = true,
-                Handed::Unknown => known = false,
-            }
-        }
-        Ok(match known {
-            _ if skipped => Handed::Skipped,
-            true => Handed::Outputs(gather(&outputs, node.body.outputs().len())),
-            false => Handed::Unknown,
-        })
-    }
-
-    /// A node without elements has nothing to do, and a line of the plan all the same.
-    fn none(&mut self, number: usize) {
-        for number in std::iter::once(number).chain(self.outline.inside(number)) {
-            if self.outline.place(number).node().task().is_some() && !self.known.contains_key(&number) {
-                self.known.insert(number, self.planned.len());
-                let (cache, elements) = (Expectation::Hit, Some(Elements::default()));
-                self.planned.push(Planned { number, cache, reason: String::new(), runs: false, elements });
-            }
-        }
-    }
-
-    fn unit(
-        &mut self,
-        node: &Node,
-        number: usize,
-        inputs: Vec<Value>,
-        is_element: bool,
-    ) -> Result<Handed, String> {
-        match &node.body {
-            Body::Task(task) => {
-                let (verdict, outputs) = self.task(task, number, &inputs)?;
-                self.add(number, verdict, is_element);
-                Ok(outputs.map_or(Handed::Unknown, Handed::Outputs))
-            }
-            Body::Workflow(inner) => self.sub_workflow(inner, number, inputs, is_element),
-        }
-    }
-
-    fn sub_workflow(
-        &mut self,
-        inner: &Arc<Workflow>,
-        number: usize,
-        inputs: Vec<Value>,
-        is_element: bool,
-    ) -> Result<Handed, String> {
-        let numbers = (number + 1, self.outline.offsets(inner));
-        let mut frame = Frame::new(inner.clone(), numbers, None, String::new(), inputs.into());
-        if !self.frame(&mut frame, is_element) {
-            return Ok(Handed::Unknown);
-        }
-        Ok(match publish::interface(&frame, self.files)? {
-            Some(outputs) if publish::lacks(inner, &outputs) => Handed::Skipped,
-            Some(outputs) => Handed::Outputs(outputs),
-            None => Handed::Unknown,
-        })
-    }
-
-    fn add(&mut self, number: usize, verdict: Verdict, is_element: bool) {
-        let Verdict { cache, reason, runs } = verdict;
-        let mapped = is_element && (cache != Expectation::Skipped || runs);
-        let one =
-            Elements { count: 1, runs: usize::from(runs), hits: usize::from(cache == Expectation::Hit) };
-        match self.known.get(&number) {
-            None => {
-                self.known.insert(number, self.planned.len());
-                let elements = mapped.then_some(one);
-                self.planned.push(Planned { number, cache, reason, runs, elements });
-            }
-            Some(at) => {
-                let planned = &mut self.planned[*at];
-                if cache > planned.cache {
-                    (planned.cache, planned.reason) = (cache, reason);
-                }
-                planned.runs |= runs;
-                if mapped {
-                    let all = planned.elements.get_or_insert_default();
-                    all.count += one.count;
-                    all.runs += one.runs;
-                    all.hits += one.hits;
-                }
-            }
-        }
-    }
-
-    /// What the cache says of a task with these inputs; its outputs where it has them.
-    fn task(&self, task: &Task, number: usize, inputs: &[Value]) -> Result<Looked, String> {
-        let state = self.cache.task(task, self.files)?;
-        // What is not selected does not run: the run would fail.
-        let selected = self.order.roles[number] != Role::Supply;
-        let note = |reason: &str| match selected {
-            true => reason.to_owned(),
-            false => format!("{reason}; it is needed, but not selected"),
-        };
-        let skipped = |reason| Ok((verdict(Expectation::Skipped, note(reason), selected), None));
-        if !task.cache.enabled {
-            return Ok((verdict(Expectation::Disabled, note("the task is not cached"), selected), None));
-        }
-        if self.order.overwrite[number] {
-            return skipped("its result is to be overwritten");
-        }
-        match self.order.mode {
-            CacheMode::WriteOnly => return skipped("the cache is only written"),
-            CacheMode::Off => return skipped("the cache is off"),
-            CacheMode::ReadWrite | CacheMode::ReadOnly => {}
-        }
-        Ok(match self.cache.lookup(task, &state, &state.key(task, inputs)) {
-            Lookup::Hit(hit) => {
-                let time = hit.source.time.strftime("%Y-%m-%d %H:%M:%S UTC");
-                let reason = format!("from run {}, node `{}`, {time}", hit.source.run, hit.source.node);
-                (verdict(Expectation::Hit, reason, false), Some(hit.outputs))
-            }
-            Lookup::Miss(reason) | Lookup::Failure(reason) => {
-                (verdict(Expectation::Miss, note(&reason), selected), None)
-            }
-        })
-    }
+/// Finds out what the nodes of a frame hand back, as far as the cache has it.
+pub(super) fn fill(explainer: &Explainer, frame: &mut Frame) {
+    Planner::new(*explainer, None).frame(frame, None, false);
 }

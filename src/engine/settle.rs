@@ -82,6 +82,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             inputs: to_record(declared.map(|input| &*input.name), inputs),
             reason: None,
             log: None,
+            why: None,
             counts: None,
         }
     }
@@ -356,6 +357,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             peak_memory: took.usage.peak_memory,
             log: error.log.clone(),
             error: Some(error),
+            why: flight.why,
             ..self.finished(spot, status, &flight.inputs)
         };
         if !cancelled {
@@ -379,6 +381,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             peak_memory: took.usage.peak_memory,
             outputs: self.outputs_json(spot, &success.outputs),
             reason: flight.reason,
+            why: flight.why,
             log: Some(log.display().to_string()),
             ..self.finished(spot, Status::Succeeded, &flight.inputs)
         };
@@ -424,6 +427,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             task: task.name.clone(),
             version: state.version.to_string(),
             inputs: Json::Object(event.inputs.clone()).to_string(),
+            interface: state.interface_digest,
             found: Found {
                 definition: state.definition_digest,
                 outputs: Json::Object(to_record(names, outputs)).to_string(),
@@ -434,7 +438,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
                 used: event.time,
             },
         };
-        Some(Row { entry, definition: state.definition.clone() })
+        Some(Row { entry, definition: state.definition.clone(), interface: state.interface.clone() })
     }
 
     /// The writer has stored a result, or could not.

@@ -5,16 +5,20 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::attempt::{self, Job, log_path};
-use super::cache::Lookup;
+use super::cache::{Lookup, Miss};
+use super::explain::{Asked, Explainer};
 use super::groups::{Frame, Group, Spot};
 use super::serial::Waiting;
 use super::spread::Spread;
+use super::trace::Scene;
 use super::{Engine, InFlight, millis};
 use crate::event::{CacheStatus, Event, NodeExpanded, NodeStarted, Status};
 use crate::exec::Executor;
 use crate::graph::select::Role;
 use crate::locks::{Attempt, Holder};
+use crate::memo::explain::Detail;
 use crate::schedule::{State, Unit};
+use crate::why::Why;
 use crate::workflow::policy::Execution;
 use crate::workflow::value::Value;
 use crate::workflow::{Body, Task};
@@ -100,7 +104,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             Ok(state) => state,
             Err(problem) => return self.fail_before(unit, spot, inputs, problem),
         };
-        let mut key = None;
+        let (mut key, mut why) = (None, None);
         let (cache, reason) = if !task.cache.enabled {
             (CacheStatus::Disabled, None)
         } else {
@@ -111,7 +115,11 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             } else {
                 match self.cache.lookup(task, &state, &digest) {
                     Lookup::Hit(hit) => return self.settle_hit(unit, spot, inputs, digest, *hit),
-                    Lookup::Miss(reason) => (CacheStatus::Miss, Some(reason)),
+                    Lookup::Miss(miss) => {
+                        let asked = Asked { task, state: &state, label: &spot.label(), inputs: &inputs };
+                        why = self.explain(unit, spot, &asked, miss);
+                        (CacheStatus::Miss, None)
+                    }
                     Lookup::Failure(reason) => (CacheStatus::LookupFailure, Some(reason)),
                 }
             }
@@ -122,7 +130,8 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         if let (CacheStatus::LookupFailure, Some(reason)) = (cache, &reason) {
             self.bus.warn(Some(spot.label()), reason.clone());
         }
-        let flight = InFlight { inputs, key, cache, reason, attempts: 0, ready: Instant::now(), held: None };
+        let flight =
+            InFlight { inputs, key, cache, reason, why, attempts: 0, ready: Instant::now(), held: None };
         let in_turn = task.cache.serialize && self.order.mode.writes() && cache == CacheStatus::Miss;
         match key.filter(|_| in_turn) {
             Some(key) => {
@@ -135,6 +144,35 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
                 self.enqueue(unit);
             }
         }
+    }
+
+    /// Why the cache does not have what a unit asks for.
+    fn explain(&self, unit: Unit, spot: &Spot, asked: &Asked, miss: Miss) -> Option<Box<Why>> {
+        let explainer = Explainer {
+            outline: self.outline,
+            order: &self.order,
+            cache: &self.cache,
+            files: &self.files,
+            detail: Detail::Line,
+        };
+        self.with_scene(unit, &mut |scene| {
+            Box::new(explainer.explain(asked, miss.clone(), scene, spot.node, spot.index))
+        })
+    }
+
+    /// Calls `look` with the use of a workflow that a unit, or the node that it is an element of, belongs to.
+    fn with_scene<T>(&self, unit: Unit, look: &mut dyn FnMut(&Scene) -> T) -> Option<T> {
+        let (group, _) = self.scheduler.locate(unit);
+        let frame = match self.groups.get(group)? {
+            Group::Frame(frame) => frame,
+            Group::Elements(elements) => return self.with_scene(elements.parent, look),
+            Group::Closed => return None,
+        };
+        let Some(parent) = frame.parent else { return Some(look(&Scene { frame, outer: None })) };
+        let spot = self.spot(parent)?;
+        self.with_scene(parent, &mut |outer| {
+            look(&Scene { frame, outer: Some((outer, spot.node, spot.index)) })
+        })
     }
 
     /// Tries the locks of identical work once more.

@@ -14,29 +14,47 @@ pub const SCHEMA: &str = "
     ) WITHOUT ROWID;
 ";
 
-/// The times of one run of a workflow, in milliseconds, by the names of its nodes.
+/// What was added later: how long one attempt took on average, which tells how long any number of elements will.
+pub const MEANS: &str = "
+    ALTER TABLE node_time ADD COLUMN mean_ms INTEGER;
+";
+
+/// How long a node took, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeTime {
+    /// From its start to its end, had it been alone.
+    pub wall: u64,
+    /// One attempt, on average.
+    pub mean: u64,
+}
+
+/// The times of one run of a workflow, by the names of its nodes.
 #[derive(Default)]
 pub struct Times {
     pub workflow: String,
-    pub nodes: Vec<(String, u64)>,
+    pub nodes: Vec<(String, NodeTime)>,
 }
 
 /// Keeps the times of nodes that ran, in place of earlier ones.
 pub fn record(db: &Connection, times: &Times) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached(
-        "INSERT INTO node_time (workflow, node, duration_ms) VALUES (?1, ?2, ?3) \
-         ON CONFLICT (workflow, node) DO UPDATE SET duration_ms = ?3",
+        "INSERT INTO node_time (workflow, node, duration_ms, mean_ms) VALUES (?1, ?2, ?3, ?4) \
+         ON CONFLICT (workflow, node) DO UPDATE SET duration_ms = ?3, mean_ms = ?4",
     )?;
-    for (node, duration_ms) in &times.nodes {
-        statement.execute(params![times.workflow, node, i64::try_from(*duration_ms).unwrap_or(i64::MAX)])?;
+    let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+    for (node, time) in &times.nodes {
+        statement.execute(params![times.workflow, node, signed(time.wall), signed(time.mean)])?;
     }
     Ok(())
 }
 
 /// The times that are known of a workflow's nodes.
-pub fn of_workflow(db: &Connection, workflow: &str) -> rusqlite::Result<HashMap<String, u64>> {
-    let mut statement = db.prepare("SELECT node, duration_ms FROM node_time WHERE workflow = ?1")?;
-    let times =
-        statement.query_map([workflow], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())));
+pub fn of_workflow(db: &Connection, workflow: &str) -> rusqlite::Result<HashMap<String, NodeTime>> {
+    let mut statement = db.prepare("SELECT node, duration_ms, mean_ms FROM node_time WHERE workflow = ?1")?;
+    let times = statement.query_map([workflow], |row| {
+        let wall = row.get::<_, i64>(1)?.unsigned_abs();
+        let mean = row.get::<_, Option<i64>>(2)?.map_or(wall, i64::unsigned_abs);
+        Ok((row.get(0)?, NodeTime { wall, mean }))
+    });
     times?.collect()
 }

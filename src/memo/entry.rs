@@ -16,6 +16,8 @@ pub struct Entry {
     pub version: String,
     /// A JSON object by name, files by their content.
     pub inputs: String,
+    /// Of the task's interface.
+    pub interface: Digest,
     pub found: Found,
 }
 

@@ -86,10 +86,10 @@ pub fn record_use(db: &Connection, keys: &[Digest], now: Timestamp) -> rusqlite:
 pub fn record(db: &Connection, entry: &Entry) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached(
         "INSERT INTO memo (key, project, domain, task, version, definition, inputs, outputs, run, node, created_ms, \
-         duration_ms, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
+         duration_ms, checksum, interface) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
          ON CONFLICT (key) DO UPDATE SET definition = ?6, inputs = ?7, outputs = ?8, run = ?9, node = ?10, \
          created_ms = ?11, duration_ms = ?12, checksum = ?13, project = ?2, domain = ?3, task = ?4, version = ?5, \
-         used_ms = NULL",
+         interface = ?14, used_ms = NULL",
     )?;
     statement.execute(params![
         &entry.key.0[..],
@@ -105,6 +105,7 @@ pub fn record(db: &Connection, entry: &Entry) -> rusqlite::Result<()> {
         entry.found.created.as_millisecond(),
         i64::try_from(entry.found.duration_ms).unwrap_or(i64::MAX),
         entry.found.checksum(&entry.key),
+        &entry.interface.0[..],
     ])?;
     Ok(())
 }
@@ -144,6 +145,7 @@ mod tests {
             task: "wf.t".into(),
             version: "1".into(),
             inputs: "{}".into(),
+            interface: Digest::of("interface"),
             found: Found {
                 definition: Digest::of("definition"),
                 outputs: outputs.into(),

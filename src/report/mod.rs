@@ -8,6 +8,7 @@
 //! - Both tell a node with many elements as one: what belongs to an element has words of its own only if it
 //!   failed, or in a verbose run.
 //! - [`json`] hands the events on as JSON Lines.
+//! - [`why_text`] answers `why`.
 //! - [`run_view`] and [`runs_table`] show what is kept of past runs.
 
 mod frame;
@@ -29,6 +30,7 @@ pub mod terminal;
 pub mod text;
 #[cfg(test)]
 mod tty;
+pub mod why_text;
 pub mod words;
 
 use crate::event::Event;

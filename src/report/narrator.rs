@@ -214,7 +214,8 @@ impl Narrator {
         if let (Some(cache), true) = (node.cache, self.verbose() && sum.is_empty()) {
             words.push_str(&format!("  {cache}"));
         }
-        if let Some(reason) = &node.reason {
+        let why = node.why.as_ref().map(|why| &why.text).filter(|_| self.verbose());
+        for reason in node.reason.iter().chain(why) {
             words.push_str(&self.ink.paint(FAINT, format!("  {}", inert(reason))));
         }
         words

@@ -58,6 +58,7 @@ pub fn executed(node: &str) -> NodeFinished {
         inputs: JsonMap::new(),
         reason: None,
         log: None,
+        why: None,
         counts: None,
     }
 }

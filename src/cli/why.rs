@@ -1,0 +1,303 @@
+//! `runner why`: the parts of a node's key, and where its result came from or what differs from the nearest one.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Zoned;
+use serde_json::{Value as Json, json};
+
+use super::open::{Opened, open, order, scope};
+use super::screen::{ColorChoice, print};
+use super::session::View;
+use super::{Failure, Outcome, args, inputs};
+use crate::engine::cache::Cache;
+use crate::engine::explain::Explainer;
+use crate::engine::plan::{Curious, Expectation, Told, plan};
+use crate::engine::values::{Files, workflow_inputs};
+use crate::event::VERSION;
+use crate::graph::select::matching;
+use crate::memo::Version;
+use crate::memo::explain::Detail;
+use crate::report::style::Ink;
+use crate::report::why_text::{Answer, render};
+
+/// Say why a node would run, or where its result comes from: the parts of its key, and on a miss the nearest
+/// earlier result and what differs
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runner why workflow.toml train
+  runner why workflow.toml 'fit[3]' --domain production -i day=2026-01-31
+  runner why workflow.toml 'prep/*' --json | jq .why.changes")]
+pub struct Args {
+    #[command(flatten)]
+    target: args::Target,
+    /// The nodes, by name or glob; an element as fit[3], a node of a sub-workflow as prep/clean
+    #[arg(value_name = "NODE", required = true)]
+    nodes: Vec<String>,
+    /// Print one document; one line of JSON for each node where there are several
+    #[arg(long, help_heading = "What is printed")]
+    json: bool,
+}
+
+/// So many elements of one node are answered for in full; misses come first.
+const IN_FULL: usize = 3;
+
+/// What is asked for.
+struct Asked {
+    /// Names and globs without the numbers of elements.
+    globs: Vec<String>,
+    /// The labels that are meant where there are numbers.
+    labels: Vec<String>,
+}
+
+pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
+    let opened = open(&args.target.workflow, &args.target.settings, color)?;
+    let scope = scope(&opened.workflow, &args.target)?;
+    let bindings = inputs::resolve(&opened.workflow, &args.target)?;
+    let (nodes, cache) = (args::Nodes::default(), args::CacheFlags::default());
+    let order = order(&opened, &nodes, &cache, false, 1)?;
+    let asked = Asked::read(&args.nodes);
+    let Opened { workflow, outline } = &opened;
+    let wants = matching(outline, "NODE", &asked.globs).map_err(Failure::usage)?;
+    let view = View::open(home)?;
+    let store = Arc::new(view.store()?);
+    let files = Files::new(store.clone());
+    let inputs = workflow_inputs(workflow, &files, &bindings).map_err(Failure::usage)?;
+    let cache = Cache::new(scope, store, view.db, None);
+    let mut listing = Listing::default();
+    let mut tell = |told: &Told| {
+        if !asked.means(told.label) {
+            return;
+        }
+        match args.json {
+            true => print(&format!("{}\n", document(told))),
+            false => listing.add(told.number, answer(told)),
+        }
+        listing.told += 1;
+    };
+    let curious = Curious { wants, tell: &mut tell };
+    let explainer = Explainer { outline, order: &order, cache: &cache, files: &files, detail: Detail::Full };
+    plan(explainer, inputs, Some(curious));
+    if listing.told == 0 {
+        return Err(Failure::usage(nothing_told(&opened, &asked, &args.nodes)));
+    }
+    print(&listing.render(Ink(color.on_stdout()), &Zoned::now()));
+    Ok(())
+}
+
+impl Asked {
+    fn read(nodes: &[String]) -> Self {
+        let mut asked = Self { globs: Vec::new(), labels: Vec::new() };
+        for node in nodes {
+            let (plain, numbered) = without_numbers(node);
+            if numbered {
+                asked.labels.push(node.clone());
+            }
+            asked.globs.push(plain);
+        }
+        // With a name that means all of its elements, all are meant.
+        if asked.labels.len() < nodes.len() {
+            asked.labels.clear();
+        }
+        asked
+    }
+
+    fn means(&self, label: &str) -> bool {
+        let begins =
+            |wanted: &String| label.strip_prefix(&**wanted).is_some_and(|rest| rest.starts_with('/'));
+        self.labels.is_empty() || self.labels.iter().any(|wanted| wanted == label || begins(wanted))
+    }
+}
+
+/// `prep[3]/fit[0]` without its numbers, and whether it had any.
+fn without_numbers(label: &str) -> (String, bool) {
+    let mut plain = String::new();
+    let mut numbered = false;
+    let mut rest = label;
+    while let Some((before, after)) = rest.split_once('[') {
+        plain.push_str(before);
+        match after.split_once(']') {
+            Some((number, after)) if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => {
+                (numbered, rest) = (true, after);
+            }
+            _ => {
+                plain.push('[');
+                rest = after;
+            }
+        }
+    }
+    plain.push_str(rest);
+    (plain, numbered)
+}
+
+/// Why there was nothing to tell.
+fn nothing_told(opened: &Opened, asked: &Asked, nodes: &[String]) -> String {
+    let named = nodes.join("`, `");
+    match asked.labels.is_empty() {
+        false => {
+            format!("`{named}`: there is no such element; name the node alone to see how many there are")
+        }
+        true => {
+            let hook =
+                opened.outline.places().any(|place| place.is_hook() && asked.globs.contains(&place.name()));
+            match hook {
+                true => {
+                    format!("`{named}` runs last, when the run has ended, and never comes from the cache")
+                }
+                false => format!("`{named}` would not run: nothing is known of its key"),
+            }
+        }
+    }
+}
+
+/// Answers as they come, of each node so many as are shown.
+#[derive(Default)]
+struct Listing {
+    told: usize,
+    /// By number in the outline.
+    nodes: BTreeMap<usize, Answers>,
+}
+
+#[derive(Default)]
+struct Answers {
+    shown: Vec<Answer>,
+    counts: BTreeMap<&'static str, usize>,
+    all: usize,
+}
+
+impl Listing {
+    fn add(&mut self, number: usize, answer: Answer) {
+        let answers = self.nodes.entry(number).or_default();
+        *answers.counts.entry(answer.cache).or_default() += 1;
+        answers.all += 1;
+        answers.shown.push(answer);
+        if answers.shown.len() > IN_FULL {
+            // The first hit gives way; without any, the last to come.
+            let hit = answers.shown.iter().position(|answer| answer.cache == Expectation::Hit.name());
+            answers.shown.remove(hit.unwrap_or(IN_FULL));
+        }
+    }
+
+    fn render(&self, ink: Ink, now: &Zoned) -> String {
+        let mut text = String::new();
+        for answers in self.nodes.values() {
+            for answer in &answers.shown {
+                if !text.is_empty() {
+                    text.push('\n');
+                }
+                text.push_str(&render(answer, ink, now));
+            }
+            if answers.all > answers.shown.len() {
+                let counts: Vec<String> =
+                    answers.counts.iter().map(|(name, n)| format!("{n} {name}")).collect();
+                text.push_str(&format!(
+                    "\n{} elements: {}; name one, as in 'NODE[7]', to see it\n",
+                    answers.all,
+                    counts.join(", ")
+                ));
+            }
+        }
+        text
+    }
+}
+
+fn answer(told: &Told) -> Answer {
+    Answer {
+        label: told.label.to_owned(),
+        cache: told.cache.name(),
+        runs: told.runs,
+        reason: told.reason.to_owned(),
+        why: told.why.cloned(),
+        source: told.hit.map(|hit| (hit.source.clone(), hit.duration_ms)),
+        warning: told.hit.and_then(|hit| hit.warning.clone()),
+        key: told.parts.as_ref().map(|parts| parts.key),
+        parts: told.parts.as_ref().map_or_else(Vec::new, |parts| {
+            let mut rows = vec![
+                ("project".to_owned(), Json::from(parts.scope.project.as_str())),
+                ("domain".to_owned(), parts.scope.domain.as_str().into()),
+                ("cache_version".to_owned(), version(parts.version).into()),
+                ("task".to_owned(), parts.task.into()),
+            ];
+            let types = |pairs: &[(String, String)]| {
+                pairs.iter().map(|(name, ty)| format!("{name}: {ty}")).collect::<Vec<_>>().join(", ")
+            };
+            rows.push(("input types".into(), types(&parts.interface.inputs).into()));
+            rows.push(("output types".into(), types(&parts.interface.outputs).into()));
+            rows.extend(parts.inputs.iter().map(|(name, value)| (format!("input {name}"), value.clone())));
+            if !parts.interface.ignored.is_empty() {
+                rows.push(("not in the key".into(), parts.interface.ignored.join(", ").into()));
+            }
+            rows
+        }),
+    }
+}
+
+fn version(version: &Version) -> String {
+    match version {
+        Version::Pinned(version) => version.clone(),
+        Version::Automatic(digest) => format!("automatic ({}..)", &digest.hex()[..12]),
+    }
+}
+
+fn document(told: &Told) -> Json {
+    let parts = told.parts.as_ref().map(|parts| {
+        let object = |pairs: &[(String, String)]| -> Json {
+            pairs.iter().map(|(name, ty)| (name.clone(), Json::from(ty.as_str()))).collect()
+        };
+        let automatic = matches!(parts.version, Version::Automatic(_));
+        json!({
+            "project": parts.scope.project,
+            "domain": parts.scope.domain,
+            "cache_version": parts.version.to_string(),
+            "automatic": automatic,
+            "task": parts.task,
+            "input_types": object(&parts.interface.inputs),
+            "output_types": object(&parts.interface.outputs),
+            "inputs": parts.inputs,
+            "ignored": parts.interface.ignored,
+            "definition": parts.definition.parts,
+        })
+    });
+    json!({
+        "v": VERSION,
+        "node": told.label,
+        "cache": told.cache.name(),
+        "runs": told.runs,
+        "reason": told.reason,
+        "key": told.parts.as_ref().map(|parts| parts.key),
+        "parts": parts,
+        "why": told.why,
+        "source": told.hit.map(|hit| &hit.source),
+        "saved_ms": told.hit.map_or(0, |hit| hit.duration_ms),
+        "warning": told.hit.and_then(|hit| hit.warning.as_ref()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_elements_are_told_from_globs() {
+        for (label, plain, numbered) in [
+            ("train", "train", false),
+            ("fit[3]", "fit", true),
+            ("prep[3]/fit[10]", "prep/fit", true),
+            ("fit[ab]", "fit[ab]", false),
+            ("fit[", "fit[", false),
+            ("prep[3]/*", "prep/*", true),
+        ] {
+            assert_eq!(without_numbers(label), (plain.to_owned(), numbered), "{label}");
+        }
+    }
+
+    #[test]
+    fn an_element_means_all_that_is_in_it() {
+        let asked = Asked::read(&["prep[3]".into()]);
+        assert!(asked.means("prep[3]") && asked.means("prep[3]/clean"));
+        assert!(!asked.means("prep[30]") && !asked.means("prep[4]/clean") && !asked.means("prep"));
+        assert!(Asked::read(&["prep[3]".into(), "train".into()]).means("prep[4]"));
+    }
+}

@@ -1,0 +1,232 @@
+//! Why a lookup missed: the nearest earlier result, what differs, and where that comes from.
+//!
+//! Shared by runs, plans and `why`, so that all of them give the same reason.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use serde_json::Value as Json;
+use similar::{DiffOp, TextDiff};
+
+use super::Order;
+use super::cache::{Cache, Miss, TaskState};
+use super::trace::Scene;
+use super::values::Files;
+use crate::digest::Digest;
+use crate::graph::outline::Outline;
+use crate::memo::explain::{Detail, Parts};
+use crate::memo::{Past, past, sqlite};
+use crate::why::{Change, InputChange, Kind, Why};
+use crate::workflow::Task;
+use crate::workflow::value::Value;
+
+/// So many earlier results of one node are compared,
+const OF_NODE: u32 = 1000;
+/// and if it has none, so many of its task; where the whole history is asked for, all.
+const OF_TASK: u32 = 200;
+/// Of a task that has no result, so many of nodes with the same name: it may have been renamed.
+const OF_LABEL: u32 = 100;
+/// The largest file whose lines are compared, in bytes.
+const LARGEST: u64 = 1 << 20;
+/// In so many files of a run lines are compared.
+const MOST_FILES: u32 = 32;
+/// How long the lines of one file may be compared.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// What explanations keep between lookups.
+#[derive(Default)]
+pub struct Explained {
+    /// By task: the newest of its results; empty if there is none.
+    of_task: RefCell<HashMap<String, std::rc::Rc<[Past]>>>,
+    /// How many files were compared line by line.
+    files: Cell<u32>,
+}
+
+/// Explains misses.
+#[derive(Clone, Copy)]
+pub struct Explainer<'e> {
+    pub outline: &'e Outline,
+    pub order: &'e Order,
+    pub cache: &'e Cache,
+    pub files: &'e Files,
+    /// `Full` looks at the whole history.
+    pub detail: Detail,
+}
+
+/// A task with its inputs, as a node asks for it.
+pub struct Asked<'a> {
+    pub task: &'a Task,
+    pub state: &'a TaskState,
+    /// Of the node or element.
+    pub label: &'a str,
+    pub inputs: &'a [Value],
+}
+
+impl<'a> Asked<'a> {
+    pub fn parts(&self, cache: &'a Cache) -> Parts<'a> {
+        let keyed = self.state.keyed(self.task, self.inputs);
+        Parts {
+            key: self.state.key(self.task, self.inputs),
+            scope: cache.scope(),
+            task: &self.task.name,
+            version: &self.state.version,
+            definition: &self.state.definition,
+            interface: &self.state.interface,
+            interface_digest: self.state.interface_digest,
+            inputs: keyed.map(|(name, value)| (name.to_owned(), value.to_record())).collect(),
+            node: self.label,
+        }
+    }
+}
+
+impl Explainer<'_> {
+    /// Why the cache does not have what is asked for. `scene` and `node` are where the node stands, `element` its
+    /// number if it is an element.
+    pub fn explain(
+        &self,
+        asked: &Asked,
+        miss: Miss,
+        scene: &Scene,
+        node: usize,
+        element: Option<usize>,
+    ) -> Why {
+        match miss {
+            Miss::Aged(text) => return Why::plain(Kind::Aged, text),
+            Miss::Unusable(text) => return Why::plain(Kind::Unusable, text),
+            Miss::Nothing => {}
+        }
+        let none = || Why::first(&asked.task.name, None);
+        let Some(db) = self.cache.database() else { return none() };
+        let parts = asked.parts(self.cache);
+        // What cannot be read explains nothing; the lookup itself has told of it.
+        let candidates = self.candidates(db, asked).unwrap_or_default();
+        let Some(nearest) = parts.nearest(&candidates) else { return none() };
+        if nearest.key == parts.key {
+            return Why::plain(Kind::Unusable, "the row of the stored result is damaged".into());
+        }
+        let elsewhere = parts.elsewhere(&candidates).map(Past::nearest);
+        if elsewhere.as_ref().is_some_and(|other| other.key == nearest.key) {
+            return Why { nearest: elsewhere.clone(), ..Why::first(&asked.task.name, elsewhere) };
+        }
+        let mut changes = self.changes(db, &parts, nearest);
+        for change in &mut changes {
+            if let Change::Input(change) = change {
+                let was = nearest.inputs.get(&change.name).unwrap_or(&Json::Null);
+                let input = asked.task.inputs.iter().position(|input| *input.name == *change.name);
+                let from = input.and_then(|i| self.of_input(scene, node, i, element, was));
+                change.from = from.map(Box::new);
+            }
+        }
+        Why::changed(nearest.nearest(), changes, elsewhere)
+    }
+
+    /// Earlier results to compare with.
+    fn candidates(&self, db: &Connection, asked: &Asked) -> rusqlite::Result<Vec<Past>> {
+        let task = &*asked.task.name;
+        if self.detail == Detail::Full {
+            let all = past::of_task(db, task, u32::MAX)?;
+            if !all.is_empty() {
+                return Ok(all);
+            }
+            let (workflow, _) = task.rsplit_once('.').unwrap_or_default();
+            let mut named = past::of_label(db, asked.label, OF_LABEL)?;
+            named.retain(|past| {
+                let same_file = past.task.rsplit_once('.').is_some_and(|(other, _)| other == workflow);
+                same_file || past.definition == asked.state.definition_digest
+            });
+            return Ok(named);
+        }
+        let of_task = self.of_task(db, task)?;
+        if of_task.is_empty() {
+            return Ok(Vec::new());
+        }
+        let own = past::of_node(db, task, asked.label, OF_NODE)?;
+        Ok(if own.is_empty() { of_task.to_vec() } else { own })
+    }
+
+    /// The newest results of a task, read once.
+    pub(super) fn of_task(&self, db: &Connection, task: &str) -> rusqlite::Result<std::rc::Rc<[Past]>> {
+        if let Some(known) = self.cache.explained.of_task.borrow().get(task) {
+            return Ok(known.clone());
+        }
+        let found: std::rc::Rc<[Past]> = match past::has_any(db, task)? {
+            true => past::of_task(db, task, OF_TASK)?.into(),
+            false => [].into(),
+        };
+        self.cache.explained.of_task.borrow_mut().insert(task.to_owned(), found.clone());
+        Ok(found)
+    }
+
+    /// What differs, without where it comes from.
+    pub(super) fn changes(&self, db: &Connection, parts: &Parts, past: &Past) -> Vec<Change> {
+        let interface = past.interface.and_then(|digest| past::interface(db, &digest).ok().flatten());
+        let definition = sqlite::definition(db, &past.definition).ok().flatten();
+        let mut changes = parts.changes(past, interface.as_ref(), definition.as_ref(), self.detail);
+        for change in &mut changes {
+            match change {
+                Change::Input(change) => change.lines = self.lines(change),
+                Change::Definition(part) if self.detail == Detail::Full => {
+                    if let (Some(was), Some(now)) = (&part.was, &part.now)
+                        && part.name.starts_with("source ")
+                    {
+                        part.diff = self.source_diff(was, now);
+                    }
+                }
+                _ => {}
+            }
+        }
+        changes
+    }
+
+    /// How many lines differ between two files, if both can be read.
+    fn lines(&self, change: &InputChange) -> Option<u64> {
+        let compared = &self.cache.explained.files;
+        if compared.get() >= MOST_FILES && self.detail == Detail::Line {
+            return None;
+        }
+        let (was, now) = (self.text(&change.was)?, self.text(&change.now)?);
+        compared.set(compared.get() + 1);
+        let diff = TextDiff::configure().timeout(PATIENCE).diff_lines(&was, &now);
+        let differing = |op: &DiffOp| match *op {
+            DiffOp::Equal { .. } => 0,
+            DiffOp::Delete { old_len, .. } => old_len,
+            DiffOp::Insert { new_len, .. } => new_len,
+            DiffOp::Replace { old_len, new_len, .. } => old_len.max(new_len),
+        };
+        Some(diff.ops().iter().map(differing).sum::<usize>() as u64).filter(|lines| *lines > 0)
+    }
+
+    /// The text of the file that a record names, if it has that content still.
+    fn text(&self, record: &Json) -> Option<String> {
+        let digest = record.get("digest")?.as_str()?.parse().ok()?;
+        if record.get("size")?.as_u64()? > LARGEST {
+            return None;
+        }
+        let origin = record.get("origin").and_then(Json::as_str).map(Path::new);
+        self.content(&digest, origin)
+    }
+
+    fn content(&self, digest: &Digest, origin: Option<&Path>) -> Option<String> {
+        let read = |path: &Path| {
+            let small =
+                fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() <= LARGEST);
+            let text = small.then(|| fs::read_to_string(path).ok()).flatten()?;
+            // A file of the user's may be another one by now, and a blob may be damaged.
+            (Digest::of(&text) == *digest && !text.contains('\0')).then_some(text)
+        };
+        read(&self.cache.store().blob_path(digest)).or_else(|| read(origin?))
+    }
+
+    /// The difference between two sources, of which a definition has the digests.
+    fn source_diff(&self, was: &str, now: &str) -> Option<String> {
+        let text = |part: &str| {
+            let digest = part.split(' ').next()?.parse().ok()?;
+            self.content(&digest, None)
+        };
+        Some(crate::memo::explain::text_diff(&text(was)?, &text(now)?))
+    }
+}

@@ -1,0 +1,362 @@
+//! The walk of a plan: each node with what is known of its inputs, and what the cache says of it.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::CacheMode;
+use super::cache::{Hit, Lookup};
+use super::explain::{Asked, Explainer};
+use super::groups::Frame;
+use super::plan::{Curious, Elements, Expectation, Planned, Root, Told};
+use super::publish;
+use super::spread::{Spread, gather};
+use super::trace::Scene;
+use crate::event::node_label;
+use crate::graph::select::Role;
+use crate::why::Why;
+use crate::workflow::value::Value;
+use crate::workflow::{Body, Node, Task, Workflow};
+
+/// What is known of one unit.
+struct Verdict {
+    cache: Expectation,
+    reason: String,
+    runs: bool,
+    why: Option<Box<Why>>,
+    root: Option<Rc<Root>>,
+    saved_ms: u64,
+}
+
+fn verdict(cache: Expectation, reason: impl Into<String>, runs: bool) -> Verdict {
+    Verdict { cache, reason: reason.into(), runs, why: None, root: None, saved_ms: 0 }
+}
+
+/// What is known of a task with its inputs, and what the cache has.
+type Looked = (Verdict, Option<Box<Hit>>);
+
+/// Where a node stands that is looked at: in which use of a workflow, its index there, its number in the outline, and
+/// that of the element.
+#[derive(Clone, Copy)]
+struct Spot<'s> {
+    scene: &'s Scene<'s>,
+    index: usize,
+    number: usize,
+    element: Option<usize>,
+    /// Whether it, or what it is inside of, is an element.
+    is_element: bool,
+}
+
+impl Spot<'_> {
+    fn node(&self) -> &Node {
+        &self.scene.frame.workflow.nodes[self.index]
+    }
+
+    /// `prep/clean`, `train[3]`
+    fn label(&self) -> String {
+        let name = format!("{}{}", self.scene.frame.prefix, self.node().name);
+        node_label(&name, self.element.map(|element| element as u64)).into_owned()
+    }
+}
+
+/// Walks the nodes of a workflow.
+pub struct Planner<'a, 'c> {
+    explainer: Explainer<'a>,
+    curious: Option<Curious<'c>>,
+    pub planned: Vec<Planned>,
+    /// By number in the outline: the place in `planned`.
+    known: BTreeMap<usize, usize>,
+}
+
+/// What a unit hands back, as far as is known.
+enum Handed {
+    Outputs(Box<[Value]>),
+    Skipped,
+    Unknown,
+}
+
+impl<'a, 'c> Planner<'a, 'c> {
+    pub fn new(explainer: Explainer<'a>, curious: Option<Curious<'c>>) -> Self {
+        Self { explainer, curious, planned: Vec::new(), known: BTreeMap::new() }
+    }
+
+    fn role(&self, number: usize) -> Role {
+        self.explainer.order.roles[number]
+    }
+
+    /// Plans one use of a workflow. False if something in it is not known yet. `outer` is where it stands itself.
+    pub fn frame(
+        &mut self,
+        frame: &mut Frame,
+        outer: Option<(&Scene, usize, Option<usize>)>,
+        is_element: bool,
+    ) -> bool {
+        let outline = self.explainer.outline;
+        let graph = outline.graph(&frame.workflow);
+        let workflow = frame.workflow.clone();
+        let mut skipped = vec![false; workflow.nodes.len()];
+        let mut complete = true;
+        for index in graph.order().unwrap_or_default() {
+            let number = frame.number(index);
+            let role = self.role(number);
+            if role == Role::Out {
+                continue;
+            }
+            let above: Vec<usize> =
+                graph.dependencies(index).filter(|d| self.role(frame.number(*d)) != Role::Out).collect();
+            let tolerated = |d: usize| graph.edges(d).any(|(to, tolerant)| to == index && tolerant);
+            let name = |n: usize| outline.name(frame.number(n));
+            let scene = Scene { frame, outer };
+            let spot = Spot { scene: &scene, index, number, element: None, is_element };
+            let handed = if role == Role::Skip {
+                self.all(spot, "skipped on request", Expectation::Skipped, None);
+                Handed::Skipped
+            } else if let Some(cause) = above.iter().find(|n| skipped[**n] && !tolerated(**n)) {
+                let reason = format!("`{}` is skipped", name(*cause));
+                self.all(spot, &reason, Expectation::Skipped, None);
+                Handed::Skipped
+            } else if let Some(cause) = above.iter().find(|n| frame.outputs[**n].is_none()) {
+                let root = self.root(frame.number(*cause));
+                let reason = match &root {
+                    Some(root) if root.node != name(*cause) => {
+                        format!("waits for `{}`, below `{}`: {}", name(*cause), root.node, root.reason)
+                    }
+                    Some(root) => format!("waits for `{}`: {}", root.node, root.reason),
+                    None => format!("waits for `{}`", name(*cause)),
+                };
+                self.all(spot, &reason, Expectation::Unknown, root);
+                Handed::Unknown
+            } else {
+                self.planned_node(spot).unwrap_or_else(|problem| {
+                    let reason = format!("it would fail: {problem}");
+                    self.all(spot, &reason, Expectation::Unknown, None);
+                    Handed::Unknown
+                })
+            };
+            match handed {
+                Handed::Outputs(outputs) => frame.outputs[index] = Some(outputs),
+                Handed::Skipped => {
+                    skipped[index] = true;
+                    frame.outputs[index] = Some(workflow.nodes[index].body.nothing());
+                }
+                Handed::Unknown => complete = false,
+            }
+        }
+        complete
+    }
+
+    /// The node because of which what waits for this one is not known.
+    fn root(&self, number: usize) -> Option<Rc<Root>> {
+        let inside = self.explainer.outline.inside(number);
+        let planned = std::iter::once(number).chain(inside).filter_map(|n| self.known.get(&n));
+        let cause = planned.map(|at| &self.planned[*at]).find(|planned| planned.runs)?;
+        Some(cause.root.clone().unwrap_or_else(|| {
+            let node = self.explainer.outline.name(cause.number);
+            Rc::new(Root { node, reason: cause.reason.clone() })
+        }))
+    }
+
+    /// A node for which nothing has to be waited.
+    ///
+    /// # Errors
+    /// Why it would fail before anything of it runs: a sentence.
+    fn planned_node(&mut self, spot: Spot) -> Result<Handed, String> {
+        let values = spot.scene.frame.values(self.explainer.files);
+        if !values.holds(spot.node())? {
+            self.all(spot, "its condition is false", Expectation::Skipped, None);
+            return Ok(Handed::Skipped);
+        }
+        let inputs = values.inputs_of(spot.node())?;
+        self.node(spot, inputs)
+    }
+
+    /// The same is to be said of a node and of all that is inside of it.
+    fn all(&mut self, spot: Spot, reason: &str, cache: Expectation, root: Option<Rc<Root>>) {
+        let inside = self.explainer.outline.inside(spot.number);
+        for number in std::iter::once(spot.number).chain(inside) {
+            let place = self.explainer.outline.place(number);
+            if self.role(number) != Role::Out && place.node().task().is_some() {
+                let verdict =
+                    Verdict { root: root.clone(), ..verdict(cache, reason, cache == Expectation::Unknown) };
+                if self.wants(number) {
+                    let label = if number == spot.number { spot.label() } else { place.name() };
+                    self.tell(number, &label, &verdict, None, None);
+                }
+                self.add(number, verdict, spot.is_element);
+            }
+        }
+    }
+
+    fn node(&mut self, spot: Spot, inputs: Vec<Value>) -> Result<Handed, String> {
+        let node = spot.node();
+        let Some(scatter) = &node.scatter else { return self.unit(spot, inputs) };
+        let spread = Spread::new(node, scatter, inputs)?;
+        let (mut known, mut skipped) = (true, false);
+        let mut outputs = Vec::with_capacity(spread.count());
+        if spread.count() == 0 {
+            self.none(spot.number);
+        }
+        for index in 0..spread.count() {
+            let spot = Spot { element: Some(index), is_element: true, ..spot };
+            match self.unit(spot, spread.element(index))? {
+                Handed::Outputs(values) => outputs.push(Some(values)),
+                Handed::Skipped => skipped = true,
+                Handed::Unknown => known = false,
+            }
+        }
+        Ok(match known {
+            _ if skipped => Handed::Skipped,
+            true => Handed::Outputs(gather(&outputs, node.body.outputs().len())),
+            false => Handed::Unknown,
+        })
+    }
+
+    /// A node without elements has nothing to do, and a line of the plan all the same.
+    fn none(&mut self, number: usize) {
+        for number in std::iter::once(number).chain(self.explainer.outline.inside(number)) {
+            let runs_task = self.explainer.outline.place(number).node().task().is_some();
+            if runs_task && !self.known.contains_key(&number) {
+                self.known.insert(number, self.planned.len());
+                let nothing = verdict(Expectation::Hit, "there are no elements", false);
+                self.planned.push(planned(number, nothing, Some(Elements::default())));
+            }
+        }
+    }
+
+    fn unit(&mut self, spot: Spot, inputs: Vec<Value>) -> Result<Handed, String> {
+        match &spot.node().body {
+            Body::Task(task) => {
+                let (verdict, hit) = self.task(task, spot, &inputs)?;
+                if self.wants(spot.number) {
+                    self.tell(spot.number, &spot.label(), &verdict, hit.as_deref(), Some((task, &inputs)));
+                }
+                self.add(spot.number, verdict, spot.is_element);
+                Ok(hit.map_or(Handed::Unknown, |hit| Handed::Outputs(hit.outputs)))
+            }
+            Body::Workflow(inner) => self.sub_workflow(inner, spot, inputs),
+        }
+    }
+
+    fn sub_workflow(
+        &mut self,
+        inner: &Arc<Workflow>,
+        spot: Spot,
+        inputs: Vec<Value>,
+    ) -> Result<Handed, String> {
+        let numbers = (spot.number + 1, self.explainer.outline.offsets(inner));
+        let mut frame = Frame::new(inner.clone(), numbers, None, format!("{}/", spot.label()), inputs.into());
+        let outer = Some((spot.scene, spot.index, spot.element));
+        if !self.frame(&mut frame, outer, spot.is_element) {
+            return Ok(Handed::Unknown);
+        }
+        Ok(match publish::interface(&frame, self.explainer.files)? {
+            Some(outputs) if publish::lacks(inner, &outputs) => Handed::Skipped,
+            Some(outputs) => Handed::Outputs(outputs),
+            None => Handed::Unknown,
+        })
+    }
+
+    fn wants(&self, number: usize) -> bool {
+        self.curious.as_ref().is_some_and(|curious| curious.wants[number])
+    }
+
+    fn tell(
+        &mut self,
+        number: usize,
+        label: &str,
+        verdict: &Verdict,
+        hit: Option<&Hit>,
+        asked: Option<(&Task, &[Value])>,
+    ) {
+        let Explainer { cache, files, .. } = self.explainer;
+        let Some(curious) = &mut self.curious else { return };
+        let state = asked.and_then(|(task, _)| cache.task(task, files).ok());
+        let parts = asked.zip(state.as_ref()).filter(|((task, _), _)| task.cache.enabled);
+        let asked = parts.map(|((task, inputs), state)| Asked { task, state, label, inputs });
+        (curious.tell)(&Told {
+            number,
+            label,
+            cache: verdict.cache,
+            reason: &verdict.reason,
+            runs: verdict.runs,
+            why: verdict.why.as_deref(),
+            hit,
+            parts: asked.as_ref().map(|asked| asked.parts(cache)),
+        });
+    }
+
+    fn add(&mut self, number: usize, verdict: Verdict, is_element: bool) {
+        let mapped = is_element && (verdict.cache != Expectation::Skipped || verdict.runs);
+        let one = Elements {
+            count: 1,
+            runs: usize::from(verdict.runs),
+            hits: usize::from(verdict.cache == Expectation::Hit),
+        };
+        match self.known.get(&number) {
+            None => {
+                self.known.insert(number, self.planned.len());
+                self.planned.push(planned(number, verdict, mapped.then_some(one)));
+            }
+            Some(at) => {
+                let planned = &mut self.planned[*at];
+                planned.runs |= verdict.runs;
+                planned.saved_ms += verdict.saved_ms;
+                if verdict.cache > planned.cache {
+                    let Verdict { cache, reason, why, root, .. } = verdict;
+                    (planned.cache, planned.reason, planned.why, planned.root) = (cache, reason, why, root);
+                }
+                if mapped {
+                    let all = planned.elements.get_or_insert_default();
+                    all.count += one.count;
+                    all.runs += one.runs;
+                    all.hits += one.hits;
+                }
+            }
+        }
+    }
+
+    /// What the cache says of a task with these inputs.
+    fn task(&self, task: &Task, spot: Spot, inputs: &[Value]) -> Result<Looked, String> {
+        let Explainer { order, cache, files, .. } = self.explainer;
+        let state = cache.task(task, files)?;
+        // What is not selected does not run: the run would fail.
+        let selected = self.role(spot.number) != Role::Supply;
+        let note = |reason: &str| match selected {
+            true => reason.to_owned(),
+            false => format!("{reason}; it is needed, but not selected"),
+        };
+        let skipped = |reason| Ok((verdict(Expectation::Skipped, note(reason), selected), None));
+        if !task.cache.enabled {
+            return Ok((verdict(Expectation::Disabled, note("the task is not cached"), selected), None));
+        }
+        if order.overwrite[spot.number] {
+            return skipped("its result is to be overwritten");
+        }
+        match order.mode {
+            CacheMode::WriteOnly => return skipped("the cache is only written"),
+            CacheMode::Off => return skipped("the cache is off"),
+            CacheMode::ReadWrite | CacheMode::ReadOnly => {}
+        }
+        Ok(match cache.lookup(task, &state, &state.key(task, inputs)) {
+            Lookup::Hit(hit) => {
+                let time = hit.source.time.strftime("%Y-%m-%d %H:%M:%S UTC");
+                let reason = format!("from run {}, node `{}`, {time}", hit.source.run, hit.source.node);
+                let saved_ms = hit.duration_ms;
+                (Verdict { saved_ms, ..verdict(Expectation::Hit, reason, false) }, Some(hit))
+            }
+            Lookup::Miss(miss) => {
+                let label = spot.label();
+                let asked = Asked { task, state: &state, label: &label, inputs };
+                let why = self.explainer.explain(&asked, miss, spot.scene, spot.index, spot.element);
+                let missed = verdict(Expectation::Miss, note(&why.text), selected);
+                (Verdict { why: Some(Box::new(why)), ..missed }, None)
+            }
+            Lookup::Failure(reason) => (verdict(Expectation::Miss, note(&reason), selected), None),
+        })
+    }
+}
+
+fn planned(number: usize, verdict: Verdict, elements: Option<Elements>) -> Planned {
+    let Verdict { cache, reason, runs, why, root, saved_ms } = verdict;
+    Planned { number, cache, reason, why, saved_ms, root, runs, elements }
+}

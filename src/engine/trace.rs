@@ -1,0 +1,196 @@
+//! Which node upstream is the root of a change: from an input that differs to what it is bound to, and on from there.
+
+use rusqlite::Connection;
+use serde_json::Value as Json;
+
+use super::explain::{Asked, Explainer};
+use super::groups::Frame;
+use super::plan::fill;
+use super::spread::Spread;
+use crate::memo::Past;
+use crate::memo::explain::{Detail, same};
+use crate::memo::past;
+use crate::why::{Because, Change, Upstream};
+use crate::workflow::binding::{Binding, Reference};
+use crate::workflow::{Body, Task};
+
+/// How far up a change is followed.
+const DEEPEST: usize = 32;
+/// The largest sub-workflow that is looked into, in nodes.
+const LARGEST: usize = 200;
+
+/// A use of a workflow, and where it stands itself.
+#[derive(Clone, Copy)]
+pub struct Scene<'s> {
+    pub frame: &'s Frame,
+    /// The use that it is inside of, the index of the node that it is there, and the element's number.
+    pub outer: Option<(&'s Scene<'s>, usize, Option<usize>)>,
+}
+
+/// A value that differs, on its way up.
+struct Trail<'t> {
+    /// What it was; for an element of a node its own part of the list.
+    was: &'t Json,
+    /// The number of the element that it belongs to.
+    element: Option<usize>,
+    depth: usize,
+}
+
+impl Explainer<'_> {
+    /// Where an input that was `was` comes from, if it is a node that handed back something else than it did then.
+    pub(super) fn of_input(
+        &self,
+        scene: &Scene,
+        node: usize,
+        input: usize,
+        element: Option<usize>,
+        was: &Json,
+    ) -> Option<Upstream> {
+        let binding = &scene.frame.workflow.nodes[node].inputs[input];
+        self.of_binding(scene, binding, &Trail { was, element, depth: 0 })
+    }
+
+    fn of_binding(&self, scene: &Scene, binding: &Binding, trail: &Trail) -> Option<Upstream> {
+        let mut references = Vec::new();
+        binding.for_each_reference(&mut |reference| references.push(reference));
+        references.into_iter().find_map(|reference| match reference {
+            Reference::Input(input) => {
+                let (outer, node, element) = scene.outer?;
+                let binding = outer.frame.workflow.nodes[node].inputs.get(input as usize)?;
+                self.of_binding(outer, binding, &Trail { element, ..*trail })
+            }
+            Reference::Output { node, output } => {
+                self.of_output(scene, node as usize, output as usize, trail)
+            }
+            Reference::Failure(_) => None,
+        })
+    }
+
+    /// `None` if the output is what it was.
+    fn of_output(&self, scene: &Scene, node: usize, output: usize, trail: &Trail) -> Option<Upstream> {
+        let now = scene.frame.outputs.get(node)?.as_ref()?.get(output)?.to_record();
+        if holds(trail.was, &now) || trail.element.is_some() && holds(&now, trail.was) {
+            return None;
+        }
+        let source = &scene.frame.workflow.nodes[node];
+        let label = format!("{}{}", scene.frame.prefix, source.name);
+        let unknown = Upstream { node: label.clone(), because: Because::Unknown, changes: Vec::new() };
+        if trail.depth >= DEEPEST {
+            return Some(unknown);
+        }
+        let inputs = scene.frame.values(self.files).inputs_of(source).ok();
+        let found = inputs.and_then(|inputs| match (&source.body, &source.scatter) {
+            (Body::Task(task), None) => {
+                self.of_task_output(scene, (node, None), task, label, inputs, output, trail)
+            }
+            (Body::Task(task), Some(scatter)) => {
+                let element = differing(trail, &now)?;
+                let spread =
+                    Spread::new(source, scatter, inputs).ok().filter(|spread| element < spread.count())?;
+                let was = trail.was.as_array().and_then(|list| list.get(element)).unwrap_or(trail.was);
+                let inner = Trail { was, element: Some(element), ..*trail };
+                let label = format!("{label}[{element}]");
+                self.of_task_output(
+                    scene,
+                    (node, Some(element)),
+                    task,
+                    label,
+                    spread.element(element),
+                    output,
+                    &inner,
+                )
+            }
+            (Body::Workflow(inner), None) if inner.size <= LARGEST => {
+                let number = scene.frame.number(node);
+                let numbers = (number + 1, self.outline.offsets(inner));
+                let mut frame = Frame::new(inner.clone(), numbers, None, format!("{label}/"), inputs.into());
+                fill(self, &mut frame);
+                let within = Scene { frame: &frame, outer: Some((scene, node, None)) };
+                self.of_binding(&within, &inner.outputs.get(output)?.value, trail)
+            }
+            (Body::Workflow(_), _) => None,
+        });
+        Some(found.unwrap_or(unknown))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a place, what runs there, and what is followed")]
+    fn of_task_output(
+        &self,
+        scene: &Scene,
+        (node, element): (usize, Option<usize>),
+        task: &Task,
+        label: String,
+        inputs: Vec<crate::workflow::value::Value>,
+        output: usize,
+        trail: &Trail,
+    ) -> Option<Upstream> {
+        if !task.cache.enabled {
+            return Some(Upstream { node: label, because: Because::NotCached, changes: Vec::new() });
+        }
+        let db = self.cache.database()?;
+        let state = self.cache.task(task, self.files).ok()?;
+        let asked = Asked { task, state: &state, label: &label, inputs: &inputs };
+        let parts = asked.parts(self.cache);
+        let name = &*task.outputs.get(output)?.name;
+        let (mut earlier, mut is_there) = (Vec::new(), false);
+        for past in self.earlier(db, &asked).ok()? {
+            let handed = past.outputs.get(name).unwrap_or(&Json::Null);
+            is_there |= past.key == parts.key;
+            if past.key != parts.key && (holds(handed, trail.was) || holds(trail.was, handed)) {
+                earlier.push(past);
+            }
+        }
+        let Some(before) = parts.nearest(&earlier) else {
+            let because = if is_there { Because::RanAgain } else { Because::Unknown };
+            return Some(Upstream { node: label.clone(), because, changes: Vec::new() });
+        };
+        let mut changes = self.changes(db, &parts, before);
+        for change in &mut changes {
+            if let Change::Input(change) = change {
+                let was = before.inputs.get(&change.name).unwrap_or(&Json::Null);
+                let input = task.inputs.iter().position(|input| *input.name == *change.name);
+                let trail = Trail { was, element, depth: trail.depth + 1 };
+                let binding = input.and_then(|input| scene.frame.workflow.nodes[node].inputs.get(input));
+                let from = binding.and_then(|binding| self.of_binding(scene, binding, &trail));
+                change.from = from.map(Box::new);
+            }
+        }
+        Some(Upstream { node: label.clone(), because: Because::Changed, changes })
+    }
+
+    /// Earlier results of a node, and of its task where another node came to them first.
+    fn earlier(&self, db: &Connection, asked: &Asked) -> rusqlite::Result<Vec<Past>> {
+        let task = &*asked.task.name;
+        match self.detail {
+            Detail::Full => past::of_task(db, task, u32::MAX),
+            Detail::Line => {
+                let mut all = past::of_node(db, task, asked.label, u32::MAX)?;
+                all.extend(self.of_task(db, task)?.iter().filter(|past| past.node != asked.label).cloned());
+                Ok(all)
+            }
+        }
+    }
+}
+
+/// The number of the element whose output differs.
+fn differing(trail: &Trail, now: &Json) -> Option<usize> {
+    match (trail.was.as_array(), now.as_array()) {
+        (Some(was), Some(now)) if was.len() == now.len() => {
+            was.iter().zip(now).position(|(was, now)| !same(was, now))
+        }
+        (Some(_), Some(_)) => None,
+        _ => trail.element,
+    }
+}
+
+/// Whether a value is another one or a part of it.
+fn holds(whole: &Json, part: &Json) -> bool {
+    same(whole, part)
+        || match whole {
+            Json::Array(items) => items.iter().any(|item| holds(item, part)),
+            Json::Object(entries) if !entries.contains_key("digest") => {
+                entries.values().any(|item| holds(item, part))
+            }
+            _ => false,
+        }
+}
