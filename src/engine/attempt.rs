@@ -421,9 +421,26 @@ fn finish<E>(
     };
     let collected = collect::outputs(&shared.store, &job.task, &places, masker, &mut notes)
         .map_err(|message| (ErrorKind::Output, message))?;
+    let mut blobs = collected.blobs;
+    if job.task.cache.enabled {
+        blobs.extend(keep_small_files(&shared.store, job));
+    }
     let sources = job.sources.iter().map(|source| &source.snapshot);
     let changed = job.snapshots.iter().chain(sources).find_map(|snapshot| snapshot.changed(&shared.store));
-    Ok(Success { outputs: collected.values, blobs: collected.blobs, changed, notes })
+    Ok(Success { outputs: collected.values, blobs, changed, notes })
+}
+
+/// The user's own small files, as the result came from them: what differs can be told when they have changed.
+fn keep_small_files(store: &Store, job: &Job) -> Vec<PendingBlob> {
+    let mut blobs: Vec<_> = job.sources.iter().filter_map(|source| store.keep(&source.artifact)).collect();
+    for value in &job.inputs {
+        value.for_each_artifact(&mut |artifact, is_dir| {
+            if !is_dir {
+                blobs.extend(store.keep(artifact));
+            }
+        });
+    }
+    blobs
 }
 
 fn exit_message(code: i32) -> String {

@@ -15,6 +15,7 @@
 //! | `fingerprint` | a user's own files as artifacts, and whether they changed since |
 //! | `temp` | temporaries: who owns them, and what becomes of a dead process's |
 //! | `seal`, `commit` | from a task's output to a durable blob |
+//! | `keep` | copies of a user's own small files, for later explanations |
 //! | `verify` | whether an artifact can still be had |
 //! | `hold` | who may remove blobs, and when |
 //! | `stage` | read-only copies or links for tasks, and whether a task changed the original |
@@ -24,6 +25,7 @@ mod commit;
 mod error;
 mod fingerprint;
 mod hold;
+mod keep;
 mod manifest;
 mod publish;
 mod scan;

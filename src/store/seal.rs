@@ -39,7 +39,7 @@ pub struct Sealed {
 }
 
 /// Content to take in.
-enum Content {
+pub(super) enum Content {
     File(PathBuf),
     /// The manifest of a directory.
     Bytes(Vec<u8>),
@@ -78,7 +78,12 @@ impl Store {
     }
 
     /// Brings content into a temporary, unless the store has it; `None` if it is known to be durable there.
-    fn take(&self, digest: Digest, content: &Content, lease: &Arc<Lease>) -> io::Result<Option<PendingBlob>> {
+    pub(super) fn take(
+        &self,
+        digest: Digest,
+        content: &Content,
+        lease: &Arc<Lease>,
+    ) -> io::Result<Option<PendingBlob>> {
         if let Some(temp) = self.pending.get(&digest).filter(|temp| !temp.lost()) {
             return Ok(Some(PendingBlob(Blob::Temp(temp))));
         }
