@@ -59,7 +59,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let (nodes, cache) = (args::Nodes::default(), args::CacheFlags::default());
     let order = order(&opened, &nodes, &cache, false, 1)?;
     let asked = Asked::read(&args.nodes);
-    let Opened { workflow, outline } = &opened;
+    let Opened { workflow, outline, .. } = &opened;
     let wants = matching(outline, "NODE", &asked.globs).map_err(Failure::usage)?;
     let view = View::open(home)?;
     let store = Arc::new(view.store()?);
@@ -212,7 +212,7 @@ fn answer(told: &Told) -> Answer {
         why: told.why.cloned(),
         source: told.hit.map(|hit| (hit.source.clone(), hit.duration_ms)),
         warning: told.hit.and_then(|hit| hit.warning.clone()),
-        key: told.parts.as_ref().map(|parts| parts.key),
+        key: told.parts.as_ref().and_then(|parts| parts.key),
         parts: told.parts.as_ref().map_or_else(Vec::new, |parts| {
             let mut rows = vec![
                 ("project".to_owned(), Json::from(parts.scope.project.as_str())),
@@ -266,7 +266,7 @@ fn document(told: &Told) -> Json {
         "cache": told.cache.name(),
         "runs": told.runs,
         "reason": told.reason,
-        "key": told.parts.as_ref().map(|parts| parts.key),
+        "key": told.parts.as_ref().and_then(|parts| parts.key),
         "parts": parts,
         "why": told.why,
         "source": told.hit.map(|hit| &hit.source),

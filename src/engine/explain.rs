@@ -4,12 +4,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use serde_json::Value as Json;
+use serde_json::{Map as JsonMap, Value as Json};
 use similar::{DiffOp, TextDiff};
 
 use super::Order;
@@ -20,6 +19,7 @@ use crate::digest::Digest;
 use crate::graph::outline::Outline;
 use crate::memo::explain::{Detail, Parts};
 use crate::memo::{Past, past, sqlite};
+use crate::store::read_text;
 use crate::why::{Change, InputChange, Kind, Why};
 use crate::workflow::Task;
 use crate::workflow::value::Value;
@@ -69,17 +69,30 @@ pub struct Asked<'a> {
 impl<'a> Asked<'a> {
     pub fn parts(&self, cache: &'a Cache) -> Parts<'a> {
         let keyed = self.state.keyed(self.task, self.inputs);
-        Parts {
-            key: self.state.key(self.task, self.inputs),
-            scope: cache.scope(),
-            task: &self.task.name,
-            version: &self.state.version,
-            definition: &self.state.definition,
-            interface: &self.state.interface,
-            interface_digest: self.state.interface_digest,
-            inputs: keyed.map(|(name, value)| (name.to_owned(), value.to_record())).collect(),
-            node: self.label,
-        }
+        let inputs = keyed.map(|(name, value)| (name.to_owned(), value.to_record())).collect();
+        let key = Some(self.state.key(self.task, self.inputs));
+        parts(self.task, self.state, cache, self.label, key, inputs)
+    }
+}
+
+fn parts<'a>(
+    task: &'a Task,
+    state: &'a TaskState,
+    cache: &'a Cache,
+    node: &'a str,
+    key: Option<Digest>,
+    inputs: JsonMap<String, Json>,
+) -> Parts<'a> {
+    Parts {
+        key,
+        scope: cache.scope(),
+        task: &task.name,
+        version: &state.version,
+        definition: &state.definition,
+        interface: &state.interface,
+        interface_digest: state.interface_digest,
+        inputs,
+        node,
     }
 }
 
@@ -103,9 +116,9 @@ impl Explainer<'_> {
         let Some(db) = self.cache.database() else { return none() };
         let parts = asked.parts(self.cache);
         // What cannot be read explains nothing; the lookup itself has told of it.
-        let candidates = self.candidates(db, asked).unwrap_or_default();
+        let candidates = self.candidates(db, asked.task, asked.state, asked.label).unwrap_or_default();
         let Some(nearest) = parts.nearest(&candidates) else { return none() };
-        if nearest.key == parts.key {
+        if Some(nearest.key) == parts.key {
             return Why::plain(Kind::Unusable, "the row of the stored result is damaged".into());
         }
         let elsewhere = parts.elsewhere(&candidates).map(Past::nearest);
@@ -115,28 +128,60 @@ impl Explainer<'_> {
         let mut changes = self.changes(db, &parts, nearest);
         for change in &mut changes {
             if let Change::Input(change) = change {
-                let was = nearest.inputs.get(&change.name).unwrap_or(&Json::Null);
                 let input = asked.task.inputs.iter().position(|input| *input.name == *change.name);
-                let from = input.and_then(|i| self.of_input(scene, node, i, element, was));
+                let from = input.and_then(|i| self.of_input(scene, node, i, element, nearest));
                 change.from = from.map(Box::new);
             }
         }
         Why::changed(nearest.nearest(), changes, elsewhere)
     }
 
+    /// What differs already, of a node that waits for another: `known` are its inputs by name that do not. The parts
+    /// of its key come as well.
+    pub fn explain_waiting<'a>(
+        &'a self,
+        task: &'a Task,
+        state: &'a TaskState,
+        label: &'a str,
+        known: JsonMap<String, Json>,
+        reason: &str,
+    ) -> (Why, Parts<'a>) {
+        let parts = parts(task, state, self.cache, label, None, known);
+        let mut why = Why::plain(Kind::Waiting, reason.to_owned());
+        if let Some(db) = self.cache.database() {
+            let candidates = self.candidates(db, task, state, label).unwrap_or_default();
+            if let Some(nearest) = parts.nearest(&candidates) {
+                why.changes = self.changes(db, &parts, nearest);
+                why.changes.retain(|change| match change {
+                    Change::Input(change) => parts.inputs.contains_key(&change.name),
+                    Change::Unrecorded => false,
+                    _ => true,
+                });
+                why.nearest = Some(nearest.nearest());
+            }
+        }
+        (why, parts)
+    }
+
     /// Earlier results to compare with.
-    fn candidates(&self, db: &Connection, asked: &Asked) -> rusqlite::Result<Vec<Past>> {
-        let task = &*asked.task.name;
+    fn candidates(
+        &self,
+        db: &Connection,
+        task: &Task,
+        state: &TaskState,
+        label: &str,
+    ) -> rusqlite::Result<Vec<Past>> {
+        let task = &*task.name;
         if self.detail == Detail::Full {
             let all = past::of_task(db, task, u32::MAX)?;
             if !all.is_empty() {
                 return Ok(all);
             }
             let (workflow, _) = task.rsplit_once('.').unwrap_or_default();
-            let mut named = past::of_label(db, asked.label, OF_LABEL)?;
+            let mut named = past::of_label(db, label, OF_LABEL)?;
             named.retain(|past| {
                 let same_file = past.task.rsplit_once('.').is_some_and(|(other, _)| other == workflow);
-                same_file || past.definition == asked.state.definition_digest
+                same_file || past.definition == state.definition_digest
             });
             return Ok(named);
         }
@@ -144,7 +189,7 @@ impl Explainer<'_> {
         if of_task.is_empty() {
             return Ok(Vec::new());
         }
-        let own = past::of_node(db, task, asked.label, OF_NODE)?;
+        let own = past::of_node(db, task, label, OF_NODE)?;
         Ok(if own.is_empty() { of_task.to_vec() } else { own })
     }
 
@@ -211,14 +256,9 @@ impl Explainer<'_> {
     }
 
     fn content(&self, digest: &Digest, origin: Option<&Path>) -> Option<String> {
-        let read = |path: &Path| {
-            let small =
-                fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() <= LARGEST);
-            let text = small.then(|| fs::read_to_string(path).ok()).flatten()?;
-            // A file of the user's may be another one by now, and a blob may be damaged.
-            (Digest::of(&text) == *digest && !text.contains('\0')).then_some(text)
-        };
-        read(&self.cache.store().blob_path(digest)).or_else(|| read(origin?))
+        let stored = self.cache.store().text(digest, LARGEST);
+        // A file of the user's may be another one by now.
+        stored.or_else(|| read_text(origin?, LARGEST).filter(|text| Digest::of(text) == *digest))
     }
 
     /// The difference between two sources, of which a definition has the digests.

@@ -179,8 +179,13 @@ impl<'a, 'c> Planner<'a, 'c> {
                 let verdict =
                     Verdict { root: root.clone(), ..verdict(cache, reason, cache == Expectation::Unknown) };
                 if self.wants(number) {
-                    let label = if number == spot.number { spot.label() } else { place.name() };
-                    self.tell(number, &label, &verdict, None, None);
+                    match number == spot.number && cache == Expectation::Unknown {
+                        true => self.tell_waiting(spot, &verdict),
+                        false => {
+                            let label = if number == spot.number { spot.label() } else { place.name() };
+                            self.tell(number, &label, &verdict, None, None);
+                        }
+                    }
                 }
                 self.add(number, verdict, spot.is_element);
             }
@@ -283,6 +288,36 @@ impl<'a, 'c> Planner<'a, 'c> {
             hit,
             parts: asked.as_ref().map(|asked| asked.parts(cache)),
         });
+    }
+
+    /// A node that waits for another: what is known of its key differs from its last result already, or not.
+    fn tell_waiting(&mut self, spot: Spot, verdict: &Verdict) {
+        let explainer = self.explainer;
+        let node = spot.node();
+        let task = node.task().filter(|task| task.cache.enabled && node.scatter.is_none());
+        let state = task.and_then(|task| explainer.cache.task(task, explainer.files).ok());
+        let (Some(task), Some(state)) = (task, state) else {
+            return self.tell(spot.number, &spot.label(), verdict, None, None);
+        };
+        let values = spot.scene.frame.values(explainer.files);
+        let keyed = task.inputs.iter().enumerate().filter(|(_, input)| state.interface.keys(&input.name));
+        let known = keyed.filter_map(|(i, input)| {
+            Some((input.name.to_string(), values.input_of(node, i).ok()?.to_record()))
+        });
+        let label = spot.label();
+        let (why, parts) = explainer.explain_waiting(task, &state, &label, known.collect(), &verdict.reason);
+        if let Some(curious) = &mut self.curious {
+            (curious.tell)(&Told {
+                number: spot.number,
+                label: &label,
+                cache: verdict.cache,
+                reason: &verdict.reason,
+                runs: verdict.runs,
+                why: Some(&why),
+                hit: None,
+                parts: Some(parts),
+            });
+        }
     }
 
     fn add(&mut self, number: usize, verdict: Verdict, is_element: bool) {

@@ -1,5 +1,6 @@
 //! Which node upstream is the root of a change: from an input that differs to what it is bound to, and on from there.
 
+use jiff::Timestamp;
 use rusqlite::Connection;
 use serde_json::Value as Json;
 
@@ -33,21 +34,29 @@ struct Trail<'t> {
     was: &'t Json,
     /// The number of the element that it belongs to.
     element: Option<usize>,
+    /// When it was recorded.
+    since: Timestamp,
     depth: usize,
 }
 
 impl Explainer<'_> {
-    /// Where an input that was `was` comes from, if it is a node that handed back something else than it did then.
+    /// Where an input that differs from what it was in `before` comes from, if it is a node that handed back something
+    /// else than it did then.
     pub(super) fn of_input(
         &self,
         scene: &Scene,
         node: usize,
         input: usize,
         element: Option<usize>,
-        was: &Json,
+        before: &Past,
     ) -> Option<Upstream> {
-        let binding = &scene.frame.workflow.nodes[node].inputs[input];
-        self.of_binding(scene, binding, &Trail { was, element, depth: 0 })
+        let source = &scene.frame.workflow.nodes[node];
+        let was = before.inputs.get(&*source.body.inputs()[input].name).unwrap_or(&Json::Null);
+        self.of_binding(
+            scene,
+            &source.inputs[input],
+            &Trail { was, element, since: before.created, depth: 0 },
+        )
     }
 
     fn of_binding(&self, scene: &Scene, binding: &Binding, trail: &Trail) -> Option<Upstream> {
@@ -132,16 +141,19 @@ impl Explainer<'_> {
         let asked = Asked { task, state: &state, label: &label, inputs: &inputs };
         let parts = asked.parts(self.cache);
         let name = &*task.outputs.get(output)?.name;
-        let (mut earlier, mut is_there) = (Vec::new(), false);
+        let (mut earlier, mut ran_again) = (Vec::new(), false);
         for past in self.earlier(db, &asked).ok()? {
             let handed = past.outputs.get(name).unwrap_or(&Json::Null);
-            is_there |= past.key == parts.key;
-            if past.key != parts.key && (holds(handed, trail.was) || holds(trail.was, handed)) {
+            let handed_it = holds(handed, trail.was) || holds(trail.was, handed);
+            if Some(past.key) == parts.key {
+                // It came to something else, or its result is newer than what it is held against.
+                ran_again = handed_it || past.created > trail.since;
+            } else if handed_it {
                 earlier.push(past);
             }
         }
         let Some(before) = parts.nearest(&earlier) else {
-            let because = if is_there { Because::RanAgain } else { Because::Unknown };
+            let because = if ran_again { Because::RanAgain } else { Because::Unknown };
             return Some(Upstream { node: label.clone(), because, changes: Vec::new() });
         };
         let mut changes = self.changes(db, &parts, before);
@@ -149,7 +161,7 @@ impl Explainer<'_> {
             if let Change::Input(change) = change {
                 let was = before.inputs.get(&change.name).unwrap_or(&Json::Null);
                 let input = task.inputs.iter().position(|input| *input.name == *change.name);
-                let trail = Trail { was, element, depth: trail.depth + 1 };
+                let trail = Trail { was, element, since: before.created, depth: trail.depth + 1 };
                 let binding = input.and_then(|input| scene.frame.workflow.nodes[node].inputs.get(input));
                 let from = binding.and_then(|binding| self.of_binding(scene, binding, &trail));
                 change.from = from.map(Box::new);

@@ -10,7 +10,7 @@ use crate::store::{Snapshot, Store};
 use crate::workflow::binding::{self, Binding, Failure, Reference};
 use crate::workflow::types::Type;
 use crate::workflow::value::{Artifact, Value};
-use crate::workflow::{Input, Node, Workflow};
+use crate::workflow::{Node, Workflow};
 
 /// The user's own files, each digested once a run.
 pub struct Files {
@@ -80,18 +80,24 @@ impl Values<'_> {
     /// # Errors
     /// A sentence that names the input.
     pub fn inputs_of(&self, node: &Node) -> Result<Vec<Value>, String> {
-        let evaluate = |(i, (input, binding)): (usize, (&Input, &Binding))| {
-            let ty = node.bound_type(i);
-            let value = binding.evaluate(&ty, self).and_then(|value| {
-                // The elements of a list are checked one by one.
-                if matches!(ty, Cow::Borrowed(_)) {
-                    input.check_choice(&value)?;
-                }
-                Ok(value)
-            });
-            value.map_err(|e| format!("input `{}`: {e}", input.name))
-        };
-        node.body.inputs().iter().zip(&node.inputs).enumerate().map(evaluate).collect()
+        (0..node.inputs.len()).map(|i| self.input_of(node, i)).collect()
+    }
+
+    /// The value of one of a node's inputs.
+    ///
+    /// # Errors
+    /// As [`Values::inputs_of`]; also where what it refers to has not ended.
+    pub fn input_of(&self, node: &Node, i: usize) -> Result<Value, String> {
+        let input = &node.body.inputs()[i];
+        let ty = node.bound_type(i);
+        let value = node.inputs[i].evaluate(&ty, self).and_then(|value| {
+            // The elements of a list are checked one by one.
+            if matches!(ty, Cow::Borrowed(_)) {
+                input.check_choice(&value)?;
+            }
+            Ok(value)
+        });
+        value.map_err(|e| format!("input `{}`: {e}", input.name))
     }
 
     /// Whether a node's condition holds; true without one.

@@ -15,7 +15,8 @@ use crate::workflow::definition::Definition;
 
 /// What a key is made of.
 pub struct Parts<'p> {
-    pub key: Digest,
+    /// `None` where not all inputs are known.
+    pub key: Option<Digest>,
     pub scope: &'p Scope,
     /// The qualified name of the task.
     pub task: &'p str,
@@ -23,7 +24,7 @@ pub struct Parts<'p> {
     pub definition: &'p Definition,
     pub interface: &'p Interface,
     pub interface_digest: Digest,
-    /// Records of the inputs that are in the key.
+    /// Records of the inputs that are in the key, as far as they are known.
     pub inputs: JsonMap<String, Json>,
     /// Who asks: its own earlier results are nearer than others that differ in as many parts.
     pub node: &'p str,

@@ -7,7 +7,7 @@ use super::style::{BAD, CACHED, CAUTION, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, 
 use super::text::{age, cut, duration, inert};
 use crate::digest::Digest;
 use crate::event::Source;
-use crate::why::{Change, Nearest, Upstream, Why};
+use crate::why::{Change, Kind, Nearest, Upstream, Why};
 
 /// What is known of one node or element.
 pub struct Answer {
@@ -56,8 +56,9 @@ pub fn render(answer: &Answer, ink: Ink, now: &Zoned) -> String {
     if let Some(warning) = &answer.warning {
         text.push_str(&format!("  {} {}\n", ink.paint(CAUTION, "!"), inert(warning)));
     }
-    if let Some(key) = &answer.key {
-        text.push_str(&format!("\n  key {}\n", ink.paint(FAINT, &key.hex()[..DIGITS])));
+    if !answer.parts.is_empty() {
+        let key = answer.key.map_or_else(|| "not known yet".into(), |key| key.hex()[..DIGITS].to_owned());
+        text.push_str(&format!("\n  key {}\n", ink.paint(FAINT, key)));
         let widest = answer.parts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         let room = WIDTH.saturating_sub(widest + 6);
         let rows: Vec<Vec<Cell>> = answer
@@ -109,8 +110,11 @@ fn shown(value: &Json, room: usize) -> String {
 }
 
 fn reasons(why: &Why, ink: Ink, now: &Zoned, text: &mut String) {
-    if why.changes.is_empty() {
+    if why.changes.is_empty() || why.kind == Kind::Waiting {
         text.push_str(&format!("  {}\n", inert(&why.text)));
+    }
+    if why.kind == Kind::Waiting && !why.changes.is_empty() {
+        text.push_str("  and whatever that hands back:\n");
     }
     for change in &why.changes {
         one(change, 1, ink, text);

@@ -4,6 +4,7 @@
 //! A convenience of the cache: what cannot be kept is not, and nobody is worse off than without it.
 
 use std::fs;
+use std::path::Path;
 
 use super::seal::Content;
 use super::{PendingBlob, Store};
@@ -28,6 +29,21 @@ impl Store {
         let lease = self.lease().ok()?;
         self.take(artifact.digest, &Content::Bytes(bytes), &lease).ok()?
     }
+}
+
+impl Store {
+    /// The text that the store holds under a digest, if it is one of at most so many bytes.
+    pub fn text(&self, digest: &Digest, most: u64) -> Option<String> {
+        // A damaged blob is none.
+        read_text(&self.locate(digest), most).filter(|text| Digest::of(text) == *digest)
+    }
+}
+
+/// A text file of at most so many bytes.
+pub fn read_text(path: &Path, most: u64) -> Option<String> {
+    let small = fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() <= most);
+    let text = small.then(|| fs::read_to_string(path).ok()).flatten()?;
+    (!text.contains('\0')).then_some(text)
 }
 
 #[cfg(test)]

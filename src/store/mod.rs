@@ -45,6 +45,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use error::{Damage, FileError, SealError, Wrong};
 pub use fingerprint::Snapshot;
 pub use hold::{Alone, BlobFile};
+pub use keep::read_text;
 pub use seal::{Output, Sealed};
 pub use stage::{Guard, Spoiled};
 pub use stat::{FileKey, Lookup, StatCache, StatEntry};

@@ -40,6 +40,8 @@ pub enum Kind {
     Aged,
     /// There is a result under this key, and it cannot be used: damaged, or a file of it is missing.
     Unusable,
+    /// Not all inputs are known yet: a node above would run. What differs already is among the changes.
+    Waiting,
 }
 
 /// An earlier result.

@@ -70,18 +70,18 @@ fn definition(part: &DefinitionChange) -> String {
     let what = match name.split_once('.') {
         Some(("env" | "cache_env", variable)) => format!("env {variable}"),
         Some(("outputs", output)) => format!("where output {output} is taken from"),
-        _ => match &**name {
-            "run" => return "command changed".into(),
-            "argv" => return "argv changed".into(),
-            "args" => return "args changed".into(),
-            name => name.to_owned(),
-        },
+        _ if name == "run" => "command".into(),
+        _ => name.to_owned(),
     };
     match (was, now) {
         (None, _) => format!("{what} added"),
         (_, None) => format!("{what} removed"),
-        // What a source holds is a digest.
-        (Some(_), Some(_)) if name.starts_with("source ") => format!("{what} changed"),
+        // Commands have no room here, and what a source holds is a digest.
+        (Some(_), Some(_))
+            if ["run", "argv", "args", "shell"].contains(&&**name) || name.starts_with("source ") =>
+        {
+            format!("{what} changed")
+        }
         (Some(was), Some(now)) => format!("{what} {} -> {}", shown(was), shown(now)),
     }
 }
