@@ -8,6 +8,7 @@
 //! | [`digest`] | SHA-256 of bytes and readers | nothing of ours |
 //! | [`why`] | why a lookup missed: typed changes, and their words | digest |
 //! | [`workflow`] | the document: TOML to a checked workflow, values, types, templates, signature, definition | digest |
+//! | [`lint`] | what looks wrong in a workflow without mistakes | workflow |
 //! | [`draw`] | one drawing of a graph: layout, SVG, DOT, Mermaid | nothing of ours |
 //! | [`graph`] | petgraph: who waits for whom, cycles, selection, the picture | workflow, draw |
 //! | [`schedule`] | the state of each node, pools; pure | graph |
@@ -44,6 +45,7 @@ pub mod gc;
 pub mod graph;
 pub mod history;
 pub mod home;
+pub mod lint;
 pub mod locks;
 pub mod memo;
 pub mod report;

@@ -422,8 +422,8 @@ fn a_plan_counts_what_is_below_elements_that_would_run() {
     assert!(plan("[1, 20, 300]").contains("waits for `sub/a`"));
     let ran = lab.ok("outer.toml", &["-i", "xs=[1, 20, 300]"]);
     assert_eq!(ran.finished()["executed"], 6);
-    assert!(plan("[1, 20, 4000]").ends_with("2 would run, 4 from the cache\n"), "{}", plan("[1, 20, 4000]"));
-    assert!(plan("[1, 20]").ends_with("nothing would run: 4 from the cache\n"));
+    assert!(plan("[1, 20, 4000]").contains("\n2 would run, 4 from the cache\n"), "{}", plan("[1, 20, 4000]"));
+    assert!(plan("[1, 20]").contains("\nnothing would run: 4 from the cache\n"), "{}", plan("[1, 20]"));
 }
 
 #[test]

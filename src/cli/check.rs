@@ -1,33 +1,134 @@
-//! `runner check`: validates workflows and does nothing else.
+//! `runner check`, or `lint`: validates workflows, says what looks wrong in them, and does nothing else.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::open::open;
-use super::screen::{ColorChoice, note};
+use serde_json::{Value as Json, json};
+
+use super::open::{Mistakes, Opened, check};
+use super::screen::{ColorChoice, note, print};
+use super::session::View;
 use super::{Failure, Outcome, code};
+use crate::engine::cache::Cache;
+use crate::engine::values::Files;
+use crate::event::VERSION;
+use crate::lint::{Lint, lint, tasks};
+use crate::memo::{Scope, Version, past};
+use crate::workflow::diagnostic::{Diagnostic, Severity, Sources};
+use crate::workflow::load::load;
 
-/// Check workflow files; every mistake is shown at once
+/// Check workflow files: every mistake at once, and what looks wrong
+///
+/// Mistakes keep a workflow from being run. Warnings do not: a cached task that uses files it does not declare, an absolute
+/// path, network, clock or chance; an output that nothing uses; a task that was edited under its pinned version; a
+/// setting without effect.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Example:
-  runner check workflows/*.toml")]
+Examples:
+  runner check workflows/*.toml
+  runner lint workflow.toml --strict
+  runner check workflow.toml --json | jq .message")]
 pub struct Args {
     /// The workflow files
     #[arg(value_name = "WORKFLOW", required = true)]
     workflows: Vec<PathBuf>,
+    /// Exit with 2 where there are warnings, too
+    #[arg(long)]
+    strict: bool,
+    /// Print one line of JSON for each mistake and warning
+    #[arg(long)]
+    json: bool,
 }
 
-pub fn run(args: Args, color: ColorChoice) -> Outcome {
-    let mut wrong = false;
+/// So many results of a task are looked at for one under its pinned version.
+const LOOKED_AT: u32 = 200;
+
+pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
+    let (mut wrong, mut warned) = (false, false);
     for path in &args.workflows {
-        match open(path, &[], color) {
+        match check(load(path, &[]), color.on_stderr()) {
             Ok(opened) => {
-                let n = opened.workflow.size;
-                let nodes = if n == 1 { "node" } else { "nodes" };
-                note(&format!("{}: good, {n} {nodes}", path.display()));
+                let mut lints = lint(&opened.workflows, &opened.sources);
+                lints.extend(edited(&opened, home));
+                warned |= !lints.is_empty();
+                match args.json {
+                    true => lints.iter().for_each(|lint| {
+                        tell(&lint.diagnostic, Some(lint.name), &opened.sources);
+                    }),
+                    false => show(path, &opened, lints, color),
+                }
             }
-            Err(Failure { .. }) => wrong = true,
+            Err(mistakes) => {
+                wrong = true;
+                let Mistakes { diagnostics, sources, .. } = &mistakes;
+                match args.json {
+                    true => diagnostics.iter().for_each(|diagnostic| tell(diagnostic, None, sources)),
+                    false => drop(mistakes.tell()),
+                }
+            }
         }
     }
-    if wrong { Err(Failure::silent(code::USAGE)) } else { Ok(()) }
+    if wrong || warned && args.strict { Err(Failure::silent(code::USAGE)) } else { Ok(()) }
+}
+
+fn show(path: &Path, opened: &Opened, lints: Vec<Lint>, color: ColorChoice) {
+    let named = |n: usize, name: &str| format!("{n} {name}{}", if n == 1 { "" } else { "s" });
+    let nodes = named(opened.workflow.size, "node");
+    let diagnostics: Vec<Diagnostic> = lints.into_iter().map(|lint| lint.diagnostic).collect();
+    if diagnostics.is_empty() {
+        return note(&format!("{}: good, {nodes}", path.display()));
+    }
+    note(&opened.sources.render(&diagnostics, color.on_stderr()));
+    note(&format!("{}: can be run, {nodes}, {}", path.display(), named(diagnostics.len(), "warning")));
+}
+
+fn tell(diagnostic: &Diagnostic, lint: Option<&str>, sources: &Sources) {
+    let place = diagnostic.primary.as_ref().map(|(place, _)| *place);
+    let (line, column) = place.map(|place| sources.line_column(place)).unzip();
+    let document = json!({
+        "v": VERSION,
+        "level": match diagnostic.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        },
+        "lint": lint,
+        "file": place.map(|place| sources.path(place.file).display().to_string()),
+        "line": line,
+        "column": column,
+        "message": diagnostic.message,
+        "label": diagnostic.primary.as_ref().map_or(Json::Null, |(_, label)| label.as_str().into()),
+        "help": diagnostic.help,
+    });
+    print(&format!("{document}\n"));
+}
+
+/// Tasks that were edited under a pinned version since a result was stored, whatever the project and domain. A home that
+/// cannot be read tells nothing.
+fn edited(opened: &Opened, home: Option<&Path>) -> Vec<Lint> {
+    let looked = || {
+        let view = View::open(home).ok()?;
+        let store = Arc::new(view.store().ok()?);
+        Some((Files::new(store.clone()), store, view.db?))
+    };
+    let Some((files, store, db)) = looked() else { return Vec::new() };
+    let newest = |task: &str, version: &str| {
+        let results = past::of_task(&db, task, LOOKED_AT).unwrap_or_default();
+        results.into_iter().filter(|past| past.version == version).max_by_key(|past| past.created)
+    };
+    let pinned = tasks(&opened.workflows).into_iter().filter_map(|task| {
+        let version = task.cache.version.clone().filter(|_| task.cache.enabled)?;
+        let result = newest(&task.name, &version)?;
+        Some((task, result))
+    });
+    let pinned: Vec<_> = pinned.collect();
+    let cache = Cache::new(Scope { project: String::new(), domain: String::new() }, store, Some(db), None);
+    let warnings = pinned.into_iter().filter_map(|(task, result)| {
+        let state = cache.task(&task, &files).ok()?;
+        debug_assert!(matches!(state.version, Version::Pinned(_)));
+        let message = cache.edited(&task, &state, &result.definition)?;
+        let (message, help) = message.rsplit_once(": ").unwrap_or((&message, ""));
+        let diagnostic = Diagnostic::warning(task.place, message, "edited since").help(help.to_owned());
+        Some(Lint { name: "edited-under-pinned-version", diagnostic })
+    });
+    warnings.collect()
 }

@@ -105,6 +105,7 @@ enum Verb {
     Exec(exec::Args),
     Plan(plan::Args),
     Why(why::Args),
+    #[command(visible_alias = "lint")]
     Check(check::Args),
     Graph(graph::Args),
     Runs(runs::Args),
@@ -132,7 +133,7 @@ pub fn main() -> ExitCode {
         Verb::Exec(args) => exec::run(args, home, color),
         Verb::Plan(args) => plan::run(args, home, color),
         Verb::Why(args) => why::run(args, home, color),
-        Verb::Check(args) => check::run(args, color),
+        Verb::Check(args) => check::run(args, home, color),
         Verb::Graph(args) => graph::run(args, color),
         Verb::Runs(args) => runs::run(args, home, color),
         Verb::Show(args) => show::run(args, home, color),

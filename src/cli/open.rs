@@ -15,6 +15,7 @@ use crate::graph::select::{Role, matching, roles};
 use crate::memo::Scope;
 use crate::schedule::pools::Pools;
 use crate::workflow::Workflow;
+use crate::workflow::diagnostic::{Diagnostic, Sources};
 use crate::workflow::load::{Loaded, check_label, load};
 use crate::workflow::policy::parse_amount;
 use crate::workflow::texts::Document;
@@ -27,6 +28,8 @@ pub struct Opened {
     pub workflows: Vec<Arc<Workflow>>,
     /// Every file that was read.
     pub documents: Vec<Document>,
+    /// The texts of those, for what is said of places in them.
+    pub sources: Sources,
 }
 
 /// What is wrong with a workflow that cannot be run.
@@ -35,18 +38,25 @@ pub struct Mistakes {
     pub count: usize,
     /// For people, each with its place.
     pub text: String,
+    pub diagnostics: Vec<Diagnostic>,
+    pub sources: Sources,
 }
 
 /// Reads and checks a workflow, with policies that the command line sets; mistakes are shown on standard error.
 pub fn open(path: &Path, settings: &[String], color: ColorChoice) -> Result<Opened, Failure> {
-    check(load(path, settings), color.on_stderr()).map_err(|mistakes| {
+    check(load(path, settings), color.on_stderr()).map_err(|mistakes| mistakes.tell())
+}
+
+impl Mistakes {
+    /// Shows them on standard error.
+    pub fn tell(&self) -> Failure {
         let mut stderr = std::io::stderr().lock();
-        let _ = writeln!(stderr, "{}", mistakes.text.trim_end());
-        if mistakes.count > 1 {
-            let _ = writeln!(stderr, "\n{} mistakes: nothing was run", mistakes.count);
+        let _ = writeln!(stderr, "{}", self.text.trim_end());
+        if self.count > 1 {
+            let _ = writeln!(stderr, "\n{} mistakes: nothing was run", self.count);
         }
         Failure::silent(super::code::USAGE)
-    })
+    }
 }
 
 /// A workflow that was read, if there is nothing wrong with it.
@@ -57,9 +67,12 @@ pub fn check(loaded: Loaded, color: bool) -> Result<Opened, Mistakes> {
     }
     match workflow {
         Some(workflow) if diagnostics.is_empty() => {
-            Ok(Opened { outline: Outline::of(workflow.clone()), workflow, workflows, documents })
+            Ok(Opened { outline: Outline::of(workflow.clone()), workflow, workflows, documents, sources })
         }
-        _ => Err(Mistakes { count: diagnostics.len(), text: sources.render(&diagnostics, color) }),
+        _ => {
+            let text = sources.render(&diagnostics, color);
+            Err(Mistakes { count: diagnostics.len(), text, diagnostics, sources })
+        }
     }
 }
 

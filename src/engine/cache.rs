@@ -284,8 +284,9 @@ impl Cache {
         verdict
     }
 
-    /// A warning if the task was edited under its pinned version since the result was stored; once a task.
-    fn edited(&self, task: &Task, state: &TaskState, definition: &Digest) -> Option<String> {
+    /// A warning if the task was edited under its pinned version since the result was stored, whose definition this is;
+    /// once a task.
+    pub fn edited(&self, task: &Task, state: &TaskState, definition: &Digest) -> Option<String> {
         let Version::Pinned(version) = &state.version else { return None };
         if *definition == state.definition_digest || !self.warned.borrow_mut().insert(task.name.clone()) {
             return None;

@@ -44,9 +44,19 @@ struct File {
     lines: OnceLock<Vec<u32>>,
 }
 
-/// One mistake.
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Severity {
+    /// Nothing can be run.
+    Error,
+    /// It looks wrong, and can be run.
+    Warning,
+}
+
+/// One mistake, or something that looks like one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Diagnostic {
+    pub severity: Severity,
     /// The mistake in one line, without a full stop.
     pub message: String,
     /// What to underline, and the words beside it; `None` for a mistake that is nowhere in a file.
@@ -120,7 +130,11 @@ impl Sources {
 
     fn render_one(&self, diagnostic: &Diagnostic, renderer: &Renderer) -> String {
         let excerpts = self.excerpts(diagnostic);
-        let mut group = Level::ERROR.primary_title(inert_message(&diagnostic.message)).elements(
+        let level = match diagnostic.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let mut group = level.primary_title(inert_message(&diagnostic.message)).elements(
             excerpts.iter().map(|excerpt| {
                 Snippet::source(excerpt.text.as_str())
                     .path(PLACEHOLDER.to_string())
@@ -277,7 +291,13 @@ impl File {
 
 impl Diagnostic {
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), primary: None, secondary: Vec::new(), help: Vec::new() }
+        let (message, severity) = (message.into(), Severity::Error);
+        Self { severity, message, primary: None, secondary: Vec::new(), help: Vec::new() }
+    }
+
+    /// Something at `place` that looks wrong.
+    pub fn warning(place: Place, message: impl Into<String>, label: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::at(place, message, label) }
     }
 
     /// A mistake at `place`; `label` stands beside the underlined text.

@@ -86,7 +86,7 @@ pub fn link(reader: &mut Reader, file: &Table, header: Option<&Table>, scene: &S
         };
         let body = find_body(reader, entry, scene);
         let scatter = read_scatter(reader, entry, body.as_ref());
-        names.nodes.insert(&entry.key.name, Face { index, body, scatter, moment });
+        names.nodes.insert(&entry.key.name, Face::new(index, body, scatter, moment));
     }
     let mut nodes = Vec::with_capacity(entries.len());
     for entry in &entries {

@@ -102,6 +102,8 @@ pub struct Task {
     pub description: Option<String>,
     /// The folder of the file that defines it, absolute.
     pub dir: PathBuf,
+    /// Where its header stands.
+    pub place: Place,
     pub inputs: Vec<Input>,
     pub outputs: Vec<Output>,
     pub command: Command,
@@ -124,6 +126,7 @@ impl Task {
             name: String::new(),
             description: None,
             dir: PathBuf::new(),
+            place: Place::default(),
             inputs: Vec::new(),
             outputs: Vec::new(),
             command: Command::Program(Vec::new()),
@@ -319,6 +322,16 @@ impl Body {
     /// What is handed back by a node that was skipped: a null for each output.
     pub fn nothing(&self) -> Box<[Value]> {
         vec![Value::Null; self.outputs().len()].into()
+    }
+
+    /// The type of one thing that it hands back.
+    pub fn output_type(&self, output: usize) -> Option<&Type> {
+        match self {
+            Self::Task(task) => task.outputs.get(output).map(|output| &output.ty),
+            Self::Workflow(workflow) => {
+                workflow.outputs.get(output).map(|output| output.ty.as_ref().unwrap_or(&Type::Json))
+            }
+        }
     }
 
     /// Names and types of what it hands back.

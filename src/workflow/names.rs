@@ -1,6 +1,6 @@
 //! What templates of a workflow can refer to: its inputs, its nodes' outputs, and the failure of the run.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 
 use super::binding::{Failure, Reference, Scope};
@@ -41,6 +41,20 @@ pub struct Face {
     pub body: Option<Body>,
     pub scatter: Option<Scatter>,
     pub moment: Moment,
+    /// By name of an output its index; made when one is first looked for, since a node may have very many.
+    outputs: OnceCell<HashMap<String, u32>>,
+}
+
+impl Face {
+    pub fn new(index: u32, body: Option<Body>, scatter: Option<Scatter>, moment: Moment) -> Self {
+        Self { index, body, scatter, moment, outputs: OnceCell::new() }
+    }
+
+    /// The index of an output by its name.
+    fn output(&self, body: &Body, name: &str) -> Option<u32> {
+        let all = || body.outputs().into_iter().zip(0..).map(|((name, _), i)| (name.to_owned(), i)).collect();
+        self.outputs.get_or_init(all).get(name).copied()
+    }
 }
 
 /// All names that templates of the workflow can refer to.
@@ -125,19 +139,19 @@ impl Names<'_> {
             // Any output will do until its body is mended.
             return Ok((Reference::Output { node: face.index, output: 0 }, None));
         };
-        let outputs = body.outputs();
-        let known = || outputs.iter().map(|(name, _)| *name);
         let Some(name) = path.get(1) else {
-            let example = known().next().unwrap_or("OUTPUT");
+            let example = body.outputs().first().map_or("OUTPUT", |(name, _)| *name);
             let help = format!("name one of its outputs, as in {{{{ {root}.{example} }}}}");
             return Err((format!("`{root}` is a node, not a value"), help));
         };
-        let Some(index) = known().position(|output| output == name) else {
+        let Some((output, ty)) =
+            face.output(body, name).and_then(|i| Some((i, body.output_type(i as usize)?)))
+        else {
             let message = format!("node `{root}` has no output `{name}`");
-            return Err((message, did_you_mean(name, known(), "outputs")));
+            let known = body.outputs();
+            return Err((message, did_you_mean(name, known.iter().map(|(name, _)| *name), "outputs")));
         };
-        let reference = Reference::Output { node: face.index, output: index as u32 };
-        let ty = outputs[index].1;
+        let reference = Reference::Output { node: face.index, output };
         match &face.scatter {
             Some(scatter) => within(path, &scatter.gathered(ty)),
             None => within(path, ty),

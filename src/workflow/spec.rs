@@ -80,6 +80,7 @@ pub fn read_task(reader: &mut Reader, context: &TaskContext, entry: Entry) -> Op
         name: format!("{}.{}", context.owner, key.name),
         description: reader.text(table, "description").map(str::to_owned),
         dir: context.dir.to_owned(),
+        place: reader.place(key.span),
         inputs,
         outputs,
         command,

@@ -1,0 +1,214 @@
+//! What a command uses that its key does not hold: files that it does not declare, absolute paths, network, clock
+//! and chance.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::words::{Word, words};
+use super::{Lint, Text};
+use crate::workflow::definition::sources_of;
+use crate::workflow::diagnostic::Diagnostic;
+use crate::workflow::template::Template;
+use crate::workflow::{Command, Task};
+
+/// Where programs and devices lie: naming these is no use of a file.
+const PROGRAMS: [&str; 8] =
+    ["/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/", "/usr/local/bin/", "/usr/local/sbin/", "/opt/", "/dev/"];
+/// The top folders of files that belong to one machine, whether or not this one has them.
+const TOPS: [&str; 18] = [
+    "data", "etc", "home", "media", "mnt", "net", "nfs", "opt", "proc", "root", "run", "scratch", "srv",
+    "sys", "tmp", "usr", "var", "work",
+];
+/// Programs that ask the network.
+const NETWORK: [&str; 14] = [
+    "curl", "wget", "http", "ftp", "sftp", "scp", "ssh", "rsync", "nc", "aws", "gsutil", "gcloud", "rclone",
+    "s3cmd",
+];
+/// Programs of which one subcommand asks the network.
+const FETCHING: [(&str, &[&str]); 7] = [
+    ("git", &["clone", "fetch", "pull", "ls-remote"]),
+    ("pip", &["install", "download"]),
+    ("pip3", &["install", "download"]),
+    ("npm", &["install", "ci"]),
+    ("apt-get", &["install", "update"]),
+    ("docker", &["pull"]),
+    ("cargo", &["install", "fetch"]),
+];
+/// What programs in other languages ask clock, chance or network with.
+const CALLS: [(&str, &str); 9] = [
+    ("datetime.now(", CLOCK),
+    ("datetime.utcnow(", CLOCK),
+    ("date.today(", CLOCK),
+    ("time.time(", CLOCK),
+    ("Date.now(", CLOCK),
+    ("uuid.uuid4(", CHANCE),
+    ("requests.get(", ASKS),
+    ("requests.post(", ASKS),
+    ("urlopen(", ASKS),
+];
+const CLOCK: &str = "asks the clock";
+const CHANCE: &str = "depends on chance";
+const ASKS: &str = "asks the network";
+
+/// What looks wrong in a task's command.
+pub fn of_task(task: &Task, text: &Text) -> Vec<Lint> {
+    let (key, parts) = match &task.command {
+        Command::Script { script, args, .. } => {
+            ("run", std::iter::once(script.as_str()).chain(args.iter().map(Template::source)).collect())
+        }
+        Command::Program(argv) => ("argv", argv.iter().map(Template::source).collect::<Vec<_>>()),
+    };
+    let mut found = Found { task, text, key, said: BTreeSet::new(), lints: Vec::new() };
+    for part in parts {
+        for word in words(part) {
+            found.path(&word);
+            if task.cache.enabled {
+                found.program(&word);
+            }
+        }
+        if task.cache.enabled {
+            found.calls(part);
+        }
+    }
+    found.lints
+}
+
+struct Found<'t> {
+    task: &'t Task,
+    text: &'t Text<'t>,
+    /// Where the command stands: `run` or `argv`.
+    key: &'t str,
+    /// What has been warned of.
+    said: BTreeSet<String>,
+    lints: Vec<Lint>,
+}
+
+impl Found<'_> {
+    fn warn(&mut self, name: &'static str, words: &str, message: String, label: &str, help: &str) {
+        if self.said.insert(words.to_owned()) {
+            let place = self.text.place(self.key, words);
+            let diagnostic = Diagnostic::warning(place, message, label).help(help);
+            self.lints.push(Lint { name, diagnostic });
+        }
+    }
+
+    fn path(&mut self, word: &Word) {
+        let path = word.text.trim_end_matches(['.', ':', '}']);
+        if path.starts_with('/') {
+            return self.absolute(path);
+        }
+        let folder = ["$RUNNER_WORKFLOW_DIR/", "${RUNNER_WORKFLOW_DIR}/", "$HOME/", "${HOME}/", "~/"]
+            .iter()
+            .find_map(|prefix| path.strip_prefix(prefix));
+        let task = short(self.task);
+        if folder.is_some_and(|rest| !rest.is_empty()) && self.task.cache.enabled {
+            let message = format!("cached task `{task}` reads `{path}`, which it does not declare");
+            let help =
+                "declare it as an input of type file or dir, or among `sources`: then a change of it counts";
+            return self.warn("undeclared-file", path, message, "not in the key", help);
+        }
+        if path.contains(['.', '/']) && !path.starts_with(['-', '$', '{', '.', '*']) {
+            self.relative(path);
+        }
+    }
+
+    fn absolute(&mut self, path: &str) {
+        let mut parts = path.split('/').filter(|part| !part.is_empty());
+        let (Some(top), below) = (parts.next(), parts.next()) else { return };
+        let is_path = TOPS.contains(&top) || Path::new("/").join(top).is_dir();
+        if below.is_none() || !is_path || PROGRAMS.iter().any(|program| path.starts_with(program)) {
+            return;
+        }
+        let task = short(self.task);
+        let (message, help) = match self.task.cache.enabled {
+            true => (
+                format!("cached task `{task}` uses the absolute path `{path}`"),
+                "what is there is not in the key: make it an input of type file or dir",
+            ),
+            false => (
+                format!("task `{task}` uses the absolute path `{path}`"),
+                "on another machine it is another file: make it an input of the workflow",
+            ),
+        };
+        self.warn("absolute-path", path, message, "absolute", help);
+    }
+
+    /// A word that is the name of a file beside the task.
+    fn relative(&mut self, path: &str) {
+        let beside = self.task.dir.join(path);
+        let is_declared = || {
+            let sources = sources_of(self.task).unwrap_or_default();
+            sources.iter().any(|source| source == Path::new(path) || source.starts_with(path))
+        };
+        if !beside.is_file() || is_declared() {
+            return;
+        }
+        let task = short(self.task);
+        match (self.task.in_workflow_dir, self.task.cache.enabled) {
+            (true, false) => {}
+            (true, true) => {
+                let message = format!("cached task `{task}` names `{path}`, which it does not declare");
+                let help =
+                    "declare it as an input of type file, or among `sources`: then a change of it counts";
+                self.warn("undeclared-file", path, message, "not in the key", help);
+            }
+            (false, _) => {
+                let message = format!("task `{task}` names `{path}`, which it does not declare");
+                let help = format!(
+                    "a task runs in an empty folder: add sources = [\"{path}\"], or make it an input of type file"
+                );
+                self.warn("undeclared-file", path, message, "will not be there", &help);
+            }
+        }
+    }
+
+    fn program(&mut self, word: &Word) {
+        let text = word.text;
+        let name = text.rsplit('/').next().unwrap_or(text);
+        let mut says = |name, what: &str| {
+            let help = "its result is kept all the same: make what it depends on an input, or leave the task uncached";
+            let message = format!("cached task `{}` {what}: `{text}`", short(self.task));
+            self.warn(name, text, message, "not in the key", help);
+        };
+        if ["$RANDOM", "${RANDOM}", "/dev/urandom", "/dev/random"].contains(&text) {
+            return says("chance", CHANCE);
+        }
+        if !word.is_command {
+            return;
+        }
+        let arguments = || word.rest.split_whitespace().skip(1);
+        let fetches = |(program, subcommands): &(&str, &[&str])| {
+            *program == name && arguments().next().is_some_and(|first| subcommands.contains(&first))
+        };
+        if NETWORK.contains(&name) || FETCHING.iter().any(fetches) {
+            return says("network", ASKS);
+        }
+        let given = |flags: &[&str]| arguments().any(|word| flags.iter().any(|flag| word.starts_with(flag)));
+        match name {
+            // With a day or file of its own it says the same each time.
+            "date" if !given(&["-d", "--date", "-r", "--reference", "-ud"]) => says("clock", CLOCK),
+            "uuidgen" => says("chance", CHANCE),
+            "shuf" if !given(&["--random-source"]) => says("chance", CHANCE),
+            "hostname" | "whoami" | "uptime" => says("clock", "asks the machine"),
+            _ => {}
+        }
+    }
+
+    fn calls(&mut self, script: &str) {
+        for (call, what) in CALLS.iter().filter(|(call, _)| script.contains(call)) {
+            let name = match *what {
+                CLOCK => "clock",
+                CHANCE => "chance",
+                _ => "network",
+            };
+            let help = "its result is kept all the same: make what it depends on an input, or leave the task uncached";
+            let message = format!("cached task `{}` {what}: `{call}...)`", short(self.task));
+            self.warn(name, call, message, "not in the key", help);
+        }
+    }
+}
+
+/// The name that the file gives a task.
+pub(super) fn short(task: &Task) -> &str {
+    task.name.rsplit('.').next().unwrap_or_default()
+}

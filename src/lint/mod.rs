@@ -1,0 +1,95 @@
+//! What looks wrong in a workflow that has no mistakes: warnings, each with its place and how to mend it.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `words.rs` | the words of a script, as far as they can be told without running it |
+//! | `commands.rs` | files, paths, network and clock that a command uses |
+//! | `unused.rs` | outputs and tasks that nobody uses |
+//! | `policies.rs` | settings without effect |
+//!
+//! A warning is a guess: nothing here may keep a workflow from being run. What needs the cache is not known here.
+
+mod commands;
+mod policies;
+mod unused;
+mod words;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::workflow::diagnostic::{Diagnostic, Place, Sources};
+use crate::workflow::{Body, Task, Workflow};
+
+/// Something that looks wrong.
+pub struct Lint {
+    /// A name for its kind, for programs: `undeclared-file`.
+    pub name: &'static str,
+    pub diagnostic: Diagnostic,
+}
+
+/// So many outputs of one task are told of at most.
+const MOST: usize = 50;
+
+/// What looks wrong in a workflow and its sub-workflows.
+pub fn lint(workflows: &[Arc<Workflow>], sources: &Sources) -> Vec<Lint> {
+    let mut lints = Vec::new();
+    for workflow in workflows {
+        lints.extend(unused::outputs(workflow, sources));
+    }
+    for task in tasks(workflows) {
+        let text = Text::of(&task, sources);
+        lints.extend(commands::of_task(&task, &text));
+        lints.extend(policies::of_task(&task, &text));
+    }
+    lints
+}
+
+/// The tasks that are used, each once; those of libraries among them.
+pub fn tasks(workflows: &[Arc<Workflow>]) -> Vec<Arc<Task>> {
+    let mut seen = BTreeSet::new();
+    let nodes = workflows.iter().flat_map(|workflow| &workflow.nodes);
+    let used = nodes.filter_map(|node| match &node.body {
+        Body::Task(task) => Some(task.clone()),
+        Body::Workflow(_) => None,
+    });
+    used.filter(|task| seen.insert(task.name.clone())).collect()
+}
+
+/// The text of a task's definition, to find places in.
+struct Text<'t> {
+    header: Place,
+    text: &'t str,
+}
+
+impl<'t> Text<'t> {
+    fn of(task: &Task, sources: &'t Sources) -> Self {
+        let header = task.place;
+        let all = sources.text(header.file);
+        let rest = all.get(header.span.start as usize..).unwrap_or_default();
+        // Up to the next table that is not one of the task's own.
+        let own = format!("\n[tasks.{}.", task.name.rsplit('.').next().unwrap_or_default());
+        let mut end = rest.len();
+        let mut from = 0;
+        while let Some(at) = rest[from..].find("\n[") {
+            let at = from + at;
+            if !rest[at..].starts_with(&own) {
+                end = at;
+                break;
+            }
+            from = at + 1;
+        }
+        Self { header, text: &rest[..end] }
+    }
+
+    /// Where `words` stand in the definition, behind the first `after`; else its header.
+    fn place(&self, after: &str, words: &str) -> Place {
+        let start = self.text.find(after).unwrap_or(0);
+        let found = self.text[start..].find(words).map(|at| start + at);
+        let Some(at) = found.filter(|_| !words.is_empty()) else { return self.header };
+        let base = self.header.span.start as usize + at;
+        let position = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let mut place = self.header;
+        (place.span.start, place.span.end) = (position(base), position(base + words.len()));
+        place
+    }
+}

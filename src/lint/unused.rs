@@ -1,0 +1,63 @@
+//! Outputs and tasks that nobody uses.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::commands::short;
+use super::{Lint, MOST, Text};
+use crate::workflow::binding::{Binding, Reference};
+use crate::workflow::diagnostic::{Diagnostic, Sources};
+use crate::workflow::{Task, Workflow};
+
+/// Outputs of a workflow's own tasks that neither a node nor the workflow's outputs refer to, and tasks without a node.
+pub fn outputs(workflow: &Workflow, sources: &Sources) -> Vec<Lint> {
+    let used = used(workflow);
+    let own = format!("{}.", workflow.name);
+    let mut lints = Vec::new();
+    for task in workflow.tasks.iter().filter(|task| task.name.starts_with(&own)) {
+        let nodes = nodes_of(workflow, task);
+        let name = short(task);
+        if nodes.is_empty() {
+            let message = format!("task `{name}` is used by no node");
+            let help = format!("add [nodes.NAME] with task = \"{name}\", or take it away");
+            let diagnostic = Diagnostic::warning(task.place, message, "not used").help(help);
+            lints.push(Lint { name: "unused-task", diagnostic });
+            continue;
+        }
+        let text = Text::of(task, sources);
+        let outputs = task.outputs.iter().enumerate();
+        let unused = outputs.filter(|(i, _)| nodes.iter().all(|node| !used.contains(&(*node, *i))));
+        for (_, output) in unused.take(MOST) {
+            let message = format!("output `{}` of task `{name}` is used by nothing", output.name);
+            let place = text.place("outputs", &output.name);
+            let help = "hand it on in [outputs], give it to a node, or take it away";
+            let diagnostic = Diagnostic::warning(place, message, "not used").help(help);
+            lints.push(Lint { name: "unused-output", diagnostic });
+        }
+    }
+    lints
+}
+
+/// The nodes that run a task, by index.
+fn nodes_of(workflow: &Workflow, task: &Arc<Task>) -> Vec<usize> {
+    let runs = |i: &usize| workflow.nodes[*i].task().is_some_and(|own| own.name == task.name);
+    (0..workflow.nodes.len()).filter(runs).collect()
+}
+
+/// Every (node, output) that something refers to.
+fn used(workflow: &Workflow) -> HashSet<(usize, usize)> {
+    let mut used = HashSet::new();
+    let mut visit = |binding: &Binding| {
+        binding.for_each_reference(&mut |reference| {
+            if let Reference::Output { node, output } = reference {
+                used.insert((node as usize, output as usize));
+            }
+        });
+    };
+    for node in &workflow.nodes {
+        node.inputs.iter().for_each(&mut visit);
+        node.condition.iter().for_each(|condition| visit(condition));
+    }
+    workflow.outputs.iter().for_each(|output| visit(&output.value));
+    used
+}
