@@ -332,7 +332,7 @@ impl Work {
         }
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if with_results {
-            let mut known: Option<(Digest, Digest)> = None;
+            let mut known: Option<(Digest, Option<Digest>)> = None;
             let mut added = self.store.take_added();
             for Row { entry, definition, interface } in
                 group.results.iter().filter_map(|new| new.row.as_deref())
@@ -342,7 +342,9 @@ impl Work {
                 let described = (entry.found.definition, entry.interface);
                 if known != Some(described) {
                     sqlite::record_definition(&transaction, &entry.found.definition, definition)?;
-                    past::record_interface(&transaction, &entry.interface, interface)?;
+                    if let Some(digest) = &entry.interface {
+                        past::record_interface(&transaction, digest, interface)?;
+                    }
                     known = Some(described);
                 }
             }

@@ -427,7 +427,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             task: task.name.clone(),
             version: state.version.to_string(),
             inputs: Json::Object(event.inputs.clone()).to_string(),
-            interface: state.interface_digest,
+            interface: Some(state.interface_digest),
             found: Found {
                 definition: state.definition_digest,
                 outputs: Json::Object(to_record(names, outputs)).to_string(),

@@ -16,8 +16,8 @@ pub struct Entry {
     pub version: String,
     /// A JSON object by name, files by their content.
     pub inputs: String,
-    /// Of the task's interface.
-    pub interface: Digest,
+    /// Of the task's interface; `None` for results that are older than this record.
+    pub interface: Option<Digest>,
     pub found: Found,
 }
 

@@ -27,7 +27,7 @@ pub struct Filter {
 }
 
 const COLUMNS: &str = "key, project, domain, task, version, inputs, definition, outputs, run, node, created_ms, \
-                       duration_ms, used_ms, checksum";
+                       duration_ms, used_ms, checksum, interface";
 
 impl Filter {
     pub fn is_empty(&self) -> bool {
@@ -73,6 +73,7 @@ fn read(row: &Row) -> rusqlite::Result<Listed> {
         task: row.get(3)?,
         version: row.get(4)?,
         inputs: row.get(5)?,
+        interface: row.get::<_, Option<[u8; 32]>>(14)?.map(Digest),
         found,
     };
     Ok(Listed { entry, intact })
@@ -179,6 +180,7 @@ mod tests {
                 task: task.into(),
                 version: "1".into(),
                 inputs: "{}".into(),
+                interface: None,
                 found,
             };
             record(&db, &entry).unwrap();

@@ -105,7 +105,7 @@ pub fn record(db: &Connection, entry: &Entry) -> rusqlite::Result<()> {
         entry.found.created.as_millisecond(),
         i64::try_from(entry.found.duration_ms).unwrap_or(i64::MAX),
         entry.found.checksum(&entry.key),
-        &entry.interface.0[..],
+        entry.interface.as_ref().map(|digest| &digest.0[..]),
     ])?;
     Ok(())
 }
@@ -145,7 +145,7 @@ mod tests {
             task: "wf.t".into(),
             version: "1".into(),
             inputs: "{}".into(),
-            interface: Digest::of("interface"),
+            interface: Some(Digest::of("interface")),
             found: Found {
                 definition: Digest::of("definition"),
                 outputs: outputs.into(),
