@@ -117,8 +117,22 @@ pub fn open(home: &Path) -> Result<(Connection, Option<String>), DbError> {
     Ok((db, Some(warning)))
 }
 
-/// Opens the database for reading only; `None` if there is none yet.
+/// Opens the database for reading only; `None` if there is none yet. An older one is migrated first: what was stored
+/// is there to be seen.
 pub fn open_read_only(home: &Path) -> Result<Option<Connection>, DbError> {
+    match open_current(home)? {
+        Some((db, true)) => Ok(Some(db)),
+        Some((_, false)) => {
+            // In a home that cannot be written to there is nothing to be seen until it can.
+            let migrated = open(home).is_ok();
+            Ok(open_current(home)?.filter(|_| migrated).map(|(db, _)| db))
+        }
+        None => Ok(None),
+    }
+}
+
+/// The database for reading only, and whether its schema is today's; else it is older.
+fn open_current(home: &Path) -> Result<Option<(Connection, bool)>, DbError> {
     let path = home.join(FILE);
     if !path.exists() {
         return Ok(None);
@@ -129,9 +143,8 @@ pub fn open_read_only(home: &Path) -> Result<Option<Connection>, DbError> {
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite)?;
     match version.cmp(&(steps().len() as i64)) {
         std::cmp::Ordering::Greater => Err(DbError::Newer { path, found: version }),
-        std::cmp::Ordering::Equal => Ok(Some(db)),
-        // Not migrated yet: a reader changes nothing, so it sees nothing.
-        std::cmp::Ordering::Less => Ok(None),
+        std::cmp::Ordering::Equal => Ok(Some((db, true))),
+        std::cmp::Ordering::Less => Ok(Some((db, false))),
     }
 }
 
@@ -231,4 +244,24 @@ fn set_aside(path: &Path) -> io::Result<PathBuf> {
         }
     }
     Ok(named(&target(n)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_database_is_migrated_and_seen_by_readers() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = Connection::open(dir.path().join(FILE)).unwrap();
+        old.execute_batch(&format!("{}{} PRAGMA user_version = 2", steps()[0], steps()[1])).unwrap();
+        old.execute_batch("INSERT INTO node_time (workflow, node, duration_ms) VALUES ('w', 'n', 7)")
+            .unwrap();
+        drop(old);
+        let db = open_read_only(dir.path()).unwrap().unwrap();
+        let times = crate::history::times::of_workflow(&db, "w").unwrap();
+        assert_eq!((times["n"].wall, times["n"].mean), (7, 7));
+        let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+        assert_eq!(version, steps().len() as i64);
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::estimate::Estimate;
 use super::open::{Opened, jobs, open, order, pools, scope};
-use super::screen::{ColorChoice, print};
+use super::screen::{ColorChoice, print, stdout_columns};
 use super::session::View;
 use super::{Failure, Outcome, args, code, inputs};
 use crate::engine::Order;
@@ -22,7 +22,7 @@ use crate::history::times::{NodeTime, of_workflow};
 use crate::memo::Scope;
 use crate::memo::explain::Detail;
 use crate::report::style::{BAD, CACHED, CAUTION, Cell, FAINT, Ink, PLAIN, columns};
-use crate::report::text::{duration, inert};
+use crate::report::text::{cut, duration, inert, width};
 use crate::workflow::binding::Binding;
 
 /// Say what would run and what the cache has, and why; nothing is run or written
@@ -48,8 +48,13 @@ pub struct Args {
     json: bool,
 }
 
-/// So many nodes of the critical path are named.
+/// So many nodes of the critical path are named, in so many columns.
 const LONGEST_PATH: usize = 8;
+const PATH_WIDTH: usize = 58;
+
+/// The columns that stand between the longest name and the reasons, with times and without.
+const TIMED: usize = 21;
+const UNTIMED: usize = 12;
 
 /// What is to be planned.
 pub struct Request<'a> {
@@ -152,7 +157,7 @@ fn outlook(outline: &Outline, estimate: &Estimate, ink: Ink) -> String {
             if path.len() > LONGEST_PATH {
                 names.push(format!("... {} more", path.len() - LONGEST_PATH));
             }
-            let path = ink.paint(FAINT, names.join(" > "));
+            let path = ink.paint(FAINT, cut(&names.join(" > "), PATH_WIDTH));
             text.push_str(&format!("critical path {}: {path}\n", duration(*longest)));
         }
     }
@@ -170,6 +175,11 @@ fn table(
     ink: Ink,
 ) -> String {
     let timed = planned.iter().any(|node| node.runs && times.contains_key(&outline.name(node.number)));
+    // In a pipe or a file nothing is cut off.
+    let room = stdout_columns().map_or(usize::MAX, |columns| {
+        let names = planned.iter().map(|node| width(&outline.name(node.number))).max().unwrap_or(0);
+        columns.saturating_sub(names + if timed { TIMED } else { UNTIMED })
+    });
     let rows: Vec<Vec<Cell>> = planned
         .iter()
         .map(|node| {
@@ -186,7 +196,7 @@ fn table(
             if timed {
                 row.push(Cell::new(PLAIN, time.unwrap_or_default()));
             }
-            row.push(Cell::new(FAINT, inert(&node.reason)));
+            row.push(Cell::new(FAINT, cut(&inert(&node.reason), room)));
             row
         })
         .collect();

@@ -63,6 +63,13 @@ pub fn print(text: &str) {
     let _ = stdout.flush();
 }
 
+/// How many columns standard output has, if it is a terminal.
+pub fn stdout_columns() -> Option<usize> {
+    let stdout = std::io::stdout();
+    let size = stdout.is_terminal().then(|| rustix::termios::tcgetwinsize(&stdout).ok()).flatten()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
 /// The listeners of a run: people on standard error, JSON Lines on standard output if asked for.
 pub fn reporters(color: ColorChoice, verbosity: Verbosity, json: bool) -> Vec<Box<dyn Reporter>> {
     let zone = TimeZone::system();
