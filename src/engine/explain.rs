@@ -5,6 +5,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -26,8 +27,10 @@ use crate::workflow::value::Value;
 
 /// So many earlier results of one node are compared,
 const OF_NODE: u32 = 1000;
-/// and if it has none, so many of its task; where the whole history is asked for, all.
-const OF_TASK: u32 = 200;
+/// and if it has none, so many of its task; where the whole history is asked for, all,
+const OF_TASK: u32 = 50;
+/// as long as no more than so many were compared: a node may have very many elements.
+const MOST_COMPARED: u64 = 5_000_000;
 /// Of a task that has no result, so many of nodes with the same name: it may have been renamed.
 const OF_LABEL: u32 = 100;
 /// The largest file whose lines are compared, in bytes.
@@ -40,10 +43,32 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// What explanations keep between lookups.
 #[derive(Default)]
 pub struct Explained {
-    /// By task: the newest of its results; empty if there is none.
-    of_task: RefCell<HashMap<String, std::rc::Rc<[Past]>>>,
+    /// By task: its results, the newest first, as many as are asked for.
+    of_task: RefCell<HashMap<String, Rc<[Past]>>>,
+    /// How many results were compared.
+    compared: Cell<u64>,
     /// How many files were compared line by line.
     files: Cell<u32>,
+}
+
+/// Earlier results to compare with: the first so many of a list.
+struct Candidates {
+    list: Rc<[Past]>,
+    most: usize,
+}
+
+impl Candidates {
+    fn all(list: impl Into<Rc<[Past]>>) -> Self {
+        Self { list: list.into(), most: usize::MAX }
+    }
+}
+
+impl std::ops::Deref for Candidates {
+    type Target = [Past];
+
+    fn deref(&self) -> &[Past] {
+        &self.list[..self.list.len().min(self.most)]
+    }
 }
 
 /// Explains misses.
@@ -115,8 +140,7 @@ impl Explainer<'_> {
         let none = || Why::first(&asked.task.name, None);
         let Some(db) = self.cache.database() else { return none() };
         let parts = asked.parts(self.cache);
-        // What cannot be read explains nothing; the lookup itself has told of it.
-        let candidates = self.candidates(db, asked.task, asked.state, asked.label).unwrap_or_default();
+        let candidates = self.candidates(db, asked.task, asked.state, asked.label);
         let Some(nearest) = parts.nearest(&candidates) else { return none() };
         if Some(nearest.key) == parts.key {
             return Why::plain(Kind::Unusable, "the row of the stored result is damaged".into());
@@ -149,7 +173,7 @@ impl Explainer<'_> {
         let parts = parts(task, state, self.cache, label, None, known);
         let mut why = Why::plain(Kind::Waiting, reason.to_owned());
         if let Some(db) = self.cache.database() {
-            let candidates = self.candidates(db, task, state, label).unwrap_or_default();
+            let candidates = self.candidates(db, task, state, label);
             if let Some(nearest) = parts.nearest(&candidates) {
                 why.changes = self.changes(db, &parts, nearest);
                 why.changes.retain(|change| match change {
@@ -163,43 +187,62 @@ impl Explainer<'_> {
         (why, parts)
     }
 
-    /// Earlier results to compare with.
-    fn candidates(
+    /// Earlier results to compare with; what cannot be read explains nothing, and the lookup itself has told of it.
+    fn candidates(&self, db: &Connection, task: &Task, state: &TaskState, label: &str) -> Candidates {
+        let found = || -> rusqlite::Result<Candidates> {
+            let of_task = self.of_task(db, &task.name)?;
+            let whole = self.detail == Detail::Full;
+            if of_task.is_empty() {
+                return Ok(Candidates::all(if whole {
+                    self.of_label(db, task, state, label)?
+                } else {
+                    of_task
+                }));
+            }
+            if whole && self.may_compare(of_task.len()) {
+                return Ok(Candidates::all(of_task));
+            }
+            let own = past::of_node(db, &task.name, label, OF_NODE)?;
+            Ok(match own.is_empty() {
+                true => Candidates { list: of_task, most: OF_TASK as usize },
+                false => Candidates::all(own),
+            })
+        };
+        found().unwrap_or_else(|_| Candidates::all(Vec::new()))
+    }
+
+    /// Whether so many more results may be compared.
+    pub(super) fn may_compare(&self, results: usize) -> bool {
+        let compared = &self.cache.explained.compared;
+        compared.set(compared.get() + results as u64);
+        compared.get() <= MOST_COMPARED
+    }
+
+    /// Results of nodes of that name under another task, which may be the same one renamed or moved.
+    fn of_label(
         &self,
         db: &Connection,
         task: &Task,
         state: &TaskState,
         label: &str,
-    ) -> rusqlite::Result<Vec<Past>> {
-        let task = &*task.name;
-        if self.detail == Detail::Full {
-            let all = past::of_task(db, task, u32::MAX)?;
-            if !all.is_empty() {
-                return Ok(all);
-            }
-            let (workflow, _) = task.rsplit_once('.').unwrap_or_default();
-            let mut named = past::of_label(db, label, OF_LABEL)?;
-            named.retain(|past| {
-                let same_file = past.task.rsplit_once('.').is_some_and(|(other, _)| other == workflow);
-                same_file || past.definition == state.definition_digest
-            });
-            return Ok(named);
-        }
-        let of_task = self.of_task(db, task)?;
-        if of_task.is_empty() {
-            return Ok(Vec::new());
-        }
-        let own = past::of_node(db, task, label, OF_NODE)?;
-        Ok(if own.is_empty() { of_task.to_vec() } else { own })
+    ) -> rusqlite::Result<Rc<[Past]>> {
+        let (workflow, _) = task.name.rsplit_once('.').unwrap_or_default();
+        let mut named = past::of_label(db, label, OF_LABEL)?;
+        named.retain(|past| {
+            let same_file = past.task.rsplit_once('.').is_some_and(|(other, _)| other == workflow);
+            same_file || past.definition == state.definition_digest
+        });
+        Ok(named.into())
     }
 
-    /// The newest results of a task, read once.
-    pub(super) fn of_task(&self, db: &Connection, task: &str) -> rusqlite::Result<std::rc::Rc<[Past]>> {
+    /// The results of a task, the newest first, read once.
+    pub(super) fn of_task(&self, db: &Connection, task: &str) -> rusqlite::Result<Rc<[Past]>> {
         if let Some(known) = self.cache.explained.of_task.borrow().get(task) {
             return Ok(known.clone());
         }
-        let found: std::rc::Rc<[Past]> = match past::has_any(db, task)? {
-            true => past::of_task(db, task, OF_TASK)?.into(),
+        let limit = if self.detail == Detail::Full { u32::MAX } else { OF_TASK };
+        let found: Rc<[Past]> = match past::has_any(db, task)? {
+            true => past::of_task(db, task, limit)?.into(),
             false => [].into(),
         };
         self.cache.explained.of_task.borrow_mut().insert(task.to_owned(), found.clone());

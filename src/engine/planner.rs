@@ -350,6 +350,11 @@ impl<'a, 'c> Planner<'a, 'c> {
         }
     }
 
+    /// Whether it is known of a node that the cache does not have it, or an element of it.
+    fn is_missing(&self, number: usize) -> bool {
+        self.known.get(&number).is_some_and(|at| self.planned[*at].cache == Expectation::Miss)
+    }
+
     /// What the cache says of a task with these inputs.
     fn task(&self, task: &Task, spot: Spot, inputs: &[Value]) -> Result<Looked, String> {
         let Explainer { order, cache, files, .. } = self.explainer;
@@ -378,6 +383,12 @@ impl<'a, 'c> Planner<'a, 'c> {
                 let reason = format!("from run {}, node `{}`, {time}", hit.source.run, hit.source.node);
                 let saved_ms = hit.duration_ms;
                 (Verdict { saved_ms, ..verdict(Expectation::Hit, reason, false) }, Some(hit))
+            }
+            // A plan tells one reason for all elements of a node.
+            Lookup::Miss(_)
+                if spot.element.is_some() && !self.wants(spot.number) && self.is_missing(spot.number) =>
+            {
+                (verdict(Expectation::Miss, String::new(), selected), None)
             }
             Lookup::Miss(miss) => {
                 let label = spot.label();

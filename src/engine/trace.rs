@@ -1,5 +1,7 @@
 //! Which node upstream is the root of a change: from an input that differs to what it is bound to, and on from there.
 
+use std::rc::Rc;
+
 use jiff::Timestamp;
 use rusqlite::Connection;
 use serde_json::Value as Json;
@@ -17,6 +19,8 @@ use crate::workflow::{Body, Task};
 
 /// How far up a change is followed.
 const DEEPEST: usize = 32;
+/// So many results of a task are looked at for one that another node came to first.
+const NEWEST: usize = 200;
 /// The largest sub-workflow that is looked into, in nodes.
 const LARGEST: usize = 200;
 
@@ -142,14 +146,14 @@ impl Explainer<'_> {
         let parts = asked.parts(self.cache);
         let name = &*task.outputs.get(output)?.name;
         let (mut earlier, mut ran_again) = (Vec::new(), false);
-        for past in self.earlier(db, &asked).ok()? {
+        for past in &*self.earlier(db, &asked).ok()? {
             let handed = past.outputs.get(name).unwrap_or(&Json::Null);
             let handed_it = holds(handed, trail.was) || holds(trail.was, handed);
             if Some(past.key) == parts.key {
                 // It came to something else, or its result is newer than what it is held against.
                 ran_again = handed_it || past.created > trail.since;
             } else if handed_it {
-                earlier.push(past);
+                earlier.push(past.clone());
             }
         }
         let Some(before) = parts.nearest(&earlier) else {
@@ -171,16 +175,15 @@ impl Explainer<'_> {
     }
 
     /// Earlier results of a node, and of its task where another node came to them first.
-    fn earlier(&self, db: &Connection, asked: &Asked) -> rusqlite::Result<Vec<Past>> {
-        let task = &*asked.task.name;
-        match self.detail {
-            Detail::Full => past::of_task(db, task, u32::MAX),
-            Detail::Line => {
-                let mut all = past::of_node(db, task, asked.label, u32::MAX)?;
-                all.extend(self.of_task(db, task)?.iter().filter(|past| past.node != asked.label).cloned());
-                Ok(all)
-            }
+    fn earlier(&self, db: &Connection, asked: &Asked) -> rusqlite::Result<Rc<[Past]>> {
+        let of_task = self.of_task(db, &asked.task.name)?;
+        if self.detail == Detail::Full && self.may_compare(of_task.len()) {
+            return Ok(of_task);
         }
+        let mut all = past::of_node(db, &asked.task.name, asked.label, u32::MAX)?;
+        let newest = of_task.iter().take(NEWEST);
+        all.extend(newest.filter(|past| past.node != asked.label).cloned());
+        Ok(all.into())
     }
 }
 
