@@ -9,6 +9,8 @@ use crate::history::times::NodeTime;
 
 /// An estimate for what a plan says would run.
 pub struct Estimate {
+    /// By number in the outline: how long a node that would run takes, in milliseconds, where that is known.
+    pub wall_of: HashMap<usize, u64>,
     /// From start to end, in milliseconds; `None` if no time is known of anything that would run.
     pub wall_ms: Option<u64>,
     /// The nodes that the run can be no shorter than, in order, and how long they take together in milliseconds.
@@ -44,9 +46,9 @@ impl Estimate {
             work_ms = work_ms.saturating_add(work);
             wall_of.insert(node.number, wall);
         }
-        let own = |number: usize| wall_of.get(&number).copied().unwrap_or(0);
-        let critical_path = critical_path(outline, &own);
+        let critical_path = critical_path(outline, &|number| wall_of.get(&number).copied().unwrap_or(0));
         Self {
+            wall_of,
             wall_ms: (known > 0).then(|| critical_path.0.max(work_ms.div_ceil(jobs))),
             critical_path,
             saved_ms: planned.iter().map(|node| node.saved_ms).sum(),

@@ -1,6 +1,5 @@
 //! `runner plan`: what would run and what would hit, and why. No side effects at all.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ use crate::engine::plan::{Elements, Expectation, Planned, plan};
 use crate::engine::values::{Files, workflow_inputs};
 use crate::event::VERSION;
 use crate::graph::outline::Outline;
-use crate::history::times::{NodeTime, of_workflow};
+use crate::history::times::of_workflow;
 use crate::memo::Scope;
 use crate::memo::explain::Detail;
 use crate::report::style::{BAD, CACHED, CAUTION, Cell, FAINT, Ink, PLAIN, columns};
@@ -90,12 +89,10 @@ pub fn show(request: Request, home: Option<&Path>, color: ColorChoice, json: boo
     let cache = Cache::new(scope, store, view.db, None);
     let explainer = Explainer { outline, order, cache: &cache, files: &files, detail: Detail::Line };
     let planned = plan(explainer, inputs, None);
+    let estimate = Estimate::of(outline, &planned, &times, order.jobs);
     print(&match json {
-        true => lines(outline, &planned, &times),
-        false => {
-            let estimate = Estimate::of(outline, &planned, &times, order.jobs);
-            table(outline, &planned, &times, &estimate, Ink(color.on_stdout()))
-        }
+        true => lines(outline, &planned, &estimate),
+        false => table(outline, &planned, &estimate, Ink(color.on_stdout())),
     });
     Ok(planned.iter().any(|node| node.runs))
 }
@@ -116,24 +113,22 @@ fn is_open(outline: &Outline, planned: &Planned) -> bool {
     false
 }
 
-fn lines(outline: &Outline, planned: &[Planned], times: &HashMap<String, NodeTime>) -> String {
+fn lines(outline: &Outline, planned: &[Planned], estimate: &Estimate) -> String {
     let mut text = String::new();
     for node in planned {
-        let name = outline.name(node.number);
-        let estimated = times.get(&name).filter(|_| node.runs).map(|time| time.wall);
         let elements = node
             .elements
             .map(|Elements { count, runs, hits }| json!({"count": count, "runs": runs, "hits": hits}));
         let line = json!({
             "v": VERSION,
             "event": "node_planned",
-            "node": name,
+            "node": outline.name(node.number),
             "cache": node.cache.name(),
             "reason": node.reason,
             "why": node.why,
             "runs": node.runs,
             "elements": elements,
-            "estimated_ms": estimated,
+            "estimated_ms": estimate.wall_of.get(&node.number),
             "saved_ms": node.saved_ms,
         });
         text.push_str(&format!("{line}\n"));
@@ -144,7 +139,7 @@ fn lines(outline: &Outline, planned: &[Planned], times: &HashMap<String, NodeTim
 /// Time, what is saved, and the critical path, a line each; nothing where nothing is known.
 fn outlook(outline: &Outline, estimate: &Estimate, ink: Ink) -> String {
     let mut text = String::new();
-    let Estimate { wall_ms, critical_path: (longest, path), saved_ms, unknown } = estimate;
+    let Estimate { wall_ms, critical_path: (longest, path), saved_ms, unknown, .. } = estimate;
     if let Some(ms) = wall_ms {
         let but = match unknown {
             0 => String::new(),
@@ -167,14 +162,8 @@ fn outlook(outline: &Outline, estimate: &Estimate, ink: Ink) -> String {
     text
 }
 
-fn table(
-    outline: &Outline,
-    planned: &[Planned],
-    times: &HashMap<String, NodeTime>,
-    estimate: &Estimate,
-    ink: Ink,
-) -> String {
-    let timed = planned.iter().any(|node| node.runs && times.contains_key(&outline.name(node.number)));
+fn table(outline: &Outline, planned: &[Planned], estimate: &Estimate, ink: Ink) -> String {
+    let timed = !estimate.wall_of.is_empty();
     // In a pipe or a file nothing is cut off.
     let room = stdout_columns().map_or(usize::MAX, |columns| {
         let names = planned.iter().map(|node| width(&outline.name(node.number))).max().unwrap_or(0);
@@ -190,8 +179,8 @@ fn table(
                 Expectation::Skipped if node.runs => BAD,
                 Expectation::Skipped => FAINT,
             };
+            let time = estimate.wall_of.get(&node.number).map(|ms| format!("~{}", duration(*ms)));
             let name = outline.name(node.number);
-            let time = times.get(&name).filter(|_| node.runs).map(|time| format!("~{}", duration(time.wall)));
             let mut row = vec![Cell::new(PLAIN, name), Cell::new(style, node.cache.name())];
             if timed {
                 row.push(Cell::new(PLAIN, time.unwrap_or_default()));

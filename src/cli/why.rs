@@ -42,7 +42,7 @@ pub struct Args {
 }
 
 /// So many elements of one node are answered for in full; misses come first.
-const IN_FULL: usize = 3;
+const IN_FULL: usize = 2;
 
 /// What is asked for.
 struct Asked {
@@ -172,11 +172,14 @@ impl Listing {
         let answers = self.nodes.entry(number).or_default();
         *answers.counts.entry(answer.cache).or_default() += 1;
         answers.all += 1;
-        answers.shown.push(answer);
-        if answers.shown.len() > IN_FULL {
-            // The first hit gives way; without any, the last to come.
-            let hit = answers.shown.iter().position(|answer| answer.cache == Expectation::Hit.name());
-            answers.shown.remove(hit.unwrap_or(IN_FULL));
+        let is_hit = |answer: &Answer| answer.cache == Expectation::Hit.name();
+        if answers.shown.len() < IN_FULL {
+            answers.shown.push(answer);
+        } else if !is_hit(&answer)
+            && let Some(hit) = answers.shown.iter().rposition(is_hit)
+        {
+            answers.shown.remove(hit);
+            answers.shown.push(answer);
         }
     }
 
@@ -192,8 +195,9 @@ impl Listing {
             if answers.all > answers.shown.len() {
                 let counts: Vec<String> =
                     answers.counts.iter().map(|(name, n)| format!("{n} {name}")).collect();
+                let example = answers.shown.last().map_or("", |answer| &answer.label);
                 text.push_str(&format!(
-                    "\n{} elements: {}; name one, as in 'NODE[7]', to see it\n",
+                    "\n{} elements: {}; name one to see it, as in '{example}'\n",
                     answers.all,
                     counts.join(", ")
                 ));
