@@ -136,6 +136,23 @@ fn without_need_nothing_goes_but_what_nobody_names() {
 }
 
 #[test]
+fn copies_of_what_a_result_came_from_stay_with_it() {
+    let lab = Lab::new();
+    let text = "[workflow]\nname = \"wf\"\n[tasks.t]\ncache = true\nsources = [\"script.sh\"]\n\
+                inputs = { f = \"file\" }\noutputs = { n = \"int\" }\nrun = 'bash script.sh > \"$OUT/n\"'\n\
+                [nodes.t]\ninputs = { f = \"data.txt\" }\n";
+    lab.write("w.toml", text);
+    lab.write("script.sh", "echo 1\n");
+    lab.write("data.txt", "data");
+    lab.ok("w.toml", &[]);
+    assert_eq!((gc(&lab, &["--keep-runs", "0"])["files"].clone(), blobs(&lab)), (json!(0), 2));
+    // They are what goes first where it is tight.
+    let left = gc(&lab, &["-n"])["left"].as_u64().unwrap();
+    let told = gc(&lab, &["--keep-runs", "0", "--max-size", &format!("{}B", left - 1)]);
+    assert_eq!((count(&told, "results"), blobs(&lab)), (0, 1));
+}
+
+#[test]
 fn age_goes_by_the_last_use_and_takes_history_along() {
     let lab = lab();
     runs(&lab, 6);

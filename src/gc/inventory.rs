@@ -47,7 +47,11 @@ impl Inventory {
         let mut files = Files::new(store)?;
         let by_key: HashMap<Digest, usize> =
             listed.iter().enumerate().map(|(i, row)| (row.entry.key, i)).collect();
-        let results: Vec<Stored> = listed.iter().map(|row| stored(row, &mut files, now)).collect();
+        let sources = sources(db)?;
+        let none = Vec::new();
+        let sources_of = |row: &Listed| sources.get(&row.entry.found.definition).unwrap_or(&none);
+        let results: Vec<Stored> =
+            listed.iter().map(|row| stored(row, sources_of(row), &mut files, now)).collect();
         let kept = newest(&runs, keep_runs);
         let past = runs.iter().enumerate().map(|(i, run)| {
             let size = sizes.get(&run.id).copied().flatten();
@@ -92,7 +96,8 @@ fn without_texts(mut entry: Entry) -> Entry {
     entry
 }
 
-fn stored(row: &Listed, files: &mut Files, now: Timestamp) -> Stored {
+/// `sources` are what its definition names.
+fn stored(row: &Listed, sources: &[Digest], files: &mut Files, now: Timestamp) -> Stored {
     let Listed { entry, intact } = row;
     let mut broken = !intact;
     let mut named = |record: &str, must: bool| {
@@ -107,7 +112,10 @@ fn stored(row: &Listed, files: &mut Files, now: Timestamp) -> Stored {
         numbers.dedup();
         numbers
     };
-    let (outputs, inputs) = (named(&entry.found.outputs, true), named(&entry.inputs, false));
+    let (outputs, mut inputs) = (named(&entry.found.outputs, true), named(&entry.inputs, false));
+    inputs.extend(sources.iter().flat_map(|digest| files.with_parts(digest).0));
+    inputs.sort_unstable();
+    inputs.dedup();
     Stored {
         size: ROW + (entry.inputs.len() + entry.found.outputs.len()) as u64,
         outputs,
@@ -116,6 +124,21 @@ fn stored(row: &Listed, files: &mut Files, now: Timestamp) -> Stored {
         idle: since(entry.found.used, now),
         broken,
     }
+}
+
+/// The files that definitions were made of, of which there may be copies: by the digest of the definition.
+fn sources(db: &Connection) -> rusqlite::Result<HashMap<Digest, Vec<Digest>>> {
+    let mut statement = db.prepare("SELECT digest, parts FROM definition")?;
+    let mut rows = statement.query([])?;
+    let mut sources = HashMap::new();
+    while let Some(row) = rows.next()? {
+        let parts: String = row.get(1)?;
+        // Whatever else may look like a digest there is no file of the store.
+        let words =
+            parts.split(|c: char| !c.is_ascii_hexdigit()).filter_map(|word| word.parse::<Digest>().ok());
+        sources.insert(Digest(row.get(0)?), words.collect());
+    }
+    Ok(sources)
 }
 
 /// What the folders of runs take, as far as it was recorded.

@@ -158,6 +158,10 @@ fn since(runs: &[Run]) -> String {
     first.map_or(String::new(), |first| format!(" since {}", first.strftime("%Y-%m-%d")))
 }
 
+fn takes(bytes: u64) -> String {
+    if bytes == 0 { "-".into() } else { size(bytes) }
+}
+
 fn table(title: &str, sums: &[Sum], ink: Ink) -> String {
     if sums.is_empty() {
         return String::new();
@@ -165,7 +169,7 @@ fn table(title: &str, sums: &[Sum], ink: Ink) -> String {
     let mut lines = vec![["RESULTS", "SIZE", "TOOK", title].map(|name| Cell::new(FAINT, name)).to_vec()];
     lines.extend(sums.iter().map(|sum| {
         let cells =
-            [count(sum.results), size(sum.size), duration(sum.duration_ms), inert(&sum.name).into_owned()];
+            [count(sum.results), takes(sum.size), duration(sum.duration_ms), inert(&sum.name).into_owned()];
         cells.map(|text| Cell::new(PLAIN, text)).to_vec()
     }));
     format!("\n{}", columns(&lines, ink))
