@@ -8,6 +8,7 @@
 //! | `logs/<run>/` | what tasks printed, and the run's events |
 //! | `outputs/<run>/` | files handed back by workflows |
 //! | `scratch/<run>/` | attempts under way; its `lock` is held while the run lives |
+//! | `kept/<id>/` | scratch folders that a user wants to keep |
 
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
@@ -96,11 +97,21 @@ impl Home {
         self.0.join("outputs").join(run)
     }
 
+    /// Where a scratch folder is put that is to be kept.
+    pub fn kept(&self, id: &str) -> PathBuf {
+        self.0.join("kept").join(id)
+    }
+
     /// Makes the folders of a new run and takes hold of it.
     pub fn begin_run(&self, run: &str) -> io::Result<RunLock> {
-        let scratch = self.scratch(run);
-        let path = scratch.join("lock");
         make_private(&self.logs(run))?;
+        self.hold(run)
+    }
+
+    /// Makes a scratch folder and takes hold of it: it is swept up when its process is gone.
+    pub fn hold(&self, id: &str) -> io::Result<RunLock> {
+        let scratch = self.scratch(id);
+        let path = scratch.join("lock");
         loop {
             make_private(&scratch)?;
             // Until the lock is held, another runner may take the folder for a dead run's and sweep it.
@@ -144,6 +155,11 @@ impl Home {
     pub fn sweep_scratch(&self, run: &str) {
         // Whatever resists is garbage that costs space and nothing else.
         let _ = remove_tree(&self.scratch(run));
+    }
+
+    /// Removes a kept folder that is of no use.
+    pub fn sweep_kept(&self, id: &str) {
+        let _ = remove_tree(&self.kept(id));
     }
 
     /// Removes what a dead run left in its scratch folder, unless somebody begins a run there right now.

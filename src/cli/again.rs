@@ -1,5 +1,4 @@
 //! A run's workflow as it was, from what the run remembered; its files may have changed or gone meanwhile.
-#![allow(dead_code, reason = "the verbs that use it come next")]
 
 use std::path::{Path, PathBuf};
 

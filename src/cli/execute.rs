@@ -15,7 +15,7 @@ use super::{Failure, signals};
 use crate::db;
 use crate::engine::attempt::Shared;
 use crate::engine::cache::{Cache, to_record};
-use crate::engine::environment;
+use crate::engine::environment::{self, Caller};
 use crate::engine::scratch::Scratch;
 use crate::engine::values::{Files, workflow_inputs};
 use crate::engine::{Bus, Engine, Order, Parts, Summary};
@@ -111,6 +111,7 @@ pub fn execute(
         store: store.clone(),
         run: run.clone(),
         scope: request.scope.clone(),
+        caller: Caller::now(),
         scratch: Scratch::new(lock.scratch.clone()),
         logs: home.logs(&run),
         cancel: Cancel::default(),
@@ -189,7 +190,7 @@ fn text(document: Document) -> Text {
 }
 
 /// Eight letters and digits, the first a letter: easy to type, and never taken for a flag or a number.
-fn new_run_id() -> String {
+pub fn new_run_id() -> String {
     const LETTERS: &[u8; 22] = b"abcdefghjkmnpqrstvwxyz";
     const ALL: &[u8; 30] = b"abcdefghjkmnpqrstvwxyz23456789";
     // Seeded by the operating system, anew for each instance.

@@ -1,16 +1,15 @@
 //! `runner logs`: what a node printed.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use super::session::View;
+use super::unit::{Unit, ends, is_inside, unit, unknown, which};
 use super::{Failure, Outcome};
 use crate::event::{Event, Kind, NodeFinished, Status, node_label};
-use crate::report::text::{count, inert};
+use crate::report::text::inert;
 use crate::report::words::logs_command;
-use crate::workflow::diagnostic::closest;
 
 /// Print what a node of a run printed
 #[derive(clap::Args)]
@@ -34,12 +33,6 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     attempt: Option<u32>,
 }
-
-/// So many failures are named where one is to be picked.
-const NAMED: usize = 3;
-
-/// A node or an element of one.
-type Unit<'a> = (&'a str, Option<u64>);
 
 pub fn run(args: Args, home: Option<&Path>) -> Outcome {
     let view = View::open(home)?;
@@ -68,21 +61,6 @@ fn print_inert(log: File, stdout: &mut impl Write) -> io::Result<()> {
         writeln!(stdout, "{}", inert(&String::from_utf8_lossy(&line?)))?;
     }
     Ok(())
-}
-
-/// What the arguments name; `each[3]` is the same as `each` with the index 3.
-fn unit(node: &str, index: Option<u64>) -> Result<Unit<'_>, String> {
-    let written = node
-        .strip_suffix(']')
-        .and_then(|rest| rest.rsplit_once('['))
-        .and_then(|(name, number)| Some((name, number.parse().ok()?)));
-    match (written, index) {
-        (None, index) => Ok((node, index)),
-        (Some((_, number)), Some(index)) if number != index => {
-            Err(format!("`{node}` and --index {index} name two elements"))
-        }
-        (Some((name, number)), _) => Ok((name, Some(number))),
-    }
 }
 
 /// The log of what is wanted, or why there is none.
@@ -133,70 +111,6 @@ fn log_of<'e>(events: &'e [Event], wanted: Unit, attempt: Option<u32>) -> Option
         }
         _ => None,
     })
-}
-
-fn ends(events: &[Event]) -> impl Iterator<Item = &NodeFinished> {
-    events.iter().filter_map(|event| match event {
-        Event::NodeFinished(node) => Some(node),
-        _ => None,
-    })
-}
-
-/// Whether work belongs to `label`: as an element, or as a node of a workflow.
-fn is_inside(node: &NodeFinished, label: &str) -> bool {
-    let rest = node.node.strip_prefix(label);
-    node.kind == Kind::Task
-        && rest.is_some_and(|rest| rest.starts_with(['/', '[']) || rest.is_empty() && node.index.is_some())
-}
-
-/// How many elements a node has, if it has some.
-fn elements(events: &[Event], node: &str) -> Option<u64> {
-    events.iter().find_map(|event| match event {
-        Event::NodeExpanded(expanded) if expanded.node == node => Some(expanded.elements),
-        _ => None,
-    })
-}
-
-/// That one of many has to be picked.
-fn which(events: &[Event], wanted: Unit, failed: &[&NodeFinished], example: &str) -> String {
-    let label = node_label(wanted.0, wanted.1);
-    let many = match (elements(events, wanted.0), wanted.1) {
-        (Some(elements), None) => format!("has {} elements", count(elements)),
-        _ => "is made of other nodes".into(),
-    };
-    let mut names: Vec<_> =
-        failed.iter().take(NAMED).map(|node| node_label(&node.node, node.index)).collect();
-    if failed.len() > NAMED {
-        names.push("...".into());
-    }
-    let failures = match failed.len() {
-        0 => String::new(),
-        n => format!(", {} failed ({})", count(n as u64), names.join(", ")),
-    };
-    format!("`{label}` {many}{failures}: name one, as in `{example}`")
-}
-
-/// That the run has nothing of this name.
-fn unknown(events: &[Event], (node, index): Unit, run: &str) -> String {
-    if let Some(index) = index
-        && let Some(elements) = elements(events, node)
-    {
-        let last = match elements {
-            0 => String::new(),
-            n => format!(", 0 to {}", n - 1),
-        };
-        return match index < elements {
-            true => format!("`{node}[{index}]` did not run in run {run}"),
-            false => format!("`{node}` has {} elements{last}: there is no {index}", count(elements)),
-        };
-    }
-    let known: BTreeSet<&str> = ends(events).map(|node| &*node.node).collect();
-    if known.contains(node) {
-        return format!("`{node}` has no elements in run {run}: leave out the index");
-    }
-    let near = closest(node, known);
-    let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-    format!("run {run} has no node `{}`{hint}", node_label(node, index))
 }
 
 #[cfg(test)]

@@ -9,9 +9,12 @@
 //! | `execute.rs` | one run from its beginning to its end |
 //! | `inputs.rs` | `-i` and `--inputs` |
 //! | `open.rs` | from flags to a checked workflow |
+//! | `past.rs` | an attempt of a past run, made ready once more |
+//! | `quoting.rs` | values in the text of shell scripts |
 //! | `screen.rs` | colour, and who listens to a run |
 //! | `session.rs` | home, database and store |
 //! | `signals.rs` | Ctrl-C and its kin |
+//! | `unit.rs` | which node or element a person means |
 
 mod again;
 mod args;
@@ -22,18 +25,23 @@ mod estimate;
 mod exec;
 mod execute;
 mod graph;
+mod export;
 mod init;
 mod inputs;
 mod logs;
 mod open;
+mod past;
 mod plan;
+mod quoting;
 mod runs;
 mod schema;
 mod screen;
 mod session;
+mod shell;
 mod show;
 mod signals;
 mod why;
+mod unit;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -112,6 +120,8 @@ enum Verb {
     Show(show::Args),
     Logs(logs::Args),
     Cache(cache::Args),
+    Shell(shell::Args),
+    Export(export::Args),
     Init(init::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -139,6 +149,8 @@ pub fn main() -> ExitCode {
         Verb::Show(args) => show::run(args, home, color),
         Verb::Logs(args) => logs::run(args, home),
         Verb::Cache(args) => cache::run(args, home, color),
+        Verb::Shell(args) => shell::run(args, home, color),
+        Verb::Export(args) => export::run(args, home),
         Verb::Init(args) => init::run(args),
         Verb::Schema(args) => schema::run(args),
         Verb::Completions(args) => completions::run(args, &mut Cli::command()),

@@ -19,13 +19,13 @@ use crate::workflow::{Capture, Output, Task};
 const LONGEST: u64 = 16 << 20;
 
 /// Where an attempt left things.
-pub struct Places<'a> {
-    pub out: &'a Path,
-    pub work: &'a Path,
+pub struct Places {
+    pub out: PathBuf,
+    pub work: PathBuf,
     /// What was captured of standard output, if anything was.
-    pub stdout: &'a Path,
+    pub stdout: PathBuf,
     /// The attempt's folder: outputs must not lead out of it.
-    pub root: &'a Path,
+    pub root: PathBuf,
 }
 
 /// Outputs that fit their types.
@@ -62,20 +62,29 @@ struct Wanted {
     output: usize,
 }
 
-/// Takes in the outputs of `task`. Notes tell what a user should know besides.
+/// What each output would be if the attempt ended now, or what is wrong with it. Nothing is kept.
+pub fn judge(store: &Store, task: &Task, places: &Places, masker: &Masker) -> Vec<Result<Value, String>> {
+    let judge = |output| {
+        let collected = outputs(store, std::slice::from_ref(output), places, masker, &mut Vec::new())?;
+        Ok(collected.values.first().cloned().unwrap_or(Value::Null))
+    };
+    task.outputs.iter().map(judge).collect()
+}
+
+/// Takes in outputs of a task. Notes tell what a user should know besides.
 ///
 /// # Errors
 /// A sentence that names the output, what was expected and what was found.
 pub fn outputs(
     store: &Store,
-    task: &Task,
+    outputs: &[Output],
     places: &Places,
     masker: &Masker,
     notes: &mut Vec<String>,
 ) -> Result<Collected, String> {
     let mut wanted = Vec::new();
-    let mut found = Vec::with_capacity(task.outputs.len());
-    for (index, output) in task.outputs.iter().enumerate() {
+    let mut found = Vec::with_capacity(outputs.len());
+    for (index, output) in outputs.iter().enumerate() {
         let mut finder = Finder { places, masker, output, index, wanted: &mut wanted, notes };
         found.push(finder.find().map_err(|problem| format!("output `{}`: {problem}", output.name))?);
     }
@@ -85,9 +94,9 @@ pub fn outputs(
     }
     let sealable: Vec<_> =
         wanted.iter().map(|w| Sealable { path: &w.path, is_dir: w.is_dir, name: &w.name }).collect();
-    let sealed = store.seal(&sealable, places.root).map_err(|error| match error {
+    let sealed = store.seal(&sealable, &places.root).map_err(|error| match error {
         SealError::Output { index, error } => {
-            format!("output `{}`: {error}", task.outputs[wanted[index].output].name)
+            format!("output `{}`: {error}", outputs[wanted[index].output].name)
         }
         SealError::Store(error) => format!("the store cannot take the outputs in: {error}"),
     })?;
@@ -112,7 +121,7 @@ impl Found {
 }
 
 struct Finder<'a> {
-    places: &'a Places<'a>,
+    places: &'a Places,
     masker: &'a Masker,
     output: &'a Output,
     index: usize,
@@ -125,7 +134,7 @@ impl Finder<'_> {
         let name = &*self.output.name;
         let ty = &self.output.ty;
         let (path, shown) = match &self.output.capture {
-            Capture::Stdout => (self.places.stdout.to_owned(), "standard output".to_owned()),
+            Capture::Stdout => (self.places.stdout.clone(), "standard output".to_owned()),
             Capture::Out => (self.places.out.join(name), format!("\"$OUT/{name}\"")),
             Capture::Path(path) => (self.places.work.join(path), format!("\"{path}\"")),
         };
@@ -185,7 +194,7 @@ impl Finder<'_> {
     }
 
     fn missing(&self, shown: &str) -> String {
-        let mut there: Vec<String> = fs::read_dir(self.places.out)
+        let mut there: Vec<String> = fs::read_dir(&self.places.out)
             .map(|entries| entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect())
             .unwrap_or_default();
         there.sort();

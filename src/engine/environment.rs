@@ -8,7 +8,7 @@ use crate::exec::Masker;
 use crate::workflow::Task;
 
 /// What passes through from the caller without being asked for.
-const BASE: [&str; 11] = [
+pub const BASE: [&str; 11] = [
     "PATH",
     "HOME",
     "USER",
@@ -35,21 +35,72 @@ pub fn matching(pattern: &str) -> Vec<(String, String)> {
     found
 }
 
+/// The environment of whoever starts a run.
+pub struct Caller {
+    vars: Vec<(OsString, OsString)>,
+    /// Whether secrets are passed on.
+    secrets: bool,
+}
+
+impl Caller {
+    /// That of this process.
+    pub fn now() -> Self {
+        let vars = std::env::vars_os().filter(|(name, _)| !name.is_empty()).collect();
+        Self { vars, secrets: true }
+    }
+
+    /// Nobody's: there is nothing to pass on, and secrets are left out.
+    pub fn nobody() -> Self {
+        Self { vars: Vec::new(), secrets: false }
+    }
+
+    /// That of an earlier run, for `task`, as far as it is remembered; what was only passed on comes from this process.
+    /// The sentences tell what may not be as it was.
+    pub fn then(then: &Remembered, task: &Task) -> (Self, Vec<String>) {
+        let is_base = |name: &OsStr| BASE.into_iter().any(|pattern| matches(pattern, name));
+        let is_wanted = |name: &str| {
+            let mut patterns = task.pass_env.iter().chain(&task.cache.env);
+            !task.secrets.iter().any(|secret| secret == name)
+                && (is_base(name.as_ref()) || patterns.any(|pattern| matches(pattern, name.as_ref())))
+        };
+        let mut vars: Vec<(OsString, OsString)> =
+            then.base.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let mut notes = Vec::new();
+        let mut now: BTreeMap<String, OsString> =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect();
+        for (name, digest) in then.passed.iter().filter(|(name, _)| is_wanted(name)) {
+            match now.remove(name) {
+                Some(value) => {
+                    if short_digest(name.as_ref(), &value) != *digest {
+                        notes.push(format!("${name} has another value now than in the run"));
+                    }
+                    vars.push((name.into(), value));
+                }
+                None => notes.push(format!("${name} was set in the run, and is not now")),
+            }
+        }
+        for name in now.keys().filter(|name| !is_base(OsStr::new(name)) && is_wanted(name)) {
+            notes.push(format!("${name} was not set in the run, and is left out"));
+        }
+        (Self { vars, secrets: true }, notes)
+    }
+}
+
 /// The environment of a task before its inputs: base list, `pass_env`, `cache_env`, secrets, `env`, in this
 /// order, the later ones winning. The values of secrets come as well, to be masked.
 ///
 /// # Errors
 /// A secret that is not set.
-pub fn of_task(task: &Task) -> Result<(BTreeMap<OsString, OsString>, Vec<String>), String> {
+pub fn of_task(task: &Task, caller: &Caller) -> Result<(BTreeMap<OsString, OsString>, Vec<String>), String> {
     let mut env = BTreeMap::from([(OsString::from("PATH"), OsString::from(DEFAULT_PATH))]);
     let patterns = || BASE.into_iter().chain(task.pass_env.iter().chain(&task.cache.env).map(String::as_str));
-    for (name, value) in std::env::vars_os() {
-        if !name.is_empty() && patterns().any(|pattern| matches(pattern, &name)) {
-            env.insert(name, value);
+    for (name, value) in &caller.vars {
+        if patterns().any(|pattern| matches(pattern, name)) {
+            env.insert(name.clone(), value.clone());
         }
     }
     let mut secrets = Vec::new();
-    for name in &task.secrets {
+    for name in task.secrets.iter().filter(|_| caller.secrets) {
         let value = std::env::var_os(name).ok_or_else(|| {
             format!("the secret `{name}` is not set in the environment: export it, then run again")
         })?;
@@ -61,7 +112,7 @@ pub fn of_task(task: &Task) -> Result<(BTreeMap<OsString, OsString>, Vec<String>
 }
 
 /// What a run remembers of the environment.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Remembered {
     /// The base list with its values.
     pub base: BTreeMap<String, String>,

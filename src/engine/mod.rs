@@ -7,7 +7,8 @@
 //! | `cache.rs` | keys and lookups, shared with plans |
 //! | `explain.rs`, `trace.rs` | why a lookup missed, and which node upstream is the root of it |
 //! | `take_up.rs`, `serial.rs` | a unit whose turn has come: skipped, spread, entered, looked up, queued |
-//! | `attempt.rs`, `environment.rs`, `scratch.rs` | one attempt: what a task sees, and where it works |
+//! | `attempt.rs` | one attempt |
+//! | `prepare.rs`, `environment.rs`, `scratch.rs` | what a task sees, and where it works |
 //! | `collect.rs` | what it hands back |
 //! | `settle.rs`, `close.rs` | how a unit ends, one that sums up others as well, and what is told of it |
 //! | `end.rs` | how a run ends: what it hands back, its last node, its summary |
@@ -19,13 +20,14 @@ pub mod attempt;
 mod bus;
 pub mod cache;
 mod close;
-mod collect;
+pub mod collect;
 mod end;
 pub mod environment;
 pub mod explain;
 mod groups;
 pub mod plan;
 mod planner;
+pub mod prepare;
 mod publish;
 pub mod scratch;
 mod serial;

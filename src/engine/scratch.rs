@@ -10,6 +10,7 @@
 //! | `in/<input>/` | staged files, under their base names |
 //! | `out/` | what `$OUT` names |
 //! | `inputs.json` | what `$RUNNER_INPUTS` names |
+//! | `script/<task>` | the script, where it has to be a file |
 //! | `stdout` | standard output, where an output is taken from it |
 
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -94,6 +95,15 @@ impl Folder {
         let mut file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
         file.write_all(json.as_bytes())?;
         file.set_len(json.len() as u64)?;
+        Ok(path)
+    }
+
+    /// Writes a script as a file; its path.
+    pub fn write_script(&self, name: &str, text: &str) -> io::Result<PathBuf> {
+        let folder = self.0.join("script");
+        make_private(&folder)?;
+        let path = folder.join(name);
+        fs::write(&path, text)?;
         Ok(path)
     }
 

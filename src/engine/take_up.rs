@@ -8,6 +8,7 @@ use super::attempt::{self, Job, log_path};
 use super::cache::{Lookup, Miss};
 use super::explain::{Asked, Explainer};
 use super::groups::{Frame, Group, Spot};
+use super::prepare::Subject;
 use super::serial::Waiting;
 use super::spread::Spread;
 use super::trace::Scene;
@@ -256,25 +257,28 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         let attempt = flight.attempts;
         let waited = flight.ready.elapsed();
         let sources = self.cache.task(task, &self.files).map(|state| state.sources.clone());
-        let job = Job {
-            unit,
+        let subject = Subject {
             name: spot.name.clone(),
             index: spot.event_index(),
             task: task.clone(),
             workflow_dir: spot.workflow.dir().to_owned(),
             inputs: flight.inputs.clone(),
+            sources: sources.unwrap_or_default(),
             attempt,
+        };
+        let job = Job {
+            unit,
+            subject,
             timeout: *timeout,
             grace: *grace,
-            sources: sources.unwrap_or_default(),
             snapshots: self.files.snapshots(&flight.inputs),
         };
-        let log = log_path(&self.shared.logs, &job.name, job.index, attempt).display().to_string();
+        let log = log_path(&self.shared.logs, &spot.name, spot.event_index(), attempt).display().to_string();
         self.told_waiting.remove(&unit);
         self.bus.emit(Event::NodeStarted(NodeStarted {
             time: Timestamp::now(),
             node: spot.name.clone(),
-            index: job.index,
+            index: spot.event_index(),
             attempt,
             log: Some(log),
             queued: self.scheduler.queued() as u64,

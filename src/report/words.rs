@@ -70,10 +70,15 @@ pub(super) fn quote_mark(ink: Ink) -> String {
 
 /// The command that prints a node's log.
 pub fn logs_command(run: &str, node: &str, index: Option<u64>) -> String {
+    command_of("logs", run, node, index)
+}
+
+/// The command of a verb that takes a run and a node.
+pub fn command_of(verb: &str, run: &str, node: &str, index: Option<u64>) -> String {
     let index = index.map_or_else(String::new, |index| format!(" --index {index}"));
     // To a shell, brackets may be a pattern.
     let quote = if node.contains('[') { "'" } else { "" };
-    format!("runner logs {run} {quote}{node}{quote}{index}")
+    format!("runner {verb} {run} {quote}{node}{quote}{index}")
 }
 
 /// `1 failed, 3 executed, 40 cached (saved 4m 10s)`; where the whole succeeded, `8 executed, 2 failed (allowed)`.

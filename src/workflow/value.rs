@@ -288,6 +288,25 @@ impl Value {
         }
     }
 
+    /// The value with each file and directory (the flag is true for a directory) as `map` gives it.
+    pub fn map_artifacts<E>(
+        &self,
+        map: &mut dyn FnMut(&Arc<Artifact>, bool) -> Result<Arc<Artifact>, E>,
+    ) -> Result<Self, E> {
+        Ok(match self {
+            Self::File(artifact) => Self::File(map(artifact, false)?),
+            Self::Dir(artifact) => Self::Dir(map(artifact, true)?),
+            Self::List(items) => {
+                items.iter().map(|item| item.map_artifacts(map)).collect::<Result<_, E>>()?
+            }
+            Self::Map(entries) => {
+                let entries = entries.iter().map(|(key, item)| Ok((key.clone(), item.map_artifacts(map)?)));
+                Self::Map(Arc::new(entries.collect::<Result<_, E>>()?))
+            }
+            other => other.clone(),
+        })
+    }
+
     /// Calls `visit` for each file and directory in the value (the flag is true for a directory).
     pub fn for_each_artifact(&self, visit: &mut dyn FnMut(&Arc<Artifact>, bool)) {
         match self {

@@ -1,0 +1,212 @@
+//! `runner shell`: an attempt of a past run, by hand.
+
+use std::ffi::OsString;
+use std::fs::{self, OpenOptions};
+use std::io::{self, IsTerminal, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+
+use super::past::{Past, Ready};
+use super::quoting::NOWHERE;
+use super::screen::{ColorChoice, note};
+use super::session::{Session, View};
+use super::unit::unit;
+use super::{Failure, Outcome, code, signals};
+use crate::engine::attempt::places;
+use crate::engine::collect::judge;
+use crate::engine::prepare::Prepared;
+use crate::exec::Masker;
+use crate::report::style::Ink;
+use crate::workflow::Capture;
+
+mod banner;
+
+/// Open a shell in which a node's attempt can be repeated by hand
+///
+/// The shell starts in a fresh scratch folder with the environment, the staged inputs and the $OUT that the node's
+/// last attempt had in that run, as they were then; its command is ready to run as "$RUNNER_SCRIPT". $SHELL is used,
+/// without its start-up files, which would change the environment. With a script on standard input that is run
+/// instead. Neither the cache nor the history learns of any of it.
+///
+/// Files of yours that were not kept are taken as they are now, with a note, and so are a task's sources. Secrets
+/// and variables that are only passed on come from the present environment.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runner shell @last-failed train
+  runner shell @last each --index 3
+  runner shell @last 'prep[3]/clean' --keep
+  echo 'head \"$data\"; env' | runner shell @last train")]
+pub struct Args {
+    /// A run's id, a unique prefix of one, @last, @last-failed, or @-2 for the one before the last
+    #[arg(value_name = "RUN")]
+    run: String,
+    /// The node's name, with those of the nodes that it is inside of: `train`, `prep/clean`, `prep[3]/clean`
+    #[arg(value_name = "NODE")]
+    node: String,
+    /// Which element of a `foreach` or `matrix` node, counted from 0
+    #[arg(long, value_name = "N")]
+    index: Option<u64>,
+    /// Keep the scratch folder, and say where it is
+    #[arg(long)]
+    keep: bool,
+}
+
+pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
+    let view = View::open(home)?;
+    let run = view.find(&args.run)?;
+    let wanted = unit(&args.node, args.index).map_err(Failure::usage)?;
+    let session = Session::open(home)?;
+    session.warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
+    let mut past = Past::find(&view, &session.store, run, wanted, "shell")?;
+    let caller = past.caller();
+    let ready = past.prepare(&session, &caller, None, args.keep)?;
+    let ended = work(&past, &ready, &session, color);
+    let kept = args.keep.then(|| ready.folder.path().to_owned());
+    ready.close(&session);
+    if let Some(folder) = kept {
+        note(&format!("kept: {}", folder.display()));
+    }
+    match ended?.into_raw() {
+        0 => Ok(()),
+        raw => {
+            let status = ExitStatus::from_raw(raw);
+            let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+            Err(Failure::silent(u8::try_from(code).unwrap_or(code::FAILED)))
+        }
+    }
+}
+
+/// The shell, from before it is told what there is until after it is told what it left.
+fn work(past: &Past, ready: &Ready, session: &Session, color: ColorChoice) -> Result<ExitStatus, Failure> {
+    let Ready { folder, prepared, .. } = ready;
+    let cannot = |error: io::Error| {
+        Failure::store(format!("the scratch folder {} cannot be used: {error}", folder.path().display()))
+    };
+    let script = write_command(past, ready).map_err(cannot)?;
+    let ink = Ink(color.on_stderr());
+    let shell = shell();
+    let interactive = io::stdin().is_terminal();
+    let mut command = tokio::process::Command::new(&shell);
+    command
+        .env_clear()
+        .envs(&prepared.env)
+        .env("RUNNER_SCRIPT", script.as_os_str())
+        .current_dir(&prepared.dir);
+    if interactive {
+        eprint_all(&banner::before(past, ready, ink));
+        command.args(without_start_up_files(&shell)).envs(of_the_terminal(past));
+    } else {
+        past.notes.iter().for_each(|text| note(&format!("note: {text}")));
+        let commands = folder.path().join("commands");
+        let mut text = Vec::new();
+        io::stdin().lock().read_to_end(&mut text).map_err(|error| {
+            Failure::usage(format!("standard input, which should hold a script, cannot be read: {error}"))
+        })?;
+        fs::write(&commands, text).map_err(cannot)?;
+        command.arg(&commands).stdin(Stdio::null());
+    }
+    let status = attend(command).map_err(|error| {
+        let shell = Path::new(&shell).display().to_string();
+        Failure::usage(format!("the shell {shell} cannot be started: {error}; set SHELL to another"))
+    })?;
+    if io::stderr().is_terminal() {
+        let task = &past.subject.task;
+        let masker = Masker::new(&prepared.secrets);
+        let verdicts = judge(&session.store, task, &places(&past.subject, folder), &masker);
+        eprint_all(&banner::after(task, &verdicts, ink));
+    }
+    Ok(status)
+}
+
+/// Writes the task's command as a program of its own; its path.
+fn write_command(past: &Past, ready: &Ready) -> io::Result<PathBuf> {
+    let Ready { folder, prepared, .. } = ready;
+    let Prepared { program, inline, dir, .. } = prepared;
+    let mut source = folder.path().to_owned();
+    if let Some(text) = inline.and_then(|i| program.get(i)) {
+        source = folder.write_script(past.subject.script_name(), text)?;
+    }
+    let mut text = b"#!/usr/bin/env bash\n# What the attempt ran.\nset -o pipefail\ncd -- ".to_vec();
+    text.extend(NOWHERE.path(dir));
+    text.extend_from_slice(b" || exit\n");
+    let captures = past.subject.task.outputs.iter().any(|output| output.capture == Capture::Stdout);
+    if !captures {
+        text.extend_from_slice(b"exec ");
+    }
+    text.extend(NOWHERE.command(prepared, &source));
+    if captures {
+        text.extend_from_slice(b" | tee -- ");
+        text.extend(NOWHERE.path(&folder.stdout()));
+    }
+    text.push(b'\n');
+    let path = folder.path().join("run");
+    OpenOptions::new().create_new(true).write(true).mode(0o700).open(&path)?.write_all(&text)?;
+    Ok(path)
+}
+
+/// `$SHELL`, or one that is everywhere.
+fn shell() -> OsString {
+    let found = |name: &str| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
+    };
+    match std::env::var_os("SHELL") {
+        Some(shell) if !shell.is_empty() => shell,
+        _ if found("bash") => "bash".into(),
+        _ => "sh".into(),
+    }
+}
+
+/// Start-up files would change the environment that is to be looked at.
+fn without_start_up_files(shell: &OsString) -> &'static [&'static str] {
+    match Path::new(shell).file_name().and_then(|name| name.to_str()) {
+        Some("bash") => &["--noprofile", "--norc"],
+        Some("zsh") => &["-f"],
+        Some("fish") => &["--no-config"],
+        _ => &[],
+    }
+}
+
+/// What a shell needs to be used by a person, beside what the attempt had.
+fn of_the_terminal(past: &Past) -> Vec<(&'static str, OsString)> {
+    let mut vars: Vec<_> = ["TERM", "COLORTERM"]
+        .into_iter()
+        .filter_map(|name| std::env::var_os(name).map(|value| (name, value)))
+        .collect();
+    vars.push(("PS1", format!("{} {} $ ", past.run.id, past.label).into()));
+    vars
+}
+
+/// Runs the shell to its end. Ctrl-C is for what runs in it; TERM and HUP are handed on, so that the scratch folder can
+/// be removed.
+fn attend(mut command: tokio::process::Command) -> io::Result<ExitStatus> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let mut interrupts = signals::listen();
+        let mut quit = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::quit())?;
+        let mut child = command.spawn()?;
+        loop {
+            tokio::select! {
+                status = child.wait() => return status,
+                Some(interrupt) = interrupts.recv() => {
+                    let signal = rustix::process::Signal::from_named_raw(interrupt.0);
+                    let pid = child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
+                    if let (Some(signal), Some(pid)) = (signal, pid)
+                        && signal != rustix::process::Signal::INT
+                    {
+                        // It may have ended a moment ago.
+                        let _ = rustix::process::kill_process(pid, signal);
+                    }
+                }
+                _ = quit.recv() => {}
+            }
+        }
+    })
+}
+
+fn eprint_all(text: &str) {
+    // Nobody is left to tell if standard error is gone.
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}

@@ -1,0 +1,282 @@
+//! What a task sees: the inputs staged, the sources beside them, the environment, the program. The same for an attempt of
+//! a run and for one that is looked into by hand.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Map as JsonMap, Value as Json};
+
+use super::cache::SourceFile;
+use super::environment::{self, Caller};
+use super::scratch::Folder;
+use crate::event::ErrorKind;
+use crate::home::make_private;
+use crate::memo::Scope;
+use crate::store::{Guard, Store};
+use crate::workflow::template::Lookup;
+use crate::workflow::value::{Artifact, Value};
+use crate::workflow::{Command, Staging, Task};
+
+/// Values longer than this, in bytes, are only in `$RUNNER_INPUTS`: no variable can hold them.
+const LONGEST_VARIABLE: usize = 100 * 1024;
+/// Scripts longer than this, in bytes, are handed over as a file: no argument can hold them.
+const LONGEST_SCRIPT: usize = 64 * 1024;
+/// Shells that take a script as an argument behind `-c`, with `$0` and parameters after it.
+const SHELLS: [&str; 7] = ["sh", "bash", "dash", "zsh", "ksh", "mksh", "ash"];
+
+/// What an attempt is of.
+pub struct Subject {
+    /// Of the node, with those of the nodes that it is inside of.
+    pub name: String,
+    /// The element's number.
+    pub index: Option<u64>,
+    pub task: Arc<Task>,
+    /// The folder of the workflow file.
+    pub workflow_dir: PathBuf,
+    /// In the order of the task's inputs.
+    pub inputs: Vec<Value>,
+    pub sources: Arc<[SourceFile]>,
+    /// Counts from 1.
+    pub attempt: u32,
+}
+
+/// What it takes place in.
+pub struct Surroundings<'a> {
+    pub store: &'a Store,
+    pub run: &'a str,
+    pub scope: &'a Scope,
+    pub caller: &'a Caller,
+    /// How files are brought, if not as the task says.
+    pub staging: Option<Staging>,
+}
+
+/// What has been made ready in a scratch folder.
+pub struct Prepared {
+    /// The program and its arguments.
+    pub program: Vec<String>,
+    /// Which of these words is the text of the task's script, if one is.
+    pub inline: Option<usize>,
+    /// The working directory.
+    pub dir: PathBuf,
+    /// All of it.
+    pub env: BTreeMap<OsString, OsString>,
+    /// The values of secrets.
+    pub secrets: Vec<String>,
+    pub guards: Vec<Guarded>,
+}
+
+/// What a failed attempt is reported with.
+pub type Failure = (ErrorKind, String);
+
+impl Subject {
+    /// What the script is called, to itself and as a file.
+    pub fn script_name(&self) -> &str {
+        self.task.name.rsplit('.').next().unwrap_or_default()
+    }
+}
+
+/// Makes everything ready in an empty scratch folder.
+pub fn prepare(around: &Surroundings, subject: &Subject, folder: &Folder) -> Result<Prepared, Failure> {
+    let io =
+        |error: io::Error| (ErrorKind::Spawn, format!("the scratch folder cannot be written to: {error}"));
+    let task = &*subject.task;
+    let work = folder.work();
+    let mut staged = Staged::default();
+    stage_inputs(around, subject, folder, &mut staged)?;
+    if !task.in_workflow_dir {
+        stage_sources(around, subject, &work, &mut staged)?;
+    }
+    let (mut env, secrets) =
+        environment::of_task(task, around.caller).map_err(|problem| (ErrorKind::Input, problem))?;
+    let inputs_file = folder.write_inputs(&inputs_json(subject, &staged)).map_err(io)?;
+    export_inputs(subject, &staged, &mut env)?;
+    let mut own = |name: &str, value: OsString| env.insert(name.into(), value);
+    own("OUT", folder.out().into());
+    own("RUNNER_INPUTS", inputs_file.into());
+    own("RUNNER_WORKFLOW_DIR", subject.workflow_dir.clone().into());
+    own("RUNNER_RUN_ID", around.run.into());
+    own("RUNNER_NODE", subject.name.clone().into());
+    if let Some(index) = subject.index {
+        own("RUNNER_INDEX", index.to_string().into());
+    }
+    own("RUNNER_ATTEMPT", subject.attempt.to_string().into());
+    own("RUNNER_PROJECT", around.scope.project.clone().into());
+    own("RUNNER_DOMAIN", around.scope.domain.clone().into());
+    let (program, inline) = program(subject, folder, &staged)?;
+    let dir = if task.in_workflow_dir { subject.workflow_dir.clone() } else { work };
+    Ok(Prepared { program, inline, dir, env, secrets, guards: staged.guards })
+}
+
+/// Where the files of the inputs were put.
+#[derive(Default)]
+struct Staged {
+    /// By digest, name and executable bit: one place for each distinct artifact.
+    places: Vec<(Arc<Artifact>, PathBuf)>,
+    guards: Vec<Guarded>,
+}
+
+/// Originals that the task could write to, through links.
+pub struct Guarded {
+    /// The input or source they belong to.
+    pub name: String,
+    pub guards: Vec<Guard>,
+}
+
+impl Staged {
+    fn place(&self, artifact: &Artifact) -> String {
+        let place = self.places.iter().find(|(known, _)| **known == *artifact);
+        place.map(|(_, path)| path.display().to_string()).unwrap_or_default()
+    }
+}
+
+fn stage_inputs(
+    around: &Surroundings,
+    subject: &Subject,
+    folder: &Folder,
+    staged: &mut Staged,
+) -> Result<(), Failure> {
+    for (input, value) in subject.task.inputs.iter().zip(&subject.inputs) {
+        let mut artifacts = Vec::new();
+        value.for_each_artifact(&mut |artifact, is_dir| artifacts.push((artifact.clone(), is_dir)));
+        let many = matches!(value, Value::List(_) | Value::Map(_));
+        for (i, (artifact, is_dir)) in artifacts.into_iter().enumerate() {
+            if !staged.place(&artifact).is_empty() {
+                continue;
+            }
+            let fail = |error: String| {
+                (ErrorKind::Input, format!("input `{}` cannot be staged: {error}", input.name))
+            };
+            let mut dir = folder.input(&input.name).map_err(|e| fail(e.to_string()))?;
+            if many {
+                dir.push(i.to_string());
+                make_private(&dir).map_err(|e| fail(e.to_string()))?;
+            }
+            let target = dir.join(&*artifact.name);
+            let guards = around
+                .store
+                .stage(&artifact, is_dir, &target, around.staging.unwrap_or(subject.task.staging))
+                .map_err(|error| fail(error.to_string()))?;
+            staged.guards.push(Guarded { name: format!("input `{}`", input.name), guards });
+            staged.places.push((artifact, target));
+        }
+    }
+    Ok(())
+}
+
+fn stage_sources(
+    around: &Surroundings,
+    subject: &Subject,
+    work: &Path,
+    staged: &mut Staged,
+) -> Result<(), Failure> {
+    for source in subject.sources.iter() {
+        let shown = source.path.display();
+        let fail = |error: String| (ErrorKind::Input, format!("source `{shown}` cannot be staged: {error}"));
+        let target = work.join(&source.path);
+        if let Some(parent) = target.parent() {
+            fs::create_dir_all(parent).map_err(|e| fail(e.to_string()))?;
+        }
+        let guards = around
+            .store
+            .stage(&source.artifact, false, &target, around.staging.unwrap_or(subject.task.staging))
+            .map_err(|error| fail(error.to_string()))?;
+        staged.guards.push(Guarded { name: format!("source `{shown}`"), guards });
+    }
+    Ok(())
+}
+
+fn inputs_json(subject: &Subject, staged: &Staged) -> String {
+    let place = |artifact: &Artifact| staged.place(artifact);
+    let pairs = subject.task.inputs.iter().zip(&subject.inputs);
+    let object: JsonMap<String, Json> =
+        pairs.map(|(input, value)| (input.name.to_string(), value.to_task_json(&place))).collect();
+    Json::Object(object).to_string()
+}
+
+fn export_inputs(
+    subject: &Subject,
+    staged: &Staged,
+    env: &mut BTreeMap<OsString, OsString>,
+) -> Result<(), Failure> {
+    for (input, value) in subject.task.inputs.iter().zip(&subject.inputs) {
+        match value.to_task_text(&|artifact| staged.place(artifact)) {
+            Some(text) if text.contains('\0') => {
+                let message = format!(
+                    "input `{}` holds a NUL character, which no variable can: read $RUNNER_INPUTS, and declare \
+                             the input as json",
+                    input.name
+                );
+                return Err((ErrorKind::Input, message));
+            }
+            Some(text) if text.len() <= LONGEST_VARIABLE => {
+                env.insert((*input.name).into(), text.into());
+            }
+            // A variable of that name from the caller must not be taken for the input.
+            Some(_) | None => {
+                env.remove(OsStr::new(&*input.name));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The inputs of a task as the variables of its templates.
+struct Inputs<'a>(&'a Subject, &'a Staged);
+
+impl Lookup for Inputs<'_> {
+    fn root<'p>(&self, path: &'p [String]) -> Result<(&'p [String], Value), String> {
+        let index = self.0.task.inputs.iter().position(|input| *input.name == *path[0]);
+        let value = index.and_then(|i| self.0.inputs.get(i));
+        value
+            .map(|value| (&path[..1], value.clone()))
+            .ok_or_else(|| format!("there is no input `{}`", path[0]))
+    }
+
+    fn text(&self, value: &Value) -> Result<String, String> {
+        Ok(value.to_task_text(&|artifact| self.1.place(artifact)).unwrap_or_default())
+    }
+}
+
+/// The program with its arguments; and which word is the text of the script, if one is.
+fn program(
+    subject: &Subject,
+    folder: &Folder,
+    staged: &Staged,
+) -> Result<(Vec<String>, Option<usize>), Failure> {
+    let lookup = Inputs(subject, staged);
+    let mut words = Vec::new();
+    let mut inline = None;
+    let (name, templates) = match &subject.task.command {
+        Command::Program(argv) => ("argv", argv),
+        Command::Script { script, shell, args } => {
+            words.extend_from_slice(shell);
+            let task = subject.script_name();
+            let base = Path::new(&shell[0]).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if SHELLS.contains(&base) && script.len() <= LONGEST_SCRIPT {
+                inline = Some(words.len() + 1);
+                words.extend(["-c".into(), script.clone(), task.into()]);
+            } else {
+                let path = folder
+                    .write_script(task, script)
+                    .map_err(|error| (ErrorKind::Spawn, format!("the script cannot be written: {error}")))?;
+                words.push(path.display().to_string());
+            }
+            ("args", args)
+        }
+    };
+    for template in templates {
+        let fail = |problem: String| (ErrorKind::Input, format!("`{name}`: {problem}"));
+        match template.render_list(&lookup).map_err(fail)? {
+            Some(list) => words.extend(list),
+            None => words.push(template.render(&lookup).map_err(fail)?),
+        }
+    }
+    if words.first().is_none_or(String::is_empty) {
+        return Err((ErrorKind::Spawn, "the command has no program: its first word is empty".into()));
+    }
+    Ok((words, inline))
+}
