@@ -45,6 +45,9 @@ pub struct RunStarted {
     /// How many of them may run at once.
     #[serde(default)]
     pub jobs: u64,
+    /// The run of which this one is another try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<String>,
 }
 
 /// The inputs of a `foreach` or `matrix` node are known, and so is the number of its elements.
@@ -123,6 +126,9 @@ pub struct NodeFinished {
     /// Null where the cache was not reached: a node that never became ready.
     pub cache: Option<CacheStatus>,
     pub key: Option<Digest>,
+    /// What a key would be made of, for a result that was used but is not in the cache: another try of the run goes by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<Digest>,
     /// 0 for a hit.
     pub attempts: u32,
     /// Of the last attempt, wall time.
@@ -355,6 +361,12 @@ impl Event {
     }
 }
 
+/// A node's name without the numbers of elements that it is inside of: `prep[3]/clean` is a use of `prep/clean`.
+pub fn without_numbers(name: &str) -> String {
+    let plain = name.split('/').map(|part| part.split('[').next().unwrap_or(part));
+    plain.collect::<Vec<_>>().join("/")
+}
+
 /// How a node is called where people read: `name`, or `name[3]` for an element.
 pub fn node_label(node: &str, index: Option<u64>) -> Cow<'_, str> {
     match index {
@@ -378,6 +390,7 @@ mod tests {
             status: Status::Failed,
             cache: Some(CacheStatus::LookupFailure),
             key: Some(Digest::of("x")),
+            work: None,
             attempts: 2,
             duration_ms: 7,
             cpu_ms: Some(4),

@@ -6,7 +6,7 @@ use crate::engine::CacheMode;
 use crate::graph::select::Selection;
 
 /// Which workflow, and what it is given.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub struct Target {
     /// The workflow file
     #[arg(value_name = "WORKFLOW")]
@@ -29,7 +29,7 @@ pub struct Target {
 }
 
 /// Which nodes; each takes names or globs, separated by commas.
-#[derive(clap::Args, Default)]
+#[derive(Clone, clap::Args, Default)]
 #[command(next_help_heading = "Which nodes")]
 pub struct Nodes {
     /// Only these; what they need must be in the cache
@@ -58,18 +58,18 @@ impl Nodes {
 }
 
 /// How the cache is used.
-#[derive(clap::Args, Default)]
+#[derive(Clone, clap::Args, Default)]
 #[command(next_help_heading = "The cache")]
 pub struct CacheFlags {
-    /// Read and write it, only read, only write, or neither
-    #[arg(long, value_name = "MODE", default_value = "rw")]
-    pub cache: CacheChoice,
+    /// Read and write it, only read, only write, or neither [default: rw]
+    #[arg(long, value_name = "MODE")]
+    pub cache: Option<CacheChoice>,
     /// Run these nodes (all, if none is named) whatever the cache has, and store the results
     #[arg(long, value_name = "NODE", value_delimiter = ',', num_args = 0.., require_equals = true)]
     pub overwrite: Option<Vec<String>>,
 }
 
-#[derive(Clone, Copy, Default, clap::ValueEnum)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum CacheChoice {
     #[default]
     Rw,
@@ -102,7 +102,7 @@ impl From<CacheChoice> for CacheMode {
 }
 
 /// How much runs at once.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 #[command(next_help_heading = "Running")]
 pub struct Resources {
     /// How many nodes may run at once [default: the number of processors]

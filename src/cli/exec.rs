@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::execute::{Request, execute};
+use serde_json::Map as JsonMap;
+
+use super::execute::{Request, Retry, execute};
 use super::open::{jobs, open, order, pools, scope};
 use super::screen::{ColorChoice, print, reporters};
 use super::session::Session;
@@ -21,19 +23,33 @@ use crate::report::Verbosity;
 Examples:
   runner exec workflow.toml
   runner exec workflow.toml --project shop --domain production -i day=2026-01-31
-  runner exec workflow.toml --until train -j 4 --keep-going")]
+  runner exec workflow.toml --until train -j 4 --keep-going
+  runner exec workflow.toml --watch")]
 pub struct Args {
     #[command(flatten)]
-    target: args::Target,
+    flags: Flags,
+    /// Run again whenever a file changes that the run depends on, until Ctrl-C
+    ///
+    /// The workflow file, what it imports and runs, sources of tasks, and input files are watched. A change during
+    /// a run lets it end, and then one more follows.
+    #[arg(long, help_heading = "Running")]
+    watch: bool,
+}
+
+/// What `exec` and `retry` have in common.
+#[derive(Clone, clap::Args)]
+pub struct Flags {
     #[command(flatten)]
-    resources: args::Resources,
+    pub target: args::Target,
+    #[command(flatten)]
+    pub resources: args::Resources,
     /// After a failure, still run everything that does not depend on it
     #[arg(short, long, help_heading = "Running")]
-    keep_going: bool,
+    pub keep_going: bool,
     #[command(flatten)]
-    cache: args::CacheFlags,
+    pub cache: args::CacheFlags,
     #[command(flatten)]
-    nodes: args::Nodes,
+    pub nodes: args::Nodes,
     /// Only say what would run; nothing is run or written
     #[arg(short = 'n', long, help_heading = "Running")]
     dry_run: bool,
@@ -42,29 +58,44 @@ pub struct Args {
     json: bool,
     /// Print only failures
     #[arg(short, long, help_heading = "What is printed")]
-    quiet: bool,
+    pub quiet: bool,
     /// Print starts, hits, keys and reasons as well
     #[arg(short, long, conflicts_with = "quiet", help_heading = "What is printed")]
     verbose: bool,
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let mut opened = open(&args.target.workflow, &args.target.settings, color)?;
-    let scope = scope(&opened.workflow, &args.target)?;
-    let inputs = inputs::resolve(&opened.workflow, &args.target)?;
-    let order = order(&opened, &args.nodes, &args.cache, args.keep_going, jobs(&args.resources))?;
-    let pools = pools(&opened, &order, &args.resources)?;
-    if args.dry_run {
-        let request = super::plan::Request { opened: &opened, scope, inputs: &inputs, order: &order };
-        return super::plan::show(request, home, color, args.json).map(|_| ());
+    match args.watch {
+        true => super::watch::run(&args.flags, home, color),
+        false => start(&args.flags, None, home, color),
+    }
+}
+
+/// Runs a workflow as the flags say; `retry` is the run that this is another try of.
+pub fn start(flags: &Flags, mut retry: Option<Retry>, home: Option<&Path>, color: ColorChoice) -> Outcome {
+    let mut opened = open(&flags.target.workflow, &flags.target.settings, color)?;
+    let scope = scope(&opened.workflow, &flags.target)?;
+    let none = JsonMap::new();
+    let before = retry.as_ref().map_or(&none, |retry| &retry.inputs);
+    let inputs = inputs::resolve_over(&opened.workflow, &flags.target, before)?;
+    let order = order(&opened, &flags.nodes, &flags.cache, flags.keep_going, jobs(&flags.resources))?;
+    let pools = pools(&opened, &order, &flags.resources)?;
+    if let Some(retry) = &mut retry {
+        retry.leave_out(&opened.outline, &order);
+    }
+    if flags.dry_run {
+        let earlier = retry.map(|retry| retry.earlier);
+        let request =
+            super::plan::Request { opened: &opened, scope, inputs: &inputs, order: &order, earlier };
+        return super::plan::show(request, home, color, flags.json).map(|_| ());
     }
     let session = Session::open(home)?;
-    let verbosity = match (args.quiet, args.verbose) {
+    let verbosity = match (flags.quiet, flags.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
         _ => Verbosity::Normal,
     };
-    let invocation = args.invocation();
+    let invocation = flags.invocation();
     let documents = std::mem::take(&mut opened.documents);
     let request = Request {
         opened: &opened,
@@ -73,12 +104,13 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         order,
         pools,
         invocation,
+        retry,
         documents,
-        quiet: args.quiet,
+        quiet: flags.quiet,
     };
-    let listeners = reporters(color, verbosity, args.json);
+    let listeners = reporters(color, verbosity, flags.json);
     let summary = execute(request, session, listeners)?;
-    if !args.json {
+    if !flags.json {
         print(&outputs_toml(&summary.outputs));
     }
     match (summary.signal, summary.status) {
@@ -88,7 +120,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     }
 }
 
-impl Args {
+impl Flags {
     /// What the flags ask for, to be remembered.
     fn invocation(&self) -> Invocation {
         let args::Nodes { only, from, until, skip } = &self.nodes;
@@ -99,7 +131,7 @@ impl Args {
             until: until.clone(),
             skip: skip.clone(),
             overwrite: self.cache.overwrite.clone(),
-            cache: self.cache.cache.name().into(),
+            cache: self.cache.cache.unwrap_or_default().name().into(),
             keep_going: self.keep_going,
             jobs: self.resources.jobs,
             resources: self.resources.resources.clone(),

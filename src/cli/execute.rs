@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde_json::{Map as JsonMap, Value as Json};
 
 use super::cache::{self, cap};
 use super::open::Opened;
@@ -15,6 +16,7 @@ use super::{Failure, signals};
 use crate::db;
 use crate::engine::attempt::Shared;
 use crate::engine::cache::{Cache, to_record};
+use crate::engine::earlier::Earlier;
 use crate::engine::environment::{self, Caller};
 use crate::engine::scratch::Scratch;
 use crate::engine::values::{Files, workflow_inputs};
@@ -45,10 +47,23 @@ pub struct Request<'a> {
     pub pools: Pools,
     /// What was asked for, as far as flags say it; the rest is filled in when the run begins.
     pub invocation: Invocation,
+    /// The run that is tried again.
+    pub retry: Option<Retry>,
     /// What was read; handed over, because the texts are not needed once they are recorded.
     pub documents: Vec<Document>,
     /// Whether people are only told of failures.
     pub quiet: bool,
+}
+
+/// A run that is tried again.
+pub struct Retry {
+    pub run: String,
+    /// Its inputs, as it recorded them.
+    pub inputs: JsonMap<String, Json>,
+    /// What it brought to an end.
+    pub earlier: Earlier,
+    /// Whether this try was told to overwrite results.
+    pub overwrites: bool,
 }
 
 /// Runs it.
@@ -63,6 +78,16 @@ pub fn execute(
     let run = new_run_id();
     let files = Files::new(store.clone());
     let inputs = workflow_inputs(workflow, &files, request.inputs).map_err(Failure::usage)?;
+    if let Some(Retry { run, inputs: before, .. }) = &request.retry {
+        request.invocation.retry_of = Some(run.clone());
+        request.order.retry_of = Some(run.clone());
+        for (input, value) in workflow.inputs.iter().zip(&inputs) {
+            let before = before.get(&*input.name).unwrap_or(&Json::Null);
+            changed_files(before, &value.to_record(), &mut |path| {
+                warnings.push(format!("{path} has changed since run {run}: what depends on it runs again"));
+            });
+        }
+    }
     let no_home =
         |error| Failure::store(format!("cannot use the home folder {}: {error}", home.path().display()));
     let lock = home.begin_run(&run).map_err(no_home)?;
@@ -117,6 +142,7 @@ pub fn execute(
         cancel: Cancel::default(),
     };
     let cache = Cache::new(request.scope, store.clone(), Some(reader), Some(home.path().to_owned()));
+    let cache = cache.with_earlier(request.retry.map(|retry| retry.earlier));
     let engine = Engine::new(Parts {
         outline,
         order: request.order,
@@ -177,6 +203,27 @@ fn invocation(flags: Invocation, opened: &Opened, scope: &Scope, inputs: &[Value
         environment: environment.base,
         passed: environment.passed,
         ..flags
+    }
+}
+
+/// Tells of files that are in the same places, and others now.
+fn changed_files(before: &Json, now: &Json, tell: &mut dyn FnMut(&str)) {
+    match (before, now) {
+        (Json::Object(before), Json::Object(now)) => match (before.get("origin"), now.get("origin")) {
+            (Some(Json::String(then)), Some(Json::String(path))) if then == path => {
+                if before.get("digest") != now.get("digest") {
+                    tell(path);
+                }
+            }
+            _ => before
+                .iter()
+                .filter_map(|(key, before)| Some((before, now.get(key)?)))
+                .for_each(|(before, now)| changed_files(before, now, tell)),
+        },
+        (Json::Array(before), Json::Array(now)) => {
+            before.iter().zip(now).for_each(|(before, now)| changed_files(before, now, tell));
+        }
+        _ => {}
     }
 }
 

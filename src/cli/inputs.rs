@@ -14,6 +14,15 @@ use crate::workflow::{Input, Workflow};
 
 /// One binding for each of the workflow's inputs; every mistake is reported at once.
 pub fn resolve(workflow: &Workflow, target: &Target) -> Result<Vec<Binding>, Failure> {
+    resolve_over(workflow, target, &JsonMap::new())
+}
+
+/// Like [`resolve`], with values that count where no other is given: those of an earlier run, as it recorded them.
+pub fn resolve_over(
+    workflow: &Workflow,
+    target: &Target,
+    before: &JsonMap<String, Json>,
+) -> Result<Vec<Binding>, Failure> {
     let mut problems = Vec::new();
     let mut given: BTreeMap<String, Binding> = BTreeMap::new();
     if let Some(path) = &target.inputs_file {
@@ -47,6 +56,16 @@ pub fn resolve(workflow: &Workflow, target: &Target) -> Result<Vec<Binding>, Fai
             }
         }
     }
+    for input in &workflow.inputs {
+        let name = &*input.name;
+        let Some(json) = before.get(name).filter(|_| !given.contains_key(name)) else { continue };
+        match Binding::from_json(&input.ty, &as_written(json), Path::new("/")) {
+            Ok(binding) => drop(given.insert(name.to_owned(), binding)),
+            Err(problem) => problems.push(format!(
+                "`{name}` as it was then does not fit any more: {problem}; give it with -i {name}=VALUE"
+            )),
+        }
+    }
     let mut bindings = Vec::with_capacity(workflow.inputs.len());
     for input in &workflow.inputs {
         let binding = given.remove(&*input.name).or_else(|| input.default.clone());
@@ -64,6 +83,18 @@ pub fn resolve(workflow: &Workflow, target: &Target) -> Result<Vec<Binding>, Fai
     match problems.len() {
         0 => Ok(bindings),
         _ => Err(Failure::usage(problems.join("\n"))),
+    }
+}
+
+/// A recorded value as a person would write it: files by their paths.
+fn as_written(json: &Json) -> Json {
+    match json {
+        Json::Object(entries) => match (entries.get("digest"), entries.get("origin")) {
+            (Some(Json::String(_)), Some(origin @ Json::String(_))) => origin.clone(),
+            _ => Json::Object(entries.iter().map(|(key, item)| (key.clone(), as_written(item))).collect()),
+        },
+        Json::Array(items) => items.iter().map(as_written).collect(),
+        other => other.clone(),
     }
 }
 

@@ -14,6 +14,7 @@
 //! | `screen.rs` | colour, and who listens to a run |
 //! | `session.rs` | home, database and store |
 //! | `signals.rs` | Ctrl-C and its kin |
+//! | `watch.rs` | running again when a file changes |
 //! | `unit.rs` | which node or element a person means |
 
 mod again;
@@ -24,8 +25,8 @@ mod completions;
 mod estimate;
 mod exec;
 mod execute;
-mod graph;
 mod export;
+mod graph;
 mod init;
 mod inputs;
 mod logs;
@@ -33,6 +34,7 @@ mod open;
 mod past;
 mod plan;
 mod quoting;
+mod retry;
 mod runs;
 mod schema;
 mod screen;
@@ -40,8 +42,9 @@ mod session;
 mod shell;
 mod show;
 mod signals;
-mod why;
 mod unit;
+mod watch;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -120,6 +123,7 @@ enum Verb {
     Show(show::Args),
     Logs(logs::Args),
     Cache(cache::Args),
+    Retry(retry::Args),
     Shell(shell::Args),
     Export(export::Args),
     Init(init::Args),
@@ -149,6 +153,7 @@ pub fn main() -> ExitCode {
         Verb::Show(args) => show::run(args, home, color),
         Verb::Logs(args) => logs::run(args, home),
         Verb::Cache(args) => cache::run(args, home, color),
+        Verb::Retry(args) => retry::run(args, home, color),
         Verb::Shell(args) => shell::run(args, home, color),
         Verb::Export(args) => export::run(args, home),
         Verb::Init(args) => init::run(args),

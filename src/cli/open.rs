@@ -109,7 +109,15 @@ pub fn order(
         return Err(Failure::usage("these flags select no node: nothing would run"));
     }
     let remaining_ms = vec![0; outline.len()];
-    Ok(Order { roles, remaining_ms, overwrite, mode: CacheMode::from(cache.cache), keep_going, jobs })
+    Ok(Order {
+        roles,
+        remaining_ms,
+        overwrite,
+        mode: CacheMode::from(cache.cache.unwrap_or_default()),
+        keep_going,
+        jobs,
+        retry_of: None,
+    })
 }
 
 /// How many nodes may run at once.

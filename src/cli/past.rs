@@ -14,7 +14,7 @@ use crate::engine::cache::SourceFile;
 use crate::engine::environment::{Caller, Remembered};
 use crate::engine::prepare::{Prepared, Subject, Surroundings, prepare};
 use crate::engine::scratch::{Folder, Scratch};
-use crate::event::{Event, Kind, NodeFinished, Status, node_label};
+use crate::event::{Event, Kind, NodeFinished, Status, node_label, without_numbers};
 use crate::history::{RUNNING, Run};
 use crate::home::{RunLock, make_private};
 use crate::memo::Scope;
@@ -176,12 +176,6 @@ fn never_ready(label: &str, end: &NodeFinished, run: &Run) -> String {
     let why = end.error.as_ref().map(|error| &error.message).or(end.reason.as_ref());
     let why = why.map_or(String::new(), |why| format!(" ({why})"));
     format!("`{label}` was never ready to run in run {}: it was {}{why}", run.id, end.status)
-}
-
-/// `prep[3]/clean` is a use of the node `prep/clean`.
-fn without_numbers(name: &str) -> String {
-    let plain = name.split('/').map(|part| part.split('[').next().unwrap_or(part));
-    plain.collect::<Vec<_>>().join("/")
 }
 
 /// The values of the inputs, with files that can be had now.

@@ -12,6 +12,7 @@ use super::session::View;
 use super::{Failure, Outcome, args, code, inputs};
 use crate::engine::Order;
 use crate::engine::cache::Cache;
+use crate::engine::earlier::Earlier;
 use crate::engine::explain::Explainer;
 use crate::engine::plan::{Elements, Expectation, Planned, plan};
 use crate::engine::values::{Files, workflow_inputs};
@@ -61,6 +62,8 @@ pub struct Request<'a> {
     pub scope: Scope,
     pub inputs: &'a [Binding],
     pub order: &'a Order,
+    /// Results of the run that is tried again.
+    pub earlier: Option<Earlier>,
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
@@ -69,7 +72,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let inputs = inputs::resolve(&opened.workflow, &args.target)?;
     let order = order(&opened, &args.nodes, &args.cache, false, jobs(&args.resources))?;
     pools(&opened, &order, &args.resources)?;
-    let request = Request { opened: &opened, scope, inputs: &inputs, order: &order };
+    let request = Request { opened: &opened, scope, inputs: &inputs, order: &order, earlier: None };
     let runs = show(request, home, color, args.json)?;
     if args.exit_code && runs {
         return Err(Failure::silent(code::WORK_TO_DO));
@@ -79,14 +82,14 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
 
 /// Prints the plan; whether anything would run.
 pub fn show(request: Request, home: Option<&Path>, color: ColorChoice, json: bool) -> Result<bool, Failure> {
-    let Request { opened: Opened { workflow, outline, .. }, scope, inputs, order } = request;
+    let Request { opened: Opened { workflow, outline, .. }, scope, inputs, order, earlier } = request;
     let view = View::open(home)?;
     let store = Arc::new(view.store()?);
     let files = Files::new(store.clone());
     let inputs = workflow_inputs(workflow, &files, inputs).map_err(Failure::usage)?;
     // Without times there is no estimate.
     let times = view.db.as_ref().and_then(|db| of_workflow(db, &workflow.name).ok()).unwrap_or_default();
-    let cache = Cache::new(scope, store, view.db, None);
+    let cache = Cache::new(scope, store, view.db, None).with_earlier(earlier);
     let explainer = Explainer { outline, order, cache: &cache, files: &files, detail: Detail::Line };
     let planned = plan(explainer, inputs, None);
     let estimate = Estimate::of(outline, &planned, &times, order.jobs);

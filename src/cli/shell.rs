@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use super::past::{Past, Ready};
 use super::quoting::NOWHERE;
@@ -89,7 +89,7 @@ fn work(past: &Past, ready: &Ready, session: &Session, color: ColorChoice) -> Re
     let ink = Ink(color.on_stderr());
     let shell = shell();
     let interactive = io::stdin().is_terminal();
-    let mut command = tokio::process::Command::new(&shell);
+    let mut command = Command::new(&shell);
     command
         .env_clear()
         .envs(&prepared.env)
@@ -182,20 +182,19 @@ fn of_the_terminal(past: &Past) -> Vec<(&'static str, OsString)> {
 
 /// Runs the shell to its end. Ctrl-C is for what runs in it; TERM and HUP are handed on, so that the scratch folder can
 /// be removed.
-fn attend(mut command: tokio::process::Command) -> io::Result<ExitStatus> {
+fn attend(mut command: Command) -> io::Result<ExitStatus> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let mut interrupts = signals::listen();
         let mut quit = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::quit())?;
         let mut child = command.spawn()?;
+        let pid = rustix::process::Pid::from_child(&child);
+        let mut ended = tokio::task::spawn_blocking(move || child.wait());
         loop {
             tokio::select! {
-                status = child.wait() => return status,
+                status = &mut ended => return status.unwrap_or_else(|error| Err(io::Error::other(error))),
                 Some(interrupt) = interrupts.recv() => {
                     let signal = rustix::process::Signal::from_named_raw(interrupt.0);
-                    let pid = child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
-                    if let (Some(signal), Some(pid)) = (signal, pid)
-                        && signal != rustix::process::Signal::INT
-                    {
+                    if let Some(signal) = signal.filter(|signal| *signal != rustix::process::Signal::INT) {
                         // It may have ended a moment ago.
                         let _ = rustix::process::kill_process(pid, signal);
                     }

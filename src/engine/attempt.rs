@@ -223,7 +223,8 @@ fn finish<E>(
 
 /// The user's own small files, as the result came from them: what differs can be told when they have changed.
 fn keep_small_files(store: &Store, subject: &Subject) -> Vec<PendingBlob> {
-    let mut blobs: Vec<_> = subject.sources.iter().filter_map(|source| store.keep(&source.artifact)).collect();
+    let mut blobs: Vec<_> =
+        subject.sources.iter().filter_map(|source| store.keep(&source.artifact)).collect();
     for value in &subject.inputs {
         value.for_each_artifact(&mut |artifact, is_dir| {
             if !is_dir {

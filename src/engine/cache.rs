@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 use serde_json::{Map as JsonMap, Value as Json};
 
+use super::earlier::Earlier;
 use super::explain::Explained;
 use super::values::Files;
 use crate::db;
@@ -132,6 +133,8 @@ pub struct Cache {
     db: Option<Connection>,
     /// Where to note that the database seems damaged; `None` for a plan, which changes nothing.
     home: Option<PathBuf>,
+    /// Results of the run that this one is another try of.
+    earlier: Option<Earlier>,
     /// By qualified name, which no two tasks share.
     tasks: RefCell<HashMap<String, Result<Arc<TaskState>, String>>>,
     /// Results of this run whose rows are not visible yet.
@@ -161,6 +164,7 @@ impl Cache {
             store,
             db,
             home,
+            earlier: None,
             tasks: RefCell::default(),
             pending: RefCell::default(),
             warned: RefCell::default(),
@@ -181,6 +185,21 @@ impl Cache {
 
     pub(super) fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The same with results of an earlier run, which count as well.
+    pub fn with_earlier(mut self, earlier: Option<Earlier>) -> Self {
+        self.earlier = earlier;
+        self
+    }
+
+    /// The result that a node had in the earlier run, if there is one and its files can be had.
+    pub fn earlier(&self, node: impl FnOnce() -> String, task: &Task, work: &Digest) -> Option<Hit> {
+        let done = self.earlier.as_ref()?.find(&node(), work)?;
+        let outputs = read_record(task, &done.outputs).ok()?;
+        self.verify(&outputs).ok()?;
+        let (source, duration_ms) = (done.source.clone(), done.duration_ms);
+        Some(Hit { outputs, source, duration_ms, warning: None })
     }
 
     pub fn scope(&self) -> &Scope {
@@ -329,6 +348,10 @@ pub fn to_record<'v>(names: impl Iterator<Item = &'v str>, values: &[Value]) -> 
 
 fn read_outputs(task: &Task, text: &str) -> Result<Box<[Value]>, String> {
     let record: JsonMap<String, Json> = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    read_record(task, &record)
+}
+
+fn read_record(task: &Task, record: &JsonMap<String, Json>) -> Result<Box<[Value]>, String> {
     task.outputs
         .iter()
         .map(|output| match record.get(&*output.name) {

@@ -5,6 +5,7 @@
 //! | `values.rs` | what bindings are evaluated over, and the user's files |
 //! | `groups.rs`, `spread.rs` | uses of workflows and elements of nodes |
 //! | `cache.rs` | keys and lookups, shared with plans |
+//! | `earlier.rs` | results of the run that this one is another try of |
 //! | `explain.rs`, `trace.rs` | why a lookup missed, and which node upstream is the root of it |
 //! | `take_up.rs`, `serial.rs` | a unit whose turn has come: skipped, spread, entered, looked up, queued |
 //! | `attempt.rs` | one attempt |
@@ -21,6 +22,7 @@ mod bus;
 pub mod cache;
 mod close;
 pub mod collect;
+pub mod earlier;
 mod end;
 pub mod environment;
 pub mod explain;
@@ -99,6 +101,8 @@ pub struct Order {
     pub keep_going: bool,
     /// How many nodes may run at once.
     pub jobs: usize,
+    /// The run of which this one is another try.
+    pub retry_of: Option<String>,
 }
 
 /// A run that is called off from outside; the number is the signal's.
@@ -124,6 +128,8 @@ pub use publish::Handed;
 struct InFlight {
     inputs: Vec<Value>,
     key: Option<Digest>,
+    /// What the key is made of, or would be.
+    work: Digest,
     /// What the lookup said.
     cache: CacheStatus,
     /// Why the lookup failed.
@@ -253,6 +259,7 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
             domain: self.shared.scope.domain.clone(),
             nodes: self.counts.nodes,
             jobs: self.order.jobs as u64,
+            retry_of: self.order.retry_of.clone(),
         }));
         if let Some(reading) = self.read_files_ahead() {
             tokio::select! {

@@ -366,6 +366,17 @@ impl<'a, 'c> Planner<'a, 'c> {
             false => format!("{reason}; it is needed, but not selected"),
         };
         let skipped = |reason| Ok((verdict(Expectation::Skipped, note(reason), selected), None));
+        let found = |hit: Hit| {
+            let time = hit.source.time.strftime("%Y-%m-%d %H:%M:%S UTC");
+            let reason = format!("from run {}, node `{}`, {time}", hit.source.run, hit.source.node);
+            let saved_ms = hit.duration_ms;
+            (Verdict { saved_ms, ..verdict(Expectation::Hit, reason, false) }, Some(Box::new(hit)))
+        };
+        let work = state.key(task, inputs);
+        let name = || self.explainer.outline.name(spot.number);
+        if let Some(hit) = cache.earlier(name, task, &work) {
+            return Ok(found(hit));
+        }
         if !task.cache.enabled {
             return Ok((verdict(Expectation::Disabled, note("the task is not cached"), selected), None));
         }
@@ -377,13 +388,8 @@ impl<'a, 'c> Planner<'a, 'c> {
             CacheMode::Off => return skipped("the cache is off"),
             CacheMode::ReadWrite | CacheMode::ReadOnly => {}
         }
-        Ok(match cache.lookup(task, &state, &state.key(task, inputs)) {
-            Lookup::Hit(hit) => {
-                let time = hit.source.time.strftime("%Y-%m-%d %H:%M:%S UTC");
-                let reason = format!("from run {}, node `{}`, {time}", hit.source.run, hit.source.node);
-                let saved_ms = hit.duration_ms;
-                (Verdict { saved_ms, ..verdict(Expectation::Hit, reason, false) }, Some(hit))
-            }
+        Ok(match cache.lookup(task, &state, &work) {
+            Lookup::Hit(hit) => found(*hit),
             // A plan tells one reason for all elements of a node.
             Lookup::Miss(_)
                 if spot.element.is_some() && !self.wants(spot.number) && self.is_missing(spot.number) =>

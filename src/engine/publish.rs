@@ -34,12 +34,18 @@ pub(super) fn in_store(store: &Store, value: &Value) -> Json {
     })
 }
 
+/// It reads back as a value, see [`Value::from_json`].
 fn artifact_json(artifact: &Artifact, path: &Path) -> Json {
-    json!({
+    let mut json = json!({
         "path": path.display().to_string(),
         "digest": format!("sha256:{}", artifact.digest),
         "size": artifact.size,
-    })
+        "name": artifact.name,
+    });
+    if artifact.executable {
+        json["executable"] = true.into();
+    }
+    json
 }
 
 /// Evaluates the outputs, publishes those with a path, and puts read-only copies or links of other files

@@ -71,6 +71,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             status,
             cache: None,
             key: None,
+            work: None,
             attempts: 0,
             duration_ms: 0,
             cpu_ms: None,
@@ -120,10 +121,18 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
     }
 
     /// The cache had the result.
-    pub(super) fn settle_hit(&mut self, unit: Unit, spot: &Spot, inputs: Vec<Value>, key: Digest, hit: Hit) {
+    pub(super) fn settle_hit(
+        &mut self,
+        unit: Unit,
+        spot: &Spot,
+        inputs: Vec<Value>,
+        (key, work): (Option<Digest>, Digest),
+        hit: Hit,
+    ) {
         let event = NodeFinished {
             cache: Some(CacheStatus::Hit),
-            key: Some(key),
+            key,
+            work: key.is_none().then_some(work),
             saved_ms: hit.duration_ms,
             outputs: self.outputs_json(spot, &hit.outputs),
             source: Some(hit.source),
@@ -386,6 +395,9 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             ..self.finished(spot, Status::Succeeded, &flight.inputs)
         };
         let mut key = flight.key.filter(|_| self.order.mode.writes());
+        if success.changed.is_none() && key.is_none() {
+            event.work = Some(flight.work);
+        }
         if let Some(path) = success.changed {
             let reason =
                 format!("{} changed while the task ran: its result was used, but not stored", path.display());

@@ -105,24 +105,25 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             Ok(state) => state,
             Err(problem) => return self.fail_before(unit, spot, inputs, problem),
         };
-        let (mut key, mut why) = (None, None);
+        let work = state.key(task, &inputs);
+        let key = task.cache.enabled.then_some(work);
+        if let Some(hit) = self.cache.earlier(|| self.outline.name(spot.number), task, &work) {
+            return self.settle_hit(unit, spot, inputs, (key, work), hit);
+        }
+        let mut why = None;
         let (cache, reason) = if !task.cache.enabled {
             (CacheStatus::Disabled, None)
+        } else if !self.order.mode.reads() || self.order.overwrite[spot.number] {
+            (CacheStatus::Skipped, None)
         } else {
-            let digest = state.key(task, &inputs);
-            key = Some(digest);
-            if !self.order.mode.reads() || self.order.overwrite[spot.number] {
-                (CacheStatus::Skipped, None)
-            } else {
-                match self.cache.lookup(task, &state, &digest) {
-                    Lookup::Hit(hit) => return self.settle_hit(unit, spot, inputs, digest, *hit),
-                    Lookup::Miss(miss) => {
-                        let asked = Asked { task, state: &state, label: &spot.label(), inputs: &inputs };
-                        why = self.explain(unit, spot, &asked, miss);
-                        (CacheStatus::Miss, None)
-                    }
-                    Lookup::Failure(reason) => (CacheStatus::LookupFailure, Some(reason)),
+            match self.cache.lookup(task, &state, &work) {
+                Lookup::Hit(hit) => return self.settle_hit(unit, spot, inputs, (key, work), *hit),
+                Lookup::Miss(miss) => {
+                    let asked = Asked { task, state: &state, label: &spot.label(), inputs: &inputs };
+                    why = self.explain(unit, spot, &asked, miss);
+                    (CacheStatus::Miss, None)
                 }
+                Lookup::Failure(reason) => (CacheStatus::LookupFailure, Some(reason)),
             }
         };
         if self.order.roles[spot.number] == Role::Supply {
@@ -131,8 +132,17 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         if let (CacheStatus::LookupFailure, Some(reason)) = (cache, &reason) {
             self.bus.warn(Some(spot.label()), reason.clone());
         }
-        let flight =
-            InFlight { inputs, key, cache, reason, why, attempts: 0, ready: Instant::now(), held: None };
+        let flight = InFlight {
+            inputs,
+            key,
+            work,
+            cache,
+            reason,
+            why,
+            attempts: 0,
+            ready: Instant::now(),
+            held: None,
+        };
         let in_turn = task.cache.serialize && self.order.mode.writes() && cache == CacheStatus::Miss;
         match key.filter(|_| in_turn) {
             Some(key) => {
@@ -230,7 +240,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
                 && let Lookup::Hit(hit) = self.cache.lookup(task, &state, key)
                 && let Some(flight) = self.in_flight.remove(unit)
             {
-                return self.settle_hit(*unit, spot, flight.inputs, *key, *hit);
+                return self.settle_hit(*unit, spot, flight.inputs, (Some(*key), *key), *hit);
             }
         }
         self.enqueue(*unit);

@@ -109,9 +109,10 @@ impl Narrator {
         if !self.verbose() {
             return Vec::new();
         }
-        let RunStarted { run, workflow, project, domain, nodes, jobs, .. } = run;
+        let RunStarted { run, workflow, project, domain, nodes, jobs, retry_of, .. } = run;
         let jobs = if *jobs > 0 { format!(", {jobs} at once") } else { String::new() };
-        vec![format!("run {run}: {workflow} ({project}/{domain}), {} nodes{jobs}\n", count(*nodes))]
+        let again = retry_of.as_ref().map_or_else(String::new, |before| format!(", another try of {before}"));
+        vec![format!("run {run}: {workflow} ({project}/{domain}), {} nodes{jobs}{again}\n", count(*nodes))]
     }
 
     fn node_expanded(&mut self, node: &NodeExpanded) -> Vec<String> {

@@ -64,6 +64,9 @@ impl RunView {
         let Self { run, workflow, project, domain, status, .. } = self;
         let (mark, style) = self.ended.map_or(("…", PLAIN), |status| mark(status, None));
         let mut text = format!("run {}  {workflow}  {project}/{domain}\n", ink.paint(STRONG, run));
+        if let Some(before) = &self.retry_of {
+            text.push_str(&ink.paint(FAINT, format!("another try of run {before}\n")));
+        }
         text.push_str(&ink.paint(style.bold(), format!("{mark} {status}")));
         if let Some(ms) = self.duration_ms {
             text.push_str(&format!(" in {}", duration(ms)));

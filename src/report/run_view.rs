@@ -32,6 +32,8 @@ pub struct RunView {
     pub workflow: String,
     pub project: String,
     pub domain: String,
+    /// The run of which it is another try.
+    pub retry_of: Option<String>,
     /// `succeeded`, `failed`, `cancelled`, or the caller's word for a run without an end.
     pub status: String,
     pub started: Option<Timestamp>,
@@ -122,6 +124,7 @@ impl RunView {
             "workflow": self.workflow,
             "project": self.project,
             "domain": self.domain,
+            "retry_of": self.retry_of,
             "status": self.status,
             "started": self.started,
             "duration_ms": self.duration_ms,
@@ -142,6 +145,7 @@ impl Folding {
                 view.started = Some(run.time);
                 (view.run, view.workflow, view.project, view.domain) =
                     (run.run, run.workflow, run.project, run.domain);
+                view.retry_of = run.retry_of;
             }
             Event::NodeExpanded(node) => {
                 self.tally.expand(&node);

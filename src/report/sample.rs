@@ -22,6 +22,7 @@ pub fn run_started(nodes: u64) -> Event {
         domain: "development".into(),
         nodes,
         jobs: 4,
+        retry_of: None,
     })
 }
 
@@ -47,6 +48,7 @@ pub fn executed(node: &str) -> NodeFinished {
         status: Status::Succeeded,
         cache: Some(CacheStatus::Populated),
         key: Some(Digest::of(node)),
+        work: None,
         attempts: 1,
         duration_ms: 400,
         cpu_ms: Some(380),
@@ -103,6 +105,7 @@ pub fn idle(node: &str, status: Status, reason: &str) -> NodeFinished {
         status,
         cache: None,
         key: None,
+        work: None,
         attempts: 0,
         duration_ms: 0,
         cpu_ms: None,
@@ -179,6 +182,7 @@ pub fn sum(node: &str, kind: Kind, counts: Counts) -> NodeFinished {
         kind,
         cache: None,
         key: None,
+        work: None,
         attempts: 0,
         duration_ms: 12_300,
         cpu_ms: None,

@@ -67,7 +67,8 @@ impl Artifact {
             return Err(format!("a stored file has the impossible name {name:?}"));
         }
         Ok(Self {
-            digest: field("digest")?.as_str().unwrap_or_default().parse()?,
+            // Events say what kind of digest it is.
+            digest: field("digest")?.as_str().unwrap_or_default().trim_start_matches("sha256:").parse()?,
             size: field("size")?.as_u64().ok_or("a stored file's size is no number")?,
             name: name.into(),
             executable: record.get("executable").is_some_and(|bit| bit == true),
@@ -289,10 +290,10 @@ impl Value {
     }
 
     /// The value with each file and directory (the flag is true for a directory) as `map` gives it.
-    pub fn map_artifacts<E>(
-        &self,
-        map: &mut dyn FnMut(&Arc<Artifact>, bool) -> Result<Arc<Artifact>, E>,
-    ) -> Result<Self, E> {
+    pub fn map_artifacts<E, F>(&self, map: &mut F) -> Result<Self, E>
+    where
+        F: FnMut(&Arc<Artifact>, bool) -> Result<Arc<Artifact>, E>,
+    {
         Ok(match self {
             Self::File(artifact) => Self::File(map(artifact, false)?),
             Self::Dir(artifact) => Self::Dir(map(artifact, true)?),

@@ -1,0 +1,65 @@
+//! What an earlier run brought to an end: another try of that run takes it over instead of doing it again, whether
+//! its tasks are cached or not.
+//!
+//! A result counts for the node that had it, when its work is the same: definition, inputs, project and domain, which
+//! is what a key is made of.
+
+use std::collections::HashMap;
+
+use serde_json::{Map as JsonMap, Value as Json};
+
+use crate::digest::Digest;
+use crate::event::{CacheStatus, Event, Kind, NodeFinished, Source, Status, node_label, without_numbers};
+
+/// The results of an earlier run.
+pub struct Earlier {
+    run: String,
+    /// By the name of the node, without numbers of elements, and by its work.
+    done: HashMap<String, HashMap<Digest, Done>>,
+}
+
+/// One result.
+pub struct Done {
+    /// As the event had them.
+    pub outputs: JsonMap<String, Json>,
+    pub source: Source,
+    pub duration_ms: u64,
+}
+
+impl Earlier {
+    /// Those of `run`, from its events.
+    pub fn of(run: &str, events: impl IntoIterator<Item = Event>) -> Self {
+        let mut earlier = Self { run: run.to_owned(), done: HashMap::new() };
+        for event in events {
+            if let Event::NodeFinished(node) = event {
+                earlier.add(node);
+            }
+        }
+        earlier
+    }
+
+    fn add(&mut self, node: NodeFinished) {
+        let stored = matches!(node.cache, Some(CacheStatus::Populated | CacheStatus::Hit));
+        let work = node.work.or(node.key.filter(|_| stored));
+        let (Some(work), Status::Succeeded, Kind::Task) = (work, node.status, node.kind) else { return };
+        let own = || Source {
+            run: self.run.clone(),
+            node: node_label(&node.node, node.index).into_owned(),
+            time: node.time,
+        };
+        let source = node.source.clone().unwrap_or_else(own);
+        let duration_ms = node.duration_ms.max(node.saved_ms);
+        let done = Done { outputs: node.outputs, source, duration_ms };
+        self.done.entry(without_numbers(&node.node)).or_default().insert(work, done);
+    }
+
+    /// Leaves out the results of a node.
+    pub fn forget(&mut self, node: &str) {
+        self.done.remove(node);
+    }
+
+    /// The result that a node had for the same work.
+    pub fn find(&self, node: &str, work: &Digest) -> Option<&Done> {
+        self.done.get(node)?.get(work)
+    }
+}
