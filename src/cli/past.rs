@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::again::{Again, as_it_was};
 use super::execute::new_run_id;
@@ -21,6 +21,7 @@ use crate::memo::Scope;
 use crate::report::words::command_of;
 use crate::store::Store;
 use crate::workflow::definition::sources_of;
+use crate::workflow::policy::Execution;
 use crate::workflow::value::{Artifact, Value};
 use crate::workflow::{Staging, Task};
 
@@ -32,6 +33,9 @@ pub struct Past {
     /// How it ended.
     pub end: NodeFinished,
     pub subject: Subject,
+    /// What an attempt may take, and how long it is given to end.
+    pub timeout: Option<Duration>,
+    pub grace: Duration,
     /// What is remembered of the environment.
     environment: Remembered,
     /// What is not as it was then, in sentences.
@@ -63,9 +67,10 @@ impl Past {
         let outline = &opened.outline;
         let place = outline.places().find(|place| place.name() == without_numbers(&end.node));
         let place_of = |place: crate::graph::outline::Place| {
-            Some((place.node().task()?.clone(), place.workflow.dir().to_owned()))
+            let node = place.node();
+            Some((node.task()?.clone(), place.workflow.dir().to_owned(), node.execution()?.clone()))
         };
-        let Some((task, workflow_dir)) = place.and_then(place_of) else {
+        let Some((task, workflow_dir, Execution { timeout, grace, .. })) = place.and_then(place_of) else {
             return Err(Failure::usage(never_ready(&label, &end, &run)));
         };
         if end.cache.is_none() && end.inputs.len() < task.inputs.len() {
@@ -85,7 +90,7 @@ impl Past {
             sources,
             attempt: end.attempts.max(1),
         };
-        Ok(Self { run, label, end, subject, environment, notes })
+        Ok(Self { run, label, end, subject, timeout, grace, environment, notes })
     }
 
     /// The environment of whoever started the run; what may not be as it was is noted.

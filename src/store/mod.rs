@@ -18,10 +18,12 @@
 //! | `keep` | copies of a user's own small files, for later explanations |
 //! | `verify` | whether an artifact can still be had |
 //! | `hold` | who may remove blobs, and when |
+//! | `compare` | what two artifacts differ in |
 //! | `stage` | read-only copies or links for tasks, and whether a task changed the original |
 //! | `publish` | writable copies at a user's own path |
 
 mod commit;
+mod compare;
 mod error;
 mod fingerprint;
 mod hold;

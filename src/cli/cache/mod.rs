@@ -5,15 +5,19 @@
 //! | `cap.rs` | sizes, ages, and how much may be kept |
 //! | `rows.rs` | a result in one line: as JSON, and in a table |
 //! | `find.rs` | results by key and by what else is known of them |
+//! | `recompute.rs`, `differ.rs`, `told.rs` | results that are run again, how they differ, and what is told of them |
 
 pub mod cap;
+mod differ;
 mod evict;
 mod find;
 pub mod gc;
 mod ls;
+mod recompute;
 mod rows;
 mod show;
 mod stats;
+mod told;
 mod verify;
 
 use std::path::Path;

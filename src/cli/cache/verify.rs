@@ -1,34 +1,51 @@
-//! `runner cache verify`: reads everything that is stored again, and says what is wrong.
+//! `runner cache verify`: reads everything that is stored again, or runs some of it again, and says what is wrong.
 
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::Timestamp;
 use rusqlite::Connection;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
+use super::recompute::{Picked, Recomputed, pick, recompute};
 use super::rows::{Row, SHORT};
-use super::{Failure, Outcome, unreadable};
+use super::{Failure, Outcome, told, unreadable};
 use crate::cli::code;
 use crate::cli::screen::{ColorChoice, note, print};
-use crate::cli::session::Session;
+use crate::cli::session::{Session, View};
 use crate::event::VERSION;
 use crate::gc::Files;
+use crate::memo::Entry;
 use crate::memo::listing::{self, Filter, Listed};
 use crate::report::style::{BAD, GOOD, Ink, STRONG};
 use crate::report::text::{count, inert, size};
 use crate::store::{BlobFile, Damage, Store};
 
-/// Read every stored file again, and say what is damaged
+/// Read every stored file again, and say what is damaged; or run results again, and say which differ
 ///
-/// Damaged files are set aside, so that what needs them runs again. Exits with 1 if anything was wrong.
+/// Damaged files are set aside, so that what needs them runs again. With --recompute or --sample, tasks are run again in
+/// scratch instead, with the inputs that they had: a result that differs was wrongly cached, for it depends on more than
+/// its key says. Nothing of that is stored. Exits with 1 if anything was wrong.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Example:
-  runner cache verify")]
+Examples:
+  runner cache verify
+  runner cache verify --recompute train
+  runner cache verify --recompute 'prep/*' --sample 10%
+  runner cache verify --sample 2%")]
 pub struct Args {
+    /// Run the results again that came from this node: train, prep/clean, each[3], or a glob
+    #[arg(long, value_name = "NODE")]
+    recompute: Option<String>,
+    /// Run this part of the results again, at least one: 2%
+    #[arg(long, value_name = "PERCENT", value_parser = parse_percent)]
+    sample: Option<f64>,
+    /// Pick the same sample as one that was shown with this seed [default: another one each time]
+    #[arg(long, value_name = "N", requires = "sample")]
+    seed: Option<u64>,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -60,7 +77,19 @@ impl Findings {
     }
 }
 
+fn parse_percent(text: &str) -> Result<f64, String> {
+    let percent = text.trim().trim_end_matches('%').trim_end().parse().ok();
+    percent
+        .filter(|percent| *percent > 0.0 && *percent <= 100.0)
+        .ok_or_else(|| format!("expected a part of all such as 2%, found {text:?}"))
+}
+
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
+    if args.recompute.is_some() || args.sample.is_some() {
+        let seed = args.seed.unwrap_or_else(|| Timestamp::now().as_second().unsigned_abs() % 100_000);
+        let picked = Picked { node: args.recompute, sample: args.sample, seed };
+        return again(picked, args.json, home, color);
+    }
     let Session { db, store, warnings, .. } = Session::open(home)?;
     warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
     let mut findings = Findings { database: check_database(&db).map_err(unreadable)?, ..Findings::default() };
@@ -71,6 +100,41 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         false => print(&text(&findings, Ink(color.on_stdout()))),
     }
     if findings.is_sound() { Ok(()) } else { Err(Failure::silent(code::FAILED)) }
+}
+
+/// Runs results again.
+fn again(picked: Picked, json: bool, home: Option<&Path>, color: ColorChoice) -> Outcome {
+    let session = Session::open(home)?;
+    session.warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
+    let view = View::open(home)?;
+    let (entries, of) = pick(&session.db, &picked)?;
+    if entries.is_empty() {
+        note("nothing is stored yet");
+        return Ok(());
+    }
+    // Hidden where standard error is no terminal.
+    let bar = ProgressBar::with_draw_target(Some(entries.len() as u64), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("running again  {pos} of {len}  {wide_msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let tell = |entry: &Entry| {
+        bar.inc(1);
+        bar.set_message(inert(&format!("{} ({})", entry.task, entry.found.node)).into_owned());
+    };
+    let done = recompute(&session, &view, entries, of, &tell);
+    bar.finish_and_clear();
+    let done = done?;
+    let seed = picked.sample.map(|_| picked.seed);
+    print(&match json {
+        true => format!("{}\n", told::document(&done, seed)),
+        false => told::text(&done, seed, Ink(color.on_stdout())),
+    });
+    match done {
+        Recomputed { signal: Some(signal), .. } => Err(Failure::silent(128 + signal as u8)),
+        done if done.checked.iter().any(|checked| checked.verdict.is_wrong()) => {
+            Err(Failure::silent(code::FAILED))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_database(db: &Connection) -> rusqlite::Result<Option<String>> {

@@ -1,0 +1,306 @@
+//! Running the work behind stored results again, in scratch, to find those that were wrongly cached. Nothing that comes
+//! of it is stored.
+//!
+//! A result is checked only if everything that its key stands for can be had as it was: the definition of the task and
+//! the content of every input. Where that is not so it is said why.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use globset::Glob;
+use rusqlite::Connection;
+use serde::Serialize;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::differ::{Difference, differences};
+use super::rows::Row;
+use super::{Failure, unreadable};
+use crate::cli::execute::new_run_id;
+use crate::cli::past::Past;
+use crate::cli::session::{Session, View};
+use crate::cli::signals;
+use crate::cli::unit::unit;
+use crate::digest::Digest;
+use crate::engine::Interrupt;
+use crate::engine::attempt::{self, Job, Shared};
+use crate::engine::cache::{Cache, to_record};
+use crate::engine::scratch::Scratch;
+use crate::engine::values::Files;
+use crate::event::{ErrorKind, TaskError, without_numbers};
+use crate::exec::{Cancel, Level, Local, sweep_strays};
+use crate::home::make_private;
+use crate::memo::listing::{self, Filter, Listed};
+use crate::memo::{Entry, Scope, sqlite};
+use crate::workflow::Task;
+use crate::workflow::diagnostic::closest;
+use crate::workflow::value::{Artifact, Value};
+
+/// Which results.
+pub struct Picked {
+    /// A node as history calls it, or a glob.
+    pub node: Option<String>,
+    /// How many of a hundred.
+    pub sample: Option<f64>,
+    /// Which ones of many that is: the same of the same.
+    pub seed: u64,
+}
+
+/// A result that was run again, or was to be.
+#[derive(Serialize)]
+pub struct Checked {
+    #[serde(flatten)]
+    pub row: Row,
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+/// What came of it.
+#[derive(Serialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Verdict {
+    Same,
+    Differs {
+        outputs: Vec<Difference>,
+        /// What is not as it was, beside what the key stands for.
+        notes: Vec<String>,
+    },
+    /// It no longer succeeds.
+    Fails {
+        error: String,
+        notes: Vec<String>,
+    },
+    /// It could not be checked; why.
+    Unchecked {
+        reason: String,
+    },
+}
+
+impl Verdict {
+    /// Whether the result was wrongly cached, as far as can be told.
+    pub fn is_wrong(&self) -> bool {
+        matches!(self, Self::Differs { .. } | Self::Fails { .. })
+    }
+}
+
+/// What was run again, and the signal that ended it before it was through.
+pub struct Recomputed {
+    pub checked: Vec<Checked>,
+    /// How many results there were to pick from.
+    pub of: usize,
+    pub signal: Option<i32>,
+}
+
+/// The results that are to be run again, and how many there were to pick from.
+pub fn pick(db: &Connection, picked: &Picked) -> Result<(Vec<Entry>, usize), Failure> {
+    let mut all = Vec::new();
+    listing::visit(db, &Filter::default(), &mut |Listed { entry, intact }| {
+        if intact {
+            all.push(entry);
+        }
+    })
+    .map_err(unreadable)?;
+    if let Some(wanted) = &picked.node {
+        let glob = Glob::new(wanted).ok().map(|glob| glob.compile_matcher());
+        let known: Vec<String> = all.iter().map(|entry| entry.found.node.clone()).collect();
+        all.retain(|entry| {
+            let label = &entry.found.node;
+            let name = without_numbers(label);
+            label == wanted || name == *wanted || glob.as_ref().is_some_and(|glob| glob.is_match(&name))
+        });
+        if all.is_empty() {
+            let near = closest(wanted, known.iter().map(String::as_str));
+            let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+            return Err(Failure::usage(format!("no stored result came from a node `{wanted}`{hint}")));
+        }
+    }
+    let of = all.len();
+    if let Some(percent) = picked.sample {
+        // By a digest of seed and key: any part of the results is as likely as another.
+        all.sort_by_cached_key(|entry| Digest::of([&picked.seed.to_le_bytes()[..], &entry.key.0].concat()));
+        all.truncate(((of as f64 * percent / 100.0).ceil() as usize).clamp(1, of.max(1)));
+    }
+    Ok((all, of))
+}
+
+/// Runs them again, one after the other; `tell`s of each before it begins.
+pub fn recompute(
+    session: &Session,
+    view: &View,
+    entries: Vec<Entry>,
+    of: usize,
+    tell: &dyn Fn(&Entry),
+) -> Result<Recomputed, Failure> {
+    let id = new_run_id();
+    let no_home = |error: std::io::Error| {
+        Failure::store(format!("cannot use the home folder {}: {error}", session.home.path().display()))
+    };
+    let lock = session.home.hold(&id).map_err(no_home)?;
+    let logs = lock.scratch.join("logs");
+    make_private(&logs).map_err(no_home)?;
+    let again =
+        Again { session, view, id: id.clone(), scratch: lock.scratch.clone(), cancel: Cancel::default() };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(
+            |error| Failure::store(format!("the threads of the runner cannot be started: {error}")),
+        )?;
+    let done = runtime.block_on(async {
+        let mut interrupts = signals::listen();
+        let mut done = Recomputed { checked: Vec::with_capacity(entries.len()), of, signal: None };
+        for entry in entries {
+            tell(&entry);
+            let verdict = again.check(&entry, &mut interrupts, &mut done.signal).await;
+            if done.signal.is_some() {
+                break;
+            }
+            done.checked.push(Checked { row: Row::new(&entry), verdict });
+        }
+        sweep_strays().await;
+        done
+    });
+    runtime.shutdown_background();
+    session.home.sweep_scratch(&id);
+    Ok(done)
+}
+
+/// What all of it shares.
+struct Again<'a> {
+    session: &'a Session,
+    view: &'a View,
+    /// Names the scratch folder, and processes if this one is killed.
+    id: String,
+    scratch: PathBuf,
+    cancel: Cancel,
+}
+
+/// Work that is about to be done again.
+struct Ready {
+    /// What is not as it was, beside what the key stands for.
+    notes: Vec<String>,
+    task: Arc<Task>,
+    job: Job,
+    shared: Shared<Local>,
+}
+
+impl Again<'_> {
+    async fn check(
+        &self,
+        entry: &Entry,
+        interrupts: &mut UnboundedReceiver<Interrupt>,
+        signal: &mut Option<i32>,
+    ) -> Verdict {
+        let Ready { notes, task, job, shared } = match self.prepare(entry) {
+            Ok(ready) => ready,
+            Err(reason) => return Verdict::Unchecked { reason },
+        };
+        let running = attempt::run(Arc::new(shared), job);
+        tokio::pin!(running);
+        let ended = loop {
+            tokio::select! {
+                ended = &mut running => break ended,
+                Some(Interrupt(number)) = interrupts.recv() => {
+                    self.cancel.raise(if signal.is_none() { Level::Terminate } else { Level::Kill });
+                    signal.get_or_insert(number);
+                }
+            }
+        };
+        match ended.result {
+            Ok(success) => match success.changed {
+                Some(path) => {
+                    Verdict::Unchecked { reason: format!("{} changed while it ran", path.display()) }
+                }
+                None => match differences(&self.session.store, &task, &entry.found.outputs, &success.outputs)
+                {
+                    Ok(outputs) if outputs.is_empty() => Verdict::Same,
+                    Ok(outputs) => Verdict::Differs { outputs, notes },
+                    Err(problem) => Verdict::Unchecked { reason: problem },
+                },
+            },
+            Err(TaskError {
+                kind: ErrorKind::Input | ErrorKind::Spawn | ErrorKind::Cancelled,
+                message,
+                ..
+            }) => Verdict::Unchecked { reason: message },
+            Err(error) => Verdict::Fails { error: error.message, notes },
+        }
+    }
+
+    /// The work behind a result as it was, or why it cannot be had.
+    fn prepare(&self, entry: &Entry) -> Result<Ready, String> {
+        let store = &self.session.store;
+        let run = self.view.find(&entry.found.run).map_err(|_| format!("run {} is gone", entry.found.run))?;
+        let wanted = unit(&entry.found.node, None)?;
+        let mut past =
+            Past::find(self.view, store, run, wanted, "show").map_err(|failure| failure.message)?;
+        let task = past.subject.task.clone();
+        if task.name != entry.task {
+            return Err(format!("what its run calls `{}` is another task, {}", entry.found.node, task.name));
+        }
+        if task.in_workflow_dir {
+            return Err("it works in the folder of its workflow, where it could change something".into());
+        }
+        let names = task.inputs.iter().map(|input| &*input.name);
+        let then: serde_json::Value =
+            serde_json::from_str(&entry.inputs).map_err(|_| "its inputs cannot be read")?;
+        for (name, now) in to_record(names, &content(&past.subject.inputs)) {
+            if Some(&now) != without_origins(then.get(&name)).as_ref() {
+                return Err(format!("its input `{name}` is not what it was, and was not kept"));
+            }
+        }
+        let scope = Scope { project: entry.project.clone(), domain: entry.domain.clone() };
+        let files = Files::new(store.clone());
+        let state = Cache::new(scope.clone(), store.clone(), None, None).task(&task, &files)?;
+        if state.definition_digest != entry.found.definition {
+            let db = self.view.db.as_ref();
+            let old = db.and_then(|db| sqlite::definition(db, &entry.found.definition).ok().flatten());
+            let parts = old.map(|old| state.definition.differences(&old)).unwrap_or_default();
+            let what =
+                if parts.is_empty() { "its definition".into() } else { format!("`{}`", parts.join("`, `")) };
+            return Err(format!("{what} cannot be had as it was"));
+        }
+        // What was noted before is about inputs and sources, which are as they were.
+        past.notes.clear();
+        let caller = past.caller();
+        let snapshots = files.snapshots(&past.subject.inputs);
+        let Past { subject, timeout, grace, notes, .. } = past;
+        let shared = Shared {
+            executor: Local::new(),
+            store: store.clone(),
+            run: self.id.clone(),
+            scope,
+            caller,
+            scratch: Scratch::new(self.scratch.clone()),
+            logs: self.scratch.join("logs"),
+            cancel: self.cancel.clone(),
+        };
+        let job = Job { unit: 0, subject, timeout, grace, snapshots };
+        Ok(Ready { notes, task, job, shared })
+    }
+}
+
+/// Values whose files count by content alone.
+fn content(values: &[Value]) -> Vec<Value> {
+    let mut plain = |artifact: &Arc<Artifact>, _| {
+        Ok::<_, std::convert::Infallible>(Arc::new(Artifact { origin: None, ..(**artifact).clone() }))
+    };
+    values
+        .iter()
+        .map(|value| match value.map_artifacts(&mut plain) {
+            Ok(value) => value,
+            Err(never) => match never {},
+        })
+        .collect()
+}
+
+/// A record whose files count by content alone.
+fn without_origins(record: Option<&serde_json::Value>) -> Option<serde_json::Value> {
+    use serde_json::Value as Json;
+    Some(match record? {
+        Json::Array(items) => items.iter().filter_map(|item| without_origins(Some(item))).collect(),
+        Json::Object(entries) => {
+            let is_file = Artifact::from_record(record?).is_ok();
+            let kept = entries.iter().filter(|(name, _)| !(is_file && *name == "origin"));
+            kept.filter_map(|(name, item)| Some((name.clone(), without_origins(Some(item))?))).collect()
+        }
+        other => other.clone(),
+    })
+}
