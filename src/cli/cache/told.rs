@@ -74,9 +74,9 @@ fn summary(done: &Recomputed, seed: Option<u64>, ink: Ink) -> String {
         (0, 0) => ink.paint(GOOD, "✓ "),
         _ => String::new(),
     };
-    let seed = seed.map_or(String::new(), |seed| format!(" (--seed {seed})"));
+    let seed = seed.map_or(String::new(), |seed| format!("the sample of --seed {seed}\n"));
     let mut text = format!(
-        "{mark}{} of {} results run again{seed}: {} the same, {} different, {} could not be checked\n",
+        "{mark}{} of {} results run again: {} the same, {} different, {} could not be checked\n{seed}",
         count((same + differ) as u64),
         count(done.of as u64),
         count(same as u64),
@@ -84,12 +84,11 @@ fn summary(done: &Recomputed, seed: Option<u64>, ink: Ink) -> String {
         count(unchecked as u64),
     );
     if differ > 0 {
-        let command = ink.paint(STRONG, "runner cache evict --task");
+        let command = ink.paint(STRONG, "runner cache evict");
         text.push_str(&format!(
-            "These were wrongly cached: their tasks depend on something that the key does not hold,\n\
-             such as the time, chance, the network or a file that is no input. {command}\n\
-             forgets the results; an input, `sources`, `cache_env` or cache = false keeps it from\n\
-             happening again.\n"
+            "These were wrongly cached: they depend on something that is not in their key,\n\
+             such as the time, chance, the network, or a file that is no input. {command}\n\
+             forgets them; an input, `sources`, `cache_env` or `cache = false` helps for good.\n"
         ));
     }
     text
