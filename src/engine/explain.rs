@@ -21,12 +21,12 @@ use crate::graph::outline::Outline;
 use crate::memo::explain::{Detail, Parts};
 use crate::memo::{Past, past, sqlite};
 use crate::store::read_text;
-use crate::why::{Change, InputChange, Kind, Why};
+use crate::why::{Change, InputChange, Kind, Upstream, Why};
 use crate::workflow::Task;
 use crate::workflow::value::Value;
 
 /// So many earlier results of one node are compared,
-const OF_NODE: u32 = 1000;
+pub(super) const OF_NODE: u32 = 200;
 /// and if it has none, so many of its task; where the whole history is asked for, all,
 const OF_TASK: u32 = 50;
 /// as long as no more than so many were compared: a node may have very many elements.
@@ -45,6 +45,8 @@ const PATIENCE: Duration = Duration::from_millis(200);
 pub struct Explained {
     /// By task: its results, the newest first, as many as are asked for.
     of_task: RefCell<HashMap<String, Rc<[Past]>>>,
+    /// By label, output and hash of what it was: the root of its being another.
+    pub(super) roots: RefCell<HashMap<(String, usize, u64), Option<Upstream>>>,
     /// How many results were compared.
     compared: Cell<u64>,
     /// How many files were compared line by line.

@@ -1,12 +1,12 @@
 //! Which node upstream is the root of a change: from an input that differs to what it is bound to, and on from there.
 
-use std::rc::Rc;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use jiff::Timestamp;
 use rusqlite::Connection;
 use serde_json::Value as Json;
 
-use super::explain::{Asked, Explainer};
+use super::explain::{Asked, Explainer, OF_NODE};
 use super::groups::Frame;
 use super::plan::fill;
 use super::spread::Spread;
@@ -14,13 +14,17 @@ use crate::memo::Past;
 use crate::memo::explain::{Detail, same};
 use crate::memo::past;
 use crate::why::{Because, Change, Upstream};
+
 use crate::workflow::binding::{Binding, Reference};
+use crate::workflow::value::Value;
 use crate::workflow::{Body, Task};
 
-/// How far up a change is followed.
-const DEEPEST: usize = 32;
+/// How far up a change is followed at once; what was followed before is known.
+const DEEPEST: usize = 64;
+/// So many nodes on the way are named.
+const NAMED: usize = 8;
 /// So many results of a task are looked at for one that another node came to first.
-const NEWEST: usize = 200;
+const NEWEST: usize = 50;
 /// The largest sub-workflow that is looked into, in nodes.
 const LARGEST: usize = 200;
 
@@ -38,8 +42,8 @@ struct Trail<'t> {
     was: &'t Json,
     /// The number of the element that it belongs to.
     element: Option<usize>,
-    /// When it was recorded.
-    since: Timestamp,
+    /// The result that it belonged to: its number, and when it was recorded.
+    before: (i64, Timestamp),
     depth: usize,
 }
 
@@ -59,7 +63,7 @@ impl Explainer<'_> {
         self.of_binding(
             scene,
             &source.inputs[input],
-            &Trail { was, element, since: before.created, depth: 0 },
+            &Trail { was, element, before: (before.id, before.created), depth: 0 },
         )
     }
 
@@ -87,7 +91,7 @@ impl Explainer<'_> {
         }
         let source = &scene.frame.workflow.nodes[node];
         let label = format!("{}{}", scene.frame.prefix, source.name);
-        let unknown = Upstream { node: label.clone(), because: Because::Unknown, changes: Vec::new() };
+        let unknown = root(label.clone(), Because::Unknown);
         if trail.depth >= DEEPEST {
             return Some(unknown);
         }
@@ -133,58 +137,96 @@ impl Explainer<'_> {
         (node, element): (usize, Option<usize>),
         task: &Task,
         label: String,
-        inputs: Vec<crate::workflow::value::Value>,
+        inputs: Vec<Value>,
         output: usize,
         trail: &Trail,
     ) -> Option<Upstream> {
         if !task.cache.enabled {
-            return Some(Upstream { node: label, because: Because::NotCached, changes: Vec::new() });
+            return Some(root(label, Because::NotCached));
         }
+        // Many nodes may hang on one: the way up from it is followed once.
+        let key = (label.clone(), output, hash(trail.was));
+        if let Some(known) = self.cache.explained.roots.borrow().get(&key) {
+            return known.clone();
+        }
+        let found = self.root_of(scene, (node, element), task, label, &inputs, output, trail);
+        self.cache.explained.roots.borrow_mut().insert(key, found.clone());
+        found
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "as above")]
+    fn root_of(
+        &self,
+        scene: &Scene,
+        (node, element): (usize, Option<usize>),
+        task: &Task,
+        label: String,
+        inputs: &[Value],
+        output: usize,
+        trail: &Trail,
+    ) -> Option<Upstream> {
         let db = self.cache.database()?;
         let state = self.cache.task(task, self.files).ok()?;
-        let asked = Asked { task, state: &state, label: &label, inputs: &inputs };
+        let asked = Asked { task, state: &state, label: &label, inputs };
         let parts = asked.parts(self.cache);
         let name = &*task.outputs.get(output)?.name;
         let (mut earlier, mut ran_again) = (Vec::new(), false);
-        for past in &*self.earlier(db, &asked).ok()? {
+        self.earlier(db, &asked, &mut |past| {
             let handed = past.outputs.get(name).unwrap_or(&Json::Null);
             let handed_it = holds(handed, trail.was) || holds(trail.was, handed);
             if Some(past.key) == parts.key {
-                // It came to something else, or its result is newer than what it is held against.
-                ran_again = handed_it || past.created > trail.since;
+                // It came to something else, or it was there before what it is held against and has been replaced since.
+                let (id, created) = trail.before;
+                ran_again = handed_it || past.id < id && past.created > created;
             } else if handed_it {
                 earlier.push(past.clone());
             }
-        }
+        })
+        .ok()?;
         let Some(before) = parts.nearest(&earlier) else {
-            let because = if ran_again { Because::RanAgain } else { Because::Unknown };
-            return Some(Upstream { node: label.clone(), because, changes: Vec::new() });
+            return Some(root(label, if ran_again { Because::RanAgain } else { Because::Unknown }));
         };
-        let mut changes = self.changes(db, &parts, before);
-        for change in &mut changes {
-            if let Change::Input(change) = change {
-                let was = before.inputs.get(&change.name).unwrap_or(&Json::Null);
-                let input = task.inputs.iter().position(|input| *input.name == *change.name);
-                let trail = Trail { was, element, since: before.created, depth: trail.depth + 1 };
-                let binding = input.and_then(|input| scene.frame.workflow.nodes[node].inputs.get(input));
-                let from = binding.and_then(|binding| self.of_binding(scene, binding, &trail));
-                change.from = from.map(Box::new);
+        let changes = self.changes(db, &parts, before);
+        // A node that has a reason of its own is the root; else what it takes in is followed further up.
+        let above = |change: &Change| {
+            let Change::Input(change) = change else { return None };
+            let was = before.inputs.get(&change.name).unwrap_or(&Json::Null);
+            let trail = Trail { was, element, before: (before.id, before.created), depth: trail.depth + 1 };
+            let input = task.inputs.iter().position(|input| *input.name == *change.name)?;
+            self.of_binding(scene, scene.frame.workflow.nodes[node].inputs.get(input)?, &trail)
+        };
+        let first = changes.first().and_then(above);
+        if let Some(mut found) = first.filter(|_| changes[1..].iter().all(|change| above(change).is_some())) {
+            if found.via.len() < NAMED {
+                found.via.insert(0, label);
             }
+            return Some(found);
         }
-        Some(Upstream { node: label.clone(), because: Because::Changed, changes })
+        Some(Upstream { changes, ..root(label, Because::Changed) })
     }
 
-    /// Earlier results of a node, and of its task where another node came to them first.
-    fn earlier(&self, db: &Connection, asked: &Asked) -> rusqlite::Result<Rc<[Past]>> {
+    /// Visits earlier results of a node, and of its task where another node came to them first.
+    fn earlier(&self, db: &Connection, asked: &Asked, visit: &mut dyn FnMut(&Past)) -> rusqlite::Result<()> {
         let of_task = self.of_task(db, &asked.task.name)?;
         if self.detail == Detail::Full && self.may_compare(of_task.len()) {
-            return Ok(of_task);
+            of_task.iter().for_each(visit);
+            return Ok(());
         }
-        let mut all = past::of_node(db, &asked.task.name, asked.label, u32::MAX)?;
-        let newest = of_task.iter().take(NEWEST);
-        all.extend(newest.filter(|past| past.node != asked.label).cloned());
-        Ok(all.into())
+        past::of_node(db, &asked.task.name, asked.label, OF_NODE)?.iter().for_each(&mut *visit);
+        of_task.iter().take(NEWEST).filter(|past| past.node != asked.label).for_each(visit);
+        Ok(())
     }
+}
+
+/// A node as a root without changes.
+fn root(node: String, because: Because) -> Upstream {
+    Upstream { node, via: Vec::new(), because, changes: Vec::new() }
+}
+
+fn hash(value: &Json) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.to_string().hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The number of the element whose output differs.

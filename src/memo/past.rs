@@ -11,6 +11,8 @@ use crate::why::Nearest;
 /// What a row tells of its key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Past {
+    /// Grows with each new key; a result that replaces one keeps its number.
+    pub id: i64,
     pub key: Digest,
     pub project: String,
     pub domain: String,
@@ -41,11 +43,12 @@ impl Past {
 }
 
 const COLUMNS: &str =
-    "key, project, domain, task, version, definition, interface, inputs, outputs, run, node, created_ms";
+    "key, project, domain, task, version, definition, interface, inputs, outputs, run, node, created_ms, id";
 
 fn read(row: &Row) -> rusqlite::Result<Past> {
     let object = |text: String| serde_json::from_str(&text).unwrap_or_default();
     Ok(Past {
+        id: row.get(12)?,
         key: Digest(row.get(0)?),
         project: row.get(1)?,
         domain: row.get(2)?,

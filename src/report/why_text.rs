@@ -158,7 +158,10 @@ fn upstream(from: &Upstream, depth: usize, ink: Ink, text: &mut String) {
     let indent = "  ".repeat(depth);
     let headline = match from.changes.is_empty() {
         true => from.text(),
-        false => format!("from {}, which re-ran because", from.node),
+        false => {
+            let way: String = from.via.iter().map(|node| format!("from {node}, ")).collect();
+            format!("{way}from {}, which re-ran because", from.node)
+        }
     };
     text.push_str(&format!("{indent}{}\n", inert(&headline)));
     for change in &from.changes {

@@ -126,17 +126,20 @@ pub struct InputChange {
     /// How many lines of a text file differ, if both contents are there to be compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lines: Option<u64>,
-    /// The node that it comes from, and what is known of why that one's output is another.
+    /// The node that is the root of it, if it was handed over by a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Box<Upstream>>,
 }
 
-/// A node that handed back something else than before.
+/// The node that is the root of a change: the first on the way up that has a reason of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Upstream {
     pub node: String,
+    /// The nodes between it and the input, from the input upwards; of a long way the first ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub via: Vec<String>,
     pub because: Because,
-    /// From the result that it handed back before to the one of now.
+    /// From the result that it handed back before to the one of now; without where inputs come from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
 }

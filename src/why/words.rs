@@ -122,19 +122,15 @@ fn input(change: &InputChange) -> String {
 }
 
 pub fn upstream(from: &Upstream) -> String {
+    let way: String = from.via.iter().map(|node| format!("from {node}, ")).collect();
     let node = &from.node;
-    match from.because {
-        Because::Changed => match &from.changes[..] {
-            // The root of it is what counts; the way there is in the names.
-            [Change::Input(InputChange { from: Some(above), .. })] => {
-                format!("from {node}, {}", upstream(above))
-            }
-            changes => format!("from {node}, which re-ran because {}", all(changes)),
-        },
-        Because::NotCached => format!("from {node}, which is not cached"),
-        Because::RanAgain => format!("from {node}, which ran again and came to another result"),
-        Because::Unknown => format!("from {node}"),
-    }
+    let why = match from.because {
+        Because::Changed => format!("which re-ran because {}", all(&from.changes)),
+        Because::NotCached => "which is not cached".into(),
+        Because::RanAgain => "which ran again and came to another result".into(),
+        Because::Unknown => return format!("{way}from {node}"),
+    };
+    format!("{way}from {node}, {why}")
 }
 
 /// A file or directory in a record.
@@ -264,13 +260,12 @@ mod tests {
     #[test]
     fn the_root_of_a_chain_is_named() {
         let root = Change::Input(input_change("raw", record("raw.csv", "x"), record("raw.csv", "y")));
-        let clean = Upstream { node: "clean".into(), because: Because::Changed, changes: vec![root] };
-        let rows = InputChange {
-            from: Some(Box::new(clean)),
-            ..input_change("rows", record("rows", "1"), record("rows", "2"))
+        let train = Upstream {
+            node: "clean".into(),
+            via: vec!["train".into()],
+            because: Because::Changed,
+            changes: vec![root],
         };
-        let train =
-            Upstream { node: "train".into(), because: Because::Changed, changes: vec![Change::Input(rows)] };
         assert_eq!(
             train.text(),
             "from train, from clean, which re-ran because input raw: raw.csv changed (2d711642.. -> a1fce436..)"
