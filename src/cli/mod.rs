@@ -34,6 +34,7 @@ mod open;
 mod past;
 mod plan;
 mod quoting;
+mod report;
 mod retry;
 mod runs;
 mod schema;
@@ -121,6 +122,7 @@ enum Verb {
     Graph(graph::Args),
     Runs(runs::Args),
     Show(show::Args),
+    Report(report::Args),
     Logs(logs::Args),
     Cache(cache::Args),
     Retry(retry::Args),
@@ -151,6 +153,7 @@ pub fn main() -> ExitCode {
         Verb::Graph(args) => graph::run(args, color),
         Verb::Runs(args) => runs::run(args, home, color),
         Verb::Show(args) => show::run(args, home, color),
+        Verb::Report(args) => report::run(args, home),
         Verb::Logs(args) => logs::run(args, home),
         Verb::Cache(args) => cache::run(args, home, color),
         Verb::Retry(args) => retry::run(args, home, color),

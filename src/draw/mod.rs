@@ -20,7 +20,7 @@ pub mod mermaid;
 mod order;
 mod place;
 mod sheet;
-mod style;
+pub mod style;
 pub mod svg;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -181,7 +181,7 @@ fn cut(text: &str, longest: usize) -> String {
     }
 }
 
-/// `text` for XML; what may not stand in XML at all is left out.
+/// `text` for XML; what may not stand in XML at all, or could deceive, is left out.
 pub fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -193,6 +193,8 @@ pub fn escape(text: &str) -> String {
             '\'' => safe.push_str("&#39;"),
             '\n' | '\t' => safe.push(c),
             '\u{fffe}' | '\u{ffff}' => {}
+            // Marks that reorder text: it could pass for another.
+            '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}
             c if c.is_control() => {}
             c => safe.push(c),
         }

@@ -13,6 +13,7 @@
 
 mod frame;
 pub mod graph_text;
+pub mod html;
 pub mod json;
 mod live;
 mod log_end;

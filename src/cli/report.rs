@@ -1,0 +1,91 @@
+//! `runner report`: a run as one page of HTML, with what is kept of it.
+
+use std::fs::{File, Permissions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use jiff::Zoned;
+use serde_json::json;
+
+use super::again::as_it_was;
+use super::screen::print;
+use super::session::View;
+use super::{Failure, Outcome};
+use crate::digest::Digest;
+use crate::event::VERSION;
+use crate::graph::picture::picture;
+use crate::report::html::{Sources, page};
+use crate::store::Store;
+
+/// Write one page of HTML about a run: its graph, its timeline, every node, failures
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runner report @last
+  runner report @last-failed -o failed.html
+  xdg-open \"$(runner report @last)\"")]
+pub struct Args {
+    /// A run's id, a unique prefix of one, @last, @last-failed, or @-2 for the one before the last
+    #[arg(value_name = "RUN")]
+    run: String,
+    /// Where to write it [default: report-<run>.html in the current folder]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Print one JSON document with the path
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: Args, home: Option<&Path>) -> Outcome {
+    let view = View::open(home)?;
+    let run = view.find(&args.run)?;
+    let path = args.output.unwrap_or_else(|| format!("report-{}.html", run.id).into());
+    let picture = as_it_was(&view, &run).map(|again| picture(&again.opened.workflow));
+    let kept = Kept { store: view.store()? };
+    let page = page(view.events(&run.id)?, &run.status, picture, &kept, &Zoned::now());
+    write(&path, &page)
+        .map_err(|error| Failure::usage(format!("cannot write {}: {error}", path.display())))?;
+    print(&match args.json {
+        true => format!("{}\n", json!({"v": VERSION, "run": run.id, "path": path.display().to_string()})),
+        false => format!("{}\n", path.display()),
+    });
+    Ok(())
+}
+
+/// Writes a file as a whole or not at all, readable as others are that the user makes.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .prefix(".report-")
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// What is kept of a run beside its events.
+struct Kept {
+    store: Store,
+}
+
+impl Sources for Kept {
+    fn log(&self, path: &str, limit: u64) -> Option<(Vec<u8>, bool)> {
+        let mut file = File::open(path).ok()?;
+        let length = file.metadata().ok().filter(|metadata| metadata.is_file())?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(limit))).ok()?;
+        let mut end = Vec::new();
+        file.take(limit).read_to_end(&mut end).ok()?;
+        Some((end, length <= limit))
+    }
+
+    fn blob(&self, digest: &str, size: u64) -> Option<Vec<u8>> {
+        let digest: Digest = digest.parse().ok()?;
+        let mut bytes = Vec::new();
+        let file = File::open(self.store.blob_path(&digest)).ok()?;
+        file.take(size + 1).read_to_end(&mut bytes).ok()?;
+        // A folder's blob is its list of entries, and not as large as what is in it.
+        (bytes.len() as u64 == size && Digest::of(&bytes) == digest).then_some(bytes)
+    }
+}
