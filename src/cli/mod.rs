@@ -8,6 +8,7 @@
 //! | `estimate.rs` | how long a run would take |
 //! | `execute.rs` | one run from its beginning to its end |
 //! | `inputs.rs` | `-i` and `--inputs` |
+//! | `instants.rs` | points in time |
 //! | `open.rs` | from flags to a checked workflow |
 //! | `past.rs` | an attempt of a past run, made ready once more |
 //! | `quoting.rs` | values in the text of shell scripts |
@@ -29,6 +30,7 @@ mod export;
 mod graph;
 mod init;
 mod inputs;
+mod instants;
 mod logs;
 mod open;
 mod past;

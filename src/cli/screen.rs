@@ -41,6 +41,13 @@ fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
+/// How many columns the screen has; `None` if standard output is none.
+pub fn columns() -> Option<usize> {
+    let stdout = std::io::stdout();
+    let size = stdout.is_terminal().then(|| rustix::termios::tcgetwinsize(&stdout).ok()).flatten()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
 /// Prints a failure of the program itself; control characters come out inert.
 pub fn error(color: ColorChoice, message: &str) {
     let ink = Ink(color.on_stderr());

@@ -3,6 +3,7 @@
 //! A run is one row of the database and one file with its events as JSON Lines, so that ten thousand hits cost
 //! a few writes. Beside it stands what it was asked for, and the texts that it read.
 
+pub mod filter;
 pub mod invocation;
 pub mod times;
 
@@ -106,13 +107,6 @@ pub fn record_run(db: &Connection, run: &Run) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The latest runs, newest first.
-pub fn latest(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Run>> {
-    let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM run ORDER BY id DESC LIMIT ?1"))?;
-    let rows = statement.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], read_run)?;
-    rows.collect()
-}
-
 /// The runs whose row says that they are running.
 pub fn unfinished(db: &Connection) -> rusqlite::Result<Vec<Run>> {
     let mut statement =
@@ -177,7 +171,7 @@ pub fn events(path: &Path) -> io::Result<impl Iterator<Item = Event> + use<>> {
 mod tests {
     use super::*;
 
-    fn database(runs: &[(&str, &str)]) -> Connection {
+    pub fn database(runs: &[(&str, &str)]) -> Connection {
         let db = Connection::open_in_memory().unwrap();
         db.execute_batch(&[SCHEMA, REMEMBERED].concat()).unwrap();
         for (id, status) in runs {

@@ -4,7 +4,7 @@ use jiff::{Timestamp, Zoned};
 use serde::Serialize;
 
 use super::style::{Cell, FAINT, Ink, PLAIN, STRONG, columns};
-use super::text::{age, duration};
+use super::text::{age, cut, duration, inert};
 use super::words::{counts, mark};
 use crate::event::{Counts, Status};
 
@@ -28,16 +28,34 @@ pub struct RunRow {
 
 /// Which column shows project and domain.
 const SCOPE: usize = 2;
+/// The most columns of a workflow's name, and of project and domain, on a screen.
+const LONGEST_NAME: usize = 20;
+/// The least that is left of a last column.
+const LEAST: usize = 8;
 
-/// The rows in the order given. The shortest beginning that sets an id apart from the others is emphasised.
-pub fn render(rows: &[RunRow], color: bool, now: &Zoned) -> String {
-    if rows.is_empty() {
-        return "no runs yet\n".into();
+/// The rows in the order given, under a line that says what was `asked` for, if anything was. The shortest beginning
+/// that sets an id apart from the others is emphasised. On a screen of so many columns, what is too long is cut.
+pub fn render(rows: &[RunRow], asked: &str, color: bool, screen: Option<usize>, now: &Zoned) -> String {
+    let ink = Ink(color);
+    let mut caption = Vec::new();
+    if !asked.is_empty() {
+        caption.push(asked.to_owned());
     }
     let mut sorted: Vec<&str> = rows.iter().map(|row| &*row.id).collect();
     sorted.sort_unstable();
-    // Where nobody uses scopes they would only take the room that narrow terminals lack.
-    let scoped = rows.iter().any(|row| (&*row.project, &*row.domain) != ("default", "development"));
+    // Where there is one scope only, it would take the room that narrow terminals lack.
+    let scope = |row: &RunRow| format!("{}/{}", row.project, row.domain);
+    let scoped = rows.iter().any(|row| scope(row) != scope(&rows[0]));
+    if let Some(row) = rows.first()
+        && !scoped
+        && (&*row.project, &*row.domain) != ("default", "development")
+    {
+        caption.push(format!("all in {}", scope(row)));
+    }
+    let short = |text: &str| match screen {
+        Some(_) => cut(text, LONGEST_NAME).into_owned(),
+        None => text.to_owned(),
+    };
     let mut head = vec!["RUN", "WORKFLOW", "PROJECT/DOMAIN", "STATUS", "STARTED", "TIME", "NODES"];
     if !scoped {
         head.remove(SCOPE);
@@ -52,11 +70,11 @@ pub fn render(rows: &[RunRow], color: bool, now: &Zoned) -> String {
             _ => ("…", PLAIN),
         };
         let begun = row.duration_ms.is_some() || row.counts.finished() > 0;
-        let counts = counts(&row.counts, row.saved_ms, row.status == Status::Succeeded.name());
+        let counts = counts(&row.counts, 0, row.status == Status::Succeeded.name());
         let mut cells = vec![
             Cell::new(STRONG, own).and(FAINT, rest),
-            Cell::new(PLAIN, &*row.workflow),
-            Cell::new(PLAIN, format!("{}/{}", row.project, row.domain)),
+            Cell::new(PLAIN, short(&row.workflow)),
+            Cell::new(PLAIN, short(&scope(row))),
             Cell::new(style, format!("{mark} {}", row.status)),
             Cell::new(PLAIN, age(row.started, now)),
             Cell::new(PLAIN, row.duration_ms.map_or_else(String::new, duration)),
@@ -67,7 +85,26 @@ pub fn render(rows: &[RunRow], color: bool, now: &Zoned) -> String {
         }
         table.push(cells);
     }
-    columns(&table, Ink(color))
+    if let Some(screen) = screen {
+        // The narrowest screens have no room for project and domain.
+        if scoped && room(&table, screen) < LEAST {
+            table.iter_mut().for_each(|row| drop(row.remove(SCOPE)));
+        }
+        let room = room(&table, screen).max(LEAST);
+        table.iter_mut().filter_map(|row| row.last_mut()).for_each(|cell| cell.cut(room));
+    }
+    let caption = match caption.is_empty() {
+        true => String::new(),
+        false => format!("{}\n", ink.paint(FAINT, inert(&caption.join("; ")))),
+    };
+    caption + &columns(&table, ink)
+}
+
+/// How many columns of the screen are left for the last column.
+fn room(table: &[Vec<Cell>], screen: usize) -> usize {
+    let last = table.first().map_or(0, |row| row.len().saturating_sub(1));
+    let widest = |column: usize| table.iter().map(|row| row[column].width()).max().unwrap_or(0);
+    screen.saturating_sub((0..last).map(|column| widest(column) + 2).sum())
 }
 
 /// The length in bytes of the shortest beginning of `id` that no other of the `sorted` ids has.
@@ -110,17 +147,26 @@ mod tests {
         let now = at(0).to_zoned(jiff::tz::TimeZone::UTC);
         let rows = [row("k3v9", "running", 3), row("k3a1", "succeeded", 60), row("b7", "interrupted", 1500)];
         assert_eq!(
-            render(&rows, false, &now),
+            render(&rows, "failed, since 2d", false, None, &now),
             "\
-RUN   WORKFLOW      PROJECT/DOMAIN    STATUS         STARTED          TIME   NODES
-k3v9  hash-strings  demo/development  … running      3 min ago
-k3a1  hash-strings  demo/development  ✓ succeeded    today 02:00      12.3s  43 executed
-b7    hash-strings  demo/development  … interrupted  yesterday 02:00
+failed, since 2d; all in demo/development
+RUN   WORKFLOW      STATUS         STARTED          TIME   NODES
+k3v9  hash-strings  … running      3 min ago
+k3a1  hash-strings  ✓ succeeded    today 02:00      12.3s  43 executed
+b7    hash-strings  … interrupted  yesterday 02:00
 "
         );
-        let coloured = render(&rows, true, &now);
+        let coloured = render(&rows, "", true, None, &now);
         assert!(coloured.contains("\x1b[1mk3v\x1b[0m\x1b[2m9\x1b[0m"), "{coloured:?}");
-        assert_eq!(render(&[], true, &now), "no runs yet\n");
+        let mut rows = rows;
+        rows[0].project = "other".into();
+        rows[1].workflow = "a-workflow-with-a-rather-long-name".into();
+        let wide = render(&rows, "", false, None, &now);
+        assert!(wide.contains("  other/development  ") && wide.contains("rather-long-name"), "{wide}");
+        let narrow = render(&rows, "", false, Some(80), &now);
+        assert!(narrow.contains("  a-workflow-with-a-r…  ✓ "), "{narrow}");
+        let lines = narrow.lines().map(crate::report::text::width);
+        assert!(lines.max() <= Some(80), "{narrow}");
     }
 
     #[test]

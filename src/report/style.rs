@@ -6,7 +6,7 @@ use std::fmt::Display;
 
 use anstyle::{AnsiColor, Style};
 
-use super::text::width;
+use super::text::{cut, width};
 
 pub const GOOD: Style = AnsiColor::Green.on_default();
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -42,7 +42,16 @@ impl Cell {
         self
     }
 
-    fn width(&self) -> usize {
+    /// Cuts its text to so many columns.
+    pub fn cut(&mut self, columns: usize) {
+        let mut left = columns;
+        for (_, text) in &mut self.0 {
+            *text = cut(text, left).into_owned();
+            left = left.saturating_sub(width(text));
+        }
+    }
+
+    pub fn width(&self) -> usize {
         self.0.iter().map(|(_, text)| width(text)).sum()
     }
 }

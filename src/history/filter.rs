@@ -1,0 +1,138 @@
+//! Which runs are asked for: conditions on their rows, all of which must hold.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use rusqlite::types::Value;
+
+use super::{COLUMNS, INTERRUPTED, RUNNING, Run, read_run};
+
+/// What a run must be like; nothing that is left out matters.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub workflow: Option<String>,
+    pub project: Option<String>,
+    pub domain: Option<String>,
+    /// One of these; any if there is none.
+    pub statuses: BTreeSet<String>,
+    /// When it began, at the earliest.
+    pub since: Option<Timestamp>,
+    /// When it began, before this.
+    pub until: Option<Timestamp>,
+    /// Older than this one.
+    pub before: Option<String>,
+}
+
+/// The latest runs that are asked for, the newest first. `status` tells a run's status where its row may be out of date.
+pub fn select(
+    db: &Connection,
+    filter: &Filter,
+    limit: usize,
+    status: impl Fn(&Run) -> String,
+) -> rusqlite::Result<Vec<Run>> {
+    let (conditions, values) = filter.conditions();
+    let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM run {conditions} ORDER BY id DESC"))?;
+    let mut runs = Vec::new();
+    let mut rows = statement.query_map(rusqlite::params_from_iter(values), read_run)?;
+    while runs.len() < limit
+        && let Some(run) = rows.next()
+    {
+        let mut run = run?;
+        run.status = status(&run);
+        if filter.statuses.is_empty() || filter.statuses.contains(&run.status) {
+            runs.push(run);
+        }
+    }
+    Ok(runs)
+}
+
+/// The names of all workflows that were ever run.
+pub fn workflows(db: &Connection) -> rusqlite::Result<BTreeSet<String>> {
+    db.prepare("SELECT DISTINCT workflow FROM run")?.query_map([], |row| row.get(0))?.collect()
+}
+
+impl Filter {
+    /// A `WHERE`, or nothing, with its values in order.
+    fn conditions(&self) -> (String, Vec<Value>) {
+        let (mut terms, mut values) = (Vec::new(), Vec::new());
+        let mut add = |term: &str, value: Value| {
+            values.push(value);
+            terms.push(term.replace('?', &format!("?{}", values.len())));
+        };
+        for (term, text) in [
+            ("workflow = ?", &self.workflow),
+            ("project = ?", &self.project),
+            ("domain = ?", &self.domain),
+            ("id < (SELECT id FROM run WHERE run = ?)", &self.before),
+        ] {
+            if let Some(text) = text {
+                add(term, Value::Text(text.clone()));
+            }
+        }
+        for (term, instant) in [("started_ms >= ?", self.since), ("started_ms < ?", self.until)] {
+            if let Some(instant) = instant {
+                add(term, Value::Integer(instant.as_millisecond()));
+            }
+        }
+        if !self.statuses.is_empty() {
+            // What was interrupted is still said to be running, until the next run marks it.
+            let running = self.statuses.contains(INTERRUPTED).then_some(RUNNING);
+            let names = self.statuses.iter().map(String::as_str).chain(running);
+            let list: Vec<String> = names
+                .map(|name| {
+                    values.push(Value::Text(name.into()));
+                    format!("?{}", values.len())
+                })
+                .collect();
+            terms.push(format!("status IN ({})", list.join(", ")));
+        }
+        match terms.is_empty() {
+            true => (String::new(), values),
+            false => (format!("WHERE {}", terms.join(" AND ")), values),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::database;
+    use super::*;
+
+    fn found(db: &Connection, filter: &Filter, limit: usize) -> String {
+        let alive = |run: &Run| match &*run.id {
+            "dead" => INTERRUPTED.into(),
+            _ => run.status.clone(),
+        };
+        let runs = select(db, filter, limit, alive).unwrap();
+        runs.iter().map(|run| &*run.id).collect::<Vec<_>>().join(" ")
+    }
+
+    fn statuses(names: &[&str]) -> Filter {
+        Filter { statuses: names.iter().map(ToString::to_string).collect(), ..Filter::default() }
+    }
+
+    #[test]
+    fn conditions_compose() {
+        let db = database(&[("a", "failed"), ("dead", "running"), ("b", "running"), ("c", "failed")]);
+        db.execute("UPDATE run SET workflow = 'it''s', started_ms = 1000 WHERE run = 'c'", []).unwrap();
+        assert_eq!(found(&db, &Filter::default(), 9), "c b dead a");
+        assert_eq!(found(&db, &Filter::default(), 2), "c b");
+        assert_eq!(found(&db, &statuses(&["failed"]), 9), "c a");
+        assert_eq!(found(&db, &statuses(&["failed"]), 1), "c");
+        assert_eq!(found(&db, &statuses(&["running"]), 9), "b");
+        assert_eq!(found(&db, &statuses(&["interrupted"]), 9), "dead");
+        let named = Filter { workflow: Some("it's".into()), ..statuses(&["failed"]) };
+        assert_eq!(found(&db, &named, 9), "c");
+        let instant = |ms| Timestamp::from_millisecond(ms).ok();
+        let late = Filter { since: instant(1000), ..Filter::default() };
+        assert_eq!(found(&db, &late, 9), "c");
+        let early = Filter { until: instant(1000), ..statuses(&["failed"]) };
+        assert_eq!(found(&db, &early, 9), "a");
+        let other = Filter { project: Some("x".into()), ..Filter::default() };
+        assert_eq!(found(&db, &other, 9), "");
+        let before = Filter { before: Some("b".into()), domain: Some("d".into()), ..Filter::default() };
+        assert_eq!(found(&db, &before, 1), "dead");
+        assert_eq!(workflows(&db).unwrap().into_iter().collect::<Vec<_>>(), ["it's", "w"]);
+    }
+}
