@@ -24,6 +24,7 @@ mod cache;
 mod check;
 mod completions;
 mod estimate;
+mod diff;
 mod exec;
 mod execute;
 mod export;
@@ -130,6 +131,7 @@ enum Verb {
     Retry(retry::Args),
     Shell(shell::Args),
     Export(export::Args),
+    Diff(diff::Args),
     Init(init::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -161,6 +163,7 @@ pub fn main() -> ExitCode {
         Verb::Retry(args) => retry::run(args, home, color),
         Verb::Shell(args) => shell::run(args, home, color),
         Verb::Export(args) => export::run(args, home),
+        Verb::Diff(args) => diff::run(args, home, color),
         Verb::Init(args) => init::run(args),
         Verb::Schema(args) => schema::run(args),
         Verb::Completions(args) => completions::run(args, &mut Cli::command()),

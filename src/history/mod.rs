@@ -107,6 +107,13 @@ pub fn record_run(db: &Connection, run: &Run) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// The latest runs, newest first.
+pub fn latest(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Run>> {
+    let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM run ORDER BY id DESC LIMIT ?1"))?;
+    let rows = statement.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], read_run)?;
+    rows.collect()
+}
+
 /// The runs whose row says that they are running.
 pub fn unfinished(db: &Connection) -> rusqlite::Result<Vec<Run>> {
     let mut statement =

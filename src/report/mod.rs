@@ -9,8 +9,9 @@
 //!   failed, or in a verbose run.
 //! - [`json`] hands the events on as JSON Lines.
 //! - [`why_text`] answers `why`.
-//! - [`run_view`] and [`runs_table`] show what is kept of past runs.
+//! - [`run_view`] and [`runs_table`] show what is kept of past runs, [`run_diff`] what changed between two.
 
+mod diff_text;
 mod frame;
 pub mod graph_text;
 pub mod html;
@@ -19,6 +20,7 @@ mod live;
 mod log_end;
 mod narrator;
 pub mod plain;
+pub mod run_diff;
 mod run_text;
 pub mod run_view;
 pub mod runs_table;

@@ -26,6 +26,15 @@ impl Definition {
         variables: &dyn Fn(&str) -> Vec<(String, String)>,
         content: &mut dyn FnMut(&Path) -> Result<String, String>,
     ) -> Result<Self, String> {
+        let mut definition = Self::of_text(task, variables);
+        for path in sources_of(task)? {
+            definition.parts.insert(format!("source {}", path.display()), content(&task.dir.join(&path))?);
+        }
+        Ok(definition)
+    }
+
+    /// Describes what the workflow's text says of `task`: all but its sources.
+    pub fn of_text(task: &Task, variables: &dyn Fn(&str) -> Vec<(String, String)>) -> Self {
         let mut parts = BTreeMap::new();
         match &task.command {
             Command::Script { script, shell, args } => {
@@ -58,10 +67,7 @@ impl Definition {
         if task.in_workflow_dir {
             parts.insert("cwd".into(), "workflow".into());
         }
-        for path in sources_of(task)? {
-            parts.insert(format!("source {}", path.display()), content(&task.dir.join(&path))?);
-        }
-        Ok(Self { parts })
+        Self { parts }
     }
 
     /// The digest of all parts.
