@@ -175,7 +175,7 @@ fn logs_are_printed_as_they_were_written() {
         (&["logs", "@last", "a"][..], &["came from the cache", "runner logs "][..]),
         (&["logs", "@last", "sya"], &["sya", "say"]),
         (&["logs", "@last", "say", "--attempt", "2"], &["attempt"]),
-        (&["logs", "@last"], &["NODE"]),
+        (&["logs", "@last", "--attempt", "1"], &["NODE"]),
     ] {
         let done = lab.run(args).expect_code(2);
         assert_eq!(done.out, "");

@@ -1,15 +1,27 @@
-//! `runner logs`: what a node printed.
+//! `runner logs`: what nodes printed, also while they do.
+
+mod find;
+mod follow;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+use self::find::{find_log, log_of};
+use self::follow::Follower;
+use super::again::as_it_was;
+use super::screen::{ColorChoice, print};
 use super::session::View;
-use super::unit::{Unit, ends, is_inside, unit, unknown, which};
+use super::unit::{ends, unit};
 use super::{Failure, Outcome};
 use crate::event::{Event, Kind, NodeFinished, Status, node_label};
+use crate::history::Run;
+use crate::report::log_list::{self, Logged};
+use crate::report::run_diff::without_numbers;
+use crate::report::style::{Ink, STRONG};
 use crate::report::text::inert;
-use crate::report::words::logs_command;
+use crate::report::words::failure;
+use crate::workflow::diagnostic::closest;
 
 /// Print what a node of a run printed
 #[derive(clap::Args)]
@@ -18,38 +30,159 @@ Examples:
   runner logs @last train
   runner logs @last-failed train --attempt 1
   runner logs @last each --index 3
-  runner logs @last 'prep[3]/clean'")]
+  runner logs @last 'prep[3]/clean'
+  runner logs @last                        what there is
+  runner logs @last --failed               of all that failed
+  runner logs @last train --follow         while it runs, retries too
+  runner logs @last -f                     of all nodes, each line with its node")]
 pub struct Args {
     /// A run's id, a unique prefix of one, @last, @last-failed, or @-2 for the one before the last
     #[arg(value_name = "RUN")]
     run: String,
     /// The node's name, with those of the nodes that it is inside of: `train`, `prep/clean`, `prep[3]/clean`
+    ///
+    /// Without it: the log of the only node that ran, else a list of what there is
     #[arg(value_name = "NODE")]
-    node: String,
+    node: Option<String>,
     /// Which element of a `foreach` or `matrix` node, counted from 0 [default: the one that failed]
     #[arg(long, value_name = "N")]
     index: Option<u64>,
     /// Which attempt, counted from 1 [default: the last]
     #[arg(long, value_name = "N")]
     attempt: Option<u32>,
+    /// The logs of all nodes that failed, each under a line with its name
+    #[arg(long, conflicts_with_all = ["node", "index", "attempt", "follow"])]
+    failed: bool,
+    /// Go on printing while it runs, also what its next attempts print
+    #[arg(short, long, conflicts_with = "attempt")]
+    follow: bool,
 }
 
-pub fn run(args: Args, home: Option<&Path>) -> Outcome {
+pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let view = View::open(home)?;
     let run = view.find(&args.run)?;
+    if args.failed {
+        return failed(&view, &run, color);
+    }
+    let wanted =
+        args.node.as_deref().map(|node| unit(node, args.index)).transpose().map_err(Failure::usage)?;
+    if wanted.is_none() && (args.index.is_some() || args.attempt.is_some()) {
+        return Err(Failure::usage("--index and --attempt are about a NODE: name it before them"));
+    }
+    let label = wanted.map(|(node, index)| node_label(node, index).into_owned());
+    if args.follow {
+        if let Some(label) = &label {
+            check_name(&view, &run, label)?;
+        }
+        let any = Follower::new(label.clone()).follow(&view, &run)?;
+        if any || wanted.is_none() {
+            return Ok(());
+        }
+    }
     let events: Vec<_> = view.events(&run.id)?.collect();
-    let wanted = unit(&args.node, args.index).map_err(Failure::usage)?;
-    let path = find_log(&events, wanted, args.attempt, &run.id).map_err(Failure::usage)?;
+    let path = match wanted {
+        Some(wanted) => find_log(&events, wanted, args.attempt, &run.id).map_err(Failure::usage)?,
+        None => match &logged(&events)[..] {
+            [] => return Err(Failure::usage(format!("nothing ran in run {}: there is no log", run.id))),
+            [Logged { path, .. }] => PathBuf::from(path),
+            many => {
+                print(&log_list::render(many, &run.id, color.on_stdout()));
+                return Ok(());
+            }
+        },
+    };
+    print_log(&path, &mut io::stdout().lock())
+}
+
+/// The logs of all that failed by itself.
+fn failed(view: &View, run: &Run, color: ColorChoice) -> Outcome {
+    let events: Vec<_> = view.events(&run.id)?.collect();
+    let failed: Vec<&NodeFinished> = ends(&events)
+        .filter(|node| node.status == Status::Failed && node.kind == Kind::Task && node.attempts > 0)
+        .collect();
+    if failed.is_empty() {
+        super::screen::note(&format!("nothing that ran has failed in run {}", run.id));
+    }
+    let ink = Ink(color.on_stdout());
+    let mut stdout = io::stdout().lock();
+    for (i, node) in failed.into_iter().enumerate() {
+        let title = format!("==> {}: {} <==", node_label(&node.node, node.index), failure(node));
+        let gap = if i > 0 { "\n" } else { "" };
+        // A reader that went away is no failure.
+        let _ = writeln!(stdout, "{gap}{}", ink.paint(STRONG, title));
+        if let Some(log) = log_of(&events, (&node.node, node.index), None) {
+            print_log(Path::new(log), &mut stdout)?;
+        }
+    }
+    Ok(())
+}
+
+/// What has a log, in the order in which it began; elements of a node together.
+fn logged(events: &[Event]) -> Vec<Logged> {
+    let mut all: Vec<Logged> = Vec::new();
+    let mut places = std::collections::HashMap::new();
+    for event in events {
+        match event {
+            Event::NodeStarted(node) => {
+                let Some(path) = &node.log else { continue };
+                let name = without_numbers(&node.node);
+                let place = *places.entry(name.clone()).or_insert(all.len());
+                if place == all.len() {
+                    all.push(Logged {
+                        name,
+                        path: String::new(),
+                        units: 0,
+                        attempts: 0,
+                        failed: 0,
+                        example: None,
+                    });
+                }
+                let entry = &mut all[place];
+                entry.units += u64::from(node.attempt == 1);
+                entry.attempts = entry.attempts.max(node.attempt);
+                entry.path.clone_from(path);
+                if node.index.is_some() || node.node.contains('[') {
+                    entry.example.get_or_insert_with(|| (node.node.clone(), node.index));
+                }
+            }
+            Event::NodeFinished(node) if node.status == Status::Failed && node.kind == Kind::Task => {
+                if let Some(place) = places.get(&without_numbers(&node.node)) {
+                    all[*place].failed += 1;
+                    if node.index.is_some() || node.node.contains('[') {
+                        all[*place].example = Some((node.node.clone(), node.index));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    all
+}
+
+/// A name that the workflow does not have would be waited for in vain.
+fn check_name(view: &View, run: &Run, label: &str) -> Outcome {
+    let Ok(again) = as_it_was(view, run) else { return Ok(()) };
+    let outline = &again.opened.outline;
+    let names: Vec<String> = (0..outline.len()).map(|number| outline.name(number)).collect();
+    let name = without_numbers(label);
+    if names.contains(&name) {
+        return Ok(());
+    }
+    let near = closest(&name, names.iter().map(String::as_str));
+    let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+    Err(Failure::usage(format!("run {} has no node `{name}`{hint}", run.id)))
+}
+
+fn print_log(path: &Path, stdout: &mut io::StdoutLock) -> Outcome {
     let cannot = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Failure::usage(format!("the log {} is gone", path.display())),
         _ => Failure::usage(format!("cannot read {}: {error}", path.display())),
     };
-    let mut log = File::open(&path).map_err(cannot)?;
-    let mut stdout = io::stdout().lock();
+    let mut log = File::open(path).map_err(cannot)?;
     // A reader that went away, as `head` does, is no failure.
     let _ = match stdout.is_terminal() {
-        true => print_inert(log, &mut stdout),
-        false => io::copy(&mut log, &mut stdout).map(|_| ()),
+        true => print_inert(log, stdout),
+        false => io::copy(&mut log, stdout).map(|_| ()),
     };
     let _ = stdout.flush();
     Ok(())
@@ -61,196 +194,4 @@ fn print_inert(log: File, stdout: &mut impl Write) -> io::Result<()> {
         writeln!(stdout, "{}", inert(&String::from_utf8_lossy(&line?)))?;
     }
     Ok(())
-}
-
-/// The log of what is wanted, or why there is none.
-fn find_log(events: &[Event], wanted: Unit, attempt: Option<u32>, run: &str) -> Result<PathBuf, String> {
-    if let Some(log) = log_of(events, wanted, attempt) {
-        return Ok(log.into());
-    }
-    let label = node_label(wanted.0, wanted.1);
-    let own = ends(events).find(|node| (&*node.node, node.index) == wanted && node.kind == Kind::Task);
-    let started = log_of(events, wanted, None).is_some();
-    if let (Some(attempt), true) = (attempt, started) {
-        return Err(format!("`{label}` had no attempt {attempt} in run {run}"));
-    }
-    if let Some(node) = own {
-        return Err(match &node.source {
-            Some(source) => format!(
-                "`{label}` did not run: its result came from the cache; try `{}`",
-                logs_command(&source.run, &source.node, None)
-            ),
-            None => format!("`{label}` did not run in run {run}"),
-        });
-    }
-    let inside: Vec<&NodeFinished> = ends(events).filter(|node| is_inside(node, &label)).collect();
-    let failed: Vec<&NodeFinished> =
-        inside.iter().copied().filter(|node| node.status == Status::Failed && node.attempts > 0).collect();
-    if let [one] = failed[..] {
-        let log = log_of(events, (&one.node, one.index), attempt);
-        return log.map(PathBuf::from).ok_or_else(|| {
-            let one = node_label(&one.node, one.index);
-            format!("`{one}`, which failed, had no attempt {} in run {run}", attempt.unwrap_or(1))
-        });
-    }
-    match failed.first().or(inside.first()) {
-        Some(example) => {
-            Err(which(events, wanted, &failed, &logs_command(run, &example.node, example.index)))
-        }
-        None => Err(unknown(events, wanted, run)),
-    }
-}
-
-/// The log of the last attempt of `wanted`, or of the one given.
-fn log_of<'e>(events: &'e [Event], wanted: Unit, attempt: Option<u32>) -> Option<&'e str> {
-    events.iter().rev().find_map(|event| match event {
-        Event::NodeStarted(started)
-            if (&*started.node, started.index) == wanted && attempt.is_none_or(|n| n == started.attempt) =>
-        {
-            started.log.as_deref()
-        }
-        _ => None,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::{CacheStatus, Counts, NodeStarted};
-    use crate::report::sample::{self, sum, sum_failed};
-
-    fn started(node: &str, index: Option<u64>, attempt: u32) -> Event {
-        let log = Some(format!("/logs/{}.{attempt}", node_label(node, index)));
-        Event::NodeStarted(NodeStarted {
-            time: sample::at(0),
-            node: node.into(),
-            index,
-            attempt,
-            log,
-            queued: 0,
-            waited_ms: 0,
-        })
-    }
-
-    fn end(node: NodeFinished) -> Event {
-        Event::NodeFinished(node)
-    }
-
-    /// What is found, or the words that say why not.
-    fn logs(events: &[Event], node: &str, index: Option<u64>, attempt: Option<u32>) -> String {
-        let found = unit(node, index).and_then(|wanted| find_log(events, wanted, attempt, "k3v9"));
-        found.map_or_else(|why| why, |path| path.display().to_string())
-    }
-
-    fn each(failed: &[u64]) -> Vec<Event> {
-        let mut events = vec![sample::expanded("each", 4, 4)];
-        for i in 0..3 {
-            events.push(started("each", Some(i), 1));
-            if failed.contains(&i) {
-                events.extend([started("each", Some(i), 2), sample::element(i, sample::failed("each"))]);
-            } else {
-                events.push(sample::element(i, sample::executed("each")));
-            }
-        }
-        events.push(sample::element(3, sample::hit("each")));
-        let sums = Counts { failed: failed.len() as u64, ..Counts::default() };
-        events.push(end(sum("each", Kind::Elements, sums)));
-        events
-    }
-
-    #[test]
-    fn an_element_is_named_by_its_number() {
-        let events = each(&[0, 2]);
-        for (node, index, attempt, expected) in [
-            ("each", Some(1), None, "/logs/each[1].1"),
-            ("each[1]", None, None, "/logs/each[1].1"),
-            ("each[1]", Some(1), Some(1), "/logs/each[1].1"),
-            ("each[2]", None, None, "/logs/each[2].2"),
-            ("each[2]", None, Some(1), "/logs/each[2].1"),
-            ("each[2]", None, Some(3), "`each[2]` had no attempt 3 in run k3v9"),
-            ("each[1]", Some(2), None, "`each[1]` and --index 2 name two elements"),
-            (
-                "each[3]",
-                None,
-                None,
-                "`each[3]` did not run: its result came from the cache; try `runner logs a1b2c3d4 each`",
-            ),
-            ("each", Some(4), None, "`each` has 4 elements, 0 to 3: there is no 4"),
-            ("eahc", Some(1), None, "run k3v9 has no node `eahc[1]`; did you mean `each`?"),
-        ] {
-            assert_eq!(logs(&events, node, index, attempt), expected);
-        }
-    }
-
-    #[test]
-    fn without_a_number_the_one_that_failed_is_meant() {
-        let one = "/logs/each[1].2";
-        for (failed, expected) in [
-            (&[1][..], one),
-            (&[], "`each` has 4 elements: name one, as in `runner logs k3v9 each --index 0`"),
-            (
-                &[1, 2],
-                "`each` has 4 elements, 2 failed (each[1], each[2]): name one, as in `runner logs k3v9 each --index 1`",
-            ),
-        ] {
-            assert_eq!(logs(&each(failed), "each", None, None), expected);
-        }
-        assert_eq!(logs(&each(&[1]), "each", None, Some(1)), "/logs/each[1].1");
-        assert_eq!(
-            logs(&each(&[1]), "each", None, Some(9)),
-            "`each[1]`, which failed, had no attempt 9 in run k3v9"
-        );
-    }
-
-    #[test]
-    fn workflows_inside_are_named_with_their_nodes() {
-        let sums = Counts::default();
-        let mut events = vec![sample::expanded("prep", 9, 18)];
-        for i in 0..9 {
-            for node in [format!("prep[{i}]/clean"), format!("prep[{i}]/sort")] {
-                events.extend([started(&node, None, 1), end(sample::failed(&node))]);
-            }
-            events.push(sample::element(i, sum_failed("prep", Kind::Workflow, sums, "2 nodes failed")));
-        }
-        events.extend([started("one/a", None, 1), end(sample::failed("one/a"))]);
-        events.extend([started("one/b", None, 1), end(sample::executed("one/b"))]);
-        events.push(end(sum_failed("one", Kind::Workflow, sums, "1 node of the workflow failed")));
-        for (node, expected) in [
-            ("prep[3]/clean", "/logs/prep[3]/clean.1"),
-            ("one/b", "/logs/one/b.1"),
-            ("one", "/logs/one/a.1"),
-            (
-                "prep",
-                "`prep` has 9 elements, 18 failed (prep[0]/clean, prep[0]/sort, prep[1]/clean, ...): \
-                 name one, as in `runner logs k3v9 'prep[0]/clean'`",
-            ),
-            (
-                "prep[3]",
-                "`prep[3]` is made of other nodes, 2 failed (prep[3]/clean, prep[3]/sort): \
-                 name one, as in `runner logs k3v9 'prep[3]/clean'`",
-            ),
-            ("on", "run k3v9 has no node `on`; did you mean `one`?"),
-        ] {
-            assert_eq!(logs(&events, node, None, None), expected);
-        }
-    }
-
-    #[test]
-    fn plain_nodes_need_no_number() {
-        let skipped = sample::idle("notify", Status::Skipped, "its condition is false");
-        let hit = NodeFinished { cache: Some(CacheStatus::Hit), ..sample::hit("fetch") };
-        let events = [started("hash", None, 1), end(sample::executed("hash")), end(skipped), end(hit)];
-        for (node, index, expected) in [
-            ("hash", None, "/logs/hash.1"),
-            ("hash", Some(0), "`hash` has no elements in run k3v9: leave out the index"),
-            ("notify", None, "`notify` did not run in run k3v9"),
-            (
-                "fetch",
-                None,
-                "`fetch` did not run: its result came from the cache; try `runner logs a1b2c3d4 fetch`",
-            ),
-        ] {
-            assert_eq!(logs(&events, node, index, None), expected);
-        }
-    }
 }

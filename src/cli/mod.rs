@@ -23,8 +23,8 @@ mod args;
 mod cache;
 mod check;
 mod completions;
-mod estimate;
 mod diff;
+mod estimate;
 mod exec;
 mod execute;
 mod export;
@@ -158,7 +158,7 @@ pub fn main() -> ExitCode {
         Verb::Runs(args) => runs::run(args, home, color),
         Verb::Show(args) => show::run(args, home, color),
         Verb::Report(args) => report::run(args, home),
-        Verb::Logs(args) => logs::run(args, home),
+        Verb::Logs(args) => logs::run(args, home, color),
         Verb::Cache(args) => cache::run(args, home, color),
         Verb::Retry(args) => retry::run(args, home, color),
         Verb::Shell(args) => shell::run(args, home, color),

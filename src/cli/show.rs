@@ -1,25 +1,38 @@
-//! `runner show`: everything about one run.
+//! `runner show`: everything about one run, or about one node of it.
 
+use std::io::{self, Write};
 use std::path::Path;
 
 use jiff::Zoned;
 
-use super::Outcome;
 use super::screen::{ColorChoice, print};
 use super::session::View;
+use super::unit::{unit, unknown};
+use super::{Failure, Outcome};
+use crate::history::{Run, places};
+use crate::report::node_text::NodeStory;
+use crate::report::run_document;
 use crate::report::run_view::{Keep, RunView};
 
-/// Show a run: its nodes, where cached results came from, failures, outputs
+/// Show a run: its nodes, where cached results came from, failures, outputs; or one node in full
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   runner show @last
   runner show @last-failed
+  runner show @last train                       inputs, outputs, key, attempts of one node
+  runner show @last each --index 3
   runner show k3v9 --json | jq '.nodes[] | select(.cache == \"miss\")'")]
 pub struct Args {
     /// A run's id, a unique prefix of one, @last, @last-failed, or @-2 for the one before the last
     #[arg(value_name = "RUN")]
     run: String,
+    /// Show this node in full: `train`, `prep/clean`, `prep[3]/clean`
+    #[arg(value_name = "NODE", conflicts_with = "all")]
+    node: Option<String>,
+    /// Which element of the node, counted from 0
+    #[arg(long, value_name = "N", requires = "node")]
+    index: Option<u64>,
     /// List every node and every element, however many there are
     #[arg(long)]
     all: bool,
@@ -31,11 +44,40 @@ pub struct Args {
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let view = View::open(home)?;
     let run = view.find(&args.run)?;
-    let keep = if args.all || args.json { Keep::Everything } else { Keep::Outline };
-    let shown = RunView::from_events(view.events(&run.id)?, &run.status, keep);
+    match &args.node {
+        Some(node) => one(&view, &run, node, &args, color),
+        None if args.json => document(&view, &run),
+        None => {
+            let keep = if args.all { Keep::Everything } else { Keep::Outline };
+            let shown = RunView::from_events(view.events(&run.id)?, &run.status, keep);
+            print(&shown.render(args.all, color.on_stdout(), &Zoned::now()));
+            Ok(())
+        }
+    }
+}
+
+/// The run as one document.
+fn document(view: &View, run: &Run) -> Outcome {
+    let unreadable = |error: io::Error| Failure::store(format!("the history cannot be read: {error}"));
+    let path = view.home.events(&run.id);
+    let mut again = places::Events::open(&path).map_err(unreadable)?;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let events = places::events(&path).map_err(unreadable)?;
+    // A reader that went away is no failure.
+    let _ = run_document::write(&mut out, events, |place| again.at(place), &run.status)
+        .and_then(|()| out.flush());
+    Ok(())
+}
+
+fn one(view: &View, run: &Run, node: &str, args: &Args, color: ColorChoice) -> Outcome {
+    let (name, index) = unit(node, args.index).map_err(Failure::usage)?;
+    let Some(story) = NodeStory::from_events(view.events(&run.id)?, &run.id, name, index) else {
+        let events: Vec<_> = view.events(&run.id)?.collect();
+        return Err(Failure::usage(unknown(&events, (name, index), &run.id)));
+    };
     print(&match args.json {
-        true => format!("{}\n", shown.to_json()),
-        false => shown.render(args.all, color.on_stdout(), &Zoned::now()),
+        true => format!("{}\n", story.to_json(&run.status)),
+        false => story.render(&run.status, color.on_stdout(), &Zoned::now()),
     });
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::event::{Event, Kind, NodeFinished, node_label};
+use crate::report::run_diff::without_numbers;
 use crate::report::text::count;
 use crate::workflow::diagnostic::closest;
 
@@ -36,9 +37,19 @@ pub fn ends(events: &[Event]) -> impl Iterator<Item = &NodeFinished> {
 
 /// Whether work belongs to `label`: as an element, or as a node of a workflow.
 pub fn is_inside(node: &NodeFinished, label: &str) -> bool {
-    let rest = node.node.strip_prefix(label);
-    node.kind == Kind::Task
-        && rest.is_some_and(|rest| rest.starts_with(['/', '[']) || rest.is_empty() && node.index.is_some())
+    node.kind == Kind::Task && belongs((&node.node, node.index), label)
+}
+
+/// Whether a node or element is inside of what `label` names. Numbers of elements may be left out of it: `prep/clean` is
+/// all of `prep[0]/clean`, `prep[1]/clean`...
+pub fn belongs((node, index): Unit, label: &str) -> bool {
+    let below = |rest: &str| rest.starts_with(['/', '[']) || rest.is_empty() && index.is_some();
+    if node.strip_prefix(label).is_some_and(below) {
+        return true;
+    }
+    let all = without_numbers(node);
+    all.len() != node.len()
+        && all.strip_prefix(label).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// How many elements a node has, if it has some.
@@ -54,6 +65,7 @@ pub fn which(events: &[Event], wanted: Unit, failed: &[&NodeFinished], example: 
     let label = node_label(wanted.0, wanted.1);
     let many = match (elements(events, wanted.0), wanted.1) {
         (Some(elements), None) => format!("has {} elements", count(elements)),
+        (None, None) if numberless(events, wanted.0) => "runs once for each element".into(),
         _ => "is made of other nodes".into(),
     };
     let mut names: Vec<_> =
@@ -66,6 +78,11 @@ pub fn which(events: &[Event], wanted: Unit, failed: &[&NodeFinished], example: 
         n => format!(", {} failed ({})", count(n as u64), names.join(", ")),
     };
     format!("`{label}` {many}{failures}: name one, as in `{example}`")
+}
+
+/// Whether the run has a node of this name only with numbers of elements in it: `prep/clean`.
+fn numberless(events: &[Event], node: &str) -> bool {
+    ends(events).any(|end| end.node != node && without_numbers(&end.node) == node)
 }
 
 /// That the run has nothing of this name.

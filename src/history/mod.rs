@@ -5,6 +5,7 @@
 
 pub mod filter;
 pub mod invocation;
+pub mod places;
 pub mod times;
 
 use std::fs::File;

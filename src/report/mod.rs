@@ -9,6 +9,7 @@
 //!   failed, or in a verbose run.
 //! - [`json`] hands the events on as JSON Lines.
 //! - [`why_text`] answers `why`.
+//! - [`run_document`] is a run as one JSON document, [`node_text`] one node of it in full.
 //! - [`run_view`] and [`runs_table`] show what is kept of past runs, [`run_diff`] what changed between two.
 
 mod diff_text;
@@ -18,9 +19,12 @@ pub mod html;
 pub mod json;
 mod live;
 mod log_end;
+pub mod log_list;
 mod narrator;
+pub mod node_text;
 pub mod plain;
 pub mod run_diff;
+pub mod run_document;
 mod run_text;
 pub mod run_view;
 pub mod runs_table;

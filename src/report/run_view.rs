@@ -5,13 +5,10 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use serde::Serialize;
-use serde_json::{Map as JsonMap, Value as Json, json};
+use serde_json::{Map as JsonMap, Value as Json};
 
 use super::tally::{Spread, Tally, family};
-use crate::event::{
-    AttemptFailed, CacheStatus, Counts, Event, NodeFinished, NodeStarted, Status, VERSION, Warning,
-};
+use crate::event::{AttemptFailed, CacheStatus, Counts, Event, NodeFinished, NodeStarted, Status, Warning};
 
 /// How much of a run is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,34 +103,6 @@ impl RunView {
             folding.add(event);
         }
         folding.end()
-    }
-
-    /// The run as one document, if everything was kept. A node is what its `node_finished` event was, with its
-    /// `failed_attempts`; its elements come before it.
-    pub fn to_json(&self) -> Json {
-        let nodes: Vec<_> =
-            self.nodes.iter().flat_map(NodeView::all).map(|node| node.to_json(&self.status)).collect();
-        let warnings: Vec<_> = self
-            .warnings
-            .iter()
-            .map(|w| json!({"time": w.time, "node": w.node, "message": w.message}))
-            .collect();
-        json!({
-            "v": VERSION,
-            "run": self.run,
-            "workflow": self.workflow,
-            "project": self.project,
-            "domain": self.domain,
-            "retry_of": self.retry_of,
-            "status": self.status,
-            "started": self.started,
-            "duration_ms": self.duration_ms,
-            "counts": as_json(&self.counts),
-            "saved_ms": self.saved_ms,
-            "outputs": self.outputs,
-            "nodes": nodes,
-            "warnings": warnings,
-        })
     }
 }
 
@@ -250,7 +219,7 @@ impl Folding {
         }
         for node in &mut self.view.nodes {
             // They have ended in any order, and a person looks them up by number.
-            node.inside.sort_by_cached_key(NodeView::order);
+            node.inside.sort_by_cached_key(|inner| NodeView::order(&inner.node, inner.index, inner.own));
         }
         (self.view.counts, self.view.saved_ms) = (self.tally.counts, self.tally.saved_ms);
         self.view
@@ -282,9 +251,9 @@ impl NodeView {
     }
 
     /// By the numbers in the name, and what sums up others behind them.
-    fn order(&self) -> (Vec<u64>, bool, String) {
-        let numbers = self.node.split('[').skip(1).filter_map(|rest| rest.split(']').next()?.parse().ok());
-        (numbers.chain(self.index).collect(), !self.own, self.node.clone())
+    pub fn order(node: &str, index: Option<u64>, own: bool) -> (Vec<u64>, bool, String) {
+        let numbers = node.split('[').skip(1).filter_map(|rest| rest.split(']').next()?.parse().ok());
+        (numbers.chain(index).collect(), !own, node.to_owned())
     }
 
     /// It, behind what is inside of it.
@@ -303,22 +272,6 @@ impl NodeView {
             },
         }
     }
-
-    fn to_json(&self, run_status: &str) -> Json {
-        let mut node = match &self.finished {
-            Some(node) => as_json(node),
-            None => json!({"node": self.node, "index": self.index, "status": run_status}),
-        };
-        node["started"] = as_json(&self.started);
-        node["log"] = as_json(&self.log);
-        node["failed_attempts"] = as_json(&self.failed_attempts);
-        node
-    }
-}
-
-/// These types always have a JSON form.
-fn as_json(value: &impl Serialize) -> Json {
-    serde_json::to_value(value).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -326,19 +279,6 @@ pub(super) mod tests {
     use super::*;
     use crate::event::Kind;
     use crate::report::sample::*;
-
-    #[test]
-    fn the_document_keeps_everything() {
-        let document = RunView::from_events(failed_run(), "running", Keep::Everything).to_json();
-        assert_eq!(document["run"], RUN);
-        assert_eq!(document["status"], "failed");
-        assert_eq!(document["counts"]["cancelled"], 1);
-        let train = &document["nodes"][2];
-        assert_eq!((&train["node"], &train["error"]["exit_code"]), (&json!("train"), &json!(3)));
-        assert_eq!(train["failed_attempts"][0]["attempt"], 1);
-        assert_eq!(document["nodes"][0]["source"]["run"], "a1b2c3d4");
-        assert_eq!(document["warnings"][0]["node"], "train");
-    }
 
     /// `each` with 200 elements, of which every tenth fails, and a sub-workflow for each of four elements of `prep`.
     pub fn with_elements() -> Vec<Event> {
@@ -367,32 +307,5 @@ pub(super) mod tests {
         assert_eq!((outline.counts.executed, outline.counts.failed, outline.counts.cached), (180, 20, 3));
         let finished = inside("each")[0].finished.as_ref().unwrap();
         assert_eq!((finished.index, finished.outputs.len()), (Some(7), 0));
-    }
-
-    #[test]
-    fn the_document_keeps_every_element() {
-        let document = RunView::from_events(with_elements(), "running", Keep::Everything).to_json();
-        let labels: Vec<_> = document["nodes"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|node| format!("{} {} {}", node["node"], node["index"], node["status"]))
-            .collect();
-        assert_eq!(labels.len(), 201 + 3 * 2 + 2);
-        assert_eq!(labels[7], "\"each\" 7 \"failed\"");
-        assert_eq!(
-            labels[200..],
-            [
-                r#""each" null "failed""#,
-                r#""prep[0]/clean" null "succeeded""#,
-                r#""prep" 0 "succeeded""#,
-                r#""prep[1]/clean" null "succeeded""#,
-                r#""prep" 1 "succeeded""#,
-                r#""prep[2]/clean" null "succeeded""#,
-                r#""prep" 2 "succeeded""#,
-                r#""prep[3]/clean" null "running""#,
-                r#""prep" null "running""#,
-            ]
-        );
     }
 }

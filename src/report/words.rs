@@ -29,7 +29,7 @@ pub(super) fn gist(error: &TaskError) -> String {
 }
 
 /// Why a node failed, in one line: `exit 3 after 2 attempts`.
-pub(super) fn failure(node: &NodeFinished) -> String {
+pub fn failure(node: &NodeFinished) -> String {
     let gist = node.error.as_ref().map_or_else(|| "failed".into(), gist);
     match node.attempts {
         0 | 1 => gist,

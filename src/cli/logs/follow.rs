@@ -1,0 +1,199 @@
+//! Following logs while a run goes on: what there is, then what comes, attempt after attempt.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Write};
+use std::time::Duration;
+
+use crate::cli::Failure;
+use crate::cli::session::View;
+use crate::cli::unit::belongs;
+use crate::event::{Event, node_label};
+use crate::history::{RUNNING, Run};
+use crate::report::text::inert;
+
+/// How often is looked for what is new.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How much is read at a time, in bytes.
+const CHUNK: usize = 64 * 1024;
+
+/// What is followed, and how far it has been printed.
+pub struct Follower {
+    /// A node or an element, with all that is inside of it; everything if there is none.
+    wanted: Option<String>,
+    /// The logs of attempts under way, by label.
+    open: BTreeMap<String, Log>,
+    /// Whether any log was found.
+    any: bool,
+    /// Whether what is wanted has ended.
+    over: bool,
+    is_terminal: bool,
+}
+
+struct Log {
+    path: String,
+    file: Option<File>,
+    /// The beginning of a line whose end has not been printed yet.
+    partial: Vec<u8>,
+}
+
+impl Follower {
+    pub fn new(wanted: Option<String>) -> Self {
+        Self {
+            wanted,
+            open: BTreeMap::new(),
+            any: false,
+            over: false,
+            is_terminal: io::stdout().is_terminal(),
+        }
+    }
+
+    /// Prints until what is wanted has ended, or the run has; whether there was any log.
+    pub fn follow(mut self, view: &View, run: &Run) -> Result<bool, Failure> {
+        let mut events = Lines::default();
+        let path = view.home.events(&run.id);
+        let mut out = io::stdout();
+        loop {
+            // What was written before the run was seen to have ended is read below.
+            let ended = !matches!(&*view.status(&view.find(&run.id)?), RUNNING);
+            let heard = events.read(&path, &mut |line| match serde_json::from_slice(line) {
+                Ok(event) => self.hear(event, &mut out),
+                Err(_) => Ok(()),
+            });
+            let printed = heard.and_then(|()| self.print_open(&mut out)).and_then(|()| out.flush());
+            if printed.is_err() {
+                // A reader that went away, as `head` does, is no failure.
+                return Ok(true);
+            }
+            if self.over || ended {
+                let _ = self.close_all(&mut out);
+                return Ok(self.any);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    fn hear(&mut self, event: Event, out: &mut impl Write) -> io::Result<()> {
+        match event {
+            Event::NodeStarted(node) => {
+                let label = node_label(&node.node, node.index).into_owned();
+                let is_wanted = self
+                    .wanted
+                    .as_ref()
+                    .is_none_or(|wanted| *wanted == label || belongs((&node.node, node.index), wanted));
+                if let (true, Some(path)) = (is_wanted && !self.over, node.log) {
+                    self.any = true;
+                    self.open.insert(label, Log { path, file: None, partial: Vec::new() });
+                }
+                Ok(())
+            }
+            Event::AttemptFailed(attempt) => self.close(&node_label(&attempt.node, attempt.index), out),
+            Event::NodeFinished(node) => {
+                let label = node_label(&node.node, node.index);
+                self.over |= self.wanted.as_deref() == Some(&*label);
+                self.close(&label, out)
+            }
+            Event::RunFinished(_) => {
+                self.over = true;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Prints what an attempt has printed to its end.
+    fn close(&mut self, label: &str, out: &mut impl Write) -> io::Result<()> {
+        let Some(mut log) = self.open.remove(label) else { return Ok(()) };
+        let prefix = self.prefix(label);
+        log.print(prefix.as_deref(), self.is_terminal, out)?;
+        log.end(prefix.as_deref(), out)
+    }
+
+    fn close_all(&mut self, out: &mut impl Write) -> io::Result<()> {
+        for label in self.open.keys().cloned().collect::<Vec<_>>() {
+            self.close(&label, out)?;
+        }
+        out.flush()
+    }
+
+    fn print_open(&mut self, out: &mut impl Write) -> io::Result<()> {
+        let mut open = std::mem::take(&mut self.open);
+        let printed = open
+            .iter_mut()
+            .try_for_each(|(label, log)| log.print(self.prefix(label).as_deref(), self.is_terminal, out));
+        self.open = open;
+        printed
+    }
+
+    /// What stands before each line where there may be several logs.
+    fn prefix(&self, label: &str) -> Option<String> {
+        (self.wanted.as_deref() != Some(label)).then(|| format!("{label} | "))
+    }
+}
+
+impl Log {
+    /// Prints what is new; with a prefix, or on a terminal, only whole lines.
+    fn print(&mut self, prefix: Option<&str>, is_terminal: bool, out: &mut impl Write) -> io::Result<()> {
+        if self.file.is_none() {
+            self.file = File::open(&self.path).ok();
+        }
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let mut chunk = vec![0; CHUNK];
+        // A log that cannot be read any more has no more to tell.
+        while let Ok(n @ 1..) = file.read(&mut chunk) {
+            if prefix.is_none() && !is_terminal {
+                out.write_all(&chunk[..n])?;
+                continue;
+            }
+            for piece in chunk[..n].split_inclusive(|byte| *byte == b'\n') {
+                self.partial.extend_from_slice(piece);
+                if piece.ends_with(b"\n") {
+                    let line = std::mem::take(&mut self.partial);
+                    print_line(prefix, &line[..line.len() - 1], out)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints the beginning of a line that never ended.
+    fn end(&mut self, prefix: Option<&str>, out: &mut impl Write) -> io::Result<()> {
+        let line = std::mem::take(&mut self.partial);
+        if line.is_empty() { Ok(()) } else { print_line(prefix, &line, out) }
+    }
+}
+
+fn print_line(prefix: Option<&str>, line: &[u8], out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{}{}", prefix.unwrap_or_default(), inert(&String::from_utf8_lossy(line)))
+}
+
+/// The lines of a file that grows.
+#[derive(Default)]
+struct Lines {
+    file: Option<File>,
+    partial: Vec<u8>,
+}
+
+impl Lines {
+    /// Hands on each line that has been completed.
+    fn read(
+        &mut self,
+        path: &std::path::Path,
+        hear: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        if self.file.is_none() {
+            self.file = File::open(path).ok();
+        }
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let mut chunk = vec![0; CHUNK];
+        while let Ok(n @ 1..) = file.read(&mut chunk) {
+            for piece in chunk[..n].split_inclusive(|byte| *byte == b'\n') {
+                self.partial.extend_from_slice(piece);
+                if piece.ends_with(b"\n") {
+                    hear(&std::mem::take(&mut self.partial))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
