@@ -136,6 +136,10 @@ fn a_failure_leads_to_its_log() {
         text.contains("✗ join  failed, was succeeded\n      exit 1\n      inputs.limit  100 → 1\n"),
         "{text}"
     );
+    lab.write("w.toml", &WORKFLOW.replace("[nodes.other]", "[nodes.other]\nneeds = ['join']"));
+    lab.exec("w.toml", &["-i", "limit=1"]).expect_code(1);
+    let skipped = diff(&lab, &["@-3", "@last"]).out;
+    assert!(skipped.contains("○ other  skipped, was succeeded; because of join\n\n"), "{skipped}");
     assert!(text.contains("runner logs ") && !text.contains("outputs.text"), "{text}");
 }
 

@@ -79,12 +79,14 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
             return Ok(());
         }
     }
-    let events: Vec<_> = view.events(&run.id)?.collect();
     let path = match wanted {
-        Some(wanted) => find_log(&events, wanted, args.attempt, &run.id).map_err(Failure::usage)?,
-        None => match &logged(&events)[..] {
+        Some(wanted) => {
+            let events: Vec<_> = view.events(&run.id)?.collect();
+            find_log(&events, wanted, args.attempt, &run.id).map_err(Failure::usage)?
+        }
+        None => match &logged(view.events(&run.id)?)[..] {
             [] => return Err(Failure::usage(format!("nothing ran in run {}: there is no log", run.id))),
-            [Logged { path, .. }] => PathBuf::from(path),
+            [Logged { path, units: 1, .. }] => PathBuf::from(path),
             many => {
                 print(&log_list::render(many, &run.id, color.on_stdout()));
                 return Ok(());
@@ -118,13 +120,13 @@ fn failed(view: &View, run: &Run, color: ColorChoice) -> Outcome {
 }
 
 /// What has a log, in the order in which it began; elements of a node together.
-fn logged(events: &[Event]) -> Vec<Logged> {
+fn logged(events: impl Iterator<Item = Event>) -> Vec<Logged> {
     let mut all: Vec<Logged> = Vec::new();
     let mut places = std::collections::HashMap::new();
     for event in events {
         match event {
             Event::NodeStarted(node) => {
-                let Some(path) = &node.log else { continue };
+                let Some(path) = node.log else { continue };
                 let name = without_numbers(&node.node);
                 let place = *places.entry(name.clone()).or_insert(all.len());
                 if place == all.len() {
@@ -140,7 +142,7 @@ fn logged(events: &[Event]) -> Vec<Logged> {
                 let entry = &mut all[place];
                 entry.units += u64::from(node.attempt == 1);
                 entry.attempts = entry.attempts.max(node.attempt);
-                entry.path.clone_from(path);
+                entry.path = path;
                 if node.index.is_some() || node.node.contains('[') {
                     entry.example.get_or_insert_with(|| (node.node.clone(), node.index));
                 }
