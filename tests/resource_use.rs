@@ -84,6 +84,6 @@ fn the_wait_for_a_slot_is_told() {
         done.events("node_started").iter().map(|event| event["waited_ms"].as_u64().unwrap()).collect();
     assert!(waits[1] >= 300 && waits[0] < waits[1], "{waits:?}");
     let verbose = lab.run(&["exec", "w.toml", "-j1", "-v"]).expect_code(0).err;
-    assert!(verbose.contains(" b  started, attempt 1, waited "), "{verbose}");
+    assert!(verbose.contains("  started, attempt 1, waited "), "{verbose}");
     assert!(verbose.contains("  cpu "), "{verbose}");
 }

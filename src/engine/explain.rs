@@ -253,8 +253,11 @@ impl Explainer<'_> {
 
     /// What differs, without where it comes from.
     pub(super) fn changes(&self, db: &Connection, parts: &Parts, past: &Past) -> Vec<Change> {
-        let interface = past.interface.and_then(|digest| past::interface(db, &digest).ok().flatten());
-        let definition = sqlite::definition(db, &past.definition).ok().flatten();
+        // Read only where they can differ: most misses are of another input.
+        let other = past.interface.filter(|digest| *digest != parts.interface_digest);
+        let interface = other.and_then(|digest| past::interface(db, &digest).ok().flatten());
+        let edited = !parts.same_version(past);
+        let definition = edited.then(|| sqlite::definition(db, &past.definition).ok().flatten()).flatten();
         let mut changes = parts.changes(past, interface.as_ref(), definition.as_ref(), self.detail);
         for change in &mut changes {
             match change {

@@ -71,7 +71,8 @@ impl Parts<'_> {
             + self.names(past, None).filter(|name| self.differs(past, name)).count()
     }
 
-    fn same_version(&self, past: &Past) -> bool {
+    /// Whether the cache version is the same.
+    pub fn same_version(&self, past: &Past) -> bool {
         match self.version {
             Version::Pinned(version) => *version == past.version,
             Version::Automatic(digest) => past.version.starts_with(AUTOMATIC) && *digest == past.definition,
