@@ -583,3 +583,18 @@ fn questions_that_cannot_be_answered_say_why() {
     assert_eq!(answer["why"]["kind"], "first");
     assert!(!fresh.home().exists());
 }
+
+#[test]
+fn history_tells_why_a_node_ran() {
+    let lab = chain();
+    lab.ok("w.toml", &["-i", "seed=2"]);
+    let listed = lab.run(&["show", "@last"]).expect_code(0).out;
+    assert!(listed.contains("input seed: 1 -> 2"), "{listed}");
+    let one = lab.run(&["show", "@last", "train"]).expect_code(0).out;
+    assert!(one.contains("why") && one.contains("input seed: 1 -> 2"), "{one}");
+    lab.run(&["report", "@last", "-o", "r.html"]).expect_code(0);
+    assert!(
+        lab.read("r.html").contains("input seed: 1 -&#62; 2")
+            || lab.read("r.html").contains("input seed: 1 -&gt; 2")
+    );
+}

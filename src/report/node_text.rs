@@ -138,7 +138,8 @@ impl NodeStory {
             .source
             .as_ref()
             .map(|source| format!("run {}, node {}, {}", source.run, source.node, age(source.time, now)));
-        let why = if node.cache.is_none() { reason } else { None };
+        let missed = node.why.as_ref().map(|why| inert(&why.text).into_owned());
+        let why = if node.cache.is_none() { reason } else { missed };
         let waited = self.starts.last().map(|start| start.waited_ms).filter(|ms| *ms >= 100).map(duration);
         let waits = self.waits.last().map(|wait| inert(&wait.reason).into_owned());
         let waited = waited.map(|time| match waits {

@@ -11,6 +11,7 @@ use super::style::{BAD, Cell, FAINT, Ink, PLAIN, STRONG, columns};
 use super::text::{age, count, cut, duration, inert, size};
 use super::words::{counts, details, failure, gist, logs_command, mark, summed, usage};
 use crate::event::{Counts, NodeFinished, Status, node_label};
+use crate::why;
 
 /// Without `all`, so many hits get a line of their own...
 const SHOWN_HITS: usize = 10;
@@ -20,6 +21,8 @@ const SHOWN_OTHERS: usize = 50;
 const DETAILED_FAILURES: usize = 10;
 /// Processor time is told from so many milliseconds on.
 const WORTH_TELLING: u64 = 100;
+/// The most columns that the reason of a miss may take.
+const WHY_WIDTH: usize = 40;
 /// The most columns that an output's value may take.
 const OUTPUT_WIDTH: usize = 200;
 
@@ -214,6 +217,12 @@ impl NodeView {
             parts.push(format!("from {}/{}, {}", source.run, source.node, age(source.time, now)));
         }
         parts.extend(node.reason.as_ref().map(|reason| inert(reason).into_owned()));
+        // Why it ran, where there is something to tell: not of a first time.
+        let missed = node
+            .why
+            .as_ref()
+            .filter(|missed| missed.kind != why::Kind::First && node.status != Status::Failed);
+        parts.extend(missed.map(|why| cut(&inert(&why.text), WHY_WIDTH).into_owned()));
         match &node.counts {
             // The failure has said how many failed.
             Some(all) if node.status == Status::Failed => {
