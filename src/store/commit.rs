@@ -106,6 +106,7 @@ fn touch(path: &Path, folders: &mut BTreeSet<PathBuf>) {
 mod tests {
     use std::sync::mpsc;
 
+    use super::super::Output;
     use super::super::testing::{place, reopen};
     use super::*;
     use crate::workflow::Staging;
@@ -146,6 +147,32 @@ mod tests {
         }
         let lease = p.store.lease().unwrap();
         assert_eq!(fs::read_dir(lease.fresh_path().parent().unwrap()).unwrap().count(), 0);
+    }
+
+    /// Who gives a blob its name a second time changes the link count, and with it the ctime, of the file that another
+    /// process reads just then: that is no damage.
+    #[test]
+    fn processes_that_store_the_same_content_do_not_take_it_for_damaged() {
+        let p = place();
+        for round in 0..30 {
+            let content = format!("{round}{}", "x".repeat(1 << 20));
+            let seal = |store: &Store, name: &str| {
+                let path = p.write(&format!("attempt/{round}-{name}"), &content);
+                let output = Output { path: &path, is_dir: false, name: "result" };
+                store.seal(&[output], &p.path("attempt")).unwrap()
+            };
+            // As three processes that know nothing of each other.
+            let [a, b, c] = [(); 3].map(|()| reopen(p.dir.path()));
+            let sealed = [seal(&a, "a"), seal(&b, "b")];
+            a.commit(&sealed[0].blobs).unwrap();
+            std::thread::scope(|scope| {
+                scope.spawn(|| b.commit(&sealed[1].blobs).unwrap());
+                for again in 0..4 {
+                    seal(&c, &format!("c{again}"));
+                }
+            });
+        }
+        assert!(!p.dir.path().join("store/damaged").exists());
     }
 
     #[test]

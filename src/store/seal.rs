@@ -117,8 +117,9 @@ impl Store {
         // Not through the cache, which would record it: only what is durable may be known there.
         match regular(&path, &metadata).and_then(|()| read(&path)) {
             Ok(seen) if seen.digest == *digest => Some(Held::Visible(seen)),
-            // One that cannot be read just now is replaced when ours gets its name.
-            Err(FileError::Io { .. }) => None,
+            // One that cannot be read just now, or that another process replaces while it is read, is replaced when
+            // ours gets its name.
+            Err(FileError::Io { .. } | FileError::Unstable(_)) => None,
             Ok(_) | Err(_) => {
                 self.set_aside(digest);
                 None

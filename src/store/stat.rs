@@ -74,7 +74,7 @@ const FINE_NS: i64 = 50_000_000;
 /// The same where times are whole seconds, or pairs of them.
 const COARSE_NS: i64 = 2_000_000_000;
 /// How often a file is read again that changed meanwhile.
-const ATTEMPTS: usize = 3;
+pub(super) const ATTEMPTS: usize = 3;
 /// How much is read at a time, in bytes.
 const CHUNK: usize = 256 * 1024;
 

@@ -8,7 +8,7 @@ use super::error::{Damage, FileError, Wrong};
 use super::fingerprint::in_parallel;
 use super::hold::BlobFile;
 use super::manifest::{Item, Manifest};
-use super::stat::{self, FileStat, regular};
+use super::stat::{self, ATTEMPTS, FileStat, regular};
 use super::{Store, make_folder};
 use crate::digest::Digest;
 use crate::workflow::value::Artifact;
@@ -46,12 +46,20 @@ impl Store {
         in_parallel(threads, blobs, |blob| {
             let path = self.blob_path(&blob.digest);
             let damage = |wrong| Damage { digest: blob.digest, path: path.clone(), wrong };
-            let verdict = match stat::read(&path) {
+            // Another process that gives it its name once more changes how it looks, not what it holds.
+            let mut read = stat::read(&path);
+            for _ in 1..ATTEMPTS {
+                if matches!(read, Ok(None)) {
+                    read = stat::read(&path);
+                }
+            }
+            let verdict = match read {
                 Ok(Some(seen)) if seen.digest == blob.digest => Ok(()),
                 Err(FileError::Missing(_)) => Ok(()),
                 // The trouble may be ours, such as too many open files.
                 Err(FileError::Io { error, .. }) => Err(damage(Wrong::Unreadable(error.to_string()))),
-                Ok(_) | Err(_) => {
+                Ok(None) => Err(damage(Wrong::Unreadable(FileError::Unstable(path.clone()).to_string()))),
+                Ok(Some(_)) | Err(_) => {
                     self.set_aside(&blob.digest);
                     Err(damage(Wrong::Damaged))
                 }
@@ -97,6 +105,8 @@ impl Store {
             Ok(seen) if seen.digest == *digest => Ok(()),
             // The trouble may be ours, such as too many open files.
             Err(FileError::Io { error, .. }) => Err(unreadable(digest, path, error)),
+            // Other processes give it its name over and over.
+            Err(error @ FileError::Unstable(_)) => Err(unreadable(digest, path, io::Error::other(error))),
             Ok(_) | Err(_) => {
                 self.set_aside(digest);
                 Err(Damage { digest: *digest, path, wrong: Wrong::Damaged })
