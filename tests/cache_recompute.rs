@@ -192,3 +192,13 @@ fn a_sample_is_the_same_for_the_same_seed_and_never_empty() {
     let unknown = lab.run(&["cache", "verify", "--recompute", "mak"]).expect_code(2);
     assert!(unknown.err.contains("did you mean `make`?"), "{unknown:?}");
 }
+
+#[test]
+fn every_result_of_a_node_is_run_again_in_a_folder_of_its_own() {
+    let lab = lab();
+    lab.write("w.toml", &WORKFLOW.replace("hello", "another"));
+    lab.ok("w.toml", &[]);
+    let told = verify(&lab, &["--recompute", "make"], 0);
+    let verdicts: Vec<_> = told["checked"].as_array().unwrap().iter().map(|c| &c["verdict"]).collect();
+    assert_eq!(verdicts, ["same", "same"], "{told}");
+}

@@ -44,6 +44,7 @@ fn what_a_cached_script_depends_on_besides_its_inputs_is_told() {
         ("uuidgen > $OUT/y", "chance"),
         ("shuf $x > $OUT/y", "chance"),
         ("python3 -c 'import time; print(time.time())' > $OUT/y", "clock"),
+        ("python3 -c 'import random; print(random.random())' > $OUT/y", "chance"),
         ("cat \"$RUNNER_WORKFLOW_DIR/data/b.csv\" > $OUT/y", "undeclared-file"),
         ("cat ~/notes.txt > $OUT/y", "undeclared-file"),
         ("python3 scripts/a.py > $OUT/y", "undeclared-file"),
@@ -119,6 +120,17 @@ fn outputs_and_tasks_that_nothing_uses_are_told_with_their_place() {
     );
     assert_eq!(output["message"], "output `b` of task `make` is used by nothing");
     assert_eq!((&of("unused-task")["line"], said.len()), (&json!(6), 2));
+}
+
+#[test]
+fn places_are_those_of_the_words_that_are_meant() {
+    let lab = Lab::new();
+    let text = "[workflow]\nname = 'w'\n[tasks.t]\ncache = true\noutputs = { o = 'int' }\nrun = \'\'\'\n\
+                # curl in a comment; date here\necho update\ndate +%s\n\'\'\'\n[nodes.t]\n";
+    lab.write("w.toml", text);
+    let places: Vec<_> =
+        warnings(&lab).iter().map(|w| format!("{}@{}:{}", w["lint"], w["line"], w["column"])).collect();
+    assert_eq!(places, ["\"unused-output\"@5:13", "\"clock\"@9:1"]);
 }
 
 #[test]

@@ -259,7 +259,7 @@ fn another_project_or_domain_that_holds_it_is_named() {
     let run =
         lab.ok("w.toml", &["--domain", "prod"]).events("run_started")[0]["run"].as_str().unwrap().to_owned();
     let answer = ask(&lab, "n", &[]);
-    let expected = format!("project default, domain prod holds it (run {run}, node n)");
+    let expected = format!("domain prod holds it (run {run}, node n)");
     assert_eq!(answer["why"]["text"], expected);
     assert_eq!(
         (&answer["why"]["elsewhere"]["domain"], &answer["why"]["kind"]),
@@ -597,4 +597,25 @@ fn history_tells_why_a_node_ran() {
         lab.read("r.html").contains("input seed: 1 -&#62; 2")
             || lab.read("r.html").contains("input seed: 1 -&gt; 2")
     );
+}
+
+#[test]
+fn what_is_known_of_a_sibling_is_told_as_such() {
+    let lab = Lab::new();
+    let text = elements("[1, 2, 3]").replace("echo $((i * 10))", "test $i != 2; echo $((i * 10))");
+    lab.write("w.toml", &text);
+    lab.exec("w.toml", &["-k"]).expect_code(1);
+    let said = ask(&lab, "make[1]", &[])["why"]["text"].as_str().unwrap().to_owned();
+    assert!(said.starts_with("none of its own; the nearest, of make["), "{said}");
+    let shown = lab.run(&["why", "w.toml", "make", "--index", "1"]).expect_code(0).out;
+    assert!(shown.contains("none of its own; the nearest differs:\n"), "{shown}");
+}
+
+#[test]
+fn what_waits_has_typed_fields_in_a_plan() {
+    let lab = chain();
+    lab.write("raw.csv", "c\n");
+    let lines = lab.run(&["plan", "w.toml", "--json"]).expect_code(0).lines();
+    let kinds: Vec<_> = lines.iter().map(|line| &line["why"]["kind"]).collect();
+    assert_eq!(kinds, ["changed", "waiting", "waiting"]);
 }

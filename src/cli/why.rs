@@ -16,6 +16,7 @@ use crate::engine::explain::Explainer;
 use crate::engine::plan::{Curious, Expectation, Told, plan};
 use crate::engine::values::{Files, workflow_inputs};
 use crate::event::VERSION;
+use crate::graph::outline::Place;
 use crate::graph::select::matching;
 use crate::memo::Version;
 use crate::memo::explain::Detail;
@@ -36,6 +37,9 @@ pub struct Args {
     /// The nodes, by name or glob; an element as fit[3], a node of a sub-workflow as prep/clean
     #[arg(value_name = "NODE", required = true)]
     nodes: Vec<String>,
+    /// Which element of a `foreach` or `matrix` node, counted from 0; with one node
+    #[arg(long, value_name = "N")]
+    index: Option<u64>,
     /// Print one document; one line of JSON for each node where there are several
     #[arg(long, help_heading = "What is printed")]
     json: bool,
@@ -56,11 +60,16 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let opened = open(&args.target.workflow, &args.target.settings, color)?;
     let scope = scope(&opened.workflow, &args.target)?;
     let bindings = inputs::resolve(&opened.workflow, &args.target)?;
-    let (nodes, cache) = (args::Nodes::default(), args::CacheFlags::default());
-    let order = order(&opened, &nodes, &cache, false, 1)?;
-    let asked = Asked::read(&args.nodes);
+    let (all, cache) = (args::Nodes::default(), args::CacheFlags::default());
+    let order = order(&opened, &all, &cache, false, 1)?;
+    let nodes: Vec<String> = match (&args.nodes[..], args.index) {
+        ([node], Some(index)) => vec![format!("{node}[{index}]")],
+        (_, Some(_)) => return Err(Failure::usage("--index goes with one node")),
+        (nodes, None) => nodes.to_vec(),
+    };
+    let asked = Asked::read(&nodes);
     let Opened { workflow, outline, .. } = &opened;
-    let wants = matching(outline, "NODE", &asked.globs).map_err(Failure::usage)?;
+    let wants = matching(outline, "node", &asked.globs).map_err(Failure::usage)?;
     let view = View::open(home)?;
     let store = Arc::new(view.store()?);
     let files = Files::new(store.clone());
@@ -81,7 +90,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let explainer = Explainer { outline, order: &order, cache: &cache, files: &files, detail: Detail::Full };
     plan(explainer, inputs, Some(curious));
     if listing.told == 0 {
-        return Err(Failure::usage(nothing_told(&opened, &asked, &args.nodes)));
+        return Err(Failure::usage(nothing_told(&opened, &asked, &nodes)));
     }
     print(&listing.render(Ink(color.on_stdout()), &Zoned::now()));
     Ok(())
@@ -137,7 +146,15 @@ fn nothing_told(opened: &Opened, asked: &Asked, nodes: &[String]) -> String {
     let named = nodes.join("`, `");
     match asked.labels.is_empty() {
         false => {
-            format!("`{named}`: there is no such element; name the node alone to see how many there are")
+            let plain = |place: &Place| place.node().scatter.is_none() && asked.globs.contains(&place.name());
+            match opened.outline.places().any(|place| plain(&place) && place.parent.is_none()) {
+                true => format!("`{named}`: the node has no elements; leave out the number"),
+                false => {
+                    format!(
+                        "`{named}`: there is no such element; the name of the node alone tells how many there are"
+                    )
+                }
+            }
         }
         true => {
             let hook =

@@ -139,7 +139,8 @@ impl Explainer<'_> {
             Miss::Unusable(text) => return Why::plain(Kind::Unusable, text),
             Miss::Nothing => {}
         }
-        let none = || Why::first(&asked.task.name, None);
+        let project = &self.cache.scope().project;
+        let none = || Why::first(&asked.task.name, None, project);
         let Some(db) = self.cache.database() else { return none() };
         let parts = asked.parts(self.cache);
         let candidates = self.candidates(db, asked.task, asked.state, asked.label);
@@ -149,7 +150,7 @@ impl Explainer<'_> {
         }
         let elsewhere = parts.elsewhere(&candidates).map(Past::nearest);
         if elsewhere.as_ref().is_some_and(|other| other.key == nearest.key) {
-            return Why { nearest: elsewhere.clone(), ..Why::first(&asked.task.name, elsewhere) };
+            return Why { nearest: elsewhere.clone(), ..Why::first(&asked.task.name, elsewhere, project) };
         }
         let mut changes = self.changes(db, &parts, nearest);
         for change in &mut changes {
@@ -159,7 +160,7 @@ impl Explainer<'_> {
                 change.from = from.map(Box::new);
             }
         }
-        Why::changed(nearest.nearest(), changes, elsewhere)
+        Why::changed(nearest.nearest(), changes, elsewhere, asked.label, project)
     }
 
     /// What differs already, of a node that waits for another: `known` are its inputs by name that do not. The parts

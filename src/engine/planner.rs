@@ -14,7 +14,7 @@ use super::spread::{Spread, gather};
 use super::trace::Scene;
 use crate::event::node_label;
 use crate::graph::select::Role;
-use crate::why::Why;
+use crate::why::{Kind, Why};
 use crate::workflow::value::Value;
 use crate::workflow::{Body, Node, Task, Workflow};
 
@@ -176,8 +176,9 @@ impl<'a, 'c> Planner<'a, 'c> {
         for number in std::iter::once(spot.number).chain(inside) {
             let place = self.explainer.outline.place(number);
             if self.role(number) != Role::Out && place.node().task().is_some() {
-                let verdict =
-                    Verdict { root: root.clone(), ..verdict(cache, reason, cache == Expectation::Unknown) };
+                let waits = cache == Expectation::Unknown;
+                let why = waits.then(|| Box::new(Why::plain(Kind::Waiting, reason.to_owned())));
+                let verdict = Verdict { root: root.clone(), why, ..verdict(cache, reason, waits) };
                 if self.wants(number) {
                     match number == spot.number && cache == Expectation::Unknown {
                         true => self.tell_waiting(spot, &verdict),

@@ -132,6 +132,9 @@ fn with_inside(outline: &Outline, node: usize) -> impl Iterator<Item = usize> {
     std::iter::once(node).chain(outline.inside(node))
 }
 
+/// So many nodes are named where none was meant.
+const SOME: usize = 8;
+
 /// Which nodes one of `globs` names. A sub-workflow's name stands for all that is in it.
 ///
 /// # Errors
@@ -156,7 +159,11 @@ pub fn matching(outline: &Outline, flag: &str, globs: &[String]) -> Result<Vec<b
             let hint = match (element, near) {
                 (Some((node, _)), _) => format!("; elements cannot be selected: name the node, `{node}`"),
                 (None, Some(near)) => format!("; did you mean `{near}`?"),
-                (None, None) => String::new(),
+                (None, None) => {
+                    let some: Vec<&str> = names.iter().take(SOME).map(String::as_str).collect();
+                    let more = if names.len() > SOME { ", ..." } else { "" };
+                    format!("; it has {}{more}", some.join(", "))
+                }
             };
             return Err(format!("{flag} {glob}: no node of this workflow has that name{hint}"));
         }

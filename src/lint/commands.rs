@@ -35,13 +35,21 @@ const FETCHING: [(&str, &[&str]); 7] = [
     ("cargo", &["install", "fetch"]),
 ];
 /// What programs in other languages ask clock, chance or network with.
-const CALLS: [(&str, &str); 9] = [
+const CALLS: [(&str, &str); 17] = [
     ("datetime.now(", CLOCK),
     ("datetime.utcnow(", CLOCK),
     ("date.today(", CLOCK),
     ("time.time(", CLOCK),
     ("Date.now(", CLOCK),
     ("uuid.uuid4(", CHANCE),
+    ("random.random(", CHANCE),
+    ("random.randint(", CHANCE),
+    ("random.choice(", CHANCE),
+    ("random.shuffle(", CHANCE),
+    ("random.uniform(", CHANCE),
+    ("Math.random(", CHANCE),
+    ("secrets.token_", CHANCE),
+    ("urllib.request.", ASKS),
     ("requests.get(", ASKS),
     ("requests.post(", ASKS),
     ("urlopen(", ASKS),
@@ -58,8 +66,9 @@ pub fn of_task(task: &Task, text: &Text) -> Vec<Lint> {
         }
         Command::Program(argv) => ("argv", argv.iter().map(Template::source).collect::<Vec<_>>()),
     };
-    let mut found = Found { task, text, key, said: BTreeSet::new(), lints: Vec::new() };
+    let mut found = Found { task, text, key, script: "", said: BTreeSet::new(), lints: Vec::new() };
     for part in parts {
+        found.script = part;
         for word in words(part) {
             found.path(&word);
             if task.cache.enabled {
@@ -78,15 +87,26 @@ struct Found<'t> {
     text: &'t Text<'t>,
     /// Where the command stands: `run` or `argv`.
     key: &'t str,
+    /// The part of it that is looked at.
+    script: &'t str,
     /// What has been warned of.
     said: BTreeSet<String>,
     lints: Vec<Lint>,
 }
 
 impl Found<'_> {
-    fn warn(&mut self, name: &'static str, words: &str, message: String, label: &str, help: &str) {
+    /// `at` is where in the script the words stand.
+    fn warn(
+        &mut self,
+        name: &'static str,
+        (at, words): (usize, &str),
+        message: String,
+        label: &str,
+        help: &str,
+    ) {
         if self.said.insert(words.to_owned()) {
-            let place = self.text.place(self.key, words);
+            let exact = self.text.place_in(self.script, at, words.len());
+            let place = exact.unwrap_or_else(|| self.text.place(self.key, words));
             let diagnostic = Diagnostic::warning(place, message, label).help(help);
             self.lints.push(Lint { name, diagnostic });
         }
@@ -95,7 +115,7 @@ impl Found<'_> {
     fn path(&mut self, word: &Word) {
         let path = word.text.trim_end_matches(['.', ':', '}']);
         if path.starts_with('/') {
-            return self.absolute(path);
+            return self.absolute(word.at, path);
         }
         let folder = ["$RUNNER_WORKFLOW_DIR/", "${RUNNER_WORKFLOW_DIR}/", "$HOME/", "${HOME}/", "~/"]
             .iter()
@@ -105,14 +125,14 @@ impl Found<'_> {
             let message = format!("cached task `{task}` reads `{path}`, which it does not declare");
             let help =
                 "declare it as an input of type file or dir, or among `sources`: then a change of it counts";
-            return self.warn("undeclared-file", path, message, "not in the key", help);
+            return self.warn("undeclared-file", (word.at, path), message, "not in the key", help);
         }
         if path.contains(['.', '/']) && !path.starts_with(['-', '$', '{', '.', '*']) {
-            self.relative(path);
+            self.relative(word.at, path);
         }
     }
 
-    fn absolute(&mut self, path: &str) {
+    fn absolute(&mut self, at: usize, path: &str) {
         let mut parts = path.split('/').filter(|part| !part.is_empty());
         let (Some(top), below) = (parts.next(), parts.next()) else { return };
         let is_path = TOPS.contains(&top) || Path::new("/").join(top).is_dir();
@@ -130,11 +150,11 @@ impl Found<'_> {
                 "on another machine it is another file: make it an input of the workflow",
             ),
         };
-        self.warn("absolute-path", path, message, "absolute", help);
+        self.warn("absolute-path", (at, path), message, "absolute", help);
     }
 
     /// A word that is the name of a file beside the task.
-    fn relative(&mut self, path: &str) {
+    fn relative(&mut self, at: usize, path: &str) {
         let beside = self.task.dir.join(path);
         let is_declared = || {
             let sources = sources_of(self.task).unwrap_or_default();
@@ -150,14 +170,14 @@ impl Found<'_> {
                 let message = format!("cached task `{task}` names `{path}`, which it does not declare");
                 let help =
                     "declare it as an input of type file, or among `sources`: then a change of it counts";
-                self.warn("undeclared-file", path, message, "not in the key", help);
+                self.warn("undeclared-file", (at, path), message, "not in the key", help);
             }
             (false, _) => {
                 let message = format!("task `{task}` names `{path}`, which it does not declare");
                 let help = format!(
                     "a task runs in an empty folder: add sources = [\"{path}\"], or make it an input of type file"
                 );
-                self.warn("undeclared-file", path, message, "will not be there", &help);
+                self.warn("undeclared-file", (at, path), message, "will not be there", &help);
             }
         }
     }
@@ -168,7 +188,7 @@ impl Found<'_> {
         let mut says = |name, what: &str| {
             let help = "its result is kept all the same: make what it depends on an input, or leave the task uncached";
             let message = format!("cached task `{}` {what}: `{text}`", short(self.task));
-            self.warn(name, text, message, "not in the key", help);
+            self.warn(name, (word.at, text), message, "not in the key", help);
         };
         if ["$RANDOM", "${RANDOM}", "/dev/urandom", "/dev/random"].contains(&text) {
             return says("chance", CHANCE);
@@ -195,15 +215,17 @@ impl Found<'_> {
     }
 
     fn calls(&mut self, script: &str) {
-        for (call, what) in CALLS.iter().filter(|(call, _)| script.contains(call)) {
-            let name = match *what {
+        let seeded = script.contains("seed(");
+        for (call, what) in CALLS {
+            let Some(at) = script.find(call).filter(|_| !(seeded && what == CHANCE)) else { continue };
+            let name = match what {
                 CLOCK => "clock",
                 CHANCE => "chance",
                 _ => "network",
             };
             let help = "its result is kept all the same: make what it depends on an input, or leave the task uncached";
             let message = format!("cached task `{}` {what}: `{call}...)`", short(self.task));
-            self.warn(name, call, message, "not in the key", help);
+            self.warn(name, (at, call), message, "not in the key", help);
         }
     }
 }

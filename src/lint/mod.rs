@@ -81,15 +81,32 @@ impl<'t> Text<'t> {
         Self { header, text: &rest[..end] }
     }
 
-    /// Where `words` stand in the definition, behind the first `after`; else its header.
+    /// Where `words` stand in the definition, not as a part of others, behind the first `after`; else its header.
     fn place(&self, after: &str, words: &str) -> Place {
-        let start = self.text.find(after).unwrap_or(0);
-        let found = self.text[start..].find(words).map(|at| start + at);
-        let Some(at) = found.filter(|_| !words.is_empty()) else { return self.header };
+        let start = self.text.find(after).map_or(0, |at| at + after.len());
+        let is_whole = |at: &usize| {
+            let inside = |c: char| c.is_alphanumeric() || c == '_';
+            let (before, behind) = (&self.text[..*at], &self.text[at + words.len()..]);
+            !before.ends_with(inside) && !behind.starts_with(inside)
+        };
+        let mut found = self.text[start..].match_indices(words).map(|(at, _)| start + at);
+        let first = found.clone().next();
+        match found.find(is_whole).or(first).filter(|_| !words.is_empty()) {
+            Some(at) => self.stretch(at, words.len()),
+            None => self.header,
+        }
+    }
+
+    /// Where a word of a script stands, if the script stands in the file as it is.
+    fn place_in(&self, script: &str, at: usize, length: usize) -> Option<Place> {
+        Some(self.stretch(self.text.find(script)? + at, length))
+    }
+
+    fn stretch(&self, at: usize, length: usize) -> Place {
         let base = self.header.span.start as usize + at;
         let position = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let mut place = self.header;
-        (place.span.start, place.span.end) = (position(base), position(base + words.len()));
+        (place.span.start, place.span.end) = (position(base), position(base + length));
         place
     }
 }

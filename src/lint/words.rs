@@ -11,6 +11,8 @@ pub struct Word<'s> {
     pub is_command: bool,
     /// The line it stands in, without what is before it.
     pub rest: &'s str,
+    /// Where it begins in the script, in bytes.
+    pub at: usize,
 }
 
 /// What ends a word, beside white space.
@@ -18,7 +20,11 @@ const ENDS: &[char] = &['"', '\'', '`', ';', '|', '&', '<', '>', '(', ')', '=', 
 
 pub fn words(script: &str) -> Vec<Word<'_>> {
     let mut words = Vec::new();
-    for line in script.lines() {
+    let mut begin = 0;
+    for line in script.split_inclusive('\n') {
+        let base = begin;
+        begin += line.len();
+        let line = line.trim_end_matches(['\n', '\r']);
         let (mut is_command, mut assigned) = (true, false);
         let mut at = 0;
         while let Some(letter) = line[at..].chars().next() {
@@ -36,7 +42,7 @@ pub fn words(script: &str) -> Vec<Word<'_>> {
             }
             let length = rest.find(|c: char| c.is_whitespace() || ENDS.contains(&c)).unwrap_or(rest.len());
             let text = &rest[..length];
-            words.push(Word { text, is_command, rest });
+            words.push(Word { text, is_command, rest, at: base + at });
             at += length;
             let before_command = line[at..].starts_with('=') || KEYWORDS.contains(&text);
             is_command = is_command && (assigned || before_command);

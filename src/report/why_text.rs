@@ -42,7 +42,7 @@ pub fn render(answer: &Answer, ink: Ink, now: &Zoned) -> String {
     let mut text =
         format!("{}  {}\n", ink.paint(STRONG, &answer.label), ink.paint(style.bold(), answer.cache));
     match (&answer.why, &answer.source) {
-        (Some(why), _) => reasons(why, ink, now, &mut text),
+        (Some(why), _) => reasons(answer, why, ink, now, &mut text),
         (None, Some((source, ms))) => {
             let age = age(source.time, now);
             let took = duration(*ms);
@@ -109,9 +109,13 @@ fn shown(value: &Json, room: usize) -> String {
     cut(&text, room).into_owned()
 }
 
-fn reasons(why: &Why, ink: Ink, now: &Zoned, text: &mut String) {
-    if why.changes.is_empty() || why.kind == Kind::Waiting {
+fn reasons(answer: &Answer, why: &Why, ink: Ink, now: &Zoned, text: &mut String) {
+    if why.changes.is_empty() && why.elsewhere.is_none() || why.kind == Kind::Waiting {
         text.push_str(&format!("  {}\n", inert(&why.text)));
+    }
+    let own = why.nearest.as_ref().is_none_or(|nearest| nearest.node == answer.label);
+    if why.kind == Kind::Changed && !own {
+        text.push_str("  none of its own; the nearest differs:\n");
     }
     if why.kind == Kind::Waiting && !why.changes.is_empty() {
         text.push_str("  and whatever that hands back:\n");

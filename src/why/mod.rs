@@ -160,14 +160,23 @@ pub enum Because {
 
 impl Why {
     /// An explanation by what differs from the nearest earlier result.
-    pub fn changed(nearest: Nearest, changes: Vec<Change>, elsewhere: Option<Nearest>) -> Self {
-        let text = words::changed(&changes, elsewhere.as_ref());
+    ///
+    /// `node` and `project` are of who asks: what is another's is told as such.
+    pub fn changed(
+        nearest: Nearest,
+        changes: Vec<Change>,
+        elsewhere: Option<Nearest>,
+        node: &str,
+        project: &str,
+    ) -> Self {
+        let other = Some(&*nearest.node).filter(|other| *other != node);
+        let text = words::changed(&changes, other, elsewhere.as_ref(), project);
         Self { kind: Kind::Changed, text, nearest: Some(nearest), changes, elsewhere }
     }
 
     /// Nothing to compare with; `elsewhere` may hold the very result.
-    pub fn first(task: &str, elsewhere: Option<Nearest>) -> Self {
-        let text = words::first(task, elsewhere.as_ref());
+    pub fn first(task: &str, elsewhere: Option<Nearest>, project: &str) -> Self {
+        let text = words::first(task, elsewhere.as_ref(), project);
         Self { kind: Kind::First, text, nearest: None, changes: Vec::new(), elsewhere }
     }
 

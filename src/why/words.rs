@@ -13,24 +13,31 @@ const VALUE: usize = 40;
 /// So many digits of a digest are shown.
 const DIGITS: usize = 8;
 
-pub fn first(task: &str, elsewhere: Option<&Nearest>) -> String {
+pub fn first(task: &str, elsewhere: Option<&Nearest>, project: &str) -> String {
     match elsewhere {
-        Some(other) => held_elsewhere(other),
+        Some(other) => held_elsewhere(other, project),
         None => format!("no earlier result of {task} is stored"),
     }
 }
 
-pub fn changed(changes: &[Change], elsewhere: Option<&Nearest>) -> String {
-    let mut text = all(changes);
+/// `node` is whose result the changes are from, if it is another node's.
+pub fn changed(changes: &[Change], node: Option<&str>, elsewhere: Option<&Nearest>, project: &str) -> String {
+    let mut text = match node {
+        Some(node) => format!("none of its own; the nearest, of {node}, differs: {}", all(changes)),
+        None => all(changes),
+    };
     if let Some(other) = elsewhere {
-        text.push_str(&format!("; {}", held_elsewhere(other)));
+        text.push_str(&format!("; {}", held_elsewhere(other, project)));
     }
     text
 }
 
-fn held_elsewhere(other: &Nearest) -> String {
-    let Nearest { project, domain, run, node, .. } = other;
-    format!("project {project}, domain {domain} holds it (run {run}, node {node})")
+fn held_elsewhere(other: &Nearest, project: &str) -> String {
+    let Nearest { project: theirs, domain, run, node, .. } = other;
+    match theirs == project {
+        true => format!("domain {domain} holds it (run {run}, node {node})"),
+        false => format!("project {theirs}, domain {domain} holds it (run {run}, node {node})"),
+    }
 }
 
 fn all(changes: &[Change]) -> String {
@@ -284,10 +291,12 @@ mod tests {
             node: "n".into(),
             time: jiff::Timestamp::UNIX_EPOCH,
         };
-        let why = Why::changed(nearest.clone(), changes, Some(nearest));
+        let why = Why::changed(nearest.clone(), changes.clone(), Some(nearest.clone()), "n", "p");
         assert_eq!(
             why.text,
-            "input i0: 0 -> 1; input i1: 0 -> 2; input i2: 0 -> 3; and 2 more; project p, domain prod holds it (run r, node n)"
+            "input i0: 0 -> 1; input i1: 0 -> 2; input i2: 0 -> 3; and 2 more; domain prod holds it (run r, node n)"
         );
+        let of_another = Why::changed(nearest, changes[..1].to_vec(), None, "each[3]", "p");
+        assert_eq!(of_another.text, "none of its own; the nearest, of n, differs: input i0: 0 -> 1");
     }
 }

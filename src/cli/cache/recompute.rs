@@ -135,8 +135,6 @@ pub fn recompute(
         Failure::store(format!("cannot use the home folder {}: {error}", session.home.path().display()))
     };
     let lock = session.home.hold(&id).map_err(no_home)?;
-    let logs = lock.scratch.join("logs");
-    make_private(&logs).map_err(no_home)?;
     let again =
         Again { session, view, id: id.clone(), scratch: lock.scratch.clone(), cancel: Cancel::default() };
     let runtime =
@@ -262,14 +260,18 @@ impl Again<'_> {
         let caller = past.caller();
         let snapshots = files.snapshots(&past.subject.inputs);
         let Past { subject, timeout, grace, notes, .. } = past;
+        // A folder of its own: many results may be of one node.
+        let scratch = self.scratch.join(entry.key.hex());
+        let logs = scratch.join("logs");
+        make_private(&logs).map_err(|error| format!("the scratch folder cannot be made: {error}"))?;
         let shared = Shared {
             executor: Local::new(),
             store: store.clone(),
             run: self.id.clone(),
             scope,
             caller,
-            scratch: Scratch::new(self.scratch.clone()),
-            logs: self.scratch.join("logs"),
+            scratch: Scratch::new(scratch),
+            logs,
             cancel: self.cancel.clone(),
         };
         let job = Job { unit: 0, subject, timeout, grace, snapshots };
