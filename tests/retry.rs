@@ -161,3 +161,17 @@ fn what_cannot_be_tried_again_says_why() {
     let done = retry(&lab, &[]).expect_code(2);
     assert!(done.err.contains("give it with -i n=VALUE"), "{}", done.err);
 }
+
+#[test]
+fn an_edit_under_a_pinned_version_is_warned_of() {
+    let lab = Lab::new();
+    let text = "[workflow]\nname = 'w'\n[tasks.a]\ncache = true\ncache_version = '1'\noutputs = { y = 'int' }\n\
+                run = 'echo 1 > $OUT/y'\n[tasks.b]\ninputs = { y = 'int' }\nrun = 'test $y = 2'\n\
+                [nodes.a]\n[nodes.b]\ninputs = { y = '{{ a.y }}' }\n";
+    lab.write("w.toml", text);
+    lab.exec("w.toml", &[]).expect_code(1);
+    lab.write("w.toml", &text.replace("echo 1", "echo 2"));
+    let again = lab.run(&["retry", "@last", "--json"]).expect_code(1);
+    assert_eq!(again.cache("a"), "hit");
+    assert!(again.warnings().contains("bump cache_version"), "{}", again.warnings());
+}

@@ -374,11 +374,11 @@ impl<'a, 'c> Planner<'a, 'c> {
             (Verdict { saved_ms, ..verdict(Expectation::Hit, reason, false) }, Some(Box::new(hit)))
         };
         let work = state.key(task, inputs);
-        let name = || self.explainer.outline.name(spot.number);
-        if let Some(hit) = cache.earlier(name, task, &work) {
-            return Ok(found(hit));
-        }
+        let earlier = || cache.earlier(|| self.explainer.outline.name(spot.number), task, &work);
         if !task.cache.enabled {
+            if let Some(hit) = earlier() {
+                return Ok(found(hit));
+            }
             return Ok((verdict(Expectation::Disabled, note("the task is not cached"), selected), None));
         }
         if order.overwrite[spot.number] {
@@ -389,7 +389,13 @@ impl<'a, 'c> Planner<'a, 'c> {
             CacheMode::Off => return skipped("the cache is off"),
             CacheMode::ReadWrite | CacheMode::ReadOnly => {}
         }
-        Ok(match cache.lookup(task, &state, &work) {
+        let looked = cache.lookup(task, &state, &work);
+        if let Lookup::Miss(_) = looked
+            && let Some(hit) = earlier()
+        {
+            return Ok(found(hit));
+        }
+        Ok(match looked {
             Lookup::Hit(hit) => found(*hit),
             // A plan tells one reason for all elements of a node.
             Lookup::Miss(_)

@@ -107,11 +107,12 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         };
         let work = state.key(task, &inputs);
         let key = task.cache.enabled.then_some(work);
-        if let Some(hit) = self.cache.earlier(|| self.outline.name(spot.number), task, &work) {
-            return self.settle_hit(unit, spot, inputs, (key, work), hit);
-        }
+        let earlier = || self.cache.earlier(|| self.outline.name(spot.number), task, &work);
         let mut why = None;
         let (cache, reason) = if !task.cache.enabled {
+            if let Some(hit) = earlier() {
+                return self.settle_hit(unit, spot, inputs, (key, work), hit);
+            }
             (CacheStatus::Disabled, None)
         } else if !self.order.mode.reads() || self.order.overwrite[spot.number] {
             (CacheStatus::Skipped, None)
@@ -119,6 +120,10 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             match self.cache.lookup(task, &state, &work) {
                 Lookup::Hit(hit) => return self.settle_hit(unit, spot, inputs, (key, work), *hit),
                 Lookup::Miss(miss) => {
+                    // The cache comes first: it knows whether a task was edited under its pinned version.
+                    if let Some(hit) = earlier() {
+                        return self.settle_hit(unit, spot, inputs, (key, work), hit);
+                    }
                     let asked = Asked { task, state: &state, label: &spot.label(), inputs: &inputs };
                     why = self.explain(unit, spot, &asked, miss);
                     (CacheStatus::Miss, None)
