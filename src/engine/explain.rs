@@ -14,7 +14,7 @@ use similar::{DiffOp, TextDiff};
 
 use super::Order;
 use super::cache::{Cache, Miss, TaskState};
-use super::trace::Scene;
+use super::trace::Site;
 use super::values::Files;
 use crate::digest::Digest;
 use crate::graph::outline::Outline;
@@ -124,16 +124,8 @@ fn parts<'a>(
 }
 
 impl Explainer<'_> {
-    /// Why the cache does not have what is asked for. `scene` and `node` are where the node stands, `element` its
-    /// number if it is an element.
-    pub fn explain(
-        &self,
-        asked: &Asked,
-        miss: Miss,
-        scene: &Scene,
-        node: usize,
-        element: Option<usize>,
-    ) -> Why {
+    /// Why the cache does not have what is asked for at a site.
+    pub fn explain(&self, asked: &Asked, miss: Miss, site: Site) -> Why {
         match miss {
             Miss::Aged(text) => return Why::plain(Kind::Aged, text),
             Miss::Unusable(text) => return Why::plain(Kind::Unusable, text),
@@ -156,7 +148,7 @@ impl Explainer<'_> {
         for change in &mut changes {
             if let Change::Input(change) = change {
                 let input = asked.task.inputs.iter().position(|input| *input.name == *change.name);
-                let from = input.and_then(|i| self.of_input(scene, node, i, element, nearest));
+                let from = input.and_then(|i| self.of_input(site, i, nearest));
                 change.from = from.map(Box::new);
             }
         }

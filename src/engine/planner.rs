@@ -11,7 +11,7 @@ use super::groups::Frame;
 use super::plan::{Curious, Elements, Expectation, Planned, Root, Told};
 use super::publish;
 use super::spread::{Spread, gather};
-use super::trace::Scene;
+use super::trace::{Scene, Site};
 use crate::event::node_label;
 use crate::graph::select::Role;
 use crate::why::{Kind, Why};
@@ -406,7 +406,8 @@ impl<'a, 'c> Planner<'a, 'c> {
             Lookup::Miss(miss) => {
                 let label = spot.label();
                 let asked = Asked { task, state: &state, label: &label, inputs };
-                let why = self.explainer.explain(&asked, miss, spot.scene, spot.index, spot.element);
+                let site = Site { scene: spot.scene, node: spot.index, element: spot.element };
+                let why = self.explainer.explain(&asked, miss, site);
                 let missed = verdict(Expectation::Miss, note(&why.text), selected);
                 (Verdict { why: Some(Box::new(why)), ..missed }, None)
             }

@@ -11,7 +11,7 @@ use super::groups::{Frame, Group, Spot};
 use super::prepare::Subject;
 use super::serial::Waiting;
 use super::spread::Spread;
-use super::trace::Scene;
+use super::trace::{Scene, Site};
 use super::{Engine, InFlight, millis};
 use crate::event::{CacheStatus, Event, NodeExpanded, NodeStarted, Status};
 use crate::exec::Executor;
@@ -172,7 +172,8 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             detail: Detail::Line,
         };
         self.with_scene(unit, &mut |scene| {
-            Box::new(explainer.explain(asked, miss.clone(), scene, spot.node, spot.index))
+            let site = Site { scene, node: spot.node, element: spot.index };
+            Box::new(explainer.explain(asked, miss.clone(), site))
         })
     }
 

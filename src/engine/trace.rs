@@ -36,6 +36,14 @@ pub struct Scene<'s> {
     pub outer: Option<(&'s Scene<'s>, usize, Option<usize>)>,
 }
 
+/// A node in a use of a workflow, and the number of the element that is meant.
+#[derive(Clone, Copy)]
+pub struct Site<'s> {
+    pub scene: &'s Scene<'s>,
+    pub node: usize,
+    pub element: Option<usize>,
+}
+
 /// A value that differs, on its way up.
 struct Trail<'t> {
     /// What it was; for an element of a node its own part of the list.
@@ -50,14 +58,8 @@ struct Trail<'t> {
 impl Explainer<'_> {
     /// Where an input that differs from what it was in `before` comes from, if it is a node that handed back something
     /// else than it did then.
-    pub(super) fn of_input(
-        &self,
-        scene: &Scene,
-        node: usize,
-        input: usize,
-        element: Option<usize>,
-        before: &Past,
-    ) -> Option<Upstream> {
+    pub(super) fn of_input(&self, site: Site, input: usize, before: &Past) -> Option<Upstream> {
+        let Site { scene, node, element } = site;
         let source = &scene.frame.workflow.nodes[node];
         let was = before.inputs.get(&*source.body.inputs()[input].name).unwrap_or(&Json::Null);
         self.of_binding(
@@ -98,7 +100,8 @@ impl Explainer<'_> {
         let inputs = scene.frame.values(self.files).inputs_of(source).ok();
         let found = inputs.and_then(|inputs| match (&source.body, &source.scatter) {
             (Body::Task(task), None) => {
-                self.of_task_output(scene, (node, None), task, label, inputs, output, trail)
+                let site = Site { scene, node, element: None };
+                self.of_task_output(site, task, label, inputs, output, trail)
             }
             (Body::Task(task), Some(scatter)) => {
                 let element = differing(trail, &now)?;
@@ -107,15 +110,8 @@ impl Explainer<'_> {
                 let was = trail.was.as_array().and_then(|list| list.get(element)).unwrap_or(trail.was);
                 let inner = Trail { was, element: Some(element), ..*trail };
                 let label = format!("{label}[{element}]");
-                self.of_task_output(
-                    scene,
-                    (node, Some(element)),
-                    task,
-                    label,
-                    spread.element(element),
-                    output,
-                    &inner,
-                )
+                let site = Site { scene, node, element: Some(element) };
+                self.of_task_output(site, task, label, spread.element(element), output, &inner)
             }
             (Body::Workflow(inner), None) if inner.size <= LARGEST => {
                 let number = scene.frame.number(node);
@@ -130,11 +126,9 @@ impl Explainer<'_> {
         Some(found.unwrap_or(unknown))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a place, what runs there, and what is followed")]
     fn of_task_output(
         &self,
-        scene: &Scene,
-        (node, element): (usize, Option<usize>),
+        site: Site,
         task: &Task,
         label: String,
         inputs: Vec<Value>,
@@ -149,22 +143,21 @@ impl Explainer<'_> {
         if let Some(known) = self.cache.explained.roots.borrow().get(&key) {
             return known.clone();
         }
-        let found = self.root_of(scene, (node, element), task, label, &inputs, output, trail);
+        let found = self.root_of(site, task, label, &inputs, output, trail);
         self.cache.explained.roots.borrow_mut().insert(key, found.clone());
         found
     }
 
-    #[expect(clippy::too_many_arguments, reason = "as above")]
     fn root_of(
         &self,
-        scene: &Scene,
-        (node, element): (usize, Option<usize>),
+        site: Site,
         task: &Task,
         label: String,
         inputs: &[Value],
         output: usize,
         trail: &Trail,
     ) -> Option<Upstream> {
+        let Site { scene, node, element } = site;
         let db = self.cache.database()?;
         let state = self.cache.task(task, self.files).ok()?;
         let asked = Asked { task, state: &state, label: &label, inputs };
