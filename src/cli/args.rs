@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::engine::CacheMode;
-use crate::graph::select::Selection;
+use crate::workflow::graph::select::Selection;
 
 /// Which workflow, and what it is given.
 #[derive(Clone, clap::Args)]

@@ -7,14 +7,14 @@ use serde_json::{Value as Json, json};
 
 use super::open::{Mistakes, Opened, check};
 use super::screen::{ColorChoice, note, print};
-use super::session::View;
+use super::session::HomeReader;
 use super::{Failure, Outcome, code};
+use crate::core::event::VERSION;
 use crate::engine::cache::Cache;
 use crate::engine::values::Files;
-use crate::event::VERSION;
-use crate::lint::{Lint, lint, tasks};
-use crate::memo::{Scope, Version, past};
+use crate::storage::memo::{Scope, Version, earlier};
 use crate::workflow::diagnostic::{Diagnostic, Severity, Sources};
+use crate::workflow::lint::{Lint, lint, tasks};
 use crate::workflow::load::load;
 
 /// Check workflow files: every mistake at once, and what looks wrong
@@ -106,13 +106,13 @@ fn tell(diagnostic: &Diagnostic, lint: Option<&str>, sources: &Sources) {
 /// cannot be read tells nothing.
 fn edited(opened: &Opened, home: Option<&Path>) -> Vec<Lint> {
     let looked = || {
-        let view = View::open(home).ok()?;
+        let view = HomeReader::open(home).ok()?;
         let store = Arc::new(view.store().ok()?);
         Some((Files::new(store.clone()), store, view.db?))
     };
     let Some((files, store, db)) = looked() else { return Vec::new() };
     let newest = |task: &str, version: &str| {
-        let results = past::of_task(&db, task, LOOKED_AT).unwrap_or_default();
+        let results = earlier::of_task(&db, task, LOOKED_AT).unwrap_or_default();
         results.into_iter().filter(|past| past.version == version).max_by_key(|past| past.created)
     };
     let pinned = tasks(&opened.workflows).into_iter().filter_map(|task| {

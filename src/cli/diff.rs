@@ -7,16 +7,16 @@ use std::sync::Arc;
 use jiff::Zoned;
 use serde_json::{Value as Json, json};
 
-use super::again::{Again, as_it_was};
+use super::recorded::{Again, as_it_was};
 use super::screen::{ColorChoice, print};
-use super::session::View;
+use super::session::HomeReader;
 use super::{Failure, Outcome};
-use crate::history::Run;
-use crate::history::filter::{Filter, select};
-use crate::history::invocation::{Invocation, invocation};
-use crate::report::run_diff::{Change, Head, Known, compare};
+use crate::core::definition::Definition;
+use crate::storage::history::Run;
+use crate::storage::history::filter::{Filter, select};
+use crate::storage::history::invocation::{Invocation, invocation};
+use crate::view::run_diff::{Change, Head, Known, compare};
 use crate::workflow::Task;
-use crate::workflow::definition::Definition;
 
 /// Show what changed between two runs: what each node was given, what it handed back, and what came first
 #[derive(clap::Args)]
@@ -39,7 +39,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let view = View::open(home)?;
+    let view = HomeReader::open(home)?;
     let (before, after) = match &args.other {
         Some(other) => (view.find(&args.run)?, view.find(other)?),
         None => {
@@ -59,7 +59,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
 }
 
 /// The run of the same workflow before `run`, in the same project and domain if there is one.
-fn previous(view: &View, run: &Run) -> Result<Run, Failure> {
+fn previous(view: &HomeReader, run: &Run) -> Result<Run, Failure> {
     let unreadable = |error| Failure::store(format!("the history cannot be read: {error}"));
     let Some(db) = &view.db else { return Err(Failure::usage("there is no run yet")) };
     let any =
@@ -91,7 +91,7 @@ fn head(run: &Run) -> Head {
 }
 
 /// What the records of the runs tell beside their events; older runs have none.
-fn known(view: &View, before: &Run, after: &Run) -> Known {
+fn known(view: &HomeReader, before: &Run, after: &Run) -> Known {
     let (earlier, later) = (as_it_was(view, before).ok(), as_it_was(view, after).ok());
     let invoked = |again: &Option<Again>, run: &Run| match again {
         Some(again) => Some(again.invocation.clone()),

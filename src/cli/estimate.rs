@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use crate::engine::plan::Planned;
-use crate::graph::outline::Outline;
-use crate::graph::remaining::critical_path;
-use crate::history::times::NodeTime;
+use crate::storage::history::times::NodeTime;
+use crate::workflow::graph::outline::Outline;
+use crate::workflow::graph::remaining::critical_path;
 
 /// An estimate for what a plan says would run.
 pub struct Estimate {

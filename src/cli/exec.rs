@@ -7,12 +7,12 @@ use serde_json::Map as JsonMap;
 use super::execute::{Request, Retry, execute};
 use super::open::{jobs, open, order, pools, scope};
 use super::screen::{ColorChoice, print, reporters};
-use super::session::Session;
+use super::session::HomeWriter;
 use super::{Failure, Outcome, args, code, inputs};
-use crate::engine::Handed;
-use crate::event::Status;
-use crate::history::invocation::Invocation;
-use crate::report::Verbosity;
+use crate::core::event::Status;
+use crate::engine::PublishedOutput;
+use crate::storage::history::invocation::Invocation;
+use crate::view::Verbosity;
 
 /// Run a workflow; what the cache has is not run again
 ///
@@ -89,7 +89,7 @@ pub fn start(flags: &Flags, mut retry: Option<Retry>, home: Option<&Path>, color
             super::plan::Request { opened: &opened, scope, inputs: &inputs, order: &order, earlier };
         return super::plan::show(request, home, color, flags.json).map(|_| ());
     }
-    let session = Session::open(home)?;
+    let session = HomeWriter::open(home)?;
     let verbosity = match (flags.quiet, flags.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
@@ -141,7 +141,7 @@ impl Flags {
 }
 
 /// The outputs as a TOML document. Null has no form in TOML: it is left out, and in a list an empty table.
-fn outputs_toml(outputs: &[(String, Handed)]) -> String {
+fn outputs_toml(outputs: &[(String, PublishedOutput)]) -> String {
     let mut text = String::new();
     for (name, handed) in outputs {
         if let Some(value) = to_toml(&handed.plain) {

@@ -11,39 +11,39 @@ use serde_json::{Map as JsonMap, Value as Json};
 use super::cache::{self, cap};
 use super::open::Opened;
 use super::screen::note;
-use super::session::Session;
+use super::session::HomeWriter;
 use super::{Failure, signals};
-use crate::db;
+use crate::core::event::Counts;
+use crate::core::reporter::Reporter;
+use crate::core::value::Value;
 use crate::engine::attempt::Shared;
 use crate::engine::cache::{Cache, to_record};
 use crate::engine::earlier::Earlier;
-use crate::engine::environment::{self, Caller};
+use crate::engine::environment::{self, HostEnv};
+use crate::engine::schedule::pools::Pools;
 use crate::engine::scratch::Scratch;
 use crate::engine::values::{Files, workflow_inputs};
-use crate::engine::{Bus, Engine, Order, Parts, Summary};
-use crate::event::Counts;
+use crate::engine::{Bus, Engine, EngineInputs, RunOptions, Summary};
 use crate::exec::{Cancel, Local, sweep_strays};
-use crate::gc;
-use crate::graph::remaining::remaining;
-use crate::graph::select::leaves;
-use crate::history::invocation::{Beginning, Invocation, Text};
-use crate::history::times::of_workflow;
-use crate::history::{self, RUNNING};
-use crate::locks::Locks;
-use crate::memo::Scope;
-use crate::report::Reporter;
-use crate::schedule::pools::Pools;
+use crate::storage::db;
+use crate::storage::gc;
+use crate::storage::history::invocation::{Beginning, Invocation, Text};
+use crate::storage::history::times::of_workflow;
+use crate::storage::history::{self, RUNNING};
+use crate::storage::locks::Locks;
+use crate::storage::memo::Scope;
+use crate::storage::writer::{Closed, Writer};
 use crate::workflow::binding::Binding;
-use crate::workflow::texts::Document;
-use crate::workflow::value::Value;
-use crate::writer::{Closed, Writer};
+use crate::workflow::documents::Document;
+use crate::workflow::graph::remaining::remaining;
+use crate::workflow::graph::select::leaves;
 
 /// A run, decided in every detail.
 pub struct Request<'a> {
     pub opened: &'a Opened,
     pub scope: Scope,
     pub inputs: &'a [Binding],
-    pub order: Order,
+    pub order: RunOptions,
     pub pools: Pools,
     /// What was asked for, as far as flags say it; the rest is filled in when the run begins.
     pub invocation: Invocation,
@@ -69,11 +69,11 @@ pub struct Retry {
 /// Runs it.
 pub fn execute(
     mut request: Request,
-    session: Session,
+    session: HomeWriter,
     listeners: Vec<Box<dyn Reporter>>,
 ) -> Result<Summary, Failure> {
     let cap = cap::from_environment()?;
-    let Session { home, db, store, mut warnings } = session;
+    let HomeWriter { home, db, store, mut warnings } = session;
     let Opened { workflow, outline, .. } = request.opened;
     let run = new_run_id();
     let files = Files::new(store.clone());
@@ -136,14 +136,14 @@ pub fn execute(
         store: store.clone(),
         run: run.clone(),
         scope: request.scope.clone(),
-        caller: Caller::now(),
+        caller: HostEnv::now(),
         scratch: Scratch::new(lock.scratch.clone()),
         logs: home.logs(&run),
         cancel: Cancel::default(),
     };
     let cache = Cache::new(request.scope, store.clone(), Some(reader), Some(home.path().to_owned()));
     let cache = cache.with_earlier(request.retry.map(|retry| retry.earlier));
-    let engine = Engine::new(Parts {
+    let engine = Engine::new(EngineInputs {
         outline,
         order: request.order,
         pools: request.pools,

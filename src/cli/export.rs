@@ -9,15 +9,15 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::json;
 
-use super::past::{Past, Ready};
+use super::node_arg::unit;
+use super::replay::{Ready, Replay};
 use super::screen::{note, print};
-use super::session::{Session, View};
-use super::unit::unit;
+use super::session::{HomeReader, HomeWriter};
 use super::{Failure, Outcome};
+use crate::core::event::VERSION;
+use crate::core::staging::Staging;
 use crate::engine::attempt::file_name;
-use crate::engine::environment::Caller;
-use crate::event::VERSION;
-use crate::workflow::Staging;
+use crate::engine::environment::HostEnv;
 
 mod script;
 
@@ -50,19 +50,19 @@ pub struct Args {
 }
 
 pub fn run(args: Args, home: Option<&Path>) -> Outcome {
-    let view = View::open(home)?;
+    let view = HomeReader::open(home)?;
     let run = view.find(&args.run)?;
     let wanted = unit(&args.node, args.index).map_err(Failure::usage)?;
-    let session = Session::open(home)?;
+    let session = HomeWriter::open(home)?;
     session.warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
-    let past = Past::find(&view, &session.store, run, wanted, "export")?;
+    let past = Replay::find(&view, &session.store, run, wanted, "export")?;
     past.notes.iter().for_each(|text| note(&format!("note: {text}")));
     if past.subject.task.in_workflow_dir {
         let folder = past.subject.workflow_dir.display();
         note(&format!("note: the task runs in {folder} (cwd = \"workflow\"), which is not in the archive"));
     }
     // What is not there yet is asked for by the script; and links would lead out of the archive.
-    let ready = past.prepare(&session, &Caller::nobody(), Some(Staging::Copy), false)?;
+    let ready = past.prepare(&session, &HostEnv::nobody(), Some(Staging::Copy), false)?;
     let name = format!("{}-{}", past.run.id, file_name(&past.subject.name, past.subject.index));
     let path = args.output.unwrap_or_else(|| format!("{name}.tar.gz").into());
     let written = pack(&past, &ready, &name, &path);
@@ -84,7 +84,7 @@ pub fn run(args: Args, home: Option<&Path>) -> Outcome {
 }
 
 /// Writes the archive at `path`, all of it or nothing.
-fn pack(past: &Past, ready: &Ready, name: &str, path: &Path) -> Result<(), Failure> {
+fn pack(past: &Replay, ready: &Ready, name: &str, path: &Path) -> Result<(), Failure> {
     let script = script::run_sh(past, ready).map_err(Failure::usage)?;
     let write = || -> io::Result<()> {
         let folder = match path.parent() {

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use super::open::open;
 use super::screen::{ColorChoice, print};
 use super::{Failure, Outcome};
-use crate::draw::dot::dot;
-use crate::draw::mermaid::mermaid;
-use crate::draw::svg::{MOST, svg};
-use crate::graph::picture::picture;
-use crate::report::graph_text;
-use crate::report::style::Ink;
+use crate::ops::picture::picture;
+use crate::view::draw::dot::dot;
+use crate::view::draw::mermaid::mermaid;
+use crate::view::draw::svg::{MOST, svg};
+use crate::view::graph_text;
+use crate::view::style::Ink;
 
 /// Draw a workflow: its nodes and what feeds what
 #[derive(clap::Args)]

@@ -7,9 +7,9 @@ use serde_json::{Map as JsonMap, Value as Json};
 
 use super::Failure;
 use super::args::Target;
+use crate::core::closest::closest;
+use crate::core::value::Value;
 use crate::workflow::binding::Binding;
-use crate::workflow::diagnostic::closest;
-use crate::workflow::value::Value;
 use crate::workflow::{Input, Workflow};
 
 /// One binding for each of the workflow's inputs; every mistake is reported at once.

@@ -9,19 +9,19 @@ use std::path::{Path, PathBuf};
 
 use self::find::{find_log, log_of};
 use self::follow::Follower;
-use super::again::as_it_was;
+use super::node_arg::{ends, unit};
+use super::recorded::as_it_was;
 use super::screen::{ColorChoice, print};
-use super::session::View;
-use super::unit::{ends, unit};
+use super::session::HomeReader;
 use super::{Failure, Outcome};
-use crate::event::{Event, Kind, NodeFinished, Status, node_label};
-use crate::history::Run;
-use crate::report::log_list::{self, Logged};
-use crate::report::run_diff::without_numbers;
-use crate::report::style::{Ink, STRONG};
-use crate::report::text::inert;
-use crate::report::words::failure;
-use crate::workflow::diagnostic::closest;
+use crate::core::closest::closest;
+use crate::core::event::{Event, Kind, NodeFinished, Status, node_label};
+use crate::storage::history::Run;
+use crate::view::log_list::{self, Logged};
+use crate::view::phrases::failure;
+use crate::view::run_diff::without_numbers;
+use crate::view::style::{Ink, STRONG};
+use crate::view::text::inert;
 
 /// Print what a node of a run printed
 #[derive(clap::Args)]
@@ -59,7 +59,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let view = View::open(home)?;
+    let view = HomeReader::open(home)?;
     let run = view.find(&args.run)?;
     if args.failed {
         return failed(&view, &run, color);
@@ -97,7 +97,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
 }
 
 /// The logs of all that failed by itself.
-fn failed(view: &View, run: &Run, color: ColorChoice) -> Outcome {
+fn failed(view: &HomeReader, run: &Run, color: ColorChoice) -> Outcome {
     let events: Vec<_> = view.events(&run.id)?.collect();
     let failed: Vec<&NodeFinished> = ends(&events)
         .filter(|node| node.status == Status::Failed && node.kind == Kind::Task && node.attempts > 0)
@@ -162,7 +162,7 @@ fn logged(events: impl Iterator<Item = Event>) -> Vec<Logged> {
 }
 
 /// A name that the workflow does not have would be waited for in vain.
-fn check_name(view: &View, run: &Run, label: &str) -> Outcome {
+fn check_name(view: &HomeReader, run: &Run, label: &str) -> Outcome {
     let Ok(again) = as_it_was(view, run) else { return Ok(()) };
     let outline = &again.opened.outline;
     let names: Vec<String> = (0..outline.len()).map(|number| outline.name(number)).collect();

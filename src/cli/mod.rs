@@ -18,7 +18,6 @@
 //! | `watch.rs` | running again when a file changes |
 //! | `unit.rs` | which node or element a person means |
 
-mod again;
 mod args;
 mod cache;
 mod check;
@@ -31,12 +30,13 @@ mod export;
 mod graph;
 mod init;
 mod inputs;
-mod instants;
 mod logs;
+mod node_arg;
 mod open;
-mod past;
 mod plan;
 mod quoting;
+mod recorded;
+mod replay;
 mod report;
 mod retry;
 mod runs;
@@ -46,7 +46,7 @@ mod session;
 mod shell;
 mod show;
 mod signals;
-mod unit;
+mod time_arg;
 mod watch;
 mod why;
 

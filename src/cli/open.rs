@@ -8,17 +8,17 @@ use std::sync::Arc;
 use super::Failure;
 use super::args::{CacheFlags, Nodes, Resources, Target};
 use super::screen::ColorChoice;
-use crate::engine::{CacheMode, Order};
-use crate::graph::Graph;
-use crate::graph::outline::Outline;
-use crate::graph::select::{Role, matching, roles};
-use crate::memo::Scope;
-use crate::schedule::pools::Pools;
+use crate::engine::schedule::pools::Pools;
+use crate::engine::{CacheMode, RunOptions};
+use crate::storage::memo::Scope;
 use crate::workflow::Workflow;
 use crate::workflow::diagnostic::{Diagnostic, Sources};
+use crate::workflow::documents::Document;
+use crate::workflow::graph::Graph;
+use crate::workflow::graph::outline::Outline;
+use crate::workflow::graph::select::{Role, matching, roles};
 use crate::workflow::load::{Loaded, check_label, load};
 use crate::workflow::policy::parse_amount;
-use crate::workflow::texts::Document;
 
 /// A workflow without mistakes, and all of its nodes.
 pub struct Opened {
@@ -96,7 +96,7 @@ pub fn order(
     cache: &CacheFlags,
     keep_going: bool,
     jobs: usize,
-) -> Result<Order, Failure> {
+) -> Result<RunOptions, Failure> {
     let outline = &opened.outline;
     let roles = roles(outline, &nodes.selection()).map_err(Failure::usage)?;
     let overwrite = match &cache.overwrite {
@@ -109,7 +109,7 @@ pub fn order(
         return Err(Failure::usage("these flags select no node: nothing would run"));
     }
     let remaining_ms = vec![0; outline.len()];
-    Ok(Order {
+    Ok(RunOptions {
         roles,
         remaining_ms,
         overwrite,
@@ -130,7 +130,7 @@ fn processors() -> usize {
 }
 
 /// The pools of a run; a request that they can never meet is an error.
-pub fn pools(opened: &Opened, order: &Order, resources: &Resources) -> Result<Pools, Failure> {
+pub fn pools(opened: &Opened, order: &RunOptions, resources: &Resources) -> Result<Pools, Failure> {
     let workflow = &opened.workflow;
     let mut capacity = BTreeMap::from([
         // Whoever allows more jobs than there are processors means it.

@@ -8,22 +8,22 @@ use serde_json::json;
 use super::estimate::Estimate;
 use super::open::{Opened, jobs, open, order, pools, scope};
 use super::screen::{ColorChoice, print, stdout_columns};
-use super::session::View;
+use super::session::HomeReader;
 use super::{Failure, Outcome, args, code, inputs};
-use crate::engine::Order;
+use crate::core::event::VERSION;
+use crate::engine::RunOptions;
 use crate::engine::cache::Cache;
 use crate::engine::earlier::Earlier;
 use crate::engine::explain::Explainer;
 use crate::engine::plan::{Elements, Expectation, Planned, plan};
 use crate::engine::values::{Files, workflow_inputs};
-use crate::event::VERSION;
-use crate::graph::outline::Outline;
-use crate::history::times::of_workflow;
-use crate::memo::Scope;
-use crate::memo::explain::Detail;
-use crate::report::style::{BAD, CACHED, CAUTION, Cell, FAINT, Ink, PLAIN, columns};
-use crate::report::text::{cut, duration, inert, width};
+use crate::storage::history::times::of_workflow;
+use crate::storage::memo::Scope;
+use crate::storage::memo::explain::Detail;
+use crate::view::style::{BAD, CACHED, CAUTION, Cell, FAINT, Ink, PLAIN, columns};
+use crate::view::text::{cut, duration, inert, width};
 use crate::workflow::binding::Binding;
+use crate::workflow::graph::outline::Outline;
 
 /// Say what would run and what the cache has, and why; nothing is run or written
 #[derive(clap::Args)]
@@ -61,7 +61,7 @@ pub struct Request<'a> {
     pub opened: &'a Opened,
     pub scope: Scope,
     pub inputs: &'a [Binding],
-    pub order: &'a Order,
+    pub order: &'a RunOptions,
     /// Results of the run that is tried again.
     pub earlier: Option<Earlier>,
 }
@@ -83,7 +83,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
 /// Prints the plan; whether anything would run.
 pub fn show(request: Request, home: Option<&Path>, color: ColorChoice, json: bool) -> Result<bool, Failure> {
     let Request { opened: Opened { workflow, outline, .. }, scope, inputs, order, earlier } = request;
-    let view = View::open(home)?;
+    let view = HomeReader::open(home)?;
     let store = Arc::new(view.store()?);
     let files = Files::new(store.clone());
     let inputs = workflow_inputs(workflow, &files, inputs).map_err(Failure::usage)?;

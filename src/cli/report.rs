@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 use jiff::Zoned;
 use serde_json::json;
 
-use super::again::as_it_was;
+use super::recorded::as_it_was;
 use super::screen::print;
-use super::session::View;
+use super::session::HomeReader;
 use super::{Failure, Outcome};
-use crate::digest::Digest;
-use crate::event::VERSION;
-use crate::graph::picture::picture;
-use crate::report::html::{Sources, page};
-use crate::store::Store;
+use crate::core::digest::Digest;
+use crate::core::event::VERSION;
+use crate::ops::picture::picture;
+use crate::storage::store::Store;
+use crate::view::html::{Sources, page};
 
 /// Write one page of HTML about a run: its graph, its timeline, every node, failures
 #[derive(clap::Args)]
@@ -38,7 +38,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args, home: Option<&Path>) -> Outcome {
-    let view = View::open(home)?;
+    let view = HomeReader::open(home)?;
     let run = view.find(&args.run)?;
     let path = args.output.unwrap_or_else(|| format!("report-{}.html", run.id).into());
     let picture = as_it_was(&view, &run).map(|again| picture(&again.opened.workflow));
@@ -73,7 +73,7 @@ struct Kept {
 impl Sources for Kept {
     fn log(&self, path: &str, limit: u64) -> Option<(Vec<u8>, bool)> {
         let mut file = File::open(path).ok()?;
-        let length = file.metadata().ok().filter(|metadata| metadata.is_file())?.len();
+        let length = file.metadata().ok().filter(std::fs::Metadata::is_file)?.len();
         file.seek(SeekFrom::Start(length.saturating_sub(limit))).ok()?;
         let mut end = Vec::new();
         file.take(limit).read_to_end(&mut end).ok()?;

@@ -8,14 +8,14 @@ use super::args::{CacheChoice, Nodes};
 use super::exec::{Flags, start};
 use super::execute::Retry;
 use super::screen::{ColorChoice, note};
-use super::session::View;
+use super::session::HomeReader;
 use super::{Failure, Outcome};
-use crate::engine::Order;
+use crate::engine::RunOptions;
 use crate::engine::earlier::Earlier;
-use crate::graph::outline::Outline;
-use crate::history::invocation::invocation;
-use crate::history::{RUNNING, Run};
-use crate::report::text::inert;
+use crate::storage::history::invocation::invocation;
+use crate::storage::history::{RUNNING, Run};
+use crate::view::text::inert;
+use crate::workflow::graph::outline::Outline;
 
 /// Run again what of a run failed or was not reached
 ///
@@ -48,7 +48,7 @@ const RUN: &str =
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let mut flags = args.flags;
-    let view = View::open(home)?;
+    let view = HomeReader::open(home)?;
     let run = view.find(&flags.target.workflow.to_string_lossy())?;
     if run.status == RUNNING {
         return Err(Failure::usage(format!("run {} is still running: wait for its end, or stop it", run.id)));
@@ -97,7 +97,7 @@ fn is_done(run: &Run) -> bool {
 impl Retry {
     /// Leaves out what is to be done again in any case: what is to be overwritten, and nodes that run last, which
     /// look at how this run ends.
-    pub fn leave_out(&mut self, outline: &Outline, order: &Order) {
+    pub fn leave_out(&mut self, outline: &Outline, order: &RunOptions) {
         for (number, place) in outline.places().enumerate() {
             if place.is_hook() {
                 self.earlier.forget(&place.name());

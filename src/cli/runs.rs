@@ -4,14 +4,14 @@ use std::path::Path;
 
 use jiff::Zoned;
 
-use super::instants::{Edge, parse};
 use super::screen::{ColorChoice, columns, note, print};
-use super::session::View;
+use super::session::HomeReader;
+use super::time_arg::{Edge, parse};
 use super::{Failure, Outcome};
-use crate::history::filter::{Filter, select, workflows};
-use crate::history::{INTERRUPTED, RUNNING, Run};
-use crate::report::runs_table::{RunRow, render};
-use crate::workflow::diagnostic::closest;
+use crate::core::closest::closest;
+use crate::storage::history::filter::{Filter, select, workflows};
+use crate::storage::history::{INTERRUPTED, RUNNING, Run};
+use crate::view::runs_table::{RunRow, render};
 
 /// List runs, the newest first
 #[derive(clap::Args)]
@@ -74,7 +74,7 @@ impl StatusChoice {
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let view = View::open(home)?;
+    let view = HomeReader::open(home)?;
     let now = Zoned::now();
     let filter = filter(&args, &now)?;
     let unreadable = |error| Failure::store(format!("the history cannot be read: {error}"));

@@ -4,12 +4,13 @@ use std::io::{IsTerminal, Write};
 
 use jiff::tz::TimeZone;
 
-use crate::report::json::Json;
-use crate::report::plain::Plain;
-use crate::report::style::{BAD, Ink};
-use crate::report::terminal::Terminal;
-use crate::report::text::inert;
-use crate::report::{Reporter, Verbosity};
+use crate::core::reporter::Reporter;
+use crate::view::Verbosity;
+use crate::view::json::Json;
+use crate::view::plain::Plain;
+use crate::view::style::{BAD, Ink};
+use crate::view::terminal::Terminal;
+use crate::view::text::inert;
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 pub enum ColorChoice {

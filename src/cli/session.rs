@@ -6,16 +6,16 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::Failure;
-use crate::db;
-use crate::event::{Counts, Event, Kind};
+use crate::core::event::{Counts, Event, Kind};
 use crate::exec::end_marked;
-use crate::history::{self, INTERRUPTED};
-use crate::home::Home;
-use crate::store::{StatCache, Store};
-use crate::writer::stat_lookup;
+use crate::storage::db;
+use crate::storage::history::{self, INTERRUPTED};
+use crate::storage::home::Home;
+use crate::storage::store::{StatCache, Store};
+use crate::storage::writer::stat_lookup;
 
 /// A home that a run may write to.
-pub struct Session {
+pub struct HomeWriter {
     pub home: Home,
     pub db: Connection,
     pub store: Arc<Store>,
@@ -23,7 +23,7 @@ pub struct Session {
     pub warnings: Vec<String>,
 }
 
-impl Session {
+impl HomeWriter {
     /// Opens the home folder, creating what is not there, and sweeps up what killed runs left behind.
     pub fn open(flag: Option<&Path>) -> Result<Self, Failure> {
         let home = Home::locate(flag).map_err(Failure::store)?;
@@ -92,13 +92,13 @@ fn counts_so_far(home: &Home, run: &str, planned: Counts) -> Counts {
 }
 
 /// A home for looking only: nothing is created or changed.
-pub struct View {
+pub struct HomeReader {
     pub home: Home,
     /// `None` where there is no database yet.
     pub db: Option<Connection>,
 }
 
-impl View {
+impl HomeReader {
     pub fn open(flag: Option<&Path>) -> Result<Self, Failure> {
         let home = Home::locate(flag).map_err(Failure::store)?;
         let db = db::open_read_only(home.path()).map_err(|error| Failure::store(error.to_string()))?;

@@ -8,17 +8,17 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-use super::past::{Past, Ready};
+use super::node_arg::unit;
 use super::quoting::NOWHERE;
+use super::replay::{Ready, Replay};
 use super::screen::{ColorChoice, note};
-use super::session::{Session, View};
-use super::unit::unit;
+use super::session::{HomeReader, HomeWriter};
 use super::{Failure, Outcome, code, signals};
 use crate::engine::attempt::places;
 use crate::engine::collect::judge;
 use crate::engine::prepare::Prepared;
 use crate::exec::Masker;
-use crate::report::style::Ink;
+use crate::view::style::Ink;
 use crate::workflow::Capture;
 
 mod banner;
@@ -55,12 +55,12 @@ pub struct Args {
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let view = View::open(home)?;
+    let view = HomeReader::open(home)?;
     let run = view.find(&args.run)?;
     let wanted = unit(&args.node, args.index).map_err(Failure::usage)?;
-    let session = Session::open(home)?;
+    let session = HomeWriter::open(home)?;
     session.warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
-    let mut past = Past::find(&view, &session.store, run, wanted, "shell")?;
+    let mut past = Replay::find(&view, &session.store, run, wanted, "shell")?;
     let caller = past.caller();
     let ready = past.prepare(&session, &caller, None, args.keep)?;
     let ended = work(&past, &ready, &session, color);
@@ -80,7 +80,12 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
 }
 
 /// The shell, from before it is told what there is until after it is told what it left.
-fn work(past: &Past, ready: &Ready, session: &Session, color: ColorChoice) -> Result<ExitStatus, Failure> {
+fn work(
+    past: &Replay,
+    ready: &Ready,
+    session: &HomeWriter,
+    color: ColorChoice,
+) -> Result<ExitStatus, Failure> {
     let Ready { folder, prepared, .. } = ready;
     let cannot = |error: io::Error| {
         Failure::store(format!("the scratch folder {} cannot be used: {error}", folder.path().display()))
@@ -122,7 +127,7 @@ fn work(past: &Past, ready: &Ready, session: &Session, color: ColorChoice) -> Re
 }
 
 /// Writes the task's command as a program of its own; its path.
-fn write_command(past: &Past, ready: &Ready) -> io::Result<PathBuf> {
+fn write_command(past: &Replay, ready: &Ready) -> io::Result<PathBuf> {
     let Ready { folder, prepared, .. } = ready;
     let Prepared { program, inline, dir, .. } = prepared;
     let mut source = folder.path().to_owned();
@@ -171,7 +176,7 @@ fn without_start_up_files(shell: &OsString) -> &'static [&'static str] {
 }
 
 /// What a shell needs to be used by a person, beside what the attempt had.
-fn of_the_terminal(past: &Past) -> Vec<(&'static str, OsString)> {
+fn of_the_terminal(past: &Replay) -> Vec<(&'static str, OsString)> {
     let mut vars: Vec<_> = ["TERM", "COLORTERM"]
         .into_iter()
         .filter_map(|name| std::env::var_os(name).map(|value| (name, value)))

@@ -5,14 +5,14 @@ use std::path::Path;
 
 use jiff::Zoned;
 
+use super::node_arg::{unit, unknown};
 use super::screen::{ColorChoice, print};
-use super::session::View;
-use super::unit::{unit, unknown};
+use super::session::HomeReader;
 use super::{Failure, Outcome};
-use crate::history::{Run, places};
-use crate::report::node_text::NodeStory;
-use crate::report::run_document;
-use crate::report::run_view::{Keep, RunView};
+use crate::storage::history::{Run, places};
+use crate::view::node_text::NodeStory;
+use crate::view::run_document;
+use crate::view::run_view::{Keep, RunView};
 
 /// Show a run: its nodes, where cached results came from, failures, outputs; or one node in full
 #[derive(clap::Args)]
@@ -42,7 +42,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let view = View::open(home)?;
+    let view = HomeReader::open(home)?;
     let run = view.find(&args.run)?;
     match &args.node {
         Some(node) => one(&view, &run, node, &args, color),
@@ -57,7 +57,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
 }
 
 /// The run as one document.
-fn document(view: &View, run: &Run) -> Outcome {
+fn document(view: &HomeReader, run: &Run) -> Outcome {
     let unreadable = |error: io::Error| Failure::store(format!("the history cannot be read: {error}"));
     let path = view.home.events(&run.id);
     let mut again = places::Events::open(&path).map_err(unreadable)?;
@@ -69,7 +69,7 @@ fn document(view: &View, run: &Run) -> Outcome {
     Ok(())
 }
 
-fn one(view: &View, run: &Run, node: &str, args: &Args, color: ColorChoice) -> Outcome {
+fn one(view: &HomeReader, run: &Run, node: &str, args: &Args, color: ColorChoice) -> Outcome {
     let (name, index) = unit(node, args.index).map_err(Failure::usage)?;
     let Some(story) = NodeStory::from_events(view.events(&run.id)?, &run.id, name, index) else {
         let events: Vec<_> = view.events(&run.id)?.collect();

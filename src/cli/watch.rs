@@ -17,9 +17,9 @@ use super::open::check;
 use super::screen::{ColorChoice, note};
 use super::{Failure, Outcome, inputs, signals};
 use crate::engine::Interrupt;
-use crate::home::Home;
-use crate::report::style::{FAINT, Ink};
-use crate::report::text::inert;
+use crate::storage::home::Home;
+use crate::view::style::{FAINT, Ink};
+use crate::view::text::inert;
 use crate::workflow::load::load;
 
 mod watched;

@@ -9,19 +9,19 @@ use serde_json::{Value as Json, json};
 
 use super::open::{Opened, open, order, scope};
 use super::screen::{ColorChoice, print};
-use super::session::View;
+use super::session::HomeReader;
 use super::{Failure, Outcome, args, inputs};
+use crate::core::event::VERSION;
 use crate::engine::cache::Cache;
 use crate::engine::explain::Explainer;
-use crate::engine::plan::{Curious, Expectation, Told, plan};
+use crate::engine::plan::{Expectation, PlanObserver, Told, plan};
 use crate::engine::values::{Files, workflow_inputs};
-use crate::event::VERSION;
-use crate::graph::outline::Place;
-use crate::graph::select::matching;
-use crate::memo::Version;
-use crate::memo::explain::Detail;
-use crate::report::style::Ink;
-use crate::report::why_text::{Answer, render};
+use crate::storage::memo::Version;
+use crate::storage::memo::explain::Detail;
+use crate::view::style::Ink;
+use crate::view::why_text::{Answer, render};
+use crate::workflow::graph::outline::Place;
+use crate::workflow::graph::select::matching;
 
 /// Say why a node would run, or where its result comes from: the parts of its key, and on a miss the nearest
 /// earlier result and what differs
@@ -70,7 +70,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let asked = Asked::read(&nodes);
     let Opened { workflow, outline, .. } = &opened;
     let wants = matching(outline, "node", &asked.globs).map_err(Failure::usage)?;
-    let view = View::open(home)?;
+    let view = HomeReader::open(home)?;
     let store = Arc::new(view.store()?);
     let files = Files::new(store.clone());
     let inputs = workflow_inputs(workflow, &files, &bindings).map_err(Failure::usage)?;
@@ -86,7 +86,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         }
         listing.told += 1;
     };
-    let curious = Curious { wants, tell: &mut tell };
+    let curious = PlanObserver { wants, tell: &mut tell };
     let explainer = Explainer { outline, order: &order, cache: &cache, files: &files, detail: Detail::Full };
     plan(explainer, inputs, Some(curious));
     if listing.told == 0 {

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::collect::{self, Places};
-use super::environment::Caller;
-use super::prepare::{Failure, Guarded, Prepared, Subject, Surroundings, prepare};
+use super::environment::HostEnv;
+use super::prepare::{AttemptContext, Failure, Guarded, Prepared, TaskInstance, prepare};
 use super::scratch::{Folder, Scratch};
-use crate::digest::Digest;
-use crate::event::{ErrorKind, TaskError};
+use crate::core::digest::Digest;
+use crate::core::event::{ErrorKind, TaskError};
+use crate::core::value::Value;
+use crate::engine::schedule::Unit;
 use crate::exec::{Attempt, Cancel, End, Executor, Masker, Outcome, Usage, signal_name, tail};
-use crate::memo::Scope;
-use crate::schedule::Unit;
-use crate::store::{PendingBlob, Snapshot, Store};
+use crate::storage::memo::Scope;
+use crate::storage::store::{PendingBlob, Snapshot, Store};
 use crate::workflow::Capture;
-use crate::workflow::value::Value;
 
 /// How many of a log's last lines are shown with a failure.
 const TAIL: usize = 10;
@@ -29,7 +29,7 @@ pub struct Shared<E> {
     pub run: String,
     pub scope: Scope,
     /// The environment that tasks are given their part of.
-    pub caller: Caller,
+    pub caller: HostEnv,
     pub scratch: Scratch,
     /// The run's folder of logs.
     pub logs: PathBuf,
@@ -39,7 +39,7 @@ pub struct Shared<E> {
 /// What is to be done.
 pub struct Job {
     pub unit: Unit,
-    pub subject: Subject,
+    pub subject: TaskInstance,
     pub timeout: Option<Duration>,
     pub grace: Duration,
     /// How the user's files among the inputs looked when they were digested.
@@ -77,7 +77,7 @@ pub fn log_path(logs: &Path, node: &str, index: Option<u64>, attempt: u32) -> Pa
 
 /// A name for files of a node or element: `prep/clean[3]` is `prep.clean-3`.
 pub fn file_name(node: &str, index: Option<u64>) -> String {
-    let label = crate::event::node_label(node, index);
+    let label = crate::core::event::node_label(node, index);
     let name: String = label
         .chars()
         .filter(|c| *c != ']')
@@ -97,7 +97,7 @@ pub fn file_name(node: &str, index: Option<u64>) -> String {
 
 /// Runs one attempt to its end.
 pub async fn run<E: Executor>(shared: Arc<Shared<E>>, job: Job) -> Ended {
-    let Subject { name, index, attempt, .. } = &job.subject;
+    let TaskInstance { name, index, attempt, .. } = &job.subject;
     let attempt = *attempt;
     let log = log_path(&shared.logs, name, *index, attempt);
     let label = file_name(name, *index);
@@ -108,7 +108,7 @@ pub async fn run<E: Executor>(shared: Arc<Shared<E>>, job: Job) -> Ended {
         Ok(folder) => {
             let prepared = in_place(is_heavy(&job.subject), || {
                 let Shared { store, run, scope, caller, .. } = &*shared;
-                let around = Surroundings { store, run, scope, caller, staging: None };
+                let around = AttemptContext { store, run, scope, caller, staging: None };
                 prepare(&around, &job.subject, &folder)
             });
             let result = match prepared {
@@ -159,7 +159,7 @@ fn in_place<T>(heavy: bool, work: impl FnOnce() -> T) -> T {
 }
 
 /// Whether there is much to stage, or to look at again afterwards.
-fn is_heavy(subject: &Subject) -> bool {
+fn is_heavy(subject: &TaskInstance) -> bool {
     let mut size = 0;
     for value in &subject.inputs {
         value.for_each_artifact(&mut |artifact, is_dir| size += if is_dir { LIGHT } else { artifact.size });
@@ -222,7 +222,7 @@ fn finish<E>(
 }
 
 /// The user's own small files, as the result came from them: what differs can be told when they have changed.
-fn keep_small_files(store: &Store, subject: &Subject) -> Vec<PendingBlob> {
+fn keep_small_files(store: &Store, subject: &TaskInstance) -> Vec<PendingBlob> {
     let mut blobs: Vec<_> =
         subject.sources.iter().filter_map(|source| store.keep(&source.artifact)).collect();
     for value in &subject.inputs {
@@ -236,7 +236,7 @@ fn keep_small_files(store: &Store, subject: &Subject) -> Vec<PendingBlob> {
 }
 
 /// Where an attempt in `folder` leaves its outputs.
-pub fn places(subject: &Subject, folder: &Folder) -> Places {
+pub fn places(subject: &TaskInstance, folder: &Folder) -> Places {
     Places {
         out: folder.out(),
         work: if subject.task.in_workflow_dir { subject.workflow_dir.clone() } else { folder.work() },

@@ -9,9 +9,9 @@ use std::io::{self, Write};
 
 use jiff::Timestamp;
 
-use crate::event::{Event, Warning};
-use crate::report::Reporter;
-use crate::schedule::Unit;
+use crate::core::event::{Event, Warning};
+use crate::core::reporter::Reporter;
+use crate::engine::schedule::Unit;
 
 /// How many bytes of lines are written at once.
 const BATCH: usize = 128 * 1024;

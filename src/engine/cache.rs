@@ -15,16 +15,17 @@ use serde_json::{Map as JsonMap, Value as Json};
 use super::earlier::Earlier;
 use super::explain::Explained;
 use super::values::Files;
-use crate::db;
-use crate::digest::Digest;
-use crate::event::Source;
-use crate::memo::{Entry, Found, Interface, KeyMaker, Scope, Version, sqlite};
-use crate::store::{Snapshot, Store};
+use crate::core::definition::Definition;
+use crate::core::digest::Digest;
+use crate::core::event::Source;
+use crate::core::signature::Signature;
+use crate::core::types::Type;
+use crate::core::value::{Artifact, Value};
+use crate::storage::db;
+use crate::storage::memo::{Entry, Found, Interface, KeyMaker, Scope, Version, sqlite};
+use crate::storage::store::{Snapshot, Store};
 use crate::workflow::Task;
-use crate::workflow::definition::{Definition, sources_of};
-use crate::workflow::signature::Signature;
-use crate::workflow::types::Type;
-use crate::workflow::value::{Artifact, Value};
+use crate::workflow::definition::sources_of;
 
 /// A file that a task needs beside its inputs.
 pub struct SourceFile {
@@ -70,7 +71,7 @@ impl TaskState {
             .collect();
         keyed.sort_by(|a, b| task.inputs[*a].name.cmp(&task.inputs[*b].name));
         let signature = Signature::of(task);
-        let interface = Interface::of(task, &signature);
+        let interface = Interface::of(&signature, &task.cache.ignore_inputs);
         Ok(Self {
             maker: KeyMaker::new(scope, &version, &signature),
             version,

@@ -3,10 +3,10 @@
 use super::groups::{Elements, Frame, Group, Spot};
 use super::spread::gather;
 use super::{Engine, millis, publish};
-use crate::event::{CacheStatus, ErrorKind, Kind, NodeFinished, Status, TaskError};
+use crate::core::event::{CacheStatus, ErrorKind, Kind, NodeFinished, Status, TaskError};
+use crate::core::value::Value;
+use crate::engine::schedule::{Ended, State, Unit};
 use crate::exec::Executor;
-use crate::schedule::{Ended, State, Unit};
-use crate::workflow::value::Value;
 
 impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
     /// All that is inside of `unit` has ended.

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::attempt::LIGHT;
+use crate::core::types::Type;
+use crate::core::value::{Artifact, Value};
 use crate::exec::Masker;
-use crate::store::{Output as Sealable, PendingBlob, SealError, Store};
-use crate::workflow::types::Type;
-use crate::workflow::value::{Artifact, Value};
+use crate::storage::store::{Output as Sealable, PendingBlob, SealError, Store};
 use crate::workflow::{Capture, Output, Task};
 
 /// The most that is read as the text of one output, in bytes; more belongs in a file.
@@ -279,7 +279,7 @@ impl Finder<'_> {
                 .map(|(key, item)| Ok((key.clone(), self.listed_files(element, item)?)))
                 .collect::<Result<_, String>>()
                 .map(Found::Map),
-            _ => Err(format!("expected {ty}, found {}", crate::workflow::value::quote(&json.to_string()))),
+            _ => Err(format!("expected {ty}, found {}", crate::core::value::quote(&json.to_string()))),
         }
     }
 }

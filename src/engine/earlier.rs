@@ -8,8 +8,10 @@ use std::collections::HashMap;
 
 use serde_json::{Map as JsonMap, Value as Json};
 
-use crate::digest::Digest;
-use crate::event::{CacheStatus, Event, Kind, NodeFinished, Source, Status, node_label, without_numbers};
+use crate::core::digest::Digest;
+use crate::core::event::{
+    CacheStatus, Event, Kind, NodeFinished, Source, Status, node_label, without_numbers,
+};
 
 /// The results of an earlier run.
 pub struct Earlier {

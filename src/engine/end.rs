@@ -9,11 +9,11 @@ use serde_json::Map as JsonMap;
 use super::groups::{Frame, Group};
 use super::values::RunFailure;
 use super::{Engine, Summary, millis, publish};
-use crate::event::{Event, RunFinished, Status};
+use crate::core::event::{Event, RunFinished, Status};
+use crate::engine::schedule::State;
 use crate::exec::Executor;
-use crate::graph::select::Role;
-use crate::history::times::{NodeTime, Times};
-use crate::schedule::State;
+use crate::storage::history::times::{NodeTime, Times};
+use crate::workflow::graph::select::Role;
 
 impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
     /// Hands back what the run was for; if that fails so does the run.

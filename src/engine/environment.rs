@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 
-use crate::digest::Hasher;
+use crate::core::digest::Hasher;
 use crate::exec::Masker;
 use crate::workflow::Task;
 
@@ -36,13 +36,13 @@ pub fn matching(pattern: &str) -> Vec<(String, String)> {
 }
 
 /// The environment of whoever starts a run.
-pub struct Caller {
+pub struct HostEnv {
     vars: Vec<(OsString, OsString)>,
     /// Whether secrets are passed on.
     secrets: bool,
 }
 
-impl Caller {
+impl HostEnv {
     /// That of this process.
     pub fn now() -> Self {
         let vars = std::env::vars_os().filter(|(name, _)| !name.is_empty()).collect();
@@ -91,7 +91,7 @@ impl Caller {
 ///
 /// # Errors
 /// A secret that is not set.
-pub fn of_task(task: &Task, caller: &Caller) -> Result<(BTreeMap<OsString, OsString>, Vec<String>), String> {
+pub fn of_task(task: &Task, caller: &HostEnv) -> Result<(BTreeMap<OsString, OsString>, Vec<String>), String> {
     let mut env = BTreeMap::from([(OsString::from("PATH"), OsString::from(DEFAULT_PATH))]);
     let patterns = || BASE.into_iter().chain(task.pass_env.iter().chain(&task.cache.env).map(String::as_str));
     for (name, value) in &caller.vars {

@@ -12,18 +12,18 @@ use rusqlite::Connection;
 use serde_json::{Map as JsonMap, Value as Json};
 use similar::{DiffOp, TextDiff};
 
-use super::Order;
+use super::RunOptions;
 use super::cache::{Cache, Miss, TaskState};
 use super::trace::Site;
 use super::values::Files;
-use crate::digest::Digest;
-use crate::graph::outline::Outline;
-use crate::memo::explain::{Detail, Parts};
-use crate::memo::{Past, past, sqlite};
-use crate::store::read_text;
-use crate::why::{Change, InputChange, Kind, Upstream, Why};
+use crate::core::digest::Digest;
+use crate::core::value::Value;
+use crate::core::why::{Change, InputChange, Kind, Upstream, Why};
+use crate::storage::memo::explain::{Detail, Parts};
+use crate::storage::memo::{EarlierResult, earlier, sqlite};
+use crate::storage::store::read_text;
 use crate::workflow::Task;
-use crate::workflow::value::Value;
+use crate::workflow::graph::outline::Outline;
 
 /// So many earlier results of one node are compared,
 pub(super) const OF_NODE: u32 = 200;
@@ -44,7 +44,7 @@ const PATIENCE: Duration = Duration::from_millis(200);
 #[derive(Default)]
 pub struct Explained {
     /// By task: its results, the newest first, as many as are asked for.
-    of_task: RefCell<HashMap<String, Rc<[Past]>>>,
+    of_task: RefCell<HashMap<String, Rc<[EarlierResult]>>>,
     /// By label, output and hash of what it was: the root of its being another.
     pub(super) roots: RefCell<HashMap<(String, usize, u64), Option<Upstream>>>,
     /// How many results were compared.
@@ -55,20 +55,20 @@ pub struct Explained {
 
 /// Earlier results to compare with: the first so many of a list.
 struct Candidates {
-    list: Rc<[Past]>,
+    list: Rc<[EarlierResult]>,
     most: usize,
 }
 
 impl Candidates {
-    fn all(list: impl Into<Rc<[Past]>>) -> Self {
+    fn all(list: impl Into<Rc<[EarlierResult]>>) -> Self {
         Self { list: list.into(), most: usize::MAX }
     }
 }
 
 impl std::ops::Deref for Candidates {
-    type Target = [Past];
+    type Target = [EarlierResult];
 
-    fn deref(&self) -> &[Past] {
+    fn deref(&self) -> &[EarlierResult] {
         &self.list[..self.list.len().min(self.most)]
     }
 }
@@ -77,7 +77,7 @@ impl std::ops::Deref for Candidates {
 #[derive(Clone, Copy)]
 pub struct Explainer<'e> {
     pub outline: &'e Outline,
-    pub order: &'e Order,
+    pub order: &'e RunOptions,
     pub cache: &'e Cache,
     pub files: &'e Files,
     /// `Full` looks at the whole history.
@@ -140,7 +140,7 @@ impl Explainer<'_> {
         if Some(nearest.key) == parts.key {
             return Why::plain(Kind::Unusable, "the row of the stored result is damaged".into());
         }
-        let elsewhere = parts.elsewhere(&candidates).map(Past::nearest);
+        let elsewhere = parts.elsewhere(&candidates).map(EarlierResult::nearest);
         if elsewhere.as_ref().is_some_and(|other| other.key == nearest.key) {
             return Why { nearest: elsewhere.clone(), ..Why::first(&asked.task.name, elsewhere, project) };
         }
@@ -197,7 +197,7 @@ impl Explainer<'_> {
             if whole && self.may_compare(of_task.len()) {
                 return Ok(Candidates::all(of_task));
             }
-            let own = past::of_node(db, &task.name, label, OF_NODE)?;
+            let own = earlier::of_node(db, &task.name, label, OF_NODE)?;
             Ok(match own.is_empty() {
                 true => Candidates { list: of_task, most: OF_TASK as usize },
                 false => Candidates::all(own),
@@ -220,9 +220,9 @@ impl Explainer<'_> {
         task: &Task,
         state: &TaskState,
         label: &str,
-    ) -> rusqlite::Result<Rc<[Past]>> {
+    ) -> rusqlite::Result<Rc<[EarlierResult]>> {
         let (workflow, _) = task.name.rsplit_once('.').unwrap_or_default();
-        let mut named = past::of_label(db, label, OF_LABEL)?;
+        let mut named = earlier::of_label(db, label, OF_LABEL)?;
         named.retain(|past| {
             let same_file = past.task.rsplit_once('.').is_some_and(|(other, _)| other == workflow);
             same_file || past.definition == state.definition_digest
@@ -231,13 +231,13 @@ impl Explainer<'_> {
     }
 
     /// The results of a task, the newest first, read once.
-    pub(super) fn of_task(&self, db: &Connection, task: &str) -> rusqlite::Result<Rc<[Past]>> {
+    pub(super) fn of_task(&self, db: &Connection, task: &str) -> rusqlite::Result<Rc<[EarlierResult]>> {
         if let Some(known) = self.cache.explained.of_task.borrow().get(task) {
             return Ok(known.clone());
         }
         let limit = if self.detail == Detail::Full { u32::MAX } else { OF_TASK };
-        let found: Rc<[Past]> = match past::has_any(db, task)? {
-            true => past::of_task(db, task, limit)?.into(),
+        let found: Rc<[EarlierResult]> = match earlier::has_any(db, task)? {
+            true => earlier::of_task(db, task, limit)?.into(),
             false => [].into(),
         };
         self.cache.explained.of_task.borrow_mut().insert(task.to_owned(), found.clone());
@@ -245,10 +245,10 @@ impl Explainer<'_> {
     }
 
     /// What differs, without where it comes from.
-    pub(super) fn changes(&self, db: &Connection, parts: &Parts, past: &Past) -> Vec<Change> {
+    pub(super) fn changes(&self, db: &Connection, parts: &Parts, past: &EarlierResult) -> Vec<Change> {
         // Read only where they can differ: most misses are of another input.
         let other = past.interface.filter(|digest| *digest != parts.interface_digest);
-        let interface = other.and_then(|digest| past::interface(db, &digest).ok().flatten());
+        let interface = other.and_then(|digest| earlier::interface(db, &digest).ok().flatten());
         let edited = !parts.same_version(past);
         let definition = edited.then(|| sqlite::definition(db, &past.definition).ok().flatten()).flatten();
         let mut changes = parts.changes(past, interface.as_ref(), definition.as_ref(), self.detail);
@@ -308,6 +308,6 @@ impl Explainer<'_> {
             let digest = part.split(' ').next()?.parse().ok()?;
             self.content(&digest, None)
         };
-        Some(crate::memo::explain::text_diff(&text(was)?, &text(now)?))
+        Some(crate::storage::memo::explain::text_diff(&text(was)?, &text(now)?))
     }
 }

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use super::spread::Spread;
 use super::values::{Files, RunFailure, Values};
-use crate::event::{Counts, Usage};
-use crate::schedule::Unit;
-use crate::workflow::value::Value;
+use crate::core::event::{Counts, Usage};
+use crate::core::value::Value;
+use crate::engine::schedule::Unit;
 use crate::workflow::{Node, Workflow};
 
 /// A group of units, under the same number as in the scheduler.
@@ -96,7 +96,7 @@ impl Spot {
 
     /// How a person calls it: `prep/clean`, `train[3]`.
     pub fn label(&self) -> String {
-        crate::event::node_label(&self.name, self.event_index()).into_owned()
+        crate::core::event::node_label(&self.name, self.event_index()).into_owned()
     }
 }
 

@@ -31,6 +31,7 @@ pub mod plan;
 mod planner;
 pub mod prepare;
 mod publish;
+pub mod schedule;
 pub mod scratch;
 mod serial;
 mod settle;
@@ -56,17 +57,17 @@ use self::groups::{Frame, Group, Spot};
 use self::serial::Serial;
 use self::settle::DOOMED;
 use self::values::{Files, RunFailure};
-use crate::digest::Digest;
-use crate::event::{CacheStatus, Counts, Event, NodeWaiting, RunStarted, Status};
+use crate::core::digest::Digest;
+use crate::core::event::{CacheStatus, Counts, Event, NodeWaiting, RunStarted, Status};
+use crate::core::value::Value;
+use crate::core::why::Why;
+use crate::engine::schedule::pools::Pools;
+use crate::engine::schedule::{Scheduler, State, Unit};
 use crate::exec::{Executor, Level, signal_name};
-use crate::graph::outline::Outline;
-use crate::graph::select::{Role, leaves};
-use crate::locks::{Held, Locks};
-use crate::schedule::pools::Pools;
-use crate::schedule::{Scheduler, State, Unit};
-use crate::why::Why;
-use crate::workflow::value::Value;
-use crate::writer::{Acknowledged, Writer};
+use crate::storage::locks::{Held, Locks};
+use crate::storage::writer::{Acknowledged, Writer};
+use crate::workflow::graph::outline::Outline;
+use crate::workflow::graph::select::{Role, leaves};
 
 /// Which way results go between the run and the cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,7 +91,7 @@ impl CacheMode {
 }
 
 /// What a run is to do. Lists have one entry for each node of the outline.
-pub struct Order {
+pub struct RunOptions {
     pub roles: Vec<Role>,
     /// How long it takes from a node's start to the end of the run, as far as is known, in milliseconds: what
     /// has the most before it goes first.
@@ -114,7 +115,7 @@ pub struct Summary {
     pub counts: Counts,
     pub saved_ms: u64,
     /// By name, in the file's order; only of a run that succeeded.
-    pub outputs: Vec<(String, publish::Handed)>,
+    pub outputs: Vec<(String, PublishedOutput)>,
     /// The signal that ended it.
     pub signal: Option<i32>,
     /// Why the file of its events is not complete.
@@ -122,7 +123,7 @@ pub struct Summary {
 }
 
 pub use bus::Bus;
-pub use publish::Handed;
+pub use publish::PublishedOutput;
 
 /// A unit between its lookup and its end.
 struct InFlight {
@@ -147,7 +148,7 @@ struct InFlight {
 /// One run.
 pub struct Engine<'a, E> {
     outline: &'a Outline,
-    order: Order,
+    order: RunOptions,
     shared: Arc<Shared<E>>,
     /// Where files among the workflow's outputs are put.
     outputs_dir: PathBuf,
@@ -174,7 +175,7 @@ pub struct Engine<'a, E> {
     writer: Writer,
     failure: Option<Arc<RunFailure>>,
     /// The workflow's outputs, once all but the last node has ended.
-    handed: Vec<(String, Handed)>,
+    handed: Vec<(String, PublishedOutput)>,
     signal: Option<i32>,
     ended: (UnboundedSender<Ended>, UnboundedReceiver<Ended>),
     /// Units whose wait before another attempt is over.
@@ -182,9 +183,9 @@ pub struct Engine<'a, E> {
 }
 
 /// What the composition root hands over.
-pub struct Parts<'a, E> {
+pub struct EngineInputs<'a, E> {
     pub outline: &'a Outline,
-    pub order: Order,
+    pub order: RunOptions,
     pub pools: Pools,
     pub shared: Arc<Shared<E>>,
     pub outputs_dir: PathBuf,
@@ -204,7 +205,7 @@ const BATCH: usize = 1000;
 const LOCK_TURN: Duration = Duration::from_millis(20);
 
 impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
-    pub fn new(parts: Parts<'a, E>) -> Self {
+    pub fn new(parts: EngineInputs<'a, E>) -> Self {
         let mut engine = Self {
             outline: parts.outline,
             order: parts.order,

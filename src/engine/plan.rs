@@ -8,9 +8,9 @@ use super::cache::Hit;
 use super::explain::Explainer;
 use super::groups::Frame;
 use super::planner::Planner;
-use crate::memo::explain::Parts;
-use crate::why::Why;
-use crate::workflow::value::Value;
+use crate::core::value::Value;
+use crate::core::why::Why;
+use crate::storage::memo::explain::Parts;
 
 /// What the cache would say of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,14 +89,14 @@ pub struct Told<'t> {
 }
 
 /// Who wants to know all of some units.
-pub struct Curious<'c> {
+pub struct PlanObserver<'c> {
     /// By number in the outline.
     pub wants: Vec<bool>,
     pub tell: &'c mut dyn FnMut(&Told),
 }
 
 /// The nodes that take part in a run and are no sub-workflows, in an order in which they could run.
-pub fn plan(explainer: Explainer, inputs: Box<[Value]>, curious: Option<Curious>) -> Vec<Planned> {
+pub fn plan(explainer: Explainer, inputs: Box<[Value]>, curious: Option<PlanObserver>) -> Vec<Planned> {
     let workflow = explainer.outline.workflow().clone();
     let numbers = (0, explainer.outline.offsets(&workflow));
     let mut frame = Frame::new(workflow, numbers, None, String::new(), inputs.into());

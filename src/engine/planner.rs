@@ -8,14 +8,14 @@ use super::CacheMode;
 use super::cache::{Hit, Lookup};
 use super::explain::{Asked, Explainer};
 use super::groups::Frame;
-use super::plan::{Curious, Elements, Expectation, Planned, Root, Told};
+use super::plan::{Elements, Expectation, PlanObserver, Planned, Root, Told};
 use super::publish;
 use super::spread::{Spread, gather};
 use super::trace::{Scene, Site};
-use crate::event::node_label;
-use crate::graph::select::Role;
-use crate::why::{Kind, Why};
-use crate::workflow::value::Value;
+use crate::core::event::node_label;
+use crate::core::value::Value;
+use crate::core::why::{Kind, Why};
+use crate::workflow::graph::select::Role;
 use crate::workflow::{Body, Node, Task, Workflow};
 
 /// What is known of one unit.
@@ -62,21 +62,21 @@ impl Spot<'_> {
 /// Walks the nodes of a workflow.
 pub struct Planner<'a, 'c> {
     explainer: Explainer<'a>,
-    curious: Option<Curious<'c>>,
+    curious: Option<PlanObserver<'c>>,
     pub planned: Vec<Planned>,
     /// By number in the outline: the place in `planned`.
     known: BTreeMap<usize, usize>,
 }
 
 /// What a unit hands back, as far as is known.
-enum Handed {
+enum PublishedOutput {
     Outputs(Box<[Value]>),
     Skipped,
     Unknown,
 }
 
 impl<'a, 'c> Planner<'a, 'c> {
-    pub fn new(explainer: Explainer<'a>, curious: Option<Curious<'c>>) -> Self {
+    pub fn new(explainer: Explainer<'a>, curious: Option<PlanObserver<'c>>) -> Self {
         Self { explainer, curious, planned: Vec::new(), known: BTreeMap::new() }
     }
 
@@ -110,11 +110,11 @@ impl<'a, 'c> Planner<'a, 'c> {
             let spot = Spot { scene: &scene, index, number, element: None, is_element };
             let handed = if role == Role::Skip {
                 self.all(spot, "skipped on request", Expectation::Skipped, None);
-                Handed::Skipped
+                PublishedOutput::Skipped
             } else if let Some(cause) = above.iter().find(|n| skipped[**n] && !tolerated(**n)) {
                 let reason = format!("`{}` is skipped", name(*cause));
                 self.all(spot, &reason, Expectation::Skipped, None);
-                Handed::Skipped
+                PublishedOutput::Skipped
             } else if let Some(cause) = above.iter().find(|n| frame.outputs[**n].is_none()) {
                 let root = self.root(frame.number(*cause));
                 let reason = match &root {
@@ -125,21 +125,21 @@ impl<'a, 'c> Planner<'a, 'c> {
                     None => format!("waits for `{}`", name(*cause)),
                 };
                 self.all(spot, &reason, Expectation::Unknown, root);
-                Handed::Unknown
+                PublishedOutput::Unknown
             } else {
                 self.planned_node(spot).unwrap_or_else(|problem| {
                     let reason = format!("it would fail: {problem}");
                     self.all(spot, &reason, Expectation::Unknown, None);
-                    Handed::Unknown
+                    PublishedOutput::Unknown
                 })
             };
             match handed {
-                Handed::Outputs(outputs) => frame.outputs[index] = Some(outputs),
-                Handed::Skipped => {
+                PublishedOutput::Outputs(outputs) => frame.outputs[index] = Some(outputs),
+                PublishedOutput::Skipped => {
                     skipped[index] = true;
                     frame.outputs[index] = Some(workflow.nodes[index].body.nothing());
                 }
-                Handed::Unknown => complete = false,
+                PublishedOutput::Unknown => complete = false,
             }
         }
         complete
@@ -160,11 +160,11 @@ impl<'a, 'c> Planner<'a, 'c> {
     ///
     /// # Errors
     /// Why it would fail before anything of it runs: a sentence.
-    fn planned_node(&mut self, spot: Spot) -> Result<Handed, String> {
+    fn planned_node(&mut self, spot: Spot) -> Result<PublishedOutput, String> {
         let values = spot.scene.frame.values(self.explainer.files);
         if !values.holds(spot.node())? {
             self.all(spot, "its condition is false", Expectation::Skipped, None);
-            return Ok(Handed::Skipped);
+            return Ok(PublishedOutput::Skipped);
         }
         let inputs = values.inputs_of(spot.node())?;
         self.node(spot, inputs)
@@ -193,7 +193,7 @@ impl<'a, 'c> Planner<'a, 'c> {
         }
     }
 
-    fn node(&mut self, spot: Spot, inputs: Vec<Value>) -> Result<Handed, String> {
+    fn node(&mut self, spot: Spot, inputs: Vec<Value>) -> Result<PublishedOutput, String> {
         let node = spot.node();
         let Some(scatter) = &node.scatter else { return self.unit(spot, inputs) };
         let spread = Spread::new(node, scatter, inputs)?;
@@ -205,15 +205,15 @@ impl<'a, 'c> Planner<'a, 'c> {
         for index in 0..spread.count() {
             let spot = Spot { element: Some(index), is_element: true, ..spot };
             match self.unit(spot, spread.element(index))? {
-                Handed::Outputs(values) => outputs.push(Some(values)),
-                Handed::Skipped => skipped = true,
-                Handed::Unknown => known = false,
+                PublishedOutput::Outputs(values) => outputs.push(Some(values)),
+                PublishedOutput::Skipped => skipped = true,
+                PublishedOutput::Unknown => known = false,
             }
         }
         Ok(match known {
-            _ if skipped => Handed::Skipped,
-            true => Handed::Outputs(gather(&outputs, node.body.outputs().len())),
-            false => Handed::Unknown,
+            _ if skipped => PublishedOutput::Skipped,
+            true => PublishedOutput::Outputs(gather(&outputs, node.body.outputs().len())),
+            false => PublishedOutput::Unknown,
         })
     }
 
@@ -229,7 +229,7 @@ impl<'a, 'c> Planner<'a, 'c> {
         }
     }
 
-    fn unit(&mut self, spot: Spot, inputs: Vec<Value>) -> Result<Handed, String> {
+    fn unit(&mut self, spot: Spot, inputs: Vec<Value>) -> Result<PublishedOutput, String> {
         match &spot.node().body {
             Body::Task(task) => {
                 let (verdict, hit) = self.task(task, spot, &inputs)?;
@@ -237,7 +237,7 @@ impl<'a, 'c> Planner<'a, 'c> {
                     self.tell(spot.number, &spot.label(), &verdict, hit.as_deref(), Some((task, &inputs)));
                 }
                 self.add(spot.number, verdict, spot.is_element);
-                Ok(hit.map_or(Handed::Unknown, |hit| Handed::Outputs(hit.outputs)))
+                Ok(hit.map_or(PublishedOutput::Unknown, |hit| PublishedOutput::Outputs(hit.outputs)))
             }
             Body::Workflow(inner) => self.sub_workflow(inner, spot, inputs),
         }
@@ -248,17 +248,17 @@ impl<'a, 'c> Planner<'a, 'c> {
         inner: &Arc<Workflow>,
         spot: Spot,
         inputs: Vec<Value>,
-    ) -> Result<Handed, String> {
+    ) -> Result<PublishedOutput, String> {
         let numbers = (spot.number + 1, self.explainer.outline.offsets(inner));
         let mut frame = Frame::new(inner.clone(), numbers, None, format!("{}/", spot.label()), inputs.into());
         let outer = Some((spot.scene, spot.index, spot.element));
         if !self.frame(&mut frame, outer, spot.is_element) {
-            return Ok(Handed::Unknown);
+            return Ok(PublishedOutput::Unknown);
         }
         Ok(match publish::interface(&frame, self.explainer.files)? {
-            Some(outputs) if publish::lacks(inner, &outputs) => Handed::Skipped,
-            Some(outputs) => Handed::Outputs(outputs),
-            None => Handed::Unknown,
+            Some(outputs) if publish::lacks(inner, &outputs) => PublishedOutput::Skipped,
+            Some(outputs) => PublishedOutput::Outputs(outputs),
+            None => PublishedOutput::Unknown,
         })
     }
 

@@ -11,15 +11,16 @@ use std::sync::Arc;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::cache::SourceFile;
-use super::environment::{self, Caller};
+use super::environment::{self, HostEnv};
 use super::scratch::Folder;
-use crate::event::ErrorKind;
-use crate::home::make_private;
-use crate::memo::Scope;
-use crate::store::{Guard, Store};
+use crate::core::event::ErrorKind;
+use crate::core::staging::Staging;
+use crate::core::value::{Artifact, Value};
+use crate::storage::home::make_private;
+use crate::storage::memo::Scope;
+use crate::storage::store::{Guard, Store};
 use crate::workflow::template::Lookup;
-use crate::workflow::value::{Artifact, Value};
-use crate::workflow::{Command, Staging, Task};
+use crate::workflow::{Command, Task};
 
 /// Values longer than this, in bytes, are only in `$RUNNER_INPUTS`: no variable can hold them.
 const LONGEST_VARIABLE: usize = 100 * 1024;
@@ -29,7 +30,7 @@ const LONGEST_SCRIPT: usize = 64 * 1024;
 const SHELLS: [&str; 7] = ["sh", "bash", "dash", "zsh", "ksh", "mksh", "ash"];
 
 /// What an attempt is of.
-pub struct Subject {
+pub struct TaskInstance {
     /// Of the node, with those of the nodes that it is inside of.
     pub name: String,
     /// The element's number.
@@ -45,11 +46,11 @@ pub struct Subject {
 }
 
 /// What it takes place in.
-pub struct Surroundings<'a> {
+pub struct AttemptContext<'a> {
     pub store: &'a Store,
     pub run: &'a str,
     pub scope: &'a Scope,
-    pub caller: &'a Caller,
+    pub caller: &'a HostEnv,
     /// How files are brought, if not as the task says.
     pub staging: Option<Staging>,
 }
@@ -72,7 +73,7 @@ pub struct Prepared {
 /// What a failed attempt is reported with.
 pub type Failure = (ErrorKind, String);
 
-impl Subject {
+impl TaskInstance {
     /// What the script is called, to itself and as a file.
     pub fn script_name(&self) -> &str {
         self.task.name.rsplit('.').next().unwrap_or_default()
@@ -80,7 +81,11 @@ impl Subject {
 }
 
 /// Makes everything ready in an empty scratch folder.
-pub fn prepare(around: &Surroundings, subject: &Subject, folder: &Folder) -> Result<Prepared, Failure> {
+pub fn prepare(
+    around: &AttemptContext,
+    subject: &TaskInstance,
+    folder: &Folder,
+) -> Result<Prepared, Failure> {
     let io =
         |error: io::Error| (ErrorKind::Spawn, format!("the scratch folder cannot be written to: {error}"));
     let task = &*subject.task;
@@ -134,8 +139,8 @@ impl Staged {
 }
 
 fn stage_inputs(
-    around: &Surroundings,
-    subject: &Subject,
+    around: &AttemptContext,
+    subject: &TaskInstance,
     folder: &Folder,
     staged: &mut Staged,
 ) -> Result<(), Failure> {
@@ -168,8 +173,8 @@ fn stage_inputs(
 }
 
 fn stage_sources(
-    around: &Surroundings,
-    subject: &Subject,
+    around: &AttemptContext,
+    subject: &TaskInstance,
     work: &Path,
     staged: &mut Staged,
 ) -> Result<(), Failure> {
@@ -189,7 +194,7 @@ fn stage_sources(
     Ok(())
 }
 
-fn inputs_json(subject: &Subject, staged: &Staged) -> String {
+fn inputs_json(subject: &TaskInstance, staged: &Staged) -> String {
     let place = |artifact: &Artifact| staged.place(artifact);
     let pairs = subject.task.inputs.iter().zip(&subject.inputs);
     let object: JsonMap<String, Json> =
@@ -198,7 +203,7 @@ fn inputs_json(subject: &Subject, staged: &Staged) -> String {
 }
 
 fn export_inputs(
-    subject: &Subject,
+    subject: &TaskInstance,
     staged: &Staged,
     env: &mut BTreeMap<OsString, OsString>,
 ) -> Result<(), Failure> {
@@ -225,7 +230,7 @@ fn export_inputs(
 }
 
 /// The inputs of a task as the variables of its templates.
-struct Inputs<'a>(&'a Subject, &'a Staged);
+struct Inputs<'a>(&'a TaskInstance, &'a Staged);
 
 impl Lookup for Inputs<'_> {
     fn root<'p>(&self, path: &'p [String]) -> Result<(&'p [String], Value), String> {
@@ -243,7 +248,7 @@ impl Lookup for Inputs<'_> {
 
 /// The program with its arguments; and which word is the text of the script, if one is.
 fn program(
-    subject: &Subject,
+    subject: &TaskInstance,
     folder: &Folder,
     staged: &Staged,
 ) -> Result<(Vec<String>, Option<usize>), Failure> {

@@ -7,16 +7,17 @@ use serde_json::{Value as Json, json};
 
 use super::groups::Frame;
 use super::values::{Files, Values};
-use crate::home::make_private;
-use crate::store::{Store, remove_tree};
+use crate::core::staging::Staging;
+use crate::core::types::Type;
+use crate::core::value::{Artifact, Value};
+use crate::storage::home::make_private;
+use crate::storage::store::{Store, remove_tree};
 use crate::workflow::binding::{Binding, Reference};
-use crate::workflow::types::Type;
-use crate::workflow::value::{Artifact, Value};
-use crate::workflow::{Published, Staging, Workflow};
+use crate::workflow::{Published, Workflow};
 
 /// An output that was handed back.
 #[derive(Clone, Debug)]
-pub struct Handed {
+pub struct PublishedOutput {
     /// As it stands in events: files with path, digest and size.
     pub event: Json,
     /// As people and scripts read it: files as paths.
@@ -58,7 +59,7 @@ pub(super) fn hand_out(
     files: &Files,
     store: &Store,
     dir: &Path,
-) -> Result<Vec<(String, Handed)>, String> {
+) -> Result<Vec<(String, PublishedOutput)>, String> {
     let mut handed = Vec::new();
     for output in frame.workflow.outputs.iter().filter(|output| is_available(output, frame)) {
         let fail = |problem: String| format!("output `{}`: {problem}", output.name);
@@ -134,11 +135,14 @@ fn evaluate_as_it_is(output: &Published, values: &Values) -> Result<Value, Strin
     }
 }
 
-fn place(output: &Published, value: &Value, store: &Store, dir: &Path) -> Result<Handed, String> {
+fn place(output: &Published, value: &Value, store: &Store, dir: &Path) -> Result<PublishedOutput, String> {
     if let (Some(path), Value::File(artifact) | Value::Dir(artifact)) = (&output.path, value) {
         let is_dir = matches!(value, Value::Dir(_));
         store.publish(artifact, is_dir, path).map_err(|e| format!("cannot be published: {e}"))?;
-        return Ok(Handed { event: artifact_json(artifact, path), plain: path.display().to_string().into() });
+        return Ok(PublishedOutput {
+            event: artifact_json(artifact, path),
+            plain: path.display().to_string().into(),
+        });
     }
     let mut artifacts = Vec::new();
     value.for_each_artifact(&mut |artifact, is_dir| artifacts.push((artifact.clone(), is_dir)));
@@ -164,5 +168,5 @@ fn place(output: &Published, value: &Value, store: &Store, dir: &Path) -> Result
     });
     next.set(0);
     let plain = value.to_json(&|_, _| places[next.replace(next.get() + 1)].1.display().to_string().into());
-    Ok(Handed { event, plain })
+    Ok(PublishedOutput { event, plain })
 }

@@ -19,8 +19,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use crate::home::make_private;
-use crate::store::remove_tree;
+use crate::storage::home::make_private;
+use crate::storage::store::remove_tree;
 
 /// The scratch folders of one run.
 pub struct Scratch {

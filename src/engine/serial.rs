@@ -2,9 +2,9 @@
 
 use std::io;
 
-use crate::digest::Digest;
-use crate::locks::{Attempt, Holder, Locks};
-use crate::schedule::Unit;
+use crate::core::digest::Digest;
+use crate::engine::schedule::Unit;
+use crate::storage::locks::{Attempt, Holder, Locks};
 
 /// A unit that waits for the lock of its key. It holds no slot.
 pub struct Waiting {

@@ -10,18 +10,18 @@ use super::cache::{Hit, to_record};
 use super::groups::{Group, Spot};
 use super::values::RunFailure;
 use super::{Engine, InFlight, millis, publish};
-use crate::digest::Digest;
-use crate::event::{
+use crate::core::digest::Digest;
+use crate::core::event::{
     AttemptFailed, CacheStatus, ErrorKind, Event, Kind, NodeFinished, Status, TaskError, Usage, Warning,
     node_label,
 };
+use crate::core::value::Value;
+use crate::engine::schedule::{State, Unit};
 use crate::exec::{self, Executor};
-use crate::locks::Held;
-use crate::memo::{Entry, Found};
-use crate::schedule::{State, Unit};
+use crate::storage::locks::Held;
+use crate::storage::memo::{Entry, Found};
+use crate::storage::writer::{Acknowledged, NewResult, Row};
 use crate::workflow::Body;
-use crate::workflow::value::Value;
-use crate::writer::{Acknowledged, NewResult, Row};
 
 /// Why a part of an element did not run.
 pub(super) const DOOMED: &str = "another part of this element failed";

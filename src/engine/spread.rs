@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::core::value::Value;
 use crate::workflow::node::equal_lengths;
-use crate::workflow::value::Value;
 use crate::workflow::{Node, Scatter, ScatterShape};
 
 /// The inputs of a node whose lists are known. Elements are made one at a time: there may be very many.

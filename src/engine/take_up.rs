@@ -8,20 +8,20 @@ use super::attempt::{self, Job, log_path};
 use super::cache::{Lookup, Miss};
 use super::explain::{Asked, Explainer};
 use super::groups::{Frame, Group, Spot};
-use super::prepare::Subject;
+use super::prepare::TaskInstance;
 use super::serial::Waiting;
 use super::spread::Spread;
 use super::trace::{Scene, Site};
 use super::{Engine, InFlight, millis};
-use crate::event::{CacheStatus, Event, NodeExpanded, NodeStarted, Status};
+use crate::core::event::{CacheStatus, Event, NodeExpanded, NodeStarted, Status};
+use crate::core::value::Value;
+use crate::core::why::Why;
+use crate::engine::schedule::{State, Unit};
 use crate::exec::Executor;
-use crate::graph::select::Role;
-use crate::locks::{Attempt, Holder};
-use crate::memo::explain::Detail;
-use crate::schedule::{State, Unit};
-use crate::why::Why;
+use crate::storage::locks::{Attempt, Holder};
+use crate::storage::memo::explain::Detail;
+use crate::workflow::graph::select::Role;
 use crate::workflow::policy::Execution;
-use crate::workflow::value::Value;
 use crate::workflow::{Body, Task};
 
 /// So many elements of one node may wait for a slot at once, and more if more can run: their inputs are in memory.
@@ -273,7 +273,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         let attempt = flight.attempts;
         let waited = flight.ready.elapsed();
         let sources = self.cache.task(task, &self.files).map(|state| state.sources.clone());
-        let subject = Subject {
+        let subject = TaskInstance {
             name: spot.name.clone(),
             index: spot.event_index(),
             task: task.clone(),

@@ -10,13 +10,13 @@ use super::explain::{Asked, Explainer, OF_NODE};
 use super::groups::Frame;
 use super::plan::fill;
 use super::spread::Spread;
-use crate::memo::Past;
-use crate::memo::explain::{Detail, same};
-use crate::memo::past;
-use crate::why::{Because, Change, Upstream};
+use crate::core::why::{Because, Change, Upstream};
+use crate::storage::memo::EarlierResult;
+use crate::storage::memo::earlier;
+use crate::storage::memo::explain::{Detail, same};
 
+use crate::core::value::Value;
 use crate::workflow::binding::{Binding, Reference};
-use crate::workflow::value::Value;
 use crate::workflow::{Body, Task};
 
 /// How far up a change is followed at once; what was followed before is known.
@@ -58,7 +58,7 @@ struct Trail<'t> {
 impl Explainer<'_> {
     /// Where an input that differs from what it was in `before` comes from, if it is a node that handed back something
     /// else than it did then.
-    pub(super) fn of_input(&self, site: Site, input: usize, before: &Past) -> Option<Upstream> {
+    pub(super) fn of_input(&self, site: Site, input: usize, before: &EarlierResult) -> Option<Upstream> {
         let Site { scene, node, element } = site;
         let source = &scene.frame.workflow.nodes[node];
         let was = before.inputs.get(&*source.body.inputs()[input].name).unwrap_or(&Json::Null);
@@ -199,13 +199,18 @@ impl Explainer<'_> {
     }
 
     /// Visits earlier results of a node, and of its task where another node came to them first.
-    fn earlier(&self, db: &Connection, asked: &Asked, visit: &mut dyn FnMut(&Past)) -> rusqlite::Result<()> {
+    fn earlier(
+        &self,
+        db: &Connection,
+        asked: &Asked,
+        visit: &mut dyn FnMut(&EarlierResult),
+    ) -> rusqlite::Result<()> {
         let of_task = self.of_task(db, &asked.task.name)?;
         if self.detail == Detail::Full && self.may_compare(of_task.len()) {
             of_task.iter().for_each(visit);
             return Ok(());
         }
-        past::of_node(db, &asked.task.name, asked.label, OF_NODE)?.iter().for_each(&mut *visit);
+        earlier::of_node(db, &asked.task.name, asked.label, OF_NODE)?.iter().for_each(&mut *visit);
         of_task.iter().take(NEWEST).filter(|past| past.node != asked.label).for_each(visit);
         Ok(())
     }

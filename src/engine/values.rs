@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::store::{Snapshot, Store};
+use crate::core::types::Type;
+use crate::core::value::{Artifact, Value};
+use crate::storage::store::{Snapshot, Store};
 use crate::workflow::binding::{self, Binding, Failure, Reference};
-use crate::workflow::types::Type;
-use crate::workflow::value::{Artifact, Value};
 use crate::workflow::{Node, Workflow};
 
 /// The user's own files, each digested once a run.

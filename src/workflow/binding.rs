@@ -14,8 +14,8 @@ use super::hints::{list_hint, literal_hint};
 use super::reader::Reader;
 use super::syntax::{Item, Kind, Table};
 use super::template::{Lookup, Template, Variable, is_template};
-use super::types::Type;
-use super::value::{Artifact, Value, quote};
+use crate::core::types::Type;
+use crate::core::value::{Artifact, Value, quote};
 
 /// Where a value comes from: an input of the workflow, or an output of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

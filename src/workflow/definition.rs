@@ -10,13 +10,7 @@ use globset::GlobBuilder;
 
 use super::template::Template;
 use super::{Capture, Command, Task};
-use crate::digest::{Digest, Hasher};
-
-/// Named parts of a definition, as text: `run`, `shell`, `env.TZ`, `source scripts/a.py`, ...
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Definition {
-    pub parts: BTreeMap<String, String>,
-}
+use crate::core::definition::Definition;
 
 impl Definition {
     /// Describes `task`. `variable` gives the value of an environment variable for `cache_env` (each name
@@ -68,25 +62,6 @@ impl Definition {
             parts.insert("cwd".into(), "workflow".into());
         }
         Self { parts }
-    }
-
-    /// The digest of all parts.
-    pub fn digest(&self) -> Digest {
-        let mut hasher = Hasher::default();
-        for (name, value) in &self.parts {
-            hasher.frame(name.as_bytes());
-            hasher.frame(value.as_bytes());
-        }
-        hasher.finish()
-    }
-
-    /// The names of the parts that differ from `other`, added and removed ones among them.
-    pub fn differences(&self, other: &Self) -> Vec<String> {
-        let mut names: Vec<&String> = self.parts.keys().chain(other.parts.keys()).collect();
-        names.sort();
-        names.dedup();
-        names.retain(|name| self.parts.get(*name) != other.parts.get(*name));
-        names.into_iter().cloned().collect()
     }
 }
 
@@ -169,16 +144,5 @@ mod tests {
         assert_eq!(find("./other/e.py"), ["other/e.py"]);
         assert_eq!(find("nothing/*"), [""; 0]);
         assert!(find_sources(dir.path(), "a[").is_err());
-    }
-
-    #[test]
-    fn differences_name_parts() {
-        let definition = |pairs: &[(&str, &str)]| Definition {
-            parts: pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
-        };
-        let old = definition(&[("run", "a"), ("env.TZ", "UTC"), ("shell", "sh")]);
-        let new = definition(&[("run", "b"), ("shell", "sh"), ("cwd", "workflow")]);
-        assert_eq!(new.differences(&old), ["cwd", "env.TZ", "run"]);
-        assert_ne!(new.digest(), old.digest());
     }
 }

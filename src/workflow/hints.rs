@@ -3,8 +3,8 @@
 use std::fmt::Display;
 
 use super::syntax::Kind;
-use super::types::Type;
-use super::value::Value;
+use crate::core::types::Type;
+use crate::core::value::Value;
 
 /// How to bind a list where something else is wanted, if that is what was meant.
 pub fn list_hint(name: &dyn Display, ty: &Type, found: &Type) -> Option<String> {

@@ -12,8 +12,8 @@ use serde_json::Value as Json;
 
 use super::filters;
 use super::template::Lookup;
-use super::types::Type;
-use super::value::{Artifact, Value, quote};
+use crate::core::types::Type;
+use crate::core::value::{Artifact, Value, quote};
 
 /// Nested names to values, as minijinja wants them.
 #[derive(Default)]

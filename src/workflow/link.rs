@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::binding::{Binding, Reference};
-use super::diagnostic::{Diagnostic, closest};
+use super::diagnostic::Diagnostic;
 use super::keys;
 use super::names::{Face, Moment, Names};
 use super::node::{read_node, read_scatter};
@@ -14,6 +14,7 @@ use super::published::read_outputs;
 use super::reader::{Entry, Reader};
 use super::syntax::{Kind, Table};
 use super::{Body, Input, Node, Published, Task, Workflow};
+use crate::core::closest::closest;
 
 /// Names that nodes cannot have because templates use them otherwise.
 const RESERVED_NODES: [&str; 2] = ["inputs", "failure"];

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, FileId, Place, Sources, Span};
+use super::documents::{Document, Texts};
 use super::import::{Library, import_paths};
 use super::link::{Linked, Scene, Tasks, link};
 use super::policy::amounts;
@@ -14,7 +15,6 @@ use super::settings::{Setting, Target};
 use super::source::{base_name, read_own_name};
 use super::spec::read_inputs;
 use super::syntax::{self, Table};
-use super::texts::{Document, Texts};
 use super::{Body, Node, Workflow, keys};
 
 /// How deep sub-workflows may nest.

@@ -23,13 +23,15 @@
 pub mod binding;
 pub mod definition;
 pub mod diagnostic;
+pub mod documents;
 pub mod filters;
+pub mod graph;
 mod hints;
 mod import;
-mod inert;
 mod jinja;
 pub mod keys;
 pub mod link;
+pub mod lint;
 pub mod load;
 mod names;
 pub mod node;
@@ -43,9 +45,6 @@ mod source;
 pub mod spec;
 pub mod syntax;
 pub mod template;
-pub mod texts;
-pub mod types;
-pub mod value;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -56,8 +55,9 @@ use self::binding::{Binding, Reference};
 use self::diagnostic::Place;
 use self::policy::{CachePolicy, Execution};
 use self::template::Template;
-use self::types::Type;
-use self::value::Value;
+use crate::core::staging::Staging;
+use crate::core::types::Type;
+use crate::core::value::Value;
 
 /// A workflow whose names are resolved and whose types fit.
 #[derive(Debug)]
@@ -140,18 +140,6 @@ impl Task {
             cache: CachePolicy::default(),
         }
     }
-}
-
-/// How input files are brought to a task.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Staging {
-    /// By reflink where the file system can; else small files are copied and large ones linked to.
-    #[default]
-    Auto,
-    /// By reflink or copy.
-    Copy,
-    /// By a symbolic link to the read-only original.
-    Link,
 }
 
 #[derive(Debug)]

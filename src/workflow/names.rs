@@ -4,11 +4,11 @@ use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 
 use super::binding::{Failure, Reference, Scope};
-use super::diagnostic::closest;
 use super::syntax::Table;
 use super::template::Variable;
-use super::types::Type;
 use super::{Body, Scatter};
+use crate::core::closest::closest;
+use crate::core::types::Type;
 
 /// When a node runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,15 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::binding::{Binder, Binding};
-use super::diagnostic::{Diagnostic, closest};
+use super::diagnostic::Diagnostic;
 use super::names::{Face, Names, did_you_mean};
 use super::published::infer;
 use super::reader::{Entry, Reader};
 use super::syntax::{Item, Kind, Table};
 use super::template::is_template;
-use super::types::Type;
-use super::value::Value;
 use super::{Body, Input, Node, Scatter, ScatterShape, Task};
+use crate::core::closest::closest;
+use crate::core::types::Type;
+use crate::core::value::Value;
 
 /// The policies that a node may override.
 const OVERRIDES: [&str; 6] = ["retries", "retry_delay", "retry_backoff", "timeout", "grace", "resources"];

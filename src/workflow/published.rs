@@ -9,7 +9,7 @@ use super::keys;
 use super::names::Names;
 use super::reader::Reader;
 use super::syntax::{Item, Kind, Table};
-use super::types::Type;
+use crate::core::types::Type;
 
 /// Reads `[outputs]`; `may_be_null` tells of a binding whether a node it refers to may be skipped.
 pub fn read_outputs(

@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::diagnostic::{Diagnostic, FileId, Place, Span, closest};
+use super::diagnostic::{Diagnostic, FileId, Place, Span};
 use super::keys::{self, Key, State};
 use super::syntax::{Item, Key as TomlKey, Kind, Table};
+use crate::core::closest::closest;
 
 /// So many mistakes of one file are told apart; what comes after them is only known to be there.
 const MOST: usize = 100;
@@ -187,7 +188,7 @@ impl Reader {
         };
         match problem {
             Some(help) => {
-                let message = format!("`{}` cannot be the name of {what}", name);
+                let message = format!("`{name}` cannot be the name of {what}");
                 let label = suggestion(name, hyphens).map_or("not allowed".into(), Cow::Owned);
                 self.report(Diagnostic::at(self.place(key.span), message, label).help(help));
                 false

@@ -1,21 +1,8 @@
-//! A task's signature: its qualified name and the names and types of its inputs and outputs.
-//!
-//! Nothing else is in it: a task that is edited cosmetically keeps its results. Sorted by name, so that
-//! the order in the file does not count.
+//! The signature of a task as the workflow defines it.
 
 use super::Task;
-use super::types::Type;
-use crate::digest::Hasher;
-
-/// The parts of a signature in the order in which they are hashed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signature {
-    pub task: String,
-    /// (name, type), sorted.
-    pub inputs: Vec<(String, String)>,
-    /// (name, type), sorted.
-    pub outputs: Vec<(String, String)>,
-}
+use crate::core::signature::Signature;
+use crate::core::types::Type;
 
 impl Signature {
     pub fn of(task: &Task) -> Self {
@@ -25,17 +12,5 @@ impl Signature {
         inputs.sort();
         outputs.sort();
         Self { task: task.name.clone(), inputs, outputs }
-    }
-
-    /// Appends the signature, framed.
-    pub fn hash_into(&self, hasher: &mut Hasher) {
-        hasher.frame(self.task.as_bytes());
-        for pairs in [&self.inputs, &self.outputs] {
-            hasher.update(&(pairs.len() as u64).to_le_bytes());
-            for (name, ty) in pairs {
-                hasher.frame(name.as_bytes());
-                hasher.frame(ty.as_bytes());
-            }
-        }
     }
 }

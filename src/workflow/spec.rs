@@ -4,14 +4,16 @@ use std::collections::HashSet;
 use std::path::{Component, Path};
 
 use super::binding::{Binder, inner_span};
-use super::diagnostic::{Diagnostic, closest};
+use super::diagnostic::Diagnostic;
 use super::keys;
 use super::policy::{CachePolicy, Execution};
 use super::reader::{Entry, Reader};
 use super::syntax::{Item, Key, Kind, Table};
 use super::template::Template;
-use super::types::Type;
-use super::{Capture, Command, Input, Output, Staging, Task};
+use super::{Capture, Command, Input, Output, Task};
+use crate::core::closest::closest;
+use crate::core::staging::Staging;
+use crate::core::types::Type;
 
 /// What a script runs under when the task does not say.
 const SHELL: [&str; 3] = ["bash", "-euo", "pipefail"];
@@ -131,7 +133,7 @@ pub fn read_inputs(reader: &mut Reader, table: &Table, dir: &Path, owner: &str) 
     inputs
 }
 
-fn read_choices(binder: &mut Binder, ty: &Type, item: &Item) -> Vec<super::value::Value> {
+fn read_choices(binder: &mut Binder, ty: &Type, item: &Item) -> Vec<crate::core::value::Value> {
     let Kind::Array(items) = &item.kind else {
         binder.reader.wrong_type(item, "one_of", "a list of values");
         return Vec::new();
@@ -165,11 +167,12 @@ fn check_default(reader: &mut Reader, input: &Input, long: &Table) {
 
 impl Input {
     /// Whether `one_of` allows `value`; the error lists what is allowed.
-    pub fn check_choice(&self, value: &super::value::Value) -> Result<(), String> {
-        if self.one_of.is_empty() || self.one_of.contains(value) || *value == super::value::Value::Null {
+    pub fn check_choice(&self, value: &crate::core::value::Value) -> Result<(), String> {
+        if self.one_of.is_empty() || self.one_of.contains(value) || *value == crate::core::value::Value::Null
+        {
             return Ok(());
         }
-        let text = |value: &super::value::Value| value.to_record().to_string();
+        let text = |value: &crate::core::value::Value| value.to_record().to_string();
         let allowed: Vec<_> = self.one_of.iter().map(text).collect();
         Err(format!("`{}` must be one of {}, found {}", self.name, allowed.join(", "), text(value)))
     }

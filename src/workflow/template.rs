@@ -14,8 +14,8 @@ use super::filters;
 use super::jinja::{
     Context, bounded, explain, explain_in, from_jinja, jinja_text, to_jinja, without_file_text,
 };
-use super::types::Type;
-use super::value::Value;
+use crate::core::types::Type;
+use crate::core::value::Value;
 
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(filters::environment);
 
@@ -321,7 +321,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::workflow::value::Artifact;
+    use crate::core::value::Artifact;
 
     struct Names(BTreeMap<&'static str, Value>);
 
@@ -338,7 +338,7 @@ mod tests {
 
     fn names() -> Names {
         let file = Artifact {
-            digest: crate::digest::Digest::of("x"),
+            digest: crate::core::digest::Digest::of("x"),
             size: 1,
             name: "a.csv".into(),
             executable: false,

@@ -4,9 +4,9 @@ use serde::Serialize;
 use serde_json::{Map as JsonMap, Value as Json};
 use similar::TextDiff;
 
-use crate::store::Store;
+use crate::core::value::Value;
+use crate::storage::store::Store;
 use crate::workflow::Task;
-use crate::workflow::value::Value;
 
 /// An output that came out differently.
 #[derive(Debug, Serialize)]

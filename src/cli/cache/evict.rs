@@ -9,12 +9,12 @@ use super::gc::{KEEP_RUNS, PATIENCE, pending};
 use super::rows::Row;
 use super::{Failure, Outcome, unreadable};
 use crate::cli::screen::{note, print};
-use crate::cli::session::Session;
-use crate::event::VERSION;
-use crate::gc::{self, Limits, Wanted};
-use crate::memo::Entry;
-use crate::memo::listing;
-use crate::report::text::{count, size};
+use crate::cli::session::HomeWriter;
+use crate::core::event::VERSION;
+use crate::storage::gc::{self, Limits, Wanted};
+use crate::storage::memo::Entry;
+use crate::storage::memo::listing;
+use crate::view::text::{count, size};
 
 /// Forget results: what asks for them next runs again
 ///
@@ -44,7 +44,7 @@ pub fn run(args: Args, home: Option<&Path>) -> Outcome {
              `runner cache gc --max-size 0 --keep-runs 0` forgets everything",
         ));
     }
-    let Session { home, mut db, store, warnings } = Session::open(home)?;
+    let HomeWriter { home, mut db, store, warnings } = HomeWriter::open(home)?;
     warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
     let mut picked: Vec<Entry> = Vec::new();
     if args.keys.is_empty() {

@@ -4,8 +4,8 @@ use rusqlite::Connection;
 
 use super::rows::SHORT;
 use super::{Failure, unreadable};
-use crate::memo::listing::{self, Filter, Listed};
-use crate::workflow::diagnostic::closest;
+use crate::core::closest::closest;
+use crate::storage::memo::listing::{self, Filter, Listed};
 
 /// Which results.
 #[derive(clap::Args)]

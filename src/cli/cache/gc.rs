@@ -9,14 +9,14 @@ use super::cap::{self, Cap, parse_age, parse_cap};
 use super::rows::{Row, table};
 use super::{Failure, Outcome};
 use crate::cli::screen::{ColorChoice, note, print};
-use crate::cli::session::{Session, View};
-use crate::db;
-use crate::event::VERSION;
-use crate::gc::footprint::Footprint;
-use crate::gc::{self, Collected, Limits, Wanted};
-use crate::home::Home;
-use crate::report::text::{count, size};
-use crate::store::Store;
+use crate::cli::session::{HomeReader, HomeWriter};
+use crate::core::event::VERSION;
+use crate::storage::db;
+use crate::storage::gc::footprint::Footprint;
+use crate::storage::gc::{self, Collected, Limits, Wanted};
+use crate::storage::home::Home;
+use crate::storage::store::Store;
+use crate::view::text::{count, size};
 
 /// Remove what is worth least, until the rest fits
 ///
@@ -58,7 +58,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     };
     let age = args.max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
     let wanted = Wanted { limits: Limits { size, age }, keep_runs: args.keep_runs, patience: PATIENCE };
-    let view = View::open(home)?;
+    let view = HomeReader::open(home)?;
     let collected = match (&view.db, args.dry_run) {
         (None, true) => {
             note("nothing is stored yet");
@@ -67,7 +67,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         (Some(db), true) => gc::preview(&view.home, db, &view.store()?, wanted),
         (_, false) => {
             drop(view);
-            let Session { home, mut db, store, warnings } = Session::open(home)?;
+            let HomeWriter { home, mut db, store, warnings } = HomeWriter::open(home)?;
             warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
             gc::collect(&home, &mut db, &store, wanted)
         }

@@ -11,9 +11,9 @@ use super::find::Which;
 use super::rows::{Row, table};
 use super::{Outcome, unreadable};
 use crate::cli::screen::{ColorChoice, note, print};
-use crate::cli::session::View;
-use crate::memo::listing;
-use crate::report::text::count;
+use crate::cli::session::HomeReader;
+use crate::storage::memo::listing;
+use crate::view::text::count;
 
 /// List stored results, the last used first
 #[derive(clap::Args)]
@@ -66,7 +66,7 @@ enum Sort {
 const LIMIT: usize = 50;
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let view = View::open(home)?;
+    let view = HomeReader::open(home)?;
     let Some(db) = &view.db else {
         note("nothing is stored yet: begin with `runner exec WORKFLOW`");
         return Ok(());

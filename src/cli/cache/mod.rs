@@ -14,10 +14,10 @@ mod find;
 pub mod gc;
 mod ls;
 mod recompute;
+mod recompute_text;
 mod rows;
 mod show;
 mod stats;
-mod told;
 mod verify;
 
 use std::path::Path;

@@ -16,24 +16,24 @@ use super::differ::{Difference, differences};
 use super::rows::Row;
 use super::{Failure, unreadable};
 use crate::cli::execute::new_run_id;
-use crate::cli::past::Past;
-use crate::cli::session::{Session, View};
+use crate::cli::node_arg::unit;
+use crate::cli::replay::Replay;
+use crate::cli::session::{HomeReader, HomeWriter};
 use crate::cli::signals;
-use crate::cli::unit::unit;
-use crate::digest::Digest;
+use crate::core::closest::closest;
+use crate::core::digest::Digest;
+use crate::core::event::{ErrorKind, TaskError, without_numbers};
+use crate::core::value::{Artifact, Value};
 use crate::engine::Interrupt;
 use crate::engine::attempt::{self, Job, Shared};
 use crate::engine::cache::{Cache, to_record};
 use crate::engine::scratch::Scratch;
 use crate::engine::values::Files;
-use crate::event::{ErrorKind, TaskError, without_numbers};
 use crate::exec::{Cancel, Level, Local, sweep_strays};
-use crate::home::make_private;
-use crate::memo::listing::{self, Filter, Listed};
-use crate::memo::{Entry, Scope, sqlite};
+use crate::storage::home::make_private;
+use crate::storage::memo::listing::{self, Filter, Listed};
+use crate::storage::memo::{Entry, Scope, sqlite};
 use crate::workflow::Task;
-use crate::workflow::diagnostic::closest;
-use crate::workflow::value::{Artifact, Value};
 
 /// Which results.
 pub struct Picked {
@@ -124,8 +124,8 @@ pub fn pick(db: &Connection, picked: &Picked) -> Result<(Vec<Entry>, usize), Fai
 
 /// Runs them again, one after the other; `tell`s of each before it begins.
 pub fn recompute(
-    session: &Session,
-    view: &View,
+    session: &HomeWriter,
+    view: &HomeReader,
     entries: Vec<Entry>,
     of: usize,
     tell: &dyn Fn(&Entry),
@@ -162,8 +162,8 @@ pub fn recompute(
 
 /// What all of it shares.
 struct Again<'a> {
-    session: &'a Session,
-    view: &'a View,
+    session: &'a HomeWriter,
+    view: &'a HomeReader,
     /// Names the scratch folder, and processes if this one is killed.
     id: String,
     scratch: PathBuf,
@@ -228,7 +228,7 @@ impl Again<'_> {
         let run = self.view.find(&entry.found.run).map_err(|_| format!("run {} is gone", entry.found.run))?;
         let wanted = unit(&entry.found.node, None)?;
         let mut past =
-            Past::find(self.view, store, run, wanted, "show").map_err(|failure| failure.message)?;
+            Replay::find(self.view, store, run, wanted, "show").map_err(|failure| failure.message)?;
         let task = past.subject.task.clone();
         if task.name != entry.task {
             return Err(format!("what its run calls `{}` is another task, {}", entry.found.node, task.name));
@@ -259,7 +259,7 @@ impl Again<'_> {
         past.notes.clear();
         let caller = past.caller();
         let snapshots = files.snapshots(&past.subject.inputs);
-        let Past { subject, timeout, grace, notes, .. } = past;
+        let Replay { subject, timeout, grace, notes, .. } = past;
         // A folder of its own: many results may be of one node.
         let scratch = self.scratch.join(entry.key.hex());
         let logs = scratch.join("logs");

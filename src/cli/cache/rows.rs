@@ -3,11 +3,11 @@
 use jiff::{Timestamp, Zoned};
 use serde::Serialize;
 
-use crate::digest::Digest;
-use crate::event::VERSION;
-use crate::memo::{Entry, listing};
-use crate::report::style::{Cell, FAINT, Ink, PLAIN, STRONG, columns};
-use crate::report::text::{age, duration, inert, size};
+use crate::core::digest::Digest;
+use crate::core::event::VERSION;
+use crate::storage::memo::{Entry, listing};
+use crate::view::style::{Cell, FAINT, Ink, PLAIN, STRONG, columns};
+use crate::view::text::{age, duration, inert, size};
 
 /// What is told of a result.
 #[derive(Clone, Debug, Serialize)]

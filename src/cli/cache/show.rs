@@ -11,12 +11,12 @@ use super::find::by_key;
 use super::rows::Row;
 use crate::cli::Failure;
 use crate::cli::screen::{ColorChoice, print};
-use crate::cli::session::View;
-use crate::digest::Digest;
-use crate::memo::listing::{self, Listed};
-use crate::report::style::{BAD, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
-use crate::report::text::{age, cut, duration, inert, size};
-use crate::store::Store;
+use crate::cli::session::HomeReader;
+use crate::core::digest::Digest;
+use crate::storage::memo::listing::{self, Listed};
+use crate::storage::store::Store;
+use crate::view::style::{BAD, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
+use crate::view::text::{age, cut, duration, inert, size};
 
 /// Show one stored result: what it was made from, what it hands out, where it came from
 #[derive(clap::Args)]
@@ -51,7 +51,7 @@ struct File {
 const LONGEST: usize = 60;
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let view = View::open(home)?;
+    let view = HomeReader::open(home)?;
     let db = view.db.as_ref().ok_or_else(|| Failure::usage("nothing is stored yet"))?;
     let listed = by_key(db, &args.key)?;
     let files = files(&view.store()?, &listed);

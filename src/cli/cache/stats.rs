@@ -10,14 +10,14 @@ use serde_json::json;
 use super::{Outcome, cap, unreadable};
 use crate::cli::Failure;
 use crate::cli::screen::{ColorChoice, note, print};
-use crate::cli::session::View;
-use crate::event::VERSION;
-use crate::gc::{self, footprint::ROW};
-use crate::history::{self, Run};
-use crate::memo::Entry;
-use crate::memo::listing::{self, Filter};
-use crate::report::style::{Cell, FAINT, Ink, PLAIN, columns};
-use crate::report::text::{count, duration, inert, size};
+use crate::cli::session::HomeReader;
+use crate::core::event::VERSION;
+use crate::storage::gc::{self, footprint::ROW};
+use crate::storage::history::{self, Run};
+use crate::storage::memo::Entry;
+use crate::storage::memo::listing::{self, Filter};
+use crate::view::style::{Cell, FAINT, Ink, PLAIN, columns};
+use crate::view::text::{count, duration, inert, size};
 
 /// Tell what is kept, what it takes and what it has saved
 #[derive(clap::Args)]
@@ -88,7 +88,7 @@ const TASKS: usize = 20;
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let cap = cap::from_environment()?;
-    let view = View::open(home)?;
+    let view = HomeReader::open(home)?;
     let Some(db) = &view.db else {
         note("nothing is stored yet: begin with `runner exec WORKFLOW`");
         return Ok(());

@@ -12,17 +12,17 @@ use serde_json::{Value as Json, json};
 
 use super::recompute::{Picked, Recomputed, pick, recompute};
 use super::rows::{Row, SHORT};
-use super::{Failure, Outcome, told, unreadable};
+use super::{Failure, Outcome, recompute_text, unreadable};
 use crate::cli::code;
 use crate::cli::screen::{ColorChoice, note, print};
-use crate::cli::session::{Session, View};
-use crate::event::VERSION;
-use crate::gc::Files;
-use crate::memo::Entry;
-use crate::memo::listing::{self, Filter, Listed};
-use crate::report::style::{BAD, GOOD, Ink, STRONG};
-use crate::report::text::{count, inert, size};
-use crate::store::{BlobFile, Damage, Store};
+use crate::cli::session::{HomeReader, HomeWriter};
+use crate::core::event::VERSION;
+use crate::storage::gc::Files;
+use crate::storage::memo::Entry;
+use crate::storage::memo::listing::{self, Filter, Listed};
+use crate::storage::store::{BlobFile, Damage, Store};
+use crate::view::style::{BAD, GOOD, Ink, STRONG};
+use crate::view::text::{count, inert, size};
 
 /// Read every stored file again, and say what is damaged; or run results again, and say which differ
 ///
@@ -90,7 +90,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         let picked = Picked { node: args.recompute, sample: args.sample, seed };
         return again(picked, args.json, home, color);
     }
-    let Session { db, store, warnings, .. } = Session::open(home)?;
+    let HomeWriter { db, store, warnings, .. } = HomeWriter::open(home)?;
     warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
     let mut findings = Findings { database: check_database(&db).map_err(unreadable)?, ..Findings::default() };
     reread(&store, &mut findings).map_err(|e| Failure::store(format!("the store cannot be read: {e}")))?;
@@ -104,9 +104,9 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
 
 /// Runs results again.
 fn again(picked: Picked, json: bool, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let session = Session::open(home)?;
+    let session = HomeWriter::open(home)?;
     session.warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
-    let view = View::open(home)?;
+    let view = HomeReader::open(home)?;
     let (entries, of) = pick(&session.db, &picked)?;
     if entries.is_empty() {
         note("nothing is stored yet");
@@ -125,8 +125,8 @@ fn again(picked: Picked, json: bool, home: Option<&Path>, color: ColorChoice) ->
     let done = done?;
     let seed = picked.sample.map(|_| picked.seed);
     print(&match json {
-        true => format!("{}\n", told::document(&done, seed)),
-        false => told::text(&done, seed, Ink(color.on_stdout())),
+        true => format!("{}\n", recompute_text::document(&done, seed)),
+        false => recompute_text::text(&done, seed, Ink(color.on_stdout())),
     });
     match done {
         Recomputed { signal: Some(signal), .. } => Err(Failure::silent(128 + signal as u8)),

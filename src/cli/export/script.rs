@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::{Past, Ready};
+use super::{Ready, Replay};
 use crate::cli::quoting::{Moved, NOWHERE};
 use crate::engine::environment::BASE;
 use crate::workflow::{Capture, Task};
@@ -16,7 +16,7 @@ fn marker(ready: &Ready) -> String {
 }
 
 /// The text of the task's script, with the name of its file, if it is not a file anyway.
-pub fn inline<'a>(past: &'a Past, ready: &'a Ready) -> Option<(&'a str, &'a String)> {
+pub fn inline<'a>(past: &'a Replay, ready: &'a Ready) -> Option<(&'a str, &'a String)> {
     let text = ready.prepared.inline.and_then(|i| ready.prepared.program.get(i))?;
     Some((past.subject.script_name(), text))
 }
@@ -25,7 +25,7 @@ pub fn inline<'a>(past: &'a Past, ready: &'a Ready) -> Option<(&'a str, &'a Stri
 ///
 /// # Errors
 /// A sentence that says what has no form in such a script.
-pub fn run_sh(past: &Past, ready: &Ready) -> Result<Vec<u8>, String> {
+pub fn run_sh(past: &Replay, ready: &Ready) -> Result<Vec<u8>, String> {
     let task = &*past.subject.task;
     let scratch = ready.folder.path().as_os_str().as_bytes();
     let below = |name: &str| [scratch, name.as_bytes()].concat();
@@ -151,8 +151,8 @@ pub fn inputs_json(ready: &Ready) -> io::Result<Vec<u8>> {
 }
 
 /// `README.txt`
-pub fn readme(past: &Past) -> String {
-    let Past { run, label, subject, end, .. } = past;
+pub fn readme(past: &Replay) -> String {
+    let Replay { run, label, subject, end, .. } = past;
     let task = &*subject.task;
     let mut text = format!(
         "{label} of run {} ({}), as runner {} packed it.\n\n\

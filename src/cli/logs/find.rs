@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::cli::unit::{Unit, ends, is_inside, unknown, which};
-use crate::event::{Event, Kind, NodeFinished, Status, node_label};
-use crate::report::words::logs_command;
+use crate::cli::node_arg::{Unit, ends, is_inside, unknown, which};
+use crate::core::event::{Event, Kind, NodeFinished, Status, node_label};
+use crate::view::phrases::logs_command;
 
 /// The log of what is wanted, or why there is none.
 pub fn find_log(events: &[Event], wanted: Unit, attempt: Option<u32>, run: &str) -> Result<PathBuf, String> {
@@ -59,9 +59,9 @@ pub fn log_of<'e>(events: &'e [Event], wanted: Unit, attempt: Option<u32>) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::unit::unit;
-    use crate::event::{CacheStatus, Counts, NodeStarted};
-    use crate::report::sample::{self, sum, sum_failed};
+    use crate::cli::node_arg::unit;
+    use crate::core::event::{CacheStatus, Counts, NodeStarted};
+    use crate::view::sample::{self, sum, sum_failed};
 
     fn started(node: &str, index: Option<u64>, attempt: u32) -> Event {
         let log = Some(format!("/logs/{}.{attempt}", node_label(node, index)));

@@ -6,11 +6,11 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::time::Duration;
 
 use crate::cli::Failure;
-use crate::cli::session::View;
-use crate::cli::unit::belongs;
-use crate::event::{Event, node_label};
-use crate::history::{RUNNING, Run};
-use crate::report::text::inert;
+use crate::cli::node_arg::belongs;
+use crate::cli::session::HomeReader;
+use crate::core::event::{Event, node_label};
+use crate::storage::history::{RUNNING, Run};
+use crate::view::text::inert;
 
 /// How often is looked for what is new.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -49,7 +49,7 @@ impl Follower {
     }
 
     /// Prints until what is wanted has ended, or the run has; whether there was any log.
-    pub fn follow(mut self, view: &View, run: &Run) -> Result<bool, Failure> {
+    pub fn follow(mut self, view: &HomeReader, run: &Run) -> Result<bool, Failure> {
         let mut events = Lines::default();
         let path = view.home.events(&run.id);
         let mut out = io::stdout();

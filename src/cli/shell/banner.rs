@@ -2,19 +2,19 @@
 
 use std::path::Path;
 
-use super::{Past, Ready};
-use crate::event::Status;
-use crate::report::style::{BAD, CAUTION, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
-use crate::report::text::{cut, inert, size};
-use crate::workflow::value::Value;
+use super::{Ready, Replay};
+use crate::core::event::Status;
+use crate::core::value::Value;
+use crate::view::style::{BAD, CAUTION, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
+use crate::view::text::{cut, inert, size};
 use crate::workflow::{Capture, Task};
 
 /// Values are shown up to so many columns.
 const WIDEST: usize = 50;
 
 /// What there is.
-pub fn before(past: &Past, ready: &Ready, ink: Ink) -> String {
-    let Past { run, label, end, subject, notes, .. } = past;
+pub fn before(past: &Replay, ready: &Ready, ink: Ink) -> String {
+    let Replay { run, label, end, subject, notes, .. } = past;
     let (style, how) = match end.status {
         Status::Succeeded if end.attempts == 0 => (PLAIN, "came from the cache"),
         Status::Succeeded => (GOOD, "succeeded"),
@@ -73,7 +73,7 @@ pub fn before(past: &Past, ready: &Ready, ink: Ink) -> String {
 }
 
 /// Where the text of the command stands.
-fn command(past: &Past, ready: &Ready) -> String {
+fn command(past: &Replay, ready: &Ready) -> String {
     let Ready { folder, prepared, .. } = ready;
     match &past.subject.task.command {
         crate::workflow::Command::Program(_) => prepared.program.join(" "),

@@ -79,7 +79,7 @@ impl Watched {
             let entries = walkdir::WalkDir::new(tree).follow_links(true).into_iter().flatten();
             entries
                 .filter(|entry| !entry.file_type().is_dir())
-                .map(|entry| entry.into_path())
+                .map(walkdir::DirEntry::into_path)
                 .for_each(&mut add);
         }
         for (dir, glob) in &self.globs {
@@ -97,7 +97,7 @@ impl Watched {
         let deep = |folder: &Path| -> Vec<PathBuf> {
             let entries = walkdir::WalkDir::new(folder).follow_links(true).into_iter();
             let entries = entries.filter_entry(|entry| !self.own.contains(entry.path())).flatten();
-            entries.filter(|entry| entry.file_type().is_dir()).map(|entry| entry.into_path()).collect()
+            entries.filter(|entry| entry.file_type().is_dir()).map(walkdir::DirEntry::into_path).collect()
         };
         self.trees.iter().for_each(|tree| folders.extend(deep(tree)));
         for (dir, glob) in &self.globs {

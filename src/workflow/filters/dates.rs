@@ -8,8 +8,8 @@ use minijinja::value::Kwargs;
 use minijinja::{Environment, Error, Value};
 
 use super::{failed, wrong};
+use crate::core::value::quote;
 use crate::workflow::jinja::describe;
-use crate::workflow::value::quote;
 
 pub fn add(environment: &mut Environment) {
     environment.add_filter("date", date);

@@ -77,14 +77,14 @@ fn expect_list(filter: &str, value: &Value) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::value::{Artifact, Value as Ours};
     use crate::workflow::jinja::to_jinja;
-    use crate::workflow::value::{Artifact, Value as Ours};
 
     /// Evaluates an expression over a file `f`, a list of files `fs`, a directory `d` and plain values.
     pub fn eval(source: &str) -> Result<String, String> {
         let artifact = |name: &str| {
             std::sync::Arc::new(Artifact {
-                digest: crate::digest::Digest::of(name),
+                digest: crate::core::digest::Digest::of(name),
                 size: 1,
                 name: name.into(),
                 executable: false,

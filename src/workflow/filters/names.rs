@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::catalog::{Entry, FILTERS, FUNCTIONS, SIGNS, TESTS};
-use crate::workflow::diagnostic::closest;
+use crate::core::closest::closest;
 use crate::workflow::keys::TEMPLATE_WORDS;
 
 /// What is wrong with the first name in `source` of a filter, test or function that does not exist, and where

@@ -4,8 +4,8 @@
 use minijinja::{Environment, Error, Value};
 
 use super::{failed, wrong};
+use crate::core::value::quote;
 use crate::workflow::jinja::as_file;
-use crate::workflow::value::quote;
 
 pub fn add(environment: &mut Environment) {
     environment.add_filter("basename", basename);

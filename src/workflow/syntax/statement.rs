@@ -80,7 +80,7 @@ impl<'s> Statements<'s> {
                     assigned = true;
                 }
                 TokenKind::LeftSquareBracket | TokenKind::LeftCurlyBracket if assigned => {
-                    self.open.push(token)
+                    self.open.push(token);
                 }
                 TokenKind::RightSquareBracket | TokenKind::RightCurlyBracket => {
                     if let Some(open) = self.open.pop()
@@ -99,7 +99,7 @@ impl<'s> Statements<'s> {
     /// Whether the tokens from `line` on, up to a line break, are surely a header: `[name.name]` without
     /// indentation, where a name cannot be a value.
     fn is_header(&self, line: usize) -> bool {
-        let mut tokens = self.tokens[line..].iter().map(|token| token.kind()).peekable();
+        let mut tokens = self.tokens[line..].iter().map(Token::kind).peekable();
         let brackets = |tokens: &mut std::iter::Peekable<_>, kind| {
             std::iter::from_fn(|| tokens.next_if_eq(&kind)).count()
         };

@@ -4,7 +4,8 @@ use toml_parser::ParseError;
 use toml_parser::decoder::Encoding;
 
 use super::{expected_words, short};
-use crate::workflow::diagnostic::{Diagnostic, Place, Span, closest};
+use crate::core::closest::closest;
+use crate::workflow::diagnostic::{Diagnostic, Place, Span};
 use crate::workflow::syntax::scalar::Fault;
 use crate::workflow::syntax::{Document, span};
 

@@ -1,0 +1,109 @@
+//! Which node or element of a run a person means.
+
+use std::collections::BTreeSet;
+
+use crate::core::closest::closest;
+use crate::core::event::{Event, Kind, NodeFinished, node_label};
+use crate::view::run_diff::without_numbers;
+use crate::view::text::count;
+
+/// So many failures are named where one is to be picked.
+const NAMED: usize = 3;
+
+/// A node or an element of one.
+pub type Unit<'a> = (&'a str, Option<u64>);
+
+/// What the arguments name; `each[3]` is the same as `each` with the index 3.
+pub fn unit(node: &str, index: Option<u64>) -> Result<Unit<'_>, String> {
+    let written = node
+        .strip_suffix(']')
+        .and_then(|rest| rest.rsplit_once('['))
+        .and_then(|(name, number)| Some((name, number.parse().ok()?)));
+    match (written, index) {
+        (None, index) => Ok((node, index)),
+        (Some((_, number)), Some(index)) if number != index => {
+            Err(format!("`{node}` and --index {index} name two elements"))
+        }
+        (Some((name, number)), _) => Ok((name, Some(number))),
+    }
+}
+
+pub fn ends(events: &[Event]) -> impl Iterator<Item = &NodeFinished> {
+    events.iter().filter_map(|event| match event {
+        Event::NodeFinished(node) => Some(node),
+        _ => None,
+    })
+}
+
+/// Whether work belongs to `label`: as an element, or as a node of a workflow.
+pub fn is_inside(node: &NodeFinished, label: &str) -> bool {
+    node.kind == Kind::Task && belongs((&node.node, node.index), label)
+}
+
+/// Whether a node or element is inside of what `label` names. Numbers of elements may be left out of it: `prep/clean` is
+/// all of `prep[0]/clean`, `prep[1]/clean`...
+pub fn belongs((node, index): Unit, label: &str) -> bool {
+    let below = |rest: &str| rest.starts_with(['/', '[']) || rest.is_empty() && index.is_some();
+    if node.strip_prefix(label).is_some_and(below) {
+        return true;
+    }
+    let all = without_numbers(node);
+    all.len() != node.len()
+        && all.strip_prefix(label).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// How many elements a node has, if it has some.
+fn elements(events: &[Event], node: &str) -> Option<u64> {
+    events.iter().find_map(|event| match event {
+        Event::NodeExpanded(expanded) if expanded.node == node => Some(expanded.elements),
+        _ => None,
+    })
+}
+
+/// That one of many has to be picked.
+pub fn which(events: &[Event], wanted: Unit, failed: &[&NodeFinished], example: &str) -> String {
+    let label = node_label(wanted.0, wanted.1);
+    let many = match (elements(events, wanted.0), wanted.1) {
+        (Some(elements), None) => format!("has {} elements", count(elements)),
+        (None, None) if numberless(events, wanted.0) => "runs once for each element".into(),
+        _ => "is made of other nodes".into(),
+    };
+    let mut names: Vec<_> =
+        failed.iter().take(NAMED).map(|node| node_label(&node.node, node.index)).collect();
+    if failed.len() > NAMED {
+        names.push("...".into());
+    }
+    let failures = match failed.len() {
+        0 => String::new(),
+        n => format!(", {} failed ({})", count(n as u64), names.join(", ")),
+    };
+    format!("`{label}` {many}{failures}: name one, as in `{example}`")
+}
+
+/// Whether the run has a node of this name only with numbers of elements in it: `prep/clean`.
+fn numberless(events: &[Event], node: &str) -> bool {
+    ends(events).any(|end| end.node != node && without_numbers(&end.node) == node)
+}
+
+/// That the run has nothing of this name.
+pub fn unknown(events: &[Event], (node, index): Unit, run: &str) -> String {
+    if let Some(index) = index
+        && let Some(elements) = elements(events, node)
+    {
+        let last = match elements {
+            0 => String::new(),
+            n => format!(", 0 to {}", n - 1),
+        };
+        return match index < elements {
+            true => format!("`{node}[{index}]` did not run in run {run}"),
+            false => format!("`{node}` has {} elements{last}: there is no {index}", count(elements)),
+        };
+    }
+    let known: BTreeSet<&str> = ends(events).map(|node| &*node.node).collect();
+    if known.contains(node) {
+        return format!("`{node}` has no elements in run {run}: leave out the index");
+    }
+    let near = closest(node, known);
+    let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+    format!("run {run} has no node `{}`{hint}", node_label(node, index))
+}

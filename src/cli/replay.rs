@@ -1,0 +1,261 @@
+//! An attempt of a past run: found in the history, and made ready once more in a scratch folder of its own.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::execute::new_run_id;
+use super::node_arg::{Unit, ends, is_inside, unknown, which};
+use super::recorded::{Again, as_it_was};
+use super::session::{HomeReader, HomeWriter};
+use super::{Failure, code};
+use crate::core::event::{Event, Kind, NodeFinished, Status, node_label, without_numbers};
+use crate::core::staging::Staging;
+use crate::core::value::{Artifact, Value};
+use crate::engine::attempt::file_name;
+use crate::engine::cache::SourceFile;
+use crate::engine::environment::{HostEnv, Remembered};
+use crate::engine::prepare::{AttemptContext, Prepared, TaskInstance, prepare};
+use crate::engine::scratch::{Folder, Scratch};
+use crate::storage::history::{RUNNING, Run};
+use crate::storage::home::{RunLock, make_private};
+use crate::storage::memo::Scope;
+use crate::storage::store::Store;
+use crate::view::phrases::command_of;
+use crate::workflow::Task;
+use crate::workflow::definition::sources_of;
+use crate::workflow::policy::Execution;
+
+/// A node or element of a past run, with what its last attempt saw.
+pub struct Replay {
+    pub run: Run,
+    /// The node's name, with the number of the element.
+    pub label: String,
+    /// How it ended.
+    pub end: NodeFinished,
+    pub subject: TaskInstance,
+    /// What an attempt may take, and how long it is given to end.
+    pub timeout: Option<Duration>,
+    pub grace: Duration,
+    /// What is remembered of the environment.
+    environment: Remembered,
+    /// What is not as it was then, in sentences.
+    pub notes: Vec<String>,
+}
+
+/// A past attempt made ready in a scratch folder, which is removed when this is given to [`Ready::close`].
+pub struct Ready {
+    pub folder: Folder,
+    pub prepared: Prepared,
+    /// Names the scratch folder, and nothing else.
+    pub id: String,
+    /// Whether the folder stays.
+    pub is_kept: bool,
+    _lock: RunLock,
+}
+
+impl Replay {
+    /// Finds what `wanted` was in `run`; `verb` is the one that asks, for messages.
+    ///
+    /// # Errors
+    /// A sentence that says why it cannot be had: it never ran, is made of others, or something that it needs is gone.
+    pub fn find(
+        view: &HomeReader,
+        store: &Store,
+        run: Run,
+        wanted: Unit,
+        verb: &str,
+    ) -> Result<Self, Failure> {
+        let events: Vec<Event> = view.events(&run.id)?.collect();
+        let end = find_end(&events, &run, wanted, verb).map_err(Failure::usage)?;
+        let label = node_label(wanted.0, wanted.1).into_owned();
+        let Again { invocation, opened } = as_it_was(view, &run)
+            .map_err(|why| Failure::usage(format!("`{label}` cannot be had as it was: {why}")))?;
+        let outline = &opened.outline;
+        let place = outline.places().find(|place| place.name() == without_numbers(&end.node));
+        let place_of = |place: crate::workflow::graph::outline::Place| {
+            let node = place.node();
+            Some((node.task()?.clone(), place.workflow.dir().to_owned(), node.execution()?.clone()))
+        };
+        let Some((task, workflow_dir, Execution { timeout, grace, .. })) = place.and_then(place_of) else {
+            return Err(Failure::usage(never_ready(&label, &end, &run)));
+        };
+        if end.cache.is_none() && end.inputs.len() < task.inputs.len() {
+            return Err(Failure::usage(never_ready(&label, &end, &run)));
+        }
+        let mut notes = Vec::new();
+        let failed = |problem: String| Failure { code: code::FAILED, message: problem };
+        let inputs = inputs(&task, &end, store, &mut notes).map_err(failed)?;
+        let sources = sources(&task, store, &run, &mut notes).map_err(failed)?;
+        let environment = Remembered { base: invocation.environment, passed: invocation.passed };
+        let subject = TaskInstance {
+            name: end.node.clone(),
+            index: end.index,
+            task,
+            workflow_dir,
+            inputs,
+            sources,
+            attempt: end.attempts.max(1),
+        };
+        Ok(Self { run, label, end, subject, timeout, grace, environment, notes })
+    }
+
+    /// The environment of whoever started the run; what may not be as it was is noted.
+    pub fn caller(&mut self) -> HostEnv {
+        let (caller, notes) = HostEnv::then(&self.environment, &self.subject.task);
+        self.notes.extend(notes);
+        caller
+    }
+
+    /// Makes it ready in a scratch folder of its own: a new one in the folder of kept ones if it is to be kept.
+    pub fn prepare(
+        &self,
+        session: &HomeWriter,
+        caller: &HostEnv,
+        staging: Option<Staging>,
+        keep: bool,
+    ) -> Result<Ready, Failure> {
+        let HomeWriter { home, store, .. } = session;
+        let id = new_run_id();
+        let no_folder = |error: std::io::Error| {
+            Failure::store(format!("cannot use the home folder {}: {error}", home.path().display()))
+        };
+        let lock = home.hold(&id).map_err(no_folder)?;
+        let root = if keep { home.kept(&id) } else { lock.scratch.clone() };
+        make_private(&root).map_err(no_folder)?;
+        let subject = &self.subject;
+        let folder = Scratch::new(root).take(&file_name(&subject.name, subject.index)).map_err(no_folder)?;
+        let scope = Scope { project: self.run.project.clone(), domain: self.run.domain.clone() };
+        let around = AttemptContext { store, run: &self.run.id, scope: &scope, caller, staging };
+        match prepare(&around, subject, &folder) {
+            Ok(prepared) => Ok(Ready { folder, prepared, id, is_kept: keep, _lock: lock }),
+            Err((_, problem)) => {
+                home.sweep_scratch(&id);
+                if keep {
+                    home.sweep_kept(&id);
+                }
+                Err(Failure { code: code::FAILED, message: format!("`{}`: {problem}", self.label) })
+            }
+        }
+    }
+}
+
+impl Ready {
+    /// Removes the scratch folder, unless it is kept.
+    pub fn close(self, session: &HomeWriter) {
+        session.home.sweep_scratch(&self.id);
+    }
+}
+
+/// How `wanted` ended, if it was work of its own.
+fn find_end(events: &[Event], run: &Run, wanted: Unit, verb: &str) -> Result<NodeFinished, String> {
+    let label = node_label(wanted.0, wanted.1);
+    let own = |node: &&NodeFinished| (&*node.node, node.index) == wanted;
+    match ends(events).filter(own).last() {
+        Some(end) if end.kind == Kind::Task => Ok(end.clone()),
+        Some(_) => {
+            let inside: Vec<_> = ends(events).filter(|node| is_inside(node, &label)).collect();
+            let failed: Vec<_> =
+                inside.iter().copied().filter(|node| node.status == Status::Failed).collect();
+            match failed.first().or(inside.first()) {
+                Some(one) => {
+                    let example = command_of(verb, &run.id, &one.node, one.index);
+                    Err(which(events, wanted, &failed, &example))
+                }
+                None => Err(format!("`{label}` has no elements in run {}: nothing ran", run.id)),
+            }
+        }
+        None => {
+            let started = events.iter().any(
+                |event| matches!(event, Event::NodeStarted(node) if (&*node.node, node.index) == wanted),
+            );
+            Err(match (started, run.status == RUNNING) {
+                (true, true) => format!("`{label}` is still running in run {}: wait for its end", run.id),
+                (true, false) => format!(
+                    "`{label}` was running when run {} was interrupted, and what it was given is recorded only when \
+                     it ends: run it again",
+                    run.id
+                ),
+                (false, true) => format!("`{label}` has not run yet in run {}, which still runs", run.id),
+                (false, false) => unknown(events, wanted, &run.id),
+            })
+        }
+    }
+}
+
+/// That there never was anything to run.
+fn never_ready(label: &str, end: &NodeFinished, run: &Run) -> String {
+    let why = end.error.as_ref().map(|error| &error.message).or(end.reason.as_ref());
+    let why = why.map_or(String::new(), |why| format!(" ({why})"));
+    format!("`{label}` was never ready to run in run {}: it was {}{why}", run.id, end.status)
+}
+
+/// The values of the inputs, with files that can be had now.
+fn inputs(
+    task: &Task,
+    end: &NodeFinished,
+    store: &Store,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Value>, String> {
+    let mut values = Vec::with_capacity(task.inputs.len());
+    for input in &task.inputs {
+        let recorded = end.inputs.get(&*input.name).unwrap_or(&serde_json::Value::Null);
+        let value = Value::from_json(&input.ty, recorded)
+            .map_err(|problem| format!("input `{}` as it was recorded: {problem}", input.name))?;
+        let mut find = |artifact: &Arc<Artifact>, is_dir: bool| {
+            find_file(artifact, is_dir, store, notes)
+                .map_err(|problem| format!("input `{}`: {problem}", input.name))
+        };
+        values.push(value.map_artifacts(&mut find)?);
+    }
+    Ok(values)
+}
+
+/// A file or directory of an input: as it was, from the store or where the user keeps it; else as it is now.
+fn find_file(
+    artifact: &Arc<Artifact>,
+    is_dir: bool,
+    store: &Store,
+    notes: &mut Vec<String>,
+) -> Result<Arc<Artifact>, String> {
+    let kept = Artifact { origin: None, ..(**artifact).clone() };
+    let damage = match store.verify(&kept, is_dir) {
+        Ok(()) => return Ok(Arc::new(kept)),
+        Err(damage) => damage,
+    };
+    let Some(origin) = &artifact.origin else {
+        return Err(format!("{}, which another node made, cannot be had any more: {damage}", artifact.name));
+    };
+    match store.fingerprint(origin, is_dir) {
+        Ok((now, _)) if now.digest == artifact.digest => Ok(artifact.clone()),
+        Ok((now, _)) => {
+            notes.push(format!("{} has changed since the run: here it is as it is now", origin.display()));
+            Ok(Arc::new(now))
+        }
+        Err(problem) => Err(format!("{problem}; it was a file of yours, and was not kept")),
+    }
+}
+
+/// The task's sources as they are now: what they were is not kept.
+fn sources(
+    task: &Task,
+    store: &Store,
+    run: &Run,
+    notes: &mut Vec<String>,
+) -> Result<Arc<[SourceFile]>, String> {
+    let mut sources = Vec::new();
+    for path in sources_of(task)? {
+        let full = task.dir.join(&path);
+        let (artifact, snapshot) = store.fingerprint(&full, false).map_err(|error| error.to_string())?;
+        if changed_after(&full, run) {
+            notes.push(format!("{} was changed after the run: here it is as it is now", full.display()));
+        }
+        sources.push(SourceFile { path, artifact: Arc::new(artifact), snapshot: Arc::new(snapshot) });
+    }
+    Ok(sources.into())
+}
+
+fn changed_after(path: &Path, run: &Run) -> bool {
+    let changed = std::fs::metadata(path).and_then(|metadata| metadata.modified());
+    changed.is_ok_and(|changed| changed > SystemTime::from(run.started))
+}

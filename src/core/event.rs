@@ -1,0 +1,426 @@
+//! Events: everything that the outside may learn of a run, complete enough to replay it without the run.
+//!
+//! Terminal, plain text, JSON Lines and history are all listeners of this one stream. The names here are
+//! the contract that scripts read; fields may join, none is renamed.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map as JsonMap, Value as Json};
+
+use crate::core::digest::Digest;
+use crate::core::why::Why;
+
+/// The version on every line of JSON.
+pub const VERSION: u32 = 1;
+
+/// One thing that happened in a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "events are made one at a time and not kept: a box would only cost"
+)]
+pub enum Event {
+    RunStarted(RunStarted),
+    NodeExpanded(NodeExpanded),
+    NodeWaiting(NodeWaiting),
+    NodeStarted(NodeStarted),
+    AttemptFailed(AttemptFailed),
+    NodeFinished(NodeFinished),
+    Warning(Warning),
+    RunFinished(RunFinished),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunStarted {
+    pub time: Timestamp,
+    pub run: String,
+    pub workflow: String,
+    pub project: String,
+    pub domain: String,
+    /// How many nodes take part: those of sub-workflows as well, and each that is not a sub-workflow as one.
+    pub nodes: u64,
+    /// How many of them may run at once.
+    #[serde(default)]
+    pub jobs: u64,
+    /// The run of which this one is another try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<String>,
+}
+
+/// The inputs of a `foreach` or `matrix` node are known, and so is the number of its elements.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeExpanded {
+    pub time: Timestamp,
+    pub node: String,
+    #[serde(default)]
+    pub index: Option<u64>,
+    pub elements: u64,
+    /// How many nodes and elements the run has, as far as is known now.
+    pub total: u64,
+}
+
+/// A node that could run waits for something else than a job slot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeWaiting {
+    pub time: Timestamp,
+    pub node: String,
+    #[serde(default)]
+    pub index: Option<u64>,
+    /// For what, as in `for gpu: others have it`.
+    pub reason: String,
+}
+
+/// An attempt begins.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeStarted {
+    pub time: Timestamp,
+    pub node: String,
+    #[serde(default)]
+    pub index: Option<u64>,
+    /// Counts from 1.
+    pub attempt: u32,
+    /// The file that receives what the task prints.
+    #[serde(default)]
+    pub log: Option<String>,
+    /// How many others are ready and wait for a slot.
+    #[serde(default)]
+    pub queued: u64,
+    /// How long it waited since it could have run, which is when it had been looked up with all of its inputs, or
+    /// when the wait before another attempt was over.
+    #[serde(default)]
+    pub waited_ms: u64,
+}
+
+/// An attempt failed; another may follow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptFailed {
+    pub time: Timestamp,
+    pub node: String,
+    #[serde(default)]
+    pub index: Option<u64>,
+    pub attempt: u32,
+    pub duration_ms: u64,
+    /// What its processes used, as in [`NodeFinished`].
+    #[serde(default)]
+    pub cpu_ms: Option<u64>,
+    #[serde(default)]
+    pub peak_memory: Option<u64>,
+    /// The wait before the next attempt in milliseconds; null if this was the last.
+    pub retry_in_ms: Option<u64>,
+    pub error: TaskError,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeFinished {
+    pub time: Timestamp,
+    pub node: String,
+    pub index: Option<u64>,
+    /// The qualified name; of a sub-workflow its name.
+    pub task: String,
+    #[serde(default)]
+    pub kind: Kind,
+    pub status: Status,
+    /// Null where the cache was not reached: a node that never became ready.
+    pub cache: Option<CacheStatus>,
+    pub key: Option<Digest>,
+    /// What a key would be made of, for a result that was used but is not in the cache: another try of the run goes by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<Digest>,
+    /// 0 for a hit.
+    pub attempts: u32,
+    /// Of the last attempt, wall time.
+    pub duration_ms: u64,
+    /// The processor time of the last attempt's processes; of what sums up others their sum. Null if nothing ran.
+    #[serde(default)]
+    pub cpu_ms: Option<u64>,
+    /// The resident memory of the last attempt's largest process at its peak, in bytes; of what sums up others the
+    /// largest. Null where it was so little that it cannot be told from the runner's own.
+    #[serde(default)]
+    pub peak_memory: Option<u64>,
+    /// What the run that stored this result spent; 0 unless it is a hit.
+    pub saved_ms: u64,
+    pub outputs: JsonMap<String, Json>,
+    /// Where a hit came from.
+    pub source: Option<Source>,
+    pub error: Option<TaskError>,
+    #[serde(default)]
+    pub inputs: JsonMap<String, Json>,
+    /// Why the node did not run, or why its result was not stored.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// The log of the last attempt.
+    #[serde(default)]
+    pub log: Option<String>,
+    /// Why the cache did not have it; null unless it missed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<Box<Why>>,
+    /// How what it sums up ended; null for work of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Counts>,
+}
+
+/// What attempts used, as far as is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub cpu_ms: Option<u64>,
+    pub peak_memory: Option<u64>,
+}
+
+impl std::ops::AddAssign for Usage {
+    /// Processor time adds up; of two peaks the higher one stays.
+    fn add_assign(&mut self, other: Self) {
+        self.cpu_ms = match (self.cpu_ms, other.cpu_ms) {
+            (Some(a), Some(b)) => Some(a + b),
+            (a, b) => a.or(b),
+        };
+        self.peak_memory = self.peak_memory.max(other.peak_memory);
+    }
+}
+
+impl NodeFinished {
+    pub fn usage(&self) -> Usage {
+        Usage { cpu_ms: self.cpu_ms, peak_memory: self.peak_memory }
+    }
+}
+
+impl AttemptFailed {
+    pub fn usage(&self) -> Usage {
+        Usage { cpu_ms: self.cpu_ms, peak_memory: self.peak_memory }
+    }
+}
+
+/// What a node is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Work of its own.
+    #[default]
+    Task,
+    /// It sums up the elements of a `foreach` or `matrix`, which had events before it.
+    Elements,
+    /// It sums up the nodes of a sub-workflow, which had events before it.
+    Workflow,
+}
+
+/// The run, node and time that a cached result came from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Source {
+    pub run: String,
+    pub node: String,
+    pub time: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Warning {
+    pub time: Timestamp,
+    pub message: String,
+    pub node: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunFinished {
+    pub time: Timestamp,
+    pub run: String,
+    pub status: Status,
+    pub duration_ms: u64,
+    #[serde(flatten)]
+    pub counts: Counts,
+    pub saved_ms: u64,
+    pub outputs: JsonMap<String, Json>,
+}
+
+/// How many nodes ended how. `nodes` counts as in [`RunStarted`]; the others count the elements of a `foreach` or
+/// `matrix` node in its place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub nodes: u64,
+    /// Ran and succeeded.
+    pub executed: u64,
+    pub cached: u64,
+    pub failed: u64,
+    pub skipped: u64,
+    #[serde(default)]
+    pub cancelled: u64,
+}
+
+impl Counts {
+    /// Counts one finished node.
+    pub fn add(&mut self, status: Status, cache: Option<CacheStatus>) {
+        match (status, cache) {
+            (Status::Succeeded, Some(CacheStatus::Hit)) => self.cached += 1,
+            (Status::Succeeded, _) => self.executed += 1,
+            (Status::Failed, _) => self.failed += 1,
+            (Status::Skipped, _) => self.skipped += 1,
+            (Status::Cancelled, _) => self.cancelled += 1,
+        }
+    }
+
+    /// How many have finished.
+    pub fn finished(&self) -> u64 {
+        self.executed + self.cached + self.failed + self.skipped + self.cancelled
+    }
+}
+
+/// How a node or a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Succeeded,
+    Failed,
+    Skipped,
+    Cancelled,
+}
+
+/// What the cache had to do with a node's result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheStatus {
+    Hit,
+    /// Missed, ran, stored.
+    Populated,
+    /// Missed, ran, not stored.
+    Miss,
+    /// The task is not cached.
+    Disabled,
+    /// The lookup was skipped on request.
+    Skipped,
+    LookupFailure,
+    PutFailure,
+}
+
+macro_rules! names {
+    ($type:ty: $($variant:ident = $name:literal),+) => {
+        impl $type {
+            /// The name under which it is shown everywhere.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+        }
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.name())
+            }
+        }
+    };
+}
+names!(Status: Succeeded = "succeeded", Failed = "failed", Skipped = "skipped", Cancelled = "cancelled");
+names!(CacheStatus: Hit = "hit", Populated = "populated", Miss = "miss", Disabled = "disabled",
+    Skipped = "skipped", LookupFailure = "lookup_failure", PutFailure = "put_failure");
+names!(ErrorKind: Exit = "exit", Signal = "signal", Timeout = "timeout", Output = "output", Input = "input",
+    Spawn = "spawn", Cancelled = "cancelled");
+
+/// Why an attempt failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskError {
+    pub kind: ErrorKind,
+    /// One or more sentences for a person.
+    pub message: String,
+    pub exit_code: Option<i32>,
+    /// The path of the attempt's log.
+    pub log: Option<String>,
+    /// The last lines of the log.
+    pub tail: Vec<String>,
+}
+
+impl TaskError {
+    /// An error that has no process behind it.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), exit_code: None, log: None, tail: Vec::new() }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// A non-zero exit code.
+    Exit,
+    /// Ended by a signal.
+    Signal,
+    Timeout,
+    /// An output is missing, of the wrong kind, or does not parse.
+    Output,
+    /// An input could not be brought to the task, or the task changed it.
+    Input,
+    /// The command could not be started.
+    Spawn,
+    Cancelled,
+}
+
+impl Event {
+    /// The event as one line of JSON, without a newline.
+    pub fn to_line(&self) -> String {
+        // Serialising these types cannot fail: every key is text and no value is foreign.
+        let event = serde_json::to_string(self).unwrap_or_else(|_| "{}".into());
+        let mut line = String::with_capacity(event.len() + 8);
+        line.push_str(&format!("{{\"v\":{VERSION},"));
+        line.push_str(&event[1..]);
+        line
+    }
+}
+
+/// A node's name without the numbers of elements that it is inside of: `prep[3]/clean` is a use of `prep/clean`.
+pub fn without_numbers(name: &str) -> String {
+    let plain = name.split('/').map(|part| part.split('[').next().unwrap_or(part));
+    plain.collect::<Vec<_>>().join("/")
+}
+
+/// How a node is called where people read: `name`, or `name[3]` for an element.
+pub fn node_label(node: &str, index: Option<u64>) -> Cow<'_, str> {
+    match index {
+        Some(index) => format!("{node}[{index}]").into(),
+        None => node.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_read_back_and_carry_the_version() {
+        let event = Event::NodeFinished(NodeFinished {
+            time: "2026-01-02T03:04:05Z".parse().unwrap(),
+            node: "hash".into(),
+            index: None,
+            task: "demo.hash".into(),
+            kind: Kind::Task,
+            status: Status::Failed,
+            cache: Some(CacheStatus::LookupFailure),
+            key: Some(Digest::of("x")),
+            work: None,
+            attempts: 2,
+            duration_ms: 7,
+            cpu_ms: Some(4),
+            peak_memory: None,
+            saved_ms: 0,
+            outputs: JsonMap::new(),
+            source: None,
+            error: Some(TaskError::new(ErrorKind::Timeout, "took over 3s")),
+            inputs: JsonMap::new(),
+            reason: None,
+            log: None,
+            why: None,
+            counts: None,
+        });
+        let line = event.to_line();
+        assert!(
+            line.starts_with(r#"{"v":1,"event":"node_finished","time":"2026-01-02T03:04:05Z","#),
+            "{line}"
+        );
+        assert!(
+            line.contains(r#""cache":"lookup_failure""#) && line.contains(r#""kind":"timeout""#),
+            "{line}"
+        );
+        assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
+    }
+
+    #[test]
+    fn shown_names_are_the_serialised_ones() {
+        for status in [CacheStatus::Hit, CacheStatus::PutFailure, CacheStatus::LookupFailure] {
+            assert_eq!(serde_json::to_string(&status).unwrap(), format!("\"{status}\""));
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! What every other part speaks of: digests, types and values, artifacts, events, and why a lookup missed.
+//!
+//! Knows no file, no process and no database.
+
+pub mod closest;
+pub mod definition;
+pub mod digest;
+pub mod event;
+pub mod inert;
+pub mod reporter;
+pub mod signature;
+pub mod staging;
+pub mod types;
+pub mod value;
+pub mod why;

@@ -1,0 +1,9 @@
+//! The seam between a run and those who follow it.
+
+use super::event::Event;
+
+/// A listener of a run.
+pub trait Reporter: Send {
+    /// Takes notice of `event`, of which `line` is the JSON form without a newline.
+    fn event(&mut self, event: &Event, line: &str);
+}

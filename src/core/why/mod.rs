@@ -1,0 +1,201 @@
+//! Why a lookup did not hit: typed, complete enough to be told without the run, and in one line for a person.
+//!
+//! An explanation compares the parts of the key that was asked for with those of the nearest earlier result.
+//! How that one is found is the memo's affair; the words for it are in `words.rs`.
+
+mod phrases;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::core::digest::Digest;
+
+/// Why a lookup did not hit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Why {
+    pub kind: Kind,
+    /// One line for a person.
+    pub text: String,
+    /// The earlier result that differs least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nearest: Option<Nearest>,
+    /// From the nearest result to what was asked for, the most telling first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+    /// The very same result, kept under another project or domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<Nearest>,
+}
+
+/// What kind of miss it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// No earlier result of the task is there to compare with.
+    First,
+    /// The nearest earlier result differs in some parts of its key.
+    Changed,
+    /// There is a result under this key, and it is older than `cache_max_age`.
+    Aged,
+    /// There is a result under this key, and it cannot be used: damaged, or a file of it is missing.
+    Unusable,
+    /// Not all inputs are known yet: a node above would run. What differs already is among the changes.
+    Waiting,
+}
+
+/// An earlier result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Nearest {
+    pub key: Digest,
+    pub project: String,
+    pub domain: String,
+    pub run: String,
+    pub node: String,
+    pub time: Timestamp,
+}
+
+/// One part of a key that differs. `was` is the earlier one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "part", rename_all = "snake_case")]
+pub enum Change {
+    Project {
+        was: String,
+        now: String,
+    },
+    Domain {
+        was: String,
+        now: String,
+    },
+    /// The qualified name.
+    Task {
+        was: String,
+        now: String,
+    },
+    /// A pinned version, or `automatic`.
+    CacheVersion {
+        was: String,
+        now: String,
+    },
+    /// A part of the definition, under an automatic version: `run`, `env.TZ`, `source scripts/a.py`...
+    Definition(DefinitionChange),
+    Input(InputChange),
+    /// The type of an input; none where there was, or is, no such input.
+    InputType {
+        name: String,
+        was: Option<String>,
+        now: Option<String>,
+    },
+    /// The type of an output, likewise.
+    OutputType {
+        name: String,
+        was: Option<String>,
+        now: Option<String>,
+    },
+    /// Whether `cache_ignore_inputs` names an input.
+    Ignored {
+        name: String,
+        now: bool,
+    },
+    /// Something that older results do not tell.
+    Unrecorded,
+}
+
+/// A part of a definition that differs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DefinitionChange {
+    pub name: String,
+    /// Long text is cut.
+    pub was: Option<String>,
+    pub now: Option<String>,
+    /// Of a text of several lines, as `diff -u` writes it; only where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff: Option<String>,
+}
+
+/// An input whose value differs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InputChange {
+    pub name: String,
+    /// Where in the value, if only one place in it differs: `[3].a`; else empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub at: String,
+    /// The value there; long ones are cut. Files as records: name, size, digest.
+    pub was: Json,
+    pub now: Json,
+    /// How many lines of a text file differ, if both contents are there to be compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lines: Option<u64>,
+    /// The node that is the root of it, if it was handed over by a node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Box<Upstream>>,
+}
+
+/// The node that is the root of a change: the first on the way up that has a reason of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Upstream {
+    pub node: String,
+    /// The nodes between it and the input, from the input upwards; of a long way the first ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub via: Vec<String>,
+    pub because: Because,
+    /// From the result that it handed back before to the one of now; without where inputs come from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+}
+
+/// Why a node handed back something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Because {
+    /// Its own key changed.
+    Changed,
+    /// It is not cached, and came to another result.
+    NotCached,
+    /// It ran again under the same key, and came to another result.
+    RanAgain,
+    /// What it handed back before is not on record.
+    Unknown,
+}
+
+impl Why {
+    /// An explanation by what differs from the nearest earlier result.
+    ///
+    /// `node` and `project` are of who asks: what is another's is told as such.
+    pub fn changed(
+        nearest: Nearest,
+        changes: Vec<Change>,
+        elsewhere: Option<Nearest>,
+        node: &str,
+        project: &str,
+    ) -> Self {
+        let other = Some(&*nearest.node).filter(|other| *other != node);
+        let text = phrases::changed(&changes, other, elsewhere.as_ref(), project);
+        Self { kind: Kind::Changed, text, nearest: Some(nearest), changes, elsewhere }
+    }
+
+    /// Nothing to compare with; `elsewhere` may hold the very result.
+    pub fn first(task: &str, elsewhere: Option<Nearest>, project: &str) -> Self {
+        let text = phrases::first(task, elsewhere.as_ref(), project);
+        Self { kind: Kind::First, text, nearest: None, changes: Vec::new(), elsewhere }
+    }
+
+    /// A result that is there and does not count.
+    pub fn plain(kind: Kind, text: String) -> Self {
+        Self { kind, text, nearest: None, changes: Vec::new(), elsewhere: None }
+    }
+}
+
+impl Change {
+    /// In a few words: `cache_version 1.0 -> 1.1`.
+    pub fn text(&self) -> String {
+        phrases::change(self)
+    }
+}
+
+impl Upstream {
+    /// As what follows the name of an input: "from `clean`, which re-ran because input raw: a.csv changed".
+    pub fn text(&self) -> String {
+        phrases::upstream(self)
+    }
+}

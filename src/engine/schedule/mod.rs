@@ -1,0 +1,377 @@
+//! The scheduler: which unit may proceed, and what follows when one ends.
+//!
+//! A unit is whatever has a state of its own: a node of a *frame*, which is one use of a workflow, or one of the
+//! *elements* of a node. Frames and elements come into being below a unit while the run goes on; that unit ends
+//! when they have. Pure and synchronous: no clock, no files, no output. One enum holds a unit's state and one
+//! function changes it.
+
+mod group;
+pub mod pools;
+mod queue;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::workflow::graph::Graph;
+pub use group::{Ended, State};
+use group::{Group, Kind};
+use pools::{Pools, Request};
+use queue::Queue;
+
+/// The number of a unit.
+pub type Unit = u32;
+
+/// Decides what may proceed.
+pub struct Scheduler {
+    /// In the order of their bases.
+    groups: Vec<Group>,
+    states: Vec<State>,
+    /// Exactly the units in that state.
+    ready: VecDeque<Unit>,
+    /// The groups of elements that can hand out more, each once.
+    sources: VecDeque<usize>,
+    /// The group below each unit that is inside.
+    below: HashMap<Unit, usize>,
+    /// Units all of whose children have ended.
+    closed: VecDeque<Unit>,
+    queue: Queue,
+    pools: Pools,
+    /// Units that have not ended yet, and those of them that are idle.
+    open: usize,
+    idle: usize,
+    running: usize,
+    stopped: bool,
+}
+
+impl Scheduler {
+    pub fn new(pools: Pools) -> Self {
+        Self {
+            groups: Vec::new(),
+            states: Vec::new(),
+            ready: VecDeque::new(),
+            sources: VecDeque::new(),
+            below: HashMap::new(),
+            closed: VecDeque::new(),
+            queue: Queue::default(),
+            pools,
+            open: 0,
+            idle: 0,
+            running: 0,
+            stopped: false,
+        }
+    }
+
+    /// Opens a frame: the nodes of `graph` for which `takes_part` holds; what others would hand over is not waited
+    /// for. `priority` tells what goes first when not all can run. A taken `parent` goes on inside. Returns the
+    /// group's number.
+    pub fn open_frame(
+        &mut self,
+        parent: Option<Unit>,
+        graph: Arc<Graph>,
+        takes_part: impl Fn(usize) -> bool,
+        priority: impl Fn(usize) -> u64,
+    ) -> usize {
+        let n = graph.len();
+        let waits: Box<[u32]> = (0..n)
+            .map(|node| match takes_part(node) {
+                true => graph.dependencies(node).filter(|d| takes_part(*d)).count() as u32,
+                false => 0,
+            })
+            .collect();
+        let first: Vec<usize> = (0..n).filter(|node| takes_part(*node) && waits[*node] == 0).collect();
+        let kind = Kind::Frame { graph, waits, priority: (0..n).map(priority).collect() };
+        let state = |node| if takes_part(node) { State::Waiting } else { State::Out };
+        let group = self.add(parent, kind, (0..n).map(state));
+        let base = self.groups[group].base;
+        for node in first {
+            self.change(base + node as Unit, State::Ready);
+        }
+        group
+    }
+
+    /// A taken `parent` becomes `count` elements, of which at most `at_once` are handed out and have not ended.
+    /// Returns the group's number.
+    pub fn open_elements(&mut self, parent: Unit, count: usize, at_once: usize) -> usize {
+        let kind = Kind::Elements { next: 0, in_hand: 0, at_once: at_once.max(1) };
+        let group = self.add(Some(parent), kind, std::iter::repeat_n(State::Waiting, count));
+        if self.groups[group].has_next() {
+            self.sources.push_back(group);
+        }
+        group
+    }
+
+    fn add(&mut self, parent: Option<Unit>, kind: Kind, states: impl Iterator<Item = State>) -> usize {
+        let (number, base) = (self.groups.len(), self.states.len());
+        self.states.extend(states);
+        let added = &self.states[base..];
+        let open = added.iter().filter(|state| !state.is_final()).count();
+        self.groups.push(Group::new(base as Unit, added.len(), open, parent, kind));
+        self.open += open;
+        self.idle += open;
+        if let Some(parent) = parent {
+            self.change(parent, State::Inside);
+            self.below.insert(parent, number);
+            if open == 0 {
+                self.closed.push_back(parent);
+            }
+        }
+        number
+    }
+
+    /// The group of a unit and its number there.
+    pub fn locate(&self, unit: Unit) -> (usize, usize) {
+        // An empty group has the base of the one after it, which comes later.
+        let group = self.groups.partition_point(|group| group.base <= unit).saturating_sub(1);
+        (group, (unit - self.groups[group].base) as usize)
+    }
+
+    /// The unit of number `i` of a group.
+    pub fn unit(&self, group: usize, i: usize) -> Unit {
+        self.groups[group].base + i as Unit
+    }
+
+    /// The one place where a state changes, and where the queues and counts that follow from it are kept.
+    fn change(&mut self, unit: Unit, to: State) {
+        let from = std::mem::replace(&mut self.states[unit as usize], to);
+        debug_assert!(from.may_become(to), "{unit}: {from:?} to {to:?}");
+        self.running += usize::from(to == State::Running);
+        self.running -= usize::from(from == State::Running);
+        self.idle += usize::from(to.is_idle());
+        self.idle -= usize::from(from.is_idle());
+        self.open -= usize::from(to.is_final());
+        if to == State::Ready {
+            self.ready.push_back(unit);
+        }
+        let (number, _) = self.locate(unit);
+        let group = &mut self.groups[number];
+        let had_next = group.has_next();
+        group.count(from, to);
+        if !had_next && group.has_next() {
+            self.sources.push_back(number);
+        }
+        if let (true, 0, Some(parent)) = (to.is_final(), group.open, group.parent) {
+            self.closed.push_back(parent);
+        }
+    }
+
+    /// Hands out a unit that waits for nothing any more: nodes in the order in which they became ready, then
+    /// elements, in turn where there are several nodes with some. So what was begun is finished first, because the
+    /// nodes of an element are ready before the next element is handed out. The caller answers with
+    /// [`Scheduler::finish`], [`Scheduler::enqueue`], [`Scheduler::open_frame`] or [`Scheduler::open_elements`].
+    pub fn take_ready(&mut self) -> Option<Unit> {
+        if self.stopped {
+            return None;
+        }
+        if let Some(unit) = self.ready.pop_front() {
+            self.change(unit, State::Taken);
+            return Some(unit);
+        }
+        let number = self.sources.pop_front()?;
+        let group = &mut self.groups[number];
+        let Kind::Elements { next, .. } = &mut group.kind else { return None };
+        let unit = group.base + *next as Unit;
+        *next += 1;
+        self.change(unit, State::Taken);
+        if self.groups[number].has_next() {
+            self.sources.push_back(number);
+        }
+        Some(unit)
+    }
+
+    /// Whether [`Scheduler::take_ready`] would hand out a unit.
+    pub fn has_ready(&self) -> bool {
+        !self.stopped && (!self.ready.is_empty() || !self.sources.is_empty())
+    }
+
+    /// A taken unit has to run: it waits for a slot and for what it requests.
+    pub fn enqueue(&mut self, unit: Unit, request: &Request) {
+        self.change(unit, State::Queued);
+        self.queue.add(unit, request, self.priority(unit));
+    }
+
+    fn priority(&self, mut unit: Unit) -> u64 {
+        loop {
+            let (number, i) = self.locate(unit);
+            match (&self.groups[number].kind, self.groups[number].parent) {
+                (Kind::Frame { priority, .. }, _) => return priority[i],
+                (Kind::Elements { .. }, Some(parent)) => unit = parent,
+                (Kind::Elements { .. }, None) | (Kind::Closed, _) => return 0,
+            }
+        }
+    }
+
+    /// Hands out a queued unit that fits into what is free now: the one with the highest priority, and the first of
+    /// those. It holds what it requested until [`Scheduler::release`]. One that does not fit lets others go before
+    /// it, but not for ever.
+    pub fn take_start(&mut self) -> Option<Unit> {
+        if self.stopped || !self.pools.has_slot() {
+            return None;
+        }
+        let unit = self.queue.take(&mut self.pools)?;
+        self.change(unit, State::Running);
+        Some(unit)
+    }
+
+    /// A running unit gives back its slot: it has ended, or waits for its next attempt.
+    pub fn release(&mut self, unit: Unit) {
+        self.queue.release(unit, &mut self.pools);
+        self.change(unit, State::Taken);
+    }
+
+    /// A taken unit has ended. Returns what is skipped in consequence.
+    pub fn finish(&mut self, unit: Unit, end: State) -> Vec<Unit> {
+        self.change(unit, end);
+        let (number, _) = self.locate(unit);
+        let base = self.groups[number].base;
+        let mut skipped = Vec::new();
+        let Kind::Frame { graph, .. } = &self.groups[number].kind else { return skipped };
+        let graph = graph.clone();
+        let mut next = vec![(unit, end)];
+        while let Some((cause, end)) = next.pop() {
+            for (node, tolerant) in graph.edges((cause - base) as usize) {
+                let dependent = base + node as Unit;
+                if self.states[dependent as usize] != State::Waiting {
+                    continue;
+                }
+                let spreads_as = match (end, tolerant) {
+                    (State::Succeeded, _) | (State::Skipped, true) => {
+                        if self.waits_for_nothing_more(number, node) {
+                            self.change(dependent, State::Ready);
+                        }
+                        continue;
+                    }
+                    (State::Skipped, false) => State::Skipped,
+                    // What comes of a failure spreads like one: nothing can do without it.
+                    _ => State::Failed,
+                };
+                self.change(dependent, State::Skipped);
+                skipped.push(dependent);
+                next.push((dependent, spreads_as));
+            }
+        }
+        skipped
+    }
+
+    /// A node waits for one less.
+    fn waits_for_nothing_more(&mut self, group: usize, node: usize) -> bool {
+        let Kind::Frame { waits, .. } = &mut self.groups[group].kind else { return false };
+        waits[node] -= 1;
+        waits[node] == 0
+    }
+
+    /// Hands out a unit all of whose children have ended. The caller answers with [`Scheduler::finish`].
+    pub fn take_closed(&mut self) -> Option<Unit> {
+        let unit = self.closed.pop_front()?;
+        self.below.remove(&unit);
+        self.change(unit, State::Taken);
+        Some(unit)
+    }
+
+    /// How the units of a group have ended.
+    pub fn ended(&self, group: usize) -> Ended {
+        self.groups[group].ended
+    }
+
+    /// Nothing is handed out any more; what runs may end.
+    pub fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Hands out again what comes from now on, after everything before has ended.
+    pub fn resume(&mut self) {
+        self.stopped = false;
+    }
+
+    /// Ends every unit that nobody has taken up, after [`Scheduler::stop`]. Returns them, and how many elements
+    /// were never handed out, which are not among them.
+    pub fn abandon(&mut self) -> (Vec<Unit>, usize) {
+        if self.idle == 0 {
+            return (Vec::new(), 0);
+        }
+        self.abandon_groups((0..self.groups.len()).filter(|n| self.groups[*n].parent.is_none()).collect())
+    }
+
+    /// Like [`Scheduler::abandon`], for what is below `unit`.
+    pub fn abandon_below(&mut self, unit: Unit) -> (Vec<Unit>, usize) {
+        self.abandon_groups(self.below.get(&unit).copied().into_iter().collect())
+    }
+
+    /// The same for `groups` and all below them.
+    fn abandon_groups(&mut self, mut groups: Vec<usize>) -> (Vec<Unit>, usize) {
+        let (mut units, mut never, mut was_ready) = (Vec::new(), 0, false);
+        while let Some(number) = groups.pop() {
+            let Group { base, len, idle, inside, kind, .. } = &mut self.groups[number];
+            if *idle + *inside == 0 {
+                continue;
+            }
+            let (base, len) = (*base, *len);
+            let handed_out = match kind {
+                Kind::Elements { next, .. } => std::mem::replace(next, len),
+                Kind::Frame { .. } | Kind::Closed => len,
+            };
+            for i in 0..len {
+                let unit = base + i as Unit;
+                let state = self.states[unit as usize];
+                if state == State::Inside {
+                    groups.extend(self.below.get(&unit));
+                }
+                if !state.is_idle() {
+                    continue;
+                }
+                was_ready |= state == State::Ready;
+                self.queue.withdraw(unit);
+                self.change(unit, State::Cancelled);
+                match i < handed_out {
+                    true => units.push(unit),
+                    false => never += 1,
+                }
+            }
+        }
+        if was_ready {
+            self.ready.retain(|unit| self.states[*unit as usize] == State::Ready);
+        }
+        if never > 0 {
+            self.sources.retain(|number| self.groups[*number].has_next());
+        }
+        units.sort_unstable();
+        (units, never)
+    }
+
+    /// Units that a job slot is free for and that still cannot run, with the resource that they lack: of those with
+    /// equal requests the first, in the order in which they would start.
+    pub fn lacking(&self) -> Vec<(Unit, String)> {
+        match self.stopped || !self.pools.has_slot() {
+            true => Vec::new(),
+            false => self.queue.lacking(&self.pools),
+        }
+    }
+
+    /// How many units have not ended yet.
+    pub fn open(&self) -> usize {
+        self.open
+    }
+
+    /// How many units hold a slot.
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
+    /// How many units wait for a slot.
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Where a unit stands.
+    pub fn state(&self, unit: Unit) -> State {
+        self.states[unit as usize]
+    }
+}
+
+#[cfg(test)]
+mod random_tests;
+#[cfg(test)]
+mod tests;

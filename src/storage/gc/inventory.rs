@@ -1,0 +1,212 @@
+//! What there is: results, runs and files, who names whom, and what the runs that are kept need.
+
+use std::collections::{HashMap, HashSet};
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use serde_json::{Map as JsonMap, Value as Json};
+
+use super::files::Files;
+use super::footprint::ROW;
+use super::policy::{PastRun, Stock, Stored};
+use super::{Error, folders};
+use crate::core::digest::Digest;
+use crate::core::event::{Event, Status};
+use crate::storage::history::{self, RUNNING, Run, invocation};
+use crate::storage::home::Home;
+use crate::storage::memo::Entry;
+use crate::storage::memo::listing::{self, Filter, Listed};
+use crate::storage::store::{BlobFile, Store};
+
+/// Everything that is kept, as the policy numbers it.
+#[derive(Debug)]
+pub struct Inventory {
+    pub stock: Stock,
+    /// By number; without the texts of inputs and outputs.
+    pub results: Vec<Entry>,
+    /// By number: their ids.
+    pub runs: Vec<String>,
+    /// By number.
+    pub blobs: Vec<BlobFile>,
+    /// Runs that have folders and no row.
+    pub strays: Vec<String>,
+    /// Runs that are under way.
+    pub live: Vec<String>,
+}
+
+impl Inventory {
+    /// Takes it. Rows are read before blobs are listed, so that each blob that a row names is seen.
+    pub(super) fn take(home: &Home, db: &Connection, store: &Store, keep_runs: usize) -> Result<Self, Error> {
+        let now = Timestamp::now();
+        let mut listed = Vec::new();
+        listing::visit(db, &Filter::default(), &mut |row| listed.push(row))?;
+        let runs = history::latest(db, usize::MAX)?;
+        let sizes = sizes(db)?;
+        let mut live: Vec<String> =
+            runs.iter().filter(|run| is_live(home, run)).map(|run| run.id.clone()).collect();
+        let mut files = Files::new(store)?;
+        let by_key: HashMap<Digest, usize> =
+            listed.iter().enumerate().map(|(i, row)| (row.entry.key, i)).collect();
+        let sources = sources(db)?;
+        let none = Vec::new();
+        let sources_of = |row: &Listed| sources.get(&row.entry.found.definition).unwrap_or(&none);
+        let results: Vec<Stored> =
+            listed.iter().map(|row| stored(row, sources_of(row), &mut files, now)).collect();
+        let kept = newest(&runs, keep_runs);
+        let past = runs.iter().enumerate().map(|(i, run)| {
+            let size = sizes.get(&run.id).copied().flatten();
+            let mut past = PastRun {
+                size: size.unwrap_or_else(|| folders::of_run(home, &run.id)),
+                idle: since(run.finished.unwrap_or(run.started), now),
+                kept: kept.contains(&i) || live.contains(&run.id),
+                ..PastRun::default()
+            };
+            if past.kept {
+                let needs = Needs::of(home, db, &run.id);
+                let own = listed.iter().enumerate().filter(|(_, row)| row.entry.found.run == run.id);
+                let named = needs.keys.iter().filter_map(|key| by_key.get(key).copied());
+                past.results = named.chain(own.map(|(i, _)| i)).collect();
+                past.files = needs.files.iter().flat_map(|digest| files.with_parts(digest).0).collect();
+            }
+            past
+        });
+        let past: Vec<PastRun> = past.collect();
+        let known: HashSet<&str> = runs.iter().map(|run| run.id.as_str()).collect();
+        let strays = folders::strays(home, &known);
+        live.extend(home.live_runs().into_iter().filter(|run| !known.contains(&**run)));
+        let waste = store.damaged_size() + strays.iter().map(|run| folders::of_run(home, run)).sum::<u64>();
+        let blobs = files.into_blobs();
+        let stock = Stock { files: blobs.iter().map(|blob| blob.size).collect(), results, runs: past, waste };
+        let results = listed.into_iter().map(|row| without_texts(row.entry)).collect();
+        let runs = runs.into_iter().map(|run| run.id).collect();
+        Ok(Self { stock, results, runs, blobs, strays, live })
+    }
+}
+
+fn is_live(home: &Home, run: &Run) -> bool {
+    run.status == RUNNING && home.is_alive(&run.id)
+}
+
+fn since(then: Timestamp, now: Timestamp) -> u64 {
+    u64::try_from(now.as_millisecond() - then.as_millisecond()).unwrap_or(0)
+}
+
+fn without_texts(mut entry: Entry) -> Entry {
+    (entry.inputs, entry.found.outputs) = (String::new(), String::new());
+    entry
+}
+
+/// `sources` are what its definition names.
+fn stored(row: &Listed, sources: &[Digest], files: &mut Files, now: Timestamp) -> Stored {
+    let Listed { entry, intact } = row;
+    let mut broken = !intact;
+    let mut named = |record: &str, must: bool| {
+        let mut numbers = Vec::new();
+        for (_, artifact) in listing::files_in(record) {
+            // A user's own file may have no copy here.
+            let (found, complete) = files.with_parts(&artifact.digest);
+            broken |= must && !complete && artifact.origin.is_none();
+            numbers.extend(found);
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
+    };
+    let (outputs, mut inputs) = (named(&entry.found.outputs, true), named(&entry.inputs, false));
+    inputs.extend(sources.iter().flat_map(|digest| files.with_parts(digest).0));
+    inputs.sort_unstable();
+    inputs.dedup();
+    Stored {
+        size: ROW + (entry.inputs.len() + entry.found.outputs.len()) as u64,
+        outputs,
+        inputs,
+        duration: entry.found.duration_ms,
+        idle: since(entry.found.used, now),
+        broken,
+    }
+}
+
+/// The files that definitions were made of, of which there may be copies: by the digest of the definition.
+fn sources(db: &Connection) -> rusqlite::Result<HashMap<Digest, Vec<Digest>>> {
+    let mut statement = db.prepare("SELECT digest, parts FROM definition")?;
+    let mut rows = statement.query([])?;
+    let mut sources = HashMap::new();
+    while let Some(row) = rows.next()? {
+        let parts: String = row.get(1)?;
+        // Whatever else may look like a digest there is no file of the store.
+        let words =
+            parts.split(|c: char| !c.is_ascii_hexdigit()).filter_map(|word| word.parse::<Digest>().ok());
+        sources.insert(Digest(row.get(0)?), words.collect());
+    }
+    Ok(sources)
+}
+
+/// What the folders of runs take, as far as it was recorded.
+fn sizes(db: &Connection) -> rusqlite::Result<HashMap<String, Option<u64>>> {
+    let mut statement = db.prepare("SELECT run, bytes FROM run")?;
+    let sizes = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?.map(i64::unsigned_abs))))?;
+    sizes.collect()
+}
+
+/// The newest `n` runs of each workflow, in each project and domain; `runs` has the newest first.
+fn newest(runs: &[Run], n: usize) -> HashSet<usize> {
+    let mut seen: HashMap<(&str, &str, &str), usize> = HashMap::new();
+    let mut kept = HashSet::new();
+    for (i, run) in runs.iter().enumerate() {
+        let count = seen.entry((&run.workflow, &run.project, &run.domain)).or_default();
+        if *count < n {
+            *count += 1;
+            kept.insert(i);
+        }
+    }
+    kept
+}
+
+/// What a run needs, by its events.
+#[derive(Default)]
+struct Needs {
+    keys: HashSet<Digest>,
+    files: HashSet<Digest>,
+}
+
+impl Needs {
+    fn of(home: &Home, db: &Connection, run: &str) -> Self {
+        let mut needs = Self::default();
+        if let Ok(invocation) = invocation::invocation(db, run) {
+            needs.add(&invocation.inputs);
+        }
+        // Events that cannot be read name nothing that anybody could still find by them.
+        for event in history::events(&home.events(run)).into_iter().flatten() {
+            match event {
+                Event::NodeFinished(node) => {
+                    needs.keys.extend(node.key.filter(|_| node.status == Status::Succeeded));
+                    needs.add(&node.outputs);
+                    needs.add(&node.inputs);
+                }
+                Event::RunFinished(run) => needs.add(&run.outputs),
+                _ => {}
+            }
+        }
+        needs
+    }
+
+    fn add(&mut self, named: &JsonMap<String, Json>) {
+        named.values().for_each(|value| self.add_value(value));
+    }
+
+    fn add_value(&mut self, value: &Json) {
+        match value {
+            Json::Array(items) => items.iter().for_each(|item| self.add_value(item)),
+            Json::Object(entries) => {
+                // Written as `sha256:...` where it is for others to read.
+                let digest = entries.get("digest").and_then(Json::as_str);
+                let digest: Option<Digest> =
+                    digest.and_then(|text| text.strip_prefix("sha256:").unwrap_or(text).parse().ok());
+                self.files.extend(digest);
+                self.add(entries);
+            }
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! History: every run with its events, as they were written, to be read by `runs`, `show` and `logs`.
+//!
+//! A run is one row of the database and one file with its events as JSON Lines, so that ten thousand hits cost
+//! a few writes. Beside it stands what it was asked for, and the texts that it read.
+
+pub mod filter;
+pub mod invocation;
+pub mod places;
+pub mod times;
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::core::event::{Counts, Event};
+
+/// Creates the tables; part of the database's schema, see `db.rs`.
+pub const SCHEMA: &str = "
+    CREATE TABLE run (
+        id INTEGER PRIMARY KEY,
+        run TEXT NOT NULL UNIQUE,
+        workflow TEXT NOT NULL,
+        path TEXT NOT NULL,
+        project TEXT NOT NULL,
+        domain TEXT NOT NULL,
+        status TEXT NOT NULL,
+        started_ms INTEGER NOT NULL,
+        finished_ms INTEGER,
+        counts TEXT NOT NULL,
+        saved_ms INTEGER NOT NULL
+    );
+    CREATE INDEX run_status ON run (status) WHERE status = 'running';
+";
+
+/// What was added to them later: what a run was asked for, and the texts that it read. `invocation` is JSON, empty for
+/// older runs; a `document` is the text of a workflow file or library, under its digest.
+pub const REMEMBERED: &str = "
+    ALTER TABLE run ADD COLUMN invocation TEXT NOT NULL DEFAULT '';
+    CREATE TABLE document (
+        digest BLOB PRIMARY KEY,
+        text TEXT NOT NULL
+    );
+";
+
+/// A run's status in its row, beside those of [`crate::core::event::Status`].
+pub const RUNNING: &str = "running";
+/// The runner was killed, or its machine stopped.
+pub const INTERRUPTED: &str = "interrupted";
+
+/// A run's row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    pub id: String,
+    pub workflow: String,
+    /// The workflow file, absolute.
+    pub path: String,
+    pub project: String,
+    pub domain: String,
+    pub status: String,
+    pub started: Timestamp,
+    pub finished: Option<Timestamp>,
+    pub counts: Counts,
+    pub saved_ms: u64,
+}
+
+const COLUMNS: &str =
+    "run, workflow, path, project, domain, status, started_ms, finished_ms, counts, saved_ms";
+
+fn read_run(row: &Row) -> rusqlite::Result<Run> {
+    let instant = |ms| Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH);
+    let counts: String = row.get(8)?;
+    Ok(Run {
+        id: row.get(0)?,
+        workflow: row.get(1)?,
+        path: row.get(2)?,
+        project: row.get(3)?,
+        domain: row.get(4)?,
+        status: row.get(5)?,
+        started: instant(row.get(6)?),
+        finished: row.get::<_, Option<i64>>(7)?.map(instant),
+        counts: serde_json::from_str(&counts).unwrap_or_default(),
+        saved_ms: row.get::<_, i64>(9)?.unsigned_abs(),
+    })
+}
+
+/// Writes a new run, or what has become of it.
+pub fn record_run(db: &Connection, run: &Run) -> rusqlite::Result<()> {
+    let counts = serde_json::to_string(&run.counts).unwrap_or_default();
+    db.prepare_cached(&format!(
+        "INSERT INTO run ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (run) DO UPDATE SET \
+         status = ?6, finished_ms = ?8, counts = ?9, saved_ms = ?10"
+    ))?
+    .execute(params![
+        run.id,
+        run.workflow,
+        run.path,
+        run.project,
+        run.domain,
+        run.status,
+        run.started.as_millisecond(),
+        run.finished.map(Timestamp::as_millisecond),
+        counts,
+        i64::try_from(run.saved_ms).unwrap_or(i64::MAX),
+    ])?;
+    Ok(())
+}
+
+/// The latest runs, newest first.
+pub fn latest(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Run>> {
+    let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM run ORDER BY id DESC LIMIT ?1"))?;
+    let rows = statement.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], read_run)?;
+    rows.collect()
+}
+
+/// The runs whose row says that they are running.
+pub fn unfinished(db: &Connection) -> rusqlite::Result<Vec<Run>> {
+    let mut statement =
+        db.prepare(&format!("SELECT {COLUMNS} FROM run WHERE status = 'running' ORDER BY id"))?;
+    statement.query_map([], read_run)?.collect()
+}
+
+/// What a person may call a run: its id, a unique prefix of it, `@last`, `@last-failed`, `@-2`.
+///
+/// # Errors
+/// A sentence that says what was wrong with `name`.
+pub fn find(db: &Connection, name: &str) -> Result<Run, String> {
+    let failed = |error: rusqlite::Error| format!("the history cannot be read: {error}");
+    let nth = |filter: &str, skip: u64| {
+        let query = format!("SELECT {COLUMNS} FROM run {filter} ORDER BY id DESC LIMIT 1 OFFSET ?1");
+        let skip = i64::try_from(skip).unwrap_or(i64::MAX);
+        db.query_row(&query, [skip], read_run).optional().map_err(failed)
+    };
+    let found = match name.strip_prefix('@') {
+        Some("last") => nth("", 0)?,
+        Some("last-failed") => nth("WHERE status = 'failed'", 0)?,
+        Some(back) => {
+            let back: u64 = back.strip_prefix('-').and_then(|n| n.parse().ok()).filter(|n| *n > 0).ok_or_else(|| {
+                format!("`{name}` names no run: there are @last, @last-failed, and @-2 for the one before the last")
+            })?;
+            nth("", back - 1)?
+        }
+        None => {
+            let mut statement = db
+                .prepare(&format!("SELECT {COLUMNS} FROM run WHERE substr(run, 1, length(?1)) = ?1 LIMIT 2"))
+                .map_err(failed)?;
+            let rows: Result<Vec<_>, _> = statement.query_map([name], read_run).map_err(failed)?.collect();
+            let mut rows = rows.map_err(failed)?;
+            if rows.len() > 1 && !name.is_empty() {
+                return Err(format!("`{name}` is the beginning of more than one run's id: give more of it"));
+            }
+            rows.pop().filter(|_| !name.is_empty())
+        }
+    };
+    found.ok_or_else(|| match name {
+        "@last" => "there is no run yet".into(),
+        "@last-failed" => "no run has failed yet".into(),
+        _ => format!("there is no run `{name}`; `runner runs` lists them"),
+    })
+}
+
+/// The events of a run, in order. Lines that do not read are left out: the last one of a runner that was killed
+/// may be torn, and a newer program may have written others. A missing file is a run without events.
+///
+/// They are read as they are asked for: a run of many elements has very many. What cannot be read ends them.
+pub fn events(path: &Path) -> io::Result<impl Iterator<Item = Event> + use<>> {
+    let file = match File::open(path) {
+        Ok(file) => Some(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let lines = file.into_iter().flat_map(|file| BufReader::new(file).split(b'\n').map_while(Result::ok));
+    Ok(lines.filter_map(|line| serde_json::from_slice(&line).ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub fn database(runs: &[(&str, &str)]) -> Connection {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch(&[SCHEMA, REMEMBERED].concat()).unwrap();
+        for (id, status) in runs {
+            let run = Run {
+                id: id.to_string(),
+                workflow: "w".into(),
+                path: "/w.toml".into(),
+                project: "p".into(),
+                domain: "d".into(),
+                status: status.to_string(),
+                started: Timestamp::from_millisecond(5).unwrap(),
+                finished: None,
+                counts: Counts { nodes: 3, ..Counts::default() },
+                saved_ms: 0,
+            };
+            record_run(&db, &run).unwrap();
+        }
+        db
+    }
+
+    #[test]
+    fn runs_are_found_by_what_people_call_them() {
+        let db = database(&[("abc1", "succeeded"), ("abd2", "failed"), ("xyz3", "succeeded")]);
+        let id = |name: &str| find(&db, name).map(|run| run.id);
+        assert_eq!(id("xyz3").unwrap(), "xyz3");
+        assert_eq!(id("x").unwrap(), "xyz3");
+        assert_eq!(id("@last").unwrap(), "xyz3");
+        assert_eq!(id("@-2").unwrap(), "abd2");
+        assert_eq!(id("@last-failed").unwrap(), "abd2");
+        assert!(id("ab").unwrap_err().contains("more than one"));
+        for unknown in ["nope", "", "@-9", "@-0", "@first", "%"] {
+            assert!(id(unknown).is_err(), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn events_come_back_in_order() {
+        let warning = |text: &str| {
+            Event::Warning(crate::core::event::Warning {
+                time: Timestamp::UNIX_EPOCH,
+                message: text.into(),
+                node: None,
+            })
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.jsonl");
+        assert_eq!(events(&path).unwrap().count(), 0);
+        let lines =
+            [warning("1").to_line(), "nonsense".into(), warning("2").to_line(), "{\"v\":1,\"ev".into()];
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        assert_eq!(events(&path).unwrap().collect::<Vec<_>>(), [warning("1"), warning("2")]);
+    }
+}

@@ -1,0 +1,177 @@
+//! The home folder: where everything is kept, who may enter, and what a killed runner left behind.
+//!
+//! | path | holds |
+//! |---|---|
+//! | `runner.db` | memo, history, stat cache |
+//! | `store/` | blobs |
+//! | `work.lock`, `work.holders/` | locks of identical work, and who holds them |
+//! | `logs/<run>/` | what tasks printed, and the run's events |
+//! | `outputs/<run>/` | files handed back by workflows |
+//! | `scratch/<run>/` | attempts under way; its `lock` is held while the run lives |
+//! | `kept/<id>/` | scratch folders that a user wants to keep |
+
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::storage::store::remove_tree;
+
+/// The folder under which everything is kept.
+#[derive(Clone, Debug)]
+pub struct Home(PathBuf);
+
+/// A live run's hold on its scratch folder; released by the system when the process ends in any way.
+pub struct RunLock {
+    /// The scratch folder.
+    pub scratch: PathBuf,
+    _lock: File,
+}
+
+impl Home {
+    /// The folder that the flag, `$RUNNER_HOME` or the XDG rules name; nothing is created.
+    pub fn locate(flag: Option<&Path>) -> Result<Self, String> {
+        if let Some(path) = flag {
+            return Self::absolute(path);
+        }
+        match std::env::var_os("RUNNER_HOME") {
+            Some(path) if !path.is_empty() => return Self::absolute(Path::new(&path)),
+            _ => {}
+        }
+        use etcetera::BaseStrategy;
+        let strategy = etcetera::base_strategy::Xdg::new().map_err(
+            |_| "neither --home, $RUNNER_HOME, $XDG_DATA_HOME nor $HOME says where to keep results",
+        )?;
+        Self::absolute(&strategy.data_dir().join("runner"))
+    }
+
+    fn absolute(path: &Path) -> Result<Self, String> {
+        std::path::absolute(path).map(Self).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// Makes the folder, for its owner alone.
+    ///
+    /// # Errors
+    /// It cannot be made or entered, or belongs to somebody else.
+    pub fn create(&self) -> Result<(), String> {
+        let failed = |error: io::Error| format!("cannot use the home folder {}: {error}", self.0.display());
+        make_private(&self.0).map_err(failed)?;
+        let metadata = fs::metadata(&self.0).map_err(failed)?;
+        let me = rustix::process::geteuid().as_raw();
+        if metadata.uid() != me {
+            return Err(format!(
+                "the home folder {} belongs to another user (id {}): choose another with --home",
+                self.0.display(),
+                metadata.uid()
+            ));
+        }
+        if metadata.permissions().mode() & 0o077 != 0 {
+            fs::set_permissions(&self.0, fs::Permissions::from_mode(0o700)).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn scratch(&self, run: &str) -> PathBuf {
+        self.0.join("scratch").join(run)
+    }
+
+    pub fn logs(&self, run: &str) -> PathBuf {
+        self.0.join("logs").join(run)
+    }
+
+    /// The file of a run's events.
+    pub fn events(&self, run: &str) -> PathBuf {
+        self.logs(run).join("events.jsonl")
+    }
+
+    /// Makes the file of a new run's events.
+    pub fn create_events(&self, run: &str) -> io::Result<File> {
+        File::options().create_new(true).append(true).mode(0o600).open(self.events(run))
+    }
+
+    pub fn outputs(&self, run: &str) -> PathBuf {
+        self.0.join("outputs").join(run)
+    }
+
+    /// Where a scratch folder is put that is to be kept.
+    pub fn kept(&self, id: &str) -> PathBuf {
+        self.0.join("kept").join(id)
+    }
+
+    /// Makes the folders of a new run and takes hold of it.
+    pub fn begin_run(&self, run: &str) -> io::Result<RunLock> {
+        make_private(&self.logs(run))?;
+        self.hold(run)
+    }
+
+    /// Makes a scratch folder and takes hold of it: it is swept up when its process is gone.
+    pub fn hold(&self, id: &str) -> io::Result<RunLock> {
+        let scratch = self.scratch(id);
+        let path = scratch.join("lock");
+        loop {
+            make_private(&scratch)?;
+            // Until the lock is held, another runner may take the folder for a dead run's and sweep it.
+            let lock = match File::create(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                lock => lock?,
+            };
+            lock.lock()?;
+            if fs::metadata(&path)
+                .is_ok_and(|found| found.ino() == lock.metadata().map_or(0, |own| own.ino()))
+            {
+                return Ok(RunLock { scratch, _lock: lock });
+            }
+        }
+    }
+
+    /// Runs that have a scratch folder and no process, whether or not the history knows of them.
+    pub fn dead_scratch(&self) -> Vec<String> {
+        self.scratch_folders().filter(|run| !self.is_alive(run)).collect()
+    }
+
+    /// Runs whose processes live, whether or not the history knows of them.
+    pub fn live_runs(&self) -> Vec<String> {
+        self.scratch_folders().filter(|run| self.is_alive(run)).collect()
+    }
+
+    fn scratch_folders(&self) -> impl Iterator<Item = String> {
+        let entries = fs::read_dir(self.0.join("scratch")).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok())
+    }
+
+    /// Whether the process of a run that has not finished still lives.
+    pub fn is_alive(&self, run: &str) -> bool {
+        match File::open(self.scratch(run).join("lock")) {
+            Ok(file) => matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
+            Err(_) => false,
+        }
+    }
+
+    /// Removes a run's scratch folder; for the run itself.
+    pub fn sweep_scratch(&self, run: &str) {
+        // Whatever resists is garbage that costs space and nothing else.
+        let _ = remove_tree(&self.scratch(run));
+    }
+
+    /// Removes a kept folder that is of no use.
+    pub fn sweep_kept(&self, id: &str) {
+        let _ = remove_tree(&self.kept(id));
+    }
+
+    /// Removes what a dead run left in its scratch folder, unless somebody begins a run there right now.
+    pub fn sweep_dead(&self, run: &str) {
+        let Ok(lock) = File::create(self.scratch(run).join("lock")) else { return };
+        if lock.try_lock().is_ok() {
+            self.sweep_scratch(run);
+        }
+    }
+}
+
+/// Makes a folder and those above it; the folder itself, if new, for its owner alone.
+pub fn make_private(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}

@@ -1,0 +1,21 @@
+//! What is kept under the home folder: the database, the store of files, the memo, the history, and their locks.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`store`] | files by content, stat cache, staging, publishing |
+//! | [`memo`] | the cache key, the table of results, the nearest earlier one |
+//! | [`history`] | runs, what they were asked for, and their events |
+//! | [`home`] | the home folder and the locks of live runs |
+//! | [`locks`] | locks of identical work |
+//! | [`db`] | the database file: opening, schema versions, damage |
+//! | [`writer`] | the one writer: group commit of blobs, rows and events |
+//! | [`gc`] | what is kept, what goes, and removing it safely beside runs |
+
+pub mod db;
+pub mod gc;
+pub mod history;
+pub mod home;
+pub mod locks;
+pub mod memo;
+pub mod store;
+pub mod writer;

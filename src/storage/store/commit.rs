@@ -1,0 +1,195 @@
+//! From sealed content to durable blobs: the bytes first, then the name, then the folder.
+//!
+//! Only when all of that is on the disk may a row name them.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use super::stat::FileStat;
+use super::temp::{Blob, PendingBlob, State, Temp};
+use super::{Store, lock};
+
+impl Store {
+    /// Makes blobs durable under their final names; damaged ones that stand there are replaced. Groups are
+    /// cheaper than single blobs, for each folder is written once. After an error some of the blobs may have
+    /// become durable: the group can be tried again, or one by one to find the one that failed.
+    pub fn commit(&self, blobs: &[PendingBlob]) -> io::Result<()> {
+        let _one_at_a_time = lock(&self.committing);
+        for PendingBlob(blob) in blobs {
+            if let Blob::Temp(temp) = blob {
+                sync_content(temp)?;
+            }
+        }
+        let mut folders = BTreeSet::new();
+        for PendingBlob(blob) in blobs {
+            match blob {
+                Blob::Temp(temp) => self.give_name(temp, &mut folders)?,
+                Blob::Held(seen) => touch(&self.blob_path(&seen.digest), &mut folders),
+            }
+        }
+        for folder in &folders {
+            File::open(folder)?.sync_all()?;
+        }
+        for PendingBlob(blob) in blobs {
+            match blob {
+                Blob::Temp(temp) => self.note_durable(temp),
+                Blob::Held(seen) if seen.young => {}
+                Blob::Held(seen) => self.stats.record(&seen.stat, seen.digest),
+            }
+        }
+        Ok(())
+    }
+
+    fn give_name(&self, temp: &Temp, folders: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+        let path = self.blob_path(&temp.digest);
+        match temp.state() {
+            State::Durable => return Ok(()),
+            State::Named => {}
+            State::Lost | State::Waiting => {
+                if let Err(e) = fs::rename(temp.path(), &path) {
+                    let Some(folder) = path.parent().filter(|_| e.kind() == io::ErrorKind::NotFound) else {
+                        return Err(e);
+                    };
+                    match fs::DirBuilder::new().mode(0o700).create(folder) {
+                        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+                        _ => touch(folder, folders),
+                    }
+                    fs::rename(temp.path(), &path)?;
+                }
+                temp.becomes(State::Named);
+                self.pending.remove(&temp.digest);
+            }
+        }
+        touch(&path, folders);
+        Ok(())
+    }
+
+    fn note_durable(&self, temp: &Temp) {
+        if temp.state() == State::Durable {
+            return;
+        }
+        temp.becomes(State::Durable);
+        // Nobody has written to it since it was sealed, young or not: its name is new. If it is gone again,
+        // whoever looks for it will notice.
+        if let Ok(metadata) = fs::symlink_metadata(self.blob_path(&temp.digest)) {
+            self.stats.record(&FileStat::of(&metadata), temp.digest);
+            self.added.fetch_add(metadata.len(), Ordering::Relaxed);
+        }
+    }
+}
+
+fn sync_content(temp: &Temp) -> io::Result<()> {
+    match temp.state() {
+        State::Named | State::Durable => Ok(()),
+        State::Lost => Err(io::Error::other("its content could not be written before")),
+        State::Waiting => File::open(temp.path())
+            .and_then(|file| file.sync_data())
+            // The kernel reports a failed write once and may then call the pages clean.
+            .inspect_err(|_| temp.becomes(State::Lost)),
+    }
+}
+
+/// Notes the folder that `path` was put into.
+fn touch(path: &Path, folders: &mut BTreeSet<PathBuf>) {
+    if let Some(folder) = path.parent()
+        && !folders.contains(folder)
+    {
+        folders.insert(folder.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::super::Output;
+    use super::super::testing::{place, reopen};
+    use super::*;
+    use crate::core::staging::Staging;
+
+    #[test]
+    fn threads_that_seal_commit_and_stage_the_same_content_agree() {
+        let p = place();
+        let (send, receive) = mpsc::channel::<Vec<PendingBlob>>();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let (p, send) = (&p, send.clone());
+                scope.spawn(move || {
+                    for i in 0..60 {
+                        let name = format!("attempt/{thread}-{i}");
+                        p.write(&name, &format!("content {}", i / 3));
+                        let (artifact, blobs) = p.seal(&name, false).unwrap();
+                        let how = if i % 7 == 0 { Staging::Link } else { Staging::Auto };
+                        let target = p.path(&format!("user/{thread}-{i}"));
+                        send.send(blobs).unwrap();
+                        // Whether it has its final name by now is a matter of luck, and must not matter.
+                        p.store.stage(&artifact, false, &target, how).unwrap();
+                        assert_eq!(fs::read_to_string(target).unwrap(), format!("content {}", i / 3));
+                    }
+                });
+            }
+            drop(send);
+            while let Ok(mut group) = receive.recv() {
+                group.extend(receive.try_iter().take(8).flatten());
+                p.store.commit(&group).unwrap();
+            }
+        });
+        let fresh: BTreeSet<_> =
+            p.store.stats().drain_fresh().iter().map(|(_, entry)| entry.digest).collect();
+        assert_eq!(fresh.len(), 20);
+        let other = reopen(p.dir.path());
+        for digest in &fresh {
+            other.check_blob(digest).unwrap();
+        }
+        let lease = p.store.lease().unwrap();
+        assert_eq!(fs::read_dir(lease.fresh_path().parent().unwrap()).unwrap().count(), 0);
+    }
+
+    /// Who gives a blob its name a second time changes the link count, and with it the ctime, of the file that another
+    /// process reads just then: that is no damage.
+    #[test]
+    fn processes_that_store_the_same_content_do_not_take_it_for_damaged() {
+        let p = place();
+        for round in 0..30 {
+            let content = format!("{round}{}", "x".repeat(1 << 20));
+            let seal = |store: &Store, name: &str| {
+                let path = p.write(&format!("attempt/{round}-{name}"), &content);
+                let output = Output { path: &path, is_dir: false, name: "result" };
+                store.seal(&[output], &p.path("attempt")).unwrap()
+            };
+            // As three processes that know nothing of each other.
+            let [a, b, c] = [(); 3].map(|()| reopen(p.dir.path()));
+            let sealed = [seal(&a, "a"), seal(&b, "b")];
+            a.commit(&sealed[0].blobs).unwrap();
+            std::thread::scope(|scope| {
+                scope.spawn(|| b.commit(&sealed[1].blobs).unwrap());
+                for again in 0..4 {
+                    seal(&c, &format!("c{again}"));
+                }
+            });
+        }
+        assert!(!p.dir.path().join("store/damaged").exists());
+    }
+
+    #[test]
+    fn content_that_was_lost_is_not_named() {
+        let p = place();
+        p.write("attempt/f", "content");
+        let (artifact, blobs) = p.seal("attempt/f", false).unwrap();
+        // As if the disk had failed.
+        let [PendingBlob(Blob::Temp(temp))] = blobs.as_slice() else { panic!("one temporary") };
+        temp.becomes(State::Lost);
+        assert!(p.store.commit(&blobs).is_err());
+        p.store.stage(&artifact, false, &p.path("user/f"), Staging::Auto).unwrap();
+        p.write("attempt/f", "content");
+        let again = p.keep("attempt/f", false);
+        p.store.verify(&again, false).unwrap();
+        assert!(p.store.commit(&blobs).is_err(), "it stays lost");
+        drop(blobs);
+        p.store.verify(&again, false).unwrap();
+    }
+}

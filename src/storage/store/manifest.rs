@@ -1,0 +1,243 @@
+//! The canonical bytes of a directory: what it holds, in one order and one spelling, so that equal directories
+//! have equal digests. Two that differ in times, owners or the path above them are equal.
+//!
+//! Format 1: the line `runner-manifest 1\n`, then the entries, sorted by the bytes of their names. An entry is
+//! a letter (`d` folder, `f` file, `x` executable file, `l` link), its framed name, and then for a file its size
+//! (u64) and digest (32 bytes), for a link its framed target. Framed: the length (u32), then the bytes; numbers
+//! are little-endian. Every folder is an entry, empty or not, before what it holds.
+//!
+//! What is read from the store is checked as if an enemy had written it: no name and no link may lead out.
+
+use std::collections::BTreeMap;
+
+use super::scan::MAX_HOPS;
+use crate::core::digest::Digest;
+
+/// What the bytes of every directory begin with.
+pub(super) const HEADER: &[u8] = b"runner-manifest 1\n";
+
+/// What a directory holds, by name relative to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Manifest {
+    pub entries: BTreeMap<String, Item>,
+}
+
+/// One entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Item {
+    Folder,
+    File {
+        executable: bool,
+        /// In bytes.
+        size: u64,
+        digest: Digest,
+    },
+    /// The relative target of a link.
+    Link(String),
+}
+
+impl Manifest {
+    /// The sum over its files, in bytes.
+    pub fn size(&self) -> u64 {
+        let size = |item: &Item| match item {
+            Item::File { size, .. } => *size,
+            Item::Folder | Item::Link(_) => 0,
+        };
+        self.entries.values().map(size).fold(0, u64::saturating_add)
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = HEADER.to_vec();
+        let frame = |bytes: &mut Vec<u8>, text: &str| {
+            // A name or target longer than the kernel's 4096 bytes cannot have been found.
+            bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(text.as_bytes());
+        };
+        for (name, item) in &self.entries {
+            bytes.push(match item {
+                Item::Folder => b'd',
+                Item::File { executable: false, .. } => b'f',
+                Item::File { executable: true, .. } => b'x',
+                Item::Link(_) => b'l',
+            });
+            frame(&mut bytes, name);
+            match item {
+                Item::Folder => {}
+                Item::File { size, digest, .. } => {
+                    bytes.extend_from_slice(&size.to_le_bytes());
+                    bytes.extend_from_slice(&digest.0);
+                }
+                Item::Link(target) => frame(&mut bytes, target),
+            }
+        }
+        bytes
+    }
+
+    /// Reads what [`Manifest::encode`] wrote; `None` for anything else, and for names or links that lead out.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut rest = bytes.strip_prefix(HEADER)?;
+        let mut manifest = Self::default();
+        while let Some((&letter, after)) = rest.split_first() {
+            rest = after;
+            let name = framed(&mut rest)?;
+            let item = match letter {
+                b'd' => Item::Folder,
+                b'f' | b'x' => Item::File {
+                    executable: letter == b'x',
+                    size: u64::from_le_bytes(*chunk(&mut rest)?),
+                    digest: Digest(*chunk(&mut rest)?),
+                },
+                b'l' => Item::Link(framed(&mut rest)?),
+                _ => return None,
+            };
+            let in_order = manifest.entries.last_key_value().is_none_or(|(last, _)| *last < name);
+            if !in_order || !manifest.may_hold(&name) {
+                return None;
+            }
+            manifest.entries.insert(name, item);
+        }
+        let links_stay = manifest.entries.iter().all(|(name, item)| match item {
+            Item::Link(target) => manifest.leads_inside(name, target),
+            Item::Folder | Item::File { .. } => true,
+        });
+        links_stay.then_some(manifest)
+    }
+
+    /// Whether an entry can have that name: plain parts, below folders that are here already.
+    fn may_hold(&self, name: &str) -> bool {
+        let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
+        name.split('/').all(plain)
+            && name.rsplit_once('/').is_none_or(|(above, _)| self.entries.get(above) == Some(&Item::Folder))
+    }
+
+    /// Whether the link `name` leads to another entry, or the directory itself, and never leaves it on the way.
+    fn leads_inside(&self, name: &str, target: &str) -> bool {
+        let mut here: Vec<&str> = name.split('/').collect();
+        here.pop();
+        let mut left = vec![target];
+        let mut hops = 0;
+        while let Some(path) = left.pop() {
+            if path.starts_with('/') || path.contains('\0') {
+                return false;
+            }
+            let (part, rest) = path.split_once('/').unwrap_or((path, ""));
+            if !rest.is_empty() {
+                left.push(rest.trim_start_matches('/'));
+            }
+            match part {
+                "" | "." => continue,
+                ".." => {
+                    if here.pop().is_none() {
+                        return false;
+                    }
+                    continue;
+                }
+                part => here.push(part),
+            }
+            match self.entries.get(&here.join("/")) {
+                Some(Item::Folder) => {}
+                Some(Item::File { .. }) => return left.iter().all(|rest| rest.is_empty()),
+                Some(Item::Link(next)) => {
+                    here.pop();
+                    left.push(next);
+                    hops += 1;
+                    if hops > MAX_HOPS {
+                        return false;
+                    }
+                }
+                None => return false,
+            }
+        }
+        !target.is_empty()
+    }
+}
+
+/// Takes the next `N` bytes off the front.
+fn chunk<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; N]> {
+    let (chunk, after) = rest.split_first_chunk()?;
+    *rest = after;
+    Some(chunk)
+}
+
+/// Takes a framed text off the front.
+fn framed(rest: &mut &[u8]) -> Option<String> {
+    let length = usize::try_from(u32::from_le_bytes(*chunk(rest)?)).ok()?;
+    let (text, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    String::from_utf8(text.to_vec()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str, executable: bool) -> Item {
+        Item::File { executable, size: text.len() as u64, digest: Digest::of(text) }
+    }
+
+    fn manifest(entries: &[(&str, Item)]) -> Manifest {
+        Manifest { entries: entries.iter().map(|(name, item)| ((*name).into(), item.clone())).collect() }
+    }
+
+    fn link(target: &str) -> Item {
+        Item::Link(target.into())
+    }
+
+    #[test]
+    fn bytes_read_back_and_are_pinned() {
+        let all = manifest(&[
+            ("a", Item::Folder),
+            ("a/odd\n\" name", file("x", true)),
+            ("a-b", file("", false)),
+            ("a/empty", Item::Folder),
+            ("l", link("a/up/odd\n\" name")),
+            ("a/up", link("../a")),
+        ]);
+        assert_eq!(Manifest::decode(&all.encode()), Some(all.clone()));
+        assert_eq!(all.size(), 1);
+        // If this fails, every cached directory is lost: a new format needs a new header.
+        let digest = Digest::of(manifest(&[("d", Item::Folder), ("f", file("abc", false))]).encode());
+        let mut bytes = b"runner-manifest 1\nd\x01\0\0\0df\x01\0\0\0f\x03\0\0\0\0\0\0\0".to_vec();
+        bytes.extend(Digest::of("abc").0);
+        assert_eq!(digest, Digest::of(bytes));
+    }
+
+    #[test]
+    fn whatever_leads_out_is_refused() {
+        for name in ["/etc", "..", "a/../b", "", ".", "a//b", "a/", "no-folder/x", "nul\0"] {
+            let bad = manifest(&[("a", Item::Folder), (name, file("x", false))]);
+            assert_eq!(Manifest::decode(&bad.encode()), None, "{name:?}");
+        }
+        let up = ("d/up", link(".."));
+        for target in ["/etc", "..", "../..", "d/up/..", "d/../../x", "", "gone", "l", "f/x", "d/up/up/.."] {
+            let bad =
+                manifest(&[("d", Item::Folder), up.clone(), ("f", file("x", false)), ("l", link(target))]);
+            assert_eq!(Manifest::decode(&bad.encode()), None, "{target:?}");
+        }
+        for target in [".", "f", "./d//up/f", "d/up/d/up"] {
+            let good =
+                manifest(&[("d", Item::Folder), up.clone(), ("f", file("x", false)), ("l", link(target))]);
+            assert!(Manifest::decode(&good.encode()).is_some(), "{target:?}");
+        }
+        // A file below a link would be written wherever the link leads.
+        let below = manifest(&[("f", file("x", false)), ("l", link("f")), ("l/x", file("x", false))]);
+        assert_eq!(Manifest::decode(&below.encode()), None);
+    }
+
+    #[test]
+    fn other_spellings_and_torn_bytes_are_refused() {
+        let good = manifest(&[("a", Item::Folder), ("b", file("x", false)), ("c", link("b"))]).encode();
+        for end in HEADER.len() + 1..good.len() {
+            if let Some(part) = Manifest::decode(&good[..end]) {
+                assert_eq!(part.encode(), good[..end], "a prefix is whole entries or nothing");
+            }
+        }
+        let entry = |name: u8| [b"d\x01\0\0\0".as_slice(), &[name]].concat();
+        let unsorted = [HEADER, &entry(b'b'), &entry(b'a')].concat();
+        let twice = [HEADER, &entry(b'a'), &entry(b'a')].concat();
+        let huge = [HEADER, b"d\xff\xff\xff\xffa"].concat();
+        for bytes in [unsorted, twice, huge, b"runner-manifest 2\n".to_vec(), Vec::new()] {
+            assert_eq!(Manifest::decode(&bytes), None);
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! The content-addressed store: files and directories, kept and found by the SHA-256 of their content.
+//!
+//! On disk, below `<home>/store`: `blobs/<64 hex>` (mode 0444, named by the digest of their bytes; one folder,
+//! because each folder that a group of blobs touches has to be written to the disk by itself), `tmp/`
+//! (one locked folder for each process that writes) and `damaged/` (blobs found to be wrong). A directory is a
+//! blob as well: its manifest. A blob appears under its name only when its bytes are on the disk, by rename,
+//! so a crash leaves nothing but temporaries. Knows nothing of tasks, keys or the database.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `error` | what can be wrong with a file, an output or a blob |
+//! | `stat` | digests of unchanged files without reading them |
+//! | `scan` | what a directory holds, and where its links lead |
+//! | `manifest` | the canonical bytes of a directory |
+//! | `fingerprint` | a user's own files as artifacts, and whether they changed since |
+//! | `temp` | temporaries: who owns them, and what becomes of a dead process's |
+//! | `seal`, `commit` | from a task's output to a durable blob |
+//! | `keep` | copies of a user's own small files, for later explanations |
+//! | `verify` | whether an artifact can still be had |
+//! | `hold` | who may remove blobs, and when |
+//! | `compare` | what two artifacts differ in |
+//! | `stage` | read-only copies or links for tasks, and whether a task changed the original |
+//! | `publish` | writable copies at a user's own path |
+
+mod commit;
+mod compare;
+mod error;
+mod fingerprint;
+mod input_copies;
+mod lock;
+mod manifest;
+mod publish;
+mod scan;
+mod seal;
+mod stage;
+mod stat;
+mod temp;
+mod verify;
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf, absolute};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use error::{Damage, FileError, SealError, Wrong};
+pub use fingerprint::Snapshot;
+pub use input_copies::read_text;
+pub use lock::{BlobFile, ExclusiveLock};
+pub use seal::{Output, Sealed};
+pub use stage::{Guard, Spoiled};
+pub use stat::{FileKey, Lookup, StatCache, StatEntry};
+pub use temp::{PendingBlob, remove_tree};
+
+use crate::core::digest::Digest;
+use lock::SharedLock;
+use temp::{Lease, Pending};
+
+/// The store below one home folder. Shared between threads behind an `Arc`.
+pub struct Store {
+    folder: PathBuf,
+    writable: bool,
+    stats: StatCache,
+    /// Where this process keeps its temporaries; made when the first one is needed.
+    lease: Mutex<Option<Arc<Lease>>>,
+    /// Sealed content that has no final name yet.
+    pending: Arc<Pending>,
+    /// Held by the one thread that is giving blobs their names.
+    committing: Mutex<()>,
+    /// Keeps others from removing blobs.
+    hold: Option<SharedLock>,
+    /// Bytes that got their final names here.
+    added: AtomicU64,
+}
+
+impl Store {
+    /// Opens the store below `home` and makes its folder (0700) if there is none. Fails if something else
+    /// stands there: a file, a link, or a folder that another user owns or may write to.
+    pub fn open(home: &Path, stats: StatCache) -> io::Result<Self> {
+        let folder = absolute(home)?.join("store");
+        let found = match fs::symlink_metadata(&folder) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                make_folder(&folder)?;
+                fs::symlink_metadata(&folder)
+            }
+            found => found,
+        }?;
+        let ours = found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o022 == 0;
+        if !found.is_dir() || !ours {
+            return Err(io::Error::other(format!("{folder:?} is not a folder of this user alone")));
+        }
+        Ok(Self::at(folder, true, stats))
+    }
+
+    /// Opens the store below `home` for looking only: creates, moves and removes nothing, and works when there
+    /// is no store at all. Sealing, committing and publishing fail.
+    pub fn open_read_only(home: &Path, stats: StatCache) -> io::Result<Self> {
+        Ok(Self::at(absolute(home)?.join("store"), false, stats))
+    }
+
+    fn at(folder: PathBuf, writable: bool, stats: StatCache) -> Self {
+        let hold = File::open(&folder).ok().and_then(SharedLock::share);
+        Self {
+            folder,
+            writable,
+            stats,
+            lease: Mutex::default(),
+            pending: Arc::default(),
+            committing: Mutex::default(),
+            hold,
+            added: AtomicU64::new(0),
+        }
+    }
+
+    /// The stat cache, whose fresh entries somebody must persist.
+    pub fn stats(&self) -> &StatCache {
+        &self.stats
+    }
+
+    /// Where the blob of that digest lies once it is committed.
+    pub fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.folder.join("blobs").join(digest.hex())
+    }
+
+    /// Where the content of that digest lies now: as a temporary, or under its final name.
+    fn locate(&self, digest: &Digest) -> PathBuf {
+        match self.pending.get(digest) {
+            Some(temp) => temp.path().to_owned(),
+            None => self.blob_path(digest),
+        }
+    }
+
+    /// The folder of this process's temporaries.
+    fn lease(&self) -> io::Result<Arc<Lease>> {
+        if !self.writable {
+            return Err(io::Error::other("the store is open for reading only"));
+        }
+        let mut lease = lock(&self.lease);
+        match &*lease {
+            Some(lease) => Ok(Arc::clone(lease)),
+            None => Ok(Arc::clone(lease.insert(Arc::new(Lease::take(&self.folder.join("tmp"))?)))),
+        }
+    }
+
+    /// Removes the temporaries of processes that are no more. Those of living ones, ours too, are left alone.
+    pub fn sweep(&self) -> io::Result<()> {
+        temp::sweep(&self.folder.join("tmp"))
+    }
+}
+
+/// Makes a folder that only its owner may enter, and those above it.
+fn make_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Locks, whatever a thread that panicked left behind: no value here is ever half written.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the tests of all files here share.
+#[cfg(test)]
+mod testing {
+    use super::*;
+    use crate::core::value::Artifact;
+
+    /// A home folder with a store, and in it, for tests, an attempt and a user's files as well.
+    pub struct Place {
+        pub dir: tempfile::TempDir,
+        pub store: Store,
+    }
+
+    pub fn place() -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        let store = reopen(dir.path());
+        for folder in ["attempt", "user"] {
+            fs::create_dir(dir.path().join(folder)).unwrap();
+        }
+        Place { dir, store }
+    }
+
+    /// The same store as a new process would see it that has no database.
+    pub fn reopen(home: &Path) -> Store {
+        Store::open(home, StatCache::new(Box::new(|_| None))).unwrap()
+    }
+
+    /// Waits until the file is old enough for its stat to be trusted.
+    pub fn age(path: &Path) {
+        while stat::FileStat::of(&fs::metadata(path).unwrap()).young(stat::now_ns()) {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    impl Place {
+        /// A path below the home folder; folders above it are made.
+        pub fn path(&self, name: &str) -> PathBuf {
+            let path = self.dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            path
+        }
+
+        pub fn write(&self, name: &str, text: &str) -> PathBuf {
+            let path = self.path(name);
+            fs::write(&path, text).unwrap();
+            path
+        }
+
+        pub fn seal(&self, name: &str, is_dir: bool) -> Result<(Artifact, Vec<PendingBlob>), SealError> {
+            let path = self.path(name);
+            let output = Output { path: &path, is_dir, name: "result" };
+            let sealed = self.store.seal(&[output], &self.path("attempt"))?;
+            Ok((sealed.artifacts[0].clone(), sealed.blobs))
+        }
+
+        /// Seals and commits.
+        pub fn keep(&self, name: &str, is_dir: bool) -> Artifact {
+            let (artifact, blobs) = self.seal(name, is_dir).unwrap();
+            self.store.commit(&blobs).unwrap();
+            artifact
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn open(home: &Path) -> io::Result<Store> {
+        Store::open(home, StatCache::new(Box::new(|_| None)))
+    }
+
+    #[test]
+    fn opening_makes_one_private_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("some/home");
+        open(&home).unwrap();
+        let store = home.join("store");
+        assert_eq!(fs::metadata(&store).unwrap().mode() & 0o777, 0o700);
+        assert_eq!(fs::read_dir(&store).unwrap().count(), 0);
+        open(&home).unwrap();
+    }
+
+    #[test]
+    fn what_somebody_else_may_have_put_there_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = dir.path().join("store");
+        symlink(dir.path(), &store).unwrap();
+        assert!(open(dir.path()).is_err());
+        fs::remove_file(&store).unwrap();
+        fs::write(&store, "").unwrap();
+        assert!(open(dir.path()).is_err());
+        fs::remove_file(&store).unwrap();
+        fs::create_dir(&store).unwrap();
+        fs::set_permissions(&store, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(open(dir.path()).is_err());
+    }
+}

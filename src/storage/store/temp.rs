@@ -1,0 +1,257 @@
+//! Temporaries of the store: who owns them, how sealed content is found before it has its final name, and
+//! what becomes of those that a dead process left.
+//!
+//! Each process that writes has a folder of its own below `tmp/` and holds an OS lock on it, which dies with
+//! the process: a folder that can be locked is nobody's.
+
+use std::collections::HashMap;
+use std::fs::{self, File, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use tempfile::TempDir;
+
+use super::stat::Seen;
+use super::{lock, make_folder};
+use crate::core::digest::Digest;
+
+/// The locked folder of this process.
+pub(super) struct Lease {
+    folder: TempDir,
+    next: AtomicU64,
+    /// Locked as long as it is open.
+    _lock: File,
+}
+
+/// Sealed content without a final name, by digest. Each lives as long as a [`PendingBlob`] of it.
+#[derive(Default)]
+pub(super) struct Pending(Mutex<HashMap<Digest, Weak<Temp>>>);
+
+/// Content in a temporary file, which goes with it unless it was given its final name.
+pub(super) struct Temp {
+    pub digest: Digest,
+    /// Changed only by the thread that commits; never locked for long.
+    state: Mutex<State>,
+    path: PathBuf,
+    pending: Arc<Pending>,
+    /// Keeps the folder that the file lies in.
+    _lease: Arc<Lease>,
+}
+
+/// How far sealed content has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Waiting,
+    /// It could not be written to the disk, and asking again may wrongly succeed.
+    Lost,
+    /// It has its final name, and its folder may not be on the disk yet.
+    Named,
+    Durable,
+}
+
+/// A blob that a row may name once it is committed. Dropping one that was not removes its temporary.
+pub struct PendingBlob(pub(super) Blob);
+
+pub(super) enum Blob {
+    Temp(Arc<Temp>),
+    /// The store has it already, perhaps from another process that has not made its name durable yet.
+    Held(Seen),
+}
+
+impl Lease {
+    /// Makes and locks a new folder below `tmp`.
+    pub fn take(tmp: &Path) -> io::Result<Self> {
+        make_folder(tmp)?;
+        let prefix = format!("{}-", std::process::id());
+        loop {
+            let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in(tmp)?;
+            let lock = File::open(folder.path())?;
+            // A sweeper that saw it before the lock holds the lock itself, or has removed it already.
+            match lock.try_lock() {
+                Ok(()) if fs::metadata(folder.path()).is_ok() => {
+                    return Ok(Self { folder, next: AtomicU64::new(0), _lock: lock });
+                }
+                Ok(()) | Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(e)) => return Err(e),
+            }
+        }
+    }
+
+    /// A path in the folder that nothing has yet.
+    pub fn fresh_path(&self) -> PathBuf {
+        self.folder.path().join(self.next.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+
+    /// A new folder in the folder; what is left of it when it is dropped goes.
+    pub fn fresh_folder(&self) -> io::Result<TempDir> {
+        tempfile::tempdir_in(self.folder.path())
+    }
+}
+
+impl Pending {
+    /// The temporary that holds that content.
+    pub fn get(&self, digest: &Digest) -> Option<Arc<Temp>> {
+        lock(&self.0).get(digest).and_then(Weak::upgrade)
+    }
+
+    /// The temporary at `path`, of that content, as one that others can find; or another one that was faster.
+    pub fn add(self: &Arc<Self>, digest: Digest, path: PathBuf, lease: &Arc<Lease>) -> Arc<Temp> {
+        let (pending, _lease) = (Arc::clone(self), Arc::clone(lease));
+        let ours = Arc::new(Temp { digest, state: Mutex::new(State::Waiting), path, pending, _lease });
+        let mut all = lock(&self.0);
+        let theirs = all.get(&digest).and_then(Weak::upgrade);
+        let faster = theirs.as_ref().is_some_and(|theirs| !theirs.lost());
+        if !faster {
+            all.insert(digest, Arc::downgrade(&ours));
+        }
+        // Whichever is given up takes the same lock when it goes.
+        drop(all);
+        if faster { theirs.unwrap_or(ours) } else { ours }
+    }
+
+    /// The content is found under its final name from now on.
+    pub fn remove(&self, digest: &Digest) {
+        lock(&self.0).remove(digest);
+    }
+}
+
+impl Temp {
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn state(&self) -> State {
+        *lock(&self.state)
+    }
+
+    pub fn becomes(&self, state: State) {
+        *lock(&self.state) = state;
+    }
+
+    /// Whether it can be read, but never committed.
+    pub fn lost(&self) -> bool {
+        self.state() == State::Lost
+    }
+}
+
+impl Drop for Temp {
+    fn drop(&mut self) {
+        let mut all = lock(&self.pending.0);
+        // Another one of the same content may have come meanwhile.
+        if all.get(&self.digest).is_some_and(|slot| slot.strong_count() == 0) {
+            all.remove(&self.digest);
+        }
+        drop(all);
+        if matches!(self.state(), State::Waiting | State::Lost) {
+            // What cannot be removed now is swept later.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Removes from `tmp` what no living process holds.
+pub(super) fn sweep(tmp: &Path) -> io::Result<()> {
+    let children = match fs::read_dir(tmp) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        children => children?,
+    };
+    for child in children {
+        let child = child?;
+        if !child.file_type()?.is_dir() {
+            fs::remove_file(child.path())?;
+            continue;
+        }
+        match File::open(child.path()) {
+            // The lock is held until the folder is gone, so that nobody moves in.
+            Ok(folder) if folder.try_lock().is_ok() => remove_tree(&child.path())?,
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// Removes whatever is at `path`, folders that forbid it as well; links are removed, never followed.
+/// It is no error if nothing is there.
+pub fn remove_tree(path: &Path) -> io::Result<()> {
+    let missing_is_fine = |done: io::Result<()>| match done {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    };
+    match fs::symlink_metadata(path) {
+        Err(e) => return missing_is_fine(Err(e)),
+        Ok(metadata) if !metadata.is_dir() => return missing_is_fine(fs::remove_file(path)),
+        Ok(_) => {}
+    }
+    match fs::remove_dir_all(path) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
+        done => return missing_is_fine(done),
+    }
+    let mut folders = vec![path.to_owned()];
+    while let Some(folder) = folders.pop() {
+        fs::set_permissions(&folder, Permissions::from_mode(0o700))?;
+        for child in fs::read_dir(&folder)? {
+            let child = child?;
+            if child.file_type()?.is_dir() {
+                folders.push(child.path());
+            }
+        }
+    }
+    missing_is_fine(fs::remove_dir_all(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::super::testing::{place, reopen};
+    use super::*;
+
+    #[test]
+    fn a_sweep_takes_what_dead_processes_left_and_nothing_else() {
+        let p = place();
+        p.write("attempt/out", "alive");
+        let (artifact, blobs) = p.seal("attempt/out", false).unwrap();
+        p.write("store/tmp/99-dead/0", "dead");
+        p.write("store/tmp/stray", "dead");
+        reopen(p.dir.path()).sweep().unwrap();
+        p.store.sweep().unwrap();
+        assert_eq!(fs::read_dir(p.path("store/tmp")).unwrap().count(), 1);
+        assert_eq!(fs::read_to_string(p.store.locate(&artifact.digest)).unwrap(), "alive");
+        drop(blobs);
+        assert!(fs::metadata(p.store.locate(&artifact.digest)).is_err());
+        let home = p.dir.path().to_owned();
+        drop(p.store);
+        assert_eq!(fs::read_dir(home.join("store/tmp")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_sweep_without_a_store_is_fine() {
+        let dir = tempfile::tempdir().unwrap();
+        sweep(&dir.path().join("tmp")).unwrap();
+    }
+
+    #[test]
+    fn trees_go_read_only_folders_and_all_but_links_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (tree, kept) = (dir.path().join("tree"), dir.path().join("kept"));
+        fs::create_dir_all(tree.join("a/b")).unwrap();
+        fs::create_dir(&kept).unwrap();
+        fs::write(tree.join("a/b/f"), "").unwrap();
+        fs::write(kept.join("f"), "").unwrap();
+        symlink(&kept, tree.join("a/link")).unwrap();
+        for (folder, mode) in [("a/b", 0o000), ("a", 0o555), ("", 0o555)] {
+            fs::set_permissions(tree.join(folder), Permissions::from_mode(mode)).unwrap();
+        }
+        remove_tree(&tree).unwrap();
+        assert!(!tree.exists() && kept.join("f").exists());
+        remove_tree(&tree).unwrap();
+        symlink(&kept, &tree).unwrap();
+        remove_tree(&tree).unwrap();
+        assert!(fs::symlink_metadata(&tree).is_err() && kept.join("f").exists());
+    }
+}

@@ -1,0 +1,258 @@
+//! Whether an artifact can still be had, bit for bit, and setting aside what is wrong.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::error::{Damage, FileError, Wrong};
+use super::fingerprint::in_parallel;
+use super::lock::BlobFile;
+use super::manifest::{Item, Manifest};
+use super::stat::{self, ATTEMPTS, FileStat, regular};
+use super::{Store, make_folder};
+use crate::core::digest::Digest;
+use crate::core::value::Artifact;
+
+impl Store {
+    /// Checks that all content of an artifact is there and right; reads what the stat cache does not vouch for.
+    /// A wrong blob is moved to `damaged/`, so that it is a missing one from now on.
+    pub fn verify(&self, artifact: &Artifact, is_dir: bool) -> Result<(), Damage> {
+        if let Some(origin) = &artifact.origin {
+            let damage = |wrong| Damage { digest: artifact.digest, path: origin.to_path_buf(), wrong };
+            return match self.fingerprint(origin, is_dir) {
+                Ok((now, _)) if now.digest == artifact.digest => Ok(()),
+                Ok(_) => Err(damage(Wrong::Damaged)),
+                Err(FileError::Missing(_)) => Err(damage(Wrong::Missing)),
+                Err(error) => Err(damage(Wrong::Unreadable(error.to_string()))),
+            };
+        }
+        if !is_dir {
+            return self.check_blob(&artifact.digest);
+        }
+        self.manifest(&artifact.digest)?.entries.values().try_for_each(|item| match item {
+            Item::File { digest, .. } => self.check_blob(digest),
+            Item::Folder | Item::Link(_) => Ok(()),
+        })
+    }
+
+    /// Reads blobs on `threads` threads, whatever the stat cache knows of them, and sets wrong ones aside; `tell`s of
+    /// each when it is read. One that is gone meanwhile is not damaged.
+    pub fn reread(
+        &self,
+        blobs: &[BlobFile],
+        threads: usize,
+        tell: &(dyn Fn(&BlobFile, Result<(), Damage>) + Sync),
+    ) {
+        in_parallel(threads, blobs, |blob| {
+            let path = self.blob_path(&blob.digest);
+            let damage = |wrong| Damage { digest: blob.digest, path: path.clone(), wrong };
+            // Another process that gives it its name once more changes how it looks, not what it holds.
+            let mut read = stat::read(&path);
+            for _ in 1..ATTEMPTS {
+                if matches!(read, Ok(None)) {
+                    read = stat::read(&path);
+                }
+            }
+            let verdict = match read {
+                Ok(Some(seen)) if seen.digest == blob.digest => Ok(()),
+                Err(FileError::Missing(_)) => Ok(()),
+                // The trouble may be ours, such as too many open files.
+                Err(FileError::Io { error, .. }) => Err(damage(Wrong::Unreadable(error.to_string()))),
+                Ok(None) => Err(damage(Wrong::Unreadable(FileError::Unstable(path.clone()).to_string()))),
+                Ok(Some(_)) | Err(_) => {
+                    self.set_aside(&blob.digest);
+                    Err(damage(Wrong::Damaged))
+                }
+            };
+            tell(blob, verdict);
+        });
+    }
+
+    /// The manifest of a directory that the store holds.
+    pub(super) fn manifest(&self, digest: &Digest) -> Result<Manifest, Damage> {
+        let path = self.blob_path(digest);
+        let bytes = match fs::read(self.locate(digest)) {
+            // It may have got its final name a moment ago.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => fs::read(&path),
+            read => read,
+        };
+        match bytes {
+            Ok(bytes) => match Manifest::decode(&bytes) {
+                Some(manifest) if Digest::of(&bytes) == *digest => Ok(manifest),
+                _ => {
+                    self.set_aside(digest);
+                    Err(Damage { digest: *digest, path, wrong: Wrong::Damaged })
+                }
+            },
+            Err(e) => Err(unreadable(digest, path, e)),
+        }
+    }
+
+    /// Checks one blob; a wrong one is set aside.
+    pub(super) fn check_blob(&self, digest: &Digest) -> Result<(), Damage> {
+        // Asked before its final name: it moves from there to here, never back.
+        if self.pending.get(digest).is_some() {
+            return Ok(());
+        }
+        let path = self.blob_path(digest);
+        let metadata = match fs::symlink_metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(e) => return Err(unreadable(digest, path, e)),
+        };
+        let seen =
+            regular(&path, &metadata).and_then(|()| self.stats.digest(&path, &FileStat::of(&metadata)));
+        match seen {
+            Ok(seen) if seen.digest == *digest => Ok(()),
+            // The trouble may be ours, such as too many open files.
+            Err(FileError::Io { error, .. }) => Err(unreadable(digest, path, error)),
+            // Other processes give it its name over and over.
+            Err(error @ FileError::Unstable(_)) => Err(unreadable(digest, path, io::Error::other(error))),
+            Ok(_) | Err(_) => {
+                self.set_aside(digest);
+                Err(Damage { digest: *digest, path, wrong: Wrong::Damaged })
+            }
+        }
+    }
+
+    /// Moves what stands in the place of a blob to `damaged/` and forgets it.
+    pub(super) fn set_aside(&self, digest: &Digest) {
+        let path = self.blob_path(digest);
+        if let Ok(metadata) = fs::symlink_metadata(&path) {
+            self.stats.forget(FileStat::of(&metadata).key);
+        }
+        if self.writable {
+            // If it cannot be moved it stays, and is found to be wrong again.
+            let _ = move_into(&path, &self.folder.join("damaged"), &digest.hex());
+        }
+    }
+}
+
+fn move_into(path: &Path, folder: &Path, name: &str) -> io::Result<()> {
+    make_folder(folder)?;
+    fs::rename(path, folder.join(name))
+}
+
+fn unreadable(digest: &Digest, path: PathBuf, error: io::Error) -> Damage {
+    let wrong = match error.kind() {
+        io::ErrorKind::NotFound => Wrong::Missing,
+        _ => Wrong::Unreadable(error.to_string()),
+    };
+    Damage { digest: *digest, path, wrong }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{File, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::super::testing::{Place, place, reopen};
+    use super::super::{StatCache, Store};
+    use super::*;
+
+    /// Does something to a blob that its owner must not do.
+    fn spoil(p: &Place, digest: &Digest, spoil: impl Fn(&Path)) {
+        let blob = p.store.blob_path(digest);
+        fs::set_permissions(&blob, Permissions::from_mode(0o644)).unwrap();
+        spoil(&blob);
+    }
+
+    fn wrong(p: &Place, artifact: &Artifact, is_dir: bool) -> Wrong {
+        p.store.verify(artifact, is_dir).unwrap_err().wrong
+    }
+
+    #[test]
+    fn damage_is_found_set_aside_and_healed() {
+        type Spoil = fn(&Path);
+        let flip: Spoil = |blob| {
+            let mtime = fs::metadata(blob).unwrap().modified().unwrap();
+            fs::write(blob, "cantent").unwrap();
+            File::options().write(true).open(blob).unwrap().set_modified(mtime).unwrap();
+        };
+        let truncate: Spoil = |blob| File::options().write(true).open(blob).unwrap().set_len(3).unwrap();
+        let replace: Spoil = |blob| {
+            fs::remove_file(blob).unwrap();
+            fs::create_dir(blob).unwrap();
+        };
+        for harm in [flip, truncate, replace] {
+            let p = place();
+            p.write("attempt/f", "content");
+            let artifact = p.keep("attempt/f", false);
+            p.store.verify(&artifact, false).unwrap();
+            spoil(&p, &artifact.digest, harm);
+            assert_eq!(wrong(&p, &artifact, false), Wrong::Damaged);
+            assert!(p.path("store/damaged").join(artifact.digest.hex()).exists());
+            assert_eq!(wrong(&p, &artifact, false), Wrong::Missing);
+            p.write("attempt/f", "content");
+            assert_eq!(p.keep("attempt/f", false), artifact);
+            p.store.verify(&artifact, false).unwrap();
+            // The same when the damage is first met by the one who has the content again.
+            spoil(&p, &artifact.digest, harm);
+            p.write("attempt/f", "content");
+            p.keep("attempt/f", false);
+            reopen(p.dir.path()).verify(&artifact, false).unwrap();
+        }
+    }
+
+    #[test]
+    fn rereading_trusts_no_looks() {
+        let p = place();
+        for text in ["good", "wrong"] {
+            p.write(&format!("attempt/{text}"), text);
+            p.keep(&format!("attempt/{text}"), false);
+        }
+        let wrong = Digest::of("wrong");
+        spoil(&p, &wrong, |blob| fs::write(blob, "WRONG").unwrap());
+        // The stat cache vouches for the damaged file as it is now.
+        let metadata = fs::symlink_metadata(p.store.blob_path(&wrong)).unwrap();
+        p.store.stats().record(&FileStat::of(&metadata), wrong);
+        p.store.check_blob(&wrong).unwrap();
+        let found = std::sync::Mutex::new(Vec::new());
+        let blobs = p.store.blobs().unwrap();
+        p.store.reread(&blobs, 2, &|_, verdict| found.lock().unwrap().extend(verdict.err()));
+        let [damage] = &found.into_inner().unwrap()[..] else { panic!("one") };
+        assert_eq!((damage.digest, &damage.wrong), (wrong, &Wrong::Damaged));
+        assert_eq!(p.store.check_blob(&wrong).unwrap_err().wrong, Wrong::Missing);
+        p.store.reread(&blobs, 2, &|_, verdict| verdict.unwrap());
+    }
+
+    #[test]
+    fn a_directory_is_as_good_as_its_worst_blob() {
+        let p = place();
+        p.write("attempt/d/a", "a");
+        p.write("attempt/d/s/b", "b");
+        let artifact = p.keep("attempt/d", true);
+        p.store.verify(&artifact, true).unwrap();
+        fs::remove_file(p.store.blob_path(&Digest::of("b"))).unwrap();
+        let damage = p.store.verify(&artifact, true).unwrap_err();
+        assert_eq!((damage.digest, damage.wrong), (Digest::of("b"), Wrong::Missing));
+        spoil(&p, &artifact.digest, |manifest| fs::write(manifest, "runner-manifest 1\n").unwrap());
+        assert_eq!(wrong(&p, &artifact, true), Wrong::Damaged);
+    }
+
+    #[test]
+    fn an_origin_is_checked_by_content() {
+        let p = place();
+        let path = p.write("user/f", "one");
+        let (artifact, _) = p.store.fingerprint(&path, false).unwrap();
+        p.store.verify(&artifact, false).unwrap();
+        p.write("user/f", "two");
+        assert_eq!(wrong(&p, &artifact, false), Wrong::Damaged);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(wrong(&p, &artifact, false), Wrong::Missing);
+    }
+
+    #[test]
+    fn looking_only_moves_nothing_and_needs_no_store() {
+        let p = place();
+        p.write("attempt/f", "content");
+        let artifact = p.keep("attempt/f", false);
+        spoil(&p, &artifact.digest, |blob| fs::write(blob, "CONTENT").unwrap());
+        let looking = Store::open_read_only(p.dir.path(), StatCache::new(Box::new(|_| None))).unwrap();
+        assert_eq!(looking.verify(&artifact, false).unwrap_err().wrong, Wrong::Damaged);
+        assert!(p.store.blob_path(&artifact.digest).exists());
+        let nowhere = p.dir.path().join("nowhere");
+        let looking = Store::open_read_only(&nowhere, StatCache::new(Box::new(|_| None))).unwrap();
+        assert_eq!(looking.verify(&artifact, false).unwrap_err().wrong, Wrong::Missing);
+        assert!(!nowhere.exists());
+    }
+}

@@ -1,0 +1,430 @@
+//! The one writer: a thread that makes results durable and visible, in groups.
+//!
+//! For each group it commits the blobs to the store and then, in one transaction, the rows that name them
+//! together with the stats that came meanwhile. Only then is a result acknowledged. It knows nothing of
+//! nodes beyond the number it hands back.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, TransactionBehavior, params};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::core::definition::Definition;
+use crate::core::digest::Digest;
+use crate::storage::db;
+use crate::storage::gc::footprint::{self, Footprint, ROW};
+use crate::storage::history::invocation::{Beginning, record_beginning};
+use crate::storage::history::times::{self, Times};
+use crate::storage::history::{self, Run};
+use crate::storage::memo::{Entry, Interface, earlier, sqlite};
+use crate::storage::store::{FileKey, Lookup, PendingBlob, StatEntry, Store};
+
+/// A group is committed when it has this many results,
+const GROUP: usize = 32;
+/// or when its first message is this old.
+const LATEST: Duration = Duration::from_millis(20);
+/// How many messages may wait; then the sender does. Bounds memory, not throughput.
+const BACKLOG: usize = 1024;
+/// How large, in bytes, SQLite's log may be when a run ends; a larger one is copied into the database, so that
+/// the next process has little to read.
+const LONGEST_LOG: u64 = 1 << 20;
+
+/// A successful attempt's result, on its way into the cache.
+pub struct NewResult {
+    /// Handed back with the acknowledgement.
+    pub unit: u32,
+    /// `None` for a result whose files are kept for this run and its history, but not found again.
+    pub row: Option<Box<Row>>,
+    pub blobs: Vec<PendingBlob>,
+}
+
+/// What makes a result findable.
+pub struct Row {
+    pub entry: Entry,
+    pub definition: Arc<Definition>,
+    pub interface: Arc<Interface>,
+}
+
+/// What became of a result.
+pub struct Acknowledged {
+    pub unit: u32,
+    pub result: Result<(), String>,
+}
+
+enum Message {
+    Result(NewResult),
+    Stats(Vec<(FileKey, StatEntry)>),
+    Begin(Box<Beginning>),
+    Run(Box<Run>),
+    /// Nothing else is going on: commit at once.
+    Times(Times),
+    /// Results that were handed out.
+    Used(Vec<Digest>),
+    /// What the folders of a run take, in bytes.
+    Size(String, u64),
+    Hurry,
+}
+
+/// The sending side. Dropping the last one lets the thread commit what is left and end.
+#[derive(Clone)]
+pub struct Writer(SyncSender<Message>);
+
+/// The thread, to be waited for at the end of a run.
+pub struct Handle(JoinHandle<Closed>);
+
+/// How it ended.
+pub struct Closed {
+    /// The first thing that went wrong with history.
+    pub failure: Option<String>,
+    /// What everything takes that is kept; `None` if the database does not say.
+    pub footprint: Option<Footprint>,
+}
+
+impl Writer {
+    /// Starts the thread on a database that `db::open` prepared.
+    pub fn start(
+        db: Connection,
+        store: Arc<Store>,
+        home: PathBuf,
+    ) -> (Self, Handle, UnboundedReceiver<Acknowledged>) {
+        let (sender, receiver) = sync_channel(BACKLOG);
+        let (acknowledge, acknowledged) = unbounded_channel();
+        let work = Work {
+            db,
+            durability: Durability::Now,
+            store,
+            home,
+            acknowledge,
+            group: Group::default(),
+            failure: None,
+            refused: Vec::new(),
+            closing: false,
+        };
+        let thread = std::thread::spawn(move || work.run(&receiver));
+        (Self(sender), Handle(thread), acknowledged)
+    }
+
+    fn send(&self, message: Message) {
+        // The thread ends only after the last sender: a failure to send cannot lose anything.
+        let _ = self.0.send(message);
+    }
+
+    pub fn result(&self, result: NewResult) {
+        self.send(Message::Result(result));
+    }
+
+    pub fn stats(&self, stats: Vec<(FileKey, StatEntry)>) {
+        if !stats.is_empty() {
+            self.send(Message::Stats(stats));
+        }
+    }
+
+    /// Records how long nodes took.
+    pub fn times(&self, times: Times) {
+        if !times.nodes.is_empty() {
+            self.send(Message::Times(times));
+        }
+    }
+
+    /// Notes that results were handed out.
+    pub fn used(&self, keys: Vec<Digest>) {
+        if !keys.is_empty() {
+            self.send(Message::Used(keys));
+        }
+    }
+
+    /// Records what the folders of a run take, in bytes.
+    pub fn size(&self, run: &str, bytes: u64) {
+        self.send(Message::Size(run.to_owned(), bytes));
+    }
+
+    /// Records a run that begins.
+    pub fn begin(&self, beginning: Beginning) {
+        self.send(Message::Begin(Box::new(beginning)));
+    }
+
+    /// Records what has become of a run.
+    pub fn run(&self, run: Run) {
+        self.send(Message::Run(Box::new(run)));
+    }
+
+    pub fn hurry(&self) {
+        self.send(Message::Hurry);
+    }
+}
+
+impl Handle {
+    /// Waits until everything is written.
+    pub fn join(self) -> Closed {
+        let stopped = |_| Closed { failure: Some("the writer stopped unexpectedly".into()), footprint: None };
+        self.0.join().unwrap_or_else(stopped)
+    }
+}
+
+/// What is committed together.
+#[derive(Default)]
+struct Group {
+    results: Vec<NewResult>,
+    beginnings: Vec<Beginning>,
+    runs: Vec<Run>,
+    /// Sent once a run, at its end.
+    times: Times,
+    used: Vec<Digest>,
+    size: Option<(String, u64)>,
+    stats: Vec<(FileKey, StatEntry)>,
+    since: Option<Instant>,
+    hurry: bool,
+}
+
+impl Group {
+    fn add(&mut self, message: Message) {
+        self.since.get_or_insert_with(Instant::now);
+        match message {
+            Message::Result(result) => {
+                if self.results.is_empty() {
+                    self.since = Some(Instant::now());
+                }
+                self.results.push(result);
+            }
+            Message::Stats(stats) => self.stats.extend(stats),
+            Message::Begin(mut beginning) => {
+                beginning.digest_texts();
+                self.beginnings.push(*beginning);
+                self.hurry = true;
+            }
+            Message::Run(run) => {
+                self.runs.push(*run);
+                self.hurry = true;
+            }
+            Message::Times(times) => self.times = times,
+            Message::Used(keys) => self.used = keys,
+            Message::Size(run, bytes) => self.size = Some((run, bytes)),
+            Message::Hurry => self.hurry = true,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.results.is_empty()
+            && self.beginnings.is_empty()
+            && self.runs.is_empty()
+            && self.stats.is_empty()
+            && self.times.nodes.is_empty()
+            && self.used.is_empty()
+            && self.size.is_none()
+    }
+
+    /// How long it may still grow.
+    fn patience(&self) -> Duration {
+        if self.hurry || self.results.len() >= GROUP {
+            return Duration::ZERO;
+        }
+        self.since.map_or(LATEST, |since| LATEST.saturating_sub(since.elapsed()))
+    }
+}
+
+/// When a commit is on the disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Durability {
+    /// When it returns.
+    Now,
+    /// With the next one that is durable at once, or when the system gets to it; the order is kept.
+    Soon,
+}
+
+impl Durability {
+    fn pragma(self) -> &'static str {
+        match self {
+            Self::Now => "PRAGMA synchronous = FULL",
+            Self::Soon => "PRAGMA synchronous = NORMAL",
+        }
+    }
+}
+
+struct Work {
+    db: Connection,
+    /// As `db::open` set it, at first.
+    durability: Durability,
+    store: Arc<Store>,
+    home: PathBuf,
+    acknowledge: UnboundedSender<Acknowledged>,
+    group: Group,
+    /// The first thing that went wrong with history.
+    failure: Option<String>,
+    /// Blobs that could not be committed.
+    refused: Vec<PendingBlob>,
+    /// Whether this is the last commit: what is refused then is not tried again.
+    closing: bool,
+}
+
+impl Work {
+    fn run(mut self, receiver: &Receiver<Message>) -> Closed {
+        loop {
+            if self.group.is_empty() {
+                self.group.hurry = false;
+                self.group.since = None;
+                match receiver.recv() {
+                    Ok(message) => self.group.add(message),
+                    Err(_) => break,
+                }
+                continue;
+            }
+            match receiver.recv_timeout(self.group.patience()) {
+                Ok(message) => self.group.add(message),
+                Err(RecvTimeoutError::Timeout) => self.commit(),
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.closing = true;
+                    self.commit();
+                    break;
+                }
+            }
+        }
+        if std::fs::metadata(db::log_path(&self.home)).is_ok_and(|log| log.len() > LONGEST_LOG) {
+            // Another process may prevent it, which is no matter, and is not waited for.
+            let _ = self.db.execute_batch("PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE)");
+        }
+        Closed { failure: self.failure, footprint: footprint::read(&self.db).ok() }
+    }
+
+    fn commit(&mut self) {
+        let mut group = std::mem::take(&mut self.group);
+        let stored = self.commit_blobs(&mut group.results);
+        group.stats.extend(self.store.stats().drain_fresh());
+        let written = self.write(&group, stored.is_ok());
+        if let Err(error) = &written {
+            db::suspect(&self.home, error);
+            self.failure.get_or_insert_with(|| format!("the database refused a write: {error}"));
+            if !self.closing {
+                self.group.beginnings = std::mem::take(&mut group.beginnings);
+                self.group.runs = std::mem::take(&mut group.runs);
+            }
+        }
+        let result = stored.and_then(|()| written.map_err(|error| error.to_string()));
+        for new in group.results {
+            // Nobody listens any more when the run is being torn down; the result is stored all the same.
+            let _ = self.acknowledge.send(Acknowledged { unit: new.unit, result: result.clone() });
+        }
+    }
+
+    fn commit_blobs(&mut self, results: &mut [NewResult]) -> Result<(), String> {
+        let blobs: Vec<PendingBlob> = results.iter_mut().flat_map(|new| new.blobs.drain(..)).collect();
+        if blobs.is_empty() {
+            return Ok(());
+        }
+        self.store.commit(&blobs).map_err(|error| {
+            // Nodes of this run may still read them: as temporaries they live as long as this does.
+            self.refused.extend(blobs);
+            format!("the store refused a file: {error}")
+        })
+    }
+
+    fn write(&mut self, group: &Group, with_results: bool) -> rusqlite::Result<()> {
+        // A row of the memo must survive a power cut once it is acknowledged; history and stats need not.
+        let wanted = if group.results.is_empty() { Durability::Soon } else { Durability::Now };
+        if self.durability != wanted {
+            self.db.execute_batch(wanted.pragma())?;
+            self.durability = wanted;
+        }
+        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if with_results {
+            let mut known: Option<(Digest, Option<Digest>)> = None;
+            let mut added = self.store.take_added();
+            for Row { entry, definition, interface } in
+                group.results.iter().filter_map(|new| new.row.as_deref())
+            {
+                sqlite::record(&transaction, entry)?;
+                added += ROW + (entry.inputs.len() + entry.found.outputs.len()) as u64;
+                let described = (entry.found.definition, entry.interface);
+                if known != Some(described) {
+                    sqlite::record_definition(&transaction, &entry.found.definition, definition)?;
+                    if let Some(digest) = &entry.interface {
+                        earlier::record_interface(&transaction, digest, interface)?;
+                    }
+                    known = Some(described);
+                }
+            }
+            footprint::add(&transaction, added)?;
+        }
+        for beginning in &group.beginnings {
+            record_beginning(&transaction, beginning)?;
+        }
+        for run in &group.runs {
+            history::record_run(&transaction, run)?;
+        }
+        if let Some((run, bytes)) = &group.size {
+            footprint::record_run(&transaction, run, *bytes)?;
+        }
+        times::record(&transaction, &group.times)?;
+        sqlite::record_use(&transaction, &group.used, Timestamp::now())?;
+        record_stats(&transaction, &group.stats)?;
+        transaction.commit()
+    }
+}
+
+fn record_stats(db: &Connection, stats: &[(FileKey, StatEntry)]) -> rusqlite::Result<()> {
+    if stats.is_empty() {
+        return Ok(());
+    }
+    let mut statement = db.prepare_cached(
+        "INSERT OR REPLACE INTO file_stat (dev, ino, size, mtime_ns, ctime_ns, digest) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    for (key, entry) in stats {
+        // SQLite's integers are signed: the bits are kept, the sign is not meant.
+        let (dev, ino, size) = (key.dev as i64, key.ino as i64, entry.size as i64);
+        statement.execute(params![dev, ino, size, entry.mtime_ns, entry.ctime_ns, &entry.digest.0[..]])?;
+    }
+    Ok(())
+}
+
+/// The stat cache's lookup. Read from the database when the first file is asked for: all of it if it is small,
+/// else entry by entry. A failing database only means that files are read.
+pub fn stat_lookup(home: PathBuf) -> Lookup {
+    let known = OnceLock::new();
+    Box::new(move |key| {
+        let known = known.get_or_init(|| db::open_read_only(&home).ok().flatten().map(Known::read));
+        match known.as_ref()? {
+            Known::All(entries) => entries.get(&key).copied(),
+            Known::Asked(db) => {
+                let db = db.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut statement =
+                    db.prepare_cached("SELECT * FROM file_stat WHERE dev = ?1 AND ino = ?2").ok()?;
+                let found = statement.query_row(params![key.dev as i64, key.ino as i64], read_stat);
+                found.ok().map(|(_, entry)| entry)
+            }
+        }
+    })
+}
+
+/// How many entries are read at once rather than asked for one by one: some five milliseconds' worth.
+const FEW: usize = 20_000;
+
+enum Known {
+    All(HashMap<FileKey, StatEntry>),
+    Asked(Mutex<Connection>),
+}
+
+impl Known {
+    fn read(db: Connection) -> Self {
+        let all = || -> rusqlite::Result<HashMap<_, _>> {
+            let mut statement = db.prepare("SELECT * FROM file_stat LIMIT ?1")?;
+            let limit = i64::try_from(FEW + 1).unwrap_or(i64::MAX);
+            statement.query_map([limit], read_stat)?.collect()
+        };
+        match all() {
+            Ok(entries) if entries.len() <= FEW => Self::All(entries),
+            _ => Self::Asked(Mutex::new(db)),
+        }
+    }
+}
+
+fn read_stat(row: &rusqlite::Row) -> rusqlite::Result<(FileKey, StatEntry)> {
+    let unsigned = |column| row.get::<_, i64>(column).map(|value| value as u64);
+    let key = FileKey { dev: unsigned(0)?, ino: unsigned(1)? };
+    let (mtime_ns, ctime_ns) = (row.get(3)?, row.get(4)?);
+    Ok((key, StatEntry { size: unsigned(2)?, mtime_ns, ctime_ns, digest: Digest(row.get(5)?) }))
+}

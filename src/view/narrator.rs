@@ -1,0 +1,338 @@
+//! Tells a run in lines: which events deserve words, and which words. The terminal and the plain log both
+//! print what it says.
+
+use jiff::tz::TimeZone;
+
+use super::Verbosity;
+use super::phrases::{counts, details, failure, gist, mark, summed, usage};
+use super::style::{BAD, CAUTION, FAINT, Ink, STRONG};
+use super::tally::{Tally, family};
+use super::text::{age, count, duration, inert};
+use crate::core::digest::Digest;
+use crate::core::event::{
+    AttemptFailed, CacheStatus, Event, Kind, NodeExpanded, NodeFinished, NodeStarted, NodeWaiting,
+    RunFinished, RunStarted, Status, Warning, node_label,
+};
+
+/// So many skipped or cancelled nodes get a line each; the others one line together, at the end.
+const IDLE_LINES: u64 = 5;
+/// So many failures are shown with their log's end; later ones in one line each...
+const DETAILED_FAILURES: u64 = 10;
+/// ... and of elements only until so many were told.
+const TOLD_FAILURES: u64 = 50;
+/// So many failures are repeated at the end.
+const REPEATED_FAILURES: usize = 20;
+/// A single failure is repeated at the end if more than so many things were said after it.
+const STILL_IN_SIGHT: u64 = 8;
+/// Waiting for a slot is told from so many milliseconds on.
+const WORTH_TELLING: u64 = 100;
+/// So many warnings are kept back in a quiet run, the first ones.
+const HELD_WARNINGS: usize = 1000;
+
+pub(super) struct Narrator {
+    ink: Ink,
+    verbosity: Verbosity,
+    /// Whether a failed attempt that is followed by another is worth a line.
+    tells_retries: bool,
+    zone: TimeZone,
+    run: String,
+    pub tally: Tally,
+    /// The label of each of the first failed nodes, and why it failed.
+    failures: Vec<(String, String)>,
+    /// How many failures had a line.
+    told: u64,
+    /// How many things were said since the last failure.
+    since_failure: u64,
+    idle: Idle,
+    /// What a quiet run was warned of, with the node: said only if that node or, without one, the run fails.
+    held: Vec<Warning>,
+}
+
+/// How many nodes never ran, and how many of them had no line of their own.
+#[derive(Default)]
+struct Idle {
+    told: u64,
+    skipped: u64,
+    cancelled: u64,
+}
+
+impl Narrator {
+    pub fn new(verbosity: Verbosity, ink: Ink, zone: TimeZone) -> Self {
+        Self {
+            ink,
+            verbosity,
+            tells_retries: verbosity == Verbosity::Verbose,
+            zone,
+            run: String::new(),
+            tally: Tally::default(),
+            failures: Vec::new(),
+            told: 0,
+            since_failure: 0,
+            idle: Idle::default(),
+            held: Vec::new(),
+        }
+    }
+
+    /// Tells of retries in a run of normal verbosity as well.
+    pub fn with_retries(mut self) -> Self {
+        self.tells_retries |= self.verbosity == Verbosity::Normal;
+        self
+    }
+
+    /// What to say about `event`: paragraphs of one or more lines, each line ending with a newline.
+    pub fn tell(&mut self, event: &Event) -> Vec<String> {
+        let said = match event {
+            Event::RunStarted(run) => self.run_started(run),
+            Event::NodeExpanded(node) => self.node_expanded(node),
+            Event::NodeWaiting(node) => self.node_waiting(node),
+            Event::NodeStarted(node) => self.node_started(node),
+            Event::AttemptFailed(attempt) => self.attempt_failed(attempt),
+            Event::NodeFinished(node) => self.node_finished(node),
+            Event::Warning(warning) => self.warning(warning),
+            Event::RunFinished(run) => self.run_finished(run),
+        };
+        self.since_failure += said.len() as u64;
+        said
+    }
+
+    fn verbose(&self) -> bool {
+        self.verbosity == Verbosity::Verbose
+    }
+
+    fn quiet(&self) -> bool {
+        self.verbosity == Verbosity::Quiet
+    }
+
+    fn run_started(&mut self, run: &RunStarted) -> Vec<String> {
+        self.run.clone_from(&run.run);
+        self.tally.total = run.nodes;
+        if !self.verbose() {
+            return Vec::new();
+        }
+        let RunStarted { run, workflow, project, domain, nodes, jobs, retry_of, .. } = run;
+        let jobs = if *jobs > 0 { format!(", {jobs} at once") } else { String::new() };
+        let again = retry_of.as_ref().map_or_else(String::new, |before| format!(", another try of {before}"));
+        vec![format!("run {run}: {workflow} ({project}/{domain}), {} nodes{jobs}{again}\n", count(*nodes))]
+    }
+
+    fn node_expanded(&mut self, node: &NodeExpanded) -> Vec<String> {
+        self.tally.expand(node);
+        if !self.verbose() {
+            return Vec::new();
+        }
+        let label = node_label(&node.node, node.index);
+        vec![format!("{} {label}  {} elements\n", self.ink.paint(FAINT, "›"), count(node.elements))]
+    }
+
+    fn node_waiting(&self, node: &NodeWaiting) -> Vec<String> {
+        if !self.verbose() {
+            return Vec::new();
+        }
+        let label = node_label(&node.node, node.index);
+        vec![format!("{} {label}  waits {}\n", self.ink.paint(FAINT, "⋯"), inert(&node.reason))]
+    }
+
+    fn node_started(&self, node: &NodeStarted) -> Vec<String> {
+        if !self.verbose() {
+            return Vec::new();
+        }
+        let label = node_label(&node.node, node.index);
+        let waited = match node.waited_ms {
+            0..WORTH_TELLING => String::new(),
+            ms => format!(", waited {}", duration(ms)),
+        };
+        vec![format!("{} {label}  started, attempt {}{waited}\n", self.ink.paint(FAINT, "›"), node.attempt)]
+    }
+
+    fn attempt_failed(&self, attempt: &AttemptFailed) -> Vec<String> {
+        let alone = family(&attempt.node, attempt.index).is_none();
+        let (true, Some(wait)) = (self.verbose() || self.tells_retries && alone, attempt.retry_in_ms) else {
+            return Vec::new();
+        };
+        vec![format!(
+            "{} {}  attempt {}: {}, again in {}\n",
+            self.ink.paint(CAUTION, "↻"),
+            node_label(&attempt.node, attempt.index),
+            attempt.attempt,
+            gist(&attempt.error),
+            duration(wait)
+        )]
+    }
+
+    fn node_finished(&mut self, node: &NodeFinished) -> Vec<String> {
+        let added = self.tally.add(node);
+        if added.allows_failures(node) {
+            let elements = format!("{}[", node.node);
+            self.failures.retain(|(label, _)| !label.starts_with(&elements));
+        }
+        if node.status == Status::Succeeded && node.cache == Some(CacheStatus::Hit) && !self.verbose() {
+            return Vec::new();
+        }
+        // The node with the elements speaks for all that is inside of them, and the nodes of a sub-workflow for it.
+        let inside = family(&node.node, node.index).is_some();
+        let spoken_for = inside || node.kind == Kind::Workflow;
+        let sum = summed(node, added.spread.map(|spread| spread.elements));
+        match node.status {
+            Status::Failed if added.own => self.node_failed(node, inside),
+            _ if spoken_for && !self.verbose() => Vec::new(),
+            Status::Failed => vec![self.line(node, &self.ink.paint(BAD, failure(node)))],
+            _ if self.quiet() => Vec::new(),
+            Status::Succeeded => vec![self.line(node, &self.success(node, &sum))],
+            Status::Skipped | Status::Cancelled => self.node_idle(node, &sum),
+        }
+    }
+
+    /// `✓ hash  0.4s` and so on; `words` is what follows the label.
+    fn line(&self, node: &NodeFinished, words: &str) -> String {
+        let (mark, style) = mark(node.status, node.cache);
+        let mut more = String::new();
+        if self.verbose() {
+            let used = usage(node.usage());
+            let key = node.key.as_ref().map(|key| format!("key {}", short(key)));
+            for part in Some(used).filter(|used| !used.is_empty()).into_iter().chain(key) {
+                more.push_str(&self.ink.paint(FAINT, format!("  {part}")));
+            }
+        }
+        format!("{} {}  {words}{more}\n", self.ink.paint(style, mark), node_label(&node.node, node.index))
+    }
+
+    /// `sum` is what it sums up, if it does.
+    fn success(&self, node: &NodeFinished, sum: &str) -> String {
+        let mut words = match (&node.source, node.cache) {
+            _ if !sum.is_empty() => format!("{}  {sum}", duration(node.duration_ms)),
+            (source, Some(CacheStatus::Hit)) => {
+                let source = source.as_ref().map_or_else(String::new, |source| {
+                    let age = age(source.time, &node.time.to_zoned(self.zone.clone()));
+                    format!(" from {}/{}, {age}", source.run, source.node)
+                });
+                return format!("cached{}", self.ink.paint(FAINT, source));
+            }
+            _ => duration(node.duration_ms),
+        };
+        if node.attempts > 1 {
+            words.push_str(&format!("  attempt {}", node.attempts));
+        }
+        if let (Some(cache), true) = (node.cache, self.verbose() && sum.is_empty()) {
+            words.push_str(&format!("  {cache}"));
+        }
+        let why = node.why.as_ref().map(|why| &why.text).filter(|_| self.verbose());
+        for reason in node.reason.iter().chain(why) {
+            words.push_str(&self.ink.paint(FAINT, format!("  {}", inert(reason))));
+        }
+        words
+    }
+
+    /// A failure that is news; `inside` if it belongs to an element.
+    fn node_failed(&mut self, node: &NodeFinished, inside: bool) -> Vec<String> {
+        let label = node_label(&node.node, node.index);
+        let held = self.held.extract_if(.., |warning| warning.node.as_deref() == Some(&*label));
+        let mut said: Vec<_> = held.map(|warning| warning_line(&warning, self.ink)).collect();
+
+        let words = failure(node);
+        self.since_failure = 0;
+        if self.failures.len() < REPEATED_FAILURES {
+            self.failures.push((label.into_owned(), words.clone()));
+        }
+        if inside && self.told >= TOLD_FAILURES && !self.verbose() {
+            return said;
+        }
+        self.told += 1;
+        let time =
+            if node.attempts > 0 { format!("  {}", duration(node.duration_ms)) } else { String::new() };
+        let mut paragraph = self.line(node, &format!("{}{time}", self.ink.paint(BAD, words)));
+        if self.told <= DETAILED_FAILURES {
+            paragraph.push_str(&details(node, &self.run, self.ink));
+        }
+        said.push(paragraph);
+        said
+    }
+
+    fn node_idle(&mut self, node: &NodeFinished, sum: &str) -> Vec<String> {
+        if self.idle.told == IDLE_LINES && !self.verbose() {
+            match node.status {
+                Status::Cancelled => self.idle.cancelled += 1,
+                Status::Succeeded | Status::Failed | Status::Skipped => self.idle.skipped += 1,
+            }
+            return Vec::new();
+        }
+        self.idle.told += 1;
+        let reason = node.reason.as_ref().map_or_else(String::new, |reason| format!(": {}", inert(reason)));
+        let sum = if sum.is_empty() { String::new() } else { format!("  {sum}") };
+        vec![self.line(node, &format!("{}{}{sum}", node.status, self.ink.paint(FAINT, reason)))]
+    }
+
+    fn warning(&mut self, warning: &Warning) -> Vec<String> {
+        if !self.quiet() {
+            return vec![warning_line(warning, self.ink)];
+        }
+        if self.held.len() < HELD_WARNINGS {
+            self.held.push(warning.clone());
+        }
+        Vec::new()
+    }
+
+    fn run_finished(&mut self, run: &RunFinished) -> Vec<String> {
+        let mut said = Vec::new();
+        if run.status != Status::Succeeded {
+            let general = self.held.iter().filter(|warning| warning.node.is_none());
+            said.extend(general.map(|warning| warning_line(warning, self.ink)));
+        }
+        if self.idle.skipped + self.idle.cancelled > 0 {
+            let part = |n, word| (n > 0).then(|| format!("{} more {word}", count(n)));
+            let parts = [part(self.idle.skipped, "skipped"), part(self.idle.cancelled, "cancelled")];
+            let parts = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+            said.push(format!("{} {parts}\n", self.ink.paint(FAINT, "○")));
+        }
+        let failed = self.tally.failed;
+        let out_of_sight = failed > 1 || failed == 1 && self.since_failure > STILL_IN_SIGHT;
+        if out_of_sight && run.status != Status::Succeeded {
+            said.push(self.failures_again());
+        }
+        if !self.quiet() || run.status != Status::Succeeded {
+            said.push(summary(run, self.ink));
+        }
+        said
+    }
+
+    fn failures_again(&self) -> String {
+        let mut text = format!("{}\n", self.ink.paint(BAD, "failed:"));
+        let widest = self.failures.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
+        for (label, words) in &self.failures {
+            text.push_str(&format!("  {} {label:widest$}  {words}\n", self.ink.paint(BAD, "✗")));
+        }
+        let more = self.tally.failed.saturating_sub(self.failures.len() as u64);
+        if more > 0 {
+            let command = self.ink.paint(STRONG, format!("runner show {}", self.run));
+            text.push_str(&format!("  and {} more: {command}\n", count(more)));
+        }
+        text
+    }
+}
+
+/// The first digits of a key, enough to find it by.
+pub(super) fn short(key: &Digest) -> String {
+    let mut digits = key.hex();
+    digits.truncate(12);
+    digits
+}
+
+/// `! hash: message`, further lines of the message below it.
+pub(super) fn warning_line(warning: &Warning, ink: Ink) -> String {
+    let node = warning.node.as_ref().map_or_else(String::new, |node| format!("{node}: "));
+    let mut lines = warning.message.trim().lines();
+    let mut text =
+        format!("{} {node}{}\n", ink.paint(CAUTION, "!"), inert(lines.next().unwrap_or("warning")));
+    for line in lines {
+        text.push_str(&format!("  {}\n", inert(line)));
+    }
+    text
+}
+
+/// The last line of a run: `✓ succeeded in 12.3s: 3 executed, 40 cached (saved 4m 10s)  run k3v9x2qm`.
+fn summary(run: &RunFinished, ink: Ink) -> String {
+    let mark = if run.status == Status::Succeeded { "✓" } else { "✗" };
+    let style = super::phrases::mark(run.status, None).1;
+    let verdict = ink.paint(style.bold(), format!("{mark} {}", run.status));
+    let counts = counts(&run.counts, run.saved_ms, run.status == Status::Succeeded);
+    format!("{verdict} in {}: {counts}  {} {}\n", duration(run.duration_ms), ink.paint(FAINT, "run"), run.run)
+}

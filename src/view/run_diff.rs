@@ -1,0 +1,489 @@
+//! What changed between two runs, from their events: a pure comparison, and the document that it is.
+//!
+//! What a person sees of it is in `diff_text.rs`. The events of each run are read twice, so that of very many elements
+//! only a few words each are in memory, and the whole only of what is shown.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Map as JsonMap, Value as Json, json};
+
+use super::phrases::failure;
+use crate::core::digest::Digest;
+use crate::core::event::{CacheStatus, Counts, Event, Kind, NodeFinished, Status, VERSION};
+
+/// So many elements of one node are told one by one.
+const TOLD_ELEMENTS: usize = 20;
+/// A duration has changed if it differs by so many milliseconds at least, and by half.
+const NOTABLE_MS: u64 = 1000;
+
+/// A run as its row has it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Head {
+    pub run: String,
+    pub workflow: String,
+    pub project: String,
+    pub domain: String,
+    pub status: String,
+    pub started: Timestamp,
+    pub duration_ms: Option<u64>,
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
+/// What events do not tell: how the nodes hang together, and what was edited. All of it by names without the numbers
+/// of elements.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Of each node those that it waits for; `None` if that is not known any more.
+    pub suppliers: Option<HashMap<String, Vec<String>>>,
+    /// The parts of each node's definition that were edited.
+    pub edits: HashMap<String, Vec<String>>,
+    /// What the runs were asked for, by a name for each.
+    pub asked: Vec<Change<Json>>,
+}
+
+/// Something that was one thing and is another; null where it was not there.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Change<T> {
+    pub name: String,
+    pub before: T,
+    pub after: T,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Pair<T> {
+    pub before: T,
+    pub after: T,
+}
+
+/// What a difference is to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// It has changed although nothing before it has.
+    Cause,
+    /// Something that it waits for has changed.
+    Consequence,
+    /// It has the same result, but was taken from the cache in one run only, or took another time.
+    Aside,
+}
+
+/// A node or an element that differs. What is the same in both runs is left out.
+#[derive(Clone, Debug, Serialize)]
+pub struct NodeDiff {
+    pub node: String,
+    pub index: Option<u64>,
+    pub role: Role,
+    /// Those that it waits for and that have changed.
+    pub because: Vec<String>,
+    /// Null where there was no such node, or it had not ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<Pair<Option<Status>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<Pair<Option<CacheStatus>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<Pair<Option<Digest>>>,
+    /// The parts of its definition that were edited.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub definition: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<Change<Json>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<Change<Json>>,
+    /// Why it failed, in a line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Pair<Option<String>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<Pair<u64>>,
+}
+
+/// How many of a node's elements, and of the nodes inside of them, differ.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Folded {
+    pub node: String,
+    pub before: u64,
+    pub after: u64,
+    /// In more than that a result was taken from the cache.
+    pub differ: u64,
+}
+
+/// What changed between two runs.
+#[derive(Debug)]
+pub struct RunDiff {
+    pub before: Head,
+    pub after: Head,
+    pub asked: Vec<Change<Json>>,
+    pub outputs: Vec<Change<Json>>,
+    /// In the order of the later run; of the elements of a node only the first that differ.
+    pub nodes: Vec<NodeDiff>,
+    /// The nodes with elements that differ.
+    pub folded: Vec<Folded>,
+    /// How many nodes and elements are the same in both.
+    pub same: u64,
+    /// Whether it is known which nodes wait for which: else every difference counts as a cause.
+    pub linked: bool,
+}
+
+/// What is kept of everything.
+#[derive(Clone, Copy, PartialEq)]
+struct Brief {
+    kind: Kind,
+    status: Option<Status>,
+    cache: Option<CacheStatus>,
+    key: Option<Digest>,
+    inputs: u64,
+    outputs: u64,
+    /// `None` if nothing ran.
+    duration_ms: Option<u64>,
+}
+
+type Unit = (String, Option<u64>);
+
+/// Compares two runs. `read` gives the events of the earlier one (`false`) or the later one (`true`) from the start.
+pub fn compare<I, E>(
+    heads: (Head, Head),
+    known: Known,
+    mut read: impl FnMut(bool) -> Result<I, E>,
+) -> Result<RunDiff, E>
+where
+    I: Iterator<Item = Event>,
+{
+    let (before, mut outputs_before) = briefs(read(false)?);
+    let (after, outputs_after) = briefs(read(true)?);
+    let outputs = changes(&mut outputs_before, &outputs_after);
+    let mut folding = Folding { before, after, ..Folding::default() };
+    folding.collect(read(true)?, true);
+    folding.collect(read(false)?, false);
+    Ok(folding.end(heads, known, outputs))
+}
+
+/// Every unit that began in a run, and what the run handed back.
+fn briefs(events: impl Iterator<Item = Event>) -> (HashMap<Unit, Brief>, JsonMap<String, Json>) {
+    let (mut units, mut outputs) = (HashMap::new(), JsonMap::new());
+    for event in events {
+        match event {
+            Event::NodeStarted(node) => {
+                units.entry((node.node, node.index)).or_insert(Brief {
+                    kind: Kind::Task,
+                    status: None,
+                    cache: None,
+                    key: None,
+                    inputs: 0,
+                    outputs: 0,
+                    duration_ms: None,
+                });
+            }
+            Event::NodeFinished(node) => {
+                let brief = Brief::of(&node);
+                units.insert((node.node, node.index), brief);
+            }
+            Event::RunFinished(run) => outputs = run.outputs,
+            _ => {}
+        }
+    }
+    (units, outputs)
+}
+
+impl Brief {
+    fn of(node: &NodeFinished) -> Self {
+        let hash = |values: &JsonMap<String, Json>| {
+            let canonical: BTreeMap<_, _> =
+                values.iter().map(|(name, value)| (name, content(value))).collect();
+            let digest = Digest::of(json!(canonical).to_string());
+            digest.0.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+        };
+        Self {
+            kind: node.kind,
+            status: Some(node.status),
+            cache: node.cache,
+            key: node.key,
+            inputs: hash(&node.inputs),
+            // The elements have their own.
+            outputs: if node.kind == Kind::Elements { 0 } else { hash(&node.outputs) },
+            duration_ms: (node.attempts > 0).then_some(node.duration_ms),
+        }
+    }
+
+    /// Whether both came to the same result in the same way, whether or not the cache had it.
+    fn same_work(&self, other: &Self) -> bool {
+        let essence = |brief: &Self| (brief.status, brief.key, brief.inputs, brief.outputs);
+        essence(self) == essence(other)
+    }
+
+    fn notable(&self, other: &Self) -> Option<Pair<u64>> {
+        let (before, after) = (self.duration_ms?, other.duration_ms?);
+        let by = before.abs_diff(after);
+        (self.kind == Kind::Task && by >= NOTABLE_MS && by >= before.min(after) / 2)
+            .then_some(Pair { before, after })
+    }
+}
+
+/// A value without where it lies: of a file only what a task can see of it.
+fn content(value: &Json) -> Json {
+    match value {
+        Json::Object(file) if file.contains_key("digest") && file.contains_key("size") => {
+            let name = file.get("name").and_then(Json::as_str).or_else(|| {
+                let path = file.get("origin").or(file.get("path"))?.as_str()?;
+                // A blob in the store has no name of its own.
+                path.rsplit('/').next().filter(|name| name.len() != 64)
+            });
+            json!({"name": name, "digest": file["digest"], "size": file["size"]})
+        }
+        Json::Object(map) => {
+            map.iter().map(|(key, value)| (key.clone(), content(value))).collect::<JsonMap<_, _>>().into()
+        }
+        Json::Array(list) => list.iter().map(content).collect(),
+        other => other.clone(),
+    }
+}
+
+/// What differs between two sets of values.
+fn changes(before: &mut JsonMap<String, Json>, after: &JsonMap<String, Json>) -> Vec<Change<Json>> {
+    let mut all = Vec::new();
+    for (name, after) in after {
+        let (before, after) =
+            (before.remove(name).map_or(Json::Null, |value| content(&value)), content(after));
+        if before != after {
+            all.push(Change { name: name.clone(), before, after });
+        }
+    }
+    for (name, gone) in std::mem::take(before) {
+        if !gone.is_null() {
+            all.push(Change { name, before: content(&gone), after: Json::Null });
+        }
+    }
+    all
+}
+
+/// A comparison in the making.
+#[derive(Default)]
+struct Folding {
+    before: HashMap<Unit, Brief>,
+    after: HashMap<Unit, Brief>,
+    /// What differs and is told, in order.
+    told: Vec<Unit>,
+    full: HashMap<Unit, (Option<NodeFinished>, Option<NodeFinished>)>,
+    folded: Vec<Folded>,
+    /// Of each family in `folded` its place.
+    families: HashMap<String, usize>,
+    same: u64,
+}
+
+impl Folding {
+    /// Collects from one run what differs and is told.
+    fn collect(&mut self, events: impl Iterator<Item = Event>, later: bool) {
+        let mut met = HashSet::new();
+        for event in events {
+            match event {
+                Event::NodeExpanded(node) => {
+                    let family = without_numbers(&node.node);
+                    let folded = self.family(&family);
+                    *(if later { &mut folded.after } else { &mut folded.before }) += node.elements;
+                }
+                // It is told at the place of its start if it never ended.
+                Event::NodeStarted(node) => {
+                    let unit = (node.node, node.index);
+                    let briefs = if later { &self.after } else { &self.before };
+                    if briefs.get(&unit).is_some_and(|brief| brief.status.is_none())
+                        && met.insert(unit.clone())
+                    {
+                        self.meet(unit, None, later);
+                    }
+                }
+                Event::NodeFinished(node) => self.meet((node.node.clone(), node.index), Some(node), later),
+                _ => {}
+            }
+        }
+    }
+
+    fn meet(&mut self, unit: Unit, node: Option<NodeFinished>, later: bool) {
+        if let Some((before, after)) = self.full.get_mut(&unit) {
+            *(if later { after } else { before }) = node;
+            return;
+        }
+        let (before, after) = (self.before.get(&unit), self.after.get(&unit));
+        let both = before.zip(after);
+        if !later && both.is_some() {
+            return;
+        }
+        let is_element = is_element(&unit);
+        if let Some((before, after)) = both
+            && before.same_work(after)
+        {
+            self.same += u64::from(after.kind == Kind::Task);
+            let aside =
+                before.cache != after.cache && after.kind == Kind::Task || before.notable(after).is_some();
+            if !aside || is_element {
+                return;
+            }
+        } else if is_element {
+            let family = without_numbers(&unit.0);
+            // What sums up others follows from them.
+            let sums_up = before.or(after).is_some_and(|brief| brief.kind != Kind::Task);
+            let folded = self.family(&family);
+            folded.differ += u64::from(!sums_up);
+            if sums_up || folded.differ > TOLD_ELEMENTS as u64 {
+                return;
+            }
+        }
+        let ends = if later { (None, node) } else { (node, None) };
+        self.full.insert(unit.clone(), ends);
+        self.told.push(unit);
+    }
+
+    fn family(&mut self, name: &str) -> &mut Folded {
+        let place = *self.families.entry(name.to_owned()).or_insert_with(|| {
+            self.folded.push(Folded { node: name.to_owned(), ..Folded::default() });
+            self.folded.len() - 1
+        });
+        &mut self.folded[place]
+    }
+
+    fn end(mut self, heads: (Head, Head), known: Known, outputs: Vec<Change<Json>>) -> RunDiff {
+        let changed = self.changed();
+        let mut nodes: Vec<NodeDiff> = Vec::with_capacity(self.told.len());
+        for unit in std::mem::take(&mut self.told) {
+            let (before, after) = self.full.remove(&unit).unwrap_or_default();
+            let briefs = (self.before.get(&unit).copied(), self.after.get(&unit).copied());
+            nodes.push(node_diff(unit, briefs, (before, after), &known, &changed));
+        }
+        self.folded.retain(|folded| folded.differ > 0 || folded.before != folded.after);
+        RunDiff {
+            before: heads.0,
+            after: heads.1,
+            asked: known.asked,
+            outputs,
+            nodes,
+            folded: self.folded,
+            same: self.same,
+            linked: known.suppliers.is_some(),
+        }
+    }
+
+    /// The nodes, without numbers, that ended otherwise or handed something else over.
+    fn changed(&self) -> HashSet<String> {
+        let result = |brief: &Brief| (brief.status, brief.outputs);
+        let mut changed = HashSet::new();
+        for (unit, after) in &self.after {
+            if self.before.get(unit).is_none_or(|before| result(before) != result(after)) {
+                changed.insert(without_numbers(&unit.0));
+            }
+        }
+        let gone = self.before.keys().filter(|unit| !self.after.contains_key(*unit));
+        changed.extend(gone.map(|unit| without_numbers(&unit.0)));
+        changed
+    }
+}
+
+fn node_diff(
+    (node, index): Unit,
+    (before, after): (Option<Brief>, Option<Brief>),
+    (full_before, full_after): (Option<NodeFinished>, Option<NodeFinished>),
+    known: &Known,
+    changed: &HashSet<String>,
+) -> NodeDiff {
+    let name = without_numbers(&node);
+    let both = before.zip(after);
+    let of = |brief: Option<Brief>| brief.and_then(|brief| brief.status);
+    let values = |full: &Option<NodeFinished>, of: fn(&NodeFinished) -> &JsonMap<String, Json>| {
+        full.as_ref().map(|node| of(node).clone()).unwrap_or_default()
+    };
+    let ran = |brief: Brief| matches!(brief.status, Some(Status::Succeeded | Status::Failed));
+    // What never ran was given nothing, and what failed has handed back nothing: that goes without saying.
+    let compared = |of: fn(&NodeFinished) -> &JsonMap<String, Json>, told: bool| match both {
+        Some((Brief { kind: Kind::Task | Kind::Workflow, .. }, _)) if told => {
+            changes(&mut values(&full_before, of), &values(&full_after, of))
+        }
+        _ => Vec::new(),
+    };
+    let because = match both.is_some_and(|(before, after)| before.same_work(&after)) {
+        true => Vec::new(),
+        false => because(&name, known, changed),
+    };
+    let errors = Pair {
+        before: full_before.as_ref().filter(|node| node.error.is_some()).map(failure),
+        after: full_after.as_ref().filter(|node| node.error.is_some()).map(failure),
+    };
+    let role = match both {
+        Some((before, after)) if before.same_work(&after) => Role::Aside,
+        _ if !because.is_empty() => Role::Consequence,
+        // It sums up what is told as well.
+        Some((Brief { kind: Kind::Elements | Kind::Workflow, .. }, _)) => Role::Consequence,
+        _ => Role::Cause,
+    };
+    NodeDiff {
+        role,
+        because,
+        status: (of(before) != of(after) || both.is_none())
+            .then(|| Pair { before: of(before), after: of(after) }),
+        cache: both
+            .filter(|(before, after)| before.cache != after.cache)
+            .map(|(before, after)| Pair { before: before.cache, after: after.cache }),
+        key: both
+            .filter(|(before, after)| before.key != after.key)
+            .map(|(before, after)| Pair { before: before.key, after: after.key }),
+        definition: both.and(known.edits.get(&name)).cloned().unwrap_or_default(),
+        inputs: compared(|node| &node.inputs, both.is_some_and(|(before, after)| ran(before) && ran(after))),
+        outputs: compared(|node| &node.outputs, of(before) == of(after)),
+        error: (errors.before != errors.after).then_some(errors),
+        duration_ms: both.and_then(|(before, after)| before.notable(&after)),
+        node,
+        index,
+    }
+}
+
+/// Those that a node waits for, by itself or with what it is inside of, and that have changed.
+fn because(name: &str, known: &Known, changed: &HashSet<String>) -> Vec<String> {
+    let Some(links) = &known.suppliers else { return Vec::new() };
+    let (mut found, mut around) = (Vec::new(), Some(name));
+    while let Some(inner) = around {
+        let suppliers = links.get(inner).map(Vec::as_slice).unwrap_or_default();
+        found.extend(suppliers.iter().filter(|supplier| changed.contains(*supplier)).cloned());
+        around = inner.rsplit_once('/').map(|(around, _)| around);
+    }
+    found.dedup();
+    found
+}
+
+fn is_element((node, index): &Unit) -> bool {
+    index.is_some() || node.contains('[')
+}
+
+/// A node's name without the numbers of elements: `prep/clean` for `prep[3]/clean`.
+pub fn without_numbers(node: &str) -> String {
+    let mut name = String::with_capacity(node.len());
+    for part in node.split('[') {
+        name.push_str(part.split_once(']').map_or(part, |(_, rest)| rest));
+    }
+    name
+}
+
+impl RunDiff {
+    /// Whether nothing differs but times and what the cache had.
+    pub fn is_empty(&self) -> bool {
+        self.asked.is_empty()
+            && self.outputs.is_empty()
+            && self.folded.is_empty()
+            && self.before.status == self.after.status
+            && self.nodes.iter().all(|node| node.role == Role::Aside)
+    }
+
+    /// One document.
+    pub fn to_json(&self) -> Json {
+        json!({
+            "v": VERSION,
+            "before": self.before,
+            "after": self.after,
+            "asked": self.asked,
+            "outputs": self.outputs,
+            "nodes": self.nodes,
+            "elements": self.folded,
+            "same": self.same,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

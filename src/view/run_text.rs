@@ -1,0 +1,406 @@
+//! A run's view as a person reads it: tables, failures, and what to do next.
+
+use std::collections::HashMap;
+
+use jiff::Zoned;
+use serde_json::Value as Json;
+
+use super::narrator::warning_line;
+use super::phrases::{counts, details, failure, gist, logs_command, mark, summed, usage};
+use super::run_view::{Group, NodeView, RunView};
+use super::style::{BAD, Cell, FAINT, Ink, PLAIN, STRONG, columns};
+use super::text::{age, count, cut, duration, inert, size};
+use crate::core::event::{Counts, NodeFinished, Status, node_label};
+use crate::core::why;
+
+/// Without `all`, so many hits get a line of their own...
+const SHOWN_HITS: usize = 10;
+/// ... and so many nodes of each other kind.
+const SHOWN_OTHERS: usize = 50;
+/// So many failures are shown with the end of their logs.
+const DETAILED_FAILURES: usize = 10;
+/// Processor time is told from so many milliseconds on.
+const WORTH_TELLING: u64 = 100;
+/// The most columns that the reason of a miss may take.
+const WHY_WIDTH: usize = 40;
+/// The most columns that an output's value may take.
+const OUTPUT_WIDTH: usize = 200;
+
+/// The rows of the table, and what it leaves out.
+struct Rows<'a> {
+    all: bool,
+    run_status: &'a str,
+    now: &'a Zoned,
+    rows: Vec<Vec<Cell>>,
+    seen: HashMap<Group, usize>,
+}
+
+impl RunView {
+    /// The run for a person, ages as seen from `now`. Without `all`, what is many is told by its number.
+    pub fn render(&self, all: bool, color: bool, now: &Zoned) -> String {
+        let ink = Ink(color);
+        let mut text = self.header(ink, now);
+        if !self.nodes.is_empty() {
+            text.push('\n');
+            text.push_str(&self.table(all, ink, now));
+        }
+        self.failures(&mut text, ink);
+        if !self.warnings.is_empty() {
+            text.push('\n');
+            text.extend(self.warnings.iter().map(|warning| warning_line(warning, ink)));
+        }
+        if !self.outputs.is_empty() {
+            text.push_str(&format!("\n{}\n", ink.paint(STRONG, "outputs")));
+            for (name, value) in &self.outputs {
+                text.push_str(&format!("  {name} = {}\n", output(value)));
+            }
+        }
+        let next = self.next();
+        if !next.is_empty() {
+            text.push_str(&format!("\n{}\n", ink.paint(STRONG, "next")));
+            text.push_str(&columns(&next, ink));
+        }
+        text
+    }
+
+    fn header(&self, ink: Ink, now: &Zoned) -> String {
+        let Self { run, workflow, project, domain, status, .. } = self;
+        let (mark, style) = self.ended.map_or(("…", PLAIN), |status| mark(status, None));
+        let mut text = format!("run {}  {workflow}  {project}/{domain}\n", ink.paint(STRONG, run));
+        if let Some(before) = &self.retry_of {
+            text.push_str(&ink.paint(FAINT, format!("another try of run {before}\n")));
+        }
+        text.push_str(&ink.paint(style.bold(), format!("{mark} {status}")));
+        if let Some(ms) = self.duration_ms {
+            text.push_str(&format!(" in {}", duration(ms)));
+        }
+        if let Some(started) = self.started {
+            let local = started.to_zoned(now.time_zone().clone()).strftime("%Y-%m-%d %H:%M:%S");
+            text.push_str(&format!(", started {} ({local})", age(started, now)));
+        }
+        text.push('\n');
+        if self.ended.is_some() || self.counts.finished() > 0 {
+            let succeeded = self.ended == Some(Status::Succeeded);
+            text.push_str(&format!("{}\n", counts(&self.counts, self.saved_ms, succeeded)));
+        }
+        text
+    }
+
+    fn table(&self, all: bool, ink: Ink, now: &Zoned) -> String {
+        let head = ["NODE", "STATUS", "CACHE", "TIME", ""].map(|name| Cell::new(FAINT, name));
+        let mut rows =
+            Rows { all, run_status: &self.status, now, rows: vec![head.to_vec()], seen: HashMap::new() };
+        for node in &self.nodes {
+            rows.add(node);
+        }
+        let mut text = columns(&rows.rows, ink);
+        let hidden = rows.hidden();
+        if !hidden.is_empty() {
+            text.push_str(&ink.paint(FAINT, format!("{hidden}; --all lists them")));
+            text.push('\n');
+        }
+        text
+    }
+
+    /// The failures that were news.
+    fn failed(&self) -> impl Iterator<Item = &NodeView> {
+        self.nodes.iter().flat_map(NodeView::all).filter(|node| node.group() == Group::Failed && node.own)
+    }
+
+    fn failures(&self, text: &mut String, ink: Ink) {
+        for node in self.failed().take(DETAILED_FAILURES) {
+            let Some(finished) = &node.finished else { continue };
+            let label = node_label(&node.node, node.index);
+            text.push_str(&format!(
+                "\n{} {label}  {}\n",
+                ink.paint(BAD, "✗"),
+                ink.paint(BAD, failure(finished))
+            ));
+            for attempt in &node.failed_attempts {
+                // The last attempt's error is the node's own.
+                if attempt.attempt < finished.attempts {
+                    let (n, time) = (attempt.attempt, duration(attempt.duration_ms));
+                    text.push_str(&format!("  attempt {n}: {} ({time})\n", gist(&attempt.error)));
+                }
+            }
+            text.push_str(&details(finished, &self.run, ink));
+        }
+    }
+
+    /// Commands that lead on from here.
+    fn next(&self) -> Vec<Vec<Cell>> {
+        let row = |command: String, what: &str| {
+            vec![Cell::new(STRONG, format!("  {command}")), Cell::new(FAINT, what)]
+        };
+        // A failure is shown with its own command.
+        let logged = self.logged.as_ref().filter(|_| self.failed().next().is_none());
+        logged
+            .map(|(node, index)| row(logs_command(&self.run, node, *index), "all that it printed"))
+            .into_iter()
+            .collect()
+    }
+}
+
+impl Rows<'_> {
+    /// A row for `node`, and one for each thing inside of it that is worth one.
+    fn add(&mut self, node: &NodeView) {
+        self.row(node);
+        for inner in &node.inside {
+            let telling = matches!(inner.group(), Group::Failed | Group::Unfinished) && inner.own;
+            if self.all || telling {
+                self.row(inner);
+            }
+        }
+        if node.unkept_failures > 0 {
+            *self.seen.entry(Group::Failed).or_default() += node.unkept_failures;
+        }
+    }
+
+    /// A row, unless there are enough of its group; what sums up others always has one.
+    fn row(&mut self, node: &NodeView) {
+        let group = node.group();
+        let sums_up = !node.own || node.spread.is_some();
+        let so_far = self.seen.entry(group).or_default();
+        *so_far += usize::from(!sums_up);
+        if self.all || sums_up || *so_far <= group.shown() {
+            self.rows.push(node.row(self.run_status, self.now));
+        }
+    }
+
+    /// What is left out, in words.
+    fn hidden(&self) -> String {
+        let more = |group: &Group| {
+            let more =
+                self.seen.get(group)?.checked_sub(group.shown()).filter(|more| *more > 0 && !self.all)?;
+            Some(format!("{} more {}", count(more as u64), group.words()))
+        };
+        Group::ALL.iter().filter_map(more).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl NodeView {
+    fn row(&self, run_status: &str, now: &Zoned) -> Vec<Cell> {
+        let label = node_label(&self.node, self.index);
+        let Some(node) = &self.finished else {
+            let mut row = vec![Cell::new(PLAIN, format!("… {label}")), Cell::new(PLAIN, run_status)];
+            if let Some(spread) = &self.spread {
+                let mut far = format!("{} of {} elements", count(spread.done), count(spread.elements));
+                if spread.failed > 0 {
+                    far.push_str(&format!(", {} failed", count(spread.failed)));
+                }
+                row.extend([Cell::default(), Cell::default(), Cell::new(FAINT, far)]);
+            }
+            return row;
+        };
+        let (mark, style) = mark(node.status, node.cache);
+        let cell = |text: String| Cell::new(PLAIN, text);
+        let worked = node.attempts > 0 || node.counts.is_some();
+        let time = if worked { duration(node.duration_ms) } else { String::new() };
+        vec![
+            Cell::new(style, mark).and(PLAIN, format!(" {label}")),
+            Cell::new(style, node.status.name()),
+            cell(node.cache.map_or_else(String::new, |cache| cache.to_string())),
+            cell(time),
+            Cell::new(FAINT, self.remark(node, now)),
+        ]
+    }
+
+    /// What is worth knowing beside: why it failed, where it came from, why it did not run.
+    fn remark(&self, node: &NodeFinished, now: &Zoned) -> String {
+        let mut parts = Vec::new();
+        if node.status == Status::Failed {
+            parts.push(failure(node));
+        } else if node.attempts > 1 {
+            parts.push(format!("attempt {}", node.attempts));
+        }
+        if let Some(source) = &node.source {
+            parts.push(format!("from {}/{}, {}", source.run, source.node, age(source.time, now)));
+        }
+        parts.extend(node.reason.as_ref().map(|reason| inert(reason).into_owned()));
+        // Why it ran, where there is something to tell: not of a first time.
+        let missed = node
+            .why
+            .as_ref()
+            .filter(|missed| missed.kind != why::Kind::First && node.status != Status::Failed);
+        parts.extend(missed.map(|why| cut(&inert(&why.text), WHY_WIDTH).into_owned()));
+        match &node.counts {
+            // The failure has said how many failed.
+            Some(all) if node.status == Status::Failed => {
+                let others = Counts { failed: 0, ..*all };
+                if others.finished() > 0 {
+                    parts.push(counts(&others, 0, false));
+                }
+            }
+            _ => parts.push(summed(node, self.spread.map(|spread| spread.elements))),
+        }
+        if node.cpu_ms >= Some(WORTH_TELLING) || node.peak_memory.is_some() {
+            parts.push(usage(node.usage()));
+        }
+        parts.retain(|part| !part.is_empty());
+        parts.join("; ")
+    }
+}
+
+impl Group {
+    /// In the order in which what is left out is told.
+    const ALL: [Self; 5] = [Self::Failed, Self::Unfinished, Self::Idle, Self::Executed, Self::Cached];
+
+    fn shown(self) -> usize {
+        match self {
+            Self::Cached => SHOWN_HITS,
+            Self::Executed | Self::Failed | Self::Idle | Self::Unfinished => SHOWN_OTHERS,
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Cached => "from the cache",
+            Self::Executed => "executed",
+            Self::Failed => "failed",
+            Self::Idle => "skipped or cancelled",
+            Self::Unfinished => "unfinished",
+        }
+    }
+}
+
+/// An output's value in one line: a file by its path and size, anything else as JSON.
+pub(super) fn output(value: &Json) -> String {
+    match (value.get("path").and_then(Json::as_str), value.get("size").and_then(Json::as_u64)) {
+        (Some(path), Some(bytes)) => format!("{} ({})", inert(path), size(bytes)),
+        _ => cut(&inert(&value.to_string()), OUTPUT_WIDTH).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::run_view::Keep;
+    use super::super::run_view::tests::with_elements;
+    use super::*;
+    use crate::core::event::{CacheStatus, Event, Kind};
+    use crate::view::sample::*;
+
+    fn now() -> Zoned {
+        at(16 + 180).to_zoned(jiff::tz::TimeZone::UTC)
+    }
+
+    #[test]
+    fn a_failed_run_reads_well() {
+        let view = RunView::from_events(failed_run(), "running", Keep::Outline);
+        let expected = "\
+run k3v9x2qm  nightly-train  demo/development
+✗ failed in 16.3s, started 3 min ago (2026-01-02 03:00:00)
+1 failed, 1 executed, 1 cached (saved 1.5s), 1 skipped, 1 cancelled
+
+NODE      STATUS     CACHE      TIME
+✓ fetch   succeeded  hit               from a1b2c3d4/fetch, yesterday 03:00
+✓ hash    succeeded  populated  0.4s   cpu 0.3s, 64.0 MiB
+✗ train   failed     miss       12.0s  exit 3 after 2 attempts; cpu 23.4s, 3.0 GiB
+○ report  cancelled                    train failed
+○ notify  skipped                      its condition is false
+
+✗ train  exit 3 after 2 attempts
+  attempt 1: exit 3 (2.0s)
+  │ epoch 1
+  │ ValueError: no data
+  log:  /home/ada/runs/k3v9x2qm/train.2.log
+  more: runner logs k3v9x2qm train
+
+! train: the pinned version 1.0.0 hides a change of the command
+";
+        assert_eq!(view.render(false, false, &now()), expected);
+        let coloured = view.render(false, true, &now());
+        let stripped: Vec<_> = coloured.lines().map(|line| inert(line).into_owned()).collect();
+        assert!(coloured.contains('\x1b'));
+        assert_eq!(stripped.join("\n") + "\n", expected);
+    }
+
+    #[test]
+    fn many_hits_are_told_by_their_number() {
+        let mut events = vec![run_started(100_001)];
+        events.extend((0..99_999).map(|i| Event::NodeFinished(hit(&format!("n{i}")))));
+        events.push(expanded("each", 1, 100_000));
+        events.push(element(0, hit("each")));
+        let one = Counts { nodes: 1, cached: 1, ..Counts::default() };
+        let all_hit = NodeFinished { cache: Some(CacheStatus::Hit), ..sum("each", Kind::Elements, one) };
+        events.push(Event::NodeFinished(all_hit));
+        let counts = Counts { nodes: 100_000, cached: 100_000, ..Counts::default() };
+        events.push(run_finished(Status::Succeeded, counts, 0));
+        let view = RunView::from_events(events, "running", Keep::Everything);
+        let text = view.render(false, false, &now());
+        assert!(text.contains("99,989 more from the cache; --all lists them\n"), "{text}");
+        assert!(text.contains("\n✓ each  succeeded  hit    12.3s  1 element: 1 cached\n"), "{text}");
+        assert!(text.contains("outputs\n  hash = \"2cf24d\"\n  model = /home/ada/out/model.bin (3.0 MiB)\n"));
+        assert_eq!(view.render(true, false, &now()).matches("succeeded  hit").count(), 100_001);
+    }
+
+    #[test]
+    fn a_run_without_an_end_says_so() {
+        let events = [run_started(2), node_started("hash", 1, 0)];
+        let view = RunView::from_events(events, "interrupted", Keep::Outline);
+        let text = view.render(false, false, &now());
+        assert!(text.contains("\n… interrupted, started 3 min ago (2026-01-02 03:00:00)\n\nNODE "), "{text}");
+        assert!(text.contains("\n… hash  interrupted\n"), "{text}");
+    }
+
+    #[test]
+    fn elements_are_folded_into_their_node() {
+        let view = RunView::from_events(with_elements(), "running", Keep::Outline);
+        let text = view.render(false, false, &now());
+        let table: Vec<_> = text.lines().skip(4).filter(|line| !line.contains("each[")).collect();
+        assert_eq!(
+            table[..4],
+            [
+                "NODE             STATUS   CACHE  TIME",
+                "✗ each           failed          12.3s  20 of 200 elements failed; 180 executed",
+                "… prep           running                3 of 4 elements",
+                "… prep[3]/clean  running",
+            ]
+        );
+        assert_eq!(text.matches("✗ each[").count(), 20 + DETAILED_FAILURES, "{text}");
+        assert_eq!(text.matches("failed   miss ").count(), 20, "{text}");
+        assert!(text.contains("more: runner logs k3v9x2qm each --index 7\n"), "{text}");
+        let all = RunView::from_events(with_elements(), "running", Keep::Everything);
+        let all = all.render(true, false, &now());
+        assert_eq!(all.lines().filter(|line| line.contains("succeeded ")).count(), 180 + 3 * 2);
+        assert!(
+            all.contains("\n✓ each[0]        succeeded  populated  0.4s   cpu 0.3s, 64.0 MiB\n"),
+            "{all}"
+        );
+    }
+
+    #[test]
+    fn failures_beyond_number_are_counted() {
+        let mut events = vec![run_started(1), expanded("each", 70_000, 70_000)];
+        events.extend((0..70_000).map(|i| element(i, failed("each"))));
+        let view = RunView::from_events(events, "interrupted", Keep::Outline);
+        let text = view.render(false, false, &now());
+        assert!(text.contains("\n69,950 more failed; --all lists them\n"), "{text}");
+        assert!(
+            text.contains(
+                "\n… each      interrupted                70,000 of 70,000 elements, 70,000 failed\n"
+            ),
+            "{text}"
+        );
+        assert!(text.lines().count() < 130);
+    }
+
+    #[test]
+    fn allowed_failures_do_not_look_like_a_failed_run() {
+        let counts = Counts { nodes: 3, executed: 2, failed: 1, ..Counts::default() };
+        let events = [
+            run_started(1),
+            expanded("each", 3, 3),
+            element(0, executed("each")),
+            element(1, failed("each")),
+            element(2, executed("each")),
+            Event::NodeFinished(sum("each", Kind::Elements, counts)),
+            run_finished(Status::Succeeded, counts, 0),
+        ];
+        let text = RunView::from_events(events, "running", Keep::Outline).render(false, false, &now());
+        assert!(
+            text.contains("✓ succeeded in 16.3s, started 3 min ago (2026-01-02 03:00:00)\n2 executed, 1 failed (allowed)\n"),
+            "{text}"
+        );
+        assert!(text.contains("\n✓ each     succeeded         12.3s  3 elements: 2 executed, 1 failed (allowed)\n✗ each[1]  failed     miss   12.0s  exit 3 after 2 attempts; cpu 23.4s, 3.0 GiB\n"), "{text}");
+    }
+}

@@ -1,0 +1,433 @@
+//! Live progress on a terminal: what runs now at the bottom, what ended above it.
+//!
+//! Events only change a small state; a single thread draws it a few times a second, so that a hundred
+//! thousand hits in a burst cost no more than their counting.
+
+use std::io::{self, IsTerminal};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::Verbosity;
+use super::live::Live;
+use super::log_end::last_line;
+use super::narrator::Narrator;
+use super::phrases::quote_mark;
+use super::screen::{Screen, Size};
+use super::style::Ink;
+use super::text::{cut, width};
+use crate::core::event::Event;
+use crate::core::reporter::Reporter;
+
+/// The time between two frames. No run that is shorter shows any.
+const TICK: Duration = Duration::from_millis(150);
+
+pub struct Terminal {
+    shared: Arc<Shared>,
+    ink: Ink,
+    /// None in a quiet run, where nothing is live, and after the run.
+    ticker: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// Wakes the ticker at the end.
+    over: Condvar,
+    /// Locked after `state` was released, never the other way round.
+    screen: Mutex<Screen>,
+}
+
+struct State {
+    narrator: Narrator,
+    /// What was said and is not on the screen yet.
+    said: String,
+    live: Live,
+    over: bool,
+}
+
+impl Terminal {
+    /// Draws on standard error; times in words are those of `zone`.
+    pub fn new(verbosity: Verbosity, color: bool, zone: TimeZone) -> Self {
+        let mut terminal =
+            Self::on(Screen::new(Box::new(io::stderr()), Box::new(size)), verbosity, color, zone);
+        if verbosity > Verbosity::Quiet && io::stderr().is_terminal() {
+            let (shared, ink) = (terminal.shared.clone(), terminal.ink);
+            let ticker =
+                thread::Builder::new().name("terminal".into()).spawn(move || shared.keep_drawing(ink));
+            terminal.ticker = ticker.ok();
+        }
+        terminal
+    }
+
+    /// Without a thread that draws: what is said appears at once.
+    fn on(screen: Screen, verbosity: Verbosity, color: bool, zone: TimeZone) -> Self {
+        let ink = Ink(color);
+        let state = State {
+            narrator: Narrator::new(verbosity, ink, zone).with_retries(),
+            said: String::new(),
+            live: Live::default(),
+            over: false,
+        };
+        let shared = Shared { state: Mutex::new(state), over: Condvar::new(), screen: Mutex::new(screen) };
+        Self { shared: Arc::new(shared), ink, ticker: None }
+    }
+
+    fn finish(&mut self) {
+        self.shared.state().over = true;
+        self.shared.over.notify_all();
+        if let Some(ticker) = self.ticker.take() {
+            let _ = ticker.join();
+        }
+        let said = std::mem::take(&mut self.shared.state().said);
+        let mut screen = self.shared.screen();
+        let (columns, _) = screen.size();
+        screen.finish(&fit(&said, columns.into(), self.ink));
+    }
+}
+
+impl Reporter for Terminal {
+    fn event(&mut self, event: &Event, _line: &str) {
+        let mut state = self.shared.state();
+        let said = state.narrator.tell(event);
+        state.said.extend(said);
+        state.live.notice(event);
+        let over = matches!(event, Event::RunFinished(_));
+        if self.ticker.is_none() && !state.said.is_empty() && !over {
+            let said = std::mem::take(&mut state.said);
+            drop(state);
+            self.shared.screen().frame(&said, &[]);
+            return;
+        }
+        drop(state);
+        if over {
+            self.finish();
+        }
+    }
+}
+
+impl Drop for Terminal {
+    /// Leaves a clean screen behind a run that never reported its end.
+    fn drop(&mut self) {
+        if !self.shared.state().over {
+            self.finish();
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn screen(&self) -> MutexGuard<'_, Screen> {
+        self.screen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep_drawing(&self, ink: Ink) {
+        let mut state = self.state();
+        while !state.over {
+            let waited = self.over.wait_timeout_while(state, TICK, |state| !state.over);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            if !state.over {
+                drop(state);
+                self.draw(Timestamp::now(), ink);
+                state = self.state();
+            }
+        }
+    }
+
+    /// One frame. Logs are read and the terminal is written to while events may come in.
+    fn draw(&self, now: Timestamp, ink: Ink) {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        let said = std::mem::take(&mut state.said);
+        let (mut moment, sources) = state.live.moment(now, &state.narrator.tally);
+        let live = state.live.has_begun();
+        drop(guard);
+
+        for (line, source) in moment.lines.iter_mut().zip(sources) {
+            if let Some(source) = source
+                && let Ok(Some(last)) = last_line(&source.log)
+            {
+                line.words = format!("{}{last}", source.prefix);
+            }
+        }
+        let mut screen = self.screen();
+        let (columns, rows) = screen.size();
+        let lines = if live { moment.lines(columns.into(), rows.into(), ink) } else { Vec::new() };
+        screen.frame(&fit(&said, columns.into(), ink), &lines);
+    }
+}
+
+/// Cuts the quoted ends of logs to the width of the screen: a few long lines must not push the rest away.
+fn fit(said: &str, columns: usize, ink: Ink) -> String {
+    let quoted = quote_mark(ink);
+    let room = columns.saturating_sub(width("  │ "));
+    let fit_line = |line: &str| match line.strip_prefix(&*quoted) {
+        Some(text) => format!("{quoted}{}\n", cut(text, room)),
+        None => format!("{line}\n"),
+    };
+    said.lines().map(fit_line).collect()
+}
+
+/// The size of the terminal behind standard error.
+fn size() -> Size {
+    match rustix::termios::tcgetwinsize(io::stderr()) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col, size.ws_row),
+        _ => (80, 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::event::*;
+    use crate::view::sample::*;
+    use crate::view::tty::Tty;
+
+    /// Without a thread that draws.
+    fn on(tty: &Tty, verbosity: Verbosity) -> Terminal {
+        Terminal::on(tty.screen(), verbosity, true, TimeZone::UTC)
+    }
+
+    /// Lets `terminal` believe in a ticker, so that only [`Shared::draw`] draws.
+    fn held_back(mut terminal: Terminal) -> Terminal {
+        terminal.ticker = thread::Builder::new().spawn(|| ()).ok();
+        terminal
+    }
+
+    #[test]
+    fn a_run_at_eighty_columns() {
+        let tty = Tty::new(80, 24);
+        let mut terminal = held_back(on(&tty, Verbosity::Normal));
+        let log = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&log, "epoch 1\n\x1b[2Jepoch 2\r10%\r\x1b[31m20% \x1b[0m\n\n").unwrap();
+        let started = |node: &str| {
+            let log = Some(log.path().to_str().unwrap().into());
+            Event::NodeStarted(NodeStarted {
+                time: at(1),
+                node: node.into(),
+                index: Some(7),
+                attempt: 1,
+                log,
+                queued: 3,
+                waited_ms: 0,
+            })
+        };
+        let events = failed_run();
+        play(&mut terminal, &events[..6]);
+        play(&mut terminal, &[expanded("split", 9, 14), waiting("plot", None, "for gpu: all 2 are taken")]);
+        play(&mut terminal, &[started("split")]);
+        terminal.shared.draw(at(2), Ink(true));
+        assert_eq!(
+            tty.rows(),
+            [
+                "✓ hash  0.4s",
+                "! train: the pinned version 1.0.0 hides a change of the command",
+                "⠙ split     2.0s  0/9  1 running  [7] 20%",
+                "⠙ train     1.0s",
+                "⋯ plot   waits for gpu: all 2 are taken",
+                "━─────────  2/14  2.0s  2 running  3 queued  1 executed  1 cached  saved 1.5s",
+            ]
+        );
+        play(&mut terminal, &events[6..7]);
+        terminal.shared.draw(at(5), Ink(true));
+        assert_eq!(
+            tty.rows()[2..],
+            [
+                "↻ train  attempt 1: exit 3, again in 4.0s",
+                "⠹ split     5.0s  0/9  1 running  [7] 20%",
+                "↻ train     4.0s  exit 3, again in 2.0s",
+                "⋯ plot   waits for gpu: all 2 are taken",
+                "━─────────  2/14  5.0s  2 running  3 queued  1 executed  1 cached  saved 1.5s",
+            ]
+        );
+        play(&mut terminal, &events[7..]);
+        assert_eq!(
+            tty.rows(),
+            [
+                "✓ hash  0.4s",
+                "! train: the pinned version 1.0.0 hides a change of the command",
+                "↻ train  attempt 1: exit 3, again in 4.0s",
+                "✗ train  exit 3 after 2 attempts  12.0s",
+                "  │ epoch 1",
+                "  │ ValueError: no data",
+                "  log:  /home/ada/runs/k3v9x2qm/train.2.log",
+                "  more: runner logs k3v9x2qm train",
+                "○ report  cancelled: train failed",
+                "○ notify  skipped: its condition is false",
+                "✗ failed in 16.3s: 1 failed, 1 executed, 1 cached (saved 1.5s), 1 skipped, 1 can",
+                "celled  run k3v9x2qm",
+            ]
+        );
+    }
+
+    #[test]
+    fn forty_columns_and_resizing_leave_no_rubbish() {
+        let tty = Tty::new(40, 24);
+        let mut terminal = held_back(on(&tty, Verbosity::Normal));
+        play(&mut terminal, &[run_started(20), Event::NodeFinished(executed("hash"))]);
+        for i in 0..20 {
+            play(&mut terminal, &[node_started(&format!("name_of_some_length_{i:02}"), 1, i)]);
+        }
+        terminal.shared.draw(at(100), Ink(true));
+        let mut expected = vec!["✓ hash  0.4s".to_owned()];
+        expected.extend((0..8).map(|i| format!("⠙ name_of_some_length_{i:02}   1m {}s", 40 - i)));
+        expected.push("  and 12 more".into());
+        let counts = "1/20  1m 40s  20 running  1 executed";
+        expected.push(counts.into());
+        assert_eq!(tty.rows(), expected);
+
+        for (columns, bar) in [(30, "1/20  1m 40s  20 running"), (70, "──"), (40, counts), (100, "──")]
+        {
+            tty.resize(columns, 10);
+            terminal.shared.draw(at(100), Ink(true));
+            let rows = tty.rows();
+            assert_eq!(
+                (rows.len(), &*rows[0], &*rows[9]),
+                (11, "✓ hash  0.4s", "  and 12 more"),
+                "{rows:#?}"
+            );
+            assert!(rows[10].starts_with(bar), "{columns}: {rows:#?}");
+        }
+        let counts = Counts { cancelled: 20, executed: 1, ..Counts::default() };
+        play(&mut terminal, &[run_finished(Status::Cancelled, counts, 0)]);
+        assert_eq!(
+            tty.rows().join("\n").replace('\n', ""),
+            "✓ hash  0.4s✗ cancelled in 16.3s: 1 executed, 20 cancelled  run k3v9x2qm"
+        );
+    }
+
+    #[test]
+    fn a_burst_of_hits_draws_nothing_but_the_summary() {
+        let tty = Tty::new(80, 24);
+        let mut terminal = held_back(on(&tty, Verbosity::Normal));
+        let hits = (0..100_000).map(|i| Event::NodeFinished(hit(&format!("n{i}"))));
+        terminal.event(&run_started(100_000), "");
+        hits.for_each(|hit| terminal.event(&hit, ""));
+        assert_eq!(tty.writes(), 0);
+        terminal.shared.draw(at(1), Ink(true));
+        assert_eq!(tty.writes(), 1, "a frame is one write");
+        assert_eq!(tty.rows(), ["━━━━━━━━━━  100,000/100,000  1.0s  100,000 cached  saved 1d 17h"]);
+        let counts = Counts { nodes: 100_000, cached: 100_000, ..Counts::default() };
+        terminal.event(&run_finished(Status::Succeeded, counts, 0), "");
+        assert_eq!(tty.rows(), ["✓ succeeded in 16.3s: 100,000 cached  run k3v9x2qm"]);
+    }
+
+    #[test]
+    fn a_run_shorter_than_a_tick_shows_no_bar() {
+        let tty = Tty::new(80, 24);
+        let mut terminal = held_back(on(&tty, Verbosity::Normal));
+        play(&mut terminal, &failed_run());
+        let raw = tty.rows().join("\n");
+        assert!(!raw.contains('─') && tty.writes() == 1, "{raw}");
+    }
+
+    #[test]
+    fn quiet_is_silent_on_success_and_at_once_on_failure() {
+        let tty = Tty::new(80, 24);
+        let mut terminal = on(&tty, Verbosity::Quiet);
+        play(&mut terminal, &[run_started(2), Event::NodeFinished(executed("hash"))]);
+        assert_eq!(tty.rows(), [""; 0]);
+        play(&mut terminal, &[Event::NodeFinished(failed("train"))]);
+        assert_eq!(tty.rows()[0], "✗ train  exit 3 after 2 attempts  12.0s");
+    }
+
+    #[test]
+    fn a_run_without_an_end_leaves_a_clean_screen() {
+        let tty = Tty::new(80, 24);
+        let mut terminal = held_back(on(&tty, Verbosity::Normal));
+        play(&mut terminal, &[run_started(2), node_started("hash", 1, 0)]);
+        terminal.shared.draw(at(1), Ink(true));
+        assert_eq!(tty.rows().len(), 2);
+        play(&mut terminal, &[Event::NodeFinished(executed("hash"))]);
+        drop(terminal);
+        assert_eq!(tty.rows(), ["✓ hash  0.4s"]);
+    }
+
+    /// A hundred elements, of which some have ended and some run.
+    fn elements() -> Vec<Event> {
+        let mut events = vec![run_started(1), expanded("each", 100, 100)];
+        for i in 0..60 {
+            events.push(element_started("each", i, 99 - i, 1));
+            match i {
+                10 => events.push(element(i, failed("each"))),
+                0..56 => events.push(element(i, executed("each"))),
+                _ => {}
+            }
+        }
+        events
+    }
+
+    #[test]
+    fn elements_are_one_line_at_eighty_columns() {
+        let tty = Tty::new(80, 24);
+        let mut terminal = held_back(on(&tty, Verbosity::Normal));
+        play(&mut terminal, &elements());
+        terminal.shared.draw(at(5), Ink(true));
+        let failure = [
+            "✗ each[10]  exit 3 after 2 attempts  12.0s",
+            "  │ epoch 1",
+            "  │ ValueError: no data",
+            "  log:  /home/ada/runs/k3v9x2qm/train.2.log",
+            "  more: runner logs k3v9x2qm each --index 10",
+        ];
+        assert_eq!(tty.rows()[..5], failure);
+        assert_eq!(
+            tty.rows()[5..],
+            [
+                "⠙ each     5.0s  56/100  4 running  1 failed",
+                "━━━━━─────  56/100  5.0s  1 failed  4 running  40 queued  55 executed",
+            ]
+        );
+        for i in 56..60 {
+            play(&mut terminal, &[element(i, executed("each"))]);
+        }
+        let never = idle("each", Status::Cancelled, "the run stopped first");
+        let rest = (60..100).map(|i| element(i, never.clone()));
+        rest.for_each(|end| terminal.event(&end, ""));
+        terminal.shared.draw(at(6), Ink(true));
+        assert_eq!(
+            tty.rows()[5..],
+            [
+                "⠹ each     6.0s  100/100  1 failed",
+                "━━━━━━━━━━  100/100  6.0s  1 failed  59 executed  40 cancelled"
+            ]
+        );
+        let counts = Counts { nodes: 100, executed: 59, failed: 1, cancelled: 40, ..Counts::default() };
+        let end = sum_failed("each", Kind::Elements, counts, "1 of 100 elements failed");
+        play(&mut terminal, &[Event::NodeFinished(end), run_finished(Status::Failed, counts, 0)]);
+        assert_eq!(
+            tty.rows()[5..],
+            [
+                "✗ each  1 of 100 elements failed",
+                "✗ failed in 16.3s: 1 failed, 59 executed, 40 cancelled  run k3v9x2qm"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_burst_of_elements_from_the_cache_says_one_thing() {
+        let tty = Tty::new(80, 24);
+        let mut terminal = held_back(on(&tty, Verbosity::Normal));
+        play(&mut terminal, &[run_started(1), expanded("each", 100_000, 100_000)]);
+        let hit = hit("each");
+        (0..99_997).for_each(|i| terminal.event(&element(i, hit.clone()), ""));
+        terminal.shared.draw(at(1), Ink(true));
+        assert_eq!(tty.rows()[0], "⠙ each     1.0s  99,997/100,000");
+        (99_997..100_000).for_each(|i| terminal.event(&element(i, executed("each")), ""));
+        let counts = Counts { nodes: 100_000, executed: 3, cached: 99_997, ..Counts::default() };
+        play(&mut terminal, &[Event::NodeFinished(sum("each", Kind::Elements, counts))]);
+        play(&mut terminal, &[run_finished(Status::Succeeded, counts, 0)]);
+        assert_eq!(
+            tty.rows(),
+            [
+                "✓ each  12.3s  100,000 elements: 3 executed, 99,997 cached",
+                "✓ succeeded in 16.3s: 3 executed, 99,997 cached  run k3v9x2qm",
+            ]
+        );
+    }
+}

@@ -1,0 +1,193 @@
+//! The answer to `why` as a person reads it: the verdict, what differs, and the parts of the key.
+
+use jiff::Zoned;
+use serde_json::Value as Json;
+
+use super::style::{BAD, CACHED, CAUTION, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
+use super::text::{age, cut, duration, inert};
+use crate::core::digest::Digest;
+use crate::core::event::Source;
+use crate::core::why::{Change, Kind, Nearest, Upstream, Why};
+
+/// What is known of one node or element.
+pub struct Answer {
+    pub label: String,
+    /// `hit`, `miss`...
+    pub cache: &'static str,
+    pub runs: bool,
+    pub reason: String,
+    pub why: Option<Why>,
+    /// Of a hit, with what it took then in milliseconds.
+    pub source: Option<(Source, u64)>,
+    pub warning: Option<String>,
+    pub key: Option<Digest>,
+    /// What the key is made of, by name.
+    pub parts: Vec<(String, Json)>,
+}
+
+/// The columns of a terminal that the lines keep to.
+const WIDTH: usize = 80;
+/// So many digits of a key are shown.
+const DIGITS: usize = 12;
+/// So many lines of a script's difference are shown.
+const DIFF_LINES: usize = 24;
+
+/// The answer in lines, each ending with a newline.
+pub fn render(answer: &Answer, ink: Ink, now: &Zoned) -> String {
+    let style = match answer.cache {
+        "hit" => CACHED,
+        "miss" => CAUTION,
+        _ => PLAIN,
+    };
+    let mut text =
+        format!("{}  {}\n", ink.paint(STRONG, &answer.label), ink.paint(style.bold(), answer.cache));
+    match (&answer.why, &answer.source) {
+        (Some(why), _) => reasons(answer, why, ink, now, &mut text),
+        (None, Some((source, ms))) => {
+            let age = age(source.time, now);
+            let took = duration(*ms);
+            text.push_str(&format!(
+                "  from run {}, node {}, {age}; it took {took} then\n",
+                source.run, source.node
+            ));
+        }
+        (None, None) => text.push_str(&format!("  {}\n", inert(&answer.reason))),
+    }
+    if let Some(warning) = &answer.warning {
+        text.push_str(&format!("  {} {}\n", ink.paint(CAUTION, "!"), inert(warning)));
+    }
+    if !answer.parts.is_empty() {
+        let key = answer.key.map_or_else(|| "not known yet".into(), |key| key.hex()[..DIGITS].to_owned());
+        text.push_str(&format!("\n  key {}\n", ink.paint(FAINT, key)));
+        let widest = answer.parts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let room = WIDTH.saturating_sub(widest + 6);
+        let rows: Vec<Vec<Cell>> = answer
+            .parts
+            .iter()
+            .map(|(name, value)| vec![part(name, answer.why.as_ref()), Cell::new(PLAIN, shown(value, room))])
+            .collect();
+        text.push_str(&columns(&rows, ink));
+    }
+    text
+}
+
+/// The name of a part, marked if it is one that differs.
+fn part(name: &str, why: Option<&Why>) -> Cell {
+    let differs = why.is_some_and(|why| why.changes.iter().any(|change| is_of(change, name)));
+    match differs {
+        true => Cell::new(CAUTION, format!("  * {name}")),
+        false => Cell::new(FAINT, format!("    {name}")),
+    }
+}
+
+fn is_of(change: &Change, part: &str) -> bool {
+    match change {
+        Change::Project { .. } => part == "project",
+        Change::Domain { .. } => part == "domain",
+        Change::Task { .. } => part == "task",
+        Change::CacheVersion { .. } | Change::Definition(_) => part == "cache_version",
+        Change::Input(input) => part.strip_prefix("input ") == Some(&input.name),
+        Change::InputType { .. } => part == "input types",
+        Change::OutputType { .. } => part == "output types",
+        Change::Ignored { .. } => part == "not in the key",
+        Change::Unrecorded => false,
+    }
+}
+
+/// A value in one line of so many columns.
+fn shown(value: &Json, room: usize) -> String {
+    let text = match value {
+        Json::String(text) => inert(text).into_owned(),
+        Json::Object(file) if file.contains_key("digest") => {
+            let text = |key: &str| file.get(key).and_then(Json::as_str).unwrap_or_default();
+            let digest = text("digest");
+            let size = file.get("size").and_then(Json::as_u64).map_or_else(String::new, super::text::size);
+            format!("{} ({size}, {}..)", inert(text("name")), &digest[..digest.len().min(8)])
+        }
+        value => inert(&value.to_string()).into_owned(),
+    };
+    cut(&text, room).into_owned()
+}
+
+fn reasons(answer: &Answer, why: &Why, ink: Ink, now: &Zoned, text: &mut String) {
+    if why.changes.is_empty() && why.elsewhere.is_none() || why.kind == Kind::Waiting {
+        text.push_str(&format!("  {}\n", inert(&why.text)));
+    }
+    let own = why.nearest.as_ref().is_none_or(|nearest| nearest.node == answer.label);
+    if why.kind == Kind::Changed && !own {
+        text.push_str("  none of its own; the nearest differs:\n");
+    }
+    if why.kind == Kind::Waiting && !why.changes.is_empty() {
+        text.push_str("  and whatever that hands back:\n");
+    }
+    for change in &why.changes {
+        one(change, 1, ink, text);
+    }
+    let told = |nearest: &Nearest| {
+        let Nearest { run, node, time, key, .. } = nearest;
+        format!("run {run}, node {node}, {} (key {})", age(*time, now), &key.hex()[..DIGITS])
+    };
+    if let Some(nearest) = why.nearest.as_ref().filter(|_| !why.changes.is_empty()) {
+        text.push_str(&format!("  {}\n", ink.paint(FAINT, format!("nearest: {}", told(nearest)))));
+    }
+    if let Some(other) = &why.elsewhere {
+        let scope = format!("project {}, domain {}", other.project, other.domain);
+        let held = format!("{scope} holds this very result: {}", told(other));
+        text.push_str(&format!("  {}\n", ink.paint(GOOD, held)));
+    }
+}
+
+/// One change, and below it what it comes from.
+fn one(change: &Change, depth: usize, ink: Ink, text: &mut String) {
+    let indent = "  ".repeat(depth);
+    match change {
+        Change::Input(input) => {
+            let plain = Change::Input(crate::core::why::InputChange { from: None, ..input.clone() });
+            text.push_str(&format!("{indent}{}\n", inert(&plain.text())));
+            if let Some(from) = &input.from {
+                upstream(from, depth + 1, ink, text);
+            }
+        }
+        Change::Definition(part) => {
+            text.push_str(&format!("{indent}{}\n", inert(&change.text())));
+            if let Some(diff) = &part.diff {
+                lines_of(diff, &indent, ink, text);
+            }
+        }
+        change => text.push_str(&format!("{indent}{}\n", inert(&change.text()))),
+    }
+}
+
+fn upstream(from: &Upstream, depth: usize, ink: Ink, text: &mut String) {
+    let indent = "  ".repeat(depth);
+    let headline = match from.changes.is_empty() {
+        true => from.text(),
+        false => {
+            let way: String = from.via.iter().map(|node| format!("from {node}, ")).collect();
+            format!("{way}from {}, which re-ran because", from.node)
+        }
+    };
+    text.push_str(&format!("{indent}{}\n", inert(&headline)));
+    for change in &from.changes {
+        one(change, depth + 1, ink, text);
+    }
+}
+
+fn lines_of(diff: &str, indent: &str, ink: Ink, text: &mut String) {
+    for line in diff.lines().take(DIFF_LINES) {
+        let style = match line.as_bytes().first() {
+            Some(b'+') => GOOD,
+            Some(b'-') => BAD,
+            Some(b'@') => FAINT,
+            _ => PLAIN,
+        };
+        text.push_str(&format!(
+            "{indent}  {}\n",
+            ink.paint(style, cut(&inert(line), WIDTH - indent.len() - 2))
+        ));
+    }
+    let more = diff.lines().count().saturating_sub(DIFF_LINES);
+    if more > 0 {
+        text.push_str(&format!("{indent}  {}\n", ink.paint(FAINT, format!("... {more} more lines"))));
+    }
+}

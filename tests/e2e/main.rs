@@ -1,0 +1,46 @@
+//! Everything that runs the real binary, and the checks of the code against its own map, in one program.
+
+mod common;
+
+mod architecture;
+mod bombs;
+mod branches;
+mod by_hand;
+mod cache_files;
+mod cache_gc;
+mod cache_hits;
+mod cache_key;
+mod cache_recompute;
+mod cache_verbs;
+mod command_line;
+mod diagnostics;
+mod diff;
+mod elements;
+mod estimates;
+mod examples;
+mod faults_crash;
+mod faults_database;
+mod faults_store;
+mod graph;
+mod hooks;
+mod language_inputs;
+mod language_outputs;
+mod lint;
+mod logs;
+mod looking;
+mod processes;
+mod remembered;
+mod report;
+mod resource_use;
+mod retry;
+mod runs;
+mod scheduling;
+mod serialized;
+mod settings;
+mod show_node;
+mod signals;
+mod sub_workflows;
+mod templates;
+mod watch;
+mod why;
+mod workflow_inputs;
