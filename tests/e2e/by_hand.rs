@@ -82,7 +82,7 @@ fn with_input(command: &mut Command, input: &str) -> Done {
 
 /// How many entries a folder of the home has.
 fn entries(lab: &Lab, folder: &str) -> usize {
-    fs::read_dir(lab.home().join(folder)).map_or(0, std::iter::Iterator::count)
+    fs::read_dir(lab.home().join(folder)).map_or(0, Iterator::count)
 }
 
 /// `export`, unpacked in a folder whose name a careless script would stumble over; the folder with `run.sh`.

@@ -61,7 +61,7 @@ fn a_run_remembers_what_it_was_given_and_what_it_read() {
     assert_eq!(was["environment"]["PATH"], json!(std::env::var("PATH").unwrap()));
     assert_eq!(
         documents(&lab),
-        [library, workflow].map(std::borrow::ToOwned::to_owned).into_iter().collect::<Vec<_>>()
+        [library, workflow].map(ToOwned::to_owned).into_iter().collect::<Vec<_>>()
     );
 }
 
