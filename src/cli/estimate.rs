@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::engine::plan::Planned;
+use crate::engine::plan::planned::Planned;
 use crate::storage::history::times::NodeTime;
 use crate::workflow::graph::outline::Outline;
 use crate::workflow::graph::remaining::critical_path;

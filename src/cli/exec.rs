@@ -81,7 +81,7 @@ pub fn start(flags: &Flags, mut retry: Option<Retry>, home: Option<&Path>, color
     let order = order(&opened, &flags.nodes, &flags.cache, flags.keep_going, jobs(&flags.resources))?;
     let pools = pools(&opened, &order, &flags.resources)?;
     if let Some(retry) = &mut retry {
-        retry.leave_out(&opened.outline, &order);
+        retry.exclude(&opened.outline, &order);
     }
     if flags.dry_run {
         let earlier = retry.map(|retry| retry.earlier);

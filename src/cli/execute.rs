@@ -16,14 +16,14 @@ use super::{Failure, signals};
 use crate::core::event::Counts;
 use crate::core::reporter::Reporter;
 use crate::core::value::Value;
-use crate::engine::attempt::Shared;
-use crate::engine::cache::{Cache, to_record};
-use crate::engine::earlier::Earlier;
-use crate::engine::environment::{self, HostEnv};
+use crate::engine::attempt::environment::{self, HostEnv};
+use crate::engine::attempt::perform::AttemptShared;
+use crate::engine::attempt::scratch::Scratch;
+use crate::engine::lookup::cache::{Cache, to_record};
+use crate::engine::lookup::prior_run::PriorRun;
 use crate::engine::schedule::pools::Pools;
-use crate::engine::scratch::Scratch;
-use crate::engine::values::{Files, workflow_inputs};
-use crate::engine::{Bus, Engine, EngineInputs, RunOptions, Summary};
+use crate::engine::scope::values::{Files, workflow_inputs};
+use crate::engine::{Engine, EngineInputs, EventLog, RunOptions, Summary};
 use crate::exec::{Cancel, Local, sweep_strays};
 use crate::storage::db;
 use crate::storage::gc;
@@ -61,7 +61,7 @@ pub struct Retry {
     /// Its inputs, as it recorded them.
     pub inputs: JsonMap<String, Json>,
     /// What it brought to an end.
-    pub earlier: Earlier,
+    pub earlier: PriorRun,
     /// Whether this try was told to overwrite results.
     pub overwrites: bool,
 }
@@ -127,11 +127,11 @@ pub fn execute(
         invocation: invocation(request.invocation, request.opened, &request.scope, &inputs),
         texts: request.documents.into_iter().map(text).collect(),
     });
-    let mut bus = Bus::new(listeners, events);
+    let mut bus = EventLog::new(listeners, events);
     for warning in warnings {
         bus.warn(None, warning);
     }
-    let shared = Shared {
+    let shared = AttemptShared {
         executor: Local::new(),
         store: store.clone(),
         run: run.clone(),
@@ -145,7 +145,7 @@ pub fn execute(
     let cache = cache.with_earlier(request.retry.map(|retry| retry.earlier));
     let engine = Engine::new(EngineInputs {
         outline,
-        order: request.order,
+        options: request.order,
         pools: request.pools,
         shared: Arc::new(shared),
         outputs_dir: home.outputs(&run),

@@ -16,8 +16,8 @@ use super::session::{HomeReader, HomeWriter};
 use super::{Failure, Outcome};
 use crate::core::event::VERSION;
 use crate::core::staging::Staging;
-use crate::engine::attempt::file_name;
-use crate::engine::environment::HostEnv;
+use crate::engine::attempt::environment::HostEnv;
+use crate::engine::attempt::perform::file_name;
 
 mod script;
 

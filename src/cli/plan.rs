@@ -12,11 +12,11 @@ use super::session::HomeReader;
 use super::{Failure, Outcome, args, code, inputs};
 use crate::core::event::VERSION;
 use crate::engine::RunOptions;
-use crate::engine::cache::Cache;
-use crate::engine::earlier::Earlier;
-use crate::engine::explain::Explainer;
-use crate::engine::plan::{Elements, Expectation, Planned, plan};
-use crate::engine::values::{Files, workflow_inputs};
+use crate::engine::lookup::cache::Cache;
+use crate::engine::lookup::prior_run::PriorRun;
+use crate::engine::plan::explain::Explainer;
+use crate::engine::plan::planned::{ElementTally, Expectation, Planned, plan};
+use crate::engine::scope::values::{Files, workflow_inputs};
 use crate::storage::history::times::of_workflow;
 use crate::storage::memo::Scope;
 use crate::storage::memo::explain::Detail;
@@ -63,7 +63,7 @@ pub struct Request<'a> {
     pub inputs: &'a [Binding],
     pub order: &'a RunOptions,
     /// Results of the run that is tried again.
-    pub earlier: Option<Earlier>,
+    pub earlier: Option<PriorRun>,
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
@@ -90,7 +90,7 @@ pub fn show(request: Request, home: Option<&Path>, color: ColorChoice, json: boo
     // Without times there is no estimate.
     let times = view.db.as_ref().and_then(|db| of_workflow(db, &workflow.name).ok()).unwrap_or_default();
     let cache = Cache::new(scope, store, view.db, None).with_earlier(earlier);
-    let explainer = Explainer { outline, order, cache: &cache, files: &files, detail: Detail::Line };
+    let explainer = Explainer { outline, options: order, cache: &cache, files: &files, detail: Detail::Line };
     let planned = plan(explainer, inputs, None);
     let estimate = Estimate::of(outline, &planned, &times, order.jobs);
     print(&match json {
@@ -121,7 +121,7 @@ fn lines(outline: &Outline, planned: &[Planned], estimate: &Estimate) -> String 
     for node in planned {
         let elements = node
             .elements
-            .map(|Elements { count, runs, hits }| json!({"count": count, "runs": runs, "hits": hits}));
+            .map(|ElementTally { count, runs, hits }| json!({"count": count, "runs": runs, "hits": hits}));
         let line = json!({
             "v": VERSION,
             "event": "node_planned",

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::engine::prepare::Prepared;
+use crate::engine::attempt::prepare::Prepared;
 
 /// Where something stands in a value that is another folder when the script runs, and the variable that names that.
 pub struct Moved<'a> {

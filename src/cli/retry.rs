@@ -11,7 +11,7 @@ use super::screen::{ColorChoice, note};
 use super::session::HomeReader;
 use super::{Failure, Outcome};
 use crate::engine::RunOptions;
-use crate::engine::earlier::Earlier;
+use crate::engine::lookup::prior_run::PriorRun;
 use crate::storage::history::invocation::invocation;
 use crate::storage::history::{RUNNING, Run};
 use crate::view::text::inert;
@@ -64,9 +64,9 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let Some(db) = &view.db else { return Err(Failure::usage("there is no history")) };
     let mut was = invocation(db, &run.id)
         .map_err(|why| Failure::usage(format!("{why}: use `runner exec {}`", inert(&run.path))))?;
-    let mut earlier = Earlier::of(&run.id, view.events(&run.id)?);
+    let mut earlier = PriorRun::of(&run.id, view.events(&run.id)?);
     if matches!(flags.cache.cache, Some(CacheChoice::Wo | CacheChoice::Off)) {
-        earlier = Earlier::of(&run.id, []);
+        earlier = PriorRun::of(&run.id, []);
     }
     let overwrites = flags.cache.overwrite.is_some();
 
@@ -97,7 +97,7 @@ fn is_done(run: &Run) -> bool {
 impl Retry {
     /// Leaves out what is to be done again in any case: what is to be overwritten, and nodes that run last, which
     /// look at how this run ends.
-    pub fn leave_out(&mut self, outline: &Outline, order: &RunOptions) {
+    pub fn exclude(&mut self, outline: &Outline, order: &RunOptions) {
         for (number, place) in outline.places().enumerate() {
             if place.is_hook() {
                 self.earlier.forget(&place.name());

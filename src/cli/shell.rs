@@ -14,9 +14,9 @@ use super::replay::{Ready, Replay};
 use super::screen::{ColorChoice, note};
 use super::session::{HomeReader, HomeWriter};
 use super::{Failure, Outcome, code, signals};
-use crate::engine::attempt::places;
-use crate::engine::collect::judge;
-use crate::engine::prepare::Prepared;
+use crate::engine::attempt::collect::check_outputs;
+use crate::engine::attempt::perform::places;
+use crate::engine::attempt::prepare::Prepared;
 use crate::exec::Masker;
 use crate::view::style::Ink;
 use crate::workflow::Capture;
@@ -120,7 +120,7 @@ fn work(
     if io::stderr().is_terminal() {
         let task = &past.subject.task;
         let masker = Masker::new(&prepared.secrets);
-        let verdicts = judge(&session.store, task, &places(&past.subject, folder), &masker);
+        let verdicts = check_outputs(&session.store, task, &places(&past.subject, folder), &masker);
         eprint_all(&banner::after(task, &verdicts, ink));
     }
     Ok(status)

@@ -12,10 +12,10 @@ use super::screen::{ColorChoice, print};
 use super::session::HomeReader;
 use super::{Failure, Outcome, args, inputs};
 use crate::core::event::VERSION;
-use crate::engine::cache::Cache;
-use crate::engine::explain::Explainer;
-use crate::engine::plan::{Expectation, PlanObserver, Told, plan};
-use crate::engine::values::{Files, workflow_inputs};
+use crate::engine::lookup::cache::Cache;
+use crate::engine::plan::explain::Explainer;
+use crate::engine::plan::planned::{Expectation, PlanObserver, PlannedUnit, plan};
+use crate::engine::scope::values::{Files, workflow_inputs};
 use crate::storage::memo::Version;
 use crate::storage::memo::explain::Detail;
 use crate::view::style::Ink;
@@ -76,7 +76,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let inputs = workflow_inputs(workflow, &files, &bindings).map_err(Failure::usage)?;
     let cache = Cache::new(scope, store, view.db, None);
     let mut listing = Listing::default();
-    let mut tell = |told: &Told| {
+    let mut tell = |told: &PlannedUnit| {
         if !asked.means(told.label) {
             return;
         }
@@ -87,7 +87,8 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         listing.told += 1;
     };
     let curious = PlanObserver { wants, tell: &mut tell };
-    let explainer = Explainer { outline, order: &order, cache: &cache, files: &files, detail: Detail::Full };
+    let explainer =
+        Explainer { outline, options: &order, cache: &cache, files: &files, detail: Detail::Full };
     plan(explainer, inputs, Some(curious));
     if listing.told == 0 {
         return Err(Failure::usage(nothing_told(&opened, &asked, &nodes)));
@@ -224,7 +225,7 @@ impl Listing {
     }
 }
 
-fn answer(told: &Told) -> Answer {
+fn answer(told: &PlannedUnit) -> Answer {
     Answer {
         label: told.label.to_owned(),
         cache: told.cache.name(),
@@ -262,7 +263,7 @@ fn version(version: &Version) -> String {
     }
 }
 
-fn document(told: &Told) -> Json {
+fn document(told: &PlannedUnit) -> Json {
     let parts = told.parts.as_ref().map(|parts| {
         let object = |pairs: &[(String, String)]| -> Json {
             pairs.iter().map(|(name, ty)| (name.clone(), Json::from(ty.as_str()))).collect()

@@ -68,7 +68,7 @@ enum Message {
     Used(Vec<Digest>),
     /// What the folders of a run take, in bytes.
     Size(String, u64),
-    Hurry,
+    FlushNow,
 }
 
 /// The sending side. Dropping the last one lets the thread commit what is left and end.
@@ -154,8 +154,8 @@ impl Writer {
         self.send(Message::Run(Box::new(run)));
     }
 
-    pub fn hurry(&self) {
-        self.send(Message::Hurry);
+    pub fn flush_now(&self) {
+        self.send(Message::FlushNow);
     }
 }
 
@@ -179,7 +179,7 @@ struct Group {
     size: Option<(String, u64)>,
     stats: Vec<(FileKey, StatEntry)>,
     since: Option<Instant>,
-    hurry: bool,
+    flush_now: bool,
 }
 
 impl Group {
@@ -196,16 +196,16 @@ impl Group {
             Message::Begin(mut beginning) => {
                 beginning.digest_texts();
                 self.beginnings.push(*beginning);
-                self.hurry = true;
+                self.flush_now = true;
             }
             Message::Run(run) => {
                 self.runs.push(*run);
-                self.hurry = true;
+                self.flush_now = true;
             }
             Message::Times(times) => self.times = times,
             Message::Used(keys) => self.used = keys,
             Message::Size(run, bytes) => self.size = Some((run, bytes)),
-            Message::Hurry => self.hurry = true,
+            Message::FlushNow => self.flush_now = true,
         }
     }
 
@@ -221,7 +221,7 @@ impl Group {
 
     /// How long it may still grow.
     fn patience(&self) -> Duration {
-        if self.hurry || self.results.len() >= GROUP {
+        if self.flush_now || self.results.len() >= GROUP {
             return Duration::ZERO;
         }
         self.since.map_or(LATEST, |since| LATEST.saturating_sub(since.elapsed()))
@@ -266,7 +266,7 @@ impl Work {
     fn run(mut self, receiver: &Receiver<Message>) -> Closed {
         loop {
             if self.group.is_empty() {
-                self.group.hurry = false;
+                self.group.flush_now = false;
                 self.group.since = None;
                 match receiver.recv() {
                     Ok(message) => self.group.add(message),

@@ -59,10 +59,7 @@ fn a_run_remembers_what_it_was_given_and_what_it_read() {
     let files: Vec<_> = was["files"].as_array().unwrap().iter().map(|file| file["path"].clone()).collect();
     assert_eq!(files, [json!(path("lib/lib.toml")), json!(path("w.toml"))]);
     assert_eq!(was["environment"]["PATH"], json!(std::env::var("PATH").unwrap()));
-    assert_eq!(
-        documents(&lab),
-        [library, workflow].map(ToOwned::to_owned).into_iter().collect::<Vec<_>>()
-    );
+    assert_eq!(documents(&lab), [library, workflow].map(ToOwned::to_owned).into_iter().collect::<Vec<_>>());
 }
 
 #[test]

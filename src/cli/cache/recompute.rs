@@ -25,10 +25,10 @@ use crate::core::digest::Digest;
 use crate::core::event::{ErrorKind, TaskError, without_numbers};
 use crate::core::value::{Artifact, Value};
 use crate::engine::Interrupt;
-use crate::engine::attempt::{self, Job, Shared};
-use crate::engine::cache::{Cache, to_record};
-use crate::engine::scratch::Scratch;
-use crate::engine::values::Files;
+use crate::engine::attempt::perform::{AttemptJob, AttemptShared, perform};
+use crate::engine::attempt::scratch::Scratch;
+use crate::engine::lookup::cache::{Cache, to_record};
+use crate::engine::scope::values::Files;
 use crate::exec::{Cancel, Level, Local, sweep_strays};
 use crate::storage::home::make_private;
 use crate::storage::memo::listing::{self, Filter, Listed};
@@ -175,8 +175,8 @@ struct Ready {
     /// What is not as it was, beside what the key stands for.
     notes: Vec<String>,
     task: Arc<Task>,
-    job: Job,
-    shared: Shared<Local>,
+    job: AttemptJob,
+    shared: AttemptShared<Local>,
 }
 
 impl Again<'_> {
@@ -190,7 +190,7 @@ impl Again<'_> {
             Ok(ready) => ready,
             Err(reason) => return Verdict::Unchecked { reason },
         };
-        let running = attempt::run(Arc::new(shared), job);
+        let running = perform(Arc::new(shared), job);
         tokio::pin!(running);
         let ended = loop {
             tokio::select! {
@@ -264,7 +264,7 @@ impl Again<'_> {
         let scratch = self.scratch.join(entry.key.hex());
         let logs = scratch.join("logs");
         make_private(&logs).map_err(|error| format!("the scratch folder cannot be made: {error}"))?;
-        let shared = Shared {
+        let shared = AttemptShared {
             executor: Local::new(),
             store: store.clone(),
             run: self.id.clone(),
@@ -274,7 +274,7 @@ impl Again<'_> {
             logs,
             cancel: self.cancel.clone(),
         };
-        let job = Job { unit: 0, subject, timeout, grace, snapshots };
+        let job = AttemptJob { unit: 0, subject, timeout, grace, snapshots };
         Ok(Ready { notes, task, job, shared })
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::{Ready, Replay};
 use crate::cli::quoting::{Moved, NOWHERE};
-use crate::engine::environment::BASE;
+use crate::engine::attempt::environment::BASE;
 use crate::workflow::{Capture, Task};
 
 /// What stands in `inputs.json` where the folder's path belongs: nothing that a value can be expected to hold.

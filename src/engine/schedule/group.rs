@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Unit;
+use super::UnitId;
 use crate::workflow::graph::Graph;
 
 /// Where a unit stands.
@@ -54,7 +54,7 @@ impl State {
 
 /// How the units of a group have ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ended {
+pub struct EndCounts {
     pub succeeded: usize,
     pub failed: usize,
     pub skipped: usize,
@@ -62,17 +62,17 @@ pub struct Ended {
 }
 
 /// Units of consecutive numbers.
-pub(super) struct Group {
-    pub base: Unit,
+pub(super) struct Batch {
+    pub base: UnitId,
     pub len: usize,
-    pub parent: Option<Unit>,
+    pub parent: Option<UnitId>,
     pub kind: Kind,
     /// How many have not ended.
     pub open: usize,
     /// How many of those are idle, and how many are inside: where there are none, nothing needs to be searched.
     pub idle: usize,
     pub inside: usize,
-    pub ended: Ended,
+    pub ended: EndCounts,
 }
 
 pub(super) enum Kind {
@@ -93,10 +93,10 @@ pub(super) enum Kind {
     Closed,
 }
 
-impl Group {
-    pub fn new(base: Unit, len: usize, open: usize, parent: Option<Unit>, kind: Kind) -> Self {
+impl Batch {
+    pub fn new(base: UnitId, len: usize, open: usize, parent: Option<UnitId>, kind: Kind) -> Self {
         let kind = if open == 0 { Kind::Closed } else { kind };
-        Self { base, len, parent, kind, open, idle: open, inside: 0, ended: Ended::default() }
+        Self { base, len, parent, kind, open, idle: open, inside: 0, ended: EndCounts::default() }
     }
 
     /// Whether another element can be handed out.

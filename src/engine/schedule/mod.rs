@@ -13,27 +13,27 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::workflow::graph::Graph;
-pub use group::{Ended, State};
-use group::{Group, Kind};
+use group::{Batch, Kind};
+pub use group::{EndCounts, State};
 use pools::{Pools, Request};
 use queue::Queue;
 
 /// The number of a unit.
-pub type Unit = u32;
+pub type UnitId = u32;
 
 /// Decides what may proceed.
 pub struct Scheduler {
     /// In the order of their bases.
-    groups: Vec<Group>,
+    groups: Vec<Batch>,
     states: Vec<State>,
     /// Exactly the units in that state.
-    ready: VecDeque<Unit>,
+    ready: VecDeque<UnitId>,
     /// The groups of elements that can hand out more, each once.
     sources: VecDeque<usize>,
     /// The group below each unit that is inside.
-    below: HashMap<Unit, usize>,
+    below: HashMap<UnitId, usize>,
     /// Units all of whose children have ended.
-    closed: VecDeque<Unit>,
+    closed: VecDeque<UnitId>,
     queue: Queue,
     pools: Pools,
     /// Units that have not ended yet, and those of them that are idle.
@@ -66,7 +66,7 @@ impl Scheduler {
     /// group's number.
     pub fn open_frame(
         &mut self,
-        parent: Option<Unit>,
+        parent: Option<UnitId>,
         graph: Arc<Graph>,
         takes_part: impl Fn(usize) -> bool,
         priority: impl Fn(usize) -> u64,
@@ -84,14 +84,14 @@ impl Scheduler {
         let group = self.add(parent, kind, (0..n).map(state));
         let base = self.groups[group].base;
         for node in first {
-            self.change(base + node as Unit, State::Ready);
+            self.change(base + node as UnitId, State::Ready);
         }
         group
     }
 
     /// A taken `parent` becomes `count` elements, of which at most `at_once` are handed out and have not ended.
     /// Returns the group's number.
-    pub fn open_elements(&mut self, parent: Unit, count: usize, at_once: usize) -> usize {
+    pub fn open_elements(&mut self, parent: UnitId, count: usize, at_once: usize) -> usize {
         let kind = Kind::Elements { next: 0, in_hand: 0, at_once: at_once.max(1) };
         let group = self.add(Some(parent), kind, std::iter::repeat_n(State::Waiting, count));
         if self.groups[group].has_next() {
@@ -100,12 +100,12 @@ impl Scheduler {
         group
     }
 
-    fn add(&mut self, parent: Option<Unit>, kind: Kind, states: impl Iterator<Item = State>) -> usize {
+    fn add(&mut self, parent: Option<UnitId>, kind: Kind, states: impl Iterator<Item = State>) -> usize {
         let (number, base) = (self.groups.len(), self.states.len());
         self.states.extend(states);
         let added = &self.states[base..];
         let open = added.iter().filter(|state| !state.is_final()).count();
-        self.groups.push(Group::new(base as Unit, added.len(), open, parent, kind));
+        self.groups.push(Batch::new(base as UnitId, added.len(), open, parent, kind));
         self.open += open;
         self.idle += open;
         if let Some(parent) = parent {
@@ -119,19 +119,19 @@ impl Scheduler {
     }
 
     /// The group of a unit and its number there.
-    pub fn locate(&self, unit: Unit) -> (usize, usize) {
+    pub fn locate(&self, unit: UnitId) -> (usize, usize) {
         // An empty group has the base of the one after it, which comes later.
         let group = self.groups.partition_point(|group| group.base <= unit).saturating_sub(1);
         (group, (unit - self.groups[group].base) as usize)
     }
 
     /// The unit of number `i` of a group.
-    pub fn unit(&self, group: usize, i: usize) -> Unit {
-        self.groups[group].base + i as Unit
+    pub fn unit(&self, group: usize, i: usize) -> UnitId {
+        self.groups[group].base + i as UnitId
     }
 
     /// The one place where a state changes, and where the queues and counts that follow from it are kept.
-    fn change(&mut self, unit: Unit, to: State) {
+    fn change(&mut self, unit: UnitId, to: State) {
         let from = std::mem::replace(&mut self.states[unit as usize], to);
         debug_assert!(from.may_become(to), "{unit}: {from:?} to {to:?}");
         self.running += usize::from(to == State::Running);
@@ -158,7 +158,7 @@ impl Scheduler {
     /// elements, in turn where there are several nodes with some. So what was begun is finished first, because the
     /// nodes of an element are ready before the next element is handed out. The caller answers with
     /// [`Scheduler::finish`], [`Scheduler::enqueue`], [`Scheduler::open_frame`] or [`Scheduler::open_elements`].
-    pub fn take_ready(&mut self) -> Option<Unit> {
+    pub fn take_ready(&mut self) -> Option<UnitId> {
         if self.stopped {
             return None;
         }
@@ -169,7 +169,7 @@ impl Scheduler {
         let number = self.sources.pop_front()?;
         let group = &mut self.groups[number];
         let Kind::Elements { next, .. } = &mut group.kind else { return None };
-        let unit = group.base + *next as Unit;
+        let unit = group.base + *next as UnitId;
         *next += 1;
         self.change(unit, State::Taken);
         if self.groups[number].has_next() {
@@ -184,12 +184,12 @@ impl Scheduler {
     }
 
     /// A taken unit has to run: it waits for a slot and for what it requests.
-    pub fn enqueue(&mut self, unit: Unit, request: &Request) {
+    pub fn enqueue(&mut self, unit: UnitId, request: &Request) {
         self.change(unit, State::Queued);
         self.queue.add(unit, request, self.priority(unit));
     }
 
-    fn priority(&self, mut unit: Unit) -> u64 {
+    fn priority(&self, mut unit: UnitId) -> u64 {
         loop {
             let (number, i) = self.locate(unit);
             match (&self.groups[number].kind, self.groups[number].parent) {
@@ -203,7 +203,7 @@ impl Scheduler {
     /// Hands out a queued unit that fits into what is free now: the one with the highest priority, and the first of
     /// those. It holds what it requested until [`Scheduler::release`]. One that does not fit lets others go before
     /// it, but not for ever.
-    pub fn take_start(&mut self) -> Option<Unit> {
+    pub fn take_start(&mut self) -> Option<UnitId> {
         if self.stopped || !self.pools.has_slot() {
             return None;
         }
@@ -213,13 +213,13 @@ impl Scheduler {
     }
 
     /// A running unit gives back its slot: it has ended, or waits for its next attempt.
-    pub fn release(&mut self, unit: Unit) {
+    pub fn release(&mut self, unit: UnitId) {
         self.queue.release(unit, &mut self.pools);
         self.change(unit, State::Taken);
     }
 
     /// A taken unit has ended. Returns what is skipped in consequence.
-    pub fn finish(&mut self, unit: Unit, end: State) -> Vec<Unit> {
+    pub fn finish(&mut self, unit: UnitId, end: State) -> Vec<UnitId> {
         self.change(unit, end);
         let (number, _) = self.locate(unit);
         let base = self.groups[number].base;
@@ -229,7 +229,7 @@ impl Scheduler {
         let mut next = vec![(unit, end)];
         while let Some((cause, end)) = next.pop() {
             for (node, tolerant) in graph.edges((cause - base) as usize) {
-                let dependent = base + node as Unit;
+                let dependent = base + node as UnitId;
                 if self.states[dependent as usize] != State::Waiting {
                     continue;
                 }
@@ -260,7 +260,7 @@ impl Scheduler {
     }
 
     /// Hands out a unit all of whose children have ended. The caller answers with [`Scheduler::finish`].
-    pub fn take_closed(&mut self) -> Option<Unit> {
+    pub fn take_closed(&mut self) -> Option<UnitId> {
         let unit = self.closed.pop_front()?;
         self.below.remove(&unit);
         self.change(unit, State::Taken);
@@ -268,7 +268,7 @@ impl Scheduler {
     }
 
     /// How the units of a group have ended.
-    pub fn ended(&self, group: usize) -> Ended {
+    pub fn ended(&self, group: usize) -> EndCounts {
         self.groups[group].ended
     }
 
@@ -288,7 +288,7 @@ impl Scheduler {
 
     /// Ends every unit that nobody has taken up, after [`Scheduler::stop`]. Returns them, and how many elements
     /// were never handed out, which are not among them.
-    pub fn abandon(&mut self) -> (Vec<Unit>, usize) {
+    pub fn abandon(&mut self) -> (Vec<UnitId>, usize) {
         if self.idle == 0 {
             return (Vec::new(), 0);
         }
@@ -296,15 +296,15 @@ impl Scheduler {
     }
 
     /// Like [`Scheduler::abandon`], for what is below `unit`.
-    pub fn abandon_below(&mut self, unit: Unit) -> (Vec<Unit>, usize) {
+    pub fn abandon_below(&mut self, unit: UnitId) -> (Vec<UnitId>, usize) {
         self.abandon_groups(self.below.get(&unit).copied().into_iter().collect())
     }
 
     /// The same for `groups` and all below them.
-    fn abandon_groups(&mut self, mut groups: Vec<usize>) -> (Vec<Unit>, usize) {
+    fn abandon_groups(&mut self, mut groups: Vec<usize>) -> (Vec<UnitId>, usize) {
         let (mut units, mut never, mut was_ready) = (Vec::new(), 0, false);
         while let Some(number) = groups.pop() {
-            let Group { base, len, idle, inside, kind, .. } = &mut self.groups[number];
+            let Batch { base, len, idle, inside, kind, .. } = &mut self.groups[number];
             if *idle + *inside == 0 {
                 continue;
             }
@@ -314,7 +314,7 @@ impl Scheduler {
                 Kind::Frame { .. } | Kind::Closed => len,
             };
             for i in 0..len {
-                let unit = base + i as Unit;
+                let unit = base + i as UnitId;
                 let state = self.states[unit as usize];
                 if state == State::Inside {
                     groups.extend(self.below.get(&unit));
@@ -343,7 +343,7 @@ impl Scheduler {
 
     /// Units that a job slot is free for and that still cannot run, with the resource that they lack: of those with
     /// equal requests the first, in the order in which they would start.
-    pub fn lacking(&self) -> Vec<(Unit, String)> {
+    pub fn lacking(&self) -> Vec<(UnitId, String)> {
         match self.stopped || !self.pools.has_slot() {
             true => Vec::new(),
             false => self.queue.lacking(&self.pools),
@@ -366,7 +366,7 @@ impl Scheduler {
     }
 
     /// Where a unit stands.
-    pub fn state(&self, unit: Unit) -> State {
+    pub fn state(&self, unit: UnitId) -> State {
         self.states[unit as usize]
     }
 }

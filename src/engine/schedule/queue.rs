@@ -5,7 +5,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::binary_heap::PeekMut;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
-use super::Unit;
+use super::UnitId;
 use super::pools::{Pools, Request};
 
 /// So often units behind it may start before one that does not fit; then they wait until it does.
@@ -17,9 +17,9 @@ pub struct Queue {
     /// Indices into the classes.
     by_request: BTreeMap<Request, usize>,
     /// The class of each unit that waits.
-    waiting: HashMap<Unit, usize>,
+    waiting: HashMap<UnitId, usize>,
     /// The class of each unit that was taken and holds what it requested.
-    holding: HashMap<Unit, usize>,
+    holding: HashMap<UnitId, usize>,
     /// Counts what was ever added: who came first.
     added: u64,
 }
@@ -35,7 +35,7 @@ type Rank = (u64, Reverse<u64>);
 
 struct Entry {
     rank: Rank,
-    unit: Unit,
+    unit: UnitId,
     /// How often units behind it have started before it, while it was the first of its class.
     passed_over: u32,
 }
@@ -61,7 +61,7 @@ impl PartialEq for Entry {
 impl Eq for Entry {}
 
 impl Queue {
-    pub fn add(&mut self, unit: Unit, request: &Request, priority: u64) {
+    pub fn add(&mut self, unit: UnitId, request: &Request, priority: u64) {
         let class = match self.by_request.get(request) {
             Some(class) => *class,
             None => {
@@ -79,7 +79,7 @@ impl Queue {
     /// Takes the first unit that fits, and what it requested out of the pools. One that does not fit is passed over,
     /// but not for ever: once it was [`PATIENCE`] times, nothing behind it starts any more. What then runs ends some
     /// time, and the unit fits.
-    pub fn take(&mut self, pools: &mut Pools) -> Option<Unit> {
+    pub fn take(&mut self, pools: &mut Pools) -> Option<UnitId> {
         let mut best: Option<(Rank, usize)> = None;
         let mut barrier: Option<Rank> = None;
         for (number, class) in self.classes.iter().enumerate() {
@@ -108,14 +108,14 @@ impl Queue {
     }
 
     /// A unit gives back what it holds.
-    pub fn release(&mut self, unit: Unit, pools: &mut Pools) {
+    pub fn release(&mut self, unit: UnitId, pools: &mut Pools) {
         if let Some(class) = self.holding.remove(&unit) {
             pools.give_back(&self.classes[class].request);
         }
     }
 
     /// A unit does not wait any more.
-    pub fn withdraw(&mut self, unit: Unit) {
+    pub fn withdraw(&mut self, unit: UnitId) {
         if let Some(class) = self.waiting.remove(&unit) {
             self.drop_withdrawn(class);
         }
@@ -132,7 +132,7 @@ impl Queue {
     }
 
     /// The first of each class that does not fit, and the resource it lacks, in the order in which they would start.
-    pub fn lacking(&self, pools: &Pools) -> Vec<(Unit, String)> {
+    pub fn lacking(&self, pools: &Pools) -> Vec<(UnitId, String)> {
         let first = |class: &Class| {
             let first = class.heap.peek()?;
             Some((first.rank, first.unit, pools.lacks(&class.request)?.to_owned()))

@@ -25,8 +25,8 @@ impl Random {
 
 /// What the model knows of a group.
 struct Known {
-    parent: Option<Unit>,
-    base: Unit,
+    parent: Option<UnitId>,
+    base: UnitId,
     part: Vec<bool>,
     edges: Vec<(u32, u32, bool)>,
     /// For elements: how many may be in hand.
@@ -38,13 +38,13 @@ struct Model {
     random: Random,
     groups: Vec<Known>,
     /// By unit; elements that were never handed out are only counted.
-    ends: HashMap<Unit, State>,
+    ends: HashMap<UnitId, State>,
     never: usize,
-    taken: HashSet<Unit>,
-    queued: HashSet<Unit>,
-    running: BTreeMap<Unit, u64>,
-    inside: HashSet<Unit>,
-    requests: HashMap<Unit, u64>,
+    taken: HashSet<UnitId>,
+    queued: HashSet<UnitId>,
+    running: BTreeMap<UnitId, u64>,
+    inside: HashSet<UnitId>,
+    requests: HashMap<UnitId, u64>,
     units: u32,
 }
 
@@ -66,7 +66,7 @@ impl Model {
         }
     }
 
-    fn open_frame(&mut self, parent: Option<Unit>) {
+    fn open_frame(&mut self, parent: Option<UnitId>) {
         let n = self.random.below(7) as u32;
         let mut edges = Vec::new();
         for (to, from) in (1..n).flat_map(|to| (0..to).map(move |from| (to, from))) {
@@ -80,7 +80,7 @@ impl Model {
         self.opened(group, Known { parent, base: self.units, part, edges, at_once: None });
     }
 
-    fn open_elements(&mut self, parent: Unit) {
+    fn open_elements(&mut self, parent: UnitId) {
         let (count, at_once) = (self.random.below(6) as usize, 1 + self.random.below(3) as usize);
         let group = self.scheduler.open_elements(parent, count, at_once);
         let part = vec![true; count];
@@ -92,8 +92,8 @@ impl Model {
     fn opened(&mut self, group: usize, known: Known) {
         assert_eq!(group, self.groups.len());
         for i in 0..known.part.len() {
-            assert_eq!(self.scheduler.locate(known.base + i as Unit), (group, i));
-            assert_eq!(self.scheduler.unit(group, i), known.base + i as Unit);
+            assert_eq!(self.scheduler.locate(known.base + i as UnitId), (group, i));
+            assert_eq!(self.scheduler.unit(group, i), known.base + i as UnitId);
         }
         if let Some(parent) = known.parent {
             assert!(self.taken.remove(&parent) && self.inside.insert(parent));
@@ -102,13 +102,13 @@ impl Model {
         self.groups.push(known);
     }
 
-    fn ended(&mut self, unit: Unit, end: State) {
+    fn ended(&mut self, unit: UnitId, end: State) {
         assert_eq!(self.ends.insert(unit, end), None, "{unit} ended twice");
         assert_eq!(self.scheduler.state(unit), end);
     }
 
     /// A unit was handed out: it may have been.
-    fn took(&mut self, unit: Unit) {
+    fn took(&mut self, unit: UnitId) {
         assert!(self.taken.insert(unit) && !self.ends.contains_key(&unit));
         let (group, i) = self.scheduler.locate(unit);
         let known = &self.groups[group];
@@ -121,15 +121,16 @@ impl Model {
             assert!(fine, "{unit} before {from}: {end:?}");
         }
         if let Some(at_once) = known.at_once {
-            let all = known.base..known.base + known.part.len() as Unit;
-            let in_hand =
-                |unit: &Unit| !self.ends.contains_key(unit) && self.scheduler.state(*unit) != State::Waiting;
+            let all = known.base..known.base + known.part.len() as UnitId;
+            let in_hand = |unit: &UnitId| {
+                !self.ends.contains_key(unit) && self.scheduler.state(*unit) != State::Waiting
+            };
             assert!(all.clone().filter(in_hand).count() <= at_once);
             assert!(all.take(i).all(|before| self.scheduler.state(before) != State::Waiting), "in order");
         }
     }
 
-    fn finish(&mut self, unit: Unit, end: State) {
+    fn finish(&mut self, unit: UnitId, end: State) {
         assert!(self.taken.remove(&unit));
         let skipped = self.scheduler.finish(unit, end);
         self.ended(unit, end);
@@ -142,7 +143,7 @@ impl Model {
         }
     }
 
-    fn abandoned(&mut self, (units, never): (Vec<Unit>, usize), below: Option<Unit>) {
+    fn abandoned(&mut self, (units, never): (Vec<UnitId>, usize), below: Option<UnitId>) {
         self.never += never;
         for unit in units {
             self.queued.remove(&unit);
@@ -152,7 +153,7 @@ impl Model {
         }
     }
 
-    fn is_below(&self, mut unit: Unit, above: Unit) -> bool {
+    fn is_below(&self, mut unit: UnitId, above: UnitId) -> bool {
         while let Some(parent) = self.groups[self.scheduler.locate(unit).0].parent {
             if parent == above {
                 return true;
@@ -180,9 +181,9 @@ impl Model {
     /// The counts of a group that has ended are those of its units.
     fn check_ended(&self, group: usize) {
         let known = &self.groups[group];
-        let mut counted = Ended::default();
+        let mut counted = EndCounts::default();
         for i in (0..known.part.len()).filter(|i| known.part[*i]) {
-            match self.scheduler.state(known.base + i as Unit) {
+            match self.scheduler.state(known.base + i as UnitId) {
                 State::Succeeded => counted.succeeded += 1,
                 State::Failed => counted.failed += 1,
                 State::Skipped => counted.skipped += 1,
@@ -217,7 +218,7 @@ impl Model {
             assert!(self.running.len() <= SLOTS && self.running.values().sum::<u64>() <= CPUS);
             return true;
         }
-        let running: Vec<Unit> = self.running.keys().copied().collect();
+        let running: Vec<UnitId> = self.running.keys().copied().collect();
         if !running.is_empty() {
             let unit = self.random.pick(&running);
             self.running.remove(&unit);
@@ -234,7 +235,7 @@ impl Model {
         has_ready || (!self.queued.is_empty() && !self.scheduler.is_stopped())
     }
 
-    fn enqueue(&mut self, unit: Unit) {
+    fn enqueue(&mut self, unit: UnitId) {
         let cpus = self.random.below(CPUS + 1);
         self.taken.remove(&unit);
         self.queued.insert(unit);
@@ -272,7 +273,7 @@ impl Model {
             }
             assert!(self.step(turn < 150), "nothing can be done, and not all has ended");
             if self.random.below(20) == 0 && !self.inside.is_empty() {
-                let mut inside: Vec<Unit> = self.inside.iter().copied().collect();
+                let mut inside: Vec<UnitId> = self.inside.iter().copied().collect();
                 inside.sort_unstable();
                 let unit = self.random.pick(&inside);
                 let abandoned = self.scheduler.abandon_below(unit);

@@ -22,7 +22,7 @@ fn open(scheduler: &mut Scheduler, n: usize, edges: &[(u32, u32, bool)]) {
     scheduler.open_frame(None, graph(n, edges), |_| true, |_| 0);
 }
 
-fn taken(scheduler: &mut Scheduler) -> Vec<Unit> {
+fn taken(scheduler: &mut Scheduler) -> Vec<UnitId> {
     std::iter::from_fn(|| scheduler.take_ready()).collect()
 }
 
@@ -110,7 +110,7 @@ fn elements_are_handed_out_as_far_as_they_may_be() {
     }
     assert_eq!(s.take_closed(), Some(0));
     assert_eq!(s.take_closed(), None);
-    assert_eq!(s.ended(group), Ended { succeeded: 4, failed: 1, ..Ended::default() });
+    assert_eq!(s.ended(group), EndCounts { succeeded: 4, failed: 1, ..EndCounts::default() });
     s.finish(0, State::Succeeded);
     assert_eq!(taken(&mut s), [1]);
 }
@@ -275,7 +275,7 @@ fn elements_of_an_abandoned_unit_are_not_handed_out_any_more() {
     s.finish(2, State::Succeeded);
     assert!(!s.has_ready());
     assert_eq!(s.take_closed(), Some(0));
-    assert_eq!(s.ended(1), Ended { succeeded: 1, cancelled: 9, ..Ended::default() });
+    assert_eq!(s.ended(1), EndCounts { succeeded: 1, cancelled: 9, ..EndCounts::default() });
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn very_many_elements_that_are_frames_and_lose_parts() {
             s.finish(closed, State::Failed);
         }
     }
-    assert_eq!((s.open(), s.ended(0)), (0, Ended { failed: 2, ..Ended::default() }));
+    assert_eq!((s.open(), s.ended(0)), (0, EndCounts { failed: 2, ..EndCounts::default() }));
 }
 
 #[test]

@@ -11,13 +11,13 @@ use jiff::Timestamp;
 
 use crate::core::event::{Event, Warning};
 use crate::core::reporter::Reporter;
-use crate::engine::schedule::Unit;
+use crate::engine::schedule::UnitId;
 
 /// How many bytes of lines are written at once.
 const BATCH: usize = 128 * 1024;
 
 /// Tells reporters and history of events.
-pub struct Bus {
+pub struct EventLog {
     reporters: Vec<Box<dyn Reporter>>,
     /// The run's events as JSON Lines: its history.
     file: File,
@@ -26,16 +26,16 @@ pub struct Bus {
     /// The first thing that went wrong with the file; nothing is written after it.
     failure: Option<io::Error>,
     /// Events that wait, from the first that is not known yet.
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<QueuedItem>,
 }
 
-enum Waiting {
+enum QueuedItem {
     /// The end of this unit.
-    End(Unit),
+    End(UnitId),
     Event(Box<Event>),
 }
 
-impl Bus {
+impl EventLog {
     /// A bus to `reporters` and to the empty file of a run's events.
     pub fn new(reporters: Vec<Box<dyn Reporter>>, file: File) -> Self {
         Self { reporters, file, lines: String::new(), failure: None, waiting: VecDeque::new() }
@@ -52,7 +52,7 @@ impl Bus {
         if self.waiting.is_empty() {
             self.tell(&event);
         } else {
-            self.waiting.push_back(Waiting::Event(Box::new(event)));
+            self.waiting.push_back(QueuedItem::Event(Box::new(event)));
         }
     }
 
@@ -61,21 +61,22 @@ impl Bus {
         self.emit(Event::Warning(Warning { time: Timestamp::now(), message: message.into(), node }));
     }
 
-    /// A unit has just ended; what is to be told of it follows by [`Bus::settle`].
-    pub(super) fn hold(&mut self, unit: Unit) {
-        self.waiting.push_back(Waiting::End(unit));
+    /// A unit has just ended; what is to be told of it follows by [`EventLog::settle`].
+    pub(super) fn hold(&mut self, unit: UnitId) {
+        self.waiting.push_back(QueuedItem::End(unit));
     }
 
     /// Tells what there was to be told of a held unit, at its place.
-    pub(super) fn settle(&mut self, unit: Unit, events: Vec<Event>) {
-        let held = self.waiting.iter().position(|waiting| matches!(waiting, Waiting::End(u) if *u == unit));
+    pub(super) fn settle(&mut self, unit: UnitId, events: Vec<Event>) {
+        let held =
+            self.waiting.iter().position(|waiting| matches!(waiting, QueuedItem::End(u) if *u == unit));
         let Some(at) = held else { return };
         self.waiting.remove(at);
         for (i, event) in events.into_iter().enumerate() {
-            self.waiting.insert(at + i, Waiting::Event(Box::new(event)));
+            self.waiting.insert(at + i, QueuedItem::Event(Box::new(event)));
         }
-        while let Some(Waiting::Event(_)) = self.waiting.front() {
-            if let Some(Waiting::Event(event)) = self.waiting.pop_front() {
+        while let Some(QueuedItem::Event(_)) = self.waiting.front() {
+            if let Some(QueuedItem::Event(event)) = self.waiting.pop_front() {
                 self.tell(&event);
             }
         }

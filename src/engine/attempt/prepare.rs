@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use serde_json::{Map as JsonMap, Value as Json};
 
-use super::cache::SourceFile;
-use super::environment::{self, HostEnv};
-use super::scratch::Folder;
 use crate::core::event::ErrorKind;
 use crate::core::staging::Staging;
 use crate::core::value::{Artifact, Value};
+use crate::engine::attempt::environment::{self, HostEnv};
+use crate::engine::attempt::scratch::Folder;
+use crate::engine::lookup::cache::SourceFile;
 use crate::storage::home::make_private;
 use crate::storage::memo::Scope;
 use crate::storage::store::{Guard, Store};

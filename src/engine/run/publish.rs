@@ -5,15 +5,14 @@ use std::path::Path;
 
 use serde_json::{Value as Json, json};
 
-use super::groups::Frame;
-use super::values::{Files, Values};
 use crate::core::staging::Staging;
-use crate::core::types::Type;
 use crate::core::value::{Artifact, Value};
+use crate::engine::scope::frames::Frame;
+use crate::engine::scope::interface;
+use crate::engine::scope::values::Files;
 use crate::storage::home::make_private;
 use crate::storage::store::{Store, remove_tree};
-use crate::workflow::binding::{Binding, Reference};
-use crate::workflow::{Published, Workflow};
+use crate::workflow::Published;
 
 /// An output that was handed back.
 #[derive(Clone, Debug)]
@@ -61,78 +60,13 @@ pub(super) fn hand_out(
     dir: &Path,
 ) -> Result<Vec<(String, PublishedOutput)>, String> {
     let mut handed = Vec::new();
-    for output in frame.workflow.outputs.iter().filter(|output| is_available(output, frame)) {
+    for output in frame.workflow.outputs.iter().filter(|output| interface::is_available(output, frame)) {
         let fail = |problem: String| format!("output `{}`: {problem}", output.name);
-        let value = evaluate(output, frame, files).map_err(fail)?;
+        let value = interface::evaluate(output, frame, files).map_err(fail)?;
         let placed = place(output, &value, store, dir).map_err(fail)?;
         handed.push((output.name.to_string(), placed));
     }
     Ok(handed)
-}
-
-/// What a sub-workflow hands back to the workflow that runs it; `None` if some of it is outside of the run.
-///
-/// # Errors
-/// A sentence that names the output.
-pub(super) fn interface(frame: &Frame, files: &Files) -> Result<Option<Box<[Value]>>, String> {
-    let mut outputs = Vec::with_capacity(frame.workflow.outputs.len());
-    for output in &frame.workflow.outputs {
-        if !is_available(output, frame) {
-            return Ok(None);
-        }
-        let value = evaluate(output, frame, files);
-        outputs.push(value.map_err(|problem| format!("output `{}`: {problem}", output.name))?);
-    }
-    Ok(Some(outputs.into()))
-}
-
-fn is_available(output: &Published, frame: &Frame) -> bool {
-    let mut available = true;
-    output.value.for_each_reference(&mut |reference| {
-        if let Reference::Output { node, .. } = reference {
-            available &= frame.outputs[node as usize].is_some();
-        }
-    });
-    available
-}
-
-/// Whether something is null that others count on: a part was skipped that the file itself never skips.
-pub(super) fn lacks(workflow: &Workflow, outputs: &[Value]) -> bool {
-    let counted_on = |output: &Published| output.ty.as_ref().is_some_and(|ty| !ty.is_optional());
-    workflow.outputs.iter().zip(outputs).any(|(output, value)| *value == Value::Null && counted_on(output))
-}
-
-/// What a skipped node would have handed back is null, and so is what is made of it.
-fn evaluate(output: &Published, frame: &Frame, files: &Files) -> Result<Value, String> {
-    let mut of_null = false;
-    output.value.for_each_reference(&mut |reference| {
-        if let Reference::Output { node, output } = reference {
-            let values = frame.outputs[node as usize].as_deref();
-            of_null |= values.and_then(|values| values.get(output as usize)) == Some(&Value::Null);
-        }
-    });
-    let is_text = matches!(&output.value, Binding::Template(template) if !template.is_single_expression());
-    match evaluate_as_it_is(output, &frame.values(files)) {
-        Ok(_) if of_null && is_text => Ok(Value::Null),
-        Err(_) if of_null => Ok(Value::Null),
-        other => other,
-    }
-}
-
-fn evaluate_as_it_is(output: &Published, values: &Values) -> Result<Value, String> {
-    match (&output.ty, &output.path) {
-        (Some(ty), _) => output.value.evaluate(&Type::Optional(Box::new(ty.required().clone())), values),
-        (None, Some(_)) => {
-            let file = output.value.evaluate(&Type::Optional(Box::new(Type::File)), values);
-            file.or_else(|problem| output.value.evaluate(&Type::Dir, values).map_err(|_| problem))
-        }
-        // An expression may pick a file out of several: then it is no JSON.
-        (None, None) => [Type::Json, Type::File, Type::Dir]
-            .iter()
-            .map(|ty| output.value.evaluate(ty, values))
-            .reduce(|found, other| found.or_else(|problem| other.map_err(|_| problem)))
-            .unwrap_or(Ok(Value::Null)),
-    }
 }
 
 fn place(output: &Published, value: &Value, store: &Store, dir: &Path) -> Result<PublishedOutput, String> {

@@ -14,21 +14,21 @@ use crate::core::event::{
 };
 
 /// The results of an earlier run.
-pub struct Earlier {
+pub struct PriorRun {
     run: String,
     /// By the name of the node, without numbers of elements, and by its work.
-    done: HashMap<String, HashMap<Digest, Done>>,
+    done: HashMap<String, HashMap<Digest, PriorResult>>,
 }
 
 /// One result.
-pub struct Done {
+pub struct PriorResult {
     /// As the event had them.
     pub outputs: JsonMap<String, Json>,
     pub source: Source,
     pub duration_ms: u64,
 }
 
-impl Earlier {
+impl PriorRun {
     /// Those of `run`, from its events.
     pub fn of(run: &str, events: impl IntoIterator<Item = Event>) -> Self {
         let mut earlier = Self { run: run.to_owned(), done: HashMap::new() };
@@ -51,7 +51,7 @@ impl Earlier {
         };
         let source = node.source.clone().unwrap_or_else(own);
         let duration_ms = node.duration_ms.max(node.saved_ms);
-        let done = Done { outputs: node.outputs, source, duration_ms };
+        let done = PriorResult { outputs: node.outputs, source, duration_ms };
         self.done.entry(without_numbers(&node.node)).or_default().insert(work, done);
     }
 
@@ -61,7 +61,7 @@ impl Earlier {
     }
 
     /// The result that a node had for the same work.
-    pub fn find(&self, node: &str, work: &Digest) -> Option<&Done> {
+    pub fn find(&self, node: &str, work: &Digest) -> Option<&PriorResult> {
         self.done.get(node)?.get(work)
     }
 }

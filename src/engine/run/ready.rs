@@ -1,22 +1,22 @@
-//! A unit whose turn has come: skipped, spread over its elements, entered, looked up, or queued to run.
+//! A unit whose lock_poll has come: skipped, spread over its elements, entered, looked up, or queued to run.
 
 use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::attempt::{self, Job, log_path};
-use super::cache::{Lookup, Miss};
-use super::explain::{Asked, Explainer};
-use super::groups::{Frame, Group, Spot};
-use super::prepare::TaskInstance;
-use super::serial::Waiting;
-use super::spread::Spread;
-use super::trace::{Scene, Site};
 use super::{Engine, InFlight, millis};
 use crate::core::event::{CacheStatus, Event, NodeExpanded, NodeStarted, Status};
 use crate::core::value::Value;
 use crate::core::why::Why;
-use crate::engine::schedule::{State, Unit};
+use crate::engine::attempt::perform::{AttemptJob, log_path, perform};
+use crate::engine::attempt::prepare::TaskInstance;
+use crate::engine::lookup::cache::{Lookup, Miss};
+use crate::engine::plan::explain::{Explainer, TaskRequest};
+use crate::engine::plan::upstream::{FrameChain, NodeSite};
+use crate::engine::run::single_flight::LockWaiter;
+use crate::engine::schedule::{State, UnitId};
+use crate::engine::scope::frames::{Frame, NodeInstance, ValueScope};
+use crate::engine::scope::scatter::ScatteredInputs;
 use crate::exec::Executor;
 use crate::storage::locks::{Attempt, Holder};
 use crate::storage::memo::explain::Detail;
@@ -28,24 +28,24 @@ use crate::workflow::{Body, Task};
 const AHEAD: usize = 64;
 
 impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
-    pub(super) fn take_up(&mut self, unit: Unit) {
+    pub(super) fn unit_ready(&mut self, unit: UnitId) {
         let (group, i) = self.scheduler.locate(unit);
         let Some(spot) = self.spot(unit) else { return };
         match &self.groups[group] {
-            Group::Elements(elements) => {
+            ValueScope::Elements(elements) => {
                 let inputs = elements.spread.element(i);
                 self.begin(unit, &spot, inputs);
             }
-            Group::Frame(_) => self.take_up_node(unit, group, &spot),
-            Group::Closed => {}
+            ValueScope::Frame(_) => self.node_ready(unit, group, &spot),
+            ValueScope::Closed => {}
         }
     }
 
-    fn take_up_node(&mut self, unit: Unit, group: usize, spot: &Spot) {
-        if self.order.roles[spot.number] == Role::Skip {
+    fn node_ready(&mut self, unit: UnitId, group: usize, spot: &NodeInstance) {
+        if self.options.roles[spot.number] == Role::Skip {
             return self.skip(unit, "skipped on request");
         }
-        let Group::Frame(frame) = &self.groups[group] else { return };
+        let ValueScope::Frame(frame) = &self.groups[group] else { return };
         let values = frame.values(&self.files);
         let node = spot.node();
         match values.holds(node) {
@@ -58,10 +58,10 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             Err(problem) => return self.fail_before(unit, spot, Vec::new(), problem),
         };
         let Some(scatter) = &node.scatter else { return self.begin(unit, spot, inputs) };
-        match Spread::new(node, scatter, inputs) {
+        match ScatteredInputs::new(node, scatter, inputs) {
             Err(problem) => self.fail_before(unit, spot, Vec::new(), problem),
             Ok(spread) => {
-                let ahead = AHEAD.max(2 * self.order.jobs);
+                let ahead = AHEAD.max(2 * self.options.jobs);
                 let at_once = scatter.concurrency.map_or(ahead, |most| ahead.min(most as usize));
                 let tolerated = scatter.tolerates(spread.count());
                 self.expand(unit, spot, spread, at_once, tolerated);
@@ -69,7 +69,14 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         }
     }
 
-    fn expand(&mut self, unit: Unit, spot: &Spot, spread: Spread, at_once: usize, tolerated: usize) {
+    fn expand(
+        &mut self,
+        unit: UnitId,
+        spot: &NodeInstance,
+        spread: ScatteredInputs,
+        at_once: usize,
+        tolerated: usize,
+    ) {
         let count = spread.count();
         let each = match spot.node().body {
             Body::Task(_) => 1,
@@ -84,11 +91,11 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             total: self.total,
         }));
         let number = self.scheduler.open_elements(unit, count, at_once);
-        self.add_group(number, Group::elements(unit, spot.clone(), spread, tolerated));
+        self.add_group(number, ValueScope::elements(unit, spot.clone(), spread, tolerated));
     }
 
     /// The inputs of a unit that is not spread any further are known.
-    fn begin(&mut self, unit: Unit, spot: &Spot, inputs: Vec<Value>) {
+    fn begin(&mut self, unit: UnitId, spot: &NodeInstance, inputs: Vec<Value>) {
         match &spot.node().body {
             Body::Task(task) => self.look_up(unit, spot, task, inputs),
             Body::Workflow(inner) => {
@@ -100,7 +107,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
     }
 
     /// Hit, or queue it to run.
-    fn look_up(&mut self, unit: Unit, spot: &Spot, task: &Task, inputs: Vec<Value>) {
+    fn look_up(&mut self, unit: UnitId, spot: &NodeInstance, task: &Task, inputs: Vec<Value>) {
         let state = match self.cache.task(task, &self.files) {
             Ok(state) => state,
             Err(problem) => return self.fail_before(unit, spot, inputs, problem),
@@ -114,7 +121,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
                 return self.settle_hit(unit, spot, inputs, (key, work), hit);
             }
             (CacheStatus::Disabled, None)
-        } else if !self.order.mode.reads() || self.order.overwrite[spot.number] {
+        } else if !self.options.mode.reads() || self.options.overwrite[spot.number] {
             (CacheStatus::Skipped, None)
         } else {
             match self.cache.lookup(task, &state, &work) {
@@ -124,14 +131,14 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
                     if let Some(hit) = earlier() {
                         return self.settle_hit(unit, spot, inputs, (key, work), hit);
                     }
-                    let asked = Asked { task, state: &state, label: &spot.label(), inputs: &inputs };
+                    let asked = TaskRequest { task, state: &state, label: &spot.label(), inputs: &inputs };
                     why = self.explain(unit, spot, &asked, miss);
                     (CacheStatus::Miss, None)
                 }
                 Lookup::Failure(reason) => (CacheStatus::LookupFailure, Some(reason)),
             }
         };
-        if self.order.roles[spot.number] == Role::Supply {
+        if self.options.roles[spot.number] == Role::Supply {
             return self.fail_supply(unit, spot, inputs, cache);
         }
         if let (CacheStatus::LookupFailure, Some(reason)) = (cache, &reason) {
@@ -148,12 +155,12 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             ready: Instant::now(),
             held: None,
         };
-        let in_turn = task.cache.serialize && self.order.mode.writes() && cache == CacheStatus::Miss;
+        let in_turn = task.cache.serialize && self.options.mode.writes() && cache == CacheStatus::Miss;
         match key.filter(|_| in_turn) {
             Some(key) => {
-                let waiting = Waiting { unit, key, told: false };
+                let waiting = LockWaiter { unit, key, told: false };
                 self.in_flight.insert(unit, flight);
-                self.try_lock(waiting);
+                self.try_key_lock(waiting);
             }
             None => {
                 self.in_flight.insert(unit, flight);
@@ -163,32 +170,38 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
     }
 
     /// Why the cache does not have what a unit asks for.
-    fn explain(&self, unit: Unit, spot: &Spot, asked: &Asked, miss: Miss) -> Option<Box<Why>> {
+    fn explain(
+        &self,
+        unit: UnitId,
+        spot: &NodeInstance,
+        asked: &TaskRequest,
+        miss: Miss,
+    ) -> Option<Box<Why>> {
         let explainer = Explainer {
             outline: self.outline,
-            order: &self.order,
+            options: &self.options,
             cache: &self.cache,
             files: &self.files,
             detail: Detail::Line,
         };
         self.with_scene(unit, &mut |scene| {
-            let site = Site { scene, node: spot.node, element: spot.index };
+            let site = NodeSite { scene, node: spot.node, element: spot.index };
             Box::new(explainer.explain(asked, miss.clone(), site))
         })
     }
 
     /// Calls `look` with the use of a workflow that a unit, or the node that it is an element of, belongs to.
-    fn with_scene<T>(&self, unit: Unit, look: &mut dyn FnMut(&Scene) -> T) -> Option<T> {
+    fn with_scene<T>(&self, unit: UnitId, look: &mut dyn FnMut(&FrameChain) -> T) -> Option<T> {
         let (group, _) = self.scheduler.locate(unit);
         let frame = match self.groups.get(group)? {
-            Group::Frame(frame) => frame,
-            Group::Elements(elements) => return self.with_scene(elements.parent, look),
-            Group::Closed => return None,
+            ValueScope::Frame(frame) => frame,
+            ValueScope::Elements(elements) => return self.with_scene(elements.parent, look),
+            ValueScope::Closed => return None,
         };
-        let Some(parent) = frame.parent else { return Some(look(&Scene { frame, outer: None })) };
+        let Some(parent) = frame.parent else { return Some(look(&FrameChain { frame, outer: None })) };
         let spot = self.spot(parent)?;
         self.with_scene(parent, &mut |outer| {
-            look(&Scene { frame, outer: Some((outer, spot.node, spot.index)) })
+            look(&FrameChain { frame, outer: Some((outer, spot.node, spot.index)) })
         })
     }
 
@@ -196,13 +209,13 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
     pub(super) fn try_locks(&mut self) {
         for waiting in self.serial.take() {
             if self.in_flight.contains_key(&waiting.unit) {
-                self.try_lock(waiting);
+                self.try_key_lock(waiting);
             }
         }
     }
 
     /// Queues a unit once nobody else does the same work; or takes over what somebody else has done.
-    fn try_lock(&mut self, mut waiting: Waiting) {
+    fn try_key_lock(&mut self, mut waiting: LockWaiter) {
         let Some(spot) = self.spot(waiting.unit) else { return };
         let holder = Holder { run: self.shared.run.clone(), node: spot.label() };
         match self.serial.try_take(&waiting.key, &holder) {
@@ -238,8 +251,8 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
     }
 
     /// The lock was taken: whoever had it before may have stored the result.
-    fn look_again(&mut self, waiting: &Waiting, spot: &Spot) {
-        let Waiting { unit, key, .. } = waiting;
+    fn look_again(&mut self, waiting: &LockWaiter, spot: &NodeInstance) {
+        let LockWaiter { unit, key, .. } = waiting;
         if let Some(task) = spot.node().task() {
             self.cache.refresh();
             if let Ok(state) = self.cache.task(task, &self.files)
@@ -253,7 +266,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
     }
 
     /// A unit has to run.
-    pub(super) fn enqueue(&mut self, unit: Unit) {
+    pub(super) fn enqueue(&mut self, unit: UnitId) {
         let Some(spot) = self.spot(unit) else { return };
         if let Some(execution) = spot.node().execution() {
             self.scheduler.enqueue(unit, &execution.resources);
@@ -261,7 +274,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
     }
 
     /// A queued unit has a slot: its next attempt begins.
-    pub(super) fn start(&mut self, unit: Unit) {
+    pub(super) fn start(&mut self, unit: UnitId) {
         let Some(spot) = self.spot(unit) else { return };
         let (Some(task), Some(Execution { timeout, grace, .. })) =
             (spot.node().task(), spot.node().execution())
@@ -282,7 +295,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             sources: sources.unwrap_or_default(),
             attempt,
         };
-        let job = Job {
+        let job = AttemptJob {
             unit,
             subject,
             timeout: *timeout,
@@ -290,7 +303,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             snapshots: self.files.snapshots(&flight.inputs),
         };
         let log = log_path(&self.shared.logs, &spot.name, spot.event_index(), attempt).display().to_string();
-        self.told_waiting.remove(&unit);
+        self.announced_waiting.remove(&unit);
         self.bus.emit(Event::NodeStarted(NodeStarted {
             time: Timestamp::now(),
             node: spot.name.clone(),
@@ -303,17 +316,17 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         let (shared, ended) = (self.shared.clone(), self.ended.0.clone());
         tokio::spawn(async move {
             // The engine outlives its attempts: somebody listens.
-            let _ = ended.send(attempt::run(shared, job).await);
+            let _ = ended.send(perform(shared, job).await);
         });
     }
 
-    pub(super) fn skip(&mut self, unit: Unit, reason: &str) {
+    pub(super) fn skip(&mut self, unit: UnitId, reason: &str) {
         self.settle_idle(unit, Status::Skipped, reason);
         self.finish(unit, State::Skipped, "was skipped");
     }
 
     /// Keeps what a unit hands back for those that use it.
-    pub(super) fn keep_outputs(&mut self, unit: Unit, outputs: Box<[Value]>) {
+    pub(super) fn keep_outputs(&mut self, unit: UnitId, outputs: Box<[Value]>) {
         let (group, i) = self.scheduler.locate(unit);
         if let Some(group) = self.groups.get_mut(group) {
             group.set_outputs(i, outputs);

@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use serde_json::Value as Json;
 
-use super::explain::{Asked, Explainer, OF_NODE};
-use super::groups::Frame;
-use super::plan::fill;
-use super::spread::Spread;
 use crate::core::why::{Because, Change, Upstream};
+use crate::engine::plan::explain::{Explainer, OF_NODE, TaskRequest};
+use crate::engine::plan::planned::fill;
+use crate::engine::scope::frames::Frame;
+use crate::engine::scope::scatter::ScatteredInputs;
 use crate::storage::memo::EarlierResult;
 use crate::storage::memo::earlier;
 use crate::storage::memo::explain::{Detail, same};
@@ -30,16 +30,16 @@ const LARGEST: usize = 200;
 
 /// A use of a workflow, and where it stands itself.
 #[derive(Clone, Copy)]
-pub struct Scene<'s> {
+pub struct FrameChain<'s> {
     pub frame: &'s Frame,
     /// The use that it is inside of, the index of the node that it is there, and the element's number.
-    pub outer: Option<(&'s Scene<'s>, usize, Option<usize>)>,
+    pub outer: Option<(&'s FrameChain<'s>, usize, Option<usize>)>,
 }
 
 /// A node in a use of a workflow, and the number of the element that is meant.
 #[derive(Clone, Copy)]
-pub struct Site<'s> {
-    pub scene: &'s Scene<'s>,
+pub struct NodeSite<'s> {
+    pub scene: &'s FrameChain<'s>,
     pub node: usize,
     pub element: Option<usize>,
 }
@@ -58,8 +58,13 @@ struct Trail<'t> {
 impl Explainer<'_> {
     /// Where an input that differs from what it was in `before` comes from, if it is a node that handed back something
     /// else than it did then.
-    pub(super) fn of_input(&self, site: Site, input: usize, before: &EarlierResult) -> Option<Upstream> {
-        let Site { scene, node, element } = site;
+    pub(in crate::engine) fn of_input(
+        &self,
+        site: NodeSite,
+        input: usize,
+        before: &EarlierResult,
+    ) -> Option<Upstream> {
+        let NodeSite { scene, node, element } = site;
         let source = &scene.frame.workflow.nodes[node];
         let was = before.inputs.get(&*source.body.inputs()[input].name).unwrap_or(&Json::Null);
         self.of_binding(
@@ -69,7 +74,7 @@ impl Explainer<'_> {
         )
     }
 
-    fn of_binding(&self, scene: &Scene, binding: &Binding, trail: &Trail) -> Option<Upstream> {
+    fn of_binding(&self, scene: &FrameChain, binding: &Binding, trail: &Trail) -> Option<Upstream> {
         let mut references = Vec::new();
         binding.for_each_reference(&mut |reference| references.push(reference));
         references.into_iter().find_map(|reference| match reference {
@@ -86,7 +91,7 @@ impl Explainer<'_> {
     }
 
     /// `None` if the output is what it was.
-    fn of_output(&self, scene: &Scene, node: usize, output: usize, trail: &Trail) -> Option<Upstream> {
+    fn of_output(&self, scene: &FrameChain, node: usize, output: usize, trail: &Trail) -> Option<Upstream> {
         let now = scene.frame.outputs.get(node)?.as_ref()?.get(output)?.to_record();
         if holds(trail.was, &now) || trail.element.is_some() && holds(&now, trail.was) {
             return None;
@@ -100,17 +105,18 @@ impl Explainer<'_> {
         let inputs = scene.frame.values(self.files).inputs_of(source).ok();
         let found = inputs.and_then(|inputs| match (&source.body, &source.scatter) {
             (Body::Task(task), None) => {
-                let site = Site { scene, node, element: None };
+                let site = NodeSite { scene, node, element: None };
                 self.of_task_output(site, task, label, inputs, output, trail)
             }
             (Body::Task(task), Some(scatter)) => {
                 let element = differing(trail, &now)?;
-                let spread =
-                    Spread::new(source, scatter, inputs).ok().filter(|spread| element < spread.count())?;
+                let spread = ScatteredInputs::new(source, scatter, inputs)
+                    .ok()
+                    .filter(|spread| element < spread.count())?;
                 let was = trail.was.as_array().and_then(|list| list.get(element)).unwrap_or(trail.was);
                 let inner = Trail { was, element: Some(element), ..*trail };
                 let label = format!("{label}[{element}]");
-                let site = Site { scene, node, element: Some(element) };
+                let site = NodeSite { scene, node, element: Some(element) };
                 self.of_task_output(site, task, label, spread.element(element), output, &inner)
             }
             (Body::Workflow(inner), None) if inner.size <= LARGEST => {
@@ -118,7 +124,7 @@ impl Explainer<'_> {
                 let numbers = (number + 1, self.outline.offsets(inner));
                 let mut frame = Frame::new(inner.clone(), numbers, None, format!("{label}/"), inputs.into());
                 fill(self, &mut frame);
-                let within = Scene { frame: &frame, outer: Some((scene, node, None)) };
+                let within = FrameChain { frame: &frame, outer: Some((scene, node, None)) };
                 self.of_binding(&within, &inner.outputs.get(output)?.value, trail)
             }
             (Body::Workflow(_), _) => None,
@@ -128,7 +134,7 @@ impl Explainer<'_> {
 
     fn of_task_output(
         &self,
-        site: Site,
+        site: NodeSite,
         task: &Task,
         label: String,
         inputs: Vec<Value>,
@@ -150,17 +156,17 @@ impl Explainer<'_> {
 
     fn root_of(
         &self,
-        site: Site,
+        site: NodeSite,
         task: &Task,
         label: String,
         inputs: &[Value],
         output: usize,
         trail: &Trail,
     ) -> Option<Upstream> {
-        let Site { scene, node, element } = site;
+        let NodeSite { scene, node, element } = site;
         let db = self.cache.database()?;
         let state = self.cache.task(task, self.files).ok()?;
-        let asked = Asked { task, state: &state, label: &label, inputs };
+        let asked = TaskRequest { task, state: &state, label: &label, inputs };
         let parts = asked.parts(self.cache);
         let name = &*task.outputs.get(output)?.name;
         let (mut earlier, mut ran_again) = (Vec::new(), false);
@@ -202,7 +208,7 @@ impl Explainer<'_> {
     fn earlier(
         &self,
         db: &Connection,
-        asked: &Asked,
+        asked: &TaskRequest,
         visit: &mut dyn FnMut(&EarlierResult),
     ) -> rusqlite::Result<()> {
         let of_task = self.of_task(db, &asked.task.name)?;

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::attempt::LIGHT;
 use crate::core::types::Type;
 use crate::core::value::{Artifact, Value};
+use crate::engine::attempt::perform::LIGHT;
 use crate::exec::Masker;
 use crate::storage::store::{Output as Sealable, PendingBlob, SealError, Store};
 use crate::workflow::{Capture, Output, Task};
@@ -19,7 +19,7 @@ use crate::workflow::{Capture, Output, Task};
 const LONGEST: u64 = 16 << 20;
 
 /// Where an attempt left things.
-pub struct Places {
+pub struct OutputPlaces {
     pub out: PathBuf,
     pub work: PathBuf,
     /// What was captured of standard output, if anything was.
@@ -63,12 +63,17 @@ struct Wanted {
 }
 
 /// What each output would be if the attempt ended now, or what is wrong with it. Nothing is kept.
-pub fn judge(store: &Store, task: &Task, places: &Places, masker: &Masker) -> Vec<Result<Value, String>> {
-    let judge = |output| {
+pub fn check_outputs(
+    store: &Store,
+    task: &Task,
+    places: &OutputPlaces,
+    masker: &Masker,
+) -> Vec<Result<Value, String>> {
+    let check = |output| {
         let collected = outputs(store, std::slice::from_ref(output), places, masker, &mut Vec::new())?;
         Ok(collected.values.first().cloned().unwrap_or(Value::Null))
     };
-    task.outputs.iter().map(judge).collect()
+    task.outputs.iter().map(check).collect()
 }
 
 /// Takes in outputs of a task. Notes tell what a user should know besides.
@@ -78,7 +83,7 @@ pub fn judge(store: &Store, task: &Task, places: &Places, masker: &Masker) -> Ve
 pub fn outputs(
     store: &Store,
     outputs: &[Output],
-    places: &Places,
+    places: &OutputPlaces,
     masker: &Masker,
     notes: &mut Vec<String>,
 ) -> Result<Collected, String> {
@@ -121,7 +126,7 @@ impl Found {
 }
 
 struct Finder<'a> {
-    places: &'a Places,
+    places: &'a OutputPlaces,
     masker: &'a Masker,
     output: &'a Output,
     index: usize,

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::collect::{self, Places};
-use super::environment::HostEnv;
-use super::prepare::{AttemptContext, Failure, Guarded, Prepared, TaskInstance, prepare};
-use super::scratch::{Folder, Scratch};
 use crate::core::digest::Digest;
 use crate::core::event::{ErrorKind, TaskError};
 use crate::core::value::Value;
-use crate::engine::schedule::Unit;
+use crate::engine::attempt::collect::{self, OutputPlaces};
+use crate::engine::attempt::environment::HostEnv;
+use crate::engine::attempt::prepare::{AttemptContext, Failure, Guarded, Prepared, TaskInstance, prepare};
+use crate::engine::attempt::scratch::{Folder, Scratch};
+use crate::engine::schedule::UnitId;
 use crate::exec::{Attempt, Cancel, End, Executor, Masker, Outcome, Usage, signal_name, tail};
 use crate::storage::memo::Scope;
 use crate::storage::store::{PendingBlob, Snapshot, Store};
@@ -23,7 +23,7 @@ const TAIL: usize = 10;
 pub const LIGHT: u64 = 1 << 20;
 
 /// What all attempts of a run share.
-pub struct Shared<E> {
+pub struct AttemptShared<E> {
     pub executor: E,
     pub store: Arc<Store>,
     pub run: String,
@@ -37,8 +37,8 @@ pub struct Shared<E> {
 }
 
 /// What is to be done.
-pub struct Job {
-    pub unit: Unit,
+pub struct AttemptJob {
+    pub unit: UnitId,
     pub subject: TaskInstance,
     pub timeout: Option<Duration>,
     pub grace: Duration,
@@ -47,8 +47,8 @@ pub struct Job {
 }
 
 /// What came of it.
-pub struct Ended {
-    pub unit: Unit,
+pub struct AttemptEnded {
+    pub unit: UnitId,
     pub attempt: u32,
     pub duration: Duration,
     /// `None` if nothing ran.
@@ -96,7 +96,7 @@ pub fn file_name(node: &str, index: Option<u64>) -> String {
 }
 
 /// Runs one attempt to its end.
-pub async fn run<E: Executor>(shared: Arc<Shared<E>>, job: Job) -> Ended {
+pub async fn perform<E: Executor>(shared: Arc<AttemptShared<E>>, job: AttemptJob) -> AttemptEnded {
     let TaskInstance { name, index, attempt, .. } = &job.subject;
     let attempt = *attempt;
     let log = log_path(&shared.logs, name, *index, attempt);
@@ -107,7 +107,7 @@ pub async fn run<E: Executor>(shared: Arc<Shared<E>>, job: Job) -> Ended {
         Err(error) => Err((ErrorKind::Spawn, format!("the scratch folder cannot be made: {error}"))),
         Ok(folder) => {
             let prepared = in_place(is_heavy(&job.subject), || {
-                let Shared { store, run, scope, caller, .. } = &*shared;
+                let AttemptShared { store, run, scope, caller, .. } = &*shared;
                 let around = AttemptContext { store, run, scope, caller, staging: None };
                 prepare(&around, &job.subject, &folder)
             });
@@ -149,7 +149,7 @@ pub async fn run<E: Executor>(shared: Arc<Shared<E>>, job: Job) -> Ended {
         log: Some(log.display().to_string()),
         tail: tail(&log, TAIL),
     });
-    Ended { unit: job.unit, attempt, duration, usage, result }
+    AttemptEnded { unit: job.unit, attempt, duration, usage, result }
 }
 
 /// Does work that may keep a thread for a while. Handing the thread's other tasks to another one first costs more
@@ -168,8 +168,8 @@ fn is_heavy(subject: &TaskInstance) -> bool {
 }
 
 fn finish<E>(
-    shared: &Shared<E>,
-    job: &Job,
+    shared: &AttemptShared<E>,
+    job: &AttemptJob,
     folder: &Folder,
     guarded: &[Guarded],
     masker: &Masker,
@@ -236,8 +236,8 @@ fn keep_small_files(store: &Store, subject: &TaskInstance) -> Vec<PendingBlob> {
 }
 
 /// Where an attempt in `folder` leaves its outputs.
-pub fn places(subject: &TaskInstance, folder: &Folder) -> Places {
-    Places {
+pub fn places(subject: &TaskInstance, folder: &Folder) -> OutputPlaces {
+    OutputPlaces {
         out: folder.out(),
         work: if subject.task.in_workflow_dir { subject.workflow_dir.clone() } else { folder.work() },
         stdout: folder.stdout(),

@@ -1,27 +1,27 @@
-//! Identical work in turn: units that wait until nobody else, in this process or another, does the same.
+//! Identical work in lock_poll: units that wait until nobody else, in this process or another, does the same.
 
 use std::io;
 
 use crate::core::digest::Digest;
-use crate::engine::schedule::Unit;
+use crate::engine::schedule::UnitId;
 use crate::storage::locks::{Attempt, Holder, Locks};
 
 /// A unit that waits for the lock of its key. It holds no slot.
-pub struct Waiting {
-    pub unit: Unit,
+pub struct LockWaiter {
+    pub unit: UnitId,
     pub key: Digest,
     /// Whether it was told whom it waits for.
     pub told: bool,
 }
 
 /// The locks, and who waits for one.
-pub struct Serial {
+pub struct SingleFlight {
     /// `None` where there can be none: identical work may then run twice.
     locks: Option<Locks>,
-    waiting: Vec<Waiting>,
+    waiting: Vec<LockWaiter>,
 }
 
-impl Serial {
+impl SingleFlight {
     pub fn new(locks: Option<Locks>) -> Self {
         Self { locks, waiting: Vec::new() }
     }
@@ -30,12 +30,12 @@ impl Serial {
         !self.waiting.is_empty()
     }
 
-    pub fn wait(&mut self, waiting: Waiting) {
+    pub fn wait(&mut self, waiting: LockWaiter) {
         self.waiting.push(waiting);
     }
 
     /// All that wait, to be tried again.
-    pub fn take(&mut self) -> Vec<Waiting> {
+    pub fn take(&mut self) -> Vec<LockWaiter> {
         std::mem::take(&mut self.waiting)
     }
 

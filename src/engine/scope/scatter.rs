@@ -8,7 +8,7 @@ use crate::workflow::{Node, Scatter, ScatterShape};
 
 /// The inputs of a node whose lists are known. Elements are made one at a time: there may be very many.
 #[derive(Debug)]
-pub struct Spread {
+pub struct ScatteredInputs {
     /// As the node is bound: lists where it is spread over them.
     inputs: Vec<Value>,
     lists: Vec<List>,
@@ -24,7 +24,7 @@ struct List {
     stride: usize,
 }
 
-impl Spread {
+impl ScatteredInputs {
     /// # Errors
     /// Lists of different length, more combinations than can be counted, or an element that its input does not
     /// allow: a sentence.

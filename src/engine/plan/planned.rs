@@ -4,12 +4,12 @@
 
 use std::rc::Rc;
 
-use super::cache::Hit;
-use super::explain::Explainer;
-use super::groups::Frame;
-use super::planner::Planner;
 use crate::core::value::Value;
 use crate::core::why::Why;
+use crate::engine::lookup::cache::Hit;
+use crate::engine::plan::explain::Explainer;
+use crate::engine::plan::walk::Planner;
+use crate::engine::scope::frames::Frame;
 use crate::storage::memo::explain::Parts;
 
 /// What the cache would say of a node.
@@ -49,23 +49,23 @@ pub struct Planned {
     /// What hits save, in milliseconds.
     pub saved_ms: u64,
     /// What keeps it from being known: a node above it that would run, and why that one would.
-    pub(super) root: Option<Rc<Root>>,
+    pub(in crate::engine) root: Option<Rc<Root>>,
     /// Whether its command would run, as far as can be told.
     pub runs: bool,
     /// `None` for a plain node.
-    pub elements: Option<Elements>,
+    pub elements: Option<ElementTally>,
 }
 
 /// A node that would run, and because of which others are not known.
 #[derive(Debug)]
-pub(super) struct Root {
+pub(in crate::engine) struct Root {
     pub node: String,
     pub reason: String,
 }
 
 /// What is known of the elements of a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Elements {
+pub struct ElementTally {
     pub count: usize,
     /// How many would run.
     pub runs: usize,
@@ -74,7 +74,7 @@ pub struct Elements {
 }
 
 /// What a plan finds out of one unit, for those who want to know all of it.
-pub struct Told<'t> {
+pub struct PlannedUnit<'t> {
     /// In the outline.
     pub number: usize,
     /// Of the node or element.
@@ -92,7 +92,7 @@ pub struct Told<'t> {
 pub struct PlanObserver<'c> {
     /// By number in the outline.
     pub wants: Vec<bool>,
-    pub tell: &'c mut dyn FnMut(&Told),
+    pub tell: &'c mut dyn FnMut(&PlannedUnit),
 }
 
 /// The nodes that take part in a run and are no sub-workflows, in an order in which they could run.
@@ -106,7 +106,7 @@ pub fn plan(explainer: Explainer, inputs: Box<[Value]>, curious: Option<PlanObse
     explainer.cache.end();
     let mut planned = planner.planned;
     for planned in &mut planned {
-        if let Some(Elements { count, runs, .. }) = planned.elements
+        if let Some(ElementTally { count, runs, .. }) = planned.elements
             && planned.cache != Expectation::Skipped
         {
             let elements = if count == 1 { "element" } else { "elements" };
@@ -121,6 +121,6 @@ pub fn plan(explainer: Explainer, inputs: Box<[Value]>, curious: Option<PlanObse
 }
 
 /// Finds out what the nodes of a frame hand back, as far as the cache has it.
-pub(super) fn fill(explainer: &Explainer, frame: &mut Frame) {
+pub(in crate::engine) fn fill(explainer: &Explainer, frame: &mut Frame) {
     Planner::new(*explainer, None).frame(frame, None, false);
 }

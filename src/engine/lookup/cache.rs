@@ -12,15 +12,15 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 use serde_json::{Map as JsonMap, Value as Json};
 
-use super::earlier::Earlier;
-use super::explain::Explained;
-use super::values::Files;
 use crate::core::definition::Definition;
 use crate::core::digest::Digest;
 use crate::core::event::Source;
 use crate::core::signature::Signature;
 use crate::core::types::Type;
 use crate::core::value::{Artifact, Value};
+use crate::engine::lookup::prior_run::PriorRun;
+use crate::engine::plan::explain::ExplainMemory;
+use crate::engine::scope::values::Files;
 use crate::storage::db;
 use crate::storage::memo::{Entry, Found, Interface, KeyMaker, Scope, Version, sqlite};
 use crate::storage::store::{Snapshot, Store};
@@ -36,7 +36,7 @@ pub struct SourceFile {
 }
 
 /// What the cache needs to know of a task, worked out once a run.
-pub struct TaskState {
+pub struct TaskIdentity {
     maker: KeyMaker,
     pub version: Version,
     pub interface: Arc<Interface>,
@@ -48,7 +48,7 @@ pub struct TaskState {
     keyed: Box<[usize]>,
 }
 
-impl TaskState {
+impl TaskIdentity {
     fn new(task: &Task, scope: &Scope, files: &Files) -> Result<Self, String> {
         let mut sources = Vec::new();
         for path in sources_of(task)? {
@@ -60,7 +60,7 @@ impl TaskState {
             let bit = if artifact.executable { " executable" } else { "" };
             Ok(format!("{}{bit}", artifact.digest))
         };
-        let definition = Definition::of(task, &super::environment::matching, &mut content)?;
+        let definition = Definition::of(task, &crate::engine::attempt::environment::matching, &mut content)?;
         let definition_digest = definition.digest();
         let version = match &task.cache.version {
             Some(version) => Version::Pinned(version.clone()),
@@ -135,9 +135,9 @@ pub struct Cache {
     /// Where to note that the database seems damaged; `None` for a plan, which changes nothing.
     home: Option<PathBuf>,
     /// Results of the run that this one is another try of.
-    earlier: Option<Earlier>,
+    earlier: Option<PriorRun>,
     /// By qualified name, which no two tasks share.
-    tasks: RefCell<HashMap<String, Result<Arc<TaskState>, String>>>,
+    tasks: RefCell<HashMap<String, Result<Arc<TaskIdentity>, String>>>,
     /// Results of this run whose rows are not visible yet.
     pending: RefCell<HashMap<Digest, Pending>>,
     /// Tasks whose edit under a pinned version was spoken of already.
@@ -146,7 +146,7 @@ pub struct Cache {
     used: RefCell<Vec<Digest>>,
     /// Before this, use is long ago.
     long_ago: Timestamp,
-    pub(super) explained: Explained,
+    pub(in crate::engine) explained: ExplainMemory,
 }
 
 /// Use is noted if the last one that was is older than this: a run that follows on another writes nothing.
@@ -171,7 +171,7 @@ impl Cache {
             warned: RefCell::default(),
             used: RefCell::default(),
             long_ago: Timestamp::now().checked_sub(NOTED).unwrap_or(Timestamp::MIN),
-            explained: Explained::default(),
+            explained: ExplainMemory::default(),
         }
     }
 
@@ -180,16 +180,16 @@ impl Cache {
         self.used.take()
     }
 
-    pub(super) fn database(&self) -> Option<&Connection> {
+    pub(in crate::engine) fn database(&self) -> Option<&Connection> {
         self.db.as_ref()
     }
 
-    pub(super) fn store(&self) -> &Store {
+    pub(in crate::engine) fn store(&self) -> &Store {
         &self.store
     }
 
     /// The same with results of an earlier run, which count as well.
-    pub fn with_earlier(mut self, earlier: Option<Earlier>) -> Self {
+    pub fn with_earlier(mut self, earlier: Option<PriorRun>) -> Self {
         self.earlier = earlier;
         self
     }
@@ -236,17 +236,17 @@ impl Cache {
     ///
     /// # Errors
     /// Its sources cannot be read.
-    pub fn task(&self, task: &Task, files: &Files) -> Result<Arc<TaskState>, String> {
+    pub fn task(&self, task: &Task, files: &Files) -> Result<Arc<TaskIdentity>, String> {
         if let Some(known) = self.tasks.borrow().get(&task.name) {
             return known.clone();
         }
-        let state = TaskState::new(task, &self.scope, files).map(Arc::new);
+        let state = TaskIdentity::new(task, &self.scope, files).map(Arc::new);
         self.tasks.borrow_mut().insert(task.name.clone(), state.clone());
         state
     }
 
     /// Looks a key up, and makes sure that every file of a hit can be had.
-    pub fn lookup(&self, task: &Task, state: &TaskState, key: &Digest) -> Lookup {
+    pub fn lookup(&self, task: &Task, state: &TaskIdentity, key: &Digest) -> Lookup {
         if let Some(pending) = self.pending.borrow().get(key) {
             return Lookup::Hit(Box::new(Hit {
                 outputs: pending.outputs.clone(),
@@ -306,7 +306,7 @@ impl Cache {
 
     /// A warning if the task was edited under its pinned version since the result was stored, whose definition this is;
     /// once a task.
-    pub fn edited(&self, task: &Task, state: &TaskState, definition: &Digest) -> Option<String> {
+    pub fn edited(&self, task: &Task, state: &TaskIdentity, definition: &Digest) -> Option<String> {
         let Version::Pinned(version) = &state.version else { return None };
         if *definition == state.definition_digest || !self.warned.borrow_mut().insert(task.name.clone()) {
             return None;

@@ -12,13 +12,13 @@ use rusqlite::Connection;
 use serde_json::{Map as JsonMap, Value as Json};
 use similar::{DiffOp, TextDiff};
 
-use super::RunOptions;
-use super::cache::{Cache, Miss, TaskState};
-use super::trace::Site;
-use super::values::Files;
 use crate::core::digest::Digest;
 use crate::core::value::Value;
 use crate::core::why::{Change, InputChange, Kind, Upstream, Why};
+use crate::engine::RunOptions;
+use crate::engine::lookup::cache::{Cache, Miss, TaskIdentity};
+use crate::engine::plan::upstream::NodeSite;
+use crate::engine::scope::values::Files;
 use crate::storage::memo::explain::{Detail, Parts};
 use crate::storage::memo::{EarlierResult, earlier, sqlite};
 use crate::storage::store::read_text;
@@ -26,7 +26,7 @@ use crate::workflow::Task;
 use crate::workflow::graph::outline::Outline;
 
 /// So many earlier results of one node are compared,
-pub(super) const OF_NODE: u32 = 200;
+pub(in crate::engine) const OF_NODE: u32 = 200;
 /// and if it has none, so many of its task; where the whole history is asked for, all,
 const OF_TASK: u32 = 50;
 /// as long as no more than so many were compared: a node may have very many elements.
@@ -42,18 +42,18 @@ const PATIENCE: Duration = Duration::from_millis(200);
 
 /// What explanations keep between lookups.
 #[derive(Default)]
-pub struct Explained {
+pub struct ExplainMemory {
     /// By task: its results, the newest first, as many as are asked for.
     of_task: RefCell<HashMap<String, Rc<[EarlierResult]>>>,
     /// By label, output and hash of what it was: the root of its being another.
-    pub(super) roots: RefCell<HashMap<(String, usize, u64), Option<Upstream>>>,
+    pub(in crate::engine) roots: RefCell<HashMap<(String, usize, u64), Option<Upstream>>>,
     /// How many results were compared.
     compared: Cell<u64>,
     /// How many files were compared line by line.
     files: Cell<u32>,
 }
 
-/// Earlier results to compare with: the first so many of a list.
+/// PriorRun results to compare with: the first so many of a list.
 struct Candidates {
     list: Rc<[EarlierResult]>,
     most: usize,
@@ -77,7 +77,7 @@ impl std::ops::Deref for Candidates {
 #[derive(Clone, Copy)]
 pub struct Explainer<'e> {
     pub outline: &'e Outline,
-    pub order: &'e RunOptions,
+    pub options: &'e RunOptions,
     pub cache: &'e Cache,
     pub files: &'e Files,
     /// `Full` looks at the whole history.
@@ -85,15 +85,15 @@ pub struct Explainer<'e> {
 }
 
 /// A task with its inputs, as a node asks for it.
-pub struct Asked<'a> {
+pub struct TaskRequest<'a> {
     pub task: &'a Task,
-    pub state: &'a TaskState,
+    pub state: &'a TaskIdentity,
     /// Of the node or element.
     pub label: &'a str,
     pub inputs: &'a [Value],
 }
 
-impl<'a> Asked<'a> {
+impl<'a> TaskRequest<'a> {
     pub fn parts(&self, cache: &'a Cache) -> Parts<'a> {
         let keyed = self.state.keyed(self.task, self.inputs);
         let inputs = keyed.map(|(name, value)| (name.to_owned(), value.to_record())).collect();
@@ -104,7 +104,7 @@ impl<'a> Asked<'a> {
 
 fn parts<'a>(
     task: &'a Task,
-    state: &'a TaskState,
+    state: &'a TaskIdentity,
     cache: &'a Cache,
     node: &'a str,
     key: Option<Digest>,
@@ -125,7 +125,7 @@ fn parts<'a>(
 
 impl Explainer<'_> {
     /// Why the cache does not have what is asked for at a site.
-    pub fn explain(&self, asked: &Asked, miss: Miss, site: Site) -> Why {
+    pub fn explain(&self, asked: &TaskRequest, miss: Miss, site: NodeSite) -> Why {
         match miss {
             Miss::Aged(text) => return Why::plain(Kind::Aged, text),
             Miss::Unusable(text) => return Why::plain(Kind::Unusable, text),
@@ -160,7 +160,7 @@ impl Explainer<'_> {
     pub fn explain_waiting<'a>(
         &'a self,
         task: &'a Task,
-        state: &'a TaskState,
+        state: &'a TaskIdentity,
         label: &'a str,
         known: JsonMap<String, Json>,
         reason: &str,
@@ -182,8 +182,8 @@ impl Explainer<'_> {
         (why, parts)
     }
 
-    /// Earlier results to compare with; what cannot be read explains nothing, and the lookup itself has told of it.
-    fn candidates(&self, db: &Connection, task: &Task, state: &TaskState, label: &str) -> Candidates {
+    /// PriorRun results to compare with; what cannot be read explains nothing, and the lookup itself has told of it.
+    fn candidates(&self, db: &Connection, task: &Task, state: &TaskIdentity, label: &str) -> Candidates {
         let found = || -> rusqlite::Result<Candidates> {
             let of_task = self.of_task(db, &task.name)?;
             let whole = self.detail == Detail::Full;
@@ -207,7 +207,7 @@ impl Explainer<'_> {
     }
 
     /// Whether so many more results may be compared.
-    pub(super) fn may_compare(&self, results: usize) -> bool {
+    pub(in crate::engine) fn may_compare(&self, results: usize) -> bool {
         let compared = &self.cache.explained.compared;
         compared.set(compared.get() + results as u64);
         compared.get() <= MOST_COMPARED
@@ -218,7 +218,7 @@ impl Explainer<'_> {
         &self,
         db: &Connection,
         task: &Task,
-        state: &TaskState,
+        state: &TaskIdentity,
         label: &str,
     ) -> rusqlite::Result<Rc<[EarlierResult]>> {
         let (workflow, _) = task.name.rsplit_once('.').unwrap_or_default();
@@ -231,7 +231,11 @@ impl Explainer<'_> {
     }
 
     /// The results of a task, the newest first, read once.
-    pub(super) fn of_task(&self, db: &Connection, task: &str) -> rusqlite::Result<Rc<[EarlierResult]>> {
+    pub(in crate::engine) fn of_task(
+        &self,
+        db: &Connection,
+        task: &str,
+    ) -> rusqlite::Result<Rc<[EarlierResult]>> {
         if let Some(known) = self.cache.explained.of_task.borrow().get(task) {
             return Ok(known.clone());
         }
@@ -245,7 +249,12 @@ impl Explainer<'_> {
     }
 
     /// What differs, without where it comes from.
-    pub(super) fn changes(&self, db: &Connection, parts: &Parts, past: &EarlierResult) -> Vec<Change> {
+    pub(in crate::engine) fn changes(
+        &self,
+        db: &Connection,
+        parts: &Parts,
+        past: &EarlierResult,
+    ) -> Vec<Change> {
         // Read only where they can differ: most misses are of another input.
         let other = past.interface.filter(|digest| *digest != parts.interface_digest);
         let interface = other.and_then(|digest| earlier::interface(db, &digest).ok().flatten());

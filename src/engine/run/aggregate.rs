@@ -1,30 +1,31 @@
 //! How a unit ends that sums up others: a node by its elements, a sub-workflow by its nodes.
 
-use super::groups::{Elements, Frame, Group, Spot};
-use super::spread::gather;
-use super::{Engine, millis, publish};
+use super::{Engine, millis};
 use crate::core::event::{CacheStatus, ErrorKind, Kind, NodeFinished, Status, TaskError};
 use crate::core::value::Value;
-use crate::engine::schedule::{Ended, State, Unit};
+use crate::engine::schedule::{EndCounts, State, UnitId};
+use crate::engine::scope::frames::{Elements, Frame, NodeInstance, ValueScope};
+use crate::engine::scope::interface;
+use crate::engine::scope::scatter::gather;
 use crate::exec::Executor;
 
 impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
     /// All that is inside of `unit` has ended.
-    pub(super) fn close(&mut self, unit: Unit) {
+    pub(super) fn close(&mut self, unit: UnitId) {
         let Some(spot) = self.spot(unit) else { return };
         let Some(number) = self.inside.remove(&unit) else { return };
-        let group = std::mem::replace(&mut self.groups[number], Group::Closed);
+        let group = std::mem::replace(&mut self.groups[number], ValueScope::Closed);
         let ended = self.scheduler.ended(number);
         let (sum, end, kind) = match group {
-            Group::Elements(elements) => {
+            ValueScope::Elements(elements) => {
                 let end = elements_end(&elements, &spot, &ended);
                 (elements.sum, end, Kind::Elements)
             }
-            Group::Frame(frame) => {
+            ValueScope::Frame(frame) => {
                 let end = self.frame_end(&frame, &ended);
                 (frame.sum, end, Kind::Workflow)
             }
-            Group::Closed => return,
+            ValueScope::Closed => return,
         };
         let hits = sum.counts.cached == sum.counts.nodes && sum.counts.nodes > 0;
         let event = NodeFinished {
@@ -38,28 +39,28 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             ..self.finished(&spot, Status::Succeeded, &[])
         };
         match end {
-            End::Succeeded(outputs) => {
+            AggregateEnd::Succeeded(outputs) => {
                 let event = NodeFinished { outputs: self.outputs_json(&spot, &outputs), ..event };
                 self.keep_outputs(unit, outputs);
                 self.tell(unit, event);
                 self.finish(unit, State::Succeeded, "");
             }
-            End::Skipped => {
+            AggregateEnd::Skipped => {
                 let reason = Some("what it hands back was skipped".to_owned());
                 self.tell(unit, NodeFinished { status: Status::Skipped, reason, ..event });
                 self.keep_outputs(unit, spot.node().body.nothing());
                 self.finish(unit, State::Skipped, "was skipped");
             }
-            End::Incomplete => {
+            AggregateEnd::Incomplete => {
                 self.tell(unit, event);
                 self.finish(unit, State::Succeeded, "");
             }
-            End::Failed(message) => {
+            AggregateEnd::Failed(message) => {
                 let error = TaskError::new(ErrorKind::Output, message);
                 let event = NodeFinished { status: Status::Failed, error: Some(error), ..event };
                 self.fail(unit, &spot, event);
             }
-            End::Cancelled => {
+            AggregateEnd::Cancelled => {
                 let reason = Some("the run stopped first".to_owned());
                 self.tell(unit, NodeFinished { status: Status::Cancelled, reason, ..event });
                 self.finish(unit, State::Cancelled, "was cancelled");
@@ -67,25 +68,25 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         }
     }
 
-    fn frame_end(&self, frame: &Frame, ended: &Ended) -> End {
+    fn frame_end(&self, frame: &Frame, ended: &EndCounts) -> AggregateEnd {
         if ended.failed > 0 {
             let nodes = if ended.failed == 1 { "node" } else { "nodes" };
-            return End::Failed(format!("{} {nodes} of the workflow failed", ended.failed));
+            return AggregateEnd::Failed(format!("{} {nodes} of the workflow failed", ended.failed));
         }
         if ended.cancelled > 0 {
-            return End::Cancelled;
+            return AggregateEnd::Cancelled;
         }
-        match publish::interface(frame, &self.files) {
-            Ok(Some(outputs)) if publish::lacks(&frame.workflow, &outputs) => End::Skipped,
-            Ok(Some(outputs)) => End::Succeeded(outputs),
-            Ok(None) => End::Incomplete,
-            Err(problem) => End::Failed(problem),
+        match interface::interface(frame, &self.files) {
+            Ok(Some(outputs)) if interface::lacks(&frame.workflow, &outputs) => AggregateEnd::Skipped,
+            Ok(Some(outputs)) => AggregateEnd::Succeeded(outputs),
+            Ok(None) => AggregateEnd::Incomplete,
+            Err(problem) => AggregateEnd::Failed(problem),
         }
     }
 }
 
 /// How it ended.
-enum End {
+enum AggregateEnd {
     Succeeded(Box<[Value]>),
     /// Something in it was skipped that others cannot do without.
     Skipped,
@@ -95,7 +96,7 @@ enum End {
     Cancelled,
 }
 
-fn elements_end(elements: &Elements, spot: &Spot, ended: &Ended) -> End {
+fn elements_end(elements: &Elements, spot: &NodeInstance, ended: &EndCounts) -> AggregateEnd {
     let (failed, all) = (ended.failed, elements.spread.count());
     if failed > elements.tolerated {
         let allowed = match elements.tolerated {
@@ -103,17 +104,17 @@ fn elements_end(elements: &Elements, spot: &Spot, ended: &Ended) -> End {
             most => format!(", and at most {most} may"),
         };
         let plural = if all == 1 { "element" } else { "elements" };
-        return End::Failed(format!("{failed} of {all} {plural} failed{allowed}"));
+        return AggregateEnd::Failed(format!("{failed} of {all} {plural} failed{allowed}"));
     }
     if ended.cancelled > 0 {
-        return End::Cancelled;
+        return AggregateEnd::Cancelled;
     }
     if ended.skipped > 0 {
-        return End::Skipped;
+        return AggregateEnd::Skipped;
     }
     let outputs = spot.node().body.outputs().len();
     if ended.succeeded > 0 && outputs > 0 && elements.outputs.iter().all(Option::is_none) {
-        return End::Incomplete;
+        return AggregateEnd::Incomplete;
     }
-    End::Succeeded(gather(&elements.outputs, outputs))
+    AggregateEnd::Succeeded(gather(&elements.outputs, outputs))
 }

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::CacheMode;
-use super::cache::{Hit, Lookup};
-use super::explain::{Asked, Explainer};
-use super::groups::Frame;
-use super::plan::{Elements, Expectation, PlanObserver, Planned, Root, Told};
-use super::publish;
-use super::spread::{Spread, gather};
-use super::trace::{Scene, Site};
 use crate::core::event::node_label;
 use crate::core::value::Value;
 use crate::core::why::{Kind, Why};
+use crate::engine::CacheMode;
+use crate::engine::lookup::cache::{Hit, Lookup};
+use crate::engine::plan::explain::{Explainer, TaskRequest};
+use crate::engine::plan::planned::{ElementTally, Expectation, PlanObserver, Planned, PlannedUnit, Root};
+use crate::engine::plan::upstream::{FrameChain, NodeSite};
+use crate::engine::scope::frames::Frame;
+use crate::engine::scope::interface;
+use crate::engine::scope::scatter::{ScatteredInputs, gather};
 use crate::workflow::graph::select::Role;
 use crate::workflow::{Body, Node, Task, Workflow};
 
@@ -38,8 +38,8 @@ type Looked = (Verdict, Option<Box<Hit>>);
 /// Where a node stands that is looked at: in which use of a workflow, its index there, its number in the outline, and
 /// that of the element.
 #[derive(Clone, Copy)]
-struct Spot<'s> {
-    scene: &'s Scene<'s>,
+struct Visit<'s> {
+    scene: &'s FrameChain<'s>,
     index: usize,
     number: usize,
     element: Option<usize>,
@@ -47,7 +47,7 @@ struct Spot<'s> {
     is_element: bool,
 }
 
-impl Spot<'_> {
+impl Visit<'_> {
     fn node(&self) -> &Node {
         &self.scene.frame.workflow.nodes[self.index]
     }
@@ -69,7 +69,7 @@ pub struct Planner<'a, 'c> {
 }
 
 /// What a unit hands back, as far as is known.
-enum PublishedOutput {
+enum Handed {
     Outputs(Box<[Value]>),
     Skipped,
     Unknown,
@@ -81,14 +81,14 @@ impl<'a, 'c> Planner<'a, 'c> {
     }
 
     fn role(&self, number: usize) -> Role {
-        self.explainer.order.roles[number]
+        self.explainer.options.roles[number]
     }
 
     /// Plans one use of a workflow. False if something in it is not known yet. `outer` is where it stands itself.
     pub fn frame(
         &mut self,
         frame: &mut Frame,
-        outer: Option<(&Scene, usize, Option<usize>)>,
+        outer: Option<(&FrameChain, usize, Option<usize>)>,
         is_element: bool,
     ) -> bool {
         let outline = self.explainer.outline;
@@ -106,15 +106,15 @@ impl<'a, 'c> Planner<'a, 'c> {
                 graph.dependencies(index).filter(|d| self.role(frame.number(*d)) != Role::Out).collect();
             let tolerated = |d: usize| graph.edges(d).any(|(to, tolerant)| to == index && tolerant);
             let name = |n: usize| outline.name(frame.number(n));
-            let scene = Scene { frame, outer };
-            let spot = Spot { scene: &scene, index, number, element: None, is_element };
+            let scene = FrameChain { frame, outer };
+            let spot = Visit { scene: &scene, index, number, element: None, is_element };
             let handed = if role == Role::Skip {
                 self.all(spot, "skipped on request", Expectation::Skipped, None);
-                PublishedOutput::Skipped
+                Handed::Skipped
             } else if let Some(cause) = above.iter().find(|n| skipped[**n] && !tolerated(**n)) {
                 let reason = format!("`{}` is skipped", name(*cause));
                 self.all(spot, &reason, Expectation::Skipped, None);
-                PublishedOutput::Skipped
+                Handed::Skipped
             } else if let Some(cause) = above.iter().find(|n| frame.outputs[**n].is_none()) {
                 let root = self.root(frame.number(*cause));
                 let reason = match &root {
@@ -125,21 +125,21 @@ impl<'a, 'c> Planner<'a, 'c> {
                     None => format!("waits for `{}`", name(*cause)),
                 };
                 self.all(spot, &reason, Expectation::Unknown, root);
-                PublishedOutput::Unknown
+                Handed::Unknown
             } else {
                 self.planned_node(spot).unwrap_or_else(|problem| {
                     let reason = format!("it would fail: {problem}");
                     self.all(spot, &reason, Expectation::Unknown, None);
-                    PublishedOutput::Unknown
+                    Handed::Unknown
                 })
             };
             match handed {
-                PublishedOutput::Outputs(outputs) => frame.outputs[index] = Some(outputs),
-                PublishedOutput::Skipped => {
+                Handed::Outputs(outputs) => frame.outputs[index] = Some(outputs),
+                Handed::Skipped => {
                     skipped[index] = true;
                     frame.outputs[index] = Some(workflow.nodes[index].body.nothing());
                 }
-                PublishedOutput::Unknown => complete = false,
+                Handed::Unknown => complete = false,
             }
         }
         complete
@@ -160,18 +160,18 @@ impl<'a, 'c> Planner<'a, 'c> {
     ///
     /// # Errors
     /// Why it would fail before anything of it runs: a sentence.
-    fn planned_node(&mut self, spot: Spot) -> Result<PublishedOutput, String> {
+    fn planned_node(&mut self, spot: Visit) -> Result<Handed, String> {
         let values = spot.scene.frame.values(self.explainer.files);
         if !values.holds(spot.node())? {
             self.all(spot, "its condition is false", Expectation::Skipped, None);
-            return Ok(PublishedOutput::Skipped);
+            return Ok(Handed::Skipped);
         }
         let inputs = values.inputs_of(spot.node())?;
         self.node(spot, inputs)
     }
 
     /// The same is to be said of a node and of all that is inside of it.
-    fn all(&mut self, spot: Spot, reason: &str, cache: Expectation, root: Option<Rc<Root>>) {
+    fn all(&mut self, spot: Visit, reason: &str, cache: Expectation, root: Option<Rc<Root>>) {
         let inside = self.explainer.outline.inside(spot.number);
         for number in std::iter::once(spot.number).chain(inside) {
             let place = self.explainer.outline.place(number);
@@ -193,27 +193,27 @@ impl<'a, 'c> Planner<'a, 'c> {
         }
     }
 
-    fn node(&mut self, spot: Spot, inputs: Vec<Value>) -> Result<PublishedOutput, String> {
+    fn node(&mut self, spot: Visit, inputs: Vec<Value>) -> Result<Handed, String> {
         let node = spot.node();
         let Some(scatter) = &node.scatter else { return self.unit(spot, inputs) };
-        let spread = Spread::new(node, scatter, inputs)?;
+        let spread = ScatteredInputs::new(node, scatter, inputs)?;
         let (mut known, mut skipped) = (true, false);
         let mut outputs = Vec::with_capacity(spread.count());
         if spread.count() == 0 {
             self.none(spot.number);
         }
         for index in 0..spread.count() {
-            let spot = Spot { element: Some(index), is_element: true, ..spot };
+            let spot = Visit { element: Some(index), is_element: true, ..spot };
             match self.unit(spot, spread.element(index))? {
-                PublishedOutput::Outputs(values) => outputs.push(Some(values)),
-                PublishedOutput::Skipped => skipped = true,
-                PublishedOutput::Unknown => known = false,
+                Handed::Outputs(values) => outputs.push(Some(values)),
+                Handed::Skipped => skipped = true,
+                Handed::Unknown => known = false,
             }
         }
         Ok(match known {
-            _ if skipped => PublishedOutput::Skipped,
-            true => PublishedOutput::Outputs(gather(&outputs, node.body.outputs().len())),
-            false => PublishedOutput::Unknown,
+            _ if skipped => Handed::Skipped,
+            true => Handed::Outputs(gather(&outputs, node.body.outputs().len())),
+            false => Handed::Unknown,
         })
     }
 
@@ -224,12 +224,12 @@ impl<'a, 'c> Planner<'a, 'c> {
             if runs_task && !self.known.contains_key(&number) {
                 self.known.insert(number, self.planned.len());
                 let nothing = verdict(Expectation::Hit, "there are no elements", false);
-                self.planned.push(planned(number, nothing, Some(Elements::default())));
+                self.planned.push(planned(number, nothing, Some(ElementTally::default())));
             }
         }
     }
 
-    fn unit(&mut self, spot: Spot, inputs: Vec<Value>) -> Result<PublishedOutput, String> {
+    fn unit(&mut self, spot: Visit, inputs: Vec<Value>) -> Result<Handed, String> {
         match &spot.node().body {
             Body::Task(task) => {
                 let (verdict, hit) = self.task(task, spot, &inputs)?;
@@ -237,7 +237,7 @@ impl<'a, 'c> Planner<'a, 'c> {
                     self.tell(spot.number, &spot.label(), &verdict, hit.as_deref(), Some((task, &inputs)));
                 }
                 self.add(spot.number, verdict, spot.is_element);
-                Ok(hit.map_or(PublishedOutput::Unknown, |hit| PublishedOutput::Outputs(hit.outputs)))
+                Ok(hit.map_or(Handed::Unknown, |hit| Handed::Outputs(hit.outputs)))
             }
             Body::Workflow(inner) => self.sub_workflow(inner, spot, inputs),
         }
@@ -246,19 +246,19 @@ impl<'a, 'c> Planner<'a, 'c> {
     fn sub_workflow(
         &mut self,
         inner: &Arc<Workflow>,
-        spot: Spot,
+        spot: Visit,
         inputs: Vec<Value>,
-    ) -> Result<PublishedOutput, String> {
+    ) -> Result<Handed, String> {
         let numbers = (spot.number + 1, self.explainer.outline.offsets(inner));
         let mut frame = Frame::new(inner.clone(), numbers, None, format!("{}/", spot.label()), inputs.into());
         let outer = Some((spot.scene, spot.index, spot.element));
         if !self.frame(&mut frame, outer, spot.is_element) {
-            return Ok(PublishedOutput::Unknown);
+            return Ok(Handed::Unknown);
         }
-        Ok(match publish::interface(&frame, self.explainer.files)? {
-            Some(outputs) if publish::lacks(inner, &outputs) => PublishedOutput::Skipped,
-            Some(outputs) => PublishedOutput::Outputs(outputs),
-            None => PublishedOutput::Unknown,
+        Ok(match interface::interface(&frame, self.explainer.files)? {
+            Some(outputs) if interface::lacks(inner, &outputs) => Handed::Skipped,
+            Some(outputs) => Handed::Outputs(outputs),
+            None => Handed::Unknown,
         })
     }
 
@@ -278,8 +278,8 @@ impl<'a, 'c> Planner<'a, 'c> {
         let Some(curious) = &mut self.curious else { return };
         let state = asked.and_then(|(task, _)| cache.task(task, files).ok());
         let parts = asked.zip(state.as_ref()).filter(|((task, _), _)| task.cache.enabled);
-        let asked = parts.map(|((task, inputs), state)| Asked { task, state, label, inputs });
-        (curious.tell)(&Told {
+        let asked = parts.map(|((task, inputs), state)| TaskRequest { task, state, label, inputs });
+        (curious.tell)(&PlannedUnit {
             number,
             label,
             cache: verdict.cache,
@@ -292,7 +292,7 @@ impl<'a, 'c> Planner<'a, 'c> {
     }
 
     /// A node that waits for another: what is known of its key differs from its last result already, or not.
-    fn tell_waiting(&mut self, spot: Spot, verdict: &Verdict) {
+    fn tell_waiting(&mut self, spot: Visit, verdict: &Verdict) {
         let explainer = self.explainer;
         let node = spot.node();
         let task = node.task().filter(|task| task.cache.enabled && node.scatter.is_none());
@@ -308,7 +308,7 @@ impl<'a, 'c> Planner<'a, 'c> {
         let label = spot.label();
         let (why, parts) = explainer.explain_waiting(task, &state, &label, known.collect(), &verdict.reason);
         if let Some(curious) = &mut self.curious {
-            (curious.tell)(&Told {
+            (curious.tell)(&PlannedUnit {
                 number: spot.number,
                 label: &label,
                 cache: verdict.cache,
@@ -323,7 +323,7 @@ impl<'a, 'c> Planner<'a, 'c> {
 
     fn add(&mut self, number: usize, verdict: Verdict, is_element: bool) {
         let mapped = is_element && (verdict.cache != Expectation::Skipped || verdict.runs);
-        let one = Elements {
+        let one = ElementTally {
             count: 1,
             runs: usize::from(verdict.runs),
             hits: usize::from(verdict.cache == Expectation::Hit),
@@ -357,8 +357,8 @@ impl<'a, 'c> Planner<'a, 'c> {
     }
 
     /// What the cache says of a task with these inputs.
-    fn task(&self, task: &Task, spot: Spot, inputs: &[Value]) -> Result<Looked, String> {
-        let Explainer { order, cache, files, .. } = self.explainer;
+    fn task(&self, task: &Task, spot: Visit, inputs: &[Value]) -> Result<Looked, String> {
+        let Explainer { options, cache, files, .. } = self.explainer;
         let state = cache.task(task, files)?;
         // What is not selected does not run: the run would fail.
         let selected = self.role(spot.number) != Role::Supply;
@@ -381,10 +381,10 @@ impl<'a, 'c> Planner<'a, 'c> {
             }
             return Ok((verdict(Expectation::Disabled, note("the task is not cached"), selected), None));
         }
-        if order.overwrite[spot.number] {
+        if options.overwrite[spot.number] {
             return skipped("its result is to be overwritten");
         }
-        match order.mode {
+        match options.mode {
             CacheMode::WriteOnly => return skipped("the cache is only written"),
             CacheMode::Off => return skipped("the cache is off"),
             CacheMode::ReadWrite | CacheMode::ReadOnly => {}
@@ -405,8 +405,8 @@ impl<'a, 'c> Planner<'a, 'c> {
             }
             Lookup::Miss(miss) => {
                 let label = spot.label();
-                let asked = Asked { task, state: &state, label: &label, inputs };
-                let site = Site { scene: spot.scene, node: spot.index, element: spot.element };
+                let asked = TaskRequest { task, state: &state, label: &label, inputs };
+                let site = NodeSite { scene: spot.scene, node: spot.index, element: spot.element };
                 let why = self.explainer.explain(&asked, miss, site);
                 let missed = verdict(Expectation::Miss, note(&why.text), selected);
                 (Verdict { why: Some(Box::new(why)), ..missed }, None)
@@ -416,7 +416,7 @@ impl<'a, 'c> Planner<'a, 'c> {
     }
 }
 
-fn planned(number: usize, verdict: Verdict, elements: Option<Elements>) -> Planned {
+fn planned(number: usize, verdict: Verdict, elements: Option<ElementTally>) -> Planned {
     let Verdict { cache, reason, runs, why, root, saved_ms } = verdict;
     Planned { number, cache, reason, why, saved_ms, root, runs, elements }
 }

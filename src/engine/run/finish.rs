@@ -5,10 +5,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map as JsonMap, Value as Json};
 
-use super::attempt::{Ended, Success, log_path};
-use super::cache::{Hit, to_record};
-use super::groups::{Group, Spot};
-use super::values::RunFailure;
 use super::{Engine, InFlight, millis, publish};
 use crate::core::digest::Digest;
 use crate::core::event::{
@@ -16,7 +12,11 @@ use crate::core::event::{
     node_label,
 };
 use crate::core::value::Value;
-use crate::engine::schedule::{State, Unit};
+use crate::engine::attempt::perform::{AttemptEnded, Success, log_path};
+use crate::engine::lookup::cache::{Hit, to_record};
+use crate::engine::schedule::{State, UnitId};
+use crate::engine::scope::frames::{NodeInstance, ValueScope};
+use crate::engine::scope::values::RunFailure;
 use crate::exec::{self, Executor};
 use crate::storage::locks::Held;
 use crate::storage::memo::{Entry, Found};
@@ -27,7 +27,7 @@ use crate::workflow::Body;
 pub(super) const DOOMED: &str = "another part of this element failed";
 
 /// What is told of a unit once its result is stored.
-pub(super) struct Settled {
+pub(super) struct StoredEnd {
     event: NodeFinished,
     /// The status if the result is stored.
     stored: CacheStatus,
@@ -37,12 +37,12 @@ pub(super) struct Settled {
 
 /// What an attempt cost.
 #[derive(Clone, Copy)]
-struct Took {
+struct AttemptCost {
     duration_ms: u64,
     usage: Usage,
 }
 
-impl Took {
+impl AttemptCost {
     fn new(duration: Duration, usage: Option<exec::Usage>) -> Self {
         // To the nearest: many short ones are summed up.
         let cpu_ms = |cpu: Duration| millis(cpu + Duration::from_micros(500));
@@ -56,7 +56,7 @@ impl Took {
 
 impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
     /// A unit that has its end from somewhere else than an attempt.
-    pub(super) fn finished(&self, spot: &Spot, status: Status, inputs: &[Value]) -> NodeFinished {
+    pub(super) fn finished(&self, spot: &NodeInstance, status: Status, inputs: &[Value]) -> NodeFinished {
         let (kind, name) = match &spot.node().body {
             Body::Task(task) => (Kind::Task, &task.name),
             Body::Workflow(inner) => (Kind::Workflow, &inner.name),
@@ -89,12 +89,12 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
     }
 
     /// Tells of an end, and counts it in all that it is inside of.
-    pub(super) fn tell(&mut self, unit: Unit, event: NodeFinished) {
+    pub(super) fn tell(&mut self, unit: UnitId, event: NodeFinished) {
         self.count(unit, &event);
         self.bus.emit(Event::NodeFinished(event));
     }
 
-    fn count(&mut self, unit: Unit, event: &NodeFinished) {
+    fn count(&mut self, unit: UnitId, event: &NodeFinished) {
         if event.kind != Kind::Task {
             return;
         }
@@ -114,7 +114,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         }
     }
 
-    pub(super) fn outputs_json(&self, spot: &Spot, outputs: &[Value]) -> JsonMap<String, Json> {
+    pub(super) fn outputs_json(&self, spot: &NodeInstance, outputs: &[Value]) -> JsonMap<String, Json> {
         let names = spot.node().body.outputs();
         let values = outputs.iter().map(|value| publish::in_store(&self.shared.store, value));
         names.into_iter().map(|(name, _)| name.to_owned()).zip(values).collect()
@@ -123,8 +123,8 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
     /// The cache had the result.
     pub(super) fn settle_hit(
         &mut self,
-        unit: Unit,
-        spot: &Spot,
+        unit: UnitId,
+        spot: &NodeInstance,
         inputs: Vec<Value>,
         (key, work): (Option<Digest>, Digest),
         hit: Hit,
@@ -147,7 +147,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
     }
 
     /// Tells the scheduler of an end, and the user what is skipped in consequence of it; `what` happened.
-    pub(super) fn finish(&mut self, unit: Unit, end: State, what: &str) {
+    pub(super) fn finish(&mut self, unit: UnitId, end: State, what: &str) {
         let in_consequence = self.scheduler.finish(unit, end);
         if in_consequence.is_empty() {
             return;
@@ -160,7 +160,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
 
     /// A unit that never ran, and for which the scheduler knows already or will be told. What a skipped one hands
     /// back is null.
-    pub(super) fn settle_idle(&mut self, unit: Unit, status: Status, reason: &str) {
+    pub(super) fn settle_idle(&mut self, unit: UnitId, status: Status, reason: &str) {
         let Some(spot) = self.spot(unit) else { return };
         let flight = self.in_flight.remove(&unit);
         let mut event = match flight {
@@ -184,7 +184,13 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
     }
 
     /// A unit failed before there was anything to run.
-    pub(super) fn fail_before(&mut self, unit: Unit, spot: &Spot, inputs: Vec<Value>, problem: String) {
+    pub(super) fn fail_before(
+        &mut self,
+        unit: UnitId,
+        spot: &NodeInstance,
+        inputs: Vec<Value>,
+        problem: String,
+    ) {
         let error = TaskError::new(ErrorKind::Input, problem);
         let event = NodeFinished {
             error: Some(error),
@@ -195,7 +201,13 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
     }
 
     /// A node that was not selected, and whose outputs the cache does not have.
-    pub(super) fn fail_supply(&mut self, unit: Unit, spot: &Spot, inputs: Vec<Value>, cache: CacheStatus) {
+    pub(super) fn fail_supply(
+        &mut self,
+        unit: UnitId,
+        spot: &NodeInstance,
+        inputs: Vec<Value>,
+        cache: CacheStatus,
+    ) {
         let name = &spot.name;
         let why = match cache {
             CacheStatus::Disabled => "its task is not cached",
@@ -209,7 +221,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         self.fail_before(unit, spot, inputs, problem);
     }
 
-    pub(super) fn fail(&mut self, unit: Unit, spot: &Spot, event: NodeFinished) {
+    pub(super) fn fail(&mut self, unit: UnitId, spot: &NodeInstance, event: NodeFinished) {
         let message = event.error.as_ref().map_or_else(String::new, |error| error.message.clone());
         self.tell(unit, event);
         self.finish(unit, State::Failed, "failed");
@@ -218,15 +230,15 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
 
     /// A unit has failed: so does everything that it is inside of, up to a node that may lose an element. If nothing
     /// stops it the run has failed.
-    fn doom(&mut self, failed: Unit, failure: RunFailure) {
+    fn doom(&mut self, failed: UnitId, failure: RunFailure) {
         let mut unit = failed;
         loop {
             let (group, i) = self.scheduler.locate(unit);
             let parent = match self.groups.get_mut(group) {
-                Some(Group::Elements(elements)) => {
+                Some(ValueScope::Elements(elements)) => {
                     elements.doomed.insert(i);
                     if elements.doomed.len() <= elements.tolerated {
-                        if unit != failed && !self.order.keep_going {
+                        if unit != failed && !self.options.keep_going {
                             // What else belongs to this element is not worth while any more.
                             let (idle, never) = self.scheduler.abandon_below(unit);
                             self.counts.cancelled += never as u64;
@@ -245,29 +257,29 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             }
         }
         self.failure.get_or_insert_with(|| std::sync::Arc::new(failure));
-        if !self.order.keep_going {
+        if !self.options.keep_going {
             self.stop();
         }
     }
 
     /// Whether a unit belongs to an element that has failed, of which nothing else is worth while.
-    pub(super) fn is_doomed(&self, mut unit: Unit) -> bool {
+    pub(super) fn is_doomed(&self, mut unit: UnitId) -> bool {
         loop {
             let (group, i) = self.scheduler.locate(unit);
             let group = self.groups.get(group);
-            if let Some(Group::Elements(elements)) = group
+            if let Some(ValueScope::Elements(elements)) = group
                 && elements.doomed.contains(&i)
             {
-                return !self.order.keep_going;
+                return !self.options.keep_going;
             }
-            match group.and_then(Group::parent) {
+            match group.and_then(ValueScope::parent) {
                 Some(parent) => unit = parent,
                 None => return false,
             }
         }
     }
 
-    fn cancel(&mut self, units: Vec<Unit>, reason: &str) {
+    fn cancel(&mut self, units: Vec<UnitId>, reason: &str) {
         for unit in units {
             self.settle_idle(unit, Status::Cancelled, reason);
         }
@@ -279,7 +291,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             return;
         }
         self.scheduler.stop();
-        let mut resting: Vec<Unit> = self
+        let mut resting: Vec<UnitId> = self
             .in_flight
             .keys()
             .copied()
@@ -304,12 +316,12 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
     }
 
     /// An attempt has ended: the unit succeeds, tries again or fails.
-    pub(super) fn attempt_ended(&mut self, ended: Ended) {
+    pub(super) fn attempt_ended(&mut self, ended: AttemptEnded) {
         let unit = ended.unit;
         self.scheduler.release(unit);
         let Some(spot) = self.spot(unit) else { return };
         let Some(execution) = spot.node().execution() else { return };
-        let took = Took::new(ended.duration, ended.usage);
+        let took = AttemptCost::new(ended.duration, ended.usage);
         match ended.result {
             Ok(success) => {
                 let (total, count) = self.times.entry(spot.number).or_default();
@@ -339,11 +351,11 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
                 }));
                 match wait {
                     Some(wait) => {
-                        let rested = self.rested.0.clone();
+                        let retry_due = self.retry_due.0.clone();
                         tokio::spawn(async move {
                             tokio::time::sleep(wait).await;
                             // Nobody listens when the run has ended meanwhile.
-                            let _ = rested.send(unit);
+                            let _ = retry_due.send(unit);
                         });
                     }
                     None => self.fail_attempted(unit, &spot, error, took),
@@ -353,7 +365,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         self.close_ended();
     }
 
-    fn fail_attempted(&mut self, unit: Unit, spot: &Spot, error: TaskError, took: Took) {
+    fn fail_attempted(&mut self, unit: UnitId, spot: &NodeInstance, error: TaskError, took: AttemptCost) {
         let Some(flight) = self.in_flight.remove(&unit) else { return };
         let cancelled = error.kind == ErrorKind::Cancelled;
         let status = if cancelled { Status::Cancelled } else { Status::Failed };
@@ -376,7 +388,14 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         self.finish(unit, State::Cancelled, "was cancelled");
     }
 
-    fn succeed(&mut self, unit: Unit, spot: &Spot, flight: InFlight, success: Success, took: Took) {
+    fn succeed(
+        &mut self,
+        unit: UnitId,
+        spot: &NodeInstance,
+        flight: InFlight,
+        success: Success,
+        took: AttemptCost,
+    ) {
         for note in success.notes {
             self.bus.warn(Some(spot.label()), note);
         }
@@ -394,7 +413,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             log: Some(log.display().to_string()),
             ..self.finished(spot, Status::Succeeded, &flight.inputs)
         };
-        let mut key = flight.key.filter(|_| self.order.mode.writes());
+        let mut key = flight.key.filter(|_| self.options.mode.writes());
         if success.changed.is_none() && key.is_none() {
             event.work = Some(flight.work);
         }
@@ -420,7 +439,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             // Counted now: what it belongs to may end before the result is stored.
             self.count(unit, &event);
             self.bus.hold(unit);
-            self.unacknowledged.insert(unit, Settled { event, stored, _held: flight.held });
+            self.unacknowledged.insert(unit, StoredEnd { event, stored, _held: flight.held });
             self.writer.result(NewResult { unit, row: row.map(Box::new), blobs: success.blobs });
         }
         self.keep_outputs(unit, success.outputs);
@@ -428,7 +447,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
     }
 
     /// What the memo is to keep of a result.
-    fn row(&self, spot: &Spot, key: Digest, event: &NodeFinished, outputs: &[Value]) -> Option<Row> {
+    fn row(&self, spot: &NodeInstance, key: Digest, event: &NodeFinished, outputs: &[Value]) -> Option<Row> {
         let task = spot.node().task()?;
         let state = self.cache.task(task, &self.files).ok()?;
         let names = task.outputs.iter().map(|output| &*output.name);
@@ -455,7 +474,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
 
     /// The writer has stored a result, or could not.
     pub(super) fn acknowledged(&mut self, answer: Acknowledged) {
-        let Some(Settled { mut event, stored, .. }) = self.unacknowledged.remove(&answer.unit) else {
+        let Some(StoredEnd { mut event, stored, .. }) = self.unacknowledged.remove(&answer.unit) else {
             return;
         };
         if let Some(key) = &event.key {

@@ -4,15 +4,15 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::spread::Spread;
-use super::values::{Files, RunFailure, Values};
 use crate::core::event::{Counts, Usage};
 use crate::core::value::Value;
-use crate::engine::schedule::Unit;
+use crate::engine::schedule::UnitId;
+use crate::engine::scope::scatter::ScatteredInputs;
+use crate::engine::scope::values::{Files, RunFailure, Values};
 use crate::workflow::{Node, Workflow};
 
 /// A group of units, under the same number as in the scheduler.
-pub enum Group {
+pub enum ValueScope {
     Frame(Frame),
     Elements(Elements),
     /// It has ended, and its values are gone.
@@ -23,7 +23,7 @@ pub enum Group {
 pub struct Frame {
     pub workflow: Arc<Workflow>,
     /// The unit that it is; `None` for the workflow of the run.
-    pub parent: Option<Unit>,
+    pub parent: Option<UnitId>,
     /// By node: its number in the outline.
     numbers: Numbers,
     /// What stands before the names of its nodes: `prep/`, or `prep[3]/`.
@@ -44,9 +44,9 @@ struct Numbers {
 /// The elements of one node.
 pub struct Elements {
     /// The unit of the node.
-    pub parent: Unit,
-    pub node: Spot,
-    pub spread: Spread,
+    pub parent: UnitId,
+    pub node: NodeInstance,
+    pub spread: ScatteredInputs,
     /// By element; `None` until it has succeeded.
     pub outputs: Vec<Option<Box<[Value]>>>,
     /// How many may fail.
@@ -72,7 +72,7 @@ impl Sum {
 
 /// Where a unit stands.
 #[derive(Clone)]
-pub struct Spot {
+pub struct NodeInstance {
     pub workflow: Arc<Workflow>,
     /// Index into its nodes.
     pub node: usize,
@@ -84,7 +84,7 @@ pub struct Spot {
     pub name: String,
 }
 
-impl Spot {
+impl NodeInstance {
     pub fn node(&self) -> &Node {
         &self.workflow.nodes[self.node]
     }
@@ -100,8 +100,8 @@ impl Spot {
     }
 }
 
-impl Group {
-    pub fn elements(parent: Unit, node: Spot, spread: Spread, tolerated: usize) -> Self {
+impl ValueScope {
+    pub fn elements(parent: UnitId, node: NodeInstance, spread: ScatteredInputs, tolerated: usize) -> Self {
         let outputs = vec![None; spread.count()];
         Self::Elements(Elements {
             parent,
@@ -115,7 +115,7 @@ impl Group {
     }
 
     /// The unit that the group is.
-    pub fn parent(&self) -> Option<Unit> {
+    pub fn parent(&self) -> Option<UnitId> {
         match self {
             Self::Frame(frame) => frame.parent,
             Self::Elements(elements) => Some(elements.parent),
@@ -132,10 +132,10 @@ impl Group {
     }
 
     /// The unit of number `i`; `None` in a group that has ended.
-    pub fn spot(&self, i: usize) -> Option<Spot> {
+    pub fn spot(&self, i: usize) -> Option<NodeInstance> {
         match self {
             Self::Frame(frame) => Some(frame.spot(i)),
-            Self::Elements(elements) => Some(Spot { index: Some(i), ..elements.node.clone() }),
+            Self::Elements(elements) => Some(NodeInstance { index: Some(i), ..elements.node.clone() }),
             Self::Closed => None,
         }
     }
@@ -156,7 +156,7 @@ impl Frame {
     pub fn new(
         workflow: Arc<Workflow>,
         (base, offsets): (usize, Arc<[u32]>),
-        parent: Option<Unit>,
+        parent: Option<UnitId>,
         prefix: String,
         inputs: Arc<[Value]>,
     ) -> Self {
@@ -170,8 +170,8 @@ impl Frame {
         self.numbers.base + self.numbers.offsets[node] as usize
     }
 
-    fn spot(&self, node: usize) -> Spot {
-        Spot {
+    fn spot(&self, node: usize) -> NodeInstance {
+        NodeInstance {
             workflow: self.workflow.clone(),
             node,
             number: self.number(node),

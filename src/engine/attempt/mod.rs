@@ -1,0 +1,7 @@
+//! One attempt of a node: staged into a fresh scratch folder, run, its outputs collected.
+
+pub mod collect;
+pub mod environment;
+pub mod perform;
+pub mod prepare;
+pub mod scratch;

@@ -1,0 +1,40 @@
+//! What a run is asked to do, resolved: knows nothing of where it was asked for.
+
+use crate::workflow::graph::select::Role;
+
+/// Which way results go between the run and the cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheMode {
+    #[default]
+    ReadWrite,
+    ReadOnly,
+    /// No lookup, but results are stored.
+    WriteOnly,
+    Off,
+}
+
+impl CacheMode {
+    pub fn reads(self) -> bool {
+        matches!(self, Self::ReadWrite | Self::ReadOnly)
+    }
+
+    pub fn writes(self) -> bool {
+        matches!(self, Self::ReadWrite | Self::WriteOnly)
+    }
+}
+
+/// What a run is to do. Lists have one entry for each node of the outline.
+pub struct RunOptions {
+    pub roles: Vec<Role>,
+    /// How long it takes from a node's start to the end of the run, as far as is known, in milliseconds: what
+    /// has the most before it goes first.
+    pub remaining_ms: Vec<u64>,
+    /// Nodes that are not looked up.
+    pub overwrite: Vec<bool>,
+    pub mode: CacheMode,
+    pub keep_going: bool,
+    /// How many nodes may run at once.
+    pub jobs: usize,
+    /// The run of which this one is another try.
+    pub retry_of: Option<String>,
+}

@@ -1,0 +1,375 @@
+//! The loop of a run: it joins scheduler, cache and executor, and emits every step as an event.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `ready.rs`, `single_flight.rs` | a unit whose dependencies have ended: skipped, scattered, entered, looked up, queued |
+//! | `finish.rs`, `aggregate.rs` | how a unit finishes, also one that aggregates others |
+//! | `hooks.rs`, `summary.rs` | the node that runs last, and the summary of the run |
+//! | `event_log.rs` | events on their way to reporters and history |
+//! | `publish.rs` | the workflow's own outputs |
+
+mod aggregate;
+mod event_log;
+mod finish;
+mod hooks;
+mod publish;
+mod ready;
+mod single_flight;
+mod summary;
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+use self::finish::DOOMED;
+use self::single_flight::SingleFlight;
+use crate::core::digest::Digest;
+use crate::core::event::{CacheStatus, Counts, Event, NodeWaiting, RunStarted, Status};
+use crate::core::value::Value;
+use crate::core::why::Why;
+use crate::engine::RunOptions;
+use crate::engine::attempt::perform::{AttemptEnded, AttemptShared};
+use crate::engine::lookup::cache::Cache;
+use crate::engine::schedule::pools::Pools;
+use crate::engine::schedule::{Scheduler, State, UnitId};
+use crate::engine::scope::frames::{Frame, NodeInstance, ValueScope};
+use crate::engine::scope::values::{Files, RunFailure};
+use crate::exec::{Executor, Level, signal_name};
+use crate::storage::locks::{Held, Locks};
+use crate::storage::writer::{Acknowledged, Writer};
+use crate::workflow::graph::outline::Outline;
+use crate::workflow::graph::select::{Role, leaves};
+
+/// A run that is called off from outside; the number is the signal's.
+pub struct Interrupt(pub i32);
+
+/// How a run ended.
+pub struct Summary {
+    pub status: Status,
+    pub counts: Counts,
+    pub saved_ms: u64,
+    /// By name, in the file's order; only of a run that succeeded.
+    pub outputs: Vec<(String, PublishedOutput)>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Why the file of its events is not complete.
+    pub history: Option<std::io::Error>,
+}
+
+pub use event_log::EventLog;
+pub use publish::PublishedOutput;
+
+/// A unit between its lookup and its end.
+struct InFlight {
+    inputs: Vec<Value>,
+    key: Option<Digest>,
+    /// What the key is made of, or would be.
+    work: Digest,
+    /// What the lookup said.
+    cache: CacheStatus,
+    /// Why the lookup failed.
+    reason: Option<String>,
+    /// Why it was a miss.
+    why: Option<Box<Why>>,
+    /// How many attempts were begun.
+    attempts: u32,
+    /// Since when it could run.
+    ready: Instant,
+    /// Keeps identical work waiting until this has ended.
+    held: Option<Held>,
+}
+
+/// One run.
+pub struct Engine<'a, E> {
+    outline: &'a Outline,
+    options: RunOptions,
+    shared: Arc<AttemptShared<E>>,
+    /// Where files among the workflow's outputs are put.
+    outputs_dir: PathBuf,
+    bus: EventLog,
+    files: Files,
+    cache: Cache,
+    scheduler: Scheduler,
+    /// By the scheduler's number.
+    groups: Vec<ValueScope>,
+    /// By the unit that a group is: its number.
+    inside: HashMap<UnitId, usize>,
+    in_flight: HashMap<UnitId, InFlight>,
+    serial: SingleFlight,
+    /// Ends that wait for the writer's acknowledgement.
+    unacknowledged: HashMap<UnitId, finish::StoredEnd>,
+    /// Units of which it was told that they wait for a resource.
+    announced_waiting: HashSet<UnitId>,
+    counts: Counts,
+    /// How many nodes and elements there are, as far as is known.
+    total: u64,
+    saved_ms: u64,
+    /// By node of the outline: the time that its attempts took, in milliseconds, and how many there were.
+    times: HashMap<usize, (u64, u64)>,
+    writer: Writer,
+    failure: Option<Arc<RunFailure>>,
+    /// The workflow's outputs, once all but the last node has ended.
+    handed: Vec<(String, PublishedOutput)>,
+    signal: Option<i32>,
+    ended: (UnboundedSender<AttemptEnded>, UnboundedReceiver<AttemptEnded>),
+    /// Units whose wait before another attempt is over.
+    retry_due: (UnboundedSender<UnitId>, UnboundedReceiver<UnitId>),
+}
+
+/// What the composition root hands over.
+pub struct EngineInputs<'a, E> {
+    pub outline: &'a Outline,
+    pub options: RunOptions,
+    pub pools: Pools,
+    pub shared: Arc<AttemptShared<E>>,
+    pub outputs_dir: PathBuf,
+    pub bus: EventLog,
+    pub files: Files,
+    /// Of the workflow.
+    pub inputs: Box<[Value]>,
+    pub cache: Cache,
+    /// Locks of identical work; `None` where there can be none.
+    pub locks: Option<Locks>,
+    pub writer: Writer,
+}
+
+/// So many units are taken up before signals and ends of others are heard again: some ten milliseconds' worth.
+const BATCH: usize = 1000;
+/// How often locks of identical work are tried again while somebody waits for one.
+const LOCK_TURN: Duration = Duration::from_millis(20);
+
+impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
+    pub fn new(parts: EngineInputs<'a, E>) -> Self {
+        let mut engine = Self {
+            outline: parts.outline,
+            options: parts.options,
+            shared: parts.shared,
+            outputs_dir: parts.outputs_dir,
+            bus: parts.bus,
+            files: parts.files,
+            cache: parts.cache,
+            scheduler: Scheduler::new(parts.pools),
+            groups: Vec::new(),
+            inside: HashMap::new(),
+            in_flight: HashMap::new(),
+            serial: SingleFlight::new(parts.locks),
+            unacknowledged: HashMap::new(),
+            announced_waiting: HashSet::new(),
+            counts: Counts::default(),
+            total: 0,
+            saved_ms: 0,
+            times: HashMap::new(),
+            writer: parts.writer,
+            failure: None,
+            handed: Vec::new(),
+            signal: None,
+            ended: unbounded_channel(),
+            retry_due: unbounded_channel(),
+        };
+        let workflow = engine.outline.workflow().clone();
+        let numbers = (0, engine.outline.offsets(&workflow));
+        engine.open(Frame::new(workflow, numbers, None, String::new(), parts.inputs.into()));
+        engine.counts.nodes = engine.leaves(0..engine.outline.len());
+        engine.total = engine.counts.nodes;
+        engine
+    }
+
+    /// How many nodes of a part of the outline take part and are not sub-workflows.
+    fn leaves(&self, numbers: Range<usize>) -> u64 {
+        leaves(self.outline, &self.options.roles, numbers)
+    }
+
+    /// Runs the workflow to its end.
+    pub async fn run(
+        mut self,
+        mut acknowledged: UnboundedReceiver<Acknowledged>,
+        mut interrupts: UnboundedReceiver<Interrupt>,
+    ) -> Summary {
+        let started = Instant::now();
+        self.bus.emit(Event::RunStarted(RunStarted {
+            time: Timestamp::now(),
+            run: self.shared.run.clone(),
+            workflow: self.outline.workflow().name.clone(),
+            project: self.shared.scope.project.clone(),
+            domain: self.shared.scope.domain.clone(),
+            nodes: self.counts.nodes,
+            jobs: self.options.jobs as u64,
+            retry_of: self.options.retry_of.clone(),
+        }));
+        if let Some(reading) = self.read_files_ahead() {
+            tokio::select! {
+                _ = reading => {}
+                Some(Interrupt(signal)) = interrupts.recv() => self.interrupted(signal),
+            }
+        }
+        let mut hooks_begun = false;
+        let mut lock_poll = tokio::time::interval(LOCK_TURN);
+        lock_poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let more = self.proceed();
+            if self.scheduler.is_stopped() {
+                self.abandon();
+            }
+            if !more && self.scheduler.open() == 0 && self.unacknowledged.is_empty() {
+                if std::mem::replace(&mut hooks_begun, true) {
+                    break;
+                }
+                self.hand_out();
+                if !self.begin_hook() {
+                    break;
+                }
+                continue;
+            }
+            if self.scheduler.running() == 0 && !self.unacknowledged.is_empty() {
+                self.writer.flush_now();
+            }
+            self.bus.flush();
+            tokio::select! {
+                Some(ended) = self.ended.1.recv() => self.attempt_ended(ended),
+                Some(answer) = acknowledged.recv() => self.acknowledged(answer),
+                Some(unit) = self.retry_due.1.recv() => self.retry_due(unit),
+                Some(Interrupt(signal)) = interrupts.recv() => self.interrupted(signal),
+                _ = lock_poll.tick(), if self.serial.waits() => self.try_locks(),
+                () = tokio::task::yield_now(), if more => {}
+            }
+        }
+        self.conclude(started)
+    }
+
+    /// Digests the user's files that are known beforehand, in parallel and beside the engine, which must hear
+    /// of signals meanwhile.
+    fn read_files_ahead(&self) -> Option<JoinHandle<()>> {
+        let mut paths = Vec::new();
+        for (number, place) in self.outline.places().enumerate() {
+            if self.options.roles[number] == Role::Run {
+                let node = place.node();
+                for (i, binding) in node.inputs.iter().enumerate() {
+                    binding.for_each_path(&node.bound_type(i), &mut |path, is_dir| {
+                        paths.push((path.to_owned(), is_dir));
+                    });
+                }
+            }
+        }
+        if paths.is_empty() {
+            return None;
+        }
+        paths.sort();
+        paths.dedup();
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let store = self.shared.store.clone();
+        Some(tokio::task::spawn_blocking(move || store.fingerprint_all(&paths, threads)))
+    }
+
+    /// Opens a frame below the unit that it is.
+    fn open(&mut self, frame: Frame) {
+        let graph = self.outline.graph(&frame.workflow);
+        let role = |node: usize| self.options.roles[frame.number(node)];
+        let remaining = |node: usize| self.options.remaining_ms[frame.number(node)];
+        let takes_part = |node| role(node) != Role::Out;
+        let number = self.scheduler.open_frame(frame.parent, graph, takes_part, remaining);
+        self.add_group(number, ValueScope::Frame(frame));
+    }
+
+    fn add_group(&mut self, number: usize, group: ValueScope) {
+        debug_assert_eq!(number, self.groups.len());
+        if let Some(parent) = group.parent() {
+            self.inside.insert(parent, number);
+        }
+        self.groups.push(group);
+    }
+
+    /// Does what can be done without waiting; true if there is more of it: signals must be heard meanwhile.
+    fn proceed(&mut self) -> bool {
+        let mut left = BATCH;
+        loop {
+            self.cache.begin();
+            while left > 0
+                && let Some(unit) = self.scheduler.take_ready()
+            {
+                left -= 1;
+                self.unit_ready(unit);
+                self.close_ended();
+            }
+            self.cache.end();
+            self.close_ended();
+            while let Some(unit) = self.scheduler.take_start() {
+                self.start(unit);
+            }
+            self.writer.stats(self.shared.store.stats().drain_fresh());
+            if left == 0 || !self.scheduler.has_ready() {
+                break;
+            }
+        }
+        self.tell_waiting();
+        left == 0 && !self.scheduler.is_stopped()
+    }
+
+    fn close_ended(&mut self) {
+        while let Some(unit) = self.scheduler.take_closed() {
+            self.close(unit);
+        }
+    }
+
+    /// Tells of units that would have a slot, but lack a resource.
+    fn tell_waiting(&mut self) {
+        for (unit, resource) in self.scheduler.lacking() {
+            if self.announced_waiting.insert(unit)
+                && let Some(spot) = self.spot(unit)
+            {
+                self.tell_waits(&spot, format!("for {resource}: others have it"));
+            }
+        }
+    }
+
+    fn tell_waits(&mut self, spot: &NodeInstance, reason: String) {
+        self.bus.emit(Event::NodeWaiting(NodeWaiting {
+            time: Timestamp::now(),
+            node: spot.name.clone(),
+            index: spot.event_index(),
+            reason,
+        }));
+    }
+
+    fn retry_due(&mut self, unit: UnitId) {
+        if self.scheduler.state(unit) != State::Taken || self.scheduler.is_stopped() {
+            return; // StoredEnd when the run stopped.
+        }
+        if self.is_doomed(unit) {
+            self.settle_idle(unit, Status::Cancelled, DOOMED);
+            self.finish(unit, State::Cancelled, "was cancelled");
+            return self.close_ended();
+        }
+        if let Some(flight) = self.in_flight.get_mut(&unit) {
+            flight.ready = Instant::now();
+        }
+        self.enqueue(unit);
+    }
+
+    fn interrupted(&mut self, signal: i32) {
+        let first = self.signal.is_none();
+        self.signal.get_or_insert(signal);
+        self.shared.cancel.raise(if first { Level::Terminate } else { Level::Kill });
+        if first {
+            let name = signal_name(signal);
+            self.bus.warn(None, format!("{name}: stopping what runs; a second signal kills it at once"));
+        }
+        self.stop();
+    }
+
+    /// Where a unit stands; `None` if what it belongs to has ended.
+    fn spot(&self, unit: UnitId) -> Option<NodeInstance> {
+        let (group, i) = self.scheduler.locate(unit);
+        self.groups.get(group)?.spot(i)
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,57 @@
+//! The end of a run: its last event, the times of its nodes, its summary.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+use serde_json::Map as JsonMap;
+
+use super::{Engine, Summary, millis};
+use crate::core::event::{Event, RunFinished, Status};
+use crate::exec::Executor;
+use crate::storage::history::times::{NodeTime, Times};
+
+impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
+    pub(super) fn conclude(mut self, started: Instant) -> Summary {
+        let status = match (self.signal, &self.failure) {
+            (Some(_), _) => Status::Cancelled,
+            (None, Some(_)) => Status::Failed,
+            (None, None) => Status::Succeeded,
+        };
+        let handed = std::mem::take(&mut self.handed);
+        let outputs = if status == Status::Succeeded { handed } else { Vec::new() };
+        self.writer.stats(self.shared.store.stats().drain_fresh());
+        self.writer.times(self.node_times());
+        self.writer.used(self.cache.take_used());
+        self.bus.emit(Event::RunFinished(RunFinished {
+            time: Timestamp::now(),
+            run: self.shared.run.clone(),
+            status,
+            duration_ms: millis(started.elapsed()),
+            counts: self.counts,
+            saved_ms: self.saved_ms,
+            outputs: outputs
+                .iter()
+                .map(|(name, handed)| (name.clone(), handed.event.clone()))
+                .collect::<JsonMap<_, _>>(),
+        }));
+        let history = self.bus.close();
+        Summary {
+            status,
+            counts: self.counts,
+            saved_ms: self.saved_ms,
+            outputs,
+            signal: self.signal,
+            history,
+        }
+    }
+
+    /// How long each node would have taken in this run, had it been alone.
+    fn node_times(&self) -> Times {
+        let jobs = self.options.jobs.max(1) as u64;
+        let time = |(number, (total, count)): (&usize, &(u64, u64))| {
+            let time = NodeTime { wall: total / (*count).clamp(1, jobs), mean: total / (*count).max(1) };
+            (self.outline.name(*number), time)
+        };
+        Times { workflow: self.outline.workflow().name.clone(), nodes: self.times.iter().map(time).collect() }
+    }
+}

@@ -1,0 +1,6 @@
+//! The values in scope of a unit: uses of workflows (frames), elements of nodes, the user's files.
+
+pub mod frames;
+pub mod interface;
+pub mod scatter;
+pub mod values;
