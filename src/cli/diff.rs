@@ -15,7 +15,7 @@ use crate::core::definition::Definition;
 use crate::storage::history::Run;
 use crate::storage::history::filter::{Filter, select};
 use crate::storage::history::invocation::{Invocation, invocation};
-use crate::view::run_diff::{Change, Head, Known, compare};
+use crate::view::model::run_diff::{Change, Head, Known, compare};
 use crate::workflow::Task;
 
 /// Show what changed between two runs: what each node was given, what it handed back, and what came first

@@ -9,8 +9,8 @@ use crate::ops::picture::picture;
 use crate::view::draw::dot::dot;
 use crate::view::draw::mermaid::mermaid;
 use crate::view::draw::svg::{MOST, svg};
-use crate::view::graph_text;
-use crate::view::style::Ink;
+use crate::view::text::graph;
+use crate::view::text::style::Ink;
 
 /// Draw a workflow: its nodes and what feeds what
 #[derive(clap::Args)]
@@ -66,7 +66,7 @@ pub fn run(args: Args, color: ColorChoice) -> Outcome {
     let workflow = open(&args.workflow, &[], color)?.workflow;
     let (picture, title) = (picture(&workflow), &workflow.name);
     let text = match format {
-        Format::Text => graph_text::render(&picture, title, Ink(args.output.is_none() && color.on_stdout())),
+        Format::Text => graph::render(&picture, title, Ink(args.output.is_none() && color.on_stdout())),
         Format::Dot => dot(&picture, title),
         Format::Mermaid => mermaid(&picture, title),
         Format::Svg => svg(&picture, title).ok_or_else(|| {

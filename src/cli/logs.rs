@@ -17,11 +17,11 @@ use super::{Failure, Outcome};
 use crate::core::closest::closest;
 use crate::core::event::{Event, Kind, NodeFinished, Status, node_label};
 use crate::storage::history::Run;
-use crate::view::log_list::{self, Logged};
-use crate::view::phrases::failure;
-use crate::view::run_diff::without_numbers;
-use crate::view::style::{Ink, STRONG};
+use crate::view::model::run_diff::without_numbers;
 use crate::view::text::inert;
+use crate::view::text::logs::{self, Logged};
+use crate::view::text::phrases::failure;
+use crate::view::text::style::{Ink, STRONG};
 
 /// Print what a node of a run printed
 #[derive(clap::Args)]
@@ -88,7 +88,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
             [] => return Err(Failure::usage(format!("nothing ran in run {}: there is no log", run.id))),
             [Logged { path, units: 1, .. }] => PathBuf::from(path),
             many => {
-                print(&log_list::render(many, &run.id, color.on_stdout()));
+                print(&logs::render(many, &run.id, color.on_stdout()));
                 return Ok(());
             }
         },

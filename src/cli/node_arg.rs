@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::core::closest::closest;
 use crate::core::event::{Event, Kind, NodeFinished, node_label};
-use crate::view::run_diff::without_numbers;
+use crate::view::model::run_diff::without_numbers;
 use crate::view::text::count;
 
 /// So many failures are named where one is to be picked.

@@ -20,7 +20,7 @@ use crate::engine::scope::values::{Files, workflow_inputs};
 use crate::storage::history::times::of_workflow;
 use crate::storage::memo::Scope;
 use crate::storage::memo::explain::Detail;
-use crate::view::style::{BAD, CACHED, CAUTION, Cell, FAINT, Ink, PLAIN, columns};
+use crate::view::text::style::{BAD, CACHED, CAUTION, Cell, FAINT, Ink, PLAIN, columns};
 use crate::view::text::{cut, duration, inert, width};
 use crate::workflow::binding::Binding;
 use crate::workflow::graph::outline::Outline;

@@ -11,7 +11,7 @@ use super::{Failure, Outcome};
 use crate::core::closest::closest;
 use crate::storage::history::filter::{Filter, select, workflows};
 use crate::storage::history::{INTERRUPTED, RUNNING, Run};
-use crate::view::runs_table::{RunRow, render};
+use crate::view::text::runs::{RunRow, render};
 
 /// List runs, the newest first
 #[derive(clap::Args)]

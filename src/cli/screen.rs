@@ -7,10 +7,10 @@ use jiff::tz::TimeZone;
 use crate::core::reporter::Reporter;
 use crate::view::Verbosity;
 use crate::view::json::Json;
-use crate::view::plain::Plain;
-use crate::view::style::{BAD, Ink};
 use crate::view::terminal::Terminal;
 use crate::view::text::inert;
+use crate::view::text::plain::Plain;
+use crate::view::text::style::{BAD, Ink};
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 pub enum ColorChoice {

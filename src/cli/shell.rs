@@ -18,7 +18,7 @@ use crate::engine::attempt::collect::check_outputs;
 use crate::engine::attempt::perform::places;
 use crate::engine::attempt::prepare::Prepared;
 use crate::exec::Masker;
-use crate::view::style::Ink;
+use crate::view::text::style::Ink;
 use crate::workflow::Capture;
 
 mod banner;

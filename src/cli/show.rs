@@ -10,9 +10,9 @@ use super::screen::{ColorChoice, print};
 use super::session::HomeReader;
 use super::{Failure, Outcome};
 use crate::storage::history::{Run, places};
-use crate::view::node_text::NodeStory;
-use crate::view::run_document;
-use crate::view::run_view::{Keep, RunView};
+use crate::view::json::run_document;
+use crate::view::model::run_view::{Keep, RunView};
+use crate::view::text::node::NodeStory;
 
 /// Show a run: its nodes, where cached results came from, failures, outputs; or one node in full
 #[derive(clap::Args)]

@@ -18,8 +18,8 @@ use super::screen::{ColorChoice, note};
 use super::{Failure, Outcome, inputs, signals};
 use crate::engine::Interrupt;
 use crate::storage::home::Home;
-use crate::view::style::{FAINT, Ink};
 use crate::view::text::inert;
+use crate::view::text::style::{FAINT, Ink};
 use crate::workflow::load::load;
 
 mod watched;

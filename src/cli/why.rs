@@ -18,8 +18,8 @@ use crate::engine::plan::planned::{Expectation, PlanObserver, PlannedUnit, plan}
 use crate::engine::scope::values::{Files, workflow_inputs};
 use crate::storage::memo::Version;
 use crate::storage::memo::explain::Detail;
-use crate::view::style::Ink;
-use crate::view::why_text::{Answer, render};
+use crate::view::text::style::Ink;
+use crate::view::text::why::{Answer, render};
 use crate::workflow::graph::outline::Place;
 use crate::workflow::graph::select::matching;
 

@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use super::recompute::{Checked, Recomputed, Verdict};
 use super::rows::SHORT;
 use crate::core::event::VERSION;
-use crate::view::style::{BAD, CAUTION, FAINT, GOOD, Ink, STRONG};
+use crate::view::text::style::{BAD, CAUTION, FAINT, GOOD, Ink, STRONG};
 use crate::view::text::{count, inert};
 
 /// How many came out the same, differ, and could not be checked.

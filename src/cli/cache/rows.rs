@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::core::digest::Digest;
 use crate::core::event::VERSION;
 use crate::storage::memo::{Entry, listing};
-use crate::view::style::{Cell, FAINT, Ink, PLAIN, STRONG, columns};
+use crate::view::text::style::{Cell, FAINT, Ink, PLAIN, STRONG, columns};
 use crate::view::text::{age, duration, inert, size};
 
 /// What is told of a result.

@@ -15,7 +15,7 @@ use crate::cli::session::HomeReader;
 use crate::core::digest::Digest;
 use crate::storage::memo::listing::{self, Listed};
 use crate::storage::store::Store;
-use crate::view::style::{BAD, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
+use crate::view::text::style::{BAD, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
 use crate::view::text::{age, cut, duration, inert, size};
 
 /// Show one stored result: what it was made from, what it hands out, where it came from

@@ -16,7 +16,7 @@ use crate::storage::gc::{self, footprint::ROW};
 use crate::storage::history::{self, Run};
 use crate::storage::memo::Entry;
 use crate::storage::memo::listing::{self, Filter};
-use crate::view::style::{Cell, FAINT, Ink, PLAIN, columns};
+use crate::view::text::style::{Cell, FAINT, Ink, PLAIN, columns};
 use crate::view::text::{count, duration, inert, size};
 
 /// Tell what is kept, what it takes and what it has saved

@@ -21,7 +21,7 @@ use crate::storage::gc::Files;
 use crate::storage::memo::Entry;
 use crate::storage::memo::listing::{self, Filter, Listed};
 use crate::storage::store::{BlobFile, Damage, Store};
-use crate::view::style::{BAD, GOOD, Ink, STRONG};
+use crate::view::text::style::{BAD, GOOD, Ink, STRONG};
 use crate::view::text::{count, inert, size};
 
 /// Read every stored file again, and say what is damaged; or run results again, and say which differ

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::cli::node_arg::{Unit, ends, is_inside, unknown, which};
 use crate::core::event::{Event, Kind, NodeFinished, Status, node_label};
-use crate::view::phrases::logs_command;
+use crate::view::text::phrases::logs_command;
 
 /// The log of what is wanted, or why there is none.
 pub fn find_log(events: &[Event], wanted: Unit, attempt: Option<u32>, run: &str) -> Result<PathBuf, String> {

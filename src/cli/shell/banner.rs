@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Ready, Replay};
 use crate::core::event::Status;
 use crate::core::value::Value;
-use crate::view::style::{BAD, CAUTION, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
+use crate::view::text::style::{BAD, CAUTION, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
 use crate::view::text::{cut, inert, size};
 use crate::workflow::{Capture, Task};
 

@@ -6,7 +6,7 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `told.rs` | events folded into what is shown |
+//! | `page_model.rs` | events folded into what is shown |
 //! | `rows.rs` | a node's row, attempts and details |
 //! | `values.rs` | inputs and outputs, images |
 //! | `gantt.rs` | when what was done |
@@ -27,7 +27,7 @@ use crate::core::event::{Event, Status, node_label};
 use crate::view::draw::style::STYLE;
 use crate::view::draw::svg::svg;
 use crate::view::draw::{Picture, State};
-use crate::view::phrases::counts;
+use crate::view::text::phrases::counts;
 use crate::view::text::{age, duration, inert, size};
 use page_model::PageModel;
 use rows::{Row, Rows};

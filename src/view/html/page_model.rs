@@ -11,7 +11,7 @@ use crate::core::event::{
     Warning,
 };
 use crate::view::draw::State;
-use crate::view::tally::{Spread, Tally, family};
+use crate::view::model::tally::{Spread, Tally, family};
 
 /// So many elements of a node, and so many of its failed ones, have a row of their own.
 const KEPT: usize = 50;

@@ -7,7 +7,7 @@ use super::values::{Field, Values};
 use super::{Failure, Sources, gantt, label, lines};
 use crate::core::event::{Counts, NodeFinished, Status};
 use crate::view::draw::{Picture, State};
-use crate::view::phrases::{failure, gist, logs_command, summed};
+use crate::view::text::phrases::{failure, gist, logs_command, summed};
 use crate::view::text::{age, count, duration, inert, size};
 
 /// A page has no more rows than these,
@@ -285,7 +285,7 @@ pub fn colour(picture: &mut Picture, told: &PageModel, rows: &[Row]) {
                 remarks.extend((!row.remark.is_empty()).then(|| row.remark.clone()));
                 remarks.extend((!row.from.is_empty()).then(|| format!("from {}", row.from)));
             }
-            (None, Some(sum)) => remarks.push(crate::view::phrases::counts(sum, 0, sum.failed == 0)),
+            (None, Some(sum)) => remarks.push(crate::view::text::phrases::counts(sum, 0, sum.failed == 0)),
             (None, None) => {}
         }
         (state, number, remarks)

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::frame::{Line, Moment, Progress, SHOWN, State};
-use super::phrases::gist;
-use super::tally::{Spread, Tally, family};
-use super::text::{duration, inert};
 use crate::core::event::{CacheStatus, Event, Kind, NodeFinished, Status, node_label};
+use crate::view::model::tally::{Spread, Tally, family};
+use crate::view::terminal::frame::{Line, Moment, Progress, SHOWN, State};
+use crate::view::text::phrases::gist;
+use crate::view::text::{duration, inert};
 
 /// A node, or an element of one.
 type Unit = (String, Option<u64>);
@@ -240,7 +240,7 @@ mod tests {
     use super::*;
     use crate::core::event::{AttemptFailed, Counts};
     use crate::view::sample::*;
-    use crate::view::style::Ink;
+    use crate::view::text::style::Ink;
 
     /// What is shown after `events`, five seconds after the run began.
     fn shown(events: &[Event], columns: usize) -> Vec<String> {

@@ -1,8 +1,8 @@
 //! Composes what the live display shows at one moment: pure text, no terminal and no clock.
 
-use super::style::{BAD, CACHED, CAUTION, FAINT, GOOD, Ink, PLAIN, STRONG};
-use super::text::{count, cut, duration, width};
 use crate::core::event::Counts;
+use crate::view::text::style::{BAD, CACHED, CAUTION, FAINT, GOOD, Ink, PLAIN, STRONG};
+use crate::view::text::{count, cut, duration, width};
 
 /// At most so many running nodes are shown.
 pub(super) const SHOWN: usize = 8;

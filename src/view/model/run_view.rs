@@ -1,16 +1,16 @@
 //! One run as its events tell it, long after: folded into nodes, and as one document.
 //!
-//! What a person sees of it is in `run_text.rs`.
+//! What a person sees of it is in `view/text/run.rs`.
 
 use std::collections::HashMap;
 
 use jiff::Timestamp;
 use serde_json::{Map as JsonMap, Value as Json};
 
-use super::tally::{Spread, Tally, family};
 use crate::core::event::{
     AttemptFailed, CacheStatus, Counts, Event, NodeFinished, NodeStarted, Status, Warning,
 };
+use crate::view::model::tally::{Spread, Tally, family};
 
 /// How much of a run is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,18 +42,18 @@ pub struct RunView {
     pub outputs: JsonMap<String, Json>,
     pub warnings: Vec<Warning>,
     /// In the order in which they were first heard of.
-    pub(super) nodes: Vec<NodeView>,
-    pub(super) ended: Option<Status>,
+    pub(in crate::view) nodes: Vec<NodeView>,
+    pub(in crate::view) ended: Option<Status>,
     /// The first that had a log.
-    pub(super) logged: Option<Unit>,
+    pub(in crate::view) logged: Option<Unit>,
 }
 
 /// A node or an element of one, by name and number.
-pub(super) type Unit = (String, Option<u64>);
+pub(in crate::view) type Unit = (String, Option<u64>);
 
 /// A node, or something inside of one.
 #[derive(Debug)]
-pub(super) struct NodeView {
+pub(in crate::view) struct NodeView {
     pub node: String,
     pub index: Option<u64>,
     /// When its last attempt began.
@@ -75,7 +75,7 @@ pub(super) struct NodeView {
 
 /// What is shown, and left out, together.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Group {
+pub(in crate::view) enum Group {
     Cached,
     Executed,
     Failed,
@@ -277,7 +277,7 @@ impl NodeView {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::view) mod tests {
     use super::*;
     use crate::core::event::Kind;
     use crate::view::sample::*;

@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use jiff::Zoned;
 use serde_json::Value as Json;
 
-use super::narrator::warning_line;
-use super::phrases::{counts, details, failure, gist, logs_command, mark, summed, usage};
-use super::run_view::{Group, NodeView, RunView};
-use super::style::{BAD, Cell, FAINT, Ink, PLAIN, STRONG, columns};
-use super::text::{age, count, cut, duration, inert, size};
 use crate::core::event::{Counts, NodeFinished, Status, node_label};
 use crate::core::why;
+use crate::view::model::run_view::{Group, NodeView, RunView};
+use crate::view::text::narrator::warning_line;
+use crate::view::text::phrases::{counts, details, failure, gist, logs_command, mark, summed, usage};
+use crate::view::text::style::{BAD, Cell, FAINT, Ink, PLAIN, STRONG, columns};
+use crate::view::text::{age, count, cut, duration, inert, size};
 
 /// Without `all`, so many hits get a line of their own...
 const SHOWN_HITS: usize = 10;
@@ -264,7 +264,7 @@ impl Group {
 }
 
 /// An output's value in one line: a file by its path and size, anything else as JSON.
-pub(super) fn output(value: &Json) -> String {
+pub(in crate::view) fn output(value: &Json) -> String {
     match (value.get("path").and_then(Json::as_str), value.get("size").and_then(Json::as_u64)) {
         (Some(path), Some(bytes)) => format!("{} ({})", inert(path), size(bytes)),
         _ => cut(&inert(&value.to_string()), OUTPUT_WIDTH).into_owned(),
@@ -273,10 +273,10 @@ pub(super) fn output(value: &Json) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::run_view::Keep;
-    use super::super::run_view::tests::with_elements;
     use super::*;
     use crate::core::event::{CacheStatus, Event, Kind};
+    use crate::view::model::run_view::Keep;
+    use crate::view::model::run_view::tests::with_elements;
     use crate::view::sample::*;
 
     fn now() -> Zoned {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::core::event::{Counts, Kind, NodeExpanded, NodeFinished, Status, node_label};
 
 #[derive(Default)]
-pub(super) struct Tally {
+pub(in crate::view) struct Tally {
     /// Work of its own: plain nodes and elements; `nodes` is their sum.
     pub counts: Counts,
     pub saved_ms: u64,
@@ -26,7 +26,7 @@ pub(super) struct Tally {
 
 /// How far a node with elements is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Spread {
+pub(in crate::view) struct Spread {
     pub since: Timestamp,
     pub elements: u64,
     pub done: u64,
@@ -37,7 +37,7 @@ pub(super) struct Spread {
 }
 
 /// What an end means.
-pub(super) struct Added {
+pub(in crate::view) struct Added {
     /// Whether it tells what no event before it has told: the end of work, or a failure that does not just follow
     /// from another.
     pub own: bool,
@@ -114,7 +114,7 @@ impl Tally {
 }
 
 /// The outermost node with elements that a node or element belongs to: `prep` for `prep[3]/clean`.
-pub(super) fn family(node: &str, index: Option<u64>) -> Option<&str> {
+pub(in crate::view) fn family(node: &str, index: Option<u64>) -> Option<&str> {
     match node.split_once('[') {
         Some((family, _)) => Some(family),
         None => index.map(|_| node),

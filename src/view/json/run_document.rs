@@ -8,21 +8,21 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
-use super::run_view::NodeView;
-use super::tally::{Tally, family};
 use crate::core::event::{Event, RunFinished, RunStarted, VERSION, Warning};
+use crate::view::model::run_view::NodeView;
+use crate::view::model::tally::{Tally, family};
 
 /// Where an event lies among the others.
-pub type Place = u64;
+pub type Offset = u64;
 
 /// What is kept of a node or an element.
 struct Kept {
     node: String,
     index: Option<u64>,
     /// The start of its last attempt.
-    started: Option<Place>,
-    failed_attempts: Vec<Place>,
-    finished: Option<Place>,
+    started: Option<Offset>,
+    failed_attempts: Vec<Offset>,
+    finished: Option<Offset>,
     /// Whether its end was news.
     own: bool,
 }
@@ -48,8 +48,8 @@ struct Document {
 /// If it cannot be written.
 pub fn write(
     out: &mut impl Write,
-    events: impl Iterator<Item = (Place, Event)>,
-    mut fetch: impl FnMut(Place) -> Option<Event>,
+    events: impl Iterator<Item = (Offset, Event)>,
+    mut fetch: impl FnMut(Offset) -> Option<Event>,
     unfinished: &str,
 ) -> io::Result<()> {
     let mut document = Document::default();
@@ -60,7 +60,7 @@ pub fn write(
 }
 
 impl Document {
-    fn add(&mut self, place: Place, event: Event) {
+    fn add(&mut self, place: Offset, event: Event) {
         match event {
             Event::RunStarted(run) => self.begun = Some(run),
             Event::NodeExpanded(node) => {
@@ -130,7 +130,7 @@ impl Document {
     fn write(
         mut self,
         out: &mut impl Write,
-        fetch: &mut impl FnMut(Place) -> Option<Event>,
+        fetch: &mut impl FnMut(Offset) -> Option<Event>,
         unfinished: &str,
     ) -> io::Result<()> {
         self.places = HashMap::new();
@@ -185,7 +185,7 @@ impl Document {
 }
 
 impl Kept {
-    fn node_json(&self, fetch: &mut impl FnMut(Place) -> Option<Event>, run_status: &str) -> Json {
+    fn node_json(&self, fetch: &mut impl FnMut(Offset) -> Option<Event>, run_status: &str) -> Json {
         let mut started: Option<Timestamp> = None;
         let (mut log, mut waited) = (None, None);
         if let Some(Event::NodeStarted(node)) = self.started.and_then(&mut *fetch) {
@@ -214,7 +214,7 @@ impl Kept {
 #[cfg(test)]
 pub(super) fn of(events: &[Event], unfinished: &str) -> Json {
     let mut text = Vec::new();
-    let all = events.iter().cloned().enumerate().map(|(place, event)| (place as Place, event));
+    let all = events.iter().cloned().enumerate().map(|(place, event)| (place as Offset, event));
     write(&mut text, all, |place| events.get(place as usize).cloned(), unfinished).unwrap();
     serde_json::from_slice(&text).unwrap()
 }
@@ -222,7 +222,7 @@ pub(super) fn of(events: &[Event], unfinished: &str) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::run_view::tests::with_elements;
+    use crate::view::model::run_view::tests::with_elements;
     use crate::view::sample::*;
 
     #[test]

@@ -6,7 +6,7 @@ use std::fmt::Display;
 
 use anstyle::{AnsiColor, Style};
 
-use super::text::{cut, width};
+use crate::view::text::{cut, width};
 
 pub const GOOD: Style = AnsiColor::Green.on_default();
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -94,6 +94,6 @@ mod tests {
         assert_eq!(columns(&rows, Ink(false)), "ab    c\nabcd  long  end\n");
         let coloured = columns(&rows, Ink(true));
         assert!(coloured.contains("\x1b[32mab\x1b[0m    c\n"), "{coloured:?}");
-        assert_eq!(super::super::text::inert(coloured.lines().nth(1).unwrap()), "abcd  long  end");
+        assert_eq!(crate::view::text::inert(coloured.lines().nth(1).unwrap()), "abcd  long  end");
     }
 }

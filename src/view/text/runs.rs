@@ -3,10 +3,10 @@
 use jiff::{Timestamp, Zoned};
 use serde::Serialize;
 
-use super::phrases::{counts, mark};
-use super::style::{Cell, FAINT, Ink, PLAIN, STRONG, columns};
-use super::text::{age, cut, duration, inert};
 use crate::core::event::{Counts, Status};
+use crate::view::text::phrases::{counts, mark};
+use crate::view::text::style::{Cell, FAINT, Ink, PLAIN, STRONG, columns};
+use crate::view::text::{age, cut, duration, inert};
 
 /// A run in short; as JSON, one line of `runner runs --json`.
 #[derive(Clone, Debug, Serialize)]

@@ -4,9 +4,9 @@
 //! the node. `○` is a node that waits for nothing, `●` one that does, `◌` one that runs when all else has ended. Where
 //! there would be too many rails, nodes are listed in stages instead: those of a stage wait for earlier ones only.
 
-use super::style::{CACHED, CAUTION, Cell, FAINT, Ink, PLAIN, STRONG, columns};
-use super::text::{count, cut, width};
 use crate::view::draw::{Node, Picture, Role};
+use crate::view::text::style::{CACHED, CAUTION, Cell, FAINT, Ink, PLAIN, STRONG, columns};
+use crate::view::text::{count, cut, width};
 
 /// The columns that a line may take.
 const WIDTH: usize = 80;

@@ -3,14 +3,14 @@
 use jiff::Zoned;
 use serde_json::{Map as JsonMap, Value as Json, json};
 
-use super::narrator::warning_line;
-use super::phrases::{details, failure, gist, logs_command, mark, summed, usage};
-use super::run_text::output;
-use super::style::{BAD, Cell, FAINT, Ink, PLAIN, STRONG, columns};
-use super::text::{age, duration, inert};
 use crate::core::event::{
     AttemptFailed, Event, NodeFinished, NodeStarted, NodeWaiting, VERSION, Warning, node_label,
 };
+use crate::view::text::narrator::warning_line;
+use crate::view::text::phrases::{details, failure, gist, logs_command, mark, summed, usage};
+use crate::view::text::run::output;
+use crate::view::text::style::{BAD, Cell, FAINT, Ink, PLAIN, STRONG, columns};
+use crate::view::text::{age, duration, inert};
 
 /// What a run's events tell of one node or element.
 #[derive(Debug, Default)]

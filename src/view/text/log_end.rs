@@ -3,13 +3,13 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
-use super::text::inert;
+use crate::view::text::inert;
 
 /// So much of the end is searched, in bytes.
 const SEARCHED: u64 = 4096;
 
 /// The last line of a log that has anything to read, made inert.
-pub(super) fn last_line(path: &str) -> io::Result<Option<String>> {
+pub(in crate::view) fn last_line(path: &str) -> io::Result<Option<String>> {
     let mut file = File::open(path)?;
     let size = file.metadata()?.len();
     file.seek(SeekFrom::Start(size.saturating_sub(SEARCHED)))?;

@@ -5,11 +5,11 @@ use std::io::Write;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::Verbosity;
-use super::narrator::Narrator;
-use super::style::Ink;
 use crate::core::event::Event;
 use crate::core::reporter::Reporter;
+use crate::view::Verbosity;
+use crate::view::text::narrator::Narrator;
+use crate::view::text::style::Ink;
 
 pub struct Plain<W> {
     out: W,
@@ -241,8 +241,8 @@ mod tests {
              03:00:05 ✓ each  12.3s  10 elements: 8 executed, 2 failed (allowed)\n\
              03:00:16 ✓ succeeded in 16.3s: 8 executed, 2 failed (allowed)  run k3v9x2qm\n"
         );
-        events.insert(12, end(super::super::sample::failed("train")));
-        events.insert(13, end(super::super::sample::failed("plot")));
+        events.insert(12, end(crate::view::sample::failed("train")));
+        events.insert(13, end(crate::view::sample::failed("plot")));
         events.pop();
         events.push(run_finished(Status::Failed, counts, 0));
         let text = told(Verbosity::Normal, &events);

@@ -1,5 +1,7 @@
 //! JSON Lines: the events as they are, for scripts.
 
+pub mod run_document;
+
 use std::io::Write;
 
 use crate::core::event::Event;

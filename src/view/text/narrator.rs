@@ -3,16 +3,16 @@
 
 use jiff::tz::TimeZone;
 
-use super::Verbosity;
-use super::phrases::{counts, details, failure, gist, mark, summed, usage};
-use super::style::{BAD, CAUTION, FAINT, Ink, STRONG};
-use super::tally::{Tally, family};
-use super::text::{age, count, duration, inert};
 use crate::core::digest::Digest;
 use crate::core::event::{
     AttemptFailed, CacheStatus, Event, Kind, NodeExpanded, NodeFinished, NodeStarted, NodeWaiting,
     RunFinished, RunStarted, Status, Warning, node_label,
 };
+use crate::view::Verbosity;
+use crate::view::model::tally::{Tally, family};
+use crate::view::text::phrases::{counts, details, failure, gist, mark, summed, usage};
+use crate::view::text::style::{BAD, CAUTION, FAINT, Ink, STRONG};
+use crate::view::text::{age, count, duration, inert};
 
 /// So many skipped or cancelled nodes get a line each; the others one line together, at the end.
 const IDLE_LINES: u64 = 5;
@@ -29,7 +29,7 @@ const WORTH_TELLING: u64 = 100;
 /// So many warnings are kept back in a quiet run, the first ones.
 const HELD_WARNINGS: usize = 1000;
 
-pub(super) struct Narrator {
+pub(in crate::view) struct Narrator {
     ink: Ink,
     verbosity: Verbosity,
     /// Whether a failed attempt that is followed by another is worth a line.
@@ -310,14 +310,14 @@ impl Narrator {
 }
 
 /// The first digits of a key, enough to find it by.
-pub(super) fn short(key: &Digest) -> String {
+pub(in crate::view) fn short(key: &Digest) -> String {
     let mut digits = key.hex();
     digits.truncate(12);
     digits
 }
 
 /// `! hash: message`, further lines of the message below it.
-pub(super) fn warning_line(warning: &Warning, ink: Ink) -> String {
+pub(in crate::view) fn warning_line(warning: &Warning, ink: Ink) -> String {
     let node = warning.node.as_ref().map_or_else(String::new, |node| format!("{node}: "));
     let mut lines = warning.message.trim().lines();
     let mut text =
@@ -331,7 +331,7 @@ pub(super) fn warning_line(warning: &Warning, ink: Ink) -> String {
 /// The last line of a run: `✓ succeeded in 12.3s: 3 executed, 40 cached (saved 4m 10s)  run k3v9x2qm`.
 fn summary(run: &RunFinished, ink: Ink) -> String {
     let mark = if run.status == Status::Succeeded { "✓" } else { "✗" };
-    let style = super::phrases::mark(run.status, None).1;
+    let style = crate::view::text::phrases::mark(run.status, None).1;
     let verdict = ink.paint(style.bold(), format!("{mark} {}", run.status));
     let counts = counts(&run.counts, run.saved_ms, run.status == Status::Succeeded);
     format!("{verdict} in {}: {counts}  {} {}\n", duration(run.duration_ms), ink.paint(FAINT, "run"), run.run)

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::screen::Screen;
+use crate::view::terminal::screen::Screen;
 
 /// Shows what is written to it, and counts the writes.
 #[derive(Clone)]

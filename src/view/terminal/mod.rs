@@ -3,6 +3,12 @@
 //! Events only change a small state; a single thread draws it a few times a second, so that a hundred
 //! thousand hits in a burst cost no more than their counting.
 
+mod frame;
+mod live;
+mod screen;
+#[cfg(test)]
+mod tty;
+
 use std::io::{self, IsTerminal};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -11,16 +17,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::Verbosity;
-use super::live::Live;
-use super::log_end::last_line;
-use super::narrator::Narrator;
-use super::phrases::quote_mark;
-use super::screen::{Screen, Size};
-use super::style::Ink;
-use super::text::{cut, width};
 use crate::core::event::Event;
 use crate::core::reporter::Reporter;
+use crate::view::Verbosity;
+use crate::view::terminal::live::Live;
+use crate::view::terminal::screen::{Screen, Size};
+use crate::view::text::log_end::last_line;
+use crate::view::text::narrator::Narrator;
+use crate::view::text::phrases::quote_mark;
+use crate::view::text::style::Ink;
+use crate::view::text::{cut, width};
 
 /// The time between two frames. No run that is shorter shows any.
 const TICK: Duration = Duration::from_millis(150);
@@ -186,7 +192,7 @@ mod tests {
     use super::*;
     use crate::core::event::*;
     use crate::view::sample::*;
-    use crate::view::tty::Tty;
+    use crate::view::terminal::tty::Tty;
 
     /// Without a thread that draws.
     fn on(tty: &Tty, verbosity: Verbosity) -> Terminal {

@@ -3,11 +3,11 @@
 use jiff::Zoned;
 use serde_json::Value as Json;
 
-use super::style::{BAD, CACHED, CAUTION, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
-use super::text::{age, cut, duration, inert};
 use crate::core::digest::Digest;
 use crate::core::event::Source;
 use crate::core::why::{Change, Kind, Nearest, Upstream, Why};
+use crate::view::text::style::{BAD, CACHED, CAUTION, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
+use crate::view::text::{age, cut, duration, inert};
 
 /// What is known of one node or element.
 pub struct Answer {
@@ -101,7 +101,8 @@ fn shown(value: &Json, room: usize) -> String {
         Json::Object(file) if file.contains_key("digest") => {
             let text = |key: &str| file.get(key).and_then(Json::as_str).unwrap_or_default();
             let digest = text("digest");
-            let size = file.get("size").and_then(Json::as_u64).map_or_else(String::new, super::text::size);
+            let size =
+                file.get("size").and_then(Json::as_u64).map_or_else(String::new, crate::view::text::size);
             format!("{} ({size}, {}..)", inert(text("name")), &digest[..digest.len().min(8)])
         }
         value => inert(&value.to_string()).into_owned(),

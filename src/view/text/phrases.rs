@@ -2,12 +2,12 @@
 
 use anstyle::Style;
 
-use super::style::{BAD, CACHED, CAUTION, FAINT, GOOD, Ink, STRONG};
-use super::text::{count, duration, inert, size};
 use crate::core::event::{CacheStatus, Counts, ErrorKind, Kind, NodeFinished, Status, TaskError, Usage};
+use crate::view::text::style::{BAD, CACHED, CAUTION, FAINT, GOOD, Ink, STRONG};
+use crate::view::text::{count, duration, inert, size};
 
 /// The mark before a finished node or run.
-pub(super) fn mark(status: Status, cache: Option<CacheStatus>) -> (&'static str, Style) {
+pub(in crate::view) fn mark(status: Status, cache: Option<CacheStatus>) -> (&'static str, Style) {
     match (status, cache) {
         (Status::Succeeded, Some(CacheStatus::Hit)) => ("✓", CACHED),
         (Status::Succeeded, _) => ("✓", GOOD),
@@ -18,7 +18,7 @@ pub(super) fn mark(status: Status, cache: Option<CacheStatus>) -> (&'static str,
 }
 
 /// An error in one line: `exit 3`, else the first line of its message.
-pub(super) fn gist(error: &TaskError) -> String {
+pub(in crate::view) fn gist(error: &TaskError) -> String {
     match (error.kind, error.exit_code) {
         (ErrorKind::Exit, Some(code)) => format!("exit {code}"),
         (kind, _) => match error.message.lines().find(|line| !line.trim().is_empty()) {
@@ -38,7 +38,7 @@ pub fn failure(node: &NodeFinished) -> String {
 }
 
 /// What attempts used: `cpu 0.4s, 64.0 MiB`; empty if nothing is known.
-pub(super) fn usage(usage: Usage) -> String {
+pub(in crate::view) fn usage(usage: Usage) -> String {
     let cpu = usage.cpu_ms.map(|ms| format!("cpu {}", duration(ms)));
     let memory = usage.peak_memory.map(size);
     cpu.into_iter().chain(memory).collect::<Vec<_>>().join(", ")
@@ -46,7 +46,7 @@ pub(super) fn usage(usage: Usage) -> String {
 
 /// What stands below a failed node, indented: the rest of the message, the end of its log, where the log is
 /// and how to see all of it. Each line ends with a newline.
-pub(super) fn details(node: &NodeFinished, run: &str, ink: Ink) -> String {
+pub(in crate::view) fn details(node: &NodeFinished, run: &str, ink: Ink) -> String {
     let Some(error) = &node.error else { return String::new() };
     let mut text = String::new();
     for line in error.message.lines().skip_while(|line| line.trim().is_empty()).skip(1) {
@@ -64,7 +64,7 @@ pub(super) fn details(node: &NodeFinished, run: &str, ink: Ink) -> String {
 }
 
 /// What stands before a line quoted from a log.
-pub(super) fn quote_mark(ink: Ink) -> String {
+pub(in crate::view) fn quote_mark(ink: Ink) -> String {
     format!("  {} ", ink.paint(FAINT, "│"))
 }
 
@@ -82,7 +82,7 @@ pub fn command_of(verb: &str, run: &str, node: &str, index: Option<u64>) -> Stri
 }
 
 /// `1 failed, 3 executed, 40 cached (saved 4m 10s)`; where the whole succeeded, `8 executed, 2 failed (allowed)`.
-pub(super) fn counts(counts: &Counts, saved_ms: u64, succeeded: bool) -> String {
+pub(in crate::view) fn counts(counts: &Counts, saved_ms: u64, succeeded: bool) -> String {
     let parts = parts(counts, saved_ms, succeeded);
     if parts.is_empty() { "nothing to do".into() } else { parts }
 }
@@ -111,7 +111,7 @@ fn parts(counts: &Counts, saved_ms: u64, succeeded: bool) -> String {
 }
 
 /// What a node sums up: `10 elements: 8 executed, 2 failed (allowed)`, `3 nodes: 3 cached`. Empty for work of its own.
-pub(super) fn summed(node: &NodeFinished, elements: Option<u64>) -> String {
+pub(in crate::view) fn summed(node: &NodeFinished, elements: Option<u64>) -> String {
     let Some(counts) = &node.counts else { return String::new() };
     let named = |n: u64, name| format!("{} {name}{}", count(n), if n == 1 { "" } else { "s" });
     let mut text = match node.kind {

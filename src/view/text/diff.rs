@@ -3,11 +3,11 @@
 use jiff::Zoned;
 use serde_json::Value as Json;
 
-use super::phrases::{counts, logs_command, mark};
-use super::run_diff::{Change, Folded, Head, NodeDiff, Pair, Role, RunDiff};
-use super::style::{BAD, CAUTION, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
-use super::text::{age, count, cut, duration, inert, size, width};
 use crate::core::event::{CacheStatus, Status, node_label};
+use crate::view::model::run_diff::{Change, Folded, Head, NodeDiff, Pair, Role, RunDiff};
+use crate::view::text::phrases::{counts, logs_command, mark};
+use crate::view::text::style::{BAD, CAUTION, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
+use crate::view::text::{age, count, cut, duration, inert, size, width};
 
 /// So many nodes of each group are told one by one.
 const SHOWN: usize = 30;
@@ -118,7 +118,7 @@ impl RunDiff {
     /// Of an element, how many of its node differ.
     fn folded_of(&self, node: &NodeDiff) -> Option<&Folded> {
         let is_element = node.index.is_some() || node.node.contains('[');
-        let name = super::run_diff::without_numbers(&node.node);
+        let name = crate::view::model::run_diff::without_numbers(&node.node);
         self.folded.iter().find(|folded| {
             is_element && (folded.node == name || name.starts_with(&format!("{}/", folded.node)))
         })

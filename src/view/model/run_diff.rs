@@ -1,6 +1,6 @@
 //! What changed between two runs, from their events: a pure comparison, and the document that it is.
 //!
-//! What a person sees of it is in `diff_text.rs`. The events of each run are read twice, so that of very many elements
+//! What a person sees of it is in `view/text/diff.rs`. The events of each run are read twice, so that of very many elements
 //! only a few words each are in memory, and the whole only of what is shown.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map as JsonMap, Value as Json, json};
 
-use super::phrases::failure;
 use crate::core::digest::Digest;
 use crate::core::event::{CacheStatus, Counts, Event, Kind, NodeFinished, Status, VERSION};
+use crate::view::text::phrases::failure;
 
 /// So many elements of one node are told one by one.
 const TOLD_ELEMENTS: usize = 20;

@@ -1,0 +1,7 @@
+//! Events folded into what renderings show: a run, the difference of two runs, tallies of a node's elements.
+//!
+//! Knows events; knows no terminal, no page and no colour.
+
+pub mod run_diff;
+pub mod run_view;
+pub(in crate::view) mod tally;

@@ -1,0 +1,30 @@
+//! Lines of text for people: live plain progress, and `show`, `runs`, `diff`, `why`, `logs` and `graph` of what is kept.
+//!
+//! A node with many elements reads as one node: an element has lines of its own only if it failed, or in a verbose run.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `format.rs` | durations, ages, sizes and counts as text |
+//! | `style.rs` | colours and columns |
+//! | `phrases.rs` | the parts of lines that several views share |
+//! | `narrator.rs` | events as lines, for the terminal and for `plain.rs` |
+//! | `plain.rs` | the listener that writes the lines where there is no terminal |
+//! | `run.rs`, `node.rs`, `runs.rs` | `show RUN`, `show RUN NODE`, `runs` |
+//! | `diff.rs`, `why.rs`, `graph.rs`, `logs.rs` | the verb of that name |
+//! | `log_end.rs` | the last line of a log |
+
+mod diff;
+mod format;
+pub mod graph;
+pub(in crate::view) mod log_end;
+pub mod logs;
+pub(in crate::view) mod narrator;
+pub mod node;
+pub mod phrases;
+pub mod plain;
+mod run;
+pub mod runs;
+pub mod style;
+pub mod why;
+
+pub use format::{age, count, cut, duration, inert, size, width};
