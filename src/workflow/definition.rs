@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use globset::GlobBuilder;
 
 use super::template::Template;
-use super::{Capture, Command, Task};
+use super::{Capture, Command, Pass, Task};
 use crate::core::definition::Definition;
 
 impl Definition {
@@ -49,6 +49,9 @@ impl Definition {
             for (name, value) in variables(pattern) {
                 parts.insert(format!("cache_env.{name}"), value);
             }
+        }
+        for input in task.inputs.iter().filter(|input| input.pass == Pass::File) {
+            parts.insert(format!("inputs.{}", input.name), "pass file".into());
         }
         for output in &task.outputs {
             let capture = match &output.capture {

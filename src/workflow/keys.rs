@@ -37,8 +37,8 @@ pub enum Shape {
     TextTable,
     /// One of these texts.
     Choice(&'static [&'static str]),
-    /// A table from names to types, short or long.
-    Inputs,
+    /// A table from names to types, short or long; the long form has these keys.
+    Inputs(&'static [Key]),
     Outputs,
     /// A table from names to any values.
     Bindings,
@@ -134,7 +134,7 @@ macro_rules! join {
 pub const FILE: &[Key] = &[
     key("import", Shape::Texts, "Library files whose tasks are used here, relative to this file."),
     key("workflow", Shape::Table(WORKFLOW), "What this workflow is called."),
-    key("inputs", Shape::Inputs, "The workflow's own typed inputs."),
+    key("inputs", Shape::Inputs(WORKFLOW_INPUT), "The workflow's own typed inputs."),
     key("defaults", Shape::Table(DEFAULTS), "Policies for every task of this file that does not set them."),
     key("resources", Shape::Amounts, "How much of each resource there is, as { gpu = 2 }."),
     key("tasks", Shape::Tables(TASK), "Reusable, typed definitions."),
@@ -174,7 +174,7 @@ pub const TASK: &[Key] = join!(
     TASK,
     [
         key("description", Shape::Text, "What it does."),
-        key("inputs", Shape::Inputs, "Its typed inputs."),
+        key("inputs", Shape::Inputs(INPUT), "Its typed inputs."),
         key("outputs", Shape::Outputs, "Its typed outputs."),
         key(
             "run",
@@ -236,12 +236,24 @@ pub const NODE: &[Key] = join!(
     execution_policies!()
 );
 
-pub const INPUT: &[Key] = &[
+/// An input of the workflow.
+pub const WORKFLOW_INPUT: &[Key] = &[
     key("type", Shape::Text, "Required; the type."),
     key("default", Shape::Any, "The value when none is given."),
     key("description", Shape::Text, "What it means."),
     key("one_of", Shape::Any, "The only values allowed."),
 ];
+
+/// An input of a task.
+pub const INPUT: &[Key] = join!(
+    INPUT,
+    *WORKFLOW_INPUT,
+    [key(
+        "pass",
+        Shape::Choice(&["env", "file"]),
+        "How the command gets the value: \"env\", the default, as a variable; \"file\", as the path of a file with the text."
+    )]
+);
 
 pub const OUTPUT: &[Key] = &[
     key("type", Shape::Text, "Required; the type."),

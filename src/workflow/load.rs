@@ -8,12 +8,12 @@ use std::sync::Arc;
 use super::diagnostic::{Diagnostic, FileId, Place, Sources, Span};
 use super::documents::{Document, Texts};
 use super::import::{Library, import_paths};
+use super::interface::read_inputs;
 use super::link::{Linked, Scene, Tasks, link};
 use super::policy::amounts;
 use super::reader::Reader;
 use super::settings::{Setting, Target};
 use super::source::{base_name, read_own_name};
-use super::spec::read_inputs;
 use super::syntax::{self, Table};
 use super::{Body, Node, Workflow, keys};
 
@@ -125,7 +125,7 @@ impl Loader {
         let label = |reader: &mut Reader, key| header.and_then(|t| read_label(reader, t, key));
         let (project, domain) = (label(&mut reader, "project"), label(&mut reader, "domain"));
         let description = header.and_then(|t| reader.text(t, "description")).map(str::to_owned);
-        let inputs = read_inputs(&mut reader, &tree, dir, "the workflow");
+        let inputs = read_inputs(&mut reader, &tree, dir, "the workflow", keys::WORKFLOW_INPUT);
         let mut resources: BTreeMap<_, _> = amounts(&mut reader, &tree, "resources").into_iter().collect();
         let mut tasks = Tasks::default();
         for (own, task) in self.read_tasks(&mut reader, &tree, dir, &name, self.chain.len() == 1) {

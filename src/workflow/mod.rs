@@ -8,17 +8,16 @@
 //! |---|---|
 //! | `syntax.rs` | the TOML tree with spans |
 //! | `keys.rs`, `schema.rs` | every key there is, and the JSON schema made from them |
-//! | `types.rs`, `value.rs` | types and values |
 //! | `template.rs`, `jinja.rs`, `filters/` | `{{ expressions }}`, values on their way into them, what they can do, and whether what they name exists |
 //! | `reader.rs` | typed access to the tree, with diagnostics |
-//! | `spec.rs`, `policy.rs` | one file: tasks and policies |
+//! | `spec.rs`, `interface.rs`, `policy.rs` | one file: tasks, their inputs and outputs, policies |
 //! | `binding.rs`, `hints.rs` | what an input is bound to, and how to mend what does not fit |
 //! | `load.rs`, `import.rs`, `source.rs` | from a path to a workflow: the file, its imports, its sub-workflows |
-//! | `texts.rs` | the texts of those files: from the disk, or as they were read before |
+//! | `documents.rs` | the texts of those files: from the disk, or as they were read before |
 //! | `link.rs`, `names.rs`, `node.rs`, `published.rs` | names and types across one workflow: nodes and outputs |
 //! | `settings.rs` | policies that the command line sets |
 //! | `signature.rs`, `definition.rs` | what of a task is in the cache key |
-//! | `diagnostic.rs`, `inert.rs` | mistakes, and how they are shown |
+//! | `diagnostic.rs` | mistakes, and how they are shown |
 
 pub mod binding;
 pub mod definition;
@@ -28,6 +27,7 @@ pub mod filters;
 pub mod graph;
 mod hints;
 mod import;
+mod interface;
 mod jinja;
 pub mod keys;
 pub mod link;
@@ -92,6 +92,17 @@ pub struct Input {
     pub description: Option<Box<str>>,
     /// The only values allowed; empty for any.
     pub one_of: Vec<Value>,
+    pub pass: Pass,
+}
+
+/// How the command of a task gets the value of an input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pass {
+    /// As an environment variable.
+    #[default]
+    Env,
+    /// As the path of a file that holds the text (JSON for lists, maps and json), at any size.
+    File,
 }
 
 /// A reusable, typed definition.

@@ -124,6 +124,21 @@ impl Reader {
         }
     }
 
+    /// One of the texts `allowed`.
+    pub fn choice<'t>(&mut self, table: &'t Table, name: &str, allowed: &[&str]) -> Option<&'t str> {
+        let (text, span) = self.text_item(table, name)?;
+        if allowed.contains(&text) {
+            return Some(text);
+        }
+        let label = match closest(text, allowed.iter().copied()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => "not one of them".into(),
+        };
+        let all: Vec<_> = allowed.iter().map(|a| format!("\"{a}\"")).collect();
+        self.error(span, format!("`{name}` must be {}", all.join(" or ")), label);
+        None
+    }
+
     /// A list of texts, each with its place.
     pub fn texts<'t>(&mut self, table: &'t Table, name: &str) -> Option<Vec<(&'t str, Span)>> {
         let item = table.get(name)?;

@@ -71,7 +71,7 @@ fn shape(shape: Shape) -> Json {
         Shape::Texts => json!({ "type": "array", "items": { "type": "string" } }),
         Shape::TextTable => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
         Shape::Choice(all) => json!({ "enum": all }),
-        Shape::Inputs => short_or_long(keys::INPUT),
+        Shape::Inputs(keys) => short_or_long(keys),
         Shape::Outputs => short_or_long(keys::OUTPUT),
         Shape::Bindings => by_name(NAME, json!({})),
         Shape::Amounts => by_name(HYPHENATED, json!({ "$ref": "#/definitions/amount" })),

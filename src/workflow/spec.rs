@@ -5,15 +5,15 @@ use std::path::{Component, Path};
 
 use super::binding::{Binder, inner_span};
 use super::diagnostic::Diagnostic;
+use super::interface::{read_inputs, read_outputs};
 use super::keys;
 use super::policy::{CachePolicy, Execution};
 use super::reader::{Entry, Reader};
 use super::syntax::{Item, Key, Kind, Table};
 use super::template::Template;
-use super::{Capture, Command, Input, Output, Task};
+use super::{Capture, Command, Input, Task};
 use crate::core::closest::closest;
 use crate::core::staging::Staging;
-use crate::core::types::Type;
 
 /// What a script runs under when the task does not say.
 const SHELL: [&str; 3] = ["bash", "-euo", "pipefail"];
@@ -50,7 +50,7 @@ pub fn read_task(reader: &mut Reader, context: &TaskContext, entry: Entry) -> Op
     let named = reader.check_name(key, "a task", true);
     let owner = format!("task `{}`", key.name);
     reader.check_keys(table, keys::TASK, &owner);
-    let inputs = read_inputs(reader, table, context.dir, &owner);
+    let inputs = read_inputs(reader, table, context.dir, &owner, keys::INPUT);
     let outputs = read_outputs(reader, table, &owner);
     let command = read_command(reader, table, key, span, &inputs);
     let env = read_env(reader, table, &inputs);
@@ -66,14 +66,14 @@ pub fn read_task(reader: &mut Reader, context: &TaskContext, entry: Entry) -> Op
             );
         }
     }
-    let in_workflow_dir = choice(reader, table, "cwd", &["scratch", "workflow"]) == Some("workflow");
+    let in_workflow_dir = reader.choice(table, "cwd", &["scratch", "workflow"]) == Some("workflow");
     if in_workflow_dir && outputs.iter().any(|output| matches!(output.capture, Capture::Path(_))) {
         let span = table.get("cwd").map_or(span, |item| item.span);
         let message =
             format!("{owner} takes an output from the scratch folder by `path`, but does not run there");
         reader.error(span, message, "drop this, or write the output to \"$OUT\"");
     }
-    let staging = match choice(reader, table, "stage", &["auto", "copy", "link"]) {
+    let staging = match reader.choice(table, "stage", &["auto", "copy", "link"]) {
         Some("copy") => Staging::Copy,
         Some("link") => Staging::Link,
         _ => Staging::Auto,
@@ -102,161 +102,6 @@ fn merge_env(reader: &mut Reader, table: &Table, cache: &CachePolicy) -> Vec<Str
     match table.get("cache_env") {
         Some(_) => read_variables(reader, table, "cache_env", true),
         None => cache.env.clone(),
-    }
-}
-
-/// Reads a table of inputs: `name = "type"` or the long form.
-pub fn read_inputs(reader: &mut Reader, table: &Table, dir: &Path, owner: &str) -> Vec<Input> {
-    let Some(inner) = reader.table(table, "inputs") else { return Vec::new() };
-    let mut inputs = Vec::with_capacity(inner.len());
-    for (key, item) in inner.iter() {
-        if !reader.check_name(key, "an input", false) {
-            continue;
-        }
-        let what = format!("input `{}` of {owner}", key.name);
-        let Some((ty, long)) = read_type(reader, item, keys::INPUT, &what) else { continue };
-        let mut input =
-            Input { name: (*key.name).into(), default: None, description: None, one_of: Vec::new(), ty };
-        if let Some(long) = long {
-            let mut binder = Binder { reader, scope: None, dir };
-            if let Some(default) = long.get("default") {
-                input.default = binder.bind(&"default", &input.ty, default);
-            }
-            if let Some(choices) = long.get("one_of") {
-                input.one_of = read_choices(&mut binder, &input.ty, choices);
-            }
-            input.description = reader.text(long, "description").map(Into::into);
-            check_default(reader, &input, long);
-        }
-        inputs.push(input);
-    }
-    inputs
-}
-
-fn read_choices(binder: &mut Binder, ty: &Type, item: &Item) -> Vec<crate::core::value::Value> {
-    let Kind::Array(items) = &item.kind else {
-        binder.reader.wrong_type(item, "one_of", "a list of values");
-        return Vec::new();
-    };
-    if items.is_empty() {
-        binder.reader.error(item.span, "`one_of` allows no value at all", "empty");
-    }
-    items
-        .iter()
-        .filter_map(|choice| match binder.bind(&"one_of", ty, choice)? {
-            super::binding::Binding::Literal(value) => Some(value),
-            _ => {
-                binder.reader.error(choice.span, "`one_of` cannot hold files", "not a plain value");
-                None
-            }
-        })
-        .collect()
-}
-
-fn check_default(reader: &mut Reader, input: &Input, long: &Table) {
-    if let (Some(super::binding::Binding::Literal(value)), Some(item)) = (&input.default, long.get("default"))
-        && let Err(problem) = input.check_choice(value)
-    {
-        reader.error(
-            item.span,
-            format!("the default of `{}` is not allowed: {problem}", input.name),
-            "not one of them",
-        );
-    }
-}
-
-impl Input {
-    /// Whether `one_of` allows `value`; the error lists what is allowed.
-    pub fn check_choice(&self, value: &crate::core::value::Value) -> Result<(), String> {
-        if self.one_of.is_empty() || self.one_of.contains(value) || *value == crate::core::value::Value::Null
-        {
-            return Ok(());
-        }
-        let text = |value: &crate::core::value::Value| value.to_record().to_string();
-        let allowed: Vec<_> = self.one_of.iter().map(text).collect();
-        Err(format!("`{}` must be one of {}, found {}", self.name, allowed.join(", "), text(value)))
-    }
-}
-
-fn read_outputs(reader: &mut Reader, table: &Table, owner: &str) -> Vec<Output> {
-    let Some(inner) = reader.table(table, "outputs") else { return Vec::new() };
-    let mut outputs: Vec<Output> = Vec::with_capacity(inner.len());
-    for (key, item) in inner.iter() {
-        if !reader.check_name(key, "an output", false) {
-            continue;
-        }
-        let what = format!("output `{}` of {owner}", key.name);
-        let Some((ty, long)) = read_type(reader, item, keys::OUTPUT, &what) else { continue };
-        let mut capture = Capture::Out;
-        if let Some(long) = long {
-            let is_path = matches!(ty.required(), Type::File | Type::Dir);
-            if choice(reader, long, "from", &["stdout"]).is_some() {
-                capture = Capture::Stdout;
-                let span = long.get("from").map_or(item.span, |i| i.span);
-                if ty.holds_files() {
-                    reader.error(
-                        span,
-                        format!("{what} is {ty}, and standard output is text"),
-                        "give it a text type",
-                    );
-                } else if outputs.iter().any(|o| o.capture == Capture::Stdout) {
-                    reader.error(
-                        span,
-                        format!("{what}: another output takes standard output already"),
-                        "the second one",
-                    );
-                }
-            }
-            if let Some((path, span)) = reader.text_item(long, "path") {
-                if !is_path {
-                    let message = format!("{what} is {ty}, and only a file or dir can have a `path`");
-                    reader.error(span, message, "drop it, or change the type");
-                } else if let Err(problem) = check_inside(path) {
-                    reader.error(span, format!("{what}: {problem}"), "not inside the scratch folder");
-                } else if capture == Capture::Stdout {
-                    reader.error(span, format!("{what} has both `from` and `path`"), "keep one of them");
-                }
-                capture = Capture::Path(path.to_owned());
-            }
-        }
-        outputs.push(Output { name: (*key.name).into(), ty, capture });
-    }
-    outputs
-}
-
-/// A type, short or long; the long form's table.
-fn read_type<'t, 's>(
-    reader: &mut Reader,
-    item: &'t Item<'s>,
-    known: &'static [keys::Key],
-    what: &str,
-) -> Option<(Type, Option<&'t Table<'s>>)> {
-    let (text, span, long) = match &item.kind {
-        Kind::String(text) => (&**text, item.span, None),
-        Kind::Table(long) => {
-            reader.check_keys(long, known, what);
-            if long.get("type").is_none() {
-                reader.error(
-                    item.span,
-                    format!("{what} has no type"),
-                    "add type = \"string\", or another type",
-                );
-                return None;
-            }
-            let (text, span) = reader.text_item(long, "type")?;
-            (text, span, Some(long))
-        }
-        _ => {
-            reader.error(item.span, format!("{what} must be a type"), format!("found {}", item.type_name()));
-            return None;
-        }
-    };
-    match Type::parse(text) {
-        Ok(ty) => Some((ty, long)),
-        Err(problem) => {
-            reader.error(span, format!("{what}: {problem}"), "not a type");
-            None
-        }
     }
 }
 
@@ -436,7 +281,7 @@ fn read_sources(reader: &mut Reader, table: &Table, dir: &Path) -> Vec<String> {
 }
 
 /// Whether a relative path stays inside of the folder it is relative to.
-fn check_inside(path: &str) -> Result<(), String> {
+pub(super) fn check_inside(path: &str) -> Result<(), String> {
     for component in Path::new(path).components() {
         match component {
             Component::Normal(_) | Component::CurDir => {}
@@ -445,18 +290,4 @@ fn check_inside(path: &str) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-fn choice<'t>(reader: &mut Reader, table: &'t Table, name: &str, allowed: &[&str]) -> Option<&'t str> {
-    let (text, span) = reader.text_item(table, name)?;
-    if allowed.contains(&text) {
-        return Some(text);
-    }
-    let label = match closest(text, allowed.iter().copied()) {
-        Some(near) => format!("did you mean \"{near}\"?"),
-        None => "not one of them".into(),
-    };
-    let all: Vec<_> = allowed.iter().map(|a| format!("\"{a}\"")).collect();
-    reader.error(span, format!("`{name}` must be {}", all.join(" or ")), label);
-    None
 }

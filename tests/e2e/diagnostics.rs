@@ -294,3 +294,20 @@ fn what_a_file_holds_cannot_act_on_the_terminal() {
     let done = check(&lab, format!("{STEP}\"\\u001b[31mred\" = 1\n'\u{202e}x' = 1\n"));
     assert!(!done.err.contains(['\u{1b}', '\u{202e}']), "{}", done.err);
 }
+
+#[test]
+fn inputs_that_come_as_files() {
+    let task = |input: &str| format!("run = 'true'\ninputs = {{ a = {input} }}\n");
+    task_says(
+        &task("{ type = 'string', pass = 'fil' }"),
+        &["`pass` must be \"env\" or \"file\"", "did you mean \"file\"?"],
+    );
+    task_says(
+        &task("{ type = 'file', pass = 'file' }"),
+        &["input `a` of task `step` is file, and its variable is a path already"],
+    );
+    says(
+        &format!("{STEP}[inputs]\nx = {{ type = 'string', pass = 'file' }}\n"),
+        &["unknown key `pass` in input `x` of the workflow"],
+    );
+}
