@@ -1,7 +1,5 @@
 //! One run from its beginning to its end: home, writer, engine and listeners joined.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,6 +13,7 @@ use super::session::HomeWriter;
 use super::{Failure, signals};
 use crate::core::event::Counts;
 use crate::core::reporter::Reporter;
+use crate::core::run_id::RunId;
 use crate::core::value::Value;
 use crate::engine::attempt::environment::{self, HostEnv};
 use crate::engine::attempt::perform::AttemptShared;
@@ -75,7 +74,7 @@ pub fn execute(
     let cap = cap::from_environment()?;
     let HomeWriter { home, db, store, mut warnings } = session;
     let Opened { workflow, outline, .. } = request.opened;
-    let run = new_run_id();
+    let run = RunId::make().to_string();
     let files = Files::new(store.clone());
     let inputs = workflow_inputs(workflow, &files, request.inputs).map_err(Failure::usage)?;
     if let Some(Retry { run, inputs: before, .. }) = &request.retry {
@@ -234,19 +233,4 @@ fn text(document: Document) -> Text {
         asked: document.asked.iter().map(shown).collect(),
         text: document.text,
     }
-}
-
-/// Eight letters and digits, the first a letter: easy to type, and never taken for a flag or a number.
-pub fn new_run_id() -> String {
-    const LETTERS: &[u8; 22] = b"abcdefghjkmnpqrstvwxyz";
-    const ALL: &[u8; 30] = b"abcdefghjkmnpqrstvwxyz23456789";
-    // Seeded by the operating system, anew for each instance.
-    let mut random = RandomState::new().hash_one((std::process::id(), Timestamp::now().as_nanosecond()));
-    let mut id = String::from(char::from(LETTERS[(random % 22) as usize]));
-    random /= 22;
-    for _ in 0..7 {
-        id.push(char::from(ALL[(random % 30) as usize]));
-        random /= 30;
-    }
-    id
 }

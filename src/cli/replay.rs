@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::execute::new_run_id;
 use super::node_arg::{Unit, ends, is_inside, unknown, which};
 use super::recorded::{Again, as_it_was};
 use super::session::{HomeReader, HomeWriter};
 use super::{Failure, code};
 use crate::core::event::{Event, Kind, NodeFinished, Status, node_label, without_numbers};
+use crate::core::run_id::RunId;
 use crate::core::staging::Staging;
 use crate::core::value::{Artifact, Value};
 use crate::engine::attempt::environment::{HostEnv, Remembered};
@@ -116,7 +116,7 @@ impl Replay {
         keep: bool,
     ) -> Result<Ready, Failure> {
         let HomeWriter { home, store, .. } = session;
-        let id = new_run_id();
+        let id = RunId::make().to_string();
         let no_folder = |error: std::io::Error| {
             Failure::store(format!("cannot use the home folder {}: {error}", home.path().display()))
         };

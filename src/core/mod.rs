@@ -8,6 +8,7 @@ pub mod digest;
 pub mod event;
 pub mod inert;
 pub mod reporter;
+pub mod run_id;
 pub mod signature;
 pub mod staging;
 pub mod types;

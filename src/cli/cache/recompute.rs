@@ -15,7 +15,6 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::differ::{Difference, differences};
 use super::rows::Row;
 use super::{Failure, unreadable};
-use crate::cli::execute::new_run_id;
 use crate::cli::node_arg::unit;
 use crate::cli::replay::Replay;
 use crate::cli::session::{HomeReader, HomeWriter};
@@ -23,6 +22,7 @@ use crate::cli::signals;
 use crate::core::closest::closest;
 use crate::core::digest::Digest;
 use crate::core::event::{ErrorKind, TaskError, without_numbers};
+use crate::core::run_id::RunId;
 use crate::core::value::{Artifact, Value};
 use crate::engine::Interrupt;
 use crate::engine::attempt::perform::{AttemptJob, AttemptShared, perform};
@@ -130,7 +130,7 @@ pub fn recompute(
     of: usize,
     tell: &dyn Fn(&Entry),
 ) -> Result<Recomputed, Failure> {
-    let id = new_run_id();
+    let id = RunId::make().to_string();
     let no_home = |error: std::io::Error| {
         Failure::store(format!("cannot use the home folder {}: {error}", session.home.path().display()))
     };

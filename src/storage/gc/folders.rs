@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use crate::core::run_id::RunId;
 use crate::storage::home::Home;
 use crate::storage::store::remove_tree;
 
@@ -29,15 +30,11 @@ pub(super) fn strays(home: &Home, known: &HashSet<&str>) -> Vec<String> {
     let below = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
     let all = ["logs", "outputs"].into_iter().flat_map(|name| below(&home.path().join(name)));
     let names = all.filter_map(|entry| entry.file_name().into_string().ok());
-    let mut strays: Vec<String> = names.filter(|name| is_run(name) && !known.contains(&**name)).collect();
+    let mut strays: Vec<String> =
+        names.filter(|name| RunId::parse(name).is_ok() && !known.contains(&**name)).collect();
     strays.sort();
     strays.dedup();
     strays
-}
-
-/// Whether a folder's name can be a run's: others are left alone.
-fn is_run(name: &str) -> bool {
-    name.len() == 8 && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
 /// Removes the folders of runs that are no more.

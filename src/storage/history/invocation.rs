@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map as JsonMap, Value as Json};
 
-use super::{Run, record_run};
+use super::{HistoryError, Run, record_run};
 use crate::core::digest::Digest;
 
 /// What a run was asked for. Fields may join; one that an older run lacks is empty.
@@ -116,34 +116,26 @@ pub fn remove_unused(db: &Connection) -> rusqlite::Result<()> {
 /// What a run was asked for.
 ///
 /// # Errors
-/// A sentence that says why that is not known.
-pub fn invocation(db: &Connection, run: &str) -> Result<Invocation, String> {
-    let text: Option<String> = db
-        .query_row("SELECT invocation FROM run WHERE run = ?1", [run], |row| row.get(0))
-        .optional()
-        .map_err(|error| format!("the history cannot be read: {error}"))?;
+/// It was not recorded, the record does not parse, or the database cannot be read.
+pub fn invocation(db: &Connection, run: &str) -> Result<Invocation, HistoryError> {
+    let text: Option<String> =
+        db.query_row("SELECT invocation FROM run WHERE run = ?1", [run], |row| row.get(0)).optional()?;
     match text.as_deref() {
-        None | Some("") => Err(format!("run {run} is older than the record of what runs were asked for")),
+        None | Some("") => Err(HistoryError::NotRecorded { run: run.to_owned() }),
         Some(text) => serde_json::from_str(text)
-            .map_err(|error| format!("the record of what run {run} was asked for cannot be read: {error}")),
+            .map_err(|error| HistoryError::Unreadable { run: run.to_owned(), error }),
     }
 }
 
 /// The texts that a run read.
 ///
 /// # Errors
-/// A sentence that says which cannot be had.
-pub fn texts(db: &Connection, files: &[FileRead]) -> Result<Vec<Text>, String> {
-    let mut statement = db
-        .prepare("SELECT text FROM document WHERE digest = ?1")
-        .map_err(|error| format!("the history cannot be read: {error}"))?;
+/// One is no longer kept, or the database cannot be read.
+pub fn texts(db: &Connection, files: &[FileRead]) -> Result<Vec<Text>, HistoryError> {
+    let mut statement = db.prepare("SELECT text FROM document WHERE digest = ?1")?;
     let mut read = |file: &FileRead| {
-        let found: Option<String> = statement
-            .query_row([&file.digest.0[..]], |row| row.get(0))
-            .optional()
-            .map_err(|error| format!("the history cannot be read: {error}"))?;
-        let text =
-            found.ok_or_else(|| format!("the text of {} as it was is not kept any more", file.path))?;
+        let found: Option<String> = statement.query_row([&file.digest.0[..]], |row| row.get(0)).optional()?;
+        let text = found.ok_or_else(|| HistoryError::TextRemoved { path: file.path.clone() })?;
         Ok(Text { path: file.path.clone(), asked: file.asked.clone(), text: text.into() })
     };
     files.iter().map(&mut read).collect()
@@ -192,7 +184,7 @@ mod tests {
         let kept: i64 = db.query_row("SELECT count(*) FROM document", [], |row| row.get(0)).unwrap();
         assert_eq!(kept, 2);
         let gone = FileRead { path: "/x.toml".into(), asked: Vec::new(), digest: Digest::of("x") };
-        assert!(texts(&db, &[gone]).unwrap_err().contains("/x.toml"));
+        assert!(texts(&db, &[gone]).unwrap_err().to_string().contains("/x.toml"));
     }
 
     #[test]
@@ -219,7 +211,7 @@ mod tests {
         let db = Connection::open_in_memory().unwrap();
         db.execute_batch(&[SCHEMA, REMEMBERED].concat()).unwrap();
         record_run(&db, &beginning("old", "").run).unwrap();
-        assert!(invocation(&db, "old").unwrap_err().contains("older"));
+        assert!(invocation(&db, "old").unwrap_err().to_string().contains("older"));
         assert_eq!(serde_json::from_str::<Invocation>("{}").unwrap(), Invocation::default());
     }
 }

@@ -3,6 +3,7 @@
 //! A run is one row of the database and one file with its events as JSON Lines, so that ten thousand hits cost
 //! a few writes. Beside it stands what it was asked for, and the texts that it read.
 
+mod error;
 pub mod filter;
 pub mod invocation;
 pub mod places;
@@ -15,7 +16,10 @@ use std::path::Path;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+pub use error::HistoryError;
+
 use crate::core::event::{Counts, Event};
+use crate::core::run_id::RunName;
 
 /// Creates the tables; part of the database's schema, see `db.rs`.
 pub const SCHEMA: &str = "
@@ -122,43 +126,32 @@ pub fn unfinished(db: &Connection) -> rusqlite::Result<Vec<Run>> {
     statement.query_map([], read_run)?.collect()
 }
 
-/// What a person may call a run: its id, a unique prefix of it, `@last`, `@last-failed`, `@-2`.
+/// Finds the run that a user means; see [`RunName`].
 ///
 /// # Errors
-/// A sentence that says what was wrong with `name`.
-pub fn find(db: &Connection, name: &str) -> Result<Run, String> {
-    let failed = |error: rusqlite::Error| format!("the history cannot be read: {error}");
+/// The name is malformed, names no run or more than one, or the database cannot be read.
+pub fn find(db: &Connection, name: &str) -> Result<Run, HistoryError> {
     let nth = |filter: &str, skip: u64| {
         let query = format!("SELECT {COLUMNS} FROM run {filter} ORDER BY id DESC LIMIT 1 OFFSET ?1");
         let skip = i64::try_from(skip).unwrap_or(i64::MAX);
-        db.query_row(&query, [skip], read_run).optional().map_err(failed)
+        db.query_row(&query, [skip], read_run).optional()
     };
-    let found = match name.strip_prefix('@') {
-        Some("last") => nth("", 0)?,
-        Some("last-failed") => nth("WHERE status = 'failed'", 0)?,
-        Some(back) => {
-            let back: u64 = back.strip_prefix('-').and_then(|n| n.parse().ok()).filter(|n| *n > 0).ok_or_else(|| {
-                format!("`{name}` names no run: there are @last, @last-failed, and @-2 for the one before the last")
-            })?;
-            nth("", back - 1)?
-        }
-        None => {
-            let mut statement = db
-                .prepare(&format!("SELECT {COLUMNS} FROM run WHERE substr(run, 1, length(?1)) = ?1 LIMIT 2"))
-                .map_err(failed)?;
-            let rows: Result<Vec<_>, _> = statement.query_map([name], read_run).map_err(failed)?.collect();
-            let mut rows = rows.map_err(failed)?;
-            if rows.len() > 1 && !name.is_empty() {
-                return Err(format!("`{name}` is the beginning of more than one run's id: give more of it"));
+    let unknown = || HistoryError::Unknown(name.to_owned());
+    match RunName::parse(name)? {
+        RunName::Last => nth("", 0)?.ok_or(HistoryError::NoRun),
+        RunName::LastFailed => nth("WHERE status = 'failed'", 0)?.ok_or(HistoryError::NoFailedRun),
+        RunName::Back(count) => nth("", count - 1)?.ok_or_else(unknown),
+        RunName::Prefix(prefix) if prefix.is_empty() => Err(unknown()),
+        RunName::Prefix(prefix) => {
+            let query = format!("SELECT {COLUMNS} FROM run WHERE substr(run, 1, length(?1)) = ?1 LIMIT 2");
+            let rows: Result<Vec<_>, _> = db.prepare(&query)?.query_map([&prefix], read_run)?.collect();
+            let mut rows = rows?;
+            if rows.len() > 1 {
+                return Err(HistoryError::Ambiguous(prefix));
             }
-            rows.pop().filter(|_| !name.is_empty())
+            rows.pop().ok_or_else(unknown)
         }
-    };
-    found.ok_or_else(|| match name {
-        "@last" => "there is no run yet".into(),
-        "@last-failed" => "no run has failed yet".into(),
-        _ => format!("there is no run `{name}`; `runner runs` lists them"),
-    })
+    }
 }
 
 /// The events of a run, in order. Lines that do not read are left out: the last one of a runner that was killed
@@ -209,10 +202,18 @@ mod tests {
         assert_eq!(id("@last").unwrap(), "xyz3");
         assert_eq!(id("@-2").unwrap(), "abd2");
         assert_eq!(id("@last-failed").unwrap(), "abd2");
-        assert!(id("ab").unwrap_err().contains("more than one"));
-        for unknown in ["nope", "", "@-9", "@-0", "@first", "%"] {
-            assert!(id(unknown).is_err(), "{unknown}");
+        assert!(id("ab").unwrap_err().to_string().contains("more than one"));
+        for unknown in ["nope", "", "@-9", "%"] {
+            assert!(matches!(id(unknown), Err(HistoryError::Unknown(_))), "{unknown}");
         }
+        for malformed in ["@-0", "@first"] {
+            assert!(matches!(id(malformed), Err(HistoryError::Name(_))), "{malformed}");
+        }
+        let empty = database(&[]);
+        assert!(matches!(find(&empty, "@last"), Err(HistoryError::NoRun)));
+        assert!(matches!(find(&empty, "@last-failed"), Err(HistoryError::NoFailedRun)));
+        let broken = find(&Connection::open_in_memory().unwrap(), "@last").unwrap_err();
+        assert!(broken.is_storage(), "{broken}");
     }
 
     #[test]
