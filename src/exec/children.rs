@@ -15,7 +15,7 @@ use rustix::process::{Pid, getpgrp, getpid};
 
 use super::Usage;
 use super::process::{Process, Stat, parse_pids};
-use super::reap::reap;
+use super::reap::{Ended, own_peak, reap};
 
 /// An attempt whose outcome has not been given yet.
 struct Live {
@@ -25,6 +25,8 @@ struct Live {
     group: Pid,
     /// What the strays of this group had used that were reaped here.
     strays: Usage,
+    /// See [`own_peak`]; as it was when the command started.
+    floor: u64,
     /// The value of its variable `OUT`.
     out: OsString,
 }
@@ -67,7 +69,8 @@ pub struct Entry {
 pub fn enter<T, E>(out: &OsStr, start: impl FnOnce() -> Result<(Pid, T), E>) -> Result<(Entry, Pid, T), E> {
     let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
     let (pid, started) = start()?;
-    live().push(Live { command: Some(pid), group: pid, strays: Usage::default(), out: out.into() });
+    let floor = own_peak();
+    live().push(Live { command: Some(pid), group: pid, strays: Usage::default(), floor, out: out.into() });
     Ok((Entry { out: out.into() }, pid, started))
 }
 
@@ -79,7 +82,8 @@ impl Entry {
         }
     }
 
-    /// What strays used that were reaped until now, and were of the command's group.
+    /// What the strays of the command's group used that were reaped until now. Another thread may reap one at this
+    /// moment: a stray is counted under the same lock under which it is reaped.
     pub fn used_by_strays(&self) -> Usage {
         live().iter().find(|live| live.out == self.out).map(|live| live.strays).unwrap_or_default()
     }
@@ -116,9 +120,7 @@ pub fn strays() -> Vec<Process> {
             match Stat::of(pid) {
                 Some(stat) if stat.parent != Some(ourselves) || stat.process.group == our_group => {}
                 Some(stat) if stat.dead => {
-                    if let Ok(Some(ended)) = reap(pid) {
-                        credit(stat.process.group, ended.usage);
-                    }
+                    credit(stat.process.group, |floor| reap(pid, floor).ok().flatten());
                     changed = true;
                 }
                 Some(stat) => running.push(stat.process),
@@ -132,10 +134,13 @@ pub fn strays() -> Vec<Process> {
     }
 }
 
-/// Counts what a stray used as used by the attempt whose process group it was in.
-fn credit(group: Pid, usage: Usage) {
-    if let Some(attempt) = live().iter_mut().find(|live| live.group == group) {
-        attempt.strays += usage;
+/// Reaps a stray and counts what it used as used by the attempt whose process group it was in.
+fn credit(group: Pid, reap: impl FnOnce(u64) -> Option<Ended>) {
+    let mut live = live();
+    let attempt = live.iter_mut().find(|live| live.group == group);
+    let ended = reap(attempt.as_ref().map_or(0, |attempt| attempt.floor));
+    if let (Some(attempt), Some(ended)) = (attempt, ended) {
+        attempt.strays += ended.usage;
     }
 }
 

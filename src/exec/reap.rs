@@ -5,6 +5,8 @@
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+#[cfg(target_os = "linux")]
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::process::Pid;
@@ -23,9 +25,11 @@ pub struct Ended {
     pub usage: Usage,
 }
 
-/// The process of a command that was started, to be waited for.
+/// The process of a started command.
 pub struct Command {
     pub pid: Pid,
+    /// See [`own_peak`]; as it was when the command started.
+    floor: u64,
     /// Readable once it has ended; `None` where the system has no such thing.
     #[cfg(target_os = "linux")]
     end: Option<AsyncFd<OwnedFd>>,
@@ -39,6 +43,7 @@ impl Command {
     pub fn new(pid: Pid) -> Self {
         Self {
             pid,
+            floor: own_peak(),
             #[cfg(target_os = "linux")]
             end: end_of(pid),
         }
@@ -53,7 +58,7 @@ impl Command {
         if let Some(end) = &self.end {
             loop {
                 let mut readable = end.readable().await?;
-                match reap(self.pid)? {
+                match reap(self.pid, self.floor)? {
                     Some(ended) => return Ok(ended),
                     None => readable.clear_ready(),
                 }
@@ -61,7 +66,7 @@ impl Command {
         }
         let mut pause = Duration::from_millis(1);
         loop {
-            if let Some(ended) = reap(self.pid)? {
+            if let Some(ended) = reap(self.pid, self.floor)? {
                 return Ok(ended);
             }
             tokio::time::sleep(pause).await;
@@ -78,8 +83,11 @@ fn end_of(pid: Pid) -> Option<AsyncFd<OwnedFd>> {
     unsafe { AsyncFd::register_with_interest(end, Interest::READABLE) }.ok()
 }
 
-/// Reaps a child if it has ended; does not wait.
-pub fn reap(pid: Pid) -> io::Result<Option<Ended>> {
+/// Reaps a child if it has ended; does not wait. `floor` is [`own_peak`] as it was when the child's command started.
+///
+/// # Errors
+/// The child is not ours, or was reaped by someone else.
+pub fn reap(pid: Pid, floor: u64) -> io::Result<Option<Ended>> {
     let mut status = 0;
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: both pointers are to memory of ours that is large enough and that the call only writes to; numbers are
@@ -94,7 +102,7 @@ pub fn reap(pid: Pid) -> io::Result<Option<Ended>> {
         0 => Ok(None),
         _ => {
             let cpu = time(usage.ru_utime) + time(usage.ru_stime);
-            let usage = Usage { cpu, peak_memory: floor::above(bytes(usage.ru_maxrss)) };
+            let usage = Usage { cpu, peak_memory: above(bytes(usage.ru_maxrss), floor) };
             Ok(Some(Ended { status: ExitStatus::from_raw(status), usage }))
         }
     }
@@ -114,54 +122,63 @@ fn bytes(peak: libc::c_long) -> u64 {
     u64::try_from(peak).unwrap_or(0).saturating_mul(unit)
 }
 
-/// Below which peak the system does not tell what a command used.
+/// The kernel counts memory only roughly, where that is faster.
+const ROUGHLY: u64 = 1 << 20;
+
+/// The peak resident memory of this process so far, in bytes: the floor below which the system does not tell what a
+/// command that starts now uses. 0 on systems without such a floor.
 ///
-/// Until a child runs its own program it borrows our memory, and the kernel counts that: no command has a lower
-/// peak than this process had when it was started. What is no higher may be ours, and says nothing.
-mod floor {
-    use std::sync::atomic::{AtomicU64, Ordering};
+/// Until a child runs its own program it borrows our memory, and the kernel counts that as the child's: a peak no
+/// higher than ours at that moment may be ours. Our peak at the end of the command is the wrong measure: it may have
+/// risen in between above a peak that is the command's own.
+#[cfg(target_os = "linux")]
+pub fn own_peak() -> u64 {
+    // What this process was before it became this program counts here as well: then the file has the lower, right number.
+    let rusage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF);
+    let peak = rusage.map_or(0, |usage| bytes(usage.max_rss()));
+    if peak > 0 && peak <= KNOWN.load(Ordering::Relaxed) + ROUGHLY {
+        return peak;
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    let known = kib.map_or(0, |kib| kib * 1024);
+    KNOWN.fetch_max(known, Ordering::Relaxed);
+    known
+}
 
-    /// The kernel keeps count of memory roughly where that is faster.
-    const ROUGHLY: u64 = 1 << 20;
+/// Our peak when the file was read last. It only rises.
+#[cfg(target_os = "linux")]
+static KNOWN: AtomicU64 = AtomicU64::new(0);
 
-    /// Our own peak when it was last looked at. It only rises.
-    static OURS: AtomicU64 = AtomicU64::new(0);
+/// Elsewhere a child's memory is its own from the start.
+#[cfg(not(target_os = "linux"))]
+pub fn own_peak() -> u64 {
+    0
+}
 
-    /// `peak` if it is a command's own.
-    pub fn above(peak: u64) -> Option<u64> {
-        let is_ours = |ours: u64| peak <= ours + ROUGHLY;
-        // Most commands are small: they are told by what is known already.
-        let ours = is_ours(OURS.load(Ordering::Relaxed))
-            || is_ours(OURS.fetch_max(our_peak(), Ordering::Relaxed).max(OURS.load(Ordering::Relaxed)));
-        (!ours && peak > 0).then_some(peak)
+/// `peak` if it is a command's own.
+fn above(peak: u64, floor: u64) -> Option<u64> {
+    (peak > 0 && (floor == 0 || peak > floor + ROUGHLY)).then_some(peak)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peak_no_higher_than_ours_was_at_the_start_is_not_reported() {
+        let floor = own_peak();
+        assert!(floor > 1 << 20, "{floor}");
+        assert_eq!(above(0, floor), None);
+        assert_eq!(above(floor, floor), None);
+        assert_eq!(above(floor + (2 << 20), floor), Some(floor + (2 << 20)));
     }
 
-    #[cfg(target_os = "linux")]
-    fn our_peak() -> u64 {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        kib.map_or(0, |kib| kib * 1024)
-    }
-
-    /// Elsewhere a child's memory is its own from the start.
-    #[cfg(not(target_os = "linux"))]
-    fn our_peak() -> u64 {
-        0
-    }
-
-    #[cfg(all(test, target_os = "linux"))]
-    mod tests {
-        use super::*;
-
-        #[test]
-        fn what_may_be_ours_is_not_told() {
-            let ours = our_peak();
-            assert!(ours > 1 << 20, "{ours}");
-            assert_eq!(above(0), None);
-            assert_eq!(above(ours), None);
-            let large = ours + (1 << 40);
-            assert_eq!(above(large), Some(large));
-        }
+    #[test]
+    fn our_peak_only_rises() {
+        let before = own_peak();
+        let large = vec![1_u8; 64 << 20];
+        assert!(own_peak() + ROUGHLY >= before.max(large.len() as u64));
     }
 }
