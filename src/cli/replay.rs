@@ -73,7 +73,7 @@ impl Replay {
             .map_err(|why| Failure::usage(format!("`{label}` cannot be had as it was: {why}")))?;
         let outline = &opened.outline;
         let place = outline.places().find(|place| place.name() == without_numbers(&end.node));
-        let place_of = |place: crate::workflow::graph::outline::Place| {
+        let place_of = |place: crate::workflow::graph::outline::OutlineNode| {
             let node = place.node();
             Some((node.task()?.clone(), place.workflow.dir().to_owned(), node.execution()?.clone()))
         };

@@ -20,7 +20,7 @@ use crate::storage::memo::Version;
 use crate::storage::memo::explain::Detail;
 use crate::view::text::style::Ink;
 use crate::view::text::why::{Answer, render};
-use crate::workflow::graph::outline::Place;
+use crate::workflow::graph::outline::OutlineNode;
 use crate::workflow::graph::select::matching;
 
 /// Say why a node would run, or where its result comes from: the parts of its key, and on a miss the nearest
@@ -147,7 +147,8 @@ fn nothing_told(opened: &Opened, asked: &Asked, nodes: &[String]) -> String {
     let named = nodes.join("`, `");
     match asked.labels.is_empty() {
         false => {
-            let plain = |place: &Place| place.node().scatter.is_none() && asked.globs.contains(&place.name());
+            let plain =
+                |place: &OutlineNode| place.node().scatter.is_none() && asked.globs.contains(&place.name());
             match opened.outline.places().any(|place| plain(&place) && place.parent.is_none()) {
                 true => format!("`{named}`: the node has no elements; leave out the number"),
                 false => {

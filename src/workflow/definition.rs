@@ -6,8 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use globset::GlobBuilder;
-
+use super::paths::find_sources;
 use super::template::Template;
 use super::{Capture, Command, Pass, Task};
 use crate::core::definition::Definition;
@@ -86,66 +85,4 @@ pub fn sources_of(task: &Task) -> Result<Vec<PathBuf>, String> {
     all.sort();
     all.dedup();
     Ok(all)
-}
-
-/// The files below `dir` that `glob` names, relative to `dir`, sorted; a folder means all that is in it.
-pub fn find_sources(dir: &Path, glob: &str) -> Result<Vec<PathBuf>, String> {
-    let glob = glob.strip_prefix("./").unwrap_or(glob).trim_end_matches('/');
-    let has_wildcard = glob.contains(['*', '?', '[', '{']);
-    let literal = if has_wildcard {
-        let wildcard = glob.find(['*', '?', '[', '{']).unwrap_or(0);
-        &glob[..glob[..wildcard].rfind('/').map_or(0, |slash| slash)]
-    } else {
-        glob
-    };
-    let start = dir.join(literal);
-    if !has_wildcard && start.is_file() {
-        return Ok(vec![literal.into()]);
-    }
-    let pattern = if has_wildcard { glob.to_owned() } else { format!("{}/**", globset::escape(glob)) };
-    let matcher = GlobBuilder::new(&pattern)
-        .literal_separator(true)
-        .build()
-        .map_err(|error| format!("not a valid glob: {}", error.kind()))?
-        .compile_matcher();
-    let mut found = Vec::new();
-    for entry in walkdir::WalkDir::new(&start).follow_links(true) {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) if error.io_error().is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound) => {
-                continue;
-            }
-            Err(error) => return Err(error.to_string()),
-        };
-        let Ok(relative) = entry.path().strip_prefix(dir) else { continue };
-        if entry.file_type().is_file() && matcher.is_match(relative) {
-            found.push(relative.to_owned());
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn globs_find_files_below_their_folder() {
-        let dir = tempfile::tempdir().unwrap();
-        for file in ["a.py", "scripts/b.py", "scripts/deep/c.py", "scripts/deep/d.txt", "other/e.py"] {
-            let path = dir.path().join(file);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, file).unwrap();
-        }
-        let find = |glob: &str| -> Vec<String> {
-            find_sources(dir.path(), glob).unwrap().iter().map(|p| p.display().to_string()).collect()
-        };
-        assert_eq!(find("*.py"), ["a.py"]);
-        assert_eq!(find("scripts/**/*.py"), ["scripts/b.py", "scripts/deep/c.py"]);
-        assert_eq!(find("scripts"), ["scripts/b.py", "scripts/deep/c.py", "scripts/deep/d.txt"]);
-        assert_eq!(find("./other/e.py"), ["other/e.py"]);
-        assert_eq!(find("nothing/*"), [""; 0]);
-        assert!(find_sources(dir.path(), "a[").is_err());
-    }
 }

@@ -26,7 +26,7 @@ pub struct FileId(pub u32);
 
 /// A stretch of one file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct SourceSpan {
     pub file: FileId,
     pub span: Span,
 }
@@ -60,17 +60,17 @@ pub struct Diagnostic {
     /// The mistake in one line, without a full stop.
     pub message: String,
     /// What to underline, and the words beside it; `None` for a mistake that is nowhere in a file.
-    pub primary: Option<(Place, String)>,
+    pub primary: Option<(SourceSpan, String)>,
     /// Other places that explain it.
-    pub secondary: Vec<(Place, String)>,
+    pub secondary: Vec<(SourceSpan, String)>,
     /// How to mend it.
     pub help: Vec<String>,
 }
 
 /// How many diagnostics are shown.
-const MOST_SHOWN: usize = 50;
+const MAX_SHOWN: usize = 50;
 /// A line with more characters than this is cut to the surroundings of what is underlined.
-const LONG_LINE: usize = 140;
+const MAX_LINE_CHARS: usize = 140;
 /// What remains of a long line: so many characters before the underlined text, and from its start on.
 const CUT_BEFORE: usize = 40;
 const CUT_AFTER: usize = 80;
@@ -94,7 +94,7 @@ impl Sources {
     }
 
     /// The line and column where `place` starts; both count from 1, columns in characters.
-    pub fn line_column(&self, place: Place) -> (usize, usize) {
+    pub fn line_column(&self, place: SourceSpan) -> (usize, usize) {
         let file = &self.files[place.file.0 as usize];
         let line = file.line_of(place.span.start);
         let range = file.line_range(line);
@@ -113,14 +113,14 @@ impl Sources {
         // Long lines are cut here, so the renderer must not cut once more.
         let renderer = renderer.term_width(usize::from(u16::MAX));
         let mut out = String::new();
-        for diagnostic in shown.iter().take(MOST_SHOWN) {
+        for diagnostic in shown.iter().take(MAX_SHOWN) {
             if !out.is_empty() {
                 out.push('\n');
             }
             out.push_str(&self.render_one(diagnostic, &renderer));
             out.push('\n');
         }
-        match shown.len().saturating_sub(MOST_SHOWN) {
+        match shown.len().saturating_sub(MAX_SHOWN) {
             0 => {}
             1 => out.push_str("\n... and 1 more error\n"),
             more => out.push_str(&format!("\n... and {more} more errors\n")),
@@ -220,7 +220,7 @@ impl Sources {
 /// A place to underline. A span of several lines is underlined in its first one.
 #[derive(Clone, Copy)]
 struct Mark<'d> {
-    place: Place,
+    place: SourceSpan,
     label: &'d str,
     primary: bool,
     /// Counts from 0.
@@ -265,7 +265,7 @@ impl File {
     }
 
     fn is_long(&self, line: Range<usize>) -> bool {
-        self.text[line].chars().nth(LONG_LINE).is_some()
+        self.text[line].chars().nth(MAX_LINE_CHARS).is_some()
     }
 
     /// The position, or the nearest one before it that is inside the text and between two characters.
@@ -296,16 +296,16 @@ impl Diagnostic {
     }
 
     /// Something at `place` that looks wrong.
-    pub fn warning(place: Place, message: impl Into<String>, label: impl Into<String>) -> Self {
+    pub fn warning(place: SourceSpan, message: impl Into<String>, label: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::at(place, message, label) }
     }
 
     /// A mistake at `place`; `label` stands beside the underlined text.
-    pub fn at(place: Place, message: impl Into<String>, label: impl Into<String>) -> Self {
+    pub fn at(place: SourceSpan, message: impl Into<String>, label: impl Into<String>) -> Self {
         Self { primary: Some((place, label.into())), ..Self::new(message) }
     }
 
-    pub fn also(mut self, place: Place, label: impl Into<String>) -> Self {
+    pub fn also(mut self, place: SourceSpan, label: impl Into<String>) -> Self {
         self.secondary.push((place, label.into()));
         self
     }
@@ -330,9 +330,9 @@ mod tests {
     }
 
     /// Where `word` is in `text` for the first time.
-    fn place(file: FileId, text: &str, word: &str) -> Place {
+    fn place(file: FileId, text: &str, word: &str) -> SourceSpan {
         let start = text.find(word).unwrap() as u32;
-        Place { file, span: Span { start, end: start + word.len() as u32 } }
+        SourceSpan { file, span: Span { start, end: start + word.len() as u32 } }
     }
 
     #[test]
@@ -441,7 +441,7 @@ error: no
     fn lines_and_columns_count_from_one() {
         let text = "\u{feff}aé\r\nb";
         let (sources, file) = sources(text);
-        let at = |start| sources.line_column(Place { file, span: Span { start, end: start } });
+        let at = |start| sources.line_column(SourceSpan { file, span: Span { start, end: start } });
         assert_eq!([at(0), at(3), at(4), at(5), at(6)], [(1, 1), (1, 1), (1, 2), (1, 2), (1, 3)]);
         assert_eq!([at(8), at(9), at(900)], [(2, 1), (2, 2), (2, 2)]);
     }

@@ -1,14 +1,14 @@
 //! Libraries: read once each, however many workflows of a run import them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::diagnostic::{Diagnostic, FileId, Place, Span};
+use super::diagnostic::{Diagnostic, FileId, SourceSpan, Sources, Span};
+use super::documents::Texts;
 use super::link::Tasks;
-use super::load::Loader;
 use super::reader::Reader;
-use super::settings::Target;
+use super::settings::{Setting, Target};
 use super::source::{base_name, read_own_name};
 use super::spec::{TaskContext, read_defaults, read_task};
 use super::syntax::{self, Table};
@@ -23,9 +23,23 @@ pub struct Library {
     imports: Vec<PathBuf>,
 }
 
-impl Loader {
+/// What has been read so far, and what was wrong in it.
+#[derive(Default)]
+pub struct Reading {
+    pub texts: Texts,
+    pub sources: Sources,
+    pub diagnostics: Vec<Diagnostic>,
+    /// Policies from the command line.
+    pub settings: Vec<Setting>,
+    /// Libraries, by canonical path.
+    libraries: BTreeMap<PathBuf, Library>,
+    /// The files that use a name for their tasks.
+    owners: BTreeMap<String, PathBuf>,
+}
+
+impl Reading {
     /// Reads `[tasks]` of one file.
-    pub(super) fn read_tasks(
+    pub fn read_tasks(
         &mut self,
         reader: &mut Reader,
         tree: &Table,
@@ -56,7 +70,7 @@ impl Loader {
 
     /// Reads libraries that `from` imports, and theirs; `chain` holds the files that are being read. Returns the
     /// paths of those that could be read.
-    pub(super) fn import(
+    pub fn import(
         &mut self,
         imports: Vec<(String, Span)>,
         from: FileId,
@@ -66,7 +80,7 @@ impl Loader {
         let mut paths = Vec::new();
         for (name, span) in imports {
             let path = dir.join(&name);
-            let place = Place { file: from, span };
+            let place = SourceSpan { file: from, span };
             let (absolute, text) = match self.texts.read(&path) {
                 Ok(read) => read,
                 Err(problem) => {
@@ -91,12 +105,21 @@ impl Loader {
         paths
     }
 
+    /// Takes a name for the tasks of a file: those of two files of one name would share their results.
+    ///
+    /// # Errors
+    /// The file that has it already.
+    pub fn claim(&mut self, name: &str, path: &Path) -> Result<(), PathBuf> {
+        let owner = self.owners.entry(name.to_owned()).or_insert_with(|| path.to_owned());
+        if owner == path || name.is_empty() { Ok(()) } else { Err(owner.clone()) }
+    }
+
     fn library(
         &mut self,
         shown: &Path,
         path: PathBuf,
         text: Arc<str>,
-        place: Place,
+        place: SourceSpan,
         chain: &mut Vec<PathBuf>,
     ) {
         let file = self.sources.add(shown, text.clone());
@@ -148,7 +171,7 @@ impl Loader {
     }
 
     /// The tasks of libraries and of those that they import, under their qualified names.
-    pub(super) fn add_imported(&self, imports: &[PathBuf], tasks: &mut Tasks) {
+    pub fn add_imported(&self, imports: &[PathBuf], tasks: &mut Tasks) {
         let mut seen = BTreeSet::new();
         let mut next: Vec<&PathBuf> = imports.iter().collect();
         while let Some(path) = next.pop() {

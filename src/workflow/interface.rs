@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::binding::{Binder, Binding};
 use super::keys;
+use super::paths::check_inside;
 use super::reader::Reader;
-use super::spec::check_inside;
 use super::syntax::{Item, Kind, Table};
 use super::{Capture, Input, Output, Pass};
 use crate::core::types::Type;

@@ -10,8 +10,6 @@ use minijinja::value::{DynObject, Object, ObjectRepr, ValueKind};
 use minijinja::{ErrorKind, Value as JinjaValue};
 use serde_json::Value as Json;
 
-use super::filters;
-use super::template::Lookup;
 use crate::core::types::Type;
 use crate::core::value::{Artifact, Value, quote};
 
@@ -123,15 +121,15 @@ pub fn describe(value: &JinjaValue) -> String {
     }
 }
 
-/// The largest value that an expression may hand over, in bytes, each element counted as some.
-const LARGEST: usize = 256 << 20;
-const ELEMENT: usize = 64;
+/// Maximum size of a value that an expression returns, in bytes; each element counts `ELEMENT_BYTES`.
+const MAX_VALUE_BYTES: usize = 256 << 20;
+const ELEMENT_BYTES: usize = 64;
 
 /// Refuses a value that would need too much memory: a list such as `[x] * 100000000` takes none before its
 /// elements are asked for.
 pub fn bounded(value: &JinjaValue) -> Result<(), String> {
     fn weigh(value: &JinjaValue, left: &mut usize) -> Option<()> {
-        *left = left.checked_sub(ELEMENT + value.as_str().map_or(0, str::len))?;
+        *left = left.checked_sub(ELEMENT_BYTES + value.as_str().map_or(0, str::len))?;
         match value.kind() {
             ValueKind::Seq | ValueKind::Iterable => {
                 value.try_iter().ok()?.try_for_each(|element| weigh(&element, left))
@@ -143,7 +141,7 @@ pub fn bounded(value: &JinjaValue) -> Result<(), String> {
             _ => Some(()),
         }
     }
-    weigh(value, &mut { LARGEST }).ok_or_else(|| TOO_MUCH.to_owned())
+    weigh(value, &mut { MAX_VALUE_BYTES }).ok_or_else(|| TOO_MUCH.to_owned())
 }
 
 const TOO_MUCH: &str = "it uses too much: about 250 MB of text or a few million list elements is the most";
@@ -234,33 +232,19 @@ pub fn to_json(
 
 const NOTHING: &str = "it has no value: an element or entry is missing, which `| default(...)` can replace";
 
-/// A result as text: null is nothing, lists and the like are JSON, files as `lookup` writes them.
-pub fn jinja_text(value: &JinjaValue, lookup: &dyn Lookup) -> Result<String, String> {
+/// A result as text: null is nothing, lists and the like are JSON, files as `file_text` writes them.
+pub fn jinja_text(
+    value: &JinjaValue,
+    file_text: &dyn Fn(&Value) -> Result<String, String>,
+) -> Result<String, String> {
     if let Some(file) = as_file(value) {
-        return lookup.text(&file.value());
+        return file_text(&file.value());
     }
     match value.kind() {
         ValueKind::None => Ok(String::new()),
         ValueKind::String => Ok(value.as_str().unwrap_or_default().to_owned()),
-        _ => Ok(to_json(value, &|file| lookup.text(&file.value()).map(Json::String))?.to_string()),
+        _ => Ok(to_json(value, &|file| file_text(&file.value()).map(Json::String))?.to_string()),
     }
-}
-
-/// What went wrong while `source` was read or evaluated, with the part of it that this is about.
-pub fn explain_in(source: &str, error: &minijinja::Error) -> String {
-    let part = error.range().and_then(|range| source.get(range)).map(str::trim).unwrap_or_default();
-    let name = part.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
-    let mut message = explain(error);
-    if let (ErrorKind::MissingArgument | ErrorKind::TooManyArguments, Some(usage)) =
-        (error.kind(), filters::catalog::usage(name))
-    {
-        message.push_str(&format!("; it is written `{usage}`"));
-    }
-    let named = message.contains(&format!("`{name}`"));
-    if named || part.is_empty() || part == source.trim() || error.kind() == ErrorKind::SyntaxError {
-        return message;
-    }
-    format!("in `{part}`: {message}")
 }
 
 /// minijinja's message without the place, which the caller shows better.

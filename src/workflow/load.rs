@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::diagnostic::{Diagnostic, FileId, Place, Sources, Span};
+use super::diagnostic::{Diagnostic, FileId, SourceSpan, Sources, Span};
 use super::documents::{Document, Texts};
-use super::import::{Library, import_paths};
+use super::import::{Reading, import_paths};
 use super::interface::read_inputs;
 use super::link::{Linked, Scene, Tasks, link};
 use super::policy::amounts;
@@ -17,10 +17,10 @@ use super::source::{base_name, read_own_name};
 use super::syntax::{self, Table};
 use super::{Body, Node, Workflow, keys};
 
-/// How deep sub-workflows may nest.
-const DEEPEST: usize = 32;
-/// How many nodes a workflow may have with those of its sub-workflows.
-const MOST_NODES: usize = 2_000_000;
+/// Maximum nesting depth of sub-workflows.
+const MAX_SUB_WORKFLOW_DEPTH: usize = 32;
+/// Maximum number of nodes of a workflow with those of its sub-workflows.
+const MAX_NODES: usize = 2_000_000;
 
 /// A workflow with what was found wrong in it. With diagnostics it is incomplete and must not be run.
 pub struct Loaded {
@@ -42,41 +42,40 @@ pub fn load(path: &Path, settings: &[String]) -> Loaded {
 
 /// Like [`load`], from `texts` instead of the disk.
 pub fn load_from(texts: Texts, path: &Path, settings: &[String]) -> Loaded {
-    let mut loader = Loader { texts, ..Loader::default() };
+    let mut loader = Loader::default();
+    loader.reading.texts = texts;
     for text in settings {
-        match Setting::parse(text, &mut loader.sources) {
-            Ok(setting) => loader.settings.push(setting),
-            Err(diagnostic) => loader.diagnostics.push(diagnostic),
+        match Setting::parse(text, &mut loader.reading.sources) {
+            Ok(setting) => loader.reading.settings.push(setting),
+            Err(diagnostic) => loader.reading.diagnostics.push(diagnostic),
         }
     }
-    let workflow = match loader.texts.read(path) {
+    let workflow = match loader.reading.texts.read(path) {
         Ok((absolute, text)) => loader.workflow(path, absolute, text),
         Err(problem) => {
-            loader.diagnostics.push(Diagnostic::new(problem));
+            loader.reading.diagnostics.push(Diagnostic::new(problem));
             None
         }
     };
-    if loader.diagnostics.is_empty() {
-        loader.diagnostics.extend(loader.settings.iter().filter_map(Setting::unused));
+    if loader.reading.diagnostics.is_empty() {
+        loader.reading.diagnostics.extend(loader.reading.settings.iter().filter_map(Setting::unused));
     }
     let workflows = loader.workflows.into_values().flatten().collect();
-    let documents = loader.texts.into_documents();
-    Loaded { workflow, workflows, documents, sources: loader.sources, diagnostics: loader.diagnostics }
+    let documents = loader.reading.texts.into_documents();
+    Loaded {
+        workflow,
+        workflows,
+        documents,
+        sources: loader.reading.sources,
+        diagnostics: loader.reading.diagnostics,
+    }
 }
 
 #[derive(Default)]
-pub(super) struct Loader {
-    pub texts: Texts,
-    pub sources: Sources,
-    pub diagnostics: Vec<Diagnostic>,
-    /// Libraries that have been read, by canonical path.
-    pub libraries: BTreeMap<PathBuf, Library>,
-    /// The files that use a name for their tasks.
-    owners: BTreeMap<String, PathBuf>,
-    /// Workflows that have been read, by canonical path; `None` for one with mistakes that leave nothing to use.
+struct Loader {
+    reading: Reading,
+    /// Workflows that have been read, by canonical path; `None` for one with errors that leave nothing to use.
     workflows: BTreeMap<PathBuf, Option<Arc<Workflow>>>,
-    /// Policies from the command line.
-    pub settings: Vec<Setting>,
     /// The workflows that are being read, from the outermost.
     chain: Vec<PathBuf>,
 }
@@ -93,11 +92,11 @@ impl Loader {
 
     fn read_workflow(&mut self, path: &Path, absolute: &Path, text: &Arc<str>) -> Option<Workflow> {
         let dir = absolute.parent().unwrap_or(Path::new("/"));
-        let file = self.sources.add(path, text.clone());
+        let file = self.reading.sources.add(path, text.clone());
         let (tree, errors) = syntax::parse(text, file);
         if !errors.is_empty() {
             // What follows from broken syntax would be noise: a task that seems to be missing, and the like.
-            self.diagnostics.extend(errors);
+            self.reading.diagnostics.extend(errors);
             return None;
         }
         let mut reader = Reader::new(file);
@@ -107,7 +106,7 @@ impl Loader {
             reader.report(
                 Diagnostic::at(reader.place(span), "this file is a library, not a workflow", "").help(help),
             );
-            self.diagnostics.extend(reader.diagnostics);
+            self.reading.diagnostics.extend(reader.diagnostics);
             return None;
         }
         reader.check_keys(&tree, keys::FILE, "the workflow file");
@@ -116,7 +115,7 @@ impl Loader {
             reader.check_keys(table, keys::WORKFLOW, "[workflow]");
         }
         let name = read_own_name(&mut reader, &tree, header, "workflow");
-        if let Err(other) = self.claim(&name, absolute) {
+        if let Err(other) = self.reading.claim(&name, absolute) {
             let message = format!("this workflow and {} are both called `{name}`", other.display());
             let span = header.and_then(|t| t.get("name")).map_or(Span::default(), |item| item.span);
             reader.error(span, message, "their tasks would share one name");
@@ -128,11 +127,11 @@ impl Loader {
         let inputs = read_inputs(&mut reader, &tree, dir, "the workflow", keys::WORKFLOW_INPUT);
         let mut resources: BTreeMap<_, _> = amounts(&mut reader, &tree, "resources").into_iter().collect();
         let mut tasks = Tasks::default();
-        for (own, task) in self.read_tasks(&mut reader, &tree, dir, &name, self.chain.len() == 1) {
+        for (own, task) in self.reading.read_tasks(&mut reader, &tree, dir, &name, self.chain.len() == 1) {
             tasks.add(own, task);
         }
-        let imports = self.import(imports, file, dir, &mut vec![absolute.to_owned()]);
-        self.add_imported(&imports, &mut tasks);
+        let imports = self.reading.import(imports, file, dir, &mut vec![absolute.to_owned()]);
+        self.reading.add_imported(&imports, &mut tasks);
         let workflows = self.sub_workflows(&mut reader, &tree, file, dir);
         let scene = Scene { dir, inputs: &inputs, tasks: &tasks, workflows: &workflows };
         let Linked { mut nodes, outputs, on_failure, on_success } = link(&mut reader, &tree, header, &scene);
@@ -160,14 +159,14 @@ impl Loader {
             }
         }
         let all = nodes.iter().map(Node::size).fold(0, usize::saturating_add);
-        if all > MOST_NODES {
+        if all > MAX_NODES {
             let message = format!(
-                "{} has {all} nodes with its sub-workflows, and at most {MOST_NODES} can be run",
+                "{} has {all} nodes with its sub-workflows, and at most {MAX_NODES} can be run",
                 path.display()
             );
             reader.report(Diagnostic::new(message));
         }
-        self.diagnostics.extend(reader.diagnostics);
+        self.reading.diagnostics.extend(reader.diagnostics);
         Some(Workflow {
             path: absolute.to_owned(),
             name,
@@ -186,21 +185,12 @@ impl Loader {
     }
 
     fn set_in_nodes(&mut self, nodes: &mut [Node]) {
-        for setting in &mut self.settings {
+        for setting in &mut self.reading.settings {
             let Target::Node(name) = &setting.target else { continue };
             let Some(node) = nodes.iter_mut().find(|node| *node.name == **name) else { continue };
             let Some(execution) = node.execution().cloned() else { continue };
-            node.execution = Some(Box::new(setting.apply_to_node(&execution, &mut self.diagnostics)));
+            node.execution = Some(Box::new(setting.apply_to_node(&execution, &mut self.reading.diagnostics)));
         }
-    }
-
-    /// Takes a name for the tasks of a file: those of two files of one name would share their results.
-    ///
-    /// # Errors
-    /// The file that has it already.
-    pub fn claim(&mut self, name: &str, path: &Path) -> Result<(), PathBuf> {
-        let owner = self.owners.entry(name.to_owned()).or_insert_with(|| path.to_owned());
-        if owner == path || name.is_empty() { Ok(()) } else { Err(owner.clone()) }
     }
 
     /// Reads the workflows that nodes of this file run. By node; `None` for one that cannot be used, which is
@@ -219,7 +209,7 @@ impl Loader {
             }
             let named = reader.text_item(entry.table, "workflow").map(|(name, span)| (name.to_owned(), span));
             let workflow = named.and_then(|(name, span)| {
-                self.sub_workflow(&name, Place { file, span }, dir)
+                self.sub_workflow(&name, SourceSpan { file, span }, dir)
                     .map_err(|diagnostic| diagnostic.into_iter().for_each(|d| reader.report(*d)))
                     .ok()
             });
@@ -232,7 +222,7 @@ impl Loader {
     fn sub_workflow(
         &mut self,
         name: &str,
-        place: Place,
+        place: SourceSpan,
         dir: &Path,
     ) -> Result<Arc<Workflow>, Option<Box<Diagnostic>>> {
         let path = dir.join(name);
@@ -240,7 +230,7 @@ impl Loader {
             let diagnostic = Diagnostic::at(place, message, label);
             Some(Box::new(if help.is_empty() { diagnostic } else { diagnostic.help(help) }))
         };
-        let (absolute, text) = self.texts.read(&path).map_err(|problem| {
+        let (absolute, text) = self.reading.texts.read(&path).map_err(|problem| {
             let help = format!("sub-workflows are relative to {}", dir.display());
             wrong(format!("the sub-workflow cannot be read: {problem}"), "run here", help)
         })?;
@@ -252,11 +242,11 @@ impl Loader {
         if let Some(known) = self.workflows.get(&absolute) {
             return known.clone().ok_or(None);
         }
-        if self.chain.len() >= DEEPEST {
-            let message = format!("sub-workflows nest more than {DEEPEST} deep");
+        if self.chain.len() >= MAX_SUB_WORKFLOW_DEPTH {
+            let message = format!("sub-workflows nest more than {MAX_SUB_WORKFLOW_DEPTH} deep");
             return Err(wrong(message, "too deep", String::new()));
         }
-        let shown = self.sources.path(place.file).parent().unwrap_or(Path::new("")).join(name);
+        let shown = self.reading.sources.path(place.file).parent().unwrap_or(Path::new("")).join(name);
         self.workflow(&shown, absolute, text).ok_or(None)
     }
 }

@@ -9,6 +9,7 @@
 //! | `syntax.rs` | the TOML tree with spans |
 //! | `keys.rs`, `schema.rs` | every key there is, and the JSON schema made from them |
 //! | `template.rs`, `jinja.rs`, `filters/` | `{{ expressions }}`, values on their way into them, what they can do, and whether what they name exists |
+//! | `paths.rs` | globs and paths as files write them |
 //! | `reader.rs` | typed access to the tree, with diagnostics |
 //! | `spec.rs`, `interface.rs`, `policy.rs` | one file: tasks, their inputs and outputs, policies |
 //! | `binding.rs`, `hints.rs` | what an input is bound to, and how to mend what does not fit |
@@ -35,6 +36,7 @@ pub mod lint;
 pub mod load;
 mod names;
 pub mod node;
+pub mod paths;
 pub mod policy;
 mod published;
 pub mod reader;
@@ -52,7 +54,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::binding::{Binding, Reference};
-use self::diagnostic::Place;
+use self::diagnostic::SourceSpan;
 use self::policy::{CachePolicy, Execution};
 use self::template::Template;
 use crate::core::staging::Staging;
@@ -114,7 +116,7 @@ pub struct Task {
     /// The folder of the file that defines it, absolute.
     pub dir: PathBuf,
     /// Where its header stands.
-    pub place: Place,
+    pub place: SourceSpan,
     pub inputs: Vec<Input>,
     pub outputs: Vec<Output>,
     pub command: Command,
@@ -137,7 +139,7 @@ impl Task {
             name: String::new(),
             description: None,
             dir: PathBuf::new(),
-            place: Place::default(),
+            place: SourceSpan::default(),
             inputs: Vec::new(),
             outputs: Vec::new(),
             command: Command::Program(Vec::new()),
@@ -192,7 +194,7 @@ pub struct Node {
     /// What must be true for the node to run.
     pub condition: Option<Box<Binding>>,
     /// Where its header stands.
-    pub place: Place,
+    pub place: SourceSpan,
 }
 
 /// What a node runs.
@@ -370,12 +372,12 @@ impl Scatter {
     }
 }
 
-/// The longest name, in bytes: names become parts of file names.
-const LONGEST_NAME: usize = 128;
+/// Maximum length of a name, in bytes: names become parts of file names.
+const MAX_NAME_BYTES: usize = 128;
 
 /// Whether `name` is `[a-z][a-z0-9_]*`, or with `-` where `hyphens` says so.
 pub fn is_name(name: &str, hyphens: bool) -> bool {
-    name.len() <= LONGEST_NAME
+    name.len() <= MAX_NAME_BYTES
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name
             .chars()

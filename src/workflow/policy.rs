@@ -41,10 +41,10 @@ impl Default for Execution {
 impl Execution {
     /// The wait before the attempt that follows `attempt` (counted from 1); at most a day.
     pub fn wait_after(&self, attempt: u32) -> Duration {
-        const LONGEST: f64 = 86_400.0;
+        const MAX_WAIT_SECONDS: f64 = 86_400.0;
         let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
         let seconds = self.retry_delay.as_secs_f64() * self.retry_backoff.powi(exponent);
-        Duration::from_secs_f64(seconds.clamp(0.0, LONGEST))
+        Duration::from_secs_f64(seconds.clamp(0.0, MAX_WAIT_SECONDS))
     }
 
     /// `self`, with what `table` says instead.

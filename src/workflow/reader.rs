@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use super::diagnostic::{Diagnostic, FileId, Place, Span};
+use super::diagnostic::{Diagnostic, FileId, SourceSpan, Span};
 use super::keys::{self, Key, State};
 use super::syntax::{Item, Key as TomlKey, Kind, Table};
 use crate::core::closest::closest;
 
-/// So many mistakes of one file are told apart; what comes after them is only known to be there.
-const MOST: usize = 100;
+/// Maximum number of errors reported for one file.
+const MAX_ERRORS: usize = 100;
 
 /// Reads one file's tree and collects diagnostics.
 pub struct Reader {
@@ -21,22 +21,22 @@ impl Reader {
         Self { file, diagnostics: Vec::new() }
     }
 
-    pub fn place(&self, span: Span) -> Place {
-        Place { file: self.file, span }
+    pub fn place(&self, span: Span) -> SourceSpan {
+        SourceSpan { file: self.file, span }
     }
 
     pub fn report(&mut self, diagnostic: Diagnostic) {
-        if self.diagnostics.len() < MOST {
+        if self.diagnostics.len() < MAX_ERRORS {
             self.diagnostics.push(diagnostic);
         } else if !self.is_full() {
             self.diagnostics
-                .push(Diagnostic::new(format!("there are more than {MOST} mistakes; some follow")));
+                .push(Diagnostic::new(format!("there are more than {MAX_ERRORS} mistakes; some follow")));
         }
     }
 
     /// Whether further mistakes are dropped, so that nobody need look for them.
     pub fn is_full(&self) -> bool {
-        self.diagnostics.len() > MOST
+        self.diagnostics.len() > MAX_ERRORS
     }
 
     /// Notes a mistake at `span`.

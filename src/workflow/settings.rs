@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::diagnostic::{Diagnostic, FileId, Place, Sources, Span};
+use super::diagnostic::{Diagnostic, FileId, SourceSpan, Sources, Span};
 use super::keys;
 use super::policy::{CachePolicy, Execution};
 use super::reader::Reader;
@@ -111,6 +111,6 @@ impl Setting {
         };
         let span = Span { start: 0, end: self.line.len() as u32 };
         let help = "tasks are named as in the file or by their qualified name, nodes as in the file";
-        Some(Diagnostic::at(Place { file: self.file, span }, message, "for nothing").help(help))
+        Some(Diagnostic::at(SourceSpan { file: self.file, span }, message, "for nothing").help(help))
     }
 }

@@ -9,8 +9,8 @@ use super::is_name;
 use super::reader::Reader;
 use super::syntax::Table;
 
-/// The largest file that is read, in bytes: 64 MiB, some 500,000 nodes.
-const LARGEST: u64 = 64 << 20;
+/// Maximum size of a workflow file, in bytes: 64 MiB, about 500,000 nodes.
+const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// `name` of `[workflow]` or `[library]`; empty if there is none that can be used.
 pub fn read_own_name(reader: &mut Reader, tree: &Table, header: Option<&Table>, section: &str) -> String {
@@ -60,13 +60,13 @@ pub fn read_text(path: &Path) -> Result<Arc<str>, String> {
     if !metadata.is_file() {
         return Err(format!("{shown} is no regular file"));
     }
-    if metadata.len() > LARGEST {
+    if metadata.len() > MAX_FILE_BYTES {
         let mebibytes = metadata.len() >> 20;
-        return Err(format!("{shown} has {mebibytes} MiB; at most {} MiB are read", LARGEST >> 20));
+        return Err(format!("{shown} has {mebibytes} MiB; at most {} MiB are read", MAX_FILE_BYTES >> 20));
     }
     let mut bytes = Vec::with_capacity(metadata.len() as usize);
     let file = std::fs::File::open(path).map_err(describe)?;
-    file.take(LARGEST).read_to_end(&mut bytes).map_err(describe)?;
+    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(describe)?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let line = error.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1;

@@ -1,12 +1,13 @@
 //! The tasks of one file: tables of TOML made into typed [`Task`]s, each checked by itself.
 
 use std::collections::HashSet;
-use std::path::{Component, Path};
+use std::path::Path;
 
 use super::binding::{Binder, inner_span};
 use super::diagnostic::Diagnostic;
 use super::interface::{read_inputs, read_outputs};
 use super::keys;
+use super::paths::{check_inside, find_sources};
 use super::policy::{CachePolicy, Execution};
 use super::reader::{Entry, Reader};
 use super::syntax::{Item, Key, Kind, Table};
@@ -267,7 +268,7 @@ fn read_sources(reader: &mut Reader, table: &Table, dir: &Path) -> Vec<String> {
             reader.report(diagnostic);
             continue;
         }
-        match super::definition::find_sources(dir, glob) {
+        match find_sources(dir, glob) {
             Ok(files) if files.is_empty() => {
                 let message = format!("source `{glob}` matches no file");
                 let help = format!("it is relative to {}", dir.display());
@@ -278,16 +279,4 @@ fn read_sources(reader: &mut Reader, table: &Table, dir: &Path) -> Vec<String> {
         }
     }
     sources
-}
-
-/// Whether a relative path stays inside of the folder it is relative to.
-pub(super) fn check_inside(path: &str) -> Result<(), String> {
-    for component in Path::new(path).components() {
-        match component {
-            Component::Normal(_) | Component::CurDir => {}
-            Component::ParentDir => return Err("`..` leads outside".into()),
-            Component::RootDir | Component::Prefix(_) => return Err("an absolute path leads outside".into()),
-        }
-    }
-    Ok(())
 }

@@ -10,10 +10,8 @@ use std::sync::LazyLock;
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Expression, Value as JinjaValue};
 
-use super::filters;
-use super::jinja::{
-    Context, bounded, explain, explain_in, from_jinja, jinja_text, to_jinja, without_file_text,
-};
+use super::filters::{self, explain_in};
+use super::jinja::{Context, bounded, explain, from_jinja, jinja_text, to_jinja, without_file_text};
 use crate::core::types::Type;
 use crate::core::value::Value;
 
@@ -63,8 +61,8 @@ pub struct TemplateError {
     pub range: Range<usize>,
 }
 
-/// The longest expression in bytes: each operator may nest in the one before it, and reading them recurses.
-const LONGEST: usize = 4000;
+/// Maximum length of an expression, in bytes: parsing nests one level deeper for each operator.
+const MAX_EXPRESSION_BYTES: usize = 4000;
 
 /// Whether `text` holds a template at all.
 pub fn is_template(text: &str) -> bool {
@@ -106,9 +104,9 @@ impl Template {
             self.variables.push(Variable { path, range: start..start + trimmed.len() });
             return Ok(());
         }
-        if source.len() > LONGEST {
+        if source.len() > MAX_EXPRESSION_BYTES {
             let message = format!(
-                "the expression has {} bytes, and at most {LONGEST} are read; \
+                "the expression has {} bytes, and at most {MAX_EXPRESSION_BYTES} are read; \
                  lists of many values are written in TOML, as in [\"{{{{ a.part }}}}\", \"{{{{ b.part }}}}\"]",
                 source.len()
             );
@@ -195,10 +193,10 @@ impl Template {
                 Part::Text(literal) => text.push_str(literal),
                 Part::Variable(i) => match lookup.value(&self.variables[*i].path)? {
                     Found::Whole(value) => text.push_str(&lookup.text(&value)?),
-                    Found::Inside(value) => text.push_str(&jinja_text(&value, lookup)?),
+                    Found::Inside(value) => text.push_str(&jinja_text(&value, &|value| lookup.text(value))?),
                 },
                 Part::Expression(compiled) => {
-                    text.push_str(&jinja_text(&self.run(compiled, lookup)?, lookup)?);
+                    text.push_str(&jinja_text(&self.run(compiled, lookup)?, &|value| lookup.text(value))?);
                 }
             }
         }
@@ -223,7 +221,10 @@ impl Template {
             ValueKind::None => Ok(Some(Vec::new())),
             ValueKind::Seq | ValueKind::Iterable => {
                 let items = value.try_iter().map_err(|e| explain(&e))?;
-                items.map(|item| jinja_text(&item, lookup)).collect::<Result<_, _>>().map(Some)
+                items
+                    .map(|item| jinja_text(&item, &|value| lookup.text(value)))
+                    .collect::<Result<_, _>>()
+                    .map(Some)
             }
             _ => Ok(None),
         }

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::workflow::Workflow;
-use crate::workflow::definition::find_sources;
+use crate::workflow::paths::find_sources;
 
 /// How a file looks; `None` for one that is not there.
 pub type Look = Option<[i64; 5]>;

@@ -7,7 +7,7 @@ use jiff::{RoundMode, SignedDuration, Span, Timestamp, Unit, Zoned, ZonedRound};
 use minijinja::value::Kwargs;
 use minijinja::{Environment, Error, Value};
 
-use super::{failed, wrong};
+use super::arguments::{failed, wrong};
 use crate::core::value::quote;
 use crate::workflow::jinja::describe;
 

@@ -3,11 +3,11 @@
 use minijinja::value::Serde;
 use minijinja::{Environment, Error, Value};
 
-use super::{failed, text};
+use super::arguments::{failed, text};
 use crate::workflow::jinja::{bounded, to_json};
 
-/// The longest text that is read, in bytes: its values need many times as much.
-const LONGEST: usize = 8 << 20;
+/// Maximum size of a text that is parsed, in bytes: its values need many times as much memory.
+const MAX_JSON_BYTES: usize = 8 << 20;
 
 pub fn add(environment: &mut Environment) {
     environment.add_filter("tojson", tojson);
@@ -24,8 +24,8 @@ fn tojson(value: &Value) -> Result<String, Error> {
 
 fn fromjson(value: &Value) -> Result<Value, Error> {
     let text = text("fromjson", value)?;
-    if text.len() > LONGEST {
-        let (length, most) = (text.len(), LONGEST >> 20);
+    if text.len() > MAX_JSON_BYTES {
+        let (length, most) = (text.len(), MAX_JSON_BYTES >> 20);
         return Err(failed(format!("`fromjson`: the text is too long: {length} bytes, at most {most} MiB")));
     }
     let json: serde_json::Value =

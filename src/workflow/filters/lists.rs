@@ -6,7 +6,7 @@
 use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, State, Value, filters};
 
-use super::{elements, expect_list, failed, wrong};
+use super::arguments::{elements, expect_list, failed, wrong};
 use crate::workflow::jinja::{as_file, describe};
 
 /// The most elements that `range` makes.

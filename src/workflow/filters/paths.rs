@@ -3,7 +3,7 @@
 
 use minijinja::{Environment, Error, Value};
 
-use super::{failed, wrong};
+use super::arguments::{failed, wrong};
 use crate::core::value::quote;
 use crate::workflow::jinja::as_file;
 

@@ -5,7 +5,7 @@
 use minijinja::value::{Kwargs, Rest, StringInput, ValueKind, ValueOrKwargs};
 use minijinja::{Environment, Error, State, Value, filters};
 
-use super::{LONGEST_TEXT, elements, failed, text, wrong};
+use super::arguments::{MAX_TEXT_BYTES, elements, failed, text, wrong};
 
 pub fn add(environment: &mut Environment) {
     environment.add_filter("upper", |value: &Value| Ok::<_, Error>(text("upper", value)?.to_uppercase()));
@@ -90,10 +90,10 @@ fn plain(filter: &str, wanted: &str, value: &Value) -> Result<String, Error> {
 }
 
 fn expect_short(filter: &str, length: usize) -> Result<(), Error> {
-    if length <= LONGEST_TEXT {
+    if length <= MAX_TEXT_BYTES {
         return Ok(());
     }
-    Err(failed(format!("`{filter}` makes a text that is too long: over {} MiB", LONGEST_TEXT >> 20)))
+    Err(failed(format!("`{filter}` makes a text that is too long: over {} MiB", MAX_TEXT_BYTES >> 20)))
 }
 
 fn format(state: &mut State, pattern: &Value, values: Rest<ValueOrKwargs>) -> Result<Value, Error> {

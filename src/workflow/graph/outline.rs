@@ -40,7 +40,7 @@ struct Use {
 
 /// A node of the outline.
 #[derive(Clone, Copy)]
-pub struct Place<'o> {
+pub struct OutlineNode<'o> {
     /// The workflow that it is a node of.
     pub workflow: &'o Arc<Workflow>,
     /// Its index there.
@@ -111,7 +111,7 @@ impl Outline {
     }
 
     /// Where the node of this number stands.
-    pub fn place(&self, number: usize) -> Place<'_> {
+    pub fn place(&self, number: usize) -> OutlineNode<'_> {
         // Uses are in the order of their bases. The last one that begins before a node may have ended before it:
         // then it is in one of those around that.
         let mut used = &self.uses[self.uses.partition_point(|used| used.base <= number).saturating_sub(1)];
@@ -120,11 +120,17 @@ impl Outline {
         }
         let offset = (number - used.base) as u32;
         let node = self.offsets(&used.workflow).partition_point(|o| *o <= offset).saturating_sub(1);
-        Place { workflow: &used.workflow, node, parent: used.parent, base: used.base, prefix: &used.prefix }
+        OutlineNode {
+            workflow: &used.workflow,
+            node,
+            parent: used.parent,
+            base: used.base,
+            prefix: &used.prefix,
+        }
     }
 
     /// All nodes in the order of their numbers.
-    pub fn places(&self) -> impl Iterator<Item = Place<'_>> {
+    pub fn places(&self) -> impl Iterator<Item = OutlineNode<'_>> {
         (0..self.len()).map(|number| self.place(number))
     }
 
@@ -167,7 +173,7 @@ impl Outline {
     }
 }
 
-impl Place<'_> {
+impl OutlineNode<'_> {
     pub fn node(&self) -> &Node {
         &self.workflow.nodes[self.node]
     }

@@ -132,8 +132,8 @@ fn with_inside(outline: &Outline, node: usize) -> impl Iterator<Item = usize> {
     std::iter::once(node).chain(outline.inside(node))
 }
 
-/// So many nodes are named where none was meant.
-const SOME: usize = 8;
+/// Maximum number of nodes that a message lists when a name matches none.
+const MAX_NAMED_NODES: usize = 8;
 
 /// Which nodes one of `globs` names. A sub-workflow's name stands for all that is in it.
 ///
@@ -160,8 +160,8 @@ pub fn matching(outline: &Outline, flag: &str, globs: &[String]) -> Result<Vec<b
                 (Some((node, _)), _) => format!("; elements cannot be selected: name the node, `{node}`"),
                 (None, Some(near)) => format!("; did you mean `{near}`?"),
                 (None, None) => {
-                    let some: Vec<&str> = names.iter().take(SOME).map(String::as_str).collect();
-                    let more = if names.len() > SOME { ", ..." } else { "" };
+                    let some: Vec<&str> = names.iter().take(MAX_NAMED_NODES).map(String::as_str).collect();
+                    let more = if names.len() > MAX_NAMED_NODES { ", ..." } else { "" };
                     format!("; it has {}{more}", some.join(", "))
                 }
             };

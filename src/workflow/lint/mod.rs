@@ -17,7 +17,7 @@ mod words;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::workflow::diagnostic::{Diagnostic, Place, Sources};
+use crate::workflow::diagnostic::{Diagnostic, SourceSpan, Sources};
 use crate::workflow::{Body, Task, Workflow};
 
 /// Something that looks wrong.
@@ -27,8 +27,8 @@ pub struct Lint {
     pub diagnostic: Diagnostic,
 }
 
-/// So many outputs of one task are told of at most.
-const MOST: usize = 50;
+/// Maximum number of unused outputs of one task that are reported.
+const MAX_UNUSED_OUTPUTS: usize = 50;
 
 /// What looks wrong in a workflow and its sub-workflows.
 pub fn lint(workflows: &[Arc<Workflow>], sources: &Sources) -> Vec<Lint> {
@@ -57,7 +57,7 @@ pub fn tasks(workflows: &[Arc<Workflow>]) -> Vec<Arc<Task>> {
 
 /// The text of a task's definition, to find places in.
 struct Text<'t> {
-    header: Place,
+    header: SourceSpan,
     text: &'t str,
 }
 
@@ -82,7 +82,7 @@ impl<'t> Text<'t> {
     }
 
     /// Where `words` stand in the definition, not as a part of others, behind the first `after`; else its header.
-    fn place(&self, after: &str, words: &str) -> Place {
+    fn place(&self, after: &str, words: &str) -> SourceSpan {
         let start = self.text.find(after).map_or(0, |at| at + after.len());
         let is_whole = |at: &usize| {
             let inside = |c: char| c.is_alphanumeric() || c == '_';
@@ -98,11 +98,11 @@ impl<'t> Text<'t> {
     }
 
     /// Where a word of a script stands, if the script stands in the file as it is.
-    fn place_in(&self, script: &str, at: usize, length: usize) -> Option<Place> {
+    fn place_in(&self, script: &str, at: usize, length: usize) -> Option<SourceSpan> {
         Some(self.stretch(self.text.find(script)? + at, length))
     }
 
-    fn stretch(&self, at: usize, length: usize) -> Place {
+    fn stretch(&self, at: usize, length: usize) -> SourceSpan {
         let base = self.header.span.start as usize + at;
         let position = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let mut place = self.header;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::commands::short;
-use super::{Lint, MOST, Text};
+use super::{Lint, MAX_UNUSED_OUTPUTS, Text};
 use crate::workflow::binding::{Binding, Reference};
 use crate::workflow::diagnostic::{Diagnostic, Sources};
 use crate::workflow::{Task, Workflow};
@@ -27,7 +27,7 @@ pub fn outputs(workflow: &Workflow, sources: &Sources) -> Vec<Lint> {
         let text = Text::of(task, sources);
         let outputs = task.outputs.iter().enumerate();
         let unused = outputs.filter(|(i, _)| nodes.iter().all(|node| !used.contains(&(*node, *i))));
-        for (_, output) in unused.take(MOST) {
+        for (_, output) in unused.take(MAX_UNUSED_OUTPUTS) {
             let message = format!("output `{}` of task `{name}` is used by nothing", output.name);
             let place = text.place("outputs", &output.name);
             let help = "hand it on in [outputs], give it to a node, or take it away";

@@ -27,7 +27,7 @@ use toml_parser::parser::parse_document;
 
 use self::build::Builder;
 use self::statement::Statements;
-use super::diagnostic::{Diagnostic, FileId, Place, Span};
+use super::diagnostic::{Diagnostic, FileId, SourceSpan, Span};
 
 /// A longer text is refused, in bytes.
 const MAX_BYTES: usize = 64 << 20;
@@ -78,8 +78,8 @@ impl<'s> Document<'s> {
         self.source.get(span.start as usize..span.end as usize).unwrap_or_default()
     }
 
-    fn place(&self, span: Span) -> Place {
-        Place { file: self.file, span }
+    fn place(&self, span: Span) -> SourceSpan {
+        SourceSpan { file: self.file, span }
     }
 }
 

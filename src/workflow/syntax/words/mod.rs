@@ -14,7 +14,7 @@ use super::{Document, Item, Key, Kind, span};
 use crate::workflow::diagnostic::{Diagnostic, Span};
 
 /// A name or value with more characters than this is cut in a message.
-const LONG: usize = 60;
+const MAX_QUOTED_CHARS: usize = 60;
 
 /// A key that is there already. `again` is all of a dotted key.
 pub(super) fn twice(document: Document, known: &Key, first: &Item, again: Span) -> Diagnostic {
@@ -169,7 +169,7 @@ fn word_at(source: &str, start: usize) -> Span {
 
 /// Text of any length, short enough for a message.
 fn short(text: &str) -> String {
-    match text.char_indices().nth(LONG) {
+    match text.char_indices().nth(MAX_QUOTED_CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }

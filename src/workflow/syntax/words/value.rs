@@ -5,7 +5,7 @@ use toml_parser::decoder::Encoding;
 
 use super::{expected_words, short};
 use crate::core::closest::closest;
-use crate::workflow::diagnostic::{Diagnostic, Place, Span};
+use crate::workflow::diagnostic::{Diagnostic, SourceSpan, Span};
 use crate::workflow::syntax::scalar::Fault;
 use crate::workflow::syntax::{Document, span};
 
@@ -74,7 +74,7 @@ fn bare(document: Document, at: Span, error: &ParseError) -> Option<(Diagnostic,
 }
 
 /// Something without quotes that is no number, boolean or date.
-fn unquoted(text: &str, place: Place, error: &ParseError) -> Diagnostic {
+fn unquoted(text: &str, place: SourceSpan, error: &ParseError) -> Diagnostic {
     let shown = short(text);
     let right = match error.description() {
         "missing opening quote" => {
