@@ -171,15 +171,22 @@ pub fn suspect(home: &Path, error: &rusqlite::Error) {
     }
 }
 
+/// Makes an empty file for its owner alone: SQLite would let others read it. Its companions take over the mode.
+///
+/// A file that exists is not opened: SQLite's locks belong to the process, and closing any other descriptor of the file
+/// would release those of every connection in it.
+fn create_private(path: &Path) -> Result<(), DbError> {
+    match File::options().create_new(true).write(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(DbError::Io { path: path.to_owned(), error })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn prepare(path: &Path, check: bool) -> Result<Connection, DbError> {
     let sqlite = |error| DbError::Sqlite { path: path.to_owned(), error };
-    // Made here, because SQLite would let others read it; its companions take over the mode.
-    File::options()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|error| DbError::Io { path: path.to_owned(), error })?;
+    create_private(path)?;
     let db = Connection::open(path).map_err(sqlite)?;
     // The log stays when the program ends: to copy and sync it each time would cost a short run more than its work.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sqlite)?;
@@ -253,6 +260,8 @@ fn set_aside(path: &Path) -> io::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     #[test]
@@ -268,5 +277,39 @@ mod tests {
         assert_eq!((times["n"].wall, times["n"].mean), (7, 7));
         let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
         assert_eq!(version, steps().len() as i64);
+    }
+
+    /// Each run of a process opens the database; none of them may cost the others their locks.
+    #[test]
+    fn opening_the_database_again_releases_no_lock_of_a_connection() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, _) = open(dir.path()).unwrap();
+        first
+            .execute_batch(
+                "BEGIN IMMEDIATE; INSERT INTO node_time (workflow, node, duration_ms) VALUES ('w', 'n', 1)",
+            )
+            .unwrap();
+        let locks = || fs::read_to_string("/proc/locks").unwrap();
+        let of_database = |path: &Path| {
+            let inode = fs::metadata(path).unwrap().ino();
+            let pid = std::process::id().to_string();
+            let wanted = format!(":{inode}");
+            locks()
+                .lines()
+                .filter(|l| {
+                    l.contains("POSIX")
+                        && l.split(' ').any(|w| w == pid)
+                        && l.split(' ').any(|w| w.ends_with(&wanted))
+                })
+                .count()
+        };
+        let path = dir.path().join(FILE);
+        let before = of_database(&path);
+        assert!(before > 0, "{}", locks());
+        drop(open_read_only(dir.path()).unwrap());
+        drop(open_reader(dir.path()).unwrap());
+        drop(open(dir.path()).unwrap());
+        assert_eq!(of_database(&path), before);
+        first.execute_batch("COMMIT").unwrap();
     }
 }

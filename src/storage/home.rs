@@ -143,10 +143,11 @@ impl Home {
         entries.filter_map(|entry| entry.file_name().into_string().ok())
     }
 
-    /// Whether the process of a run that has not finished still lives.
+    /// Whether a run is under way, in this process or another.
     pub fn is_alive(&self, run: &str) -> bool {
         match File::open(self.scratch(run).join("lock")) {
-            Ok(file) => matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
+            // Shared: two that ask at once do not take each other for the run.
+            Ok(file) => matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)),
             Err(_) => false,
         }
     }

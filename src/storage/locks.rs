@@ -1,21 +1,39 @@
-//! Locks of identical work: whoever holds the one of a key does the work, others wait and then find the result.
+//! Locks of identical work: the holder of a key's lock does the work; everyone else waits, then gets a cache hit.
 //!
-//! One file holds all locks; that of a key is a byte of it, at an offset that the key's digest says. Two keys of one
-//! offset merely wait for each other. The system gives a lock back when its process dies, however it dies. It does
-//! not tell the threads and runs of one process apart, so that a map stands before it.
+//! One file of the home holds all locks; the lock of a key is one byte of it, at an offset taken from the key's digest.
+//! Two keys with the same offset wait for each other, which costs time and nothing else.
+//!
+//! Two layers keep work apart:
+//! - between processes, a record lock (`fcntl`) of the system, which ends with its process however that dies;
+//! - between the runs and threads of this process, which the system does not tell apart, a map of held offsets.
+//!
+//! Closing any descriptor of the file would release all record locks of the process. So [`OPEN`] keeps one descriptor of
+//! each file (by device and inode) for the process, every [`Locks`] of the same home shares it together with its map,
+//! and nothing else may open the file. A descriptor is closed only by the registry, under its mutex, when no `Locks` and
+//! no [`Held`] uses it any more.
+//!
+//! Knows nothing of what the work is.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc::{F_UNLCK, F_WRLCK, SEEK_SET, flock};
 
 use crate::core::digest::Digest;
+
+/// The file of the locks, inside the home folder.
+const FILE: &str = "work.lock";
+/// The folder of the holders' notes, inside the home folder.
+const NOTES: &str = "work.holders";
+/// Maximum length of each name in a note, in bytes; a longer one is not shown.
+const MAX_NAME_BYTES: usize = 1000;
 
 /// Who does some work.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,21 +43,35 @@ pub struct Holder {
     pub node: String,
 }
 
-/// The locks of one home.
+/// The locks of one home. All values of one home in this process share one descriptor.
 pub struct Locks(Arc<Shared>);
 
+/// Why the locks of a home cannot be used.
+#[derive(Debug)]
+pub struct LockError {
+    pub path: PathBuf,
+    pub error: io::Error,
+}
+
+/// A file of locks, by device and inode.
+type FileId = (u64, u64);
+
+/// The descriptors of this process, one for each file.
+static OPEN: Mutex<Vec<(FileId, Arc<Shared>)>> = Mutex::new(Vec::new());
+
 struct Shared {
-    /// Opened once and kept: closing any handle of the file gives all locks of the process back.
+    /// The only descriptor of the file in this process; see [`OPEN`].
     file: File,
-    /// Notes of who holds what, for others to read. Only a courtesy: the lock is what counts.
+    /// Notes that name the holders, for other processes to show. The lock decides, never the note.
     notes: PathBuf,
+    /// The offsets that this process holds.
     held: Mutex<HashMap<i64, Holder>>,
 }
 
-/// What came of trying.
+/// The result of an attempt to take a lock.
 pub enum Attempt {
     Taken(Held),
-    /// Somebody else has it; who, if that can be told.
+    /// Another run has the lock; its name, where a note gives it.
     Busy(Option<Holder>),
 }
 
@@ -50,34 +82,42 @@ pub struct Held {
 }
 
 impl Locks {
-    /// Opens the locks of a home. Once a process: see [`Shared::file`].
+    /// The locks of a home. Any number may be open in a process.
     ///
     /// # Errors
-    /// The file cannot be opened for writing.
-    pub fn open(home: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(home.join("work.lock"))?;
-        let notes = home.join("work.holders");
-        crate::storage::home::make_private(&notes)?;
-        let shared = Shared { file, notes, held: Mutex::default() };
+    /// The file cannot be opened for writing, or the folder of notes cannot be made.
+    pub fn open(home: &Path) -> Result<Self, LockError> {
+        let (path, notes) = (home.join(FILE), home.join(NOTES));
+        let failed = |path: &Path, error| LockError { path: path.to_owned(), error };
+        crate::storage::home::make_private(&notes).map_err(|error| failed(&notes, error))?;
+        let mut open = guard(&OPEN);
+        // Held until the end: no other thread opens or closes the same file meanwhile.
+        let known = fs::symlink_metadata(&path).ok().map(|found| (found.dev(), found.ino()));
+        let found = open.iter().find(|(id, _)| Some(*id) == known).map(|(_, shared)| shared.clone());
+        let shared = match found {
+            Some(shared) => shared,
+            None => {
+                let file = open_file(&path).map_err(|error| failed(&path, error))?;
+                let id = file.metadata().map(|found| (found.dev(), found.ino()));
+                let shared = Arc::new(Shared { file, notes, held: Mutex::default() });
+                open.push((id.map_err(|error| failed(&path, error))?, shared.clone()));
+                shared
+            }
+        };
+        open.retain(|(_, shared)| Arc::strong_count(shared) > 1);
+        drop(open);
         shared.sweep();
-        Ok(Self(Arc::new(shared)))
+        Ok(Self(shared))
     }
 
-    /// Takes the lock of `key` for `holder`, or says who has it. Never waits.
+    /// Takes the lock of `key` for `holder`, or names the current holder. Never waits.
     ///
     /// # Errors
     /// The file system has no locks.
     pub fn try_take(&self, key: &Digest, holder: &Holder) -> io::Result<Attempt> {
         let shared = &self.0;
         let offset = offset(key);
-        let mut held = shared.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = guard(&shared.held);
         if let Some(other) = held.get(&offset) {
             return Ok(Attempt::Busy(Some(other.clone())));
         }
@@ -94,11 +134,11 @@ impl Locks {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Before the lock is given back: the next holder writes its own.
+        let mut held = guard(&self.shared.held);
+        // The note goes before the lock: the next holder writes its own.
         let _ = fs::remove_file(self.shared.note(self.offset));
-        let mut held = self.shared.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.remove(&self.offset);
-        // It can only fail where taking it would have.
+        // Releasing can only fail where taking would have.
         let _ = self.shared.set(self.offset, F_UNLCK as i16);
     }
 }
@@ -109,15 +149,17 @@ impl Shared {
         fcntl(&self.file, FcntlArg::F_SETLK(&lock)).map(|_| ())
     }
 
-    /// Removes the notes of processes that were killed: those whose locks can be had.
+    /// Removes the notes of killed processes: notes whose locks are free.
     fn sweep(&self) {
+        let held = guard(&self.held);
         for entry in fs::read_dir(&self.notes).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let offset = name.to_str().and_then(|name| i64::from_str_radix(name, 16).ok());
-            if let Some(offset) = offset
+            // For a lock of this process the system would answer "free", and releasing it would be real.
+            if let Some(offset) = offset.filter(|offset| !held.contains_key(offset))
                 && self.set(offset, F_WRLCK as i16).is_ok()
             {
-                // A note that resists misleads nobody: the lock is what counts.
+                // A note that cannot be removed does no harm.
                 let _ = fs::remove_file(entry.path());
                 let _ = self.set(offset, F_UNLCK as i16);
             }
@@ -129,19 +171,44 @@ impl Shared {
     }
 
     fn write_note(&self, offset: i64, holder: &Holder) {
-        // Without it others wait all the same, and cannot say for whom.
+        // Without a note others still wait; they cannot say for whom.
         let _ = fs::write(self.note(offset), format!("{} {}", holder.run, holder.node));
     }
 
     fn read_note(&self, offset: i64) -> Option<Holder> {
         let text = fs::read_to_string(self.note(offset)).ok()?;
         let (run, node) = text.split_once(' ')?;
-        let plain = |text: &str| !text.is_empty() && text.len() < 1000 && !text.contains(char::is_control);
+        let plain =
+            |text: &str| !text.is_empty() && text.len() < MAX_NAME_BYTES && !text.contains(char::is_control);
         (plain(run) && plain(node)).then(|| Holder { run: run.into(), node: node.into() })
     }
 }
 
-/// Where the lock of a key lies in the file.
+impl fmt::Display for LockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot use {}: {}", self.path.display(), self.error)
+    }
+}
+
+impl std::error::Error for LockError {}
+
+fn open_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)
+}
+
+/// Locks a mutex, also after a thread panicked: no value here is ever half written.
+fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The offset of a key's lock in the file.
 fn offset(key: &Digest) -> i64 {
     let mut first = [0; 8];
     first.copy_from_slice(&key.0[..8]);
@@ -220,5 +287,76 @@ mod tests {
             (0..2000).map(|i| taken(locks.try_take(&Digest::of(format!("{i}")), &holder("x")))).collect();
         drop(held);
         drop(taken(locks.try_take(&Digest::of("7"), &holder("y"))));
+    }
+
+    /// Whether another process finds the byte of a key locked.
+    fn is_locked_for_others(home: &Path, key: &Digest) -> bool {
+        let script = "import fcntl, sys\n\
+            f = open(sys.argv[1], 'r+')\n\
+            fcntl.lockf(f, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, int(sys.argv[2]))\n";
+        let status = std::process::Command::new("python3")
+            .args(["-c", script])
+            .arg(home.join(FILE))
+            .arg(offset(key).to_string())
+            .stderr(std::process::Stdio::null())
+            .status();
+        !status.unwrap().success()
+    }
+
+    #[test]
+    fn opening_and_closing_the_locks_again_releases_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let key = Digest::of("a");
+        let first = Locks::open(home.path()).unwrap();
+        let held = taken(first.try_take(&key, &holder("first")));
+        let link = home.path().join("link");
+        std::os::unix::fs::symlink(home.path(), &link).unwrap();
+        for path in [home.path(), &link] {
+            let again = Locks::open(path).unwrap();
+            assert!(Arc::ptr_eq(&again.0, &first.0));
+            match again.try_take(&key, &holder("second")).unwrap() {
+                Attempt::Busy(Some(other)) => assert_eq!(other, holder("first")),
+                _ => panic!("taken twice"),
+            }
+        }
+        // Another home comes and goes.
+        let elsewhere = tempfile::tempdir().unwrap();
+        drop(Locks::open(elsewhere.path()).unwrap());
+        drop(Locks::open(home.path()).unwrap());
+        drop(first);
+        assert!(is_locked_for_others(home.path(), &key));
+        drop(held);
+        assert!(!is_locked_for_others(home.path(), &key));
+    }
+
+    #[test]
+    fn runs_of_one_process_exclude_each_other() {
+        let home = tempfile::tempdir().unwrap();
+        let (inside, done) = (std::sync::atomic::AtomicBool::new(false), Mutex::new(0));
+        std::thread::scope(|scope| {
+            for run in 0..12 {
+                let (inside, done, home) = (&inside, &done, home.path());
+                scope.spawn(move || {
+                    for turn in 0..20 {
+                        // Each turn as a run of its own.
+                        let locks = Locks::open(home).unwrap();
+                        let held = loop {
+                            match locks.try_take(&Digest::of("a"), &holder(&format!("{run}"))).unwrap() {
+                                Attempt::Taken(held) => break held,
+                                Attempt::Busy(_) => std::thread::yield_now(),
+                            }
+                        };
+                        assert!(!inside.swap(true, std::sync::atomic::Ordering::SeqCst));
+                        if (run, turn) == (0, 0) {
+                            assert!(is_locked_for_others(home, &Digest::of("a")));
+                        }
+                        inside.store(false, std::sync::atomic::Ordering::SeqCst);
+                        drop(held);
+                        *done.lock().unwrap() += 1;
+                    }
+                });
+            }
+        });
+        assert_eq!(*done.lock().unwrap(), 240);
     }
 }

@@ -145,8 +145,8 @@ mod tests {
         for digest in &fresh {
             other.check_blob(digest).unwrap();
         }
-        let lease = p.store.lease().unwrap();
-        assert_eq!(fs::read_dir(lease.fresh_path().parent().unwrap()).unwrap().count(), 0);
+        let temp_folder = p.store.lease().unwrap();
+        assert_eq!(fs::read_dir(temp_folder.fresh_path().parent().unwrap()).unwrap().count(), 0);
     }
 
     /// Who gives a blob its name a second time changes the link count, and with it the ctime, of the file that another

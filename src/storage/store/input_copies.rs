@@ -26,8 +26,8 @@ impl Store {
         if Digest::of(&bytes) != artifact.digest {
             return None;
         }
-        let lease = self.lease().ok()?;
-        self.take(artifact.digest, &Content::Bytes(bytes), &lease).ok()?
+        let temp_folder = self.lease().ok()?;
+        self.take(artifact.digest, &Content::Bytes(bytes), &temp_folder).ok()?
     }
 }
 

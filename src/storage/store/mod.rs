@@ -55,7 +55,7 @@ pub use temp::{PendingBlob, remove_tree};
 
 use crate::core::digest::Digest;
 use lock::SharedLock;
-use temp::{Lease, Pending};
+use temp::{Pending, TempFolder};
 
 /// The store below one home folder. Shared between threads behind an `Arc`.
 pub struct Store {
@@ -63,7 +63,7 @@ pub struct Store {
     writable: bool,
     stats: StatCache,
     /// Where this process keeps its temporaries; made when the first one is needed.
-    lease: Mutex<Option<Arc<Lease>>>,
+    temp_folder: Mutex<Option<Arc<TempFolder>>>,
     /// Sealed content that has no final name yet.
     pending: Arc<Pending>,
     /// Held by the one thread that is giving blobs their names.
@@ -105,7 +105,7 @@ impl Store {
             folder,
             writable,
             stats,
-            lease: Mutex::default(),
+            temp_folder: Mutex::default(),
             pending: Arc::default(),
             committing: Mutex::default(),
             hold,
@@ -132,14 +132,14 @@ impl Store {
     }
 
     /// The folder of this process's temporaries.
-    fn lease(&self) -> io::Result<Arc<Lease>> {
+    fn lease(&self) -> io::Result<Arc<TempFolder>> {
         if !self.writable {
             return Err(io::Error::other("the store is open for reading only"));
         }
-        let mut lease = lock(&self.lease);
-        match &*lease {
-            Some(lease) => Ok(Arc::clone(lease)),
-            None => Ok(Arc::clone(lease.insert(Arc::new(Lease::take(&self.folder.join("tmp"))?)))),
+        let mut temp_folder = lock(&self.temp_folder);
+        match &*temp_folder {
+            Some(temp_folder) => Ok(Arc::clone(temp_folder)),
+            None => Ok(Arc::clone(temp_folder.insert(Arc::new(TempFolder::take(&self.folder.join("tmp"))?)))),
         }
     }
 

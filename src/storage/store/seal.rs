@@ -15,7 +15,7 @@ use super::error::{FileError, SealError};
 use super::fingerprint::manifest_of;
 use super::scan::{Reach, scan};
 use super::stat::{self, FileStat, Seen, regular};
-use super::temp::{Blob, Lease, PendingBlob};
+use super::temp::{Blob, PendingBlob, TempFolder};
 use crate::core::digest::Digest;
 use crate::core::value::Artifact;
 
@@ -69,10 +69,10 @@ impl Store {
         if contents.is_empty() {
             return Ok(Sealed { artifacts, blobs: Vec::new() });
         }
-        let lease = self.lease().map_err(SealError::Store)?;
+        let temp_folder = self.lease().map_err(SealError::Store)?;
         let mut blobs = Vec::with_capacity(contents.len());
         for (digest, content) in contents {
-            blobs.extend(self.take(digest, &content, &lease).map_err(SealError::Store)?);
+            blobs.extend(self.take(digest, &content, &temp_folder).map_err(SealError::Store)?);
         }
         Ok(Sealed { artifacts, blobs })
     }
@@ -82,7 +82,7 @@ impl Store {
         &self,
         digest: Digest,
         content: &Content,
-        lease: &Arc<Lease>,
+        temp_folder: &Arc<TempFolder>,
     ) -> io::Result<Option<PendingBlob>> {
         if let Some(temp) = self.pending.get(&digest).filter(|temp| !temp.lost()) {
             return Ok(Some(PendingBlob(Blob::Temp(temp))));
@@ -92,13 +92,13 @@ impl Store {
             Some(Held::Visible(seen)) => return Ok(Some(PendingBlob(Blob::Held(seen)))),
             None => {}
         }
-        let path = lease.fresh_path();
+        let path = temp_folder.fresh_path();
         let taken = match content {
             Content::File(from) => take_file(from, &path, &digest),
             Content::Bytes(bytes) => fs::write(&path, bytes),
         };
         match taken.and_then(|()| fs::set_permissions(&path, Permissions::from_mode(0o444))) {
-            Ok(()) => Ok(Some(PendingBlob(Blob::Temp(self.pending.add(digest, path, lease))))),
+            Ok(()) => Ok(Some(PendingBlob(Blob::Temp(self.pending.add(digest, path, temp_folder))))),
             Err(e) => {
                 // What cannot be removed now is swept later.
                 let _ = fs::remove_file(&path);

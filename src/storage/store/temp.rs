@@ -19,7 +19,7 @@ use super::{lock, make_folder};
 use crate::core::digest::Digest;
 
 /// The locked folder of this process.
-pub(super) struct Lease {
+pub(super) struct TempFolder {
     folder: TempDir,
     next: AtomicU64,
     /// Locked as long as it is open.
@@ -38,7 +38,7 @@ pub(super) struct Temp {
     path: PathBuf,
     pending: Arc<Pending>,
     /// Keeps the folder that the file lies in.
-    _lease: Arc<Lease>,
+    _folder: Arc<TempFolder>,
 }
 
 /// How far sealed content has come.
@@ -61,15 +61,18 @@ pub(super) enum Blob {
     Held(Seen),
 }
 
-impl Lease {
+impl TempFolder {
     /// Makes and locks a new folder below `tmp`.
     pub fn take(tmp: &Path) -> io::Result<Self> {
         make_folder(tmp)?;
         let prefix = format!("{}-", std::process::id());
         loop {
             let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in(tmp)?;
-            let lock = File::open(folder.path())?;
             // A sweeper that saw it before the lock holds the lock itself, or has removed it already.
+            let lock = match File::open(folder.path()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                opened => opened?,
+            };
             match lock.try_lock() {
                 Ok(()) if fs::metadata(folder.path()).is_ok() => {
                     return Ok(Self { folder, next: AtomicU64::new(0), _lock: lock });
@@ -98,9 +101,9 @@ impl Pending {
     }
 
     /// The temporary at `path`, of that content, as one that others can find; or another one that was faster.
-    pub fn add(self: &Arc<Self>, digest: Digest, path: PathBuf, lease: &Arc<Lease>) -> Arc<Temp> {
-        let (pending, _lease) = (Arc::clone(self), Arc::clone(lease));
-        let ours = Arc::new(Temp { digest, state: Mutex::new(State::Waiting), path, pending, _lease });
+    pub fn add(self: &Arc<Self>, digest: Digest, path: PathBuf, temp_folder: &Arc<TempFolder>) -> Arc<Temp> {
+        let (pending, _folder) = (Arc::clone(self), Arc::clone(temp_folder));
+        let ours = Arc::new(Temp { digest, state: Mutex::new(State::Waiting), path, pending, _folder });
         let mut all = lock(&self.0);
         let theirs = all.get(&digest).and_then(Weak::upgrade);
         let faster = theirs.as_ref().is_some_and(|theirs| !theirs.lost());
@@ -160,9 +163,15 @@ pub(super) fn sweep(tmp: &Path) -> io::Result<()> {
     };
     for child in children {
         let child = child?;
-        if !child.file_type()?.is_dir() {
-            fs::remove_file(child.path())?;
-            continue;
+        // Another process may sweep at the same time, or end and take its folder along.
+        match child.file_type() {
+            Ok(kind) if kind.is_dir() => {}
+            Ok(_) => {
+                remove_tree(&child.path())?;
+                continue;
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(e),
         }
         match File::open(child.path()) {
             // The lock is held until the folder is gone, so that nobody moves in.
@@ -227,6 +236,41 @@ mod tests {
         let home = p.dir.path().to_owned();
         drop(p.store);
         assert_eq!(fs::read_dir(home.join("store/tmp")).unwrap().count(), 0);
+    }
+
+    /// Folders of temporaries come and go while others sweep: no writer fails, and nobody's temporary is taken.
+    #[test]
+    fn sweeps_beside_new_folders_take_nothing_and_fail_nobody() {
+        let p = place();
+        let tmp = p.path("store/tmp/x").parent().unwrap().to_owned();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let sweepers: Vec<_> = (0..2)
+                .map(|_| {
+                    scope.spawn(|| {
+                        while !stop.load(Ordering::Relaxed) {
+                            sweep(&tmp).unwrap();
+                        }
+                    })
+                })
+                .collect();
+            let writers: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        for _ in 0..300 {
+                            let temp_folder = TempFolder::take(&tmp).unwrap();
+                            let path = temp_folder.fresh_path();
+                            fs::write(&path, "x").unwrap();
+                            std::thread::yield_now();
+                            assert!(path.exists());
+                        }
+                    })
+                })
+                .collect();
+            writers.into_iter().for_each(|writer| writer.join().unwrap());
+            stop.store(true, Ordering::Relaxed);
+            sweepers.into_iter().for_each(|sweeper| sweeper.join().unwrap());
+        });
     }
 
     #[test]
