@@ -17,9 +17,9 @@ use crate::workflow::diagnostic::{Diagnostic, Severity, Sources};
 use crate::workflow::lint::{Lint, lint, tasks};
 use crate::workflow::load::load;
 
-/// Check workflow files: every mistake at once, and what looks wrong
+/// Check workflow files: every error at once, and what looks wrong
 ///
-/// Mistakes keep a workflow from being run. Warnings do not: a cached task that uses files it does not declare, an absolute
+/// Errors prevent a run. Warnings do not: a cached task that uses files it does not declare, an absolute
 /// path, network, clock or chance; an output that nothing uses; a task that was edited under its pinned version; a
 /// setting without effect.
 #[derive(clap::Args)]
@@ -35,12 +35,12 @@ pub struct Args {
     /// Exit with 2 where there are warnings, too
     #[arg(long)]
     strict: bool,
-    /// Print one line of JSON for each mistake and warning
+    /// Print one line of JSON for each error and warning
     #[arg(long)]
     json: bool,
 }
 
-/// So many results of a task are looked at for one under its pinned version.
+/// At most this many results of a task are looked at for one under its pinned version.
 const LOOKED_AT: u32 = 200;
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
@@ -76,10 +76,10 @@ fn show(path: &Path, opened: &Opened, lints: Vec<Lint>, color: ColorChoice) {
     let nodes = named(opened.workflow.size, "node");
     let diagnostics: Vec<Diagnostic> = lints.into_iter().map(|lint| lint.diagnostic).collect();
     if diagnostics.is_empty() {
-        return note(&format!("{}: good, {nodes}", path.display()));
+        return note(&format!("{}: ok, {nodes}", path.display()));
     }
     note(&opened.sources.render(&diagnostics, color.on_stderr()));
-    note(&format!("{}: can be run, {nodes}, {}", path.display(), named(diagnostics.len(), "warning")));
+    note(&format!("{}: ok, {nodes}, {}", path.display(), named(diagnostics.len(), "warning")));
 }
 
 fn tell(diagnostic: &Diagnostic, lint: Option<&str>, sources: &Sources) {

@@ -20,7 +20,7 @@ use crate::workflow::graph::select::{Role, matching, roles};
 use crate::workflow::load::{Loaded, check_label, load};
 use crate::workflow::policy::parse_amount;
 
-/// A workflow without mistakes, and all of its nodes.
+/// A workflow without errors, and all of its nodes.
 pub struct Opened {
     pub workflow: Arc<Workflow>,
     pub outline: Outline,
@@ -42,7 +42,7 @@ pub struct Mistakes {
     pub sources: Sources,
 }
 
-/// Reads and checks a workflow, with policies that the command line sets; mistakes are shown on standard error.
+/// Reads and checks a workflow, with policies that the command line sets; errors are shown on standard error.
 pub fn open(path: &Path, settings: &[String], color: ColorChoice) -> Result<Opened, Failure> {
     check(load(path, settings), color.on_stderr()).map_err(|mistakes| mistakes.tell())
 }
@@ -53,7 +53,7 @@ impl Mistakes {
         let mut stderr = std::io::stderr().lock();
         let _ = writeln!(stderr, "{}", self.text.trim_end());
         if self.count > 1 {
-            let _ = writeln!(stderr, "\n{} mistakes: nothing was run", self.count);
+            let _ = writeln!(stderr, "\n{} errors; nothing was run", self.count);
         }
         Failure::silent(super::code::USAGE)
     }

@@ -29,7 +29,7 @@ pub enum Reference {
     Failure(Failure),
 }
 
-/// What is known of the failure of a run.
+/// The parts of a run's failure that templates can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// The name of the node that failed first.
@@ -37,7 +37,7 @@ pub enum Failure {
     Message,
 }
 
-/// What an input is bound to.
+/// The source of an input's value.
 #[derive(Clone, Debug)]
 pub enum Binding {
     /// A value that is known already.
@@ -84,8 +84,10 @@ const ROOT: usize = 2;
 
 /// The names that a template in a node's binding can use.
 pub trait Scope {
-    /// What `variable` refers to and its type (`None` if that has a mistake of its own), or what is wrong with it:
-    /// message and help.
+    /// The target of `variable` and its type (`None` if that has an error of its own).
+    ///
+    /// # Errors
+    /// Message and help.
     fn resolve(&self, variable: &Variable) -> Result<(Reference, Option<Type>), (String, String)>;
 }
 
@@ -234,7 +236,7 @@ impl Lookup for Bound<'_> {
 /// Reads bindings of one file.
 pub struct Binder<'a> {
     pub reader: &'a mut Reader,
-    /// What templates may refer to; `None` where none are allowed, as in a default.
+    /// The names that templates may use; `None` where no template is allowed, as in a default.
     pub scope: Option<&'a dyn Scope>,
     /// The folder of the file: paths are relative to it.
     pub dir: &'a Path,
@@ -405,7 +407,7 @@ impl Binder<'_> {
         Some((Binding::Template(Arc::new(bound)), ty))
     }
 
-    /// Parses a template, its mistakes placed.
+    /// Parses a template, its errors placed.
     pub fn parse(&mut self, text: &str, span: Span) -> Option<Template> {
         match Template::parse(text) {
             Ok(template) => Some(template),

@@ -1,6 +1,6 @@
 //! A task's definition: everything that decides what its command does, apart from its inputs.
 //!
-//! Its digest is the automatic cache version; under a pinned version it tells whether, and in which part,
+//! Its digest is the automatic cache version; under a pinned version it shows whether, and in which part,
 //! the task was edited since a result was stored. Hash and explanation walk the same list of parts.
 
 use std::collections::BTreeMap;

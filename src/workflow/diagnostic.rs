@@ -1,6 +1,6 @@
 //! Diagnostics: what is wrong in a workflow file, where, what was expected, and how to mend it.
 //!
-//! Collected, never thrown: a reader of files reports every mistake at once. Owns how they are shown, too:
+//! Collected, never thrown: a reader of files reports every error at once. Owns how they are shown, too:
 //! only the lines that matter are cut out of a text, whatever its size, and nothing that came from a file
 //! reaches the terminal as a control character. Knows nothing of TOML or workflows.
 
@@ -53,13 +53,13 @@ pub enum Severity {
     Warning,
 }
 
-/// One mistake, or something that looks like one.
+/// One error, or something that looks like one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Diagnostic {
     pub severity: Severity,
-    /// The mistake in one line, without a full stop.
+    /// The error in one line, without a full stop.
     pub message: String,
-    /// What to underline, and the words beside it; `None` for a mistake that is nowhere in a file.
+    /// What to underline, and the words beside it; `None` for an error that is nowhere in a file.
     pub primary: Option<(SourceSpan, String)>,
     /// Other places that explain it.
     pub secondary: Vec<(SourceSpan, String)>,
@@ -110,7 +110,7 @@ impl Sources {
         shown.sort_by_key(|d| d.primary.as_ref().map(|(place, _)| (place.file.0, place.span.start)));
 
         let renderer = if color { Renderer::styled().hyperlink(false) } else { Renderer::plain() };
-        // Long lines are cut here, so the renderer must not cut once more.
+        // Long lines are cut here, so the renderer must not cut again.
         let renderer = renderer.term_width(usize::from(u16::MAX));
         let mut out = String::new();
         for diagnostic in shown.iter().take(MAX_SHOWN) {
@@ -300,7 +300,7 @@ impl Diagnostic {
         Self { severity: Severity::Warning, ..Self::at(place, message, label) }
     }
 
-    /// A mistake at `place`; `label` stands beside the underlined text.
+    /// An error at `place`; `label` stands beside the underlined text.
     pub fn at(place: SourceSpan, message: impl Into<String>, label: impl Into<String>) -> Self {
         Self { primary: Some((place, label.into())), ..Self::new(message) }
     }

@@ -24,12 +24,12 @@ pub struct Document {
 pub struct Texts {
     /// By every path that they were asked for under; `None` to read from the disk.
     recorded: Option<HashMap<PathBuf, Document>>,
-    /// What was read so far, by its path.
+    /// The files read so far, by path.
     read: BTreeMap<PathBuf, Document>,
 }
 
 impl Texts {
-    /// What was read once, instead of what is on the disk now.
+    /// The recorded files that replace those on disk.
     pub fn recorded(documents: impl IntoIterator<Item = Document>) -> Self {
         let mut recorded = HashMap::new();
         for document in documents {

@@ -23,7 +23,7 @@ pub struct Library {
     imports: Vec<PathBuf>,
 }
 
-/// What has been read so far, and what was wrong in it.
+/// The files read so far, and the errors in them.
 #[derive(Default)]
 pub struct Reading {
     pub texts: Texts,

@@ -78,7 +78,7 @@ macro_rules! execution_policies {
             key(
                 "resources",
                 Shape::Amounts,
-                "What the scheduler reserves, as { cpus = 2, memory = \"4GiB\", gpu = 1 }; default 1 cpu.",
+                "The resources that the scheduler reserves, as { cpus = 2, memory = \"4GiB\", gpu = 1 }; default 1 cpu.",
             ),
         ]
     };
@@ -133,27 +133,27 @@ macro_rules! join {
 /// The top level of a workflow file.
 pub const FILE: &[Key] = &[
     key("import", Shape::Texts, "Library files whose tasks are used here, relative to this file."),
-    key("workflow", Shape::Table(WORKFLOW), "What this workflow is called."),
+    key("workflow", Shape::Table(WORKFLOW), "The name and the settings of the workflow."),
     key("inputs", Shape::Inputs(WORKFLOW_INPUT), "The workflow's own typed inputs."),
     key("defaults", Shape::Table(DEFAULTS), "Policies for every task of this file that does not set them."),
     key("resources", Shape::Amounts, "How much of each resource there is, as { gpu = 2 }."),
     key("tasks", Shape::Tables(TASK), "Reusable, typed definitions."),
     key("nodes", Shape::Tables(NODE), "Uses of tasks, with their inputs bound."),
-    key("outputs", Shape::Published, "What the workflow hands back."),
+    key("outputs", Shape::Published, "The results of the workflow."),
     not_yet("schedules", Shape::Array(SCHEDULE), "When the workflow runs by itself."),
 ];
 
 /// The top level of a library file.
 pub const LIBRARY_FILE: &[Key] = &[
     key("import", Shape::Texts, "Further libraries that whoever imports this one gets as well."),
-    key("library", Shape::Table(LIBRARY), "What this library is called."),
+    key("library", Shape::Table(LIBRARY), "The name of the library."),
     key("defaults", Shape::Table(DEFAULTS), "Policies for every task of this file that does not set them."),
     key("tasks", Shape::Tables(TASK), "Reusable, typed definitions."),
 ];
 
 pub const WORKFLOW: &[Key] = &[
     key("name", Shape::Text, "Required; the first part of its tasks' qualified names."),
-    key("description", Shape::Text, "What it is for."),
+    key("description", Shape::Text, "A description for people."),
     key("project", Shape::Text, "Used when --project is not given; else \"default\"."),
     key("domain", Shape::Text, "Used when --domain is not given; else \"development\"."),
     key("on_failure", Shape::Text, "A node that runs last when the run failed."),
@@ -162,18 +162,18 @@ pub const WORKFLOW: &[Key] = &[
 
 pub const LIBRARY: &[Key] = &[
     key("name", Shape::Text, "Required; the first part of its tasks' qualified names."),
-    key("description", Shape::Text, "What it is for."),
+    key("description", Shape::Text, "A description for people."),
 ];
 
 pub const DEFAULTS: &[Key] = join!(DEFAULTS, execution_policies!(), cache_policies!());
 
-/// What a node can set otherwise than its task.
+/// The policies of its task that a node can override.
 pub const NODE_POLICIES: &[Key] = join!(NODE_POLICIES, execution_policies!());
 
 pub const TASK: &[Key] = join!(
     TASK,
     [
-        key("description", Shape::Text, "What it does."),
+        key("description", Shape::Text, "A description for people."),
         key("inputs", Shape::Inputs(INPUT), "Its typed inputs."),
         key("outputs", Shape::Outputs, "Its typed outputs."),
         key(
@@ -187,7 +187,11 @@ pub const TASK: &[Key] = join!(
             Shape::Texts,
             "The positional parameters of `run`; each item is a template over the inputs."
         ),
-        key("shell", Shape::Texts, "What runs the script; default [\"bash\", \"-euo\", \"pipefail\"]."),
+        key(
+            "shell",
+            Shape::Texts,
+            "The program that runs the script; default [\"bash\", \"-euo\", \"pipefail\"]."
+        ),
         key(
             "sources",
             Shape::Texts,
@@ -218,10 +222,10 @@ pub const TASK: &[Key] = join!(
 pub const NODE: &[Key] = join!(
     NODE,
     [
-        key("description", Shape::Text, "What this use is for."),
+        key("description", Shape::Text, "A description for people."),
         key("task", Shape::Text, "The task; may be left out when it has the node's own name."),
         key("inputs", Shape::Bindings, "The task's inputs, as values or {{ references }}."),
-        key("needs", Shape::Texts, "Nodes that must succeed first, without handing anything over."),
+        key("needs", Shape::Texts, "Nodes that must succeed first, without passing any data."),
         key("foreach", Shape::Texts, "Runs once for each element of these list inputs."),
         key("matrix", Shape::Texts, "Runs once for each combination of these list inputs."),
         key("concurrency", Shape::Whole(1), "How many elements may run at once."),
@@ -240,7 +244,7 @@ pub const NODE: &[Key] = join!(
 pub const WORKFLOW_INPUT: &[Key] = &[
     key("type", Shape::Text, "Required; the type."),
     key("default", Shape::Any, "The value when none is given."),
-    key("description", Shape::Text, "What it means."),
+    key("description", Shape::Text, "A description for people."),
     key("one_of", Shape::Any, "The only values allowed."),
 ];
 
@@ -257,7 +261,7 @@ pub const INPUT: &[Key] = join!(
 
 pub const OUTPUT: &[Key] = &[
     key("type", Shape::Text, "Required; the type."),
-    key("description", Shape::Text, "What it means."),
+    key("description", Shape::Text, "A description for people."),
     key("from", Shape::Choice(&["stdout"]), "Takes the text from standard output."),
     key("path", Shape::Text, "Takes this file or directory of the scratch folder, keeping its base name."),
 ];
@@ -265,11 +269,11 @@ pub const OUTPUT: &[Key] = &[
 pub const PUBLISHED: &[Key] = &[
     key("value", Shape::Any, "Required; the value."),
     key("path", Shape::Text, "Where a file or directory is published, relative to this file."),
-    key("description", Shape::Text, "What it means."),
+    key("description", Shape::Text, "A description for people."),
 ];
 
 pub const SCHEDULE: &[Key] = &[
-    key("name", Shape::Text, "What the schedule is called."),
+    key("name", Shape::Text, "The name of the schedule."),
     key("cron", Shape::Text, "Five fields or six (seconds first), or @daily and its kin."),
     key("every", Shape::Duration, "Instead of cron: a fixed interval."),
     key("timezone", Shape::Text, "An IANA name; default UTC."),
@@ -278,9 +282,9 @@ pub const SCHEDULE: &[Key] = &[
     key(
         "overlap",
         Shape::Choice(&["skip", "queue", "replace", "allow"]),
-        "What happens while the last run still goes on.",
+        "The action while the previous run still goes on.",
     ),
-    key("catch_up", Shape::Choice(&["none", "latest", "all"]), "What happens to instants that were missed."),
+    key("catch_up", Shape::Choice(&["none", "latest", "all"]), "The action for instants that were missed."),
     key("catch_up_window", Shape::Duration, "How far back missed instants count."),
     key("jitter", Shape::Duration, "A random delay up to this."),
     key("project", Shape::Text, "As for exec."),

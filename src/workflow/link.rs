@@ -33,7 +33,7 @@ impl Tasks {
     }
 }
 
-/// What nodes can be made of.
+/// The definitions that nodes can use.
 pub struct Scene<'a> {
     /// The folder of the file.
     pub dir: &'a Path,
@@ -43,7 +43,7 @@ pub struct Scene<'a> {
     pub workflows: &'a HashMap<String, Option<Arc<Workflow>>>,
 }
 
-/// What linking yields, next to diagnostics.
+/// The result of linking, besides diagnostics.
 pub struct Linked {
     pub nodes: Vec<Node>,
     pub outputs: Vec<Published>,
@@ -177,7 +177,7 @@ fn skippable(nodes: &[Node]) -> Vec<bool> {
     skippable
 }
 
-/// What a node runs; reported if it cannot be found.
+/// The task or workflow that a node runs; reports it if it cannot be found.
 fn find_body(reader: &mut Reader, entry: &Entry, scene: &Scene) -> Option<Body> {
     if entry.table.get("workflow").is_some() {
         if let Some(item) = entry.table.get("task") {

@@ -1,4 +1,4 @@
-//! From a path to a [`Workflow`]: reads the file, its imports and its sub-workflows, and reports every mistake
+//! From a path to a [`Workflow`]: reads the file, its imports and its sub-workflows, and reports every error
 //! at once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -95,7 +95,7 @@ impl Loader {
         let file = self.reading.sources.add(path, text.clone());
         let (tree, errors) = syntax::parse(text, file);
         if !errors.is_empty() {
-            // What follows from broken syntax would be noise: a task that seems to be missing, and the like.
+            // Errors that follow from broken syntax would be noise: a task that seems to be missing, and the like.
             self.reading.diagnostics.extend(errors);
             return None;
         }
@@ -153,7 +153,7 @@ impl Loader {
         for node in &nodes {
             if let Body::Workflow(inner) = &node.body {
                 for (resource, amount) in &inner.resources {
-                    // What the outer file says counts.
+                    // The outer file wins.
                     resources.entry(resource.clone()).or_insert(*amount);
                 }
             }

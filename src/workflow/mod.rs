@@ -1,4 +1,4 @@
-//! The workflow as a document: read from TOML, checked as a whole, every mistake reported at once.
+//! The workflow as a document: read from TOML, checked as a whole, every error reported at once.
 //!
 //! [`load`] turns a path into a [`Workflow`] in which every name is resolved to an index and every binding
 //! fits its type as far as that can be known before anything runs. Knows nothing of graphs, processes or
@@ -18,7 +18,7 @@
 //! | `link.rs`, `names.rs`, `node.rs`, `published.rs` | names and types across one workflow: nodes and outputs |
 //! | `settings.rs` | policies that the command line sets |
 //! | `signature.rs`, `definition.rs` | what of a task is in the cache key |
-//! | `diagnostic.rs` | mistakes, and how they are shown |
+//! | `diagnostic.rs` | errors, and how they are shown |
 
 pub mod binding;
 pub mod definition;
@@ -89,7 +89,7 @@ pub struct Workflow {
 pub struct Input {
     pub name: Box<str>,
     pub ty: Type,
-    /// What it is without a value of its own: a literal, or null for a `T?`.
+    /// The value if none is given: a literal, or null for a `T?`.
     pub default: Option<Binding>,
     pub description: Option<Box<str>>,
     /// The only values allowed; empty for any.
@@ -185,19 +185,19 @@ pub struct Node {
     pub body: Body,
     /// One for each of the body's inputs, in their order.
     pub inputs: Box<[Binding]>,
-    /// Nodes that must succeed first without handing anything over.
+    /// Nodes that must succeed first without passing any data.
     pub needs: Box<[u32]>,
     /// Set where the node overrides some of its task's policies.
     pub execution: Option<Box<Execution>>,
     /// Set where the node runs once for each element of lists.
     pub scatter: Option<Box<Scatter>>,
-    /// What must be true for the node to run.
+    /// The condition for the node to run.
     pub condition: Option<Box<Binding>>,
     /// Where its header stands.
     pub place: SourceSpan,
 }
 
-/// What a node runs.
+/// The task or workflow that a node runs.
 #[derive(Clone, Debug)]
 pub enum Body {
     Task(Arc<Task>),
@@ -260,14 +260,14 @@ impl Node {
         }
     }
 
-    /// Calls `visit` for each node that must have ended first. The flag tells whether this one can do without it:
-    /// all that it feeds are inputs that may be null. A node may be visited more than once.
+    /// Calls `visit` for each node that must have ended first. The flag says whether this one can run without it:
+    /// it feeds only inputs that may be null. A node may be visited more than once.
     pub fn for_each_dependency(&self, visit: &mut dyn FnMut(u32, bool)) {
         self.for_each_supplier(visit);
         self.needs.iter().for_each(|node| visit(*node, false));
     }
 
-    /// Like [`Node::for_each_dependency`], without those that hand nothing over.
+    /// Like [`Node::for_each_dependency`], without those that pass no data.
     pub fn for_each_supplier(&self, visit: &mut dyn FnMut(u32, bool)) {
         let mut feed = |binding: &Binding, tolerant: bool| {
             binding.for_each_reference(&mut |reference| {
@@ -320,12 +320,12 @@ impl Body {
         }
     }
 
-    /// What is handed back by a node that was skipped: a null for each output.
+    /// The outputs of a skipped node: a null for each.
     pub fn nothing(&self) -> Box<[Value]> {
         vec![Value::Null; self.outputs().len()].into()
     }
 
-    /// The type of one thing that it hands back.
+    /// The type of one output.
     pub fn output_type(&self, output: usize) -> Option<&Type> {
         match self {
             Self::Task(task) => task.outputs.get(output).map(|output| &output.ty),
@@ -335,7 +335,7 @@ impl Body {
         }
     }
 
-    /// Names and types of what it hands back.
+    /// Names and types of its outputs.
     pub fn outputs(&self) -> Vec<(&str, &Type)> {
         match self {
             Self::Task(task) => task.outputs.iter().map(|output| (&*output.name, &output.ty)).collect(),
@@ -362,7 +362,7 @@ impl Scatter {
         count.saturating_sub(needed)
     }
 
-    /// The type of an output of the node, of which one element hands back `ty`.
+    /// The type of an output of the node, if the output of one element is `ty`.
     pub fn gathered(&self, ty: &Type) -> Type {
         let element = match self.min_success_ratio {
             Some(_) if !ty.is_optional() => Type::Optional(Box::new(ty.clone())),

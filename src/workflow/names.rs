@@ -1,4 +1,4 @@
-//! What templates of a workflow can refer to: its inputs, its nodes' outputs, and the failure of the run.
+//! The names that templates of a workflow can use: its inputs, its nodes' outputs, and the failure of the run.
 
 use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
@@ -34,7 +34,7 @@ impl Moment {
     }
 }
 
-/// What others can see of a node.
+/// The part of a node that others can see.
 pub struct Face {
     pub index: u32,
     /// `None` where it is unknown, which is reported where the node stands.
@@ -60,7 +60,7 @@ impl Face {
 /// All names that templates of the workflow can refer to.
 pub struct Names<'a> {
     pub inputs: HashMap<&'a str, (u32, &'a Type)>,
-    /// The table of these inputs: some have mistakes.
+    /// The table of these inputs: some have errors.
     pub declared: Option<&'a Table<'a>>,
     pub nodes: HashMap<&'a str, Face>,
     /// Whether `on_failure` names nothing that exists, which is reported there.
@@ -163,7 +163,7 @@ impl Names<'_> {
     pub fn in_time(&self, name: &str, face: &Face) -> Result<(), String> {
         if self.moment.get().after_failure() {
             let message = "this node runs when others have failed: it can use the workflow's inputs and `failure`, \
-                           not what nodes hand back";
+                           not the outputs of nodes";
             return Err(message.into());
         }
         if face.moment.is_hook() {

@@ -19,7 +19,7 @@ use crate::core::value::Value;
 /// The policies that a node may override.
 const OVERRIDES: [&str; 6] = ["retries", "retry_delay", "retry_backoff", "timeout", "grace", "resources"];
 
-/// Reads `foreach` or `matrix` and what goes with them; `body` is unknown where that has a mistake of its own.
+/// Reads `foreach` or `matrix` and what goes with them; `body` is unknown where that has an error of its own.
 pub fn read_scatter(reader: &mut Reader, entry: &Entry, body: Option<&Body>) -> Option<Scatter> {
     let table = entry.table;
     let name = &*entry.key.name;

@@ -21,7 +21,7 @@ pub struct Execution {
     pub timeout: Option<Duration>,
     /// Between SIGTERM and SIGKILL.
     pub grace: Duration,
-    /// What is reserved: `memory` in bytes, others in units. Holds no zeros.
+    /// Reserved amounts: `memory` in bytes, others in units. Holds no zeros.
     pub resources: BTreeMap<String, u64>,
 }
 
@@ -186,7 +186,7 @@ fn duration(reader: &mut Reader, table: &Table, name: &str, zero: bool) -> Optio
     let problem = match &item.kind {
         Kind::String(text) => match parse_duration(text).map(Duration::try_from) {
             Ok(Ok(duration)) if zero || !duration.is_zero() => return Some(duration),
-            Ok(Ok(_)) => format!("`{name}` must be more than nothing"),
+            Ok(Ok(_)) => format!("`{name}` must be greater than zero"),
             Ok(Err(_)) => format!("`{name}` must not be negative"),
             Err(problem) => format!("`{name}`: {problem}"),
         },

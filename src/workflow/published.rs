@@ -11,7 +11,7 @@ use super::reader::Reader;
 use super::syntax::{Item, Kind, Table};
 use crate::core::types::Type;
 
-/// Reads `[outputs]`; `may_be_null` tells of a binding whether a node it refers to may be skipped.
+/// Reads `[outputs]`; `may_be_null` says whether a node that a binding refers to may be skipped.
 pub fn read_outputs(
     reader: &mut Reader,
     file: &Table,

@@ -29,17 +29,18 @@ impl Reader {
         if self.diagnostics.len() < MAX_ERRORS {
             self.diagnostics.push(diagnostic);
         } else if !self.is_full() {
-            self.diagnostics
-                .push(Diagnostic::new(format!("there are more than {MAX_ERRORS} mistakes; some follow")));
+            self.diagnostics.push(Diagnostic::new(format!(
+                "there are more than {MAX_ERRORS} errors; the rest is not shown"
+            )));
         }
     }
 
-    /// Whether further mistakes are dropped, so that nobody need look for them.
+    /// Whether further errors are dropped, so that callers can skip the search for them.
     pub fn is_full(&self) -> bool {
         self.diagnostics.len() > MAX_ERRORS
     }
 
-    /// Notes a mistake at `span`.
+    /// Notes an error at `span`.
     pub fn error(&mut self, span: Span, message: impl Into<String>, label: impl Into<String>) {
         self.report(Diagnostic::at(self.place(span), message, label));
     }

@@ -8,7 +8,7 @@ use super::policy::{CachePolicy, Execution};
 use super::reader::Reader;
 use super::syntax;
 
-/// What a setting is about.
+/// The object of a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// Every task of the workflow file that does not say otherwise.
@@ -33,7 +33,7 @@ impl Setting {
     /// Reads what stands behind `--set`.
     ///
     /// # Errors
-    /// What was expected.
+    /// The expected form.
     pub fn parse(text: &str, sources: &mut Sources) -> Result<Self, Diagnostic> {
         let wrong = |problem: &str| {
             Diagnostic::new(format!("--set {text}: {problem}")).help(
@@ -61,7 +61,7 @@ impl Setting {
         };
         let key = resource.map_or(key.to_owned(), |resource| format!("{key}.{resource}"));
         let line = |value: &str| -> Arc<str> { format!("{key} = {value}").into() };
-        // What is no TOML by itself is meant as text: `2h`.
+        // A value that is not TOML by itself is text: `2h`.
         let file = FileId::default();
         let plain = line(value);
         let line = match syntax::parse(&plain, file).1.is_empty() {
@@ -101,7 +101,7 @@ impl Setting {
         execution
     }
 
-    /// What to say if nothing has that name.
+    /// The error if nothing has that name.
     pub fn unused(&self) -> Option<Diagnostic> {
         let message = match &self.target {
             _ if self.used => return None,

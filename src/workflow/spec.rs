@@ -16,10 +16,10 @@ use super::{Capture, Command, Input, Task};
 use crate::core::closest::closest;
 use crate::core::staging::Staging;
 
-/// What a script runs under when the task does not say.
+/// The default shell.
 const SHELL: [&str; 3] = ["bash", "-euo", "pipefail"];
 
-/// What tasks of one file have in common.
+/// The settings that tasks of one file share.
 pub struct TaskContext<'a> {
     /// Of the workflow or library: the first part of qualified names.
     pub owner: &'a str,
@@ -44,7 +44,7 @@ pub fn read_defaults(reader: &mut Reader, file: &Table) -> (Execution, CachePoli
     (execution.overridden(reader, table), CachePolicy { ignore_inputs: Vec::new(), ..ignored })
 }
 
-/// Reads `[tasks.NAME]`. A task with a mistake in its body still has an interface that nodes can be checked
+/// Reads `[tasks.NAME]`. A task with an error in its body still has an interface that nodes can be checked
 /// against, so `None` only comes for a name that cannot be used.
 pub fn read_task(reader: &mut Reader, context: &TaskContext, entry: Entry) -> Option<Task> {
     let Entry { key, span, table } = entry;

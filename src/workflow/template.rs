@@ -53,7 +53,7 @@ pub struct Variable {
     pub range: Range<usize>,
 }
 
-/// A mistake in a template's text.
+/// An error in a template's text.
 #[derive(Debug, PartialEq)]
 pub struct TemplateError {
     pub message: String,
@@ -253,7 +253,7 @@ impl Template {
     }
 }
 
-/// What the variables of a template mean.
+/// The meaning of the variables of a template.
 pub trait Lookup {
     /// The longest leading part of `path` that names a value, and that value.
     fn root<'p>(&self, path: &'p [String]) -> Result<(&'p [String], Value), String>;

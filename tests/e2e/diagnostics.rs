@@ -85,13 +85,13 @@ fn exec_and_plan_refuse_what_check_refuses() {
 }
 
 #[test]
-fn a_good_file_is_called_good() {
+fn a_file_without_errors_is_ok() {
     let lab = Lab::new();
     lab.write("w.toml", STEP);
-    assert_eq!(lab.run(&["check", "w.toml"]).expect_code(0).err, "w.toml: good, 1 node\n");
+    assert_eq!(lab.run(&["check", "w.toml"]).expect_code(0).err, "w.toml: ok, 1 node\n");
     lab.write("bad.toml", "");
     let both = lab.run(&["check", "bad.toml", "w.toml"]).expect_code(2);
-    assert!(both.err.contains("w.toml: good") && both.err.contains("bad.toml:1:1"), "{}", both.err);
+    assert!(both.err.contains("w.toml: ok") && both.err.contains("bad.toml:1:1"), "{}", both.err);
 }
 
 #[test]

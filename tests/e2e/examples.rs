@@ -103,7 +103,7 @@ fn check_has_no_complaint() {
     assert_eq!(workflows.len(), 10, "{workflows:?}");
     let args: Vec<&str> = std::iter::once("check").chain(workflows.iter().map(String::as_str)).collect();
     let checked = lab.run(&args).expect_code(0);
-    assert_eq!(checked.err.lines().filter(|line| line.contains(": good, ")).count(), 10, "{}", checked.err);
+    assert_eq!(checked.err.lines().filter(|line| line.contains(": ok, ")).count(), 10, "{}", checked.err);
 }
 
 #[test]

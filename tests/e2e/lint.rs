@@ -171,9 +171,9 @@ fn warnings_are_shown_in_place_and_keep_nothing_from_running() {
         let done = lab.run(&[verb, "w.toml"]).expect_code(0);
         assert!(done.out.is_empty());
         for part in [
-            "warning: cached task `t` asks the clock: `date`\n",
+            "warning: cached task `t` reads the clock: `date`\n",
             " --> w.toml:12:1\n",
-            "w.toml: can be run, 1 node, 1 warning\n",
+            "w.toml: ok, 1 node, 1 warning\n",
         ] {
             assert!(done.err.contains(part), "{part:?} in\n{}", done.err);
         }

@@ -77,5 +77,5 @@ fn what_cannot_be_set_is_told_with_all_other_mistakes() {
         assert_eq!(said.out, "");
     }
     let both = ["exec", "w.toml", "--set", "tasks.a.retries=3", "--set", "nodes.b.retries=3"];
-    assert!(lab.run(&both).expect_code(2).err.contains("2 mistakes"));
+    assert!(lab.run(&both).expect_code(2).err.contains("2 errors"));
 }

@@ -1,4 +1,4 @@
-//! What filters take: text and lists out of expression values, and the errors for anything else.
+//! The arguments of filters: text and lists out of expression values, and the errors for anything else.
 
 use minijinja::value::ValueKind;
 use minijinja::{Error, ErrorKind, State, Value};

@@ -5,7 +5,7 @@
 #[derive(Debug)]
 pub struct Entry {
     pub name: &'static str,
-    /// What it takes besides the value before it: `(format, timezone='UTC')`, or empty.
+    /// The arguments besides the value before it: `(format, timezone='UTC')`, or empty.
     pub arguments: &'static str,
     /// One line, without a full stop.
     pub doc: &'static str,
@@ -15,7 +15,7 @@ const fn entry(name: &'static str, arguments: &'static str, doc: &'static str) -
     Entry { name, arguments, doc }
 }
 
-/// What may stand behind `|`.
+/// Every filter: a name behind `|`.
 pub const FILTERS: &[Entry] = &[
     entry(
         "default",
@@ -111,7 +111,7 @@ pub const FILTERS: &[Entry] = &[
     entry("fromjson", "", "the value of a JSON text"),
 ];
 
-/// What may be called.
+/// Every function.
 pub const FUNCTIONS: &[Entry] = &[
     entry("coalesce", "(value, ...)", "the first value that is not null; null if all are"),
     entry(
@@ -121,7 +121,7 @@ pub const FUNCTIONS: &[Entry] = &[
     ),
 ];
 
-/// What may stand behind `is`, and as text in `select` and its kin.
+/// Every test: a name behind `is`, or text in `select` and the like.
 pub const TESTS: &[Entry] = &[
     entry("none", "", "null"),
     entry("defined", "", "not missing"),

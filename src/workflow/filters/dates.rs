@@ -1,5 +1,5 @@
 //! Filters over datetimes, which reach expressions as RFC 3339 text, and over durations, which reach them in
-//! seconds. What they make of a datetime is one again.
+//! seconds. Their result is a datetime again.
 
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;

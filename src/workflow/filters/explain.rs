@@ -5,7 +5,7 @@ use minijinja::ErrorKind;
 use super::catalog;
 use crate::workflow::jinja::explain;
 
-/// What went wrong while `source` was read or evaluated, with the part of it that this is about.
+/// The error of parsing or evaluating `source`, with the part of it that failed.
 pub fn explain_in(source: &str, error: &minijinja::Error) -> String {
     let part = error.range().and_then(|range| source.get(range)).map(str::trim).unwrap_or_default();
     let name = part.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();

@@ -169,7 +169,7 @@ fn rank(value: &Value) -> Option<u8> {
     }
 }
 
-/// What stands in `value` under a dotted path; an empty path is the value itself.
+/// The part of `value` at a dotted path; an empty path is the value itself.
 fn attribute(filter: &str, value: &Value, path: &str) -> Result<Value, Error> {
     path.split('.').filter(|name| !name.is_empty()).try_fold(value.clone(), |value, name| {
         let inner = value.get_attr(name)?;

@@ -26,10 +26,10 @@ use minijinja::{Environment, UndefinedBehavior};
 pub use self::explain::explain_in;
 pub use self::names::{is_keyword, unknown, variables};
 
-/// What one expression may use up: some 250 MB of text, or a few million elements of lists.
+/// Maximum cost of one expression: about 250 MB of text, or a few million list elements.
 const FUEL: u64 = 4_000_000;
 
-/// What expressions are read and evaluated with.
+/// The environment that parses and evaluates expressions.
 pub fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);

@@ -1,8 +1,8 @@
-//! What an expression names: variables, and filters, tests and functions, which must exist before anything runs.
+//! The names in an expression: variables, and filters, tests and functions, which must exist before anything runs.
 //!
 //! minijinja looks the latter up only when an expression is evaluated, which may be hours into a run, and its
 //! own list of variables lacks those that are sliced. There are neither loops nor lambdas in an expression,
-//! so what a word is can be told from the words and signs beside it.
+//! so the words and signs beside a word show what it is.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use super::catalog::{Entry, FILTERS, FUNCTIONS, SIGNS, TESTS};
 use crate::core::closest::closest;
 use crate::workflow::keys::TEMPLATE_WORDS;
 
-/// What is wrong with the first name in `source` of a filter, test or function that does not exist, and where
+/// The error of the first name in `source` of a filter, test or function that does not exist, and where
 /// it stands.
 pub fn unknown(source: &str) -> Option<(String, Range<usize>)> {
     let uses = uses(source);

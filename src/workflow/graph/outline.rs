@@ -1,7 +1,7 @@
 //! The outline of a workflow: every node of it and of its sub-workflows under a number and a name of its own.
 //!
-//! A node of a sub-workflow that is used twice is there twice. What is known only at run time, the elements of
-//! a node, is not in it.
+//! A node of a sub-workflow that is used twice appears twice. The elements of a node, known only at run time, do not
+//! appear.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -18,7 +18,7 @@ pub struct Outline {
     uses: Vec<Use>,
 }
 
-/// What is the same wherever a workflow is used.
+/// The parts that all uses of a workflow share.
 struct Part {
     graph: Arc<Graph>,
     /// By node: its number, counted from the workflow's first.
@@ -34,7 +34,7 @@ struct Use {
     parent: Option<usize>,
     /// The use that it is inside of.
     around: Option<usize>,
-    /// What stands before the names of its nodes: `prep/`.
+    /// The prefix of its nodes' names: `prep/`.
     prefix: String,
 }
 
@@ -139,7 +139,7 @@ impl Outline {
         self.neighbours(number, |graph, node| graph.dependents(node).collect())
     }
 
-    /// The nodes that hand something over to a node, without those outside of its workflow.
+    /// The nodes whose outputs a node uses, without those outside its workflow.
     pub fn suppliers(&self, number: usize) -> Vec<usize> {
         let place = self.place(number);
         let offsets = self.offsets(place.workflow);

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::outline::Outline;
 
-/// By number in the outline, in milliseconds. `duration_ms` tells how long a node takes by its name, where that is
+/// By number in the outline, in milliseconds. `duration_ms` gives the duration of a node by its name, where that is
 /// known; others are taken for as long as those are on average.
 pub fn remaining(outline: &Outline, duration_ms: impl Fn(&str) -> Option<u64>) -> Vec<u64> {
     let known: Vec<Option<u64>> = outline.places().map(|place| duration_ms(&place.name())).collect();
@@ -23,7 +23,7 @@ fn by_number(outline: &Outline, own: &dyn Fn(usize) -> u64) -> Vec<u64> {
 }
 
 /// The way through the graph that takes longest: how long, in milliseconds, and the nodes on it that take any time, in
-/// order. `own` tells how long a node takes, by its number.
+/// order. `own` gives the duration of a node, by its number.
 pub fn critical_path(outline: &Outline, own: &dyn Fn(usize) -> u64) -> (u64, Vec<usize>) {
     let remaining = by_number(outline, own);
     let longest = |nodes: Vec<usize>| {

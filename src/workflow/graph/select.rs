@@ -7,7 +7,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use super::outline::Outline;
 use crate::core::closest::closest;
 
-/// What the caller asked for; each a list of globs over node names.
+/// The caller's choice of nodes; each field is a list of globs over node names.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// These nodes and no others.
@@ -20,7 +20,7 @@ pub struct Selection {
     pub skip: Vec<String>,
 }
 
-/// What a run does with a node.
+/// The part of a node in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// It takes part.
@@ -107,7 +107,7 @@ pub fn leaves(outline: &Outline, roles: &[Role], numbers: Range<usize>) -> u64 {
     numbers.filter(is_leaf).count() as u64
 }
 
-/// What a node waits for: its own dependencies and those of the nodes that it is inside of, with all that is in them.
+/// All dependencies of a node: its own and those of the nodes around it, with everything inside them.
 fn upstream(outline: &Outline, node: usize, step: fn(&Outline, usize) -> Vec<usize>) -> Vec<usize> {
     let mut found: Vec<usize> =
         step(outline, node).into_iter().flat_map(|d| with_inside(outline, d)).collect();
@@ -120,7 +120,7 @@ fn upstream(outline: &Outline, node: usize, step: fn(&Outline, usize) -> Vec<usi
     found
 }
 
-/// What waits for a node: its dependents with all that is in them, and what it is inside of.
+/// All dependents of a node: its own with everything inside them, and the node around it.
 fn downstream(outline: &Outline, node: usize) -> Vec<usize> {
     let mut found: Vec<usize> =
         outline.dependents(node).into_iter().flat_map(|d| with_inside(outline, d)).collect();

@@ -1,5 +1,5 @@
-//! What a command uses that its key does not hold: files that it does not declare, absolute paths, network, clock
-//! and chance.
+//! Warnings about commands whose result depends on something outside the cache key: undeclared files, absolute paths,
+//! network, clock and chance.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -24,7 +24,7 @@ const NETWORK: [&str; 14] = [
     "curl", "wget", "http", "ftp", "sftp", "scp", "ssh", "rsync", "nc", "aws", "gsutil", "gcloud", "rclone",
     "s3cmd",
 ];
-/// Programs of which one subcommand asks the network.
+/// Programs with one subcommand that uses the network.
 const FETCHING: [(&str, &[&str]); 7] = [
     ("git", &["clone", "fetch", "pull", "ls-remote"]),
     ("pip", &["install", "download"]),
@@ -34,7 +34,7 @@ const FETCHING: [(&str, &[&str]); 7] = [
     ("docker", &["pull"]),
     ("cargo", &["install", "fetch"]),
 ];
-/// What programs in other languages ask clock, chance or network with.
+/// Calls in other languages that read the clock, a random source or the network.
 const CALLS: [(&str, &str); 17] = [
     ("datetime.now(", CLOCK),
     ("datetime.utcnow(", CLOCK),
@@ -54,11 +54,11 @@ const CALLS: [(&str, &str); 17] = [
     ("requests.post(", ASKS),
     ("urlopen(", ASKS),
 ];
-const CLOCK: &str = "asks the clock";
-const CHANCE: &str = "depends on chance";
-const ASKS: &str = "asks the network";
+const CLOCK: &str = "reads the clock";
+const CHANCE: &str = "uses random numbers";
+const ASKS: &str = "uses the network";
 
-/// What looks wrong in a task's command.
+/// The warnings about a task's command.
 pub fn of_task(task: &Task, text: &Text) -> Vec<Lint> {
     let (key, parts) = match &task.command {
         Command::Script { script, args, .. } => {
@@ -89,7 +89,7 @@ struct Found<'t> {
     key: &'t str,
     /// The part of it that is looked at.
     script: &'t str,
-    /// What has been warned of.
+    /// The words that have been reported.
     said: BTreeSet<String>,
     lints: Vec<Lint>,
 }
@@ -143,7 +143,7 @@ impl Found<'_> {
         let (message, help) = match self.task.cache.enabled {
             true => (
                 format!("cached task `{task}` uses the absolute path `{path}`"),
-                "what is there is not in the key: make it an input of type file or dir",
+                "its content is not in the key: make it an input of type file or dir",
             ),
             false => (
                 format!("task `{task}` uses the absolute path `{path}`"),
@@ -186,7 +186,7 @@ impl Found<'_> {
         let text = word.text;
         let name = text.rsplit('/').next().unwrap_or(text);
         let mut says = |name, what: &str| {
-            let help = "its result is kept all the same: make what it depends on an input, or leave the task uncached";
+            let help = "the result is cached anyway: make the value an input, or do not cache the task";
             let message = format!("cached task `{}` {what}: `{text}`", short(self.task));
             self.warn(name, (word.at, text), message, "not in the key", help);
         };
@@ -209,7 +209,7 @@ impl Found<'_> {
             "date" if !given(&["-d", "--date", "-r", "--reference", "-ud"]) => says("clock", CLOCK),
             "uuidgen" => says("chance", CHANCE),
             "shuf" if !given(&["--random-source"]) => says("chance", CHANCE),
-            "hostname" | "whoami" | "uptime" => says("clock", "asks the machine"),
+            "hostname" | "whoami" | "uptime" => says("clock", "depends on the machine"),
             _ => {}
         }
     }
@@ -223,7 +223,7 @@ impl Found<'_> {
                 CHANCE => "chance",
                 _ => "network",
             };
-            let help = "its result is kept all the same: make what it depends on an input, or leave the task uncached";
+            let help = "the result is cached anyway: make the value an input, or do not cache the task";
             let message = format!("cached task `{}` {what}: `{call}...)`", short(self.task));
             self.warn(name, (at, call), message, "not in the key", help);
         }

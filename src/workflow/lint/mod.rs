@@ -1,13 +1,13 @@
-//! What looks wrong in a workflow that has no mistakes: warnings, each with its place and how to mend it.
+//! Warnings about a workflow without errors, each with its place and a fix.
 //!
 //! | file | owns |
 //! |---|---|
-//! | `words.rs` | the words of a script, as far as they can be told without running it |
+//! | `words.rs` | the words of a script, as far as they can be split without running it |
 //! | `commands.rs` | files, paths, network and clock that a command uses |
 //! | `unused.rs` | outputs and tasks that nobody uses |
 //! | `policies.rs` | settings without effect |
 //!
-//! A warning is a guess: nothing here may keep a workflow from being run. What needs the cache is not known here.
+//! A warning is a guess: it never prevents a run. Knows nothing of the cache.
 
 mod commands;
 mod policies;
@@ -30,7 +30,7 @@ pub struct Lint {
 /// Maximum number of unused outputs of one task that are reported.
 const MAX_UNUSED_OUTPUTS: usize = 50;
 
-/// What looks wrong in a workflow and its sub-workflows.
+/// The warnings about a workflow and its sub-workflows.
 pub fn lint(workflows: &[Arc<Workflow>], sources: &Sources) -> Vec<Lint> {
     let mut lints = Vec::new();
     for workflow in workflows {

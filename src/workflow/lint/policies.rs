@@ -5,7 +5,7 @@ use super::{Lint, Text};
 use crate::workflow::diagnostic::Diagnostic;
 use crate::workflow::{Command, Task};
 
-/// What looks wrong in a task's settings.
+/// The warnings about a task's settings.
 pub fn of_task(task: &Task, text: &Text) -> Vec<Lint> {
     let mut lints = Vec::new();
     let name = short(task);
@@ -42,7 +42,7 @@ pub fn of_task(task: &Task, text: &Text) -> Vec<Lint> {
     lints
 }
 
-/// What looks like a template in a script, with the name in it.
+/// The first text in a script that looks like a template, with the name in it.
 fn templates(script: &str) -> Vec<(&str, &str)> {
     let mut found = Vec::new();
     let mut at = 0;

@@ -1,4 +1,4 @@
-//! The words of a script, as far as they can be told without running it.
+//! The words of a script, as far as they can be split without running it.
 //!
 //! No shell is imitated: quotes and operators end a word, comments are left out, and what a word comes to when
 //! variables are filled in is not known.
@@ -15,7 +15,7 @@ pub struct Word<'s> {
     pub at: usize,
 }
 
-/// What ends a word, beside white space.
+/// The characters that end a word, besides white space.
 const ENDS: &[char] = &['"', '\'', '`', ';', '|', '&', '<', '>', '(', ')', '=', ',', '[', ']'];
 
 pub fn words(script: &str) -> Vec<Word<'_>> {
@@ -51,7 +51,7 @@ pub fn words(script: &str) -> Vec<Word<'_>> {
     words
 }
 
-/// What may stand before a command.
+/// The words that may precede a command.
 const KEYWORDS: [&str; 12] =
     ["if", "then", "else", "elif", "do", "while", "until", "!", "time", "exec", "{", "env"];
 

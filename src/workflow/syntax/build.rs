@@ -19,7 +19,7 @@ pub(super) struct Builder<'s, 'm> {
     mistakes: &'m RefCell<Mistakes>,
     root: Table<'s>,
     /// The way from the root to the table that the last header named: which entry at each level. `None`
-    /// if that header was a mistake: what follows it goes nowhere.
+    /// if that header was an error: what follows it goes nowhere.
     current: Option<Vec<usize>>,
     /// The header that is being read: where it starts, and whether it is one of an array of tables.
     header: Option<(Span, bool)>,
@@ -391,7 +391,7 @@ mod tests {
     use super::super::parse;
     use crate::workflow::diagnostic::FileId;
 
-    /// What is defined twice is shown with the place of the first definition.
+    /// A second definition is reported with the place of the first.
     #[test]
     fn clashes_name_both_places() {
         for (text, message, again, first) in [

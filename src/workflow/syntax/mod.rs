@@ -10,7 +10,7 @@
 //! | `statement.rs` | where one statement ends and the next begins, also in a broken file |
 //! | `build.rs` | what headers, dotted keys and values do to the tree |
 //! | `scalar.rs` | the values of strings, numbers and dates |
-//! | `words.rs` | every mistake in clear words |
+//! | `words.rs` | every error in clear words |
 
 mod build;
 mod scalar;
@@ -35,7 +35,7 @@ const MAX_BYTES: usize = 64 << 20;
 const MAX_DEPTH: usize = 64;
 /// How many keys and values a file may hold.
 const MAX_VALUES: usize = 4_000_000;
-/// Reading ends after so many mistakes.
+/// Maximum number of errors before parsing stops.
 const MAX_MISTAKES: usize = 1000;
 
 /// Reads a TOML 1.1 document. The tree holds all that could be understood; where there are diagnostics,
@@ -83,7 +83,7 @@ impl<'s> Document<'s> {
     }
 }
 
-/// The mistakes found so far. What follows a mistake in the structure of a statement says little about
+/// The errors found so far. What follows an error in the structure of a statement says little about
 /// what its author meant, so nothing more is reported of that statement.
 #[derive(Default)]
 struct Mistakes {
@@ -92,19 +92,19 @@ struct Mistakes {
 }
 
 impl Mistakes {
-    /// Whether another mistake would be kept.
+    /// Whether another error would be kept.
     fn listens(&self) -> bool {
         !self.broken && self.found.len() < MAX_MISTAKES
     }
 
-    /// A mistake after which the rest of the statement can still be understood.
+    /// An error after which the rest of the statement can still be understood.
     fn add(&mut self, diagnostic: impl FnOnce() -> Diagnostic) {
         if self.listens() {
             self.found.push(diagnostic());
         }
     }
 
-    /// A mistake in the structure of a statement.
+    /// An error in the structure of a statement.
     fn breaks(&mut self, diagnostic: impl FnOnce() -> Diagnostic) {
         self.add(diagnostic);
         self.broken = true;

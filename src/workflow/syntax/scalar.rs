@@ -18,7 +18,7 @@ pub(super) enum Fault {
     /// Outside of 64 bits.
     IntegerRange,
     FloatRange,
-    /// What was expected of a date or time.
+    /// The expected form of a date or time.
     Datetime(String),
 }
 

@@ -24,7 +24,7 @@ pub(super) struct Statements<'s> {
     open: Vec<Token>,
 }
 
-/// What is wrong with the brackets of a statement.
+/// An error in the brackets of a statement.
 #[derive(Clone, Copy)]
 pub(super) enum Problem {
     /// An opening bracket, and a closing one of the other kind.

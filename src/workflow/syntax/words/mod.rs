@@ -1,4 +1,4 @@
-//! Every mistake in clear words: what is wrong, where, what was expected.
+//! The message of every syntax error: the problem, the place, the expected text.
 //!
 //! The parser's own descriptions serve as codes here; only one that is new to us is shown as it is.
 
@@ -62,7 +62,7 @@ pub(super) fn brackets(document: Document, problem: Problem) -> Diagnostic {
     }
 }
 
-/// A mistake in the structure of a statement.
+/// An error in the structure of a statement.
 pub(super) fn structure(document: Document, error: &ParseError) -> Diagnostic {
     let at = span(error.unexpected().or(error.context()).unwrap_or_default());
     let found = word_at(document.source, at.start as usize);
@@ -139,7 +139,7 @@ pub(super) fn key(
     }
 }
 
-/// What the parser expected, as in "expected a value or `]`".
+/// The text that the parser expected, as in "expected a value or `]`".
 fn expected_words(error: &ParseError) -> String {
     let words: Vec<_> = error
         .expected()
@@ -155,7 +155,7 @@ fn expected_words(error: &ParseError) -> String {
     if words.is_empty() { String::new() } else { format!("expected {}", words.join(" or ")) }
 }
 
-/// The word or mark at a position, for a mistake that the parser places before it.
+/// The word or mark at a position, for an error that the parser places before it.
 fn word_at(source: &str, start: usize) -> Span {
     let ends = |c: char| c.is_whitespace() || ",=.[]{}#".contains(c);
     let rest = source.get(start..).unwrap_or_default();
@@ -180,7 +180,7 @@ mod tests {
     use crate::workflow::diagnostic::FileId;
     use crate::workflow::syntax::parse;
 
-    /// Each mistake of a document as `text|message|label`.
+    /// Each error of a document as `text|message|label`.
     fn mistakes(document: &str) -> Vec<String> {
         let (_, found) = parse(document, FileId(0));
         found

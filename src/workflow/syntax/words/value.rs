@@ -1,4 +1,4 @@
-//! Mistakes inside one value, in clear words.
+//! Errors inside one value, in clear words.
 
 use toml_parser::ParseError;
 use toml_parser::decoder::Encoding;
