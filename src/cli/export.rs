@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::json;
 
-use super::node_arg::unit;
+use super::node_arg::node_ref;
 use super::replay::{Ready, Replay};
 use super::screen::{note, print};
 use super::session::{HomeReader, HomeWriter};
@@ -17,7 +17,6 @@ use super::{Failure, Outcome};
 use crate::core::event::VERSION;
 use crate::core::staging::Staging;
 use crate::engine::attempt::environment::HostEnv;
-use crate::engine::attempt::perform::file_name;
 
 mod script;
 
@@ -52,7 +51,7 @@ pub struct Args {
 pub fn run(args: Args, home: Option<&Path>) -> Outcome {
     let view = HomeReader::open(home)?;
     let run = view.find(&args.run)?;
-    let wanted = unit(&args.node, args.index).map_err(Failure::usage)?;
+    let wanted = node_ref(&args.node, args.index).map_err(Failure::usage)?;
     let session = HomeWriter::open(home)?;
     session.warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
     let past = Replay::find(&view, &session.store, run, wanted, "export")?;
@@ -63,7 +62,7 @@ pub fn run(args: Args, home: Option<&Path>) -> Outcome {
     }
     // What is not there yet is asked for by the script; and links would lead out of the archive.
     let ready = past.prepare(&session, &HostEnv::nobody(), Some(Staging::Copy), false)?;
-    let name = format!("{}-{}", past.run.id, file_name(&past.subject.name, past.subject.index));
+    let name = format!("{}-{}", past.run.id, past.subject.path().file_name());
     let path = args.output.unwrap_or_else(|| format!("{name}.tar.gz").into());
     let written = pack(&past, &ready, &name, &path);
     ready.close(&session);

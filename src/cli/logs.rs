@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 
 use self::find::{find_log, log_of};
 use self::follow::Follower;
-use super::node_arg::{ends, unit};
+use super::node_arg::{ends, node_ref};
 use super::recorded::as_it_was;
 use super::screen::{ColorChoice, print};
 use super::session::HomeReader;
 use super::{Failure, Outcome};
 use crate::core::closest::closest;
-use crate::core::event::{Event, Kind, NodeFinished, Status, node_label};
+use crate::core::event::{Event, Kind, NodeFinished, Status};
+use crate::core::node_path::NodeRef;
 use crate::storage::history::Run;
-use crate::view::model::run_diff::without_numbers;
 use crate::view::text::inert;
 use crate::view::text::logs::{self, Logged};
 use crate::view::text::phrases::failure;
@@ -65,11 +65,11 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         return failed(&view, &run, color);
     }
     let wanted =
-        args.node.as_deref().map(|node| unit(node, args.index)).transpose().map_err(Failure::usage)?;
+        args.node.as_deref().map(|node| node_ref(node, args.index)).transpose().map_err(Failure::usage)?;
     if wanted.is_none() && (args.index.is_some() || args.attempt.is_some()) {
         return Err(Failure::usage("--index and --attempt are about a NODE: name it before them"));
     }
-    let label = wanted.map(|(node, index)| node_label(node, index).into_owned());
+    let label = wanted.map(|node| node.to_string());
     if args.follow {
         if let Some(label) = &label {
             check_name(&view, &run, label)?;
@@ -108,11 +108,11 @@ fn failed(view: &HomeReader, run: &Run, color: ColorChoice) -> Outcome {
     let ink = Ink(color.on_stdout());
     let mut stdout = io::stdout().lock();
     for (i, node) in failed.into_iter().enumerate() {
-        let title = format!("==> {}: {} <==", node_label(&node.node, node.index), failure(node));
+        let title = format!("==> {}: {} <==", node.path(), failure(node));
         let gap = if i > 0 { "\n" } else { "" };
         // A reader that went away is no failure.
         let _ = writeln!(stdout, "{gap}{}", ink.paint(STRONG, title));
-        if let Some(log) = log_of(&events, (&node.node, node.index), None) {
+        if let Some(log) = log_of(&events, node.path(), None) {
             print_log(Path::new(log), &mut stdout)?;
         }
     }
@@ -126,8 +126,8 @@ fn logged(events: impl Iterator<Item = Event>) -> Vec<Logged> {
     for event in events {
         match event {
             Event::NodeStarted(node) => {
-                let Some(path) = node.log else { continue };
-                let name = without_numbers(&node.node);
+                let Some(path) = &node.log else { continue };
+                let name = node.path().family().into_owned();
                 let place = *places.entry(name.clone()).or_insert(all.len());
                 if place == all.len() {
                     all.push(Logged {
@@ -142,15 +142,15 @@ fn logged(events: impl Iterator<Item = Event>) -> Vec<Logged> {
                 let entry = &mut all[place];
                 entry.units += u64::from(node.attempt == 1);
                 entry.attempts = entry.attempts.max(node.attempt);
-                entry.path = path;
-                if node.index.is_some() || node.node.contains('[') {
+                entry.path.clone_from(path);
+                if node.path().is_in_element() {
                     entry.example.get_or_insert_with(|| (node.node.clone(), node.index));
                 }
             }
             Event::NodeFinished(node) if node.status == Status::Failed && node.kind == Kind::Task => {
-                if let Some(place) = places.get(&without_numbers(&node.node)) {
+                if let Some(place) = places.get(&*node.path().family()) {
                     all[*place].failed += 1;
-                    if node.index.is_some() || node.node.contains('[') {
+                    if node.path().is_in_element() {
                         all[*place].example = Some((node.node.clone(), node.index));
                     }
                 }
@@ -166,7 +166,7 @@ fn check_name(view: &HomeReader, run: &Run, label: &str) -> Outcome {
     let Ok(again) = as_it_was(view, run) else { return Ok(()) };
     let outline = &again.opened.outline;
     let names: Vec<String> = (0..outline.len()).map(|number| outline.name(number)).collect();
-    let name = without_numbers(label);
+    let name = NodeRef::parse(label).family().into_owned();
     if names.contains(&name) {
         return Ok(());
     }

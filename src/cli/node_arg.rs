@@ -3,28 +3,22 @@
 use std::collections::BTreeSet;
 
 use crate::core::closest::closest;
-use crate::core::event::{Event, Kind, NodeFinished, node_label};
-use crate::view::model::run_diff::without_numbers;
+use crate::core::event::{Event, Kind, NodeFinished};
+use crate::core::node_path::NodeRef;
 use crate::view::text::count;
 
 /// So many failures are named where one is to be picked.
 const NAMED: usize = 3;
 
-/// A node or an element of one.
-pub type Unit<'a> = (&'a str, Option<u64>);
-
 /// What the arguments name; `each[3]` is the same as `each` with the index 3.
-pub fn unit(node: &str, index: Option<u64>) -> Result<Unit<'_>, String> {
-    let written = node
-        .strip_suffix(']')
-        .and_then(|rest| rest.rsplit_once('['))
-        .and_then(|(name, number)| Some((name, number.parse().ok()?)));
-    match (written, index) {
-        (None, index) => Ok((node, index)),
-        (Some((_, number)), Some(index)) if number != index => {
+pub fn node_ref(node: &str, index: Option<u64>) -> Result<NodeRef<'_>, String> {
+    let written = NodeRef::parse(node);
+    match (written.index, index) {
+        (None, index) => Ok(NodeRef::new(node, index)),
+        (Some(number), Some(index)) if number != index => {
             Err(format!("`{node}` and --index {index} name two elements"))
         }
-        (Some((name, number)), _) => Ok((name, Some(number))),
+        (Some(_), _) => Ok(written),
     }
 }
 
@@ -37,19 +31,7 @@ pub fn ends(events: &[Event]) -> impl Iterator<Item = &NodeFinished> {
 
 /// Whether work belongs to `label`: as an element, or as a node of a workflow.
 pub fn is_inside(node: &NodeFinished, label: &str) -> bool {
-    node.kind == Kind::Task && belongs((&node.node, node.index), label)
-}
-
-/// Whether a node or element is inside of what `label` names. Numbers of elements may be left out of it: `prep/clean` is
-/// all of `prep[0]/clean`, `prep[1]/clean`...
-pub fn belongs((node, index): Unit, label: &str) -> bool {
-    let below = |rest: &str| rest.starts_with(['/', '[']) || rest.is_empty() && index.is_some();
-    if node.strip_prefix(label).is_some_and(below) {
-        return true;
-    }
-    let all = without_numbers(node);
-    all.len() != node.len()
-        && all.strip_prefix(label).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    node.kind == Kind::Task && node.path().is_inside(label)
 }
 
 /// How many elements a node has, if it has some.
@@ -61,15 +43,14 @@ fn elements(events: &[Event], node: &str) -> Option<u64> {
 }
 
 /// That one of many has to be picked.
-pub fn which(events: &[Event], wanted: Unit, failed: &[&NodeFinished], example: &str) -> String {
-    let label = node_label(wanted.0, wanted.1);
-    let many = match (elements(events, wanted.0), wanted.1) {
+pub fn which(events: &[Event], wanted: NodeRef, failed: &[&NodeFinished], example: &str) -> String {
+    let label = wanted.label();
+    let many = match (elements(events, wanted.node), wanted.index) {
         (Some(elements), None) => format!("has {} elements", count(elements)),
-        (None, None) if numberless(events, wanted.0) => "runs once for each element".into(),
+        (None, None) if numberless(events, wanted.node) => "runs once for each element".into(),
         _ => "is made of other nodes".into(),
     };
-    let mut names: Vec<_> =
-        failed.iter().take(NAMED).map(|node| node_label(&node.node, node.index)).collect();
+    let mut names: Vec<_> = failed.iter().take(NAMED).map(|node| node.path().label()).collect();
     if failed.len() > NAMED {
         names.push("...".into());
     }
@@ -82,11 +63,11 @@ pub fn which(events: &[Event], wanted: Unit, failed: &[&NodeFinished], example: 
 
 /// Whether the run has a node of this name only with numbers of elements in it: `prep/clean`.
 fn numberless(events: &[Event], node: &str) -> bool {
-    ends(events).any(|end| end.node != node && without_numbers(&end.node) == node)
+    ends(events).any(|end| end.node != node && end.path().family() == node)
 }
 
 /// That the run has nothing of this name.
-pub fn unknown(events: &[Event], (node, index): Unit, run: &str) -> String {
+pub fn unknown(events: &[Event], NodeRef { node, index }: NodeRef, run: &str) -> String {
     if let Some(index) = index
         && let Some(elements) = elements(events, node)
     {
@@ -105,5 +86,5 @@ pub fn unknown(events: &[Event], (node, index): Unit, run: &str) -> String {
     }
     let near = closest(node, known);
     let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-    format!("run {run} has no node `{}`{hint}", node_label(node, index))
+    format!("run {run} has no node `{}`{hint}", NodeRef::new(node, index))
 }

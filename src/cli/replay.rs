@@ -4,16 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::node_arg::{Unit, ends, is_inside, unknown, which};
+use super::node_arg::{ends, is_inside, unknown, which};
 use super::recorded::{Again, as_it_was};
 use super::session::{HomeReader, HomeWriter};
 use super::{Failure, code};
-use crate::core::event::{Event, Kind, NodeFinished, Status, node_label, without_numbers};
+use crate::core::event::{Event, Kind, NodeFinished, Status};
+use crate::core::node_path::NodeRef;
 use crate::core::run_id::RunId;
 use crate::core::staging::Staging;
 use crate::core::value::{Artifact, Value};
 use crate::engine::attempt::environment::{HostEnv, Remembered};
-use crate::engine::attempt::perform::file_name;
 use crate::engine::attempt::prepare::{AttemptContext, Prepared, TaskInstance, prepare};
 use crate::engine::attempt::scratch::{Folder, Scratch};
 use crate::engine::lookup::cache::SourceFile;
@@ -63,16 +63,16 @@ impl Replay {
         view: &HomeReader,
         store: &Store,
         run: Run,
-        wanted: Unit,
+        wanted: NodeRef,
         verb: &str,
     ) -> Result<Self, Failure> {
         let events: Vec<Event> = view.events(&run.id)?.collect();
         let end = find_end(&events, &run, wanted, verb).map_err(Failure::usage)?;
-        let label = node_label(wanted.0, wanted.1).into_owned();
+        let label = wanted.to_string();
         let Again { invocation, opened } = as_it_was(view, &run)
             .map_err(|why| Failure::usage(format!("`{label}` cannot be had as it was: {why}")))?;
         let outline = &opened.outline;
-        let place = outline.places().find(|place| place.name() == without_numbers(&end.node));
+        let place = outline.places().find(|place| place.name() == end.path().family());
         let place_of = |place: crate::workflow::graph::outline::OutlineNode| {
             let node = place.node();
             Some((node.task()?.clone(), place.workflow.dir().to_owned(), node.execution()?.clone()))
@@ -124,7 +124,7 @@ impl Replay {
         let root = if keep { home.kept(&id) } else { lock.scratch.clone() };
         make_private(&root).map_err(no_folder)?;
         let subject = &self.subject;
-        let folder = Scratch::new(root).take(&file_name(&subject.name, subject.index)).map_err(no_folder)?;
+        let folder = Scratch::new(root).take(&subject.path().file_name()).map_err(no_folder)?;
         let scope = Scope { project: self.run.project.clone(), domain: self.run.domain.clone() };
         let around = AttemptContext { store, run: &self.run.id, scope: &scope, caller, staging };
         match prepare(&around, subject, &folder) {
@@ -148,9 +148,9 @@ impl Ready {
 }
 
 /// How `wanted` ended, if it was work of its own.
-fn find_end(events: &[Event], run: &Run, wanted: Unit, verb: &str) -> Result<NodeFinished, String> {
-    let label = node_label(wanted.0, wanted.1);
-    let own = |node: &&NodeFinished| (&*node.node, node.index) == wanted;
+fn find_end(events: &[Event], run: &Run, wanted: NodeRef, verb: &str) -> Result<NodeFinished, String> {
+    let label = wanted.label();
+    let own = |node: &&NodeFinished| node.path() == wanted;
     match ends(events).filter(own).last() {
         Some(end) if end.kind == Kind::Task => Ok(end.clone()),
         Some(_) => {
@@ -166,9 +166,8 @@ fn find_end(events: &[Event], run: &Run, wanted: Unit, verb: &str) -> Result<Nod
             }
         }
         None => {
-            let started = events.iter().any(
-                |event| matches!(event, Event::NodeStarted(node) if (&*node.node, node.index) == wanted),
-            );
+            let started =
+                events.iter().any(|event| matches!(event, Event::NodeStarted(node) if node.path() == wanted));
             Err(match (started, run.status == RUNNING) {
                 (true, true) => format!("`{label}` is still running in run {}: wait for its end", run.id),
                 (true, false) => format!(

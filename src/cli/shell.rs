@@ -8,7 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-use super::node_arg::unit;
+use super::node_arg::node_ref;
 use super::quoting::NOWHERE;
 use super::replay::{Ready, Replay};
 use super::screen::{ColorChoice, note};
@@ -57,7 +57,7 @@ pub struct Args {
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let view = HomeReader::open(home)?;
     let run = view.find(&args.run)?;
-    let wanted = unit(&args.node, args.index).map_err(Failure::usage)?;
+    let wanted = node_ref(&args.node, args.index).map_err(Failure::usage)?;
     let session = HomeWriter::open(home)?;
     session.warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
     let mut past = Replay::find(&view, &session.store, run, wanted, "shell")?;

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use jiff::Zoned;
 
-use super::node_arg::{unit, unknown};
+use super::node_arg::{node_ref, unknown};
 use super::screen::{ColorChoice, print};
 use super::session::HomeReader;
 use super::{Failure, Outcome};
+use crate::core::node_path::NodeRef;
 use crate::storage::history::{Run, places};
 use crate::view::json::run_document;
 use crate::view::model::run_view::{Keep, RunView};
@@ -70,10 +71,10 @@ fn document(view: &HomeReader, run: &Run) -> Outcome {
 }
 
 fn one(view: &HomeReader, run: &Run, node: &str, args: &Args, color: ColorChoice) -> Outcome {
-    let (name, index) = unit(node, args.index).map_err(Failure::usage)?;
+    let NodeRef { node: name, index } = node_ref(node, args.index).map_err(Failure::usage)?;
     let Some(story) = NodeStory::from_events(view.events(&run.id)?, &run.id, name, index) else {
         let events: Vec<_> = view.events(&run.id)?.collect();
-        return Err(Failure::usage(unknown(&events, (name, index), &run.id)));
+        return Err(Failure::usage(unknown(&events, NodeRef::new(name, index), &run.id)));
     };
     print(&match args.json {
         true => format!("{}\n", story.to_json(&run.status)),

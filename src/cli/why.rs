@@ -12,6 +12,7 @@ use super::screen::{ColorChoice, print};
 use super::session::HomeReader;
 use super::{Failure, Outcome, args, inputs};
 use crate::core::event::VERSION;
+use crate::core::node_path::NodeRef;
 use crate::engine::lookup::cache::Cache;
 use crate::engine::plan::explain::Explainer;
 use crate::engine::plan::planned::{Expectation, PlanObserver, PlannedUnit, plan};
@@ -63,7 +64,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let (all, cache) = (args::Nodes::default(), args::CacheFlags::default());
     let order = order(&opened, &all, &cache, false, 1)?;
     let nodes: Vec<String> = match (&args.nodes[..], args.index) {
-        ([node], Some(index)) => vec![format!("{node}[{index}]")],
+        ([node], Some(index)) => vec![NodeRef::new(node, Some(index)).to_string()],
         (_, Some(_)) => return Err(Failure::usage("--index goes with one node")),
         (nodes, None) => nodes.to_vec(),
     };
@@ -101,11 +102,12 @@ impl Asked {
     fn read(nodes: &[String]) -> Self {
         let mut asked = Self { globs: Vec::new(), labels: Vec::new() };
         for node in nodes {
-            let (plain, numbered) = without_numbers(node);
-            if numbered {
+            // Brackets that hold no number are part of a glob.
+            let family = NodeRef::parse(node).family();
+            if family != **node {
                 asked.labels.push(node.clone());
             }
-            asked.globs.push(plain);
+            asked.globs.push(family.into_owned());
         }
         // With a name that means all of its elements, all are meant.
         if asked.labels.len() < nodes.len() {
@@ -115,31 +117,9 @@ impl Asked {
     }
 
     fn means(&self, label: &str) -> bool {
-        let begins =
-            |wanted: &String| label.strip_prefix(&**wanted).is_some_and(|rest| rest.starts_with('/'));
-        self.labels.is_empty() || self.labels.iter().any(|wanted| wanted == label || begins(wanted))
+        let path = NodeRef::parse(label);
+        self.labels.is_empty() || self.labels.iter().any(|wanted| wanted == label || path.is_inside(wanted))
     }
-}
-
-/// `prep[3]/fit[0]` without its numbers, and whether it had any.
-fn without_numbers(label: &str) -> (String, bool) {
-    let mut plain = String::new();
-    let mut numbered = false;
-    let mut rest = label;
-    while let Some((before, after)) = rest.split_once('[') {
-        plain.push_str(before);
-        match after.split_once(']') {
-            Some((number, after)) if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => {
-                (numbered, rest) = (true, after);
-            }
-            _ => {
-                plain.push('[');
-                rest = after;
-            }
-        }
-    }
-    plain.push_str(rest);
-    (plain, numbered)
 }
 
 /// Why there was nothing to tell.
@@ -301,20 +281,6 @@ fn document(told: &PlannedUnit) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_of_elements_are_told_from_globs() {
-        for (label, plain, numbered) in [
-            ("train", "train", false),
-            ("fit[3]", "fit", true),
-            ("prep[3]/fit[10]", "prep/fit", true),
-            ("fit[ab]", "fit[ab]", false),
-            ("fit[", "fit[", false),
-            ("prep[3]/*", "prep/*", true),
-        ] {
-            assert_eq!(without_numbers(label), (plain.to_owned(), numbered), "{label}");
-        }
-    }
 
     #[test]
     fn an_element_means_all_that_is_in_it() {

@@ -3,13 +3,12 @@
 //! Terminal, plain text, JSON Lines and history are all listeners of this one stream. The names here are
 //! the contract that scripts read; fields may join, none is renamed.
 
-use std::borrow::Cow;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map as JsonMap, Value as Json};
 
 use crate::core::digest::Digest;
+use crate::core::node_path::NodeRef;
 use crate::core::why::Why;
 
 /// The version on every line of JSON.
@@ -179,6 +178,18 @@ impl std::ops::AddAssign for Usage {
         self.peak_memory = self.peak_memory.max(other.peak_memory);
     }
 }
+
+macro_rules! paths {
+    ($($event:ty),+) => {$(
+        impl $event {
+            /// The node or element that it is about.
+            pub fn path(&self) -> NodeRef<'_> {
+                NodeRef::new(&self.node, self.index)
+            }
+        }
+    )+};
+}
+paths!(NodeExpanded, NodeWaiting, NodeStarted, AttemptFailed, NodeFinished);
 
 impl NodeFinished {
     pub fn usage(&self) -> Usage {
@@ -358,20 +369,6 @@ impl Event {
         line.push_str(&format!("{{\"v\":{VERSION},"));
         line.push_str(&event[1..]);
         line
-    }
-}
-
-/// A node's name without the numbers of elements that it is inside of: `prep[3]/clean` is a use of `prep/clean`.
-pub fn without_numbers(name: &str) -> String {
-    let plain = name.split('/').map(|part| part.split('[').next().unwrap_or(part));
-    plain.collect::<Vec<_>>().join("/")
-}
-
-/// How a node is called where people read: `name`, or `name[3]` for an element.
-pub fn node_label(node: &str, index: Option<u64>) -> Cow<'_, str> {
-    match index {
-        Some(index) => format!("{node}[{index}]").into(),
-        None => node.into(),
     }
 }
 

@@ -7,6 +7,7 @@ pub mod definition;
 pub mod digest;
 pub mod event;
 pub mod inert;
+pub mod node_path;
 pub mod reporter;
 pub mod run_id;
 pub mod signature;

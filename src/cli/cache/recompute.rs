@@ -15,13 +15,14 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::differ::{Difference, differences};
 use super::rows::Row;
 use super::{Failure, unreadable};
-use crate::cli::node_arg::unit;
+use crate::cli::node_arg::node_ref;
 use crate::cli::replay::Replay;
 use crate::cli::session::{HomeReader, HomeWriter};
 use crate::cli::signals;
 use crate::core::closest::closest;
 use crate::core::digest::Digest;
-use crate::core::event::{ErrorKind, TaskError, without_numbers};
+use crate::core::event::{ErrorKind, TaskError};
+use crate::core::node_path::NodeRef;
 use crate::core::run_id::RunId;
 use crate::core::value::{Artifact, Value};
 use crate::engine::Interrupt;
@@ -104,8 +105,10 @@ pub fn pick(db: &Connection, picked: &Picked) -> Result<(Vec<Entry>, usize), Fai
         let known: Vec<String> = all.iter().map(|entry| entry.found.node.clone()).collect();
         all.retain(|entry| {
             let label = &entry.found.node;
-            let name = without_numbers(label);
-            label == wanted || name == *wanted || glob.as_ref().is_some_and(|glob| glob.is_match(&name))
+            let name = NodeRef::parse(label).family();
+            label == wanted
+                || name == wanted.as_str()
+                || glob.as_ref().is_some_and(|glob| glob.is_match(&*name))
         });
         if all.is_empty() {
             let near = closest(wanted, known.iter().map(String::as_str));
@@ -226,7 +229,7 @@ impl Again<'_> {
     fn prepare(&self, entry: &Entry) -> Result<Ready, String> {
         let store = &self.session.store;
         let run = self.view.find(&entry.found.run).map_err(|_| format!("run {} is gone", entry.found.run))?;
-        let wanted = unit(&entry.found.node, None)?;
+        let wanted = node_ref(&entry.found.node, None)?;
         let mut past =
             Replay::find(self.view, store, run, wanted, "show").map_err(|failure| failure.message)?;
         let task = past.subject.task.clone();

@@ -2,17 +2,23 @@
 
 use std::path::PathBuf;
 
-use crate::cli::node_arg::{Unit, ends, is_inside, unknown, which};
-use crate::core::event::{Event, Kind, NodeFinished, Status, node_label};
+use crate::cli::node_arg::{ends, is_inside, unknown, which};
+use crate::core::event::{Event, Kind, NodeFinished, Status};
+use crate::core::node_path::NodeRef;
 use crate::view::text::phrases::logs_command;
 
 /// The log of what is wanted, or why there is none.
-pub fn find_log(events: &[Event], wanted: Unit, attempt: Option<u32>, run: &str) -> Result<PathBuf, String> {
+pub fn find_log(
+    events: &[Event],
+    wanted: NodeRef,
+    attempt: Option<u32>,
+    run: &str,
+) -> Result<PathBuf, String> {
     if let Some(log) = log_of(events, wanted, attempt) {
         return Ok(log.into());
     }
-    let label = node_label(wanted.0, wanted.1);
-    let own = ends(events).find(|node| (&*node.node, node.index) == wanted && node.kind == Kind::Task);
+    let label = wanted.label();
+    let own = ends(events).find(|node| node.path() == wanted && node.kind == Kind::Task);
     let started = log_of(events, wanted, None).is_some();
     if let (Some(attempt), true) = (attempt, started) {
         return Err(format!("`{label}` had no attempt {attempt} in run {run}"));
@@ -30,9 +36,9 @@ pub fn find_log(events: &[Event], wanted: Unit, attempt: Option<u32>, run: &str)
     let failed: Vec<&NodeFinished> =
         inside.iter().copied().filter(|node| node.status == Status::Failed && node.attempts > 0).collect();
     if let [one] = failed[..] {
-        let log = log_of(events, (&one.node, one.index), attempt);
+        let log = log_of(events, one.path(), attempt);
         return log.map(PathBuf::from).ok_or_else(|| {
-            let one = node_label(&one.node, one.index);
+            let one = one.path();
             format!("`{one}`, which failed, had no attempt {} in run {run}", attempt.unwrap_or(1))
         });
     }
@@ -45,10 +51,10 @@ pub fn find_log(events: &[Event], wanted: Unit, attempt: Option<u32>, run: &str)
 }
 
 /// The log of the last attempt of `wanted`, or of the one given.
-pub fn log_of<'e>(events: &'e [Event], wanted: Unit, attempt: Option<u32>) -> Option<&'e str> {
+pub fn log_of<'e>(events: &'e [Event], wanted: NodeRef, attempt: Option<u32>) -> Option<&'e str> {
     events.iter().rev().find_map(|event| match event {
         Event::NodeStarted(started)
-            if (&*started.node, started.index) == wanted && attempt.is_none_or(|n| n == started.attempt) =>
+            if started.path() == wanted && attempt.is_none_or(|n| n == started.attempt) =>
         {
             started.log.as_deref()
         }
@@ -59,12 +65,12 @@ pub fn log_of<'e>(events: &'e [Event], wanted: Unit, attempt: Option<u32>) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::node_arg::unit;
+    use crate::cli::node_arg::node_ref;
     use crate::core::event::{CacheStatus, Counts, NodeStarted};
     use crate::view::sample::{self, sum, sum_failed};
 
     fn started(node: &str, index: Option<u64>, attempt: u32) -> Event {
-        let log = Some(format!("/logs/{}.{attempt}", node_label(node, index)));
+        let log = Some(format!("/logs/{}.{attempt}", NodeRef::new(node, index)));
         Event::NodeStarted(NodeStarted {
             time: sample::at(0),
             node: node.into(),
@@ -82,7 +88,7 @@ mod tests {
 
     /// What is found, or the words that say why not.
     fn logs(events: &[Event], node: &str, index: Option<u64>, attempt: Option<u32>) -> String {
-        let found = unit(node, index).and_then(|wanted| find_log(events, wanted, attempt, "k3v9"));
+        let found = node_ref(node, index).and_then(|wanted| find_log(events, wanted, attempt, "k3v9"));
         found.map_or_else(|why| why, |path| path.display().to_string())
     }
 

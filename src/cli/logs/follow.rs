@@ -6,9 +6,8 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::time::Duration;
 
 use crate::cli::Failure;
-use crate::cli::node_arg::belongs;
 use crate::cli::session::HomeReader;
-use crate::core::event::{Event, node_label};
+use crate::core::event::Event;
 use crate::storage::history::{RUNNING, Run};
 use crate::view::text::inert;
 
@@ -76,20 +75,20 @@ impl Follower {
     fn hear(&mut self, event: Event, out: &mut impl Write) -> io::Result<()> {
         match event {
             Event::NodeStarted(node) => {
-                let label = node_label(&node.node, node.index).into_owned();
+                let label = node.path().to_string();
                 let is_wanted = self
                     .wanted
                     .as_ref()
-                    .is_none_or(|wanted| *wanted == label || belongs((&node.node, node.index), wanted));
+                    .is_none_or(|wanted| *wanted == label || node.path().is_inside(wanted));
                 if let (true, Some(path)) = (is_wanted && !self.over, node.log) {
                     self.any = true;
                     self.open.insert(label, Log { path, file: None, partial: Vec::new() });
                 }
                 Ok(())
             }
-            Event::AttemptFailed(attempt) => self.close(&node_label(&attempt.node, attempt.index), out),
+            Event::AttemptFailed(attempt) => self.close(&attempt.path().label(), out),
             Event::NodeFinished(node) => {
-                let label = node_label(&node.node, node.index);
+                let label = node.path().label();
                 self.over |= self.wanted.as_deref() == Some(&*label);
                 self.close(&label, out)
             }

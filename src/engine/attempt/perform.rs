@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::core::digest::Digest;
 use crate::core::event::{ErrorKind, TaskError};
+use crate::core::node_path::NodeRef;
 use crate::core::value::Value;
 use crate::engine::attempt::collect::{self, OutputPlaces};
 use crate::engine::attempt::environment::HostEnv;
@@ -67,32 +67,9 @@ pub struct Success {
     pub notes: Vec<String>,
 }
 
-/// The longest name of a file that is made from the names of nodes, in bytes.
-const LONGEST_NAME: usize = 160;
-
 /// The file that receives what an attempt prints.
 pub fn log_path(logs: &Path, node: &str, index: Option<u64>, attempt: u32) -> PathBuf {
-    logs.join(format!("{}.{attempt}.log", file_name(node, index)))
-}
-
-/// A name for files of a node or element: `prep/clean[3]` is `prep.clean-3`.
-pub fn file_name(node: &str, index: Option<u64>) -> String {
-    let label = crate::core::event::node_label(node, index);
-    let name: String = label
-        .chars()
-        .filter(|c| *c != ']')
-        .map(|c| match c {
-            '/' => '.',
-            '[' => '-',
-            c => c,
-        })
-        .collect();
-    if name.len() <= LONGEST_NAME {
-        return name;
-    }
-    // Deep in sub-workflows: the end tells most, and the digest keeps such names apart.
-    let digest = Digest::of(&*label).hex();
-    format!("{}..{}", &digest[..16], &name[name.len() - (LONGEST_NAME - 18)..])
+    logs.join(format!("{}.{attempt}.log", NodeRef::new(node, index).file_name()))
 }
 
 /// Runs one attempt to its end.
@@ -100,7 +77,7 @@ pub async fn perform<E: Executor>(shared: Arc<AttemptShared<E>>, job: AttemptJob
     let TaskInstance { name, index, attempt, .. } = &job.subject;
     let attempt = *attempt;
     let log = log_path(&shared.logs, name, *index, attempt);
-    let label = file_name(name, *index);
+    let label = NodeRef::new(name, *index).file_name();
     let (mut duration, mut usage) = (Duration::ZERO, None);
     let mut exit_code = None;
     let result = match shared.scratch.take(&format!("{label}.{attempt}")) {

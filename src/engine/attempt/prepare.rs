@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use crate::core::event::ErrorKind;
+use crate::core::node_path::NodeRef;
 use crate::core::staging::Staging;
 use crate::core::value::{Artifact, Value};
 use crate::engine::attempt::environment::{self, HostEnv};
@@ -43,6 +44,12 @@ pub struct TaskInstance {
     pub sources: Arc<[SourceFile]>,
     /// Counts from 1.
     pub attempt: u32,
+}
+
+impl TaskInstance {
+    pub fn path(&self) -> NodeRef<'_> {
+        NodeRef::new(&self.name, self.index)
+    }
 }
 
 /// What it takes place in.

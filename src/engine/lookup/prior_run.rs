@@ -9,9 +9,7 @@ use std::collections::HashMap;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use crate::core::digest::Digest;
-use crate::core::event::{
-    CacheStatus, Event, Kind, NodeFinished, Source, Status, node_label, without_numbers,
-};
+use crate::core::event::{CacheStatus, Event, Kind, NodeFinished, Source, Status};
 
 /// The results of an earlier run.
 pub struct PriorRun {
@@ -44,15 +42,12 @@ impl PriorRun {
         let stored = matches!(node.cache, Some(CacheStatus::Populated | CacheStatus::Hit));
         let work = node.work.or(node.key.filter(|_| stored));
         let (Some(work), Status::Succeeded, Kind::Task) = (work, node.status, node.kind) else { return };
-        let own = || Source {
-            run: self.run.clone(),
-            node: node_label(&node.node, node.index).into_owned(),
-            time: node.time,
-        };
+        let own = || Source { run: self.run.clone(), node: node.path().to_string(), time: node.time };
         let source = node.source.clone().unwrap_or_else(own);
         let duration_ms = node.duration_ms.max(node.saved_ms);
+        let family = node.path().family().into_owned();
         let done = PriorResult { outputs: node.outputs, source, duration_ms };
-        self.done.entry(without_numbers(&node.node)).or_default().insert(work, done);
+        self.done.entry(family).or_default().insert(work, done);
     }
 
     /// Leaves out the results of a node.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::core::event::node_label;
+use crate::core::node_path::NodeRef;
 use crate::core::value::Value;
 use crate::core::why::{Kind, Why};
 use crate::engine::CacheMode;
@@ -55,7 +55,7 @@ impl Visit<'_> {
     /// `prep/clean`, `train[3]`
     fn label(&self) -> String {
         let name = format!("{}{}", self.scene.frame.prefix, self.node().name);
-        node_label(&name, self.element.map(|element| element as u64)).into_owned()
+        NodeRef::new(&name, self.element.map(|element| element as u64)).to_string()
     }
 }
 

@@ -9,7 +9,6 @@ use super::{Engine, InFlight, millis, publish};
 use crate::core::digest::Digest;
 use crate::core::event::{
     AttemptFailed, CacheStatus, ErrorKind, Event, Kind, NodeFinished, Status, TaskError, Usage, Warning,
-    node_label,
 };
 use crate::core::value::Value;
 use crate::engine::attempt::perform::{AttemptEnded, Success, log_path};
@@ -488,7 +487,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             }
             Err(problem) => {
                 let reason = format!("its result could not be stored: {problem}");
-                let label = node_label(&event.node, event.index).into_owned();
+                let label = event.path().to_string();
                 events.push(Event::Warning(Warning {
                     time: event.time,
                     message: reason.clone(),

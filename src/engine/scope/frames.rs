@@ -96,7 +96,7 @@ impl NodeInstance {
 
     /// How a person calls it: `prep/clean`, `train[3]`.
     pub fn label(&self) -> String {
-        crate::core::event::node_label(&self.name, self.event_index()).into_owned()
+        crate::core::node_path::NodeRef::new(&self.name, self.event_index()).to_string()
     }
 }
 

@@ -23,7 +23,8 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Zoned;
 
 use crate::core::digest::Digest;
-use crate::core::event::{Event, Status, node_label};
+use crate::core::event::{Event, Status};
+use crate::core::node_path::NodeRef;
 use crate::view::draw::style::STYLE;
 use crate::view::draw::svg::svg;
 use crate::view::draw::{Picture, State};
@@ -162,7 +163,7 @@ fn lines(text: &str) -> String {
 }
 
 fn label(node: &str, index: Option<u64>) -> String {
-    inert(&node_label(node, index)).into_owned()
+    inert(&NodeRef::new(node, index).label()).into_owned()
 }
 
 #[cfg(test)]

@@ -10,8 +10,9 @@ use crate::core::event::{
     AttemptFailed, CacheStatus, Counts, Event, Kind, NodeFinished, NodeStarted, RunStarted, Status, Usage,
     Warning,
 };
+use crate::core::node_path::NodeRef;
 use crate::view::draw::State;
-use crate::view::model::tally::{Spread, Tally, family};
+use crate::view::model::tally::{Spread, Tally};
 
 /// So many elements of a node, and so many of its failed ones, have a row of their own.
 const KEPT: usize = 50;
@@ -157,7 +158,7 @@ impl Folding {
             Event::NodeExpanded(node) => {
                 self.heard(node.time);
                 self.tally.expand(&node);
-                let name = family(&node.node, node.index).unwrap_or(&node.node).to_owned();
+                let name = node.path().outermost().unwrap_or(&node.node).to_owned();
                 self.alone(&name);
             }
             Event::NodeWaiting(_) => {}
@@ -205,9 +206,9 @@ impl Folding {
         let added = self.tally.add(&node);
         if node.kind == Kind::Task {
             self.told.usage += node.usage();
-            self.told.sums.entry(without_numbers(&node.node)).or_default().add(node.status, node.cache);
+            self.told.sums.entry(node.path().family().into_owned()).or_default().add(node.status, node.cache);
         }
-        let Some(family) = family(&node.node, node.index).map(str::to_owned) else {
+        let Some(family) = node.path().outermost().map(str::to_owned) else {
             let unit = self.alone(&node.node);
             unit.spread = added.spread;
             unit.finish(node, added.own);
@@ -247,7 +248,7 @@ impl Folding {
 
     /// Something that has not ended.
     fn unit(&mut self, node: &str, index: Option<u64>) -> &mut Unit {
-        match family(node, index) {
+        match NodeRef::new(node, index).outermost() {
             None => self.alone(node),
             Some(_) => self.open.entry((node.to_owned(), index)).or_insert_with(|| Unit::new(node, index)),
         }
@@ -256,7 +257,7 @@ impl Folding {
     fn end(mut self) -> PageModel {
         for ((node, index), unit) in std::mem::take(&mut self.open) {
             let spans = unit.work(&self.told);
-            let family = family(&node, index).unwrap_or(&node).to_owned();
+            let family = NodeRef::new(&node, index).outermost().unwrap_or(&node).to_owned();
             let around = self.alone(&family);
             around.spans.extend(spans);
             around.inside.push(unit);
@@ -272,21 +273,6 @@ impl Folding {
         (self.told.counts, self.told.saved_ms) = (self.tally.counts, self.tally.saved_ms);
         self.told
     }
-}
-
-/// The name of what a node's elements and theirs have in common: `prep/clean` for `prep[3]/clean`.
-pub fn without_numbers(node: &str) -> String {
-    let mut name = String::with_capacity(node.len());
-    let mut depth = 0usize;
-    for c in node.chars() {
-        match c {
-            '[' => depth += 1,
-            ']' => depth = depth.saturating_sub(1),
-            c if depth == 0 => name.push(c),
-            _ => {}
-        }
-    }
-    name
 }
 
 impl Unit {

@@ -2,10 +2,11 @@
 
 use jiff::Zoned;
 
-use super::page_model::{Attempt, PageModel, Unit, without_numbers};
+use super::page_model::{Attempt, PageModel, Unit};
 use super::values::{Field, Values};
 use super::{Failure, Sources, gantt, label, lines};
 use crate::core::event::{Counts, NodeFinished, Status};
+use crate::core::node_path::NodeRef;
 use crate::view::draw::{Picture, State};
 use crate::view::text::phrases::{failure, gist, logs_command, summed};
 use crate::view::text::{age, count, duration, inert, size};
@@ -151,7 +152,7 @@ impl<'t> Rows<'t> {
         Row {
             number,
             label: label(&unit.node, unit.index),
-            inside: unit.index.is_some() || unit.node.contains('['),
+            inside: NodeRef::new(&unit.node, unit.index).is_in_element(),
             state: state.name(),
             status: node.map_or_else(|| self.told.status.clone(), |node| node.status.to_string()),
             cache: node.and_then(|node| node.cache).map_or_else(String::new, |cache| cache.to_string()),
@@ -271,7 +272,7 @@ pub fn colour(picture: &mut Picture, told: &PageModel, rows: &[Row]) {
         .map(|unit| (&*unit.node, unit.state(told.status == "running")))
         .collect();
     let first_inside: std::collections::HashMap<String, usize> =
-        rows.iter().rev().map(|row| (without_numbers(&row.label), row.number)).collect();
+        rows.iter().rev().map(|row| (NodeRef::parse(&row.label).family().into_owned(), row.number)).collect();
     colour_level(picture, &|node| {
         let sum = told.sums.get(&node.name);
         let state =

@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
 use crate::core::event::{Event, RunFinished, RunStarted, VERSION, Warning};
+use crate::core::node_path::NodeRef;
 use crate::view::model::run_view::NodeView;
-use crate::view::model::tally::{Tally, family};
+use crate::view::model::tally::Tally;
 
 /// Where an event lies among the others.
 pub type Offset = u64;
@@ -65,7 +66,7 @@ impl Document {
             Event::RunStarted(run) => self.begun = Some(run),
             Event::NodeExpanded(node) => {
                 self.tally.expand(&node);
-                let name = family(&node.node, node.index).unwrap_or(&node.node).to_owned();
+                let name = node.path().outermost().unwrap_or(&node.node).to_owned();
                 self.alone(&name);
             }
             Event::NodeWaiting(_) => {}
@@ -111,7 +112,7 @@ impl Document {
         let key = (node, index);
         let number = match self.places.get(&key) {
             Some(number) => *number,
-            None => match family(&key.0, index).map(str::to_owned) {
+            None => match NodeRef::new(&key.0, index).outermost().map(str::to_owned) {
                 None => {
                     let family = self.alone(&key.0);
                     self.families[family].0

@@ -11,6 +11,7 @@ use serde_json::{Map as JsonMap, Value as Json, json};
 
 use crate::core::digest::Digest;
 use crate::core::event::{CacheStatus, Counts, Event, Kind, NodeFinished, Status, VERSION};
+use crate::core::node_path::{NodePath, NodeRef};
 use crate::view::text::phrases::failure;
 
 /// So many elements of one node are told one by one.
@@ -139,8 +140,6 @@ struct Brief {
     duration_ms: Option<u64>,
 }
 
-type Unit = (String, Option<u64>);
-
 /// Compares two runs. `read` gives the events of the earlier one (`false`) or the later one (`true`) from the start.
 pub fn compare<I, E>(
     heads: (Head, Head),
@@ -160,12 +159,12 @@ where
 }
 
 /// Every unit that began in a run, and what the run handed back.
-fn briefs(events: impl Iterator<Item = Event>) -> (HashMap<Unit, Brief>, JsonMap<String, Json>) {
+fn briefs(events: impl Iterator<Item = Event>) -> (HashMap<NodePath, Brief>, JsonMap<String, Json>) {
     let (mut units, mut outputs) = (HashMap::new(), JsonMap::new());
     for event in events {
         match event {
             Event::NodeStarted(node) => {
-                units.entry((node.node, node.index)).or_insert(Brief {
+                units.entry(node.path().to_owned()).or_insert(Brief {
                     kind: Kind::Task,
                     status: None,
                     cache: None,
@@ -177,7 +176,7 @@ fn briefs(events: impl Iterator<Item = Event>) -> (HashMap<Unit, Brief>, JsonMap
             }
             Event::NodeFinished(node) => {
                 let brief = Brief::of(&node);
-                units.insert((node.node, node.index), brief);
+                units.insert(node.path().to_owned(), brief);
             }
             Event::RunFinished(run) => outputs = run.outputs,
             _ => {}
@@ -260,11 +259,11 @@ fn changes(before: &mut JsonMap<String, Json>, after: &JsonMap<String, Json>) ->
 /// A comparison in the making.
 #[derive(Default)]
 struct Folding {
-    before: HashMap<Unit, Brief>,
-    after: HashMap<Unit, Brief>,
+    before: HashMap<NodePath, Brief>,
+    after: HashMap<NodePath, Brief>,
     /// What differs and is told, in order.
-    told: Vec<Unit>,
-    full: HashMap<Unit, (Option<NodeFinished>, Option<NodeFinished>)>,
+    told: Vec<NodePath>,
+    full: HashMap<NodePath, (Option<NodeFinished>, Option<NodeFinished>)>,
     folded: Vec<Folded>,
     /// Of each family in `folded` its place.
     families: HashMap<String, usize>,
@@ -278,13 +277,13 @@ impl Folding {
         for event in events {
             match event {
                 Event::NodeExpanded(node) => {
-                    let family = without_numbers(&node.node);
+                    let family = node.path().family();
                     let folded = self.family(&family);
                     *(if later { &mut folded.after } else { &mut folded.before }) += node.elements;
                 }
                 // It is told at the place of its start if it never ended.
                 Event::NodeStarted(node) => {
-                    let unit = (node.node, node.index);
+                    let unit = node.path().to_owned();
                     let briefs = if later { &self.after } else { &self.before };
                     if briefs.get(&unit).is_some_and(|brief| brief.status.is_none())
                         && met.insert(unit.clone())
@@ -292,13 +291,13 @@ impl Folding {
                         self.meet(unit, None, later);
                     }
                 }
-                Event::NodeFinished(node) => self.meet((node.node.clone(), node.index), Some(node), later),
+                Event::NodeFinished(node) => self.meet(node.path().to_owned(), Some(node), later),
                 _ => {}
             }
         }
     }
 
-    fn meet(&mut self, unit: Unit, node: Option<NodeFinished>, later: bool) {
+    fn meet(&mut self, unit: NodePath, node: Option<NodeFinished>, later: bool) {
         if let Some((before, after)) = self.full.get_mut(&unit) {
             *(if later { after } else { before }) = node;
             return;
@@ -308,7 +307,7 @@ impl Folding {
         if !later && both.is_some() {
             return;
         }
-        let is_element = is_element(&unit);
+        let is_element = unit.borrowed().is_in_element();
         if let Some((before, after)) = both
             && before.same_work(after)
         {
@@ -319,7 +318,7 @@ impl Folding {
                 return;
             }
         } else if is_element {
-            let family = without_numbers(&unit.0);
+            let family = unit.borrowed().family();
             // What sums up others follows from them.
             let sums_up = before.or(after).is_some_and(|brief| brief.kind != Kind::Task);
             let folded = self.family(&family);
@@ -368,23 +367,23 @@ impl Folding {
         let mut changed = HashSet::new();
         for (unit, after) in &self.after {
             if self.before.get(unit).is_none_or(|before| result(before) != result(after)) {
-                changed.insert(without_numbers(&unit.0));
+                changed.insert(unit.borrowed().family().into_owned());
             }
         }
         let gone = self.before.keys().filter(|unit| !self.after.contains_key(*unit));
-        changed.extend(gone.map(|unit| without_numbers(&unit.0)));
+        changed.extend(gone.map(|unit| unit.borrowed().family().into_owned()));
         changed
     }
 }
 
 fn node_diff(
-    (node, index): Unit,
+    NodePath { node, index }: NodePath,
     (before, after): (Option<Brief>, Option<Brief>),
     (full_before, full_after): (Option<NodeFinished>, Option<NodeFinished>),
     known: &Known,
     changed: &HashSet<String>,
 ) -> NodeDiff {
-    let name = without_numbers(&node);
+    let name = NodeRef::new(&node, index).family().into_owned();
     let both = before.zip(after);
     let of = |brief: Option<Brief>| brief.and_then(|brief| brief.status);
     let values = |full: &Option<NodeFinished>, of: fn(&NodeFinished) -> &JsonMap<String, Json>| {
@@ -441,23 +440,16 @@ fn because(name: &str, known: &Known, changed: &HashSet<String>) -> Vec<String> 
     while let Some(inner) = around {
         let suppliers = links.get(inner).map(Vec::as_slice).unwrap_or_default();
         found.extend(suppliers.iter().filter(|supplier| changed.contains(*supplier)).cloned());
-        around = inner.rsplit_once('/').map(|(around, _)| around);
+        around = NodeRef::new(inner, None).parent();
     }
     found.dedup();
     found
 }
 
-fn is_element((node, index): &Unit) -> bool {
-    index.is_some() || node.contains('[')
-}
-
-/// A node's name without the numbers of elements: `prep/clean` for `prep[3]/clean`.
-pub fn without_numbers(node: &str) -> String {
-    let mut name = String::with_capacity(node.len());
-    for part in node.split('[') {
-        name.push_str(part.split_once(']').map_or(part, |(_, rest)| rest));
+impl NodeDiff {
+    pub fn path(&self) -> NodeRef<'_> {
+        NodeRef::new(&self.node, self.index)
     }
-    name
 }
 
 impl RunDiff {

@@ -10,7 +10,8 @@ use serde_json::{Map as JsonMap, Value as Json};
 use crate::core::event::{
     AttemptFailed, CacheStatus, Counts, Event, NodeFinished, NodeStarted, Status, Warning,
 };
-use crate::view::model::tally::{Spread, Tally, family};
+use crate::core::node_path::NodeRef;
+use crate::view::model::tally::{Spread, Tally};
 
 /// How much of a run is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +121,7 @@ impl Folding {
             }
             Event::NodeExpanded(node) => {
                 self.tally.expand(&node);
-                let name = family(&node.node, node.index).unwrap_or(&node.node).to_owned();
+                let name = node.path().outermost().unwrap_or(&node.node).to_owned();
                 self.alone(&name);
             }
             Event::NodeWaiting(_) => {}
@@ -158,7 +159,7 @@ impl Folding {
         if self.keep == Keep::Outline {
             (node.outputs, node.inputs) = Default::default();
         }
-        let Some(family) = family(&node.node, node.index) else {
+        let Some(family) = node.path().outermost() else {
             let view = self.alone(&node.node);
             view.spread = added.spread;
             view.finish(node, added.own);
@@ -201,7 +202,7 @@ impl Folding {
 
     /// Something that has not ended.
     fn unit(&mut self, node: &str, index: Option<u64>) -> &mut NodeView {
-        match family(node, index) {
+        match NodeRef::new(node, index).outermost() {
             None => self.alone(node),
             Some(_) => {
                 self.open.entry((node.to_owned(), index)).or_insert_with(|| NodeView::new(node, index))
@@ -211,7 +212,7 @@ impl Folding {
 
     fn end(mut self) -> RunView {
         for ((node, index), view) in std::mem::take(&mut self.open) {
-            let family = family(&node, index).unwrap_or(&node);
+            let family = NodeRef::new(&node, index).outermost().unwrap_or(&node);
             self.alone(family).inside.push(view);
         }
         for (node, spread) in std::mem::take(&mut self.tally.spread) {
@@ -229,6 +230,10 @@ impl Folding {
 }
 
 impl NodeView {
+    pub fn path(&self) -> NodeRef<'_> {
+        NodeRef::new(&self.node, self.index)
+    }
+
     fn new(node: &str, index: Option<u64>) -> Self {
         Self {
             node: node.into(),

@@ -7,7 +7,8 @@ use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use crate::core::event::{Counts, Kind, NodeExpanded, NodeFinished, Status, node_label};
+use crate::core::event::{Counts, Kind, NodeExpanded, NodeFinished, Status};
+use crate::core::node_path::NodeRef;
 
 #[derive(Default)]
 pub(in crate::view) struct Tally {
@@ -85,47 +86,30 @@ impl Tally {
             None => self.spread.remove(&node.node),
         };
         // Most ends are hits: their label would be made in vain.
-        let label = || node_label(&node.node, node.index);
-        let follows = !self.blamed.is_empty() && self.blamed.remove(&*label());
+        let follows = !self.blamed.is_empty() && self.blamed.remove(&*node.path().label());
         let added = Added { own: node.kind == Kind::Task || failed && !follows, spread };
         if failed {
-            self.blamed.extend(above(&node.node, node.index).map(str::to_owned));
+            self.blamed.extend(node.path().parent().map(str::to_owned));
             if added.own {
                 self.failed += 1;
-                self.each_above(&label(), |spread| spread.news += 1);
+                self.each_around(node.path(), |spread| spread.news += 1);
             }
         } else if added.allows_failures(node)
             && let Some(Spread { news, .. }) = added.spread
         {
             self.failed = self.failed.saturating_sub(news);
-            self.each_above(&label(), |spread| spread.news = spread.news.saturating_sub(news));
+            self.each_around(node.path(), |spread| spread.news = spread.news.saturating_sub(news));
         }
         added
     }
 
-    /// Changes every node with elements that `label` is inside of.
-    fn each_above(&mut self, label: &str, change: impl Fn(&mut Spread)) {
-        for (at, _) in label.match_indices('[') {
-            if let Some(spread) = self.spread.get_mut(&label[..at]) {
+    /// Changes every node with elements that `path` is inside of.
+    fn each_around(&mut self, path: NodeRef, change: impl Fn(&mut Spread)) {
+        for node in path.element_nodes() {
+            if let Some(spread) = self.spread.get_mut(node) {
                 change(spread);
             }
         }
-    }
-}
-
-/// The outermost node with elements that a node or element belongs to: `prep` for `prep[3]/clean`.
-pub(in crate::view) fn family(node: &str, index: Option<u64>) -> Option<&str> {
-    match node.split_once('[') {
-        Some((family, _)) => Some(family),
-        None => index.map(|_| node),
-    }
-}
-
-/// The label of what a node or element is directly inside of.
-fn above(node: &str, index: Option<u64>) -> Option<&str> {
-    match index {
-        Some(_) => Some(node),
-        None => node.rsplit_once('/').map(|(above, _)| above),
     }
 }
 
@@ -196,18 +180,5 @@ mod tests {
         ];
         let (tally, _) = tally(&[("prep", 9), (inner, 5)], &ends);
         assert_eq!((tally.failed, tally.spread["prep"].news, tally.spread.len()), (1, 1, 1));
-    }
-
-    #[test]
-    fn families_are_the_outermost() {
-        for (node, index, expected, directly) in [
-            ("hash", None, None, None),
-            ("prep/clean", None, None, Some("prep")),
-            ("each", Some(3), Some("each"), Some("each")),
-            ("a/prep[3]/clean", None, Some("a/prep"), Some("a/prep[3]")),
-            ("prep[3]/clean", Some(1), Some("prep"), Some("prep[3]/clean")),
-        ] {
-            assert_eq!((family(node, index), above(node, index)), (expected, directly), "{node}");
-        }
     }
 }

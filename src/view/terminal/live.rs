@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::core::event::{CacheStatus, Event, Kind, NodeFinished, Status, node_label};
-use crate::view::model::tally::{Spread, Tally, family};
+use crate::core::event::{CacheStatus, Event, Kind, NodeFinished, Status};
+use crate::core::node_path::NodeRef;
+use crate::view::model::tally::{Spread, Tally};
 use crate::view::terminal::frame::{Line, Moment, Progress, SHOWN, State};
 use crate::view::text::phrases::gist;
 use crate::view::text::{duration, inert};
@@ -127,18 +128,18 @@ impl Live {
     }
 
     fn rows(&self, now: Timestamp, tally: &Tally) -> Vec<Row> {
-        let outermost = tally.spread.iter().filter(|(node, _)| !node.contains('['));
+        let outermost = tally.spread.iter().filter(|(node, _)| !NodeRef::new(node, None).is_in_element());
         let mut folds: HashMap<&str, Fold> =
             outermost.map(|(node, spread)| (&**node, Fold::new(*spread))).collect();
         let mut rows = Vec::new();
         for (unit, attempt) in &self.running {
-            match family(&unit.0, unit.1) {
+            match NodeRef::new(&unit.0, unit.1).outermost() {
                 Some(node) => fold(&mut folds, node, attempt.since).run(unit, attempt),
                 None => rows.push(attempt.row(&unit.0, now)),
             }
         }
         for (unit, wait) in &self.waiting {
-            match family(&unit.0, unit.1) {
+            match NodeRef::new(&unit.0, unit.1).outermost() {
                 Some(node) => {
                     fold(&mut folds, node, wait.since).waits.get_or_insert(wait);
                 }
@@ -216,7 +217,7 @@ impl<'a> Fold<'a> {
         let Spread { since, elements, done, failed, .. } = self.spread;
         let (state, words, source) = match (self.oldest, self.waits) {
             (Some(((name, index), attempt)), _) => {
-                let label = node_label(name, *index);
+                let label = NodeRef::new(name, *index).label();
                 attempt.words(&format!("{} ", &label[node.len()..]), now)
             }
             (None, Some(wait)) => (State::Waits, wait.words(), None),

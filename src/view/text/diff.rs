@@ -3,7 +3,7 @@
 use jiff::Zoned;
 use serde_json::Value as Json;
 
-use crate::core::event::{CacheStatus, Status, node_label};
+use crate::core::event::{CacheStatus, Status};
 use crate::view::model::run_diff::{Change, Folded, Head, NodeDiff, Pair, Role, RunDiff};
 use crate::view::text::phrases::{counts, logs_command, mark};
 use crate::view::text::style::{BAD, CAUTION, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
@@ -117,8 +117,8 @@ impl RunDiff {
 
     /// Of an element, how many of its node differ.
     fn folded_of(&self, node: &NodeDiff) -> Option<&Folded> {
-        let is_element = node.index.is_some() || node.node.contains('[');
-        let name = crate::view::model::run_diff::without_numbers(&node.node);
+        let is_element = node.path().is_in_element();
+        let name = node.path().family();
         self.folded.iter().find(|folded| {
             is_element && (folded.node == name || name.starts_with(&format!("{}/", folded.node)))
         })
@@ -157,9 +157,7 @@ impl RunDiff {
             }
         }
         for node in asides().filter(|node| node.duration_ms.is_some()).take(SHOWN) {
-            lines.extend(
-                time_line(node).map(|time| format!("  {}  {time}\n", node_label(&node.node, node.index))),
-            );
+            lines.extend(time_line(node).map(|time| format!("  {}  {time}\n", node.path())));
         }
         if !lines.is_empty() {
             text.push_str(&format!("\n{}\n{}", ink.paint(STRONG, "same results"), lines.concat()));
@@ -176,7 +174,7 @@ fn time_line(node: &NodeDiff) -> Option<String> {
 
 /// A node and below it what differs, each line behind `indent`.
 fn node_text(node: &NodeDiff, run: &str, indent: &str, ink: Ink) -> String {
-    let label = node_label(&node.node, node.index);
+    let label = node.path();
     let status = node.status.as_ref().map(|pair| (pair.before, pair.after));
     let (sign, style, mut words) = match status {
         Some((None, Some(after))) => ("+", GOOD, format!("new, {after}")),
@@ -193,7 +191,7 @@ fn node_text(node: &NodeDiff, run: &str, indent: &str, ink: Ink) -> String {
         let separator = if words.is_empty() { "" } else { "; " };
         words.push_str(&format!("{separator}because of {}{more}", names.join(", ")));
     }
-    let mut text = format!("{indent}{} {}  {words}", ink.paint(style, sign), ink.paint(STRONG, &*label));
+    let mut text = format!("{indent}{} {}  {words}", ink.paint(style, sign), ink.paint(STRONG, label));
     text.truncate(text.trim_end().len());
     text.push('\n');
     let below = format!("{indent}    ");

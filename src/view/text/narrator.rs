@@ -6,10 +6,10 @@ use jiff::tz::TimeZone;
 use crate::core::digest::Digest;
 use crate::core::event::{
     AttemptFailed, CacheStatus, Event, Kind, NodeExpanded, NodeFinished, NodeStarted, NodeWaiting,
-    RunFinished, RunStarted, Status, Warning, node_label,
+    RunFinished, RunStarted, Status, Warning,
 };
 use crate::view::Verbosity;
-use crate::view::model::tally::{Tally, family};
+use crate::view::model::tally::Tally;
 use crate::view::text::phrases::{counts, details, failure, gist, mark, summed, usage};
 use crate::view::text::style::{BAD, CAUTION, FAINT, Ink, STRONG};
 use crate::view::text::{age, count, duration, inert};
@@ -120,7 +120,7 @@ impl Narrator {
         if !self.verbose() {
             return Vec::new();
         }
-        let label = node_label(&node.node, node.index);
+        let label = node.path();
         vec![format!("{} {label}  {} elements\n", self.ink.paint(FAINT, "›"), count(node.elements))]
     }
 
@@ -128,7 +128,7 @@ impl Narrator {
         if !self.verbose() {
             return Vec::new();
         }
-        let label = node_label(&node.node, node.index);
+        let label = node.path();
         vec![format!("{} {label}  waits {}\n", self.ink.paint(FAINT, "⋯"), inert(&node.reason))]
     }
 
@@ -136,7 +136,7 @@ impl Narrator {
         if !self.verbose() {
             return Vec::new();
         }
-        let label = node_label(&node.node, node.index);
+        let label = node.path();
         let waited = match node.waited_ms {
             0..WORTH_TELLING => String::new(),
             ms => format!(", waited {}", duration(ms)),
@@ -145,14 +145,14 @@ impl Narrator {
     }
 
     fn attempt_failed(&self, attempt: &AttemptFailed) -> Vec<String> {
-        let alone = family(&attempt.node, attempt.index).is_none();
+        let alone = !attempt.path().is_in_element();
         let (true, Some(wait)) = (self.verbose() || self.tells_retries && alone, attempt.retry_in_ms) else {
             return Vec::new();
         };
         vec![format!(
             "{} {}  attempt {}: {}, again in {}\n",
             self.ink.paint(CAUTION, "↻"),
-            node_label(&attempt.node, attempt.index),
+            attempt.path(),
             attempt.attempt,
             gist(&attempt.error),
             duration(wait)
@@ -169,7 +169,7 @@ impl Narrator {
             return Vec::new();
         }
         // The node with the elements speaks for all that is inside of them, and the nodes of a sub-workflow for it.
-        let inside = family(&node.node, node.index).is_some();
+        let inside = node.path().is_in_element();
         let spoken_for = inside || node.kind == Kind::Workflow;
         let sum = summed(node, added.spread.map(|spread| spread.elements));
         match node.status {
@@ -193,7 +193,7 @@ impl Narrator {
                 more.push_str(&self.ink.paint(FAINT, format!("  {part}")));
             }
         }
-        format!("{} {}  {words}{more}\n", self.ink.paint(style, mark), node_label(&node.node, node.index))
+        format!("{} {}  {words}{more}\n", self.ink.paint(style, mark), node.path())
     }
 
     /// `sum` is what it sums up, if it does.
@@ -224,7 +224,7 @@ impl Narrator {
 
     /// A failure that is news; `inside` if it belongs to an element.
     fn node_failed(&mut self, node: &NodeFinished, inside: bool) -> Vec<String> {
-        let label = node_label(&node.node, node.index);
+        let label = node.path().label();
         let held = self.held.extract_if(.., |warning| warning.node.as_deref() == Some(&*label));
         let mut said: Vec<_> = held.map(|warning| warning_line(&warning, self.ink)).collect();
 

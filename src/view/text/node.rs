@@ -3,9 +3,8 @@
 use jiff::Zoned;
 use serde_json::{Map as JsonMap, Value as Json, json};
 
-use crate::core::event::{
-    AttemptFailed, Event, NodeFinished, NodeStarted, NodeWaiting, VERSION, Warning, node_label,
-};
+use crate::core::event::{AttemptFailed, Event, NodeFinished, NodeStarted, NodeWaiting, VERSION, Warning};
+use crate::core::node_path::NodeRef;
 use crate::view::text::narrator::warning_line;
 use crate::view::text::phrases::{details, failure, gist, logs_command, mark, summed, usage};
 use crate::view::text::run::output;
@@ -36,7 +35,7 @@ impl NodeStory {
         index: Option<u64>,
     ) -> Option<Self> {
         let mut story = Self { run: run.into(), node: node.into(), index, ..Self::default() };
-        let label = node_label(node, index).into_owned();
+        let label = NodeRef::new(node, index).to_string();
         for event in events {
             match event {
                 Event::NodeExpanded(e) if e.node == node && e.index == index => {
@@ -85,16 +84,15 @@ impl NodeStory {
     /// For a person, ages as seen from `now`; `run_status` is the word for what has not ended.
     pub fn render(&self, run_status: &str, color: bool, now: &Zoned) -> String {
         let ink = Ink(color);
-        let label = node_label(&self.node, self.index);
+        let label = NodeRef::new(&self.node, self.index);
         let Some(node) = &self.finished else {
-            let mut text = format!("{}  in run {}\n… {run_status}\n", ink.paint(STRONG, &*label), self.run);
+            let mut text = format!("{}  in run {}\n… {run_status}\n", ink.paint(STRONG, label), self.run);
             text.extend(self.waits.iter().map(|wait| format!("waits {}\n", inert(&wait.reason))));
             self.attempts(&mut text, ink, now);
             self.next(&mut text, ink);
             return text;
         };
-        let mut text =
-            format!("{}  {}  in run {}\n", ink.paint(STRONG, &*label), inert(&node.task), self.run);
+        let mut text = format!("{}  {}  in run {}\n", ink.paint(STRONG, label), inert(&node.task), self.run);
         let (mark, style) = mark(node.status, node.cache);
         text.push_str(&ink.paint(style.bold(), format!("{mark} {}", node.status)));
         let mut parts = Vec::new();

@@ -3,6 +3,7 @@
 use anstyle::Style;
 
 use crate::core::event::{CacheStatus, Counts, ErrorKind, Kind, NodeFinished, Status, TaskError, Usage};
+use crate::core::node_path::NodeRef;
 use crate::view::text::style::{BAD, CACHED, CAUTION, FAINT, GOOD, Ink, STRONG};
 use crate::view::text::{count, duration, inert, size};
 
@@ -76,9 +77,7 @@ pub fn logs_command(run: &str, node: &str, index: Option<u64>) -> String {
 /// The command of a verb that takes a run and a node.
 pub fn command_of(verb: &str, run: &str, node: &str, index: Option<u64>) -> String {
     let index = index.map_or_else(String::new, |index| format!(" --index {index}"));
-    // To a shell, brackets may be a pattern.
-    let quote = if node.contains('[') { "'" } else { "" };
-    format!("runner {verb} {run} {quote}{node}{quote}{index}")
+    format!("runner {verb} {run} {}{index}", NodeRef::new(node, None).shell_word())
 }
 
 /// `1 failed, 3 executed, 40 cached (saved 4m 10s)`; where the whole succeeded, `8 executed, 2 failed (allowed)`.

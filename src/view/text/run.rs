@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::Zoned;
 use serde_json::Value as Json;
 
-use crate::core::event::{Counts, NodeFinished, Status, node_label};
+use crate::core::event::{Counts, NodeFinished, Status};
 use crate::core::why;
 use crate::view::model::run_view::{Group, NodeView, RunView};
 use crate::view::text::narrator::warning_line;
@@ -110,7 +110,7 @@ impl RunView {
     fn failures(&self, text: &mut String, ink: Ink) {
         for node in self.failed().take(DETAILED_FAILURES) {
             let Some(finished) = &node.finished else { continue };
-            let label = node_label(&node.node, node.index);
+            let label = node.path();
             text.push_str(&format!(
                 "\n{} {label}  {}\n",
                 ink.paint(BAD, "✗"),
@@ -180,7 +180,7 @@ impl Rows<'_> {
 
 impl NodeView {
     fn row(&self, run_status: &str, now: &Zoned) -> Vec<Cell> {
-        let label = node_label(&self.node, self.index);
+        let label = self.path();
         let Some(node) = &self.finished else {
             let mut row = vec![Cell::new(PLAIN, format!("… {label}")), Cell::new(PLAIN, run_status)];
             if let Some(spread) = &self.spread {

@@ -6,6 +6,7 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use super::outline::Outline;
 use crate::core::closest::closest;
+use crate::core::node_path::NodeRef;
 
 /// The caller's choice of nodes; each field is a list of globs over node names.
 #[derive(Clone, Debug, Default)]
@@ -154,10 +155,11 @@ pub fn matching(outline: &Outline, flag: &str, globs: &[String]) -> Result<Vec<b
         if !found {
             let names: Vec<String> = outline.places().map(|place| place.name()).collect();
             let inner = names.iter().find(|name| name.rsplit_once('/').is_some_and(|(_, last)| last == glob));
-            let element = glob.split_once('[').filter(|(node, _)| names.iter().any(|name| name == node));
+            let element =
+                NodeRef::new(glob, None).outermost().filter(|node| names.iter().any(|name| name == node));
             let near = inner.map(String::as_str).or_else(|| closest(glob, names.iter().map(String::as_str)));
             let hint = match (element, near) {
-                (Some((node, _)), _) => format!("; elements cannot be selected: name the node, `{node}`"),
+                (Some(node), _) => format!("; elements cannot be selected: name the node, `{node}`"),
                 (None, Some(near)) => format!("; did you mean `{near}`?"),
                 (None, None) => {
                     let some: Vec<&str> = names.iter().take(MAX_NAMED_NODES).map(String::as_str).collect();

@@ -47,7 +47,7 @@ fn ends(nodes: impl IntoIterator<Item = NodeFinished>) -> Vec<Event> {
 /// `node role because` of each difference.
 fn told(diff: &RunDiff) -> Vec<String> {
     let line = |node: &NodeDiff| {
-        let label = crate::core::event::node_label(&node.node, node.index);
+        let label = node.path();
         format!("{label} {:?} {}", node.role, node.because.join(","))
     };
     diff.nodes.iter().map(line).collect()
@@ -135,11 +135,4 @@ fn what_never_ended_has_no_status() {
     let after = [node_started("a", 1, 0)];
     let diff = diff(&before, &after, &[]);
     assert_eq!(diff.nodes[0].status, Some(Pair { before: Some(Status::Succeeded), after: None }));
-}
-
-#[test]
-fn numbers_are_taken_out_of_names() {
-    for (name, expected) in [("a", "a"), ("a[3]", "a"), ("p[3]/a", "p/a"), ("p[3]/q[12]/a", "p/q/a")] {
-        assert_eq!(without_numbers(name), expected);
-    }
 }
