@@ -28,9 +28,11 @@ mod exec;
 mod execute;
 mod export;
 mod graph;
+mod help;
 mod init;
 mod inputs;
 mod logs;
+mod man;
 mod node_arg;
 mod open;
 mod plan;
@@ -106,10 +108,17 @@ Exit codes: 0 succeeded (cached or not), 1 a task failed, 2 bad usage or workflo
 struct Cli {
     /// The folder that holds cache and history [default: $RUNNER_HOME, else $XDG_DATA_HOME/runner, else
     /// ~/.local/share/runner]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Everywhere", display_order = 1000)]
     home: Option<PathBuf>,
     /// When to use colour; NO_COLOR is honoured
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = "Everywhere",
+        display_order = 1001
+    )]
     color: screen::ColorChoice,
     #[command(subcommand)]
     verb: Verb,
@@ -135,6 +144,8 @@ enum Verb {
     Init(init::Args),
     Schema(schema::Args),
     Completions(completions::Args),
+    Help(help::Args),
+    Man(man::Args),
 }
 
 /// Runs the program.
@@ -167,6 +178,8 @@ pub fn main() -> ExitCode {
         Verb::Init(args) => init::run(args),
         Verb::Schema(args) => schema::run(args),
         Verb::Completions(args) => completions::run(args, &mut Cli::command()),
+        Verb::Help(args) => help::run(&args, Cli::command(), color),
+        Verb::Man(args) => man::run(&args, Cli::command()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -28,6 +28,7 @@ mod language_outputs;
 mod lint;
 mod logs;
 mod looking;
+mod manual;
 mod processes;
 mod remembered;
 mod report;

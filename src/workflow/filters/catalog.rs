@@ -1,5 +1,5 @@
-//! The one list of what an expression may name: suggestions, error messages and the tables of the README
-//! are made of it.
+//! The one list of what an expression may name: suggestions, error messages and the tables of
+//! `docs/templates.md` are made of it.
 
 /// A filter, function or test.
 #[derive(Debug)]
@@ -188,14 +188,14 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_has_a_row_for_each() {
-        let readme = include_str!("../../../README.md");
+    fn the_manual_has_a_row_for_each() {
+        let page = include_str!("../../../docs/templates.md");
         let row = |Entry { name, arguments, doc }: &Entry| match arguments.is_empty() {
             true => format!("| `{name}` | | {doc} |\n"),
             false => format!("| `{name}` | `{arguments}` | {doc} |\n"),
         };
         let rows = [FILTERS, FUNCTIONS, TESTS].map(|list| list.iter().map(row).collect::<Vec<_>>());
-        let missing: String = rows.concat().into_iter().filter(|row| !readme.contains(row)).collect();
-        assert_eq!(missing, "", "rows that README.md lacks");
+        let missing: String = rows.concat().into_iter().filter(|row| !page.contains(row)).collect();
+        assert_eq!(missing, "", "rows that docs/templates.md lacks");
     }
 }
