@@ -125,9 +125,9 @@ fn edited(opened: &Opened, home: Option<&Path>) -> Vec<Lint> {
     let warnings = pinned.into_iter().filter_map(|(task, result)| {
         let state = cache.task(&task, &files).ok()?;
         debug_assert!(matches!(state.version, Version::Pinned(_)));
-        let message = cache.edited(&task, &state, &result.definition)?;
-        let (message, help) = message.rsplit_once(": ").unwrap_or((&message, ""));
-        let diagnostic = Diagnostic::warning(task.place, message, "edited since").help(help.to_owned());
+        let edited = cache.edited(&task, &state, &result.definition)?;
+        let diagnostic =
+            Diagnostic::warning(task.place, edited.message(), "edited since").help(edited.help().to_owned());
         Some(Lint { name: "edited-under-pinned-version", diagnostic })
     });
     warnings.collect()

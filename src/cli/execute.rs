@@ -141,7 +141,7 @@ pub fn execute(
         cancel: Cancel::default(),
     };
     let cache = Cache::new(request.scope, store.clone(), Some(reader), Some(home.path().to_owned()));
-    let cache = cache.with_earlier(request.retry.map(|retry| retry.earlier));
+    let cache = cache.with_prior(request.retry.map(|retry| retry.earlier));
     let engine = Engine::new(EngineInputs {
         outline,
         options: request.order,

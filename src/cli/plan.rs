@@ -14,8 +14,9 @@ use crate::core::event::VERSION;
 use crate::engine::RunOptions;
 use crate::engine::lookup::cache::Cache;
 use crate::engine::lookup::prior_run::PriorRun;
-use crate::engine::plan::explain::Explainer;
-use crate::engine::plan::planned::{ElementTally, Expectation, Planned, plan};
+use crate::engine::plan::explainer::ExplainMemory;
+use crate::engine::plan::planned::{ElementTally, Expectation, Planned};
+use crate::engine::plan::{explainer, plan};
 use crate::engine::scope::values::{Files, workflow_inputs};
 use crate::storage::history::times::of_workflow;
 use crate::storage::memo::Scope;
@@ -89,8 +90,9 @@ pub fn show(request: Request, home: Option<&Path>, color: ColorChoice, json: boo
     let inputs = workflow_inputs(workflow, &files, inputs).map_err(Failure::usage)?;
     // Without times there is no estimate.
     let times = view.db.as_ref().and_then(|db| of_workflow(db, &workflow.name).ok()).unwrap_or_default();
-    let cache = Cache::new(scope, store, view.db, None).with_earlier(earlier);
-    let explainer = Explainer { outline, options: order, cache: &cache, files: &files, detail: Detail::Line };
+    let cache = Cache::new(scope, store, view.db, None).with_prior(earlier);
+    let memory = ExplainMemory::default();
+    let explainer = explainer(outline, order, &cache, &files, &memory, Detail::Line);
     let planned = plan(explainer, inputs, None);
     let estimate = Estimate::of(outline, &planned, &times, order.jobs);
     print(&match json {

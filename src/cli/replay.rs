@@ -16,7 +16,7 @@ use crate::core::value::{Artifact, Value};
 use crate::engine::attempt::environment::{HostEnv, Remembered};
 use crate::engine::attempt::prepare::{AttemptContext, Prepared, TaskInstance, prepare};
 use crate::engine::attempt::scratch::{Folder, Scratch};
-use crate::engine::lookup::cache::SourceFile;
+use crate::engine::attempt::source::SourceFile;
 use crate::storage::history::{RUNNING, Run};
 use crate::storage::home::{RunLock, make_private};
 use crate::storage::memo::Scope;

@@ -14,8 +14,9 @@ use super::{Failure, Outcome, args, inputs};
 use crate::core::event::VERSION;
 use crate::core::node_path::NodeRef;
 use crate::engine::lookup::cache::Cache;
-use crate::engine::plan::explain::Explainer;
-use crate::engine::plan::planned::{Expectation, PlanObserver, PlannedUnit, plan};
+use crate::engine::plan::explainer::ExplainMemory;
+use crate::engine::plan::planned::{Expectation, PlanObserver, PlannedUnit};
+use crate::engine::plan::{explainer, plan};
 use crate::engine::scope::values::{Files, workflow_inputs};
 use crate::storage::memo::Version;
 use crate::storage::memo::explain::Detail;
@@ -88,8 +89,8 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         listing.told += 1;
     };
     let curious = PlanObserver { wants, tell: &mut tell };
-    let explainer =
-        Explainer { outline, options: &order, cache: &cache, files: &files, detail: Detail::Full };
+    let memory = ExplainMemory::default();
+    let explainer = explainer(outline, &order, &cache, &files, &memory, Detail::Full);
     plan(explainer, inputs, Some(curious));
     if listing.told == 0 {
         return Err(Failure::usage(nothing_told(&opened, &asked, &nodes)));
@@ -214,7 +215,7 @@ fn answer(told: &PlannedUnit) -> Answer {
         reason: told.reason.to_owned(),
         why: told.why.cloned(),
         source: told.hit.map(|hit| (hit.source.clone(), hit.duration_ms)),
-        warning: told.hit.and_then(|hit| hit.warning.clone()),
+        warning: told.hit.and_then(|hit| hit.edited.as_ref().map(ToString::to_string)),
         key: told.parts.as_ref().and_then(|parts| parts.key),
         parts: told.parts.as_ref().map_or_else(Vec::new, |parts| {
             let mut rows = vec![
@@ -274,7 +275,7 @@ fn document(told: &PlannedUnit) -> Json {
         "why": told.why,
         "source": told.hit.map(|hit| &hit.source),
         "saved_ms": told.hit.map_or(0, |hit| hit.duration_ms),
-        "warning": told.hit.and_then(|hit| hit.warning.as_ref()),
+        "warning": told.hit.and_then(|hit| hit.edited.as_ref().map(ToString::to_string)),
     })
 }
 

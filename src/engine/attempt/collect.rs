@@ -10,11 +10,12 @@ use serde_json::Value as Json;
 
 use crate::core::types::Type;
 use crate::core::value::{Artifact, Value};
-use crate::engine::attempt::perform::LIGHT;
 use crate::exec::Masker;
 use crate::storage::store::{Output as Sealable, PendingBlob, SealError, Store};
 use crate::workflow::{Capture, Output, Task};
 
+/// Size in bytes below which reading and writing a file takes next to no time.
+pub const MAX_LIGHT_BYTES: u64 = 1 << 20;
 /// The most that is read as the text of one output, in bytes; more belongs in a file.
 const LONGEST: u64 = 16 << 20;
 
@@ -38,7 +39,7 @@ pub struct Collected {
 pub fn is_heavy(task: &Task, out: &Path) -> bool {
     task.outputs.iter().any(|output| match (output.ty.required(), &output.capture) {
         (Type::File, Capture::Out) => {
-            fs::symlink_metadata(out.join(&*output.name)).is_ok_and(|file| file.len() >= LIGHT)
+            fs::symlink_metadata(out.join(&*output.name)).is_ok_and(|file| file.len() >= MAX_LIGHT_BYTES)
         }
         (ty, _) => ty.holds_files(),
     })

@@ -5,3 +5,4 @@ pub mod environment;
 pub mod perform;
 pub mod prepare;
 pub mod scratch;
+pub mod source;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::core::event::{ErrorKind, TaskError};
 use crate::core::node_path::NodeRef;
 use crate::core::value::Value;
-use crate::engine::attempt::collect::{self, OutputPlaces};
+use crate::engine::attempt::collect::{self, MAX_LIGHT_BYTES, OutputPlaces};
 use crate::engine::attempt::environment::HostEnv;
 use crate::engine::attempt::prepare::{AttemptContext, Failure, Guarded, Prepared, TaskInstance, prepare};
 use crate::engine::attempt::scratch::{Folder, Scratch};
@@ -19,8 +19,6 @@ use crate::workflow::Capture;
 
 /// How many of a log's last lines are shown with a failure.
 const TAIL: usize = 10;
-/// Files of fewer bytes than this are read and written in no time.
-pub const LIGHT: u64 = 1 << 20;
 
 /// What all attempts of a run share.
 pub struct AttemptShared<E> {
@@ -139,9 +137,11 @@ fn in_place<T>(heavy: bool, work: impl FnOnce() -> T) -> T {
 fn is_heavy(subject: &TaskInstance) -> bool {
     let mut size = 0;
     for value in &subject.inputs {
-        value.for_each_artifact(&mut |artifact, is_dir| size += if is_dir { LIGHT } else { artifact.size });
+        value.for_each_artifact(&mut |artifact, is_dir| {
+            size += if is_dir { MAX_LIGHT_BYTES } else { artifact.size }
+        });
     }
-    !subject.sources.is_empty() || size >= LIGHT
+    !subject.sources.is_empty() || size >= MAX_LIGHT_BYTES
 }
 
 fn finish<E>(

@@ -16,7 +16,7 @@ use crate::core::staging::Staging;
 use crate::core::value::{Artifact, Value};
 use crate::engine::attempt::environment::{self, HostEnv};
 use crate::engine::attempt::scratch::Folder;
-use crate::engine::lookup::cache::SourceFile;
+use crate::engine::attempt::source::SourceFile;
 use crate::storage::home::make_private;
 use crate::storage::memo::Scope;
 use crate::storage::store::{Guard, Store};

@@ -1,6 +1,6 @@
-//! What the cache says of a node: its key, and a hit or the reason for a miss.
+//! The cache as one run or plan sees it, and its one decision: hit, miss, skipped, disabled or failed.
 //!
-//! Shared by runs and plans, so that a plan cannot say anything else than the run that follows it does.
+//! Runs and plans ask the same function, so that a plan cannot say anything else than the run that follows it does.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -12,145 +12,59 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 use serde_json::{Map as JsonMap, Value as Json};
 
-use crate::core::definition::Definition;
+use super::decision::{Decision, Edited, Hit, Miss, SkipCause};
+use super::identity::TaskIdentity;
+use super::memo::{Memo, MemoError, SqliteMemo};
+use super::prior_run::PriorRun;
+use crate::core::clock::{Clock, SystemClock};
 use crate::core::digest::Digest;
 use crate::core::event::Source;
-use crate::core::signature::Signature;
 use crate::core::types::Type;
-use crate::core::value::{Artifact, Value};
-use crate::engine::lookup::prior_run::PriorRun;
-use crate::engine::plan::explain::ExplainMemory;
+use crate::core::value::Value;
+use crate::engine::options::CacheMode;
+use crate::engine::scope::content::ContentStore;
 use crate::engine::scope::values::Files;
-use crate::storage::db;
-use crate::storage::memo::{Entry, Found, Interface, KeyMaker, Scope, Version, sqlite};
-use crate::storage::store::{Snapshot, Store};
+use crate::storage::memo::{Entry, Found, Scope, Version};
+use crate::storage::store::Damage;
 use crate::workflow::Task;
-use crate::workflow::definition::sources_of;
 
-/// A file that a task needs beside its inputs.
-pub struct SourceFile {
-    /// Relative to the file that defines the task, and to the scratch folder.
-    pub path: PathBuf,
-    pub artifact: Arc<Artifact>,
-    pub snapshot: Arc<Snapshot>,
-}
-
-/// What the cache needs to know of a task, worked out once a run.
-pub struct TaskIdentity {
-    maker: KeyMaker,
-    pub version: Version,
-    pub interface: Arc<Interface>,
-    pub interface_digest: Digest,
-    pub definition: Arc<Definition>,
-    pub definition_digest: Digest,
-    pub sources: Arc<[SourceFile]>,
-    /// Indices of the inputs that are in the key, sorted by name.
-    keyed: Box<[usize]>,
-}
-
-impl TaskIdentity {
-    fn new(task: &Task, scope: &Scope, files: &Files) -> Result<Self, String> {
-        let mut sources = Vec::new();
-        for path in sources_of(task)? {
-            let (artifact, snapshot) = files.get(&task.dir.join(&path), false)?;
-            sources.push(SourceFile { path, artifact, snapshot });
-        }
-        let mut content = |path: &std::path::Path| {
-            let (artifact, _) = files.get(path, false)?;
-            let bit = if artifact.executable { " executable" } else { "" };
-            Ok(format!("{}{bit}", artifact.digest))
-        };
-        let definition = Definition::of(task, &crate::engine::attempt::environment::matching, &mut content)?;
-        let definition_digest = definition.digest();
-        let version = match &task.cache.version {
-            Some(version) => Version::Pinned(version.clone()),
-            None => Version::Automatic(definition_digest),
-        };
-        let mut keyed: Vec<usize> = (0..task.inputs.len())
-            .filter(|i| !task.cache.ignore_inputs.iter().any(|name| **name == *task.inputs[*i].name))
-            .collect();
-        keyed.sort_by(|a, b| task.inputs[*a].name.cmp(&task.inputs[*b].name));
-        let signature = Signature::of(task);
-        let interface = Interface::of(&signature, &task.cache.ignore_inputs);
-        Ok(Self {
-            maker: KeyMaker::new(scope, &version, &signature),
-            version,
-            interface_digest: interface.digest(),
-            interface: Arc::new(interface),
-            definition: Arc::new(definition),
-            definition_digest,
-            sources: sources.into(),
-            keyed: keyed.into(),
-        })
-    }
-
-    /// The key of this task for these inputs, which are in the task's order.
-    pub fn key(&self, task: &Task, inputs: &[Value]) -> Digest {
-        self.maker.key(self.keyed(task, inputs))
-    }
-
-    /// The inputs that are in the key, sorted by name.
-    pub fn keyed<'a>(
-        &'a self,
-        task: &'a Task,
-        inputs: &'a [Value],
-    ) -> impl ExactSizeIterator<Item = (&'a str, &'a Value)> {
-        self.keyed.iter().map(|i| (&*task.inputs[*i].name, &inputs[*i]))
-    }
-}
-
-/// A cached result.
-pub struct Hit {
-    pub outputs: Box<[Value]>,
-    pub source: Source,
-    /// What the attempt that made it took.
-    pub duration_ms: u64,
-    /// Something the user should know of it.
-    pub warning: Option<String>,
-}
-
-/// What is under a key that did not hit.
-#[derive(Clone, Debug)]
-pub enum Miss {
-    Nothing,
-    /// A result that does not count, in words.
-    Aged(String),
-    Unusable(String),
-}
-
-/// What a lookup found.
-pub enum Lookup {
-    Hit(Box<Hit>),
-    Miss(Miss),
-    /// The cache could not be asked.
-    Failure(String),
+/// What is to be decided.
+pub struct CacheRequest<'a> {
+    pub task: &'a Task,
+    pub identity: &'a TaskIdentity,
+    /// The key of the task with its inputs, also where the task is not cached.
+    pub work: &'a Digest,
+    pub mode: CacheMode,
+    /// Whether the user asked for the result to be overwritten.
+    pub overwrite: bool,
+    /// The name of the node without numbers of elements, by which a prior run knows its results.
+    pub node: &'a dyn Fn() -> String,
 }
 
 /// The cache as one run or plan sees it.
 pub struct Cache {
     scope: Scope,
-    store: Arc<Store>,
+    store: Arc<dyn ContentStore>,
     /// `None` where nothing was ever stored.
-    db: Option<Connection>,
-    /// Where to note that the database seems damaged; `None` for a plan, which changes nothing.
-    home: Option<PathBuf>,
-    /// Results of the run that this one is another try of.
-    earlier: Option<PriorRun>,
+    memo: Option<Box<dyn Memo>>,
+    clock: Arc<dyn Clock>,
+    /// Results of the run that this one is a retry of.
+    prior: Option<PriorRun>,
     /// By qualified name, which no two tasks share.
     tasks: RefCell<HashMap<String, Result<Arc<TaskIdentity>, String>>>,
     /// Results of this run whose rows are not visible yet.
     pending: RefCell<HashMap<Digest, Pending>>,
-    /// Tasks whose edit under a pinned version was spoken of already.
+    /// Tasks whose edit under a pinned version was reported already.
     warned: RefCell<HashSet<String>>,
-    /// Results that were handed out and had not been for so long that it has to be noted.
+    /// Hits whose last recorded use is more than [`USE_RECORDED_EVERY`] ago.
     used: RefCell<Vec<Digest>>,
-    /// Before this, use is long ago.
+    /// Before this instant, a recorded use is that long ago.
     long_ago: Timestamp,
-    pub(in crate::engine) explained: ExplainMemory,
 }
 
-/// Use is noted if the last one that was is older than this: a run that follows on another writes nothing.
-const NOTED: SignedDuration = SignedDuration::from_hours(24);
+/// How old the recorded use of a result has to be before a hit records a new one: a run right after another writes
+/// nothing.
+const USE_RECORDED_EVERY: SignedDuration = SignedDuration::from_hours(24);
 
 struct Pending {
     outputs: Box<[Value]>,
@@ -159,169 +73,204 @@ struct Pending {
 }
 
 impl Cache {
-    pub fn new(scope: Scope, store: Arc<Store>, db: Option<Connection>, home: Option<PathBuf>) -> Self {
+    /// A cache over the database of a home.
+    pub fn new(
+        scope: Scope,
+        store: Arc<dyn ContentStore>,
+        db: Option<Connection>,
+        home: Option<PathBuf>,
+    ) -> Self {
+        let memo = db.map(|db| Box::new(SqliteMemo::new(db, home)) as Box<dyn Memo>);
+        Self::with_memo(scope, store, memo, Arc::new(SystemClock))
+    }
+
+    /// A cache over any memo.
+    pub fn with_memo(
+        scope: Scope,
+        store: Arc<dyn ContentStore>,
+        memo: Option<Box<dyn Memo>>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let long_ago = clock.now().checked_sub(USE_RECORDED_EVERY).unwrap_or(Timestamp::MIN);
         Self {
             scope,
             store,
-            db,
-            home,
-            earlier: None,
+            memo,
+            clock,
+            prior: None,
             tasks: RefCell::default(),
             pending: RefCell::default(),
             warned: RefCell::default(),
             used: RefCell::default(),
-            long_ago: Timestamp::now().checked_sub(NOTED).unwrap_or(Timestamp::MIN),
-            explained: ExplainMemory::default(),
+            long_ago,
         }
     }
 
-    /// Results that were handed out, as far as that has to be noted.
-    pub fn take_used(&self) -> Vec<Digest> {
-        self.used.take()
-    }
-
-    pub(in crate::engine) fn database(&self) -> Option<&Connection> {
-        self.db.as_ref()
-    }
-
-    pub(in crate::engine) fn store(&self) -> &Store {
-        &self.store
-    }
-
-    /// The same with results of an earlier run, which count as well.
-    pub fn with_earlier(mut self, earlier: Option<PriorRun>) -> Self {
-        self.earlier = earlier;
+    /// The same with results of the run that this one is a retry of.
+    pub fn with_prior(mut self, prior: Option<PriorRun>) -> Self {
+        self.prior = prior;
         self
     }
 
-    /// The result that a node had in the earlier run, if there is one and its files can be had.
-    pub fn earlier(&self, node: impl FnOnce() -> String, task: &Task, work: &Digest) -> Option<Hit> {
-        let done = self.earlier.as_ref()?.find(&node(), work)?;
-        let outputs = read_record(task, &done.outputs).ok()?;
-        self.verify(&outputs).ok()?;
-        let (source, duration_ms) = (done.source.clone(), done.duration_ms);
-        Some(Hit { outputs, source, duration_ms, warning: None })
-    }
-
+    /// The project and domain of the run.
     pub fn scope(&self) -> &Scope {
         &self.scope
     }
 
-    /// Begins to read from one state of the database: many lookups in one transaction are cheap.
+    /// The database with earlier results.
+    pub(in crate::engine) fn history(&self) -> Option<&Connection> {
+        self.memo.as_ref()?.history()
+    }
+
+    pub(in crate::engine) fn store(&self) -> &dyn ContentStore {
+        &*self.store
+    }
+
+    /// Hits whose use is to be recorded.
+    pub fn take_used(&self) -> Vec<Digest> {
+        self.used.take()
+    }
+
+    /// See [`Memo::begin`].
     pub fn begin(&self) {
-        if let Some(db) = &self.db {
-            // Without a transaction each lookup is one of its own: slower, not wrong.
-            let _ = db.execute_batch("BEGIN");
+        if let Some(memo) = &self.memo {
+            memo.begin();
         }
     }
 
-    /// Ends what [`Cache::begin`] began, so that later lookups see what others stored.
+    /// See [`Memo::end`].
     pub fn end(&self) {
-        if let Some(db) = &self.db {
-            let _ = db.execute_batch("COMMIT");
+        if let Some(memo) = &self.memo {
+            memo.end();
         }
     }
 
-    /// Sees what others have stored since [`Cache::begin`].
+    /// See [`Memo::refresh`].
     pub fn refresh(&self) {
-        if let Some(db) = &self.db
-            && !db.is_autocommit()
-        {
-            self.end();
-            self.begin();
+        if let Some(memo) = &self.memo {
+            memo.refresh();
         }
     }
 
-    /// What is known of a task.
+    /// The identity of a task, computed once a run.
     ///
     /// # Errors
-    /// Its sources cannot be read.
+    /// Its sources cannot be read: a sentence.
     pub fn task(&self, task: &Task, files: &Files) -> Result<Arc<TaskIdentity>, String> {
         if let Some(known) = self.tasks.borrow().get(&task.name) {
             return known.clone();
         }
-        let state = TaskIdentity::new(task, &self.scope, files).map(Arc::new);
-        self.tasks.borrow_mut().insert(task.name.clone(), state.clone());
-        state
+        let identity = TaskIdentity::new(task, &self.scope, files).map(Arc::new);
+        self.tasks.borrow_mut().insert(task.name.clone(), identity.clone());
+        identity
     }
 
-    /// Looks a key up, and makes sure that every file of a hit can be had.
-    pub fn lookup(&self, task: &Task, state: &TaskIdentity, key: &Digest) -> Lookup {
+    /// Decides whether a task with its inputs runs. The files of a hit were checked.
+    pub fn decide(&self, request: &CacheRequest) -> Decision {
+        let prior = || self.prior(request).map(|hit| Decision::Hit(Box::new(hit)));
+        if !request.task.cache.enabled {
+            return prior().unwrap_or(Decision::Disabled);
+        }
+        if request.overwrite {
+            return Decision::Skipped(SkipCause::Overwrite);
+        }
+        match request.mode {
+            CacheMode::WriteOnly => return Decision::Skipped(SkipCause::WriteOnly),
+            CacheMode::Off => return Decision::Skipped(SkipCause::Off),
+            CacheMode::ReadWrite | CacheMode::ReadOnly => {}
+        }
+        match self.lookup(request.task, request.identity, request.work) {
+            Ok(Ok(hit)) => Decision::Hit(Box::new(hit)),
+            // The memo comes first: it knows whether a task was edited under its pinned version.
+            Ok(Err(miss)) => prior().unwrap_or(Decision::Miss(miss)),
+            Err(error) => Decision::Failed(error),
+        }
+    }
+
+    /// The result that a node had in the prior run, if there is one and its files are there.
+    fn prior(&self, request: &CacheRequest) -> Option<Hit> {
+        let done = self.prior.as_ref()?.find(&(request.node)(), request.work)?;
+        let outputs = read_record(request.task, &done.outputs).ok()?;
+        self.verify(&outputs).ok()?;
+        let (source, duration_ms) = (done.source.clone(), done.duration_ms);
+        Some(Hit { outputs, source, duration_ms, edited: None })
+    }
+
+    fn lookup(
+        &self,
+        task: &Task,
+        identity: &TaskIdentity,
+        key: &Digest,
+    ) -> Result<Result<Hit, Miss>, MemoError> {
         if let Some(pending) = self.pending.borrow().get(key) {
-            return Lookup::Hit(Box::new(Hit {
-                outputs: pending.outputs.clone(),
-                source: pending.source.clone(),
-                duration_ms: pending.duration_ms,
-                warning: None,
-            }));
+            let Pending { outputs, source, duration_ms } = pending;
+            let (outputs, source) = (outputs.clone(), source.clone());
+            return Ok(Ok(Hit { outputs, source, duration_ms: *duration_ms, edited: None }));
         }
-        let Some(db) = &self.db else { return Lookup::Miss(Miss::Nothing) };
-        let found = match sqlite::lookup(db, key) {
-            Ok(Some(found)) => found,
-            Ok(None) => return Lookup::Miss(Miss::Nothing),
-            Err(error) => {
-                if let Some(home) = &self.home {
-                    db::suspect(home, &error);
-                }
-                return Lookup::Failure(format!("the cache could not be read: {error}"));
+        let Some(memo) = &self.memo else { return Ok(Err(Miss::Nothing)) };
+        let Some(found) = memo.lookup(key)? else { return Ok(Err(Miss::Nothing)) };
+        Ok(self.usable(task, &found).map(|outputs| {
+            if found.used < self.long_ago {
+                self.used.borrow_mut().push(*key);
             }
-        };
-        if let Some(most) = task.cache.max_age
-            && let Some(age) = older_than(found.created, most)
-        {
-            return Lookup::Miss(Miss::Aged(age));
-        }
-        let outputs = match read_outputs(task, &found.outputs) {
-            Ok(outputs) => outputs,
-            Err(problem) => {
-                return Lookup::Miss(Miss::Unusable(format!("the stored result cannot be used: {problem}")));
+            Hit {
+                outputs,
+                edited: self.edited(task, identity, &found.definition),
+                source: Source { run: found.run, node: found.node, time: found.created },
+                duration_ms: found.duration_ms,
             }
-        };
-        if let Err(damage) = self.verify(&outputs) {
-            return Lookup::Miss(Miss::Unusable(format!("a stored file cannot be used: {damage}")));
-        }
-        let warning = self.edited(task, state, &found.definition);
-        if found.used < self.long_ago {
-            self.used.borrow_mut().push(*key);
-        }
-        Lookup::Hit(Box::new(Hit {
-            outputs,
-            source: Source { run: found.run, node: found.node, time: found.created },
-            duration_ms: found.duration_ms,
-            warning,
         }))
     }
 
-    fn verify(&self, outputs: &[Value]) -> Result<(), String> {
+    /// The outputs of a stored result, if it counts.
+    fn usable(&self, task: &Task, found: &Found) -> Result<Box<[Value]>, Miss> {
+        if let Some(max_age) = task.cache.max_age {
+            self.check_age(found.created, max_age)?;
+        }
+        let outputs = read_outputs(task, &found.outputs).map_err(Miss::Unreadable)?;
+        self.verify(&outputs).map_err(Miss::Damaged)?;
+        Ok(outputs)
+    }
+
+    fn check_age(&self, created: Timestamp, max_age: Duration) -> Result<(), Miss> {
+        let age = self.clock.now().duration_since(created);
+        if age < SignedDuration::ZERO {
+            return Err(Miss::FromFuture { created });
+        }
+        match SignedDuration::try_from(max_age) {
+            Ok(max_age) if age > max_age => {
+                Err(Miss::Aged { age: SignedDuration::from_secs(age.as_secs()), max_age })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn verify(&self, outputs: &[Value]) -> Result<(), Damage> {
         let mut verdict = Ok(());
         for value in outputs {
             value.for_each_artifact(&mut |artifact, is_dir| {
                 if verdict.is_ok() {
-                    verdict = self.store.verify(artifact, is_dir).map_err(|damage| damage.to_string());
+                    verdict = self.store.verify(artifact, is_dir);
                 }
             });
         }
         verdict
     }
 
-    /// A warning if the task was edited under its pinned version since the result was stored, whose definition this is;
-    /// once a task.
-    pub fn edited(&self, task: &Task, state: &TaskIdentity, definition: &Digest) -> Option<String> {
-        let Version::Pinned(version) = &state.version else { return None };
-        if *definition == state.definition_digest || !self.warned.borrow_mut().insert(task.name.clone()) {
+    /// Whether the task was edited under its pinned version since a result with this `definition` was stored; once a
+    /// task.
+    pub fn edited(&self, task: &Task, identity: &TaskIdentity, definition: &Digest) -> Option<Edited> {
+        let Version::Pinned(version) = &identity.version else { return None };
+        if *definition == identity.definition_digest || !self.warned.borrow_mut().insert(task.name.clone()) {
             return None;
         }
-        let old = self.db.as_ref().and_then(|db| sqlite::definition(db, definition).ok().flatten());
-        let changed = old.map(|old| state.definition.differences(&old)).filter(|changed| !changed.is_empty());
-        let what = changed.map_or("its definition".into(), |changed| format!("`{}`", changed.join("`, `")));
-        Some(format!(
-            "`{}` was edited since this result was stored ({what} changed), but its cache_version is still \"{version}\", \
-             so the result counts: bump cache_version to run it again",
-            task.name
-        ))
+        let old = self.memo.as_ref().and_then(|memo| memo.definition(definition));
+        let changed = old.map(|old| identity.definition.differences(&old)).unwrap_or_default();
+        let changed = changed.into_iter().map(Into::into).collect();
+        Some(Edited { task: task.name.clone(), version: version.to_string(), changed })
     }
 
-    /// A result of this run that will be visible soon: identical work finds it already.
+    /// Adds a result of this run that will be visible soon: identical work hits it already.
     pub fn add_pending(&self, entry: &Entry, outputs: &[Value]) {
         let Found { run, node, created, duration_ms, .. } = entry.found.clone();
         let source = Source { run, node, time: created };
@@ -329,17 +278,10 @@ impl Cache {
         self.pending.borrow_mut().insert(entry.key, pending);
     }
 
+    /// Removes what [`Cache::add_pending`] added.
     pub fn remove_pending(&self, key: &Digest) {
         self.pending.borrow_mut().remove(key);
     }
-}
-
-/// What to say of a result that is older than `most`.
-fn older_than(created: Timestamp, most: Duration) -> Option<String> {
-    let age = Timestamp::now().duration_since(created);
-    let most = SignedDuration::try_from(most).ok().filter(|most| age > *most)?;
-    let age = SignedDuration::from_secs(age.as_secs());
-    Some(format!("the stored result is {age:#} old, and cache_max_age is {most:#}"))
 }
 
 /// Named values as the memo and the history keep them.

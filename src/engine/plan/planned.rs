@@ -4,12 +4,8 @@
 
 use std::rc::Rc;
 
-use crate::core::value::Value;
 use crate::core::why::Why;
-use crate::engine::lookup::cache::Hit;
-use crate::engine::plan::explain::Explainer;
-use crate::engine::plan::walk::Planner;
-use crate::engine::scope::frames::Frame;
+use crate::engine::lookup::decision::Hit;
 use crate::storage::memo::explain::Parts;
 
 /// What the cache would say of a node.
@@ -93,34 +89,4 @@ pub struct PlanObserver<'c> {
     /// By number in the outline.
     pub wants: Vec<bool>,
     pub tell: &'c mut dyn FnMut(&PlannedUnit),
-}
-
-/// The nodes that take part in a run and are no sub-workflows, in an order in which they could run.
-pub fn plan(explainer: Explainer, inputs: Box<[Value]>, curious: Option<PlanObserver>) -> Vec<Planned> {
-    let workflow = explainer.outline.workflow().clone();
-    let numbers = (0, explainer.outline.offsets(&workflow));
-    let mut frame = Frame::new(workflow, numbers, None, String::new(), inputs.into());
-    let mut planner = Planner::new(explainer, curious);
-    explainer.cache.begin();
-    planner.frame(&mut frame, None, false);
-    explainer.cache.end();
-    let mut planned = planner.planned;
-    for planned in &mut planned {
-        if let Some(ElementTally { count, runs, .. }) = planned.elements
-            && planned.cache != Expectation::Skipped
-        {
-            let elements = if count == 1 { "element" } else { "elements" };
-            planned.reason = match (count, runs) {
-                (0, _) => "there are no elements".into(),
-                (_, 0) => format!("{count} {elements}; {}", planned.reason),
-                _ => format!("{runs} of {count} {elements} would run; {}", planned.reason),
-            };
-        }
-    }
-    planned
-}
-
-/// Finds out what the nodes of a frame hand back, as far as the cache has it.
-pub(in crate::engine) fn fill(explainer: &Explainer, frame: &mut Frame) {
-    Planner::new(*explainer, None).frame(frame, None, false);
 }

@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use serde_json::Value as Json;
 
+use super::explainer::{Explainer, MAX_OF_NODE};
 use crate::core::why::{Because, Change, Upstream};
-use crate::engine::plan::explain::{Explainer, OF_NODE, TaskRequest};
-use crate::engine::plan::planned::fill;
+use crate::engine::lookup::identity::TaskRequest;
 use crate::engine::scope::frames::Frame;
 use crate::engine::scope::scatter::ScatteredInputs;
+use crate::engine::scope::site::{FrameChain, NodeSite};
 use crate::storage::memo::EarlierResult;
 use crate::storage::memo::earlier;
 use crate::storage::memo::explain::{Detail, same};
@@ -19,30 +20,14 @@ use crate::core::value::Value;
 use crate::workflow::binding::{Binding, Reference};
 use crate::workflow::{Body, Task};
 
-/// How far up a change is followed at once; what was followed before is known.
-const DEEPEST: usize = 64;
-/// So many nodes on the way are named.
-const NAMED: usize = 8;
-/// So many results of a task are looked at for one that another node came to first.
-const NEWEST: usize = 50;
-/// The largest sub-workflow that is looked into, in nodes.
-const LARGEST: usize = 200;
-
-/// A use of a workflow, and where it stands itself.
-#[derive(Clone, Copy)]
-pub struct FrameChain<'s> {
-    pub frame: &'s Frame,
-    /// The use that it is inside of, the index of the node that it is there, and the element's number.
-    pub outer: Option<(&'s FrameChain<'s>, usize, Option<usize>)>,
-}
-
-/// A node in a use of a workflow, and the number of the element that is meant.
-#[derive(Clone, Copy)]
-pub struct NodeSite<'s> {
-    pub scene: &'s FrameChain<'s>,
-    pub node: usize,
-    pub element: Option<usize>,
-}
+/// Maximum nodes that one walk follows a change upward; what an earlier walk followed is known.
+const MAX_DEPTH: usize = 64;
+/// Maximum nodes on the way that are named.
+const MAX_NAMED: usize = 8;
+/// How many of a task's newest results are searched for one that another node produced first.
+const MAX_NEWEST: usize = 50;
+/// Size of the largest sub-workflow that is looked into, in nodes.
+const MAX_INNER_NODES: usize = 200;
 
 /// A value that differs, on its way up.
 struct Trail<'t> {
@@ -58,12 +43,7 @@ struct Trail<'t> {
 impl Explainer<'_> {
     /// Where an input that differs from what it was in `before` comes from, if it is a node that handed back something
     /// else than it did then.
-    pub(in crate::engine) fn of_input(
-        &self,
-        site: NodeSite,
-        input: usize,
-        before: &EarlierResult,
-    ) -> Option<Upstream> {
+    pub(super) fn of_input(&self, site: NodeSite, input: usize, before: &EarlierResult) -> Option<Upstream> {
         let NodeSite { scene, node, element } = site;
         let source = &scene.frame.workflow.nodes[node];
         let was = before.inputs.get(&*source.body.inputs()[input].name).unwrap_or(&Json::Null);
@@ -99,7 +79,7 @@ impl Explainer<'_> {
         let source = &scene.frame.workflow.nodes[node];
         let label = format!("{}{}", scene.frame.prefix, source.name);
         let unknown = root(label.clone(), Because::Unknown);
-        if trail.depth >= DEEPEST {
+        if trail.depth >= MAX_DEPTH {
             return Some(unknown);
         }
         let inputs = scene.frame.values(self.files).inputs_of(source).ok();
@@ -119,11 +99,11 @@ impl Explainer<'_> {
                 let site = NodeSite { scene, node, element: Some(element) };
                 self.of_task_output(site, task, label, spread.element(element), output, &inner)
             }
-            (Body::Workflow(inner), None) if inner.size <= LARGEST => {
+            (Body::Workflow(inner), None) if inner.size <= MAX_INNER_NODES => {
                 let number = scene.frame.number(node);
                 let numbers = (number + 1, self.outline.offsets(inner));
                 let mut frame = Frame::new(inner.clone(), numbers, None, format!("{label}/"), inputs.into());
-                fill(self, &mut frame);
+                (self.fill)(self, &mut frame);
                 let within = FrameChain { frame: &frame, outer: Some((scene, node, None)) };
                 self.of_binding(&within, &inner.outputs.get(output)?.value, trail)
             }
@@ -146,11 +126,11 @@ impl Explainer<'_> {
         }
         // Many nodes may hang on one: the way up from it is followed once.
         let key = (label.clone(), output, hash(trail.was));
-        if let Some(known) = self.cache.explained.roots.borrow().get(&key) {
+        if let Some(known) = self.memory.roots.borrow().get(&key) {
             return known.clone();
         }
         let found = self.root_of(site, task, label, &inputs, output, trail);
-        self.cache.explained.roots.borrow_mut().insert(key, found.clone());
+        self.memory.roots.borrow_mut().insert(key, found.clone());
         found
     }
 
@@ -164,10 +144,10 @@ impl Explainer<'_> {
         trail: &Trail,
     ) -> Option<Upstream> {
         let NodeSite { scene, node, element } = site;
-        let db = self.cache.database()?;
-        let state = self.cache.task(task, self.files).ok()?;
-        let asked = TaskRequest { task, state: &state, label: &label, inputs };
-        let parts = asked.parts(self.cache);
+        let db = self.cache.history()?;
+        let identity = self.cache.task(task, self.files).ok()?;
+        let asked = TaskRequest { task, identity: &identity, label: &label, inputs };
+        let parts = asked.parts(self.cache.scope());
         let name = &*task.outputs.get(output)?.name;
         let (mut earlier, mut ran_again) = (Vec::new(), false);
         self.earlier(db, &asked, &mut |past| {
@@ -196,7 +176,7 @@ impl Explainer<'_> {
         };
         let first = changes.first().and_then(above);
         if let Some(mut found) = first.filter(|_| changes[1..].iter().all(|change| above(change).is_some())) {
-            if found.via.len() < NAMED {
+            if found.via.len() < MAX_NAMED {
                 found.via.insert(0, label);
             }
             return Some(found);
@@ -216,8 +196,8 @@ impl Explainer<'_> {
             of_task.iter().for_each(visit);
             return Ok(());
         }
-        earlier::of_node(db, &asked.task.name, asked.label, OF_NODE)?.iter().for_each(&mut *visit);
-        of_task.iter().take(NEWEST).filter(|past| past.node != asked.label).for_each(visit);
+        earlier::of_node(db, &asked.task.name, asked.label, MAX_OF_NODE)?.iter().for_each(&mut *visit);
+        of_task.iter().take(MAX_NEWEST).filter(|past| past.node != asked.label).for_each(visit);
         Ok(())
     }
 }

@@ -4,19 +4,50 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::explainer::Explainer;
+use super::planned::{ElementTally, Expectation, PlanObserver, Planned, PlannedUnit, Root};
 use crate::core::node_path::NodeRef;
 use crate::core::value::Value;
 use crate::core::why::{Kind, Why};
-use crate::engine::CacheMode;
-use crate::engine::lookup::cache::{Hit, Lookup};
-use crate::engine::plan::explain::{Explainer, TaskRequest};
-use crate::engine::plan::planned::{ElementTally, Expectation, PlanObserver, Planned, PlannedUnit, Root};
-use crate::engine::plan::upstream::{FrameChain, NodeSite};
+use crate::engine::lookup::cache::CacheRequest;
+use crate::engine::lookup::decision::{Decision, Hit};
+use crate::engine::lookup::identity::TaskRequest;
 use crate::engine::scope::frames::Frame;
 use crate::engine::scope::interface;
 use crate::engine::scope::scatter::{ScatteredInputs, gather};
+use crate::engine::scope::site::{FrameChain, NodeSite};
 use crate::workflow::graph::select::Role;
 use crate::workflow::{Body, Node, Task, Workflow};
+
+/// The nodes that take part in a run and are no sub-workflows, in an order in which they could run.
+pub fn plan(explainer: Explainer, inputs: Box<[Value]>, curious: Option<PlanObserver>) -> Vec<Planned> {
+    let workflow = explainer.outline.workflow().clone();
+    let numbers = (0, explainer.outline.offsets(&workflow));
+    let mut frame = Frame::new(workflow, numbers, None, String::new(), inputs.into());
+    let mut planner = Planner::new(explainer, curious);
+    explainer.cache.begin();
+    planner.frame(&mut frame, None, false);
+    explainer.cache.end();
+    let mut planned = planner.planned;
+    for planned in &mut planned {
+        if let Some(ElementTally { count, runs, .. }) = planned.elements
+            && planned.cache != Expectation::Skipped
+        {
+            let elements = if count == 1 { "element" } else { "elements" };
+            planned.reason = match (count, runs) {
+                (0, _) => "there are no elements".into(),
+                (_, 0) => format!("{count} {elements}; {}", planned.reason),
+                _ => format!("{runs} of {count} {elements} would run; {}", planned.reason),
+            };
+        }
+    }
+    planned
+}
+
+/// Finds out what the nodes of a frame hand back, as far as the cache has it.
+pub(super) fn fill(explainer: &Explainer, frame: &mut Frame) {
+    Planner::new(*explainer, None).frame(frame, None, false);
+}
 
 /// What is known of one unit.
 struct Verdict {
@@ -278,7 +309,7 @@ impl<'a, 'c> Planner<'a, 'c> {
         let Some(curious) = &mut self.curious else { return };
         let state = asked.and_then(|(task, _)| cache.task(task, files).ok());
         let parts = asked.zip(state.as_ref()).filter(|((task, _), _)| task.cache.enabled);
-        let asked = parts.map(|((task, inputs), state)| TaskRequest { task, state, label, inputs });
+        let asked = parts.map(|((task, inputs), state)| TaskRequest { task, identity: state, label, inputs });
         (curious.tell)(&PlannedUnit {
             number,
             label,
@@ -287,7 +318,7 @@ impl<'a, 'c> Planner<'a, 'c> {
             runs: verdict.runs,
             why: verdict.why.as_deref(),
             hit,
-            parts: asked.as_ref().map(|asked| asked.parts(cache)),
+            parts: asked.as_ref().map(|asked| asked.parts(cache.scope())),
         });
     }
 
@@ -366,7 +397,6 @@ impl<'a, 'c> Planner<'a, 'c> {
             true => reason.to_owned(),
             false => format!("{reason}; it is needed, but not selected"),
         };
-        let skipped = |reason| Ok((verdict(Expectation::Skipped, note(reason), selected), None));
         let found = |hit: Hit| {
             let time = hit.source.time.strftime("%Y-%m-%d %H:%M:%S UTC");
             let reason = format!("from run {}, node `{}`, {time}", hit.source.run, hit.source.node);
@@ -374,44 +404,37 @@ impl<'a, 'c> Planner<'a, 'c> {
             (Verdict { saved_ms, ..verdict(Expectation::Hit, reason, false) }, Some(Box::new(hit)))
         };
         let work = state.key(task, inputs);
-        let earlier = || cache.earlier(|| self.explainer.outline.name(spot.number), task, &work);
-        if !task.cache.enabled {
-            if let Some(hit) = earlier() {
-                return Ok(found(hit));
+        let request = CacheRequest {
+            task,
+            identity: &state,
+            work: &work,
+            mode: options.mode,
+            overwrite: options.overwrite[spot.number],
+            node: &|| self.explainer.outline.name(spot.number),
+        };
+        Ok(match cache.decide(&request) {
+            Decision::Hit(hit) => found(*hit),
+            Decision::Disabled => {
+                (verdict(Expectation::Disabled, note("the task is not cached"), selected), None)
             }
-            return Ok((verdict(Expectation::Disabled, note("the task is not cached"), selected), None));
-        }
-        if options.overwrite[spot.number] {
-            return skipped("its result is to be overwritten");
-        }
-        match options.mode {
-            CacheMode::WriteOnly => return skipped("the cache is only written"),
-            CacheMode::Off => return skipped("the cache is off"),
-            CacheMode::ReadWrite | CacheMode::ReadOnly => {}
-        }
-        let looked = cache.lookup(task, &state, &work);
-        if let Lookup::Miss(_) = looked
-            && let Some(hit) = earlier()
-        {
-            return Ok(found(hit));
-        }
-        Ok(match looked {
-            Lookup::Hit(hit) => found(*hit),
-            // A plan tells one reason for all elements of a node.
-            Lookup::Miss(_)
+            Decision::Skipped(cause) => {
+                (verdict(Expectation::Skipped, note(&cause.to_string()), selected), None)
+            }
+            // A plan shows one reason for all elements of a node.
+            Decision::Miss(_)
                 if spot.element.is_some() && !self.wants(spot.number) && self.is_missing(spot.number) =>
             {
                 (verdict(Expectation::Miss, String::new(), selected), None)
             }
-            Lookup::Miss(miss) => {
+            Decision::Miss(miss) => {
                 let label = spot.label();
-                let asked = TaskRequest { task, state: &state, label: &label, inputs };
+                let asked = TaskRequest { task, identity: &state, label: &label, inputs };
                 let site = NodeSite { scene: spot.scene, node: spot.index, element: spot.element };
                 let why = self.explainer.explain(&asked, miss, site);
                 let missed = verdict(Expectation::Miss, note(&why.text), selected);
                 (Verdict { why: Some(Box::new(why)), ..missed }, None)
             }
-            Lookup::Failure(reason) => (verdict(Expectation::Miss, note(&reason), selected), None),
+            Decision::Failed(error) => (verdict(Expectation::Miss, note(&error.to_string()), selected), None),
         })
     }
 }

@@ -1,57 +1,26 @@
 //! How units end: hits, results on their way into the cache, failures and what follows from them.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use serde_json::{Map as JsonMap, Value as Json};
 
-use super::{Engine, InFlight, millis, publish};
+use super::cost::AttemptCost;
+use super::{Engine, millis, publish};
 use crate::core::digest::Digest;
 use crate::core::event::{
-    AttemptFailed, CacheStatus, ErrorKind, Event, Kind, NodeFinished, Status, TaskError, Usage, Warning,
+    AttemptFailed, CacheStatus, ErrorKind, Event, Kind, NodeFinished, Status, TaskError,
 };
 use crate::core::value::Value;
-use crate::engine::attempt::perform::{AttemptEnded, Success, log_path};
-use crate::engine::lookup::cache::{Hit, to_record};
+use crate::engine::attempt::perform::AttemptEnded;
+use crate::engine::lookup::cache::to_record;
+use crate::engine::lookup::decision::Hit;
 use crate::engine::schedule::{State, UnitId};
 use crate::engine::scope::frames::{NodeInstance, ValueScope};
 use crate::engine::scope::values::RunFailure;
-use crate::exec::{self, Executor};
-use crate::storage::locks::Held;
-use crate::storage::memo::{Entry, Found};
-use crate::storage::writer::{Acknowledged, NewResult, Row};
+use crate::exec::Executor;
 use crate::workflow::Body;
 
 /// Why a part of an element did not run.
 pub(super) const DOOMED: &str = "another part of this element failed";
-
-/// What is told of a unit once its result is stored.
-pub(super) struct StoredEnd {
-    event: NodeFinished,
-    /// The status if the result is stored.
-    stored: CacheStatus,
-    /// Identical work goes on waiting until the result is there to be found.
-    _held: Option<Held>,
-}
-
-/// What an attempt cost.
-#[derive(Clone, Copy)]
-struct AttemptCost {
-    duration_ms: u64,
-    usage: Usage,
-}
-
-impl AttemptCost {
-    fn new(duration: Duration, usage: Option<exec::Usage>) -> Self {
-        // To the nearest: many short ones are summed up.
-        let cpu_ms = |cpu: Duration| millis(cpu + Duration::from_micros(500));
-        let usage = Usage {
-            cpu_ms: usage.map(|usage| cpu_ms(usage.cpu)),
-            peak_memory: usage.and_then(|usage| usage.peak_memory),
-        };
-        Self { duration_ms: millis(duration), usage }
-    }
-}
 
 impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
     /// A unit that has its end from somewhere else than an attempt.
@@ -93,7 +62,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         self.bus.emit(Event::NodeFinished(event));
     }
 
-    fn count(&mut self, unit: UnitId, event: &NodeFinished) {
+    pub(super) fn count(&mut self, unit: UnitId, event: &NodeFinished) {
         if event.kind != Kind::Task {
             return;
         }
@@ -137,8 +106,8 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             source: Some(hit.source),
             ..self.finished(spot, Status::Succeeded, &inputs)
         };
-        if let Some(warning) = hit.warning {
-            self.bus.warn(Some(spot.label()), warning);
+        if let Some(edited) = hit.edited {
+            self.bus.warn(Some(spot.label()), edited.to_string());
         }
         self.keep_outputs(unit, hit.outputs);
         self.tell(unit, event);
@@ -385,122 +354,5 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         }
         self.tell(unit, event);
         self.finish(unit, State::Cancelled, "was cancelled");
-    }
-
-    fn succeed(
-        &mut self,
-        unit: UnitId,
-        spot: &NodeInstance,
-        flight: InFlight,
-        success: Success,
-        took: AttemptCost,
-    ) {
-        for note in success.notes {
-            self.bus.warn(Some(spot.label()), note);
-        }
-        let log = log_path(&self.shared.logs, &spot.name, spot.event_index(), flight.attempts);
-        let mut event = NodeFinished {
-            cache: Some(flight.cache),
-            key: flight.key,
-            attempts: flight.attempts,
-            duration_ms: took.duration_ms,
-            cpu_ms: took.usage.cpu_ms,
-            peak_memory: took.usage.peak_memory,
-            outputs: self.outputs_json(spot, &success.outputs),
-            reason: flight.reason,
-            why: flight.why,
-            log: Some(log.display().to_string()),
-            ..self.finished(spot, Status::Succeeded, &flight.inputs)
-        };
-        let mut key = flight.key.filter(|_| self.options.mode.writes());
-        if success.changed.is_none() && key.is_none() {
-            event.work = Some(flight.work);
-        }
-        if let Some(path) = success.changed {
-            let reason =
-                format!("{} changed while the task ran: its result was used, but not stored", path.display());
-            if key.take().is_some() {
-                self.bus.warn(Some(spot.label()), reason.clone());
-                event.reason = Some(reason);
-            }
-        }
-        let row = key.and_then(|key| self.row(spot, key, &event, &success.outputs));
-        if row.is_none() && success.blobs.is_empty() {
-            self.tell(unit, event);
-        } else {
-            let stored = match flight.cache {
-                CacheStatus::Miss if row.is_some() => CacheStatus::Populated,
-                other => other,
-            };
-            if let Some(row) = &row {
-                self.cache.add_pending(&row.entry, &success.outputs);
-            }
-            // Counted now: what it belongs to may end before the result is stored.
-            self.count(unit, &event);
-            self.bus.hold(unit);
-            self.unacknowledged.insert(unit, StoredEnd { event, stored, _held: flight.held });
-            self.writer.result(NewResult { unit, row: row.map(Box::new), blobs: success.blobs });
-        }
-        self.keep_outputs(unit, success.outputs);
-        self.finish(unit, State::Succeeded, "");
-    }
-
-    /// What the memo is to keep of a result.
-    fn row(&self, spot: &NodeInstance, key: Digest, event: &NodeFinished, outputs: &[Value]) -> Option<Row> {
-        let task = spot.node().task()?;
-        let state = self.cache.task(task, &self.files).ok()?;
-        let names = task.outputs.iter().map(|output| &*output.name);
-        let entry = Entry {
-            key,
-            project: self.shared.scope.project.clone(),
-            domain: self.shared.scope.domain.clone(),
-            task: task.name.clone(),
-            version: state.version.to_string(),
-            inputs: Json::Object(event.inputs.clone()).to_string(),
-            interface: Some(state.interface_digest),
-            found: Found {
-                definition: state.definition_digest,
-                outputs: Json::Object(to_record(names, outputs)).to_string(),
-                run: self.shared.run.clone(),
-                node: spot.label(),
-                created: event.time,
-                duration_ms: event.duration_ms,
-                used: event.time,
-            },
-        };
-        Some(Row { entry, definition: state.definition.clone(), interface: state.interface.clone() })
-    }
-
-    /// The writer has stored a result, or could not.
-    pub(super) fn acknowledged(&mut self, answer: Acknowledged) {
-        let Some(StoredEnd { mut event, stored, .. }) = self.unacknowledged.remove(&answer.unit) else {
-            return;
-        };
-        if let Some(key) = &event.key {
-            self.cache.remove_pending(key);
-        }
-        let mut events = Vec::with_capacity(2);
-        match answer.result {
-            Ok(()) => {
-                event.cache = Some(stored);
-                event.reason = event.reason.filter(|_| stored != CacheStatus::Populated);
-            }
-            Err(problem) => {
-                let reason = format!("its result could not be stored: {problem}");
-                let label = event.path().to_string();
-                events.push(Event::Warning(Warning {
-                    time: event.time,
-                    message: reason.clone(),
-                    node: Some(label),
-                }));
-                event.cache = event.cache.map(|cache| match cache {
-                    CacheStatus::Disabled => cache,
-                    _ => CacheStatus::PutFailure,
-                });
-                event.reason = Some(reason);
-            }
-        }
-        events.push(Event::NodeFinished(event));
-        self.bus.settle(answer.unit, events);
     }
 }

@@ -4,16 +4,19 @@
 //! |---|---|
 //! | `ready.rs`, `single_flight.rs` | a unit whose dependencies have ended: skipped, scattered, entered, looked up, queued |
 //! | `finish.rs`, `aggregate.rs` | how a unit finishes, also one that aggregates others |
+//! | `record.rs`, `cost.rs` | a result on its way into the cache, and what its attempt cost |
 //! | `hooks.rs`, `summary.rs` | the node that runs last, and the summary of the run |
 //! | `event_log.rs` | events on their way to reporters and history |
 //! | `publish.rs` | the workflow's own outputs |
 
 mod aggregate;
+mod cost;
 mod event_log;
 mod finish;
 mod hooks;
 mod publish;
 mod ready;
+mod record;
 mod single_flight;
 mod summary;
 
@@ -37,6 +40,7 @@ use crate::core::why::Why;
 use crate::engine::RunOptions;
 use crate::engine::attempt::perform::{AttemptEnded, AttemptShared};
 use crate::engine::lookup::cache::Cache;
+use crate::engine::plan::explainer::ExplainMemory;
 use crate::engine::schedule::pools::Pools;
 use crate::engine::schedule::{Scheduler, State, UnitId};
 use crate::engine::scope::frames::{Frame, NodeInstance, ValueScope};
@@ -96,6 +100,7 @@ pub struct Engine<'a, E> {
     bus: EventLog,
     files: Files,
     cache: Cache,
+    explained: ExplainMemory,
     scheduler: Scheduler,
     /// By the scheduler's number.
     groups: Vec<ValueScope>,
@@ -104,7 +109,7 @@ pub struct Engine<'a, E> {
     in_flight: HashMap<UnitId, InFlight>,
     serial: SingleFlight,
     /// Ends that wait for the writer's acknowledgement.
-    unacknowledged: HashMap<UnitId, finish::StoredEnd>,
+    unacknowledged: HashMap<UnitId, record::StoredEnd>,
     /// Units of which it was told that they wait for a resource.
     announced_waiting: HashSet<UnitId>,
     counts: Counts,
@@ -155,6 +160,7 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
             bus: parts.bus,
             files: parts.files,
             cache: parts.cache,
+            explained: ExplainMemory::default(),
             scheduler: Scheduler::new(parts.pools),
             groups: Vec::new(),
             inside: HashMap::new(),

@@ -10,13 +10,15 @@ use crate::core::value::Value;
 use crate::core::why::Why;
 use crate::engine::attempt::perform::{AttemptJob, log_path, perform};
 use crate::engine::attempt::prepare::TaskInstance;
-use crate::engine::lookup::cache::{Lookup, Miss};
-use crate::engine::plan::explain::{Explainer, TaskRequest};
-use crate::engine::plan::upstream::{FrameChain, NodeSite};
+use crate::engine::lookup::cache::CacheRequest;
+use crate::engine::lookup::decision::{Decision, Miss};
+use crate::engine::lookup::identity::TaskRequest;
+use crate::engine::plan;
 use crate::engine::run::single_flight::LockWaiter;
 use crate::engine::schedule::{State, UnitId};
 use crate::engine::scope::frames::{Frame, NodeInstance, ValueScope};
 use crate::engine::scope::scatter::ScatteredInputs;
+use crate::engine::scope::site::{FrameChain, NodeSite};
 use crate::exec::Executor;
 use crate::storage::locks::{Attempt, Holder};
 use crate::storage::memo::explain::Detail;
@@ -108,35 +110,31 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
 
     /// Hit, or queue it to run.
     fn look_up(&mut self, unit: UnitId, spot: &NodeInstance, task: &Task, inputs: Vec<Value>) {
-        let state = match self.cache.task(task, &self.files) {
-            Ok(state) => state,
+        let identity = match self.cache.task(task, &self.files) {
+            Ok(identity) => identity,
             Err(problem) => return self.fail_before(unit, spot, inputs, problem),
         };
-        let work = state.key(task, &inputs);
+        let work = identity.key(task, &inputs);
         let key = task.cache.enabled.then_some(work);
-        let earlier = || self.cache.earlier(|| self.outline.name(spot.number), task, &work);
+        let request = CacheRequest {
+            task,
+            identity: &identity,
+            work: &work,
+            mode: self.options.mode,
+            overwrite: self.options.overwrite[spot.number],
+            node: &|| self.outline.name(spot.number),
+        };
         let mut why = None;
-        let (cache, reason) = if !task.cache.enabled {
-            if let Some(hit) = earlier() {
-                return self.settle_hit(unit, spot, inputs, (key, work), hit);
+        let (cache, reason) = match self.cache.decide(&request) {
+            Decision::Hit(hit) => return self.settle_hit(unit, spot, inputs, (key, work), *hit),
+            Decision::Disabled => (CacheStatus::Disabled, None),
+            Decision::Skipped(_) => (CacheStatus::Skipped, None),
+            Decision::Miss(miss) => {
+                let asked = TaskRequest { task, identity: &identity, label: &spot.label(), inputs: &inputs };
+                why = self.explain(unit, spot, &asked, miss);
+                (CacheStatus::Miss, None)
             }
-            (CacheStatus::Disabled, None)
-        } else if !self.options.mode.reads() || self.options.overwrite[spot.number] {
-            (CacheStatus::Skipped, None)
-        } else {
-            match self.cache.lookup(task, &state, &work) {
-                Lookup::Hit(hit) => return self.settle_hit(unit, spot, inputs, (key, work), *hit),
-                Lookup::Miss(miss) => {
-                    // The cache comes first: it knows whether a task was edited under its pinned version.
-                    if let Some(hit) = earlier() {
-                        return self.settle_hit(unit, spot, inputs, (key, work), hit);
-                    }
-                    let asked = TaskRequest { task, state: &state, label: &spot.label(), inputs: &inputs };
-                    why = self.explain(unit, spot, &asked, miss);
-                    (CacheStatus::Miss, None)
-                }
-                Lookup::Failure(reason) => (CacheStatus::LookupFailure, Some(reason)),
-            }
+            Decision::Failed(error) => (CacheStatus::LookupFailure, Some(error.to_string())),
         };
         if self.options.roles[spot.number] == Role::Supply {
             return self.fail_supply(unit, spot, inputs, cache);
@@ -177,13 +175,8 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         asked: &TaskRequest,
         miss: Miss,
     ) -> Option<Box<Why>> {
-        let explainer = Explainer {
-            outline: self.outline,
-            options: &self.options,
-            cache: &self.cache,
-            files: &self.files,
-            detail: Detail::Line,
-        };
+        let Self { outline, options, cache, files, explained, .. } = self;
+        let explainer = plan::explainer(outline, options, cache, files, explained, Detail::Line);
         self.with_scene(unit, &mut |scene| {
             let site = NodeSite { scene, node: spot.node, element: spot.index };
             Box::new(explainer.explain(asked, miss.clone(), site))
@@ -255,8 +248,15 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         let LockWaiter { unit, key, .. } = waiting;
         if let Some(task) = spot.node().task() {
             self.cache.refresh();
-            if let Ok(state) = self.cache.task(task, &self.files)
-                && let Lookup::Hit(hit) = self.cache.lookup(task, &state, key)
+            if let Ok(identity) = self.cache.task(task, &self.files)
+                && let Decision::Hit(hit) = self.cache.decide(&CacheRequest {
+                    task,
+                    identity: &identity,
+                    work: key,
+                    mode: self.options.mode,
+                    overwrite: false,
+                    node: &|| self.outline.name(spot.number),
+                })
                 && let Some(flight) = self.in_flight.remove(unit)
             {
                 return self.settle_hit(*unit, spot, flight.inputs, (Some(*key), *key), *hit);

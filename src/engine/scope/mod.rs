@@ -1,6 +1,8 @@
 //! The values in scope of a unit: uses of workflows (frames), elements of nodes, the user's files.
 
+pub mod content;
 pub mod frames;
 pub mod interface;
 pub mod scatter;
+pub mod site;
 pub mod values;

@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use crate::core::types::Type;
 use crate::core::value::{Artifact, Value};
-use crate::storage::store::{Snapshot, Store};
+use crate::engine::scope::content::ContentStore;
+use crate::storage::store::Snapshot;
 use crate::workflow::binding::{self, Binding, Failure, Reference};
 use crate::workflow::{Node, Workflow};
 
 /// The user's own files, each digested once a run.
 pub struct Files {
-    store: Arc<Store>,
+    store: Arc<dyn ContentStore>,
     /// By path, and whether it was read as a directory.
     seen: RefCell<HashMap<(PathBuf, bool), Seen>>,
 }
@@ -23,7 +24,7 @@ pub struct Files {
 type Seen = (Arc<Artifact>, Arc<Snapshot>);
 
 impl Files {
-    pub fn new(store: Arc<Store>) -> Self {
+    pub fn new(store: Arc<dyn ContentStore>) -> Self {
         Self { store, seen: RefCell::default() }
     }
 

@@ -1,0 +1,227 @@
+//! Earlier results of a task, and what differs between one of them and a key that missed. What an explanation keeps between
+//! lookups is here as well.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use serde_json::Value as Json;
+use similar::{DiffOp, TextDiff};
+
+use crate::core::digest::Digest;
+use crate::core::why::{Change, InputChange, Upstream};
+use crate::engine::lookup::cache::Cache;
+use crate::engine::lookup::identity::TaskIdentity;
+use crate::engine::options::RunOptions;
+use crate::engine::scope::frames::Frame;
+use crate::engine::scope::values::Files;
+use crate::storage::memo::explain::{Detail, Parts};
+use crate::storage::memo::{EarlierResult, earlier, sqlite};
+use crate::storage::store::read_text;
+use crate::workflow::Task;
+use crate::workflow::graph::outline::Outline;
+
+/// Maximum earlier results of one node to compare.
+pub(super) const MAX_OF_NODE: u32 = 200;
+/// Maximum earlier results of its task to compare where the node has none. An explanation in full compares all.
+const MAX_OF_TASK: u32 = 50;
+/// Maximum results that one run or plan compares in all: a node may have very many elements.
+const MAX_COMPARED: u64 = 5_000_000;
+/// Maximum results of nodes with the same name to compare where a task has none: it may have been renamed.
+const MAX_OF_LABEL: u32 = 100;
+/// Size in bytes of the largest file whose lines are compared.
+const MAX_TEXT_BYTES: u64 = 1 << 20;
+/// Maximum files of a run whose lines are compared.
+const MAX_COMPARED_FILES: u32 = 32;
+/// Time limit for comparing the lines of one file.
+const DIFF_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// What explanations keep between lookups.
+#[derive(Default)]
+pub struct ExplainMemory {
+    /// By task: its results, the newest first, as many as are asked for.
+    of_task: RefCell<HashMap<String, Arc<[EarlierResult]>>>,
+    /// By label, output and hash of what it was: the root of its being another.
+    pub(super) roots: RefCell<HashMap<(String, usize, u64), Option<Upstream>>>,
+    /// How many results were compared.
+    compared: Cell<u64>,
+    /// How many files were compared line by line.
+    files: Cell<u32>,
+}
+
+/// Earlier results to compare with: the first so many of a list.
+pub(super) struct Candidates {
+    list: Arc<[EarlierResult]>,
+    most: usize,
+}
+
+impl Candidates {
+    fn all(list: impl Into<Arc<[EarlierResult]>>) -> Self {
+        Self { list: list.into(), most: usize::MAX }
+    }
+}
+
+impl std::ops::Deref for Candidates {
+    type Target = [EarlierResult];
+
+    fn deref(&self) -> &[EarlierResult] {
+        &self.list[..self.list.len().min(self.most)]
+    }
+}
+
+/// Finds out what the nodes of a frame hand back, as far as the cache has it. Handed in, because that is a plan, and
+/// plans explain misses.
+pub type Fill = fn(&Explainer, &mut Frame);
+
+/// Explains misses.
+#[derive(Clone, Copy)]
+pub struct Explainer<'e> {
+    pub(super) outline: &'e Outline,
+    pub(super) options: &'e RunOptions,
+    pub(super) cache: &'e Cache,
+    pub(super) files: &'e Files,
+    pub(super) memory: &'e ExplainMemory,
+    /// `Full` looks at the whole history.
+    pub(super) detail: Detail,
+    pub(super) fill: Fill,
+}
+
+impl Explainer<'_> {
+    /// Earlier results to compare with; what cannot be read explains nothing, and the lookup itself has told of it.
+    pub(super) fn candidates(
+        &self,
+        db: &Connection,
+        task: &Task,
+        identity: &TaskIdentity,
+        label: &str,
+    ) -> Candidates {
+        let found = || -> rusqlite::Result<Candidates> {
+            let of_task = self.of_task(db, &task.name)?;
+            let whole = self.detail == Detail::Full;
+            if of_task.is_empty() {
+                return Ok(Candidates::all(if whole {
+                    self.of_label(db, task, identity, label)?
+                } else {
+                    of_task
+                }));
+            }
+            if whole && self.may_compare(of_task.len()) {
+                return Ok(Candidates::all(of_task));
+            }
+            let own = earlier::of_node(db, &task.name, label, MAX_OF_NODE)?;
+            Ok(match own.is_empty() {
+                true => Candidates { list: of_task, most: MAX_OF_TASK as usize },
+                false => Candidates::all(own),
+            })
+        };
+        found().unwrap_or_else(|_| Candidates::all(Vec::new()))
+    }
+
+    /// Whether so many more results may be compared.
+    pub(super) fn may_compare(&self, results: usize) -> bool {
+        let compared = &self.memory.compared;
+        compared.set(compared.get() + results as u64);
+        compared.get() <= MAX_COMPARED
+    }
+
+    /// Results of nodes of that name under another task, which may be the same one renamed or moved.
+    fn of_label(
+        &self,
+        db: &Connection,
+        task: &Task,
+        identity: &TaskIdentity,
+        label: &str,
+    ) -> rusqlite::Result<Arc<[EarlierResult]>> {
+        let (workflow, _) = task.name.rsplit_once('.').unwrap_or_default();
+        let mut named = earlier::of_label(db, label, MAX_OF_LABEL)?;
+        named.retain(|past| {
+            let same_file = past.task.rsplit_once('.').is_some_and(|(other, _)| other == workflow);
+            same_file || past.definition == identity.definition_digest
+        });
+        Ok(named.into())
+    }
+
+    /// The results of a task, the newest first, read once.
+    pub(super) fn of_task(&self, db: &Connection, task: &str) -> rusqlite::Result<Arc<[EarlierResult]>> {
+        if let Some(known) = self.memory.of_task.borrow().get(task) {
+            return Ok(known.clone());
+        }
+        let limit = if self.detail == Detail::Full { u32::MAX } else { MAX_OF_TASK };
+        let found: Arc<[EarlierResult]> = match earlier::has_any(db, task)? {
+            true => earlier::of_task(db, task, limit)?.into(),
+            false => [].into(),
+        };
+        self.memory.of_task.borrow_mut().insert(task.to_owned(), found.clone());
+        Ok(found)
+    }
+
+    /// What differs, without where it comes from.
+    pub(super) fn changes(&self, db: &Connection, parts: &Parts, past: &EarlierResult) -> Vec<Change> {
+        // Read only where they can differ: most misses are of another input.
+        let other = past.interface.filter(|digest| *digest != parts.interface_digest);
+        let interface = other.and_then(|digest| earlier::interface(db, &digest).ok().flatten());
+        let edited = !parts.same_version(past);
+        let definition = edited.then(|| sqlite::definition(db, &past.definition).ok().flatten()).flatten();
+        let mut changes = parts.changes(past, interface.as_ref(), definition.as_ref(), self.detail);
+        for change in &mut changes {
+            match change {
+                Change::Input(change) => change.lines = self.lines(change),
+                Change::Definition(part) if self.detail == Detail::Full => {
+                    if let (Some(was), Some(now)) = (&part.was, &part.now)
+                        && part.name.starts_with("source ")
+                    {
+                        part.diff = self.source_diff(was, now);
+                    }
+                }
+                _ => {}
+            }
+        }
+        changes
+    }
+
+    /// How many lines differ between two files, if both can be read.
+    fn lines(&self, change: &InputChange) -> Option<u64> {
+        let compared = &self.memory.files;
+        if compared.get() >= MAX_COMPARED_FILES && self.detail == Detail::Line {
+            return None;
+        }
+        let (was, now) = (self.text(&change.was)?, self.text(&change.now)?);
+        compared.set(compared.get() + 1);
+        let diff = TextDiff::configure().timeout(DIFF_TIMEOUT).diff_lines(&was, &now);
+        let differing = |op: &DiffOp| match *op {
+            DiffOp::Equal { .. } => 0,
+            DiffOp::Delete { old_len, .. } => old_len,
+            DiffOp::Insert { new_len, .. } => new_len,
+            DiffOp::Replace { old_len, new_len, .. } => old_len.max(new_len),
+        };
+        Some(diff.ops().iter().map(differing).sum::<usize>() as u64).filter(|lines| *lines > 0)
+    }
+
+    /// The text of the file that a record names, if it has that content still.
+    fn text(&self, record: &Json) -> Option<String> {
+        let digest = record.get("digest")?.as_str()?.parse().ok()?;
+        if record.get("size")?.as_u64()? > MAX_TEXT_BYTES {
+            return None;
+        }
+        let origin = record.get("origin").and_then(Json::as_str).map(Path::new);
+        self.content(&digest, origin)
+    }
+
+    fn content(&self, digest: &Digest, origin: Option<&Path>) -> Option<String> {
+        let stored = self.cache.store().text(digest, MAX_TEXT_BYTES);
+        // A file of the user's may be another one by now.
+        stored.or_else(|| read_text(origin?, MAX_TEXT_BYTES).filter(|text| Digest::of(text) == *digest))
+    }
+
+    /// The difference between two sources, of which a definition has the digests.
+    fn source_diff(&self, was: &str, now: &str) -> Option<String> {
+        let text = |part: &str| {
+            let digest = part.split(' ').next()?.parse().ok()?;
+            self.content(&digest, None)
+        };
+        Some(crate::storage::memo::explain::text_diff(&text(was)?, &text(now)?))
+    }
+}

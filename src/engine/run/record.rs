@@ -1,0 +1,146 @@
+//! A result on its way into the cache: recorded, acknowledged, and only then reported.
+
+use serde_json::Value as Json;
+
+use super::cost::AttemptCost;
+use super::{Engine, InFlight};
+use crate::core::digest::Digest;
+use crate::core::event::{CacheStatus, Event, NodeFinished, Status, Warning};
+use crate::core::value::Value;
+use crate::engine::attempt::perform::{Success, log_path};
+use crate::engine::lookup::cache::to_record;
+use crate::engine::schedule::{State, UnitId};
+use crate::engine::scope::frames::NodeInstance;
+use crate::exec::Executor;
+use crate::storage::locks::Held;
+use crate::storage::memo::{Entry, Found};
+use crate::storage::writer::{Acknowledged, NewResult, Row};
+
+/// The end of a unit, to be reported once its result is stored.
+pub(super) struct StoredEnd {
+    event: NodeFinished,
+    /// The status if the result is stored.
+    stored: CacheStatus,
+    /// Identical work goes on waiting until the result is there to be found.
+    _held: Option<Held>,
+}
+
+impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
+    /// An attempt succeeded: its result is recorded, or reported at once where there is nothing to record.
+    pub(super) fn succeed(
+        &mut self,
+        unit: UnitId,
+        spot: &NodeInstance,
+        flight: InFlight,
+        success: Success,
+        took: AttemptCost,
+    ) {
+        for note in success.notes {
+            self.bus.warn(Some(spot.label()), note);
+        }
+        let log = log_path(&self.shared.logs, &spot.name, spot.event_index(), flight.attempts);
+        let mut event = NodeFinished {
+            cache: Some(flight.cache),
+            key: flight.key,
+            attempts: flight.attempts,
+            duration_ms: took.duration_ms,
+            cpu_ms: took.usage.cpu_ms,
+            peak_memory: took.usage.peak_memory,
+            outputs: self.outputs_json(spot, &success.outputs),
+            reason: flight.reason,
+            why: flight.why,
+            log: Some(log.display().to_string()),
+            ..self.finished(spot, Status::Succeeded, &flight.inputs)
+        };
+        let mut key = flight.key.filter(|_| self.options.mode.writes());
+        if success.changed.is_none() && key.is_none() {
+            event.work = Some(flight.work);
+        }
+        if let Some(path) = success.changed {
+            let reason =
+                format!("{} changed while the task ran: its result was used, but not stored", path.display());
+            if key.take().is_some() {
+                self.bus.warn(Some(spot.label()), reason.clone());
+                event.reason = Some(reason);
+            }
+        }
+        let row = key.and_then(|key| self.row(spot, key, &event, &success.outputs));
+        if row.is_none() && success.blobs.is_empty() {
+            self.tell(unit, event);
+        } else {
+            let stored = match flight.cache {
+                CacheStatus::Miss if row.is_some() => CacheStatus::Populated,
+                other => other,
+            };
+            if let Some(row) = &row {
+                self.cache.add_pending(&row.entry, &success.outputs);
+            }
+            // Counted now: what it belongs to may end before the result is stored.
+            self.count(unit, &event);
+            self.bus.hold(unit);
+            self.unacknowledged.insert(unit, StoredEnd { event, stored, _held: flight.held });
+            self.writer.result(NewResult { unit, row: row.map(Box::new), blobs: success.blobs });
+        }
+        self.keep_outputs(unit, success.outputs);
+        self.finish(unit, State::Succeeded, "");
+    }
+
+    /// What the memo is to keep of a result.
+    fn row(&self, spot: &NodeInstance, key: Digest, event: &NodeFinished, outputs: &[Value]) -> Option<Row> {
+        let task = spot.node().task()?;
+        let state = self.cache.task(task, &self.files).ok()?;
+        let names = task.outputs.iter().map(|output| &*output.name);
+        let entry = Entry {
+            key,
+            project: self.shared.scope.project.clone(),
+            domain: self.shared.scope.domain.clone(),
+            task: task.name.clone(),
+            version: state.version.to_string(),
+            inputs: Json::Object(event.inputs.clone()).to_string(),
+            interface: Some(state.interface_digest),
+            found: Found {
+                definition: state.definition_digest,
+                outputs: Json::Object(to_record(names, outputs)).to_string(),
+                run: self.shared.run.clone(),
+                node: spot.label(),
+                created: event.time,
+                duration_ms: event.duration_ms,
+                used: event.time,
+            },
+        };
+        Some(Row { entry, definition: state.definition.clone(), interface: state.interface.clone() })
+    }
+
+    /// The writer has stored a result, or could not.
+    pub(super) fn acknowledged(&mut self, answer: Acknowledged) {
+        let Some(StoredEnd { mut event, stored, .. }) = self.unacknowledged.remove(&answer.unit) else {
+            return;
+        };
+        if let Some(key) = &event.key {
+            self.cache.remove_pending(key);
+        }
+        let mut events = Vec::with_capacity(2);
+        match answer.result {
+            Ok(()) => {
+                event.cache = Some(stored);
+                event.reason = event.reason.filter(|_| stored != CacheStatus::Populated);
+            }
+            Err(problem) => {
+                let reason = format!("its result could not be stored: {problem}");
+                let label = event.path().to_string();
+                events.push(Event::Warning(Warning {
+                    time: event.time,
+                    message: reason.clone(),
+                    node: Some(label),
+                }));
+                event.cache = event.cache.map(|cache| match cache {
+                    CacheStatus::Disabled => cache,
+                    _ => CacheStatus::PutFailure,
+                });
+                event.reason = Some(reason);
+            }
+        }
+        events.push(Event::NodeFinished(event));
+        self.bus.settle(answer.unit, events);
+    }
+}
