@@ -266,7 +266,6 @@ impl Cache {
         }
         let old = self.memo.as_ref().and_then(|memo| memo.definition(definition));
         let changed = old.map(|old| identity.definition.differences(&old)).unwrap_or_default();
-        let changed = changed.into_iter().map(Into::into).collect();
         Some(Edited { task: task.name.clone(), version: version.to_string(), changed })
     }
 
