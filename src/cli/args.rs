@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::engine::CacheMode;
-use crate::workflow::graph::select::Selection;
+use crate::core::run_request::{CacheMode, GivenInputs, RunRequest, Selection};
 
 /// Which workflow, and what it is given.
 #[derive(Clone, clap::Args)]
@@ -69,25 +68,12 @@ pub struct CacheFlags {
     pub overwrite: Option<Vec<String>>,
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum CacheChoice {
-    #[default]
     Rw,
     Ro,
     Wo,
     Off,
-}
-
-impl CacheChoice {
-    /// As it is written on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Rw => "rw",
-            Self::Ro => "ro",
-            Self::Wo => "wo",
-            Self::Off => "off",
-        }
-    }
 }
 
 impl From<CacheChoice> for CacheMode {
@@ -112,4 +98,36 @@ pub struct Resources {
     /// Say how much of a resource there is: gpu=2, memory=16GiB
     #[arg(long = "resource", value_name = "NAME=N")]
     pub resources: Vec<String>,
+}
+
+/// The request that these flags make.
+pub fn request(target: &Target, resources: &Resources, cache: &CacheFlags, nodes: &Nodes) -> RunRequest {
+    RunRequest {
+        selection: nodes.selection(),
+        cache: cache.cache.map(CacheMode::from),
+        overwrite: cache.overwrite.clone(),
+        jobs: resources.jobs,
+        resources: resources.resources.clone(),
+        ..target.request()
+    }
+}
+
+impl Target {
+    /// The request that these flags make alone: all nodes.
+    pub fn request(&self) -> RunRequest {
+        let mut given = Vec::new();
+        given.extend(self.inputs_file.clone().map(GivenInputs::File));
+        if !self.inputs.is_empty() {
+            let dir = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+            given.push(GivenInputs::Assignments { dir, values: self.inputs.clone() });
+        }
+        RunRequest {
+            workflow: self.workflow.clone(),
+            project: self.project.clone(),
+            domain: self.domain.clone(),
+            given,
+            settings: self.settings.clone(),
+            ..RunRequest::default()
+        }
+    }
 }

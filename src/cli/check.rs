@@ -1,21 +1,16 @@
 //! `runner check`, or `lint`: validates workflows, says what looks wrong in them, and does nothing else.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use super::open::{Mistakes, Opened, check};
-use super::screen::{ColorChoice, note, print};
-use super::session::HomeReader;
+use super::screen::{ColorChoice, note, print, tell_mistakes};
 use super::{Failure, Outcome, code};
 use crate::core::event::VERSION;
-use crate::engine::lookup::cache::Cache;
-use crate::engine::scope::values::Files;
-use crate::storage::memo::{Scope, Version, earlier};
+use crate::ops::check::check;
+use crate::ops::open::{Mistakes, Opened};
 use crate::workflow::diagnostic::{Diagnostic, Severity, Sources};
-use crate::workflow::lint::{Lint, lint, tasks};
-use crate::workflow::load::load;
+use crate::workflow::lint::Lint;
 
 /// Check workflow files: every error at once, and what looks wrong
 ///
@@ -40,16 +35,11 @@ pub struct Args {
     json: bool,
 }
 
-/// At most this many results of a task are looked at for one under its pinned version.
-const LOOKED_AT: u32 = 200;
-
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let (mut wrong, mut warned) = (false, false);
     for path in &args.workflows {
-        match check(load(path, &[]), color.on_stderr()) {
-            Ok(opened) => {
-                let mut lints = lint(&opened.workflows, &opened.sources);
-                lints.extend(edited(&opened, home));
+        match check(path, home) {
+            Ok((opened, lints)) => {
                 warned |= !lints.is_empty();
                 match args.json {
                     true => lints.iter().for_each(|lint| {
@@ -63,7 +53,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
                 let Mistakes { diagnostics, sources, .. } = &mistakes;
                 match args.json {
                     true => diagnostics.iter().for_each(|diagnostic| tell(diagnostic, None, sources)),
-                    false => drop(mistakes.tell()),
+                    false => tell_mistakes(color, &mistakes),
                 }
             }
         }
@@ -100,35 +90,4 @@ fn tell(diagnostic: &Diagnostic, lint: Option<&str>, sources: &Sources) {
         "help": diagnostic.help,
     });
     print(&format!("{document}\n"));
-}
-
-/// Tasks that were edited under a pinned version since a result was stored, whatever the project and domain. A home that
-/// cannot be read tells nothing.
-fn edited(opened: &Opened, home: Option<&Path>) -> Vec<Lint> {
-    let looked = || {
-        let view = HomeReader::open(home).ok()?;
-        let store = Arc::new(view.store().ok()?);
-        Some((Files::new(store.clone()), store, view.db?))
-    };
-    let Some((files, store, db)) = looked() else { return Vec::new() };
-    let newest = |task: &str, version: &str| {
-        let results = earlier::of_task(&db, task, LOOKED_AT).unwrap_or_default();
-        results.into_iter().filter(|past| past.version == version).max_by_key(|past| past.created)
-    };
-    let pinned = tasks(&opened.workflows).into_iter().filter_map(|task| {
-        let version = task.cache.version.clone().filter(|_| task.cache.enabled)?;
-        let result = newest(&task.name, &version)?;
-        Some((task, result))
-    });
-    let pinned: Vec<_> = pinned.collect();
-    let cache = Cache::new(Scope { project: String::new(), domain: String::new() }, store, Some(db), None);
-    let warnings = pinned.into_iter().filter_map(|(task, result)| {
-        let state = cache.task(&task, &files).ok()?;
-        debug_assert!(matches!(state.version, Version::Pinned(_)));
-        let edited = cache.edited(&task, &state, &result.definition)?;
-        let diagnostic =
-            Diagnostic::warning(task.place, edited.message(), "edited since").help(edited.help().to_owned());
-        Some(Lint { name: "edited-under-pinned-version", diagnostic })
-    });
-    warnings.collect()
 }

@@ -2,16 +2,15 @@
 
 use std::path::Path;
 
-use serde_json::Map as JsonMap;
-
-use super::execute::{Request, Retry, execute};
-use super::open::{jobs, open, order, pools, scope};
-use super::screen::{ColorChoice, print, reporters};
-use super::session::HomeWriter;
-use super::{Failure, Outcome, args, code, inputs};
+use super::screen::{ColorChoice, note, print, reporters};
+use super::{Failure, Outcome, args, code, signals};
 use crate::core::event::Status;
+use crate::core::run_request::RunRequest;
 use crate::engine::PublishedOutput;
-use crate::storage::history::invocation::Invocation;
+use crate::ops;
+use crate::ops::home::HomeWriter;
+use crate::ops::open::{Prepared, prepare};
+use crate::ops::run::RunResult;
 use crate::view::Verbosity;
 
 /// Run a workflow; what the cache has is not run again
@@ -67,49 +66,38 @@ pub struct Flags {
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     match args.watch {
         true => super::watch::run(&args.flags, home, color),
-        false => start(&args.flags, None, home, color),
+        false => start(&args.flags, prepare(args.flags.request())?, home, color),
     }
 }
 
-/// Runs a workflow as the flags say; `retry` is the run that this is another try of.
-pub fn start(flags: &Flags, mut retry: Option<Retry>, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let mut opened = open(&flags.target.workflow, &flags.target.settings, color)?;
-    let scope = scope(&opened.workflow, &flags.target)?;
-    let none = JsonMap::new();
-    let before = retry.as_ref().map_or(&none, |retry| &retry.inputs);
-    let inputs = inputs::resolve_over(&opened.workflow, &flags.target, before)?;
-    let order = order(&opened, &flags.nodes, &flags.cache, flags.keep_going, jobs(&flags.resources))?;
-    let pools = pools(&opened, &order, &flags.resources)?;
-    if let Some(retry) = &mut retry {
-        retry.exclude(&opened.outline, &order);
-    }
+/// Runs what was prepared, or says what would run, as the flags want.
+pub fn start(flags: &Flags, prepared: Prepared, home: Option<&Path>, color: ColorChoice) -> Outcome {
     if flags.dry_run {
-        let earlier = retry.map(|retry| retry.earlier);
-        let request =
-            super::plan::Request { opened: &opened, scope, inputs: &inputs, order: &order, earlier };
-        return super::plan::show(request, home, color, flags.json).map(|_| ());
+        return super::plan::show(&prepared, home, color, flags.json).map(drop);
     }
-    let session = HomeWriter::open(home)?;
+    // Before the home folder comes into being.
+    prepared.pools()?;
+    let home = HomeWriter::open(home)?;
     let verbosity = match (flags.quiet, flags.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
         _ => Verbosity::Normal,
     };
-    let invocation = flags.invocation();
-    let documents = std::mem::take(&mut opened.documents);
-    let request = Request {
-        opened: &opened,
-        scope,
-        inputs: &inputs,
-        order,
-        pools,
-        invocation,
-        retry,
-        documents,
-        quiet: flags.quiet,
-    };
     let listeners = reporters(color, verbosity, flags.json);
-    let summary = execute(request, session, listeners)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(
+            |error| Failure::store(format!("the threads of the runner cannot be started: {error}")),
+        )?;
+    let result =
+        runtime.block_on(async { ops::run::run(prepared, home, listeners, signals::listen()).await });
+    runtime.shutdown_background();
+    let RunResult { run, summary, history, collected } = result?;
+    if let Some(problem) = history {
+        note(&format!("warning: the history of run {run} is incomplete: {problem}"));
+    }
+    if let Some(collected) = collected.filter(|_| !flags.quiet) {
+        super::cache::gc::tell_after_run(&collected);
+    }
     if !flags.json {
         print(&outputs_toml(&summary.outputs));
     }
@@ -121,21 +109,11 @@ pub fn start(flags: &Flags, mut retry: Option<Retry>, home: Option<&Path>, color
 }
 
 impl Flags {
-    /// What the flags ask for, to be remembered.
-    fn invocation(&self) -> Invocation {
-        let args::Nodes { only, from, until, skip } = &self.nodes;
-        Invocation {
-            settings: self.target.settings.clone(),
-            only: only.clone(),
-            from: from.clone(),
-            until: until.clone(),
-            skip: skip.clone(),
-            overwrite: self.cache.overwrite.clone(),
-            cache: self.cache.cache.unwrap_or_default().name().into(),
+    /// The request that the flags make.
+    pub fn request(&self) -> RunRequest {
+        RunRequest {
             keep_going: self.keep_going,
-            jobs: self.resources.jobs,
-            resources: self.resources.resources.clone(),
-            ..Invocation::default()
+            ..args::request(&self.target, &self.resources, &self.cache, &self.nodes)
         }
     }
 }

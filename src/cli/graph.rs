@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::open::open;
 use super::screen::{ColorChoice, print};
 use super::{Failure, Outcome};
+use crate::ops::open::open;
 use crate::ops::picture::picture;
 use crate::view::draw::dot::dot;
 use crate::view::draw::mermaid::mermaid;
@@ -63,7 +63,7 @@ pub fn run(args: Args, color: ColorChoice) -> Outcome {
             ))
         })?,
     };
-    let workflow = open(&args.workflow, &[], color)?.workflow;
+    let workflow = open(&args.workflow, &[])?.workflow;
     let (picture, title) = (picture(&workflow), &workflow.name);
     let text = match format {
         Format::Text => graph::render(&picture, title, Ink(args.output.is_none() && color.on_stdout())),

@@ -1,22 +1,19 @@
 //! `runner logs`: what nodes printed, also while they do.
 
-mod find;
-mod follow;
-
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use self::find::{find_log, log_of};
-use self::follow::Follower;
-use super::node_arg::{ends, node_ref};
-use super::recorded::as_it_was;
 use super::screen::{ColorChoice, print};
-use super::session::HomeReader;
 use super::{Failure, Outcome};
 use crate::core::closest::closest;
 use crate::core::event::{Event, Kind, NodeFinished, Status};
 use crate::core::node_path::NodeRef;
+use crate::ops::home::HomeReader;
+use crate::ops::logs::find::{find_log, log_of};
+use crate::ops::logs::follow::Follower;
+use crate::ops::node_arg::{ends, node_ref};
+use crate::ops::recorded::as_it_was;
 use crate::storage::history::Run;
 use crate::view::text::inert;
 use crate::view::text::logs::{self, Logged};
@@ -74,7 +71,11 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         if let Some(label) = &label {
             check_name(&view, &run, label)?;
         }
-        let any = Follower::new(label.clone()).follow(&view, &run)?;
+        let any = Follower::new(label.clone(), io::stdout().is_terminal()).follow(
+            &view,
+            &run,
+            &mut io::stdout(),
+        )?;
         if any || wanted.is_none() {
             return Ok(());
         }

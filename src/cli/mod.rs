@@ -2,49 +2,31 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `again.rs` | a run's workflow as it was |
 //! | `args.rs` | flags that several verbs share |
 //! | `cache/` | one file for each verb of `cache` |
-//! | `estimate.rs` | how long a run would take |
-//! | `execute.rs` | one run from its beginning to its end |
-//! | `inputs.rs` | `-i` and `--inputs` |
-//! | `instants.rs` | points in time |
-//! | `open.rs` | from flags to a checked workflow |
-//! | `past.rs` | an attempt of a past run, made ready once more |
-//! | `quoting.rs` | values in the text of shell scripts |
 //! | `screen.rs` | colour, and who listens to a run |
-//! | `session.rs` | home, database and store |
 //! | `signals.rs` | Ctrl-C and its kin |
+//! | `time_arg.rs` | points in time |
 //! | `watch.rs` | running again when a file changes |
-//! | `unit.rs` | which node or element a person means |
 
 mod args;
 mod cache;
 mod check;
 mod completions;
 mod diff;
-mod estimate;
 mod exec;
-mod execute;
 mod export;
 mod graph;
 mod help;
 mod init;
-mod inputs;
 mod logs;
 mod man;
-mod node_arg;
-mod open;
 mod plan;
-mod quoting;
-mod recorded;
-mod replay;
 mod report;
 mod retry;
 mod runs;
 mod schema;
 mod screen;
-mod session;
 mod shell;
 mod show;
 mod signals;
@@ -56,6 +38,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::ops::open::Mistakes;
+use crate::ops::{self, ErrorKind};
 
 /// Exit codes that scripts rely on.
 mod code {
@@ -71,20 +56,38 @@ struct Failure {
     code: u8,
     /// Empty where everything has been said.
     message: String,
+    /// What is wrong with the workflow, said in place of a message.
+    mistakes: Option<Box<Mistakes>>,
 }
 
 impl Failure {
+    fn new(code: u8, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), mistakes: None }
+    }
+
     fn usage(message: impl Into<String>) -> Self {
-        Self { code: code::USAGE, message: message.into() }
+        Self::new(code::USAGE, message)
     }
 
     fn store(message: impl Into<String>) -> Self {
-        Self { code: code::STORE, message: message.into() }
+        Self::new(code::STORE, message)
     }
 
     /// Everything has been said already.
     fn silent(code: u8) -> Self {
-        Self { code, message: String::new() }
+        Self::new(code, "")
+    }
+}
+
+impl From<ops::Error> for Failure {
+    fn from(error: ops::Error) -> Self {
+        let code = match error.kind {
+            ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Conflict => code::USAGE,
+            ErrorKind::Failed => code::FAILED,
+            ErrorKind::Store => code::STORE,
+        };
+        let message = if error.mistakes.is_some() { String::new() } else { error.to_string() };
+        Self { code, message, mistakes: error.mistakes }
     }
 }
 
@@ -183,11 +186,9 @@ pub fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure { code, message }) => {
-            if !message.is_empty() {
-                screen::error(color, &message);
-            }
-            ExitCode::from(code)
+        Err(failure) => {
+            screen::tell_failure(color, &failure);
+            ExitCode::from(failure.code)
         }
     }
 }

@@ -1,29 +1,18 @@
 //! `runner plan`: what would run and what would hit, and why. No side effects at all.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use serde_json::json;
 
-use super::estimate::Estimate;
-use super::open::{Opened, jobs, open, order, pools, scope};
 use super::screen::{ColorChoice, print, stdout_columns};
-use super::session::HomeReader;
-use super::{Failure, Outcome, args, code, inputs};
+use super::{Failure, Outcome, args, code};
 use crate::core::event::VERSION;
-use crate::engine::RunOptions;
-use crate::engine::lookup::cache::Cache;
-use crate::engine::lookup::prior_run::PriorRun;
-use crate::engine::plan::explainer::ExplainMemory;
 use crate::engine::plan::planned::{ElementTally, Expectation, Planned};
-use crate::engine::plan::{explainer, plan};
-use crate::engine::scope::values::{Files, workflow_inputs};
-use crate::storage::history::times::of_workflow;
-use crate::storage::memo::Scope;
-use crate::storage::memo::explain::Detail;
+use crate::ops::estimate::Estimate;
+use crate::ops::open::{Prepared, prepare};
+use crate::ops::plan::plan;
 use crate::view::text::style::{BAD, CACHED, CAUTION, Cell, FAINT, Ink, PLAIN, columns};
 use crate::view::text::{cut, duration, inert, width};
-use crate::workflow::binding::Binding;
 use crate::workflow::graph::outline::Outline;
 
 /// Say what would run and what the cache has, and why; nothing is run or written
@@ -57,24 +46,9 @@ const PATH_WIDTH: usize = 58;
 const TIMED: usize = 21;
 const UNTIMED: usize = 12;
 
-/// What is to be planned.
-pub struct Request<'a> {
-    pub opened: &'a Opened,
-    pub scope: Scope,
-    pub inputs: &'a [Binding],
-    pub order: &'a RunOptions,
-    /// Results of the run that is tried again.
-    pub earlier: Option<PriorRun>,
-}
-
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let opened = open(&args.target.workflow, &args.target.settings, color)?;
-    let scope = scope(&opened.workflow, &args.target)?;
-    let inputs = inputs::resolve(&opened.workflow, &args.target)?;
-    let order = order(&opened, &args.nodes, &args.cache, false, jobs(&args.resources))?;
-    pools(&opened, &order, &args.resources)?;
-    let request = Request { opened: &opened, scope, inputs: &inputs, order: &order, earlier: None };
-    let runs = show(request, home, color, args.json)?;
+    let request = args::request(&args.target, &args.resources, &args.cache, &args.nodes);
+    let runs = show(&prepare(request)?, home, color, args.json)?;
     if args.exit_code && runs {
         return Err(Failure::silent(code::WORK_TO_DO));
     }
@@ -82,24 +56,19 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
 }
 
 /// Prints the plan; whether anything would run.
-pub fn show(request: Request, home: Option<&Path>, color: ColorChoice, json: bool) -> Result<bool, Failure> {
-    let Request { opened: Opened { workflow, outline, .. }, scope, inputs, order, earlier } = request;
-    let view = HomeReader::open(home)?;
-    let store = Arc::new(view.store()?);
-    let files = Files::new(store.clone());
-    let inputs = workflow_inputs(workflow, &files, inputs).map_err(Failure::usage)?;
-    // Without times there is no estimate.
-    let times = view.db.as_ref().and_then(|db| of_workflow(db, &workflow.name).ok()).unwrap_or_default();
-    let cache = Cache::new(scope, store, view.db, None).with_prior(earlier);
-    let memory = ExplainMemory::default();
-    let explainer = explainer(outline, order, &cache, &files, &memory, Detail::Line);
-    let planned = plan(explainer, inputs, None);
-    let estimate = Estimate::of(outline, &planned, &times, order.jobs);
+pub fn show(
+    prepared: &Prepared,
+    home: Option<&Path>,
+    color: ColorChoice,
+    json: bool,
+) -> Result<bool, Failure> {
+    let plan = plan(prepared, home)?;
+    let outline = &prepared.opened.outline;
     print(&match json {
-        true => lines(outline, &planned, &estimate),
-        false => table(outline, &planned, &estimate, Ink(color.on_stdout())),
+        true => lines(outline, &plan.nodes, &plan.estimate),
+        false => table(outline, &plan.nodes, &plan.estimate, Ink(color.on_stdout())),
     });
-    Ok(planned.iter().any(|node| node.runs))
+    Ok(plan.nodes.iter().any(|node| node.runs))
 }
 
 /// Whether a node is yet to be spread over elements.

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use jiff::Zoned;
 use serde_json::json;
 
-use super::recorded::as_it_was;
 use super::screen::print;
-use super::session::HomeReader;
 use super::{Failure, Outcome};
 use crate::core::digest::Digest;
 use crate::core::event::VERSION;
+use crate::ops::home::HomeReader;
 use crate::ops::picture::picture;
+use crate::ops::recorded::as_it_was;
 use crate::storage::store::Store;
 use crate::view::html::{Sources, page};
 

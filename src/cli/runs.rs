@@ -5,10 +5,10 @@ use std::path::Path;
 use jiff::Zoned;
 
 use super::screen::{ColorChoice, columns, note, print};
-use super::session::HomeReader;
 use super::time_arg::{Edge, parse};
 use super::{Failure, Outcome};
 use crate::core::closest::closest;
+use crate::ops::home::HomeReader;
 use crate::storage::history::filter::{Filter, select, workflows};
 use crate::storage::history::{INTERRUPTED, RUNNING, Run};
 use crate::view::text::runs::{RunRow, render};

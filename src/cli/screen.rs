@@ -4,7 +4,9 @@ use std::io::{IsTerminal, Write};
 
 use jiff::tz::TimeZone;
 
+use super::Failure;
 use crate::core::reporter::Reporter;
+use crate::ops::open::Mistakes;
 use crate::view::Verbosity;
 use crate::view::json::Json;
 use crate::view::terminal::Terminal;
@@ -50,12 +52,29 @@ pub fn columns() -> Option<usize> {
 }
 
 /// Prints a failure of the program itself; control characters come out inert.
-pub fn error(color: ColorChoice, message: &str) {
+fn error(color: ColorChoice, message: &str) {
     let ink = Ink(color.on_stderr());
     let mut stderr = std::io::stderr().lock();
     for line in message.lines() {
         // Nobody is left to tell if standard error is gone.
         let _ = writeln!(stderr, "{}: {}", ink.paint(BAD, "error"), inert(line));
+    }
+}
+
+/// Says on standard error why a verb failed, unless that has been said.
+pub fn tell_failure(color: ColorChoice, failure: &Failure) {
+    match &failure.mistakes {
+        Some(mistakes) => tell_mistakes(color, mistakes),
+        None if failure.message.is_empty() => {}
+        None => error(color, &failure.message),
+    }
+}
+
+/// Shows what is wrong with a workflow, each mistake in its place.
+pub fn tell_mistakes(color: ColorChoice, mistakes: &Mistakes) {
+    note(mistakes.render(color.on_stderr()).trim_end());
+    if mistakes.diagnostics.len() > 1 {
+        note(&format!("\n{} errors; nothing was run", mistakes.diagnostics.len()));
     }
 }
 

@@ -1,25 +1,22 @@
 //! `runner shell`: an attempt of a past run, by hand.
 
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, IsTerminal, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
-use super::node_arg::node_ref;
-use super::quoting::NOWHERE;
-use super::replay::{Ready, Replay};
 use super::screen::{ColorChoice, note};
-use super::session::{HomeReader, HomeWriter};
 use super::{Failure, Outcome, code, signals};
 use crate::engine::attempt::collect::check_outputs;
 use crate::engine::attempt::perform::places;
-use crate::engine::attempt::prepare::Prepared;
 use crate::exec::Masker;
+use crate::ops::home::{HomeReader, HomeWriter};
+use crate::ops::node_arg::node_ref;
+use crate::ops::replay::{Ready, Replay};
+use crate::ops::shell::write_command;
 use crate::view::text::style::Ink;
-use crate::workflow::Capture;
 
 mod banner;
 
@@ -124,32 +121,6 @@ fn work(
         eprint_all(&banner::after(task, &verdicts, ink));
     }
     Ok(status)
-}
-
-/// Writes the task's command as a program of its own; its path.
-fn write_command(past: &Replay, ready: &Ready) -> io::Result<PathBuf> {
-    let Ready { folder, prepared, .. } = ready;
-    let Prepared { program, inline, dir, .. } = prepared;
-    let mut source = folder.path().to_owned();
-    if let Some(text) = inline.and_then(|i| program.get(i)) {
-        source = folder.write_script(past.subject.script_name(), text)?;
-    }
-    let mut text = b"#!/usr/bin/env bash\n# What the attempt ran.\nset -o pipefail\ncd -- ".to_vec();
-    text.extend(NOWHERE.path(dir));
-    text.extend_from_slice(b" || exit\n");
-    let captures = past.subject.task.outputs.iter().any(|output| output.capture == Capture::Stdout);
-    if !captures {
-        text.extend_from_slice(b"exec ");
-    }
-    text.extend(NOWHERE.command(prepared, &source));
-    if captures {
-        text.extend_from_slice(b" | tee -- ");
-        text.extend(NOWHERE.path(&folder.stdout()));
-    }
-    text.push(b'\n');
-    let path = folder.path().join("run");
-    OpenOptions::new().create_new(true).write(true).mode(0o700).open(&path)?.write_all(&text)?;
-    Ok(path)
 }
 
 /// `$SHELL`, or one that is everywhere.

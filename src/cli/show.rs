@@ -5,11 +5,11 @@ use std::path::Path;
 
 use jiff::Zoned;
 
-use super::node_arg::{node_ref, unknown};
 use super::screen::{ColorChoice, print};
-use super::session::HomeReader;
 use super::{Failure, Outcome};
 use crate::core::node_path::NodeRef;
+use crate::ops::home::HomeReader;
+use crate::ops::node_arg::{node_ref, unknown};
 use crate::storage::history::{Run, places};
 use crate::view::json::run_document;
 use crate::view::model::run_view::{Keep, RunView};

@@ -2,28 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use jiff::Zoned;
 use serde_json::{Value as Json, json};
 
-use super::open::{Opened, open, order, scope};
 use super::screen::{ColorChoice, print};
-use super::session::HomeReader;
-use super::{Failure, Outcome, args, inputs};
+use super::{Failure, Outcome, args};
 use crate::core::event::VERSION;
 use crate::core::node_path::NodeRef;
-use crate::engine::lookup::cache::Cache;
-use crate::engine::plan::explainer::ExplainMemory;
-use crate::engine::plan::planned::{Expectation, PlanObserver, PlannedUnit};
-use crate::engine::plan::{explainer, plan};
-use crate::engine::scope::values::{Files, workflow_inputs};
+use crate::engine::plan::planned::{Expectation, PlannedUnit};
+use crate::ops::open::prepare;
+use crate::ops::why::why;
 use crate::storage::memo::Version;
-use crate::storage::memo::explain::Detail;
 use crate::view::text::style::Ink;
 use crate::view::text::why::{Answer, render};
-use crate::workflow::graph::outline::OutlineNode;
-use crate::workflow::graph::select::matching;
 
 /// Say why a node would run, or where its result comes from: the parts of its key, and on a miss the nearest
 /// earlier result and what differs
@@ -50,112 +42,25 @@ pub struct Args {
 /// So many elements of one node are answered for in full; misses come first.
 const IN_FULL: usize = 2;
 
-/// What is asked for.
-struct Asked {
-    /// Names and globs without the numbers of elements.
-    globs: Vec<String>,
-    /// The labels that are meant where there are numbers.
-    labels: Vec<String>,
-}
-
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let opened = open(&args.target.workflow, &args.target.settings, color)?;
-    let scope = scope(&opened.workflow, &args.target)?;
-    let bindings = inputs::resolve(&opened.workflow, &args.target)?;
-    let (all, cache) = (args::Nodes::default(), args::CacheFlags::default());
-    let order = order(&opened, &all, &cache, false, 1)?;
     let nodes: Vec<String> = match (&args.nodes[..], args.index) {
         ([node], Some(index)) => vec![NodeRef::new(node, Some(index)).to_string()],
         (_, Some(_)) => return Err(Failure::usage("--index goes with one node")),
         (nodes, None) => nodes.to_vec(),
     };
-    let asked = Asked::read(&nodes);
-    let Opened { workflow, outline, .. } = &opened;
-    let wants = matching(outline, "node", &asked.globs).map_err(Failure::usage)?;
-    let view = HomeReader::open(home)?;
-    let store = Arc::new(view.store()?);
-    let files = Files::new(store.clone());
-    let inputs = workflow_inputs(workflow, &files, &bindings).map_err(Failure::usage)?;
-    let cache = Cache::new(scope, store, view.db, None);
+    let prepared = prepare(args.target.request())?;
     let mut listing = Listing::default();
-    let mut tell = |told: &PlannedUnit| {
-        if !asked.means(told.label) {
-            return;
-        }
-        match args.json {
-            true => print(&format!("{}\n", document(told))),
-            false => listing.add(told.number, answer(told)),
-        }
-        listing.told += 1;
-    };
-    let curious = PlanObserver { wants, tell: &mut tell };
-    let memory = ExplainMemory::default();
-    let explainer = explainer(outline, &order, &cache, &files, &memory, Detail::Full);
-    plan(explainer, inputs, Some(curious));
-    if listing.told == 0 {
-        return Err(Failure::usage(nothing_told(&opened, &asked, &nodes)));
-    }
+    why(&prepared, home, &nodes, &mut |told| match args.json {
+        true => print(&format!("{}\n", document(told))),
+        false => listing.add(told.number, answer(told)),
+    })?;
     print(&listing.render(Ink(color.on_stdout()), &Zoned::now()));
     Ok(())
-}
-
-impl Asked {
-    fn read(nodes: &[String]) -> Self {
-        let mut asked = Self { globs: Vec::new(), labels: Vec::new() };
-        for node in nodes {
-            // Brackets that hold no number are part of a glob.
-            let family = NodeRef::parse(node).family();
-            if family != **node {
-                asked.labels.push(node.clone());
-            }
-            asked.globs.push(family.into_owned());
-        }
-        // With a name that means all of its elements, all are meant.
-        if asked.labels.len() < nodes.len() {
-            asked.labels.clear();
-        }
-        asked
-    }
-
-    fn means(&self, label: &str) -> bool {
-        let path = NodeRef::parse(label);
-        self.labels.is_empty() || self.labels.iter().any(|wanted| wanted == label || path.is_inside(wanted))
-    }
-}
-
-/// Why there was nothing to tell.
-fn nothing_told(opened: &Opened, asked: &Asked, nodes: &[String]) -> String {
-    let named = nodes.join("`, `");
-    match asked.labels.is_empty() {
-        false => {
-            let plain =
-                |place: &OutlineNode| place.node().scatter.is_none() && asked.globs.contains(&place.name());
-            match opened.outline.places().any(|place| plain(&place) && place.parent.is_none()) {
-                true => format!("`{named}`: the node has no elements; leave out the number"),
-                false => {
-                    format!(
-                        "`{named}`: there is no such element; the name of the node alone tells how many there are"
-                    )
-                }
-            }
-        }
-        true => {
-            let hook =
-                opened.outline.places().any(|place| place.is_hook() && asked.globs.contains(&place.name()));
-            match hook {
-                true => {
-                    format!("`{named}` runs last, when the run has ended, and never comes from the cache")
-                }
-                false => format!("`{named}` would not run: nothing is known of its key"),
-            }
-        }
-    }
 }
 
 /// Answers as they come, of each node so many as are shown.
 #[derive(Default)]
 struct Listing {
-    told: usize,
     /// By number in the outline.
     nodes: BTreeMap<usize, Answers>,
 }
@@ -277,17 +182,4 @@ fn document(told: &PlannedUnit) -> Json {
         "saved_ms": told.hit.map_or(0, |hit| hit.duration_ms),
         "warning": told.hit.and_then(|hit| hit.edited.as_ref().map(ToString::to_string)),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_element_means_all_that_is_in_it() {
-        let asked = Asked::read(&["prep[3]".into()]);
-        assert!(asked.means("prep[3]") && asked.means("prep[3]/clean"));
-        assert!(!asked.means("prep[30]") && !asked.means("prep[4]/clean") && !asked.means("prep"));
-        assert!(Asked::read(&["prep[3]".into(), "train".into()]).means("prep[4]"));
-    }
 }

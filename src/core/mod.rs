@@ -11,6 +11,7 @@ pub mod inert;
 pub mod node_path;
 pub mod reporter;
 pub mod run_id;
+pub mod run_request;
 pub mod signature;
 pub mod staging;
 pub mod types;

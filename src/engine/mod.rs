@@ -17,5 +17,5 @@ mod run;
 pub mod schedule;
 pub mod scope;
 
-pub use options::{CacheMode, RunOptions};
+pub use options::RunOptions;
 pub use run::{Engine, EngineInputs, EventLog, Interrupt, PublishedOutput, Summary};

@@ -1,27 +1,7 @@
 //! What a run is asked to do, resolved: knows nothing of where it was asked for.
 
+use crate::core::run_request::CacheMode;
 use crate::workflow::graph::select::Role;
-
-/// Which way results go between the run and the cache.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CacheMode {
-    #[default]
-    ReadWrite,
-    ReadOnly,
-    /// No lookup, but results are stored.
-    WriteOnly,
-    Off,
-}
-
-impl CacheMode {
-    pub fn reads(self) -> bool {
-        matches!(self, Self::ReadWrite | Self::ReadOnly)
-    }
-
-    pub fn writes(self) -> bool {
-        matches!(self, Self::ReadWrite | Self::WriteOnly)
-    }
-}
 
 /// What a run is to do. Lists have one entry for each node of the outline.
 pub struct RunOptions {

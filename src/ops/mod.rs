@@ -1,3 +1,43 @@
-//! What the program can do, as functions that any caller may use: the command line first of all.
+//! What the program can do: every operation as a function over a typed request that returns a typed result. Callers are the
+//! command line and whatever else may ask. Nothing here knows arguments or exit codes, prints, or ends the process.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `open.rs`, `inputs.rs` | from a request to a workflow that can be run |
+//! | `home.rs` | the home folder, opened for a run or for looking only |
+//! | `run.rs`, `retry.rs`, `watch/` | running, running again, waiting for a reason to |
+//! | `plan.rs`, `estimate.rs`, `why.rs`, `check.rs`, `picture.rs` | what would run, how long, why; what looks wrong; the graph |
+//! | `diff.rs`, `logs/`, `recorded.rs` | past runs |
+//! | `replay.rs`, `shell.rs`, `export/`, `quoting.rs` | an attempt of a past run, by hand or elsewhere |
+//! | `results.rs`, `collect.rs`, `cap.rs`, `verify.rs`, `recompute.rs`, `output_diff.rs` | the cache |
+//! | `node_arg.rs` | which node or element a person means |
+//! | `error.rs` | why an operation was not done |
 
+pub mod cap;
+pub mod check;
+pub mod collect;
+pub mod diff;
+mod error;
+pub mod estimate;
+pub mod export;
+pub mod home;
+mod inputs;
+pub mod logs;
+pub mod node_arg;
+pub mod open;
+mod output_diff;
 pub mod picture;
+pub mod plan;
+mod quoting;
+pub mod recompute;
+pub mod recorded;
+pub mod replay;
+pub mod results;
+pub mod retry;
+pub mod run;
+pub mod shell;
+pub mod verify;
+pub mod watch;
+pub mod why;
+
+pub use error::{Error, ErrorKind};

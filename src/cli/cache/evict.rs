@@ -4,16 +4,13 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::find::{Which, by_key};
-use super::gc::{KEEP_RUNS, PATIENCE, pending};
+use super::find::Which;
+use super::gc::pending;
 use super::rows::Row;
-use super::{Failure, Outcome, unreadable};
+use super::{Failure, Outcome};
 use crate::cli::screen::{note, print};
-use crate::cli::session::HomeWriter;
 use crate::core::event::VERSION;
-use crate::storage::gc::{self, Limits, Wanted};
-use crate::storage::memo::Entry;
-use crate::storage::memo::listing;
+use crate::ops::collect::{Evicted, evict};
 use crate::view::text::{count, size};
 
 /// Forget results: what asks for them next runs again
@@ -44,31 +41,9 @@ pub fn run(args: Args, home: Option<&Path>) -> Outcome {
              `runner cache gc --max-size 0 --keep-runs 0` forgets everything",
         ));
     }
-    let HomeWriter { home, mut db, store, warnings } = HomeWriter::open(home)?;
+    let Evicted { picked, removed, collected, warnings } = evict(home, &filter, &args.keys)?;
     warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
-    let mut picked: Vec<Entry> = Vec::new();
-    if args.keys.is_empty() {
-        listing::visit(&db, &filter, &mut |listed| picked.push(listed.entry)).map_err(unreadable)?;
-    }
-    for key in &args.keys {
-        let entry = by_key(&db, key)?.entry;
-        if !filter.fits(&entry) {
-            let task = &entry.task;
-            return Err(Failure::usage(format!(
-                "the result with key `{key}` is one of task `{task}`, project `{}` and domain `{}`: leave out what \
-                 does not fit",
-                entry.project, entry.domain
-            )));
-        }
-        picked.push(entry);
-    }
-    if picked.is_empty() {
-        return Err(Failure::usage(args.which.none(&db)?));
-    }
     let rows: Vec<Row> = picked.iter().map(Row::new).collect();
-    let wanted = Wanted { limits: Limits::default(), keep_runs: KEEP_RUNS, patience: PATIENCE };
-    let (removed, collected) = gc::evict(&home, &mut db, &store, &picked, wanted)
-        .map_err(|error| Failure::store(error.to_string()))?;
     if args.json {
         let document = json!({
             "v": VERSION,

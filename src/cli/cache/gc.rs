@@ -5,17 +5,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::cap::{self, Cap, parse_age, parse_cap};
+use super::Outcome;
 use super::rows::{Row, table};
-use super::{Failure, Outcome};
 use crate::cli::screen::{ColorChoice, note, print};
-use crate::cli::session::{HomeReader, HomeWriter};
 use crate::core::event::VERSION;
-use crate::storage::db;
-use crate::storage::gc::footprint::Footprint;
-use crate::storage::gc::{self, Collected, Limits, Wanted};
-use crate::storage::home::Home;
-use crate::storage::store::Store;
+use crate::ops::cap::{self, Cap, parse_age, parse_cap};
+use crate::ops::collect::{AfterRun, Collect, KEEP_RUNS, collect};
+use crate::storage::gc::{Collected, Limits};
 use crate::view::text::{count, size};
 
 /// Remove what is worth least, until the rest fits
@@ -46,33 +42,19 @@ pub struct Args {
     json: bool,
 }
 
-/// So many of the newest runs of each workflow keep all that they need.
-pub const KEEP_RUNS: usize = 3;
-/// How long a person waits until nobody else uses the store.
-pub const PATIENCE: Duration = Duration::from_millis(500);
-
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let size = match args.max_size {
         Some(Cap(size)) => size,
         None => cap::from_environment()?,
     };
     let age = args.max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
-    let wanted = Wanted { limits: Limits { size, age }, keep_runs: args.keep_runs, patience: PATIENCE };
-    let view = HomeReader::open(home)?;
-    let collected = match (&view.db, args.dry_run) {
-        (None, true) => {
-            note("nothing is stored yet");
-            return Ok(());
-        }
-        (Some(db), true) => gc::preview(&view.home, db, &view.store()?, wanted),
-        (_, false) => {
-            drop(view);
-            let HomeWriter { home, mut db, store, warnings } = HomeWriter::open(home)?;
-            warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
-            gc::collect(&home, &mut db, &store, wanted)
-        }
+    let (keep_runs, dry_run) = (args.keep_runs, args.dry_run);
+    let (collected, warnings) = collect(home, Collect { limits: Limits { size, age }, keep_runs, dry_run })?;
+    warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
+    let Some(collected) = collected else {
+        note("nothing is stored yet");
+        return Ok(());
     };
-    let collected = collected.map_err(|error| Failure::store(error.to_string()))?;
     if args.json {
         print(&format!("{}\n", document(&collected, args.dry_run)));
     } else {
@@ -81,27 +63,17 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     Ok(())
 }
 
-/// Collects at the end of a run, for whom it must not matter how that goes.
-pub fn after_run(home: &Home, store: &Store, footprint: Option<Footprint>, cap: Option<u64>, tell: bool) {
-    let passed = cap.filter(|cap| footprint.is_some_and(|footprint| footprint.passes(*cap)));
-    // Nobody has counted yet, or garbage was left: what is to be done is found out on the way.
-    let passed = passed.filter(|_| footprint.is_some_and(|footprint| footprint.bytes.is_some()));
-    let limit = passed.map(|cap| cap / 10 * 9).or(cap);
-    let wanted =
-        Wanted { limits: Limits { size: limit, age: None }, keep_runs: KEEP_RUNS, patience: Duration::ZERO };
-    // It only frees space, and the next run tries again.
-    let Ok((mut db, _)) = db::open(home.path()) else { return };
-    let Ok(collected) = gc::collect(home, &mut db, store, wanted) else { return };
-    let Some(cap) = passed.filter(|_| tell) else { return };
+/// Tells people of a collection at the end of a run.
+pub fn tell_after_run(AfterRun { cap, collected }: &AfterRun) {
     if !collected.plan.results.is_empty() || !collected.plan.runs.is_empty() {
-        note(&format!("cache: over {}, {}", size(cap), summary(&collected, false)));
+        note(&format!("cache: over {}, {}", size(*cap), summary(collected, false)));
     }
-    if collected.plan.after > cap {
+    if collected.plan.after > *cap {
         note(&format!(
             "cache: the newest runs need {}, more than ${} allows ({})",
             size(collected.plan.after),
             cap::VARIABLE,
-            size(cap)
+            size(*cap)
         ));
     }
 }

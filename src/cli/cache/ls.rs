@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::cap::{parse_age, parse_size};
+use super::Outcome;
 use super::find::Which;
 use super::rows::{Row, table};
-use super::{Outcome, unreadable};
 use crate::cli::screen::{ColorChoice, note, print};
-use crate::cli::session::HomeReader;
+use crate::ops::cap::{parse_age, parse_size};
+use crate::ops::home::HomeReader;
+use crate::ops::{Error, results};
 use crate::storage::memo::listing;
 use crate::view::text::count;
 
@@ -82,7 +83,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
             rows.push(row);
         }
     })
-    .map_err(unreadable)?;
+    .map_err(Error::cache)?;
     sort(&mut rows, args.sort);
     if args.reverse {
         rows.reverse();
@@ -97,7 +98,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     if args.json {
         print(&rows.iter().map(|row| format!("{}\n", row.json())).collect::<String>());
     } else if rows.is_empty() && more == 0 {
-        note(&args.which.none(db)?);
+        note(&results::none(db, &args.which.filter())?);
     } else {
         print(&table(&rows, color.on_stdout()));
         if more > 0 {

@@ -2,18 +2,14 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `cap.rs` | sizes, ages, and how much may be kept |
 //! | `rows.rs` | a result in one line: as JSON, and in a table |
-//! | `find.rs` | results by key and by what else is known of them |
-//! | `recompute.rs`, `differ.rs`, `told.rs` | results that are run again, how they differ, and what is told of them |
+//! | `find.rs` | the flags that pick results |
+//! | `recompute_text.rs` | how results that were run again differ, for people and as JSON |
 
-pub mod cap;
-mod differ;
 mod evict;
 mod find;
 pub mod gc;
 mod ls;
-mod recompute;
 mod recompute_text;
 mod rows;
 mod show;
@@ -53,8 +49,4 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         Verb::Gc(args) => gc::run(args, home, color),
         Verb::Verify(args) => verify::run(args, home, color),
     }
-}
-
-fn unreadable(error: rusqlite::Error) -> Failure {
-    Failure::store(format!("the cache cannot be read: {error}"))
 }

@@ -2,9 +2,10 @@
 
 use serde_json::{Value as Json, json};
 
-use super::recompute::{Checked, Recomputed, Verdict};
-use super::rows::SHORT;
+use super::rows::Row;
 use crate::core::event::VERSION;
+use crate::ops::recompute::{Checked, Recomputed, Verdict};
+use crate::ops::results::KEY_DIGITS;
 use crate::view::text::style::{BAD, CAUTION, FAINT, GOOD, Ink, STRONG};
 use crate::view::text::{count, inert};
 
@@ -29,15 +30,24 @@ pub fn document(done: &Recomputed, seed: Option<u64>) -> Json {
         "same": same,
         "differ": differ,
         "unchecked": unchecked,
-        "checked": done.checked,
+        "checked": done.checked.iter().map(checked).collect::<Vec<_>>(),
     })
+}
+
+fn checked(Checked { entry, verdict }: &Checked) -> Json {
+    let mut document = Row::new(entry).json();
+    if let (Json::Object(row), Ok(Json::Object(verdict))) = (&mut document, serde_json::to_value(verdict)) {
+        row.extend(verdict);
+    }
+    document
 }
 
 pub fn text(done: &Recomputed, seed: Option<u64>, ink: Ink) -> String {
     let mut text = String::new();
-    for Checked { row, verdict } in &done.checked {
-        let key = &row.key.hex()[..SHORT];
-        let whose = inert(&format!("{} ({} of run {})", row.task, row.node, row.run)).into_owned();
+    for Checked { entry, verdict } in &done.checked {
+        let key = &entry.key.hex()[..KEY_DIGITS];
+        let whose =
+            inert(&format!("{} ({} of run {})", entry.task, entry.found.node, entry.found.run)).into_owned();
         let mut line = |mark: String, what: &str| text.push_str(&format!("{mark} {key} {whose}: {what}\n"));
         let bad = || ink.paint(BAD, "✗");
         let notes = match verdict {

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::core::digest::Digest;
 use crate::core::event::VERSION;
+use crate::ops::results::KEY_DIGITS;
 use crate::storage::memo::{Entry, listing};
 use crate::view::text::style::{Cell, FAINT, Ink, PLAIN, STRONG, columns};
 use crate::view::text::{age, duration, inert, size};
@@ -30,9 +31,6 @@ pub struct Row {
     pub run: String,
     pub node: String,
 }
-
-/// So many digits of a key tell it apart from others, for all that anybody will meet.
-pub const SHORT: usize = 10;
 
 impl Row {
     pub fn new(entry: &Entry) -> Self {
@@ -73,7 +71,7 @@ pub fn table(rows: &[Row], color: bool) -> String {
     let mut lines = vec![line(head.map(|name| Cell::new(FAINT, name)))];
     lines.extend(rows.iter().map(|row| {
         line([
-            Cell::new(STRONG, &row.key.hex()[..SHORT]),
+            Cell::new(STRONG, &row.key.hex()[..KEY_DIGITS]),
             Cell::new(PLAIN, if row.files == 0 { "-".into() } else { size(row.size) }),
             Cell::new(PLAIN, duration(row.duration_ms)),
             Cell::new(PLAIN, age(row.used, &now)),

@@ -7,12 +7,12 @@ use serde::Serialize;
 use serde_json::{Map as JsonMap, Value as Json, json};
 
 use super::Outcome;
-use super::find::by_key;
 use super::rows::Row;
 use crate::cli::Failure;
 use crate::cli::screen::{ColorChoice, print};
-use crate::cli::session::HomeReader;
 use crate::core::digest::Digest;
+use crate::ops::home::HomeReader;
+use crate::ops::results::by_key;
 use crate::storage::memo::listing::{self, Listed};
 use crate::storage::store::Store;
 use crate::view::text::style::{BAD, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};

@@ -7,11 +7,11 @@ use rusqlite::Connection;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Outcome, cap, unreadable};
-use crate::cli::Failure;
+use super::Outcome;
 use crate::cli::screen::{ColorChoice, note, print};
-use crate::cli::session::HomeReader;
 use crate::core::event::VERSION;
+use crate::ops::home::HomeReader;
+use crate::ops::{Error, cap};
 use crate::storage::gc::{self, footprint::ROW};
 use crate::storage::history::{self, Run};
 use crate::storage::memo::Entry;
@@ -93,10 +93,9 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         note("nothing is stored yet: begin with `runner exec WORKFLOW`");
         return Ok(());
     };
-    let Stats { all, rows, tasks, projects, domains } = Stats::read(db).map_err(unreadable)?;
-    let runs = history::latest(db, usize::MAX).map_err(unreadable)?;
-    let blobs =
-        view.store()?.blobs().map_err(|e| Failure::store(format!("the store cannot be read: {e}")))?;
+    let Stats { all, rows, tasks, projects, domains } = Stats::read(db).map_err(Error::cache)?;
+    let runs = history::latest(db, usize::MAX).map_err(Error::cache)?;
+    let blobs = view.store()?.blobs().map_err(|e| Error::store(format!("the store cannot be read: {e}")))?;
     let files: u64 = blobs.iter().map(|blob| blob.size).sum();
     let history: u64 = runs.iter().map(|run| gc::of_run(&view.home, &run.id)).sum();
     let hits: u64 = runs.iter().map(|run| run.counts.cached).sum();

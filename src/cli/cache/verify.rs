@@ -1,26 +1,23 @@
 //! `runner cache verify`: reads everything that is stored again, or runs some of it again, and says what is wrong.
 
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
-use rusqlite::Connection;
-use serde::Serialize;
 use serde_json::{Value as Json, json};
 
-use super::recompute::{Picked, Recomputed, pick, recompute};
-use super::rows::{Row, SHORT};
-use super::{Failure, Outcome, recompute_text, unreadable};
-use crate::cli::code;
+use super::rows::Row;
+use super::{Failure, Outcome, recompute_text};
 use crate::cli::screen::{ColorChoice, note, print};
-use crate::cli::session::{HomeReader, HomeWriter};
+use crate::cli::{code, signals};
 use crate::core::event::VERSION;
-use crate::storage::gc::Files;
+use crate::ops::home::{HomeReader, HomeWriter};
+use crate::ops::recompute::{Picked, Recomputed, pick, recompute};
+use crate::ops::results::KEY_DIGITS;
+use crate::ops::verify::{Broken, Findings, Progress, verify};
 use crate::storage::memo::Entry;
-use crate::storage::memo::listing::{self, Filter, Listed};
-use crate::storage::store::{BlobFile, Damage, Store};
+use crate::storage::store::Damage;
 use crate::view::text::style::{BAD, GOOD, Ink, STRONG};
 use crate::view::text::{count, inert, size};
 
@@ -51,32 +48,6 @@ pub struct Args {
     json: bool,
 }
 
-/// What was found.
-#[derive(Default)]
-struct Findings {
-    files: u64,
-    bytes: u64,
-    damaged: Vec<Damage>,
-    results: u64,
-    broken: Vec<Broken>,
-    /// What SQLite says of the database, unless all is well.
-    database: Option<String>,
-}
-
-/// A result that cannot be handed out.
-#[derive(Serialize)]
-struct Broken {
-    #[serde(flatten)]
-    row: Row,
-    problem: String,
-}
-
-impl Findings {
-    fn is_sound(&self) -> bool {
-        self.damaged.is_empty() && self.broken.is_empty() && self.database.is_none()
-    }
-}
-
 fn parse_percent(text: &str) -> Result<f64, String> {
     let percent = text.trim().trim_end_matches('%').trim_end().parse().ok();
     percent
@@ -90,16 +61,38 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         let picked = Picked { node: args.recompute, sample: args.sample, seed };
         return again(picked, args.json, home, color);
     }
-    let HomeWriter { db, store, warnings, .. } = HomeWriter::open(home)?;
+    let (findings, warnings) = verify(home, &Reading::default())?;
     warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
-    let mut findings = Findings { database: check_database(&db).map_err(unreadable)?, ..Findings::default() };
-    reread(&store, &mut findings).map_err(|e| Failure::store(format!("the store cannot be read: {e}")))?;
-    check_rows(&db, &store, &mut findings)?;
     match args.json {
         true => print(&format!("{}\n", document(&findings))),
         false => print(&text(&findings, Ink(color.on_stdout()))),
     }
     if findings.is_sound() { Ok(()) } else { Err(Failure::silent(code::FAILED)) }
+}
+
+/// A bar of the bytes that were read; hidden where standard error is no terminal.
+#[derive(Default)]
+struct Reading(OnceLock<ProgressBar>);
+
+impl Progress for Reading {
+    fn begin(&self, total: u64) {
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+        let style = ProgressStyle::with_template("reading  {bar:30}  {bytes} of {total_bytes}, {eta} left");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let _ = self.0.set(bar);
+    }
+
+    fn advance(&self, bytes: u64) {
+        if let Some(bar) = self.0.get() {
+            bar.inc(bytes);
+        }
+    }
+
+    fn end(&self) {
+        if let Some(bar) = self.0.get() {
+            bar.finish_and_clear();
+        }
+    }
 }
 
 /// Runs results again.
@@ -120,7 +113,13 @@ fn again(picked: Picked, json: bool, home: Option<&Path>, color: ColorChoice) ->
         bar.inc(1);
         bar.set_message(inert(&format!("{} ({})", entry.task, entry.found.node)).into_owned());
     };
-    let done = recompute(&session, &view, entries, of, &tell);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(
+            |error| Failure::store(format!("the threads of the runner cannot be started: {error}")),
+        )?;
+    let done =
+        runtime.block_on(async { recompute(&session, &view, entries, of, signals::listen(), &tell).await });
+    runtime.shutdown_background();
     bar.finish_and_clear();
     let done = done?;
     let seed = picked.sample.map(|_| picked.seed);
@@ -137,63 +136,13 @@ fn again(picked: Picked, json: bool, home: Option<&Path>, color: ColorChoice) ->
     }
 }
 
-fn check_database(db: &Connection) -> rusqlite::Result<Option<String>> {
-    let verdict: String = db.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-    Ok((verdict != "ok").then_some(verdict))
-}
-
-fn reread(store: &Store, findings: &mut Findings) -> std::io::Result<()> {
-    let mut blobs = store.blobs()?;
-    // The largest first, so that no thread is left alone with one at the end.
-    blobs.sort_unstable_by_key(|blob| (std::cmp::Reverse(blob.size), blob.digest));
-    let total = blobs.iter().map(|blob| blob.size).sum();
-    // Hidden where standard error is no terminal.
-    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("reading  {bar:30}  {bytes} of {total_bytes}, {eta} left");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let damaged = Mutex::new(Vec::new());
-    let bytes = AtomicU64::new(0);
-    let tell = |blob: &BlobFile, verdict: Result<(), Damage>| {
-        bytes.fetch_add(blob.size, Ordering::Relaxed);
-        bar.inc(blob.size);
-        if let Err(damage) = verdict {
-            damaged.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(damage);
-        }
-    };
-    store.reread(&blobs, threads, &tell);
-    bar.finish_and_clear();
-    findings.files = blobs.len() as u64;
-    findings.bytes = bytes.into_inner();
-    findings.damaged = damaged.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    findings.damaged.sort_by_key(|damage| damage.digest);
-    Ok(())
-}
-
-/// Rows are read first: one that came later has its files.
-fn check_rows(db: &Connection, store: &Store, findings: &mut Findings) -> Result<(), Failure> {
-    let mut rows = Vec::new();
-    listing::visit(db, &Filter::default(), &mut |listed| rows.push(listed)).map_err(unreadable)?;
-    let mut files =
-        Files::new(store).map_err(|e| Failure::store(format!("the store cannot be read: {e}")))?;
-    findings.results = rows.len() as u64;
-    for Listed { entry, intact } in rows {
-        let problem = match intact {
-            false => Some("its row in the database is damaged".to_owned()),
-            true => listing::files_in(&entry.found.outputs).into_iter().find_map(|(output, artifact)| {
-                let lost = artifact.origin.is_none() && !files.with_parts(&artifact.digest).1;
-                lost.then(|| format!("a file of its output `{output}` is missing or was damaged"))
-            }),
-        };
-        if let Some(problem) = problem {
-            findings.broken.push(Broken { row: Row::new(&entry), problem });
-        }
-    }
-    Ok(())
-}
-
 fn document(findings: &Findings) -> Json {
     let damaged = |damage: &Damage| json!({ "digest": damage.digest, "path": damage.path, "problem": damage.to_string() });
+    let broken = |broken: &Broken| {
+        let mut row = Row::new(&broken.entry).json();
+        row["problem"] = broken.problem.as_str().into();
+        row
+    };
     json!({
         "v": VERSION,
         "sound": findings.is_sound(),
@@ -201,7 +150,7 @@ fn document(findings: &Findings) -> Json {
         "bytes": findings.bytes,
         "damaged": findings.damaged.iter().map(damaged).collect::<Vec<_>>(),
         "results": findings.results,
-        "broken": findings.broken,
+        "broken": findings.broken.iter().map(broken).collect::<Vec<_>>(),
         "database": findings.database,
     })
 }
@@ -213,9 +162,9 @@ fn text(findings: &Findings, ink: Ink) -> String {
         wrong(&format!("the database: {problem}"));
     }
     findings.damaged.iter().for_each(|damage| wrong(&damage.to_string()));
-    for Broken { row, problem } in &findings.broken {
-        let key = &row.key.hex()[..SHORT];
-        wrong(&format!("{key} {} ({} of run {}): {problem}", row.task, row.node, row.run));
+    for Broken { entry, problem } in &findings.broken {
+        let (key, found) = (&entry.key.hex()[..KEY_DIGITS], &entry.found);
+        wrong(&format!("{key} {} ({} of run {}): {problem}", entry.task, found.node, found.run));
     }
     let named = |n: u64, name: &str| format!("{} {name}{}", count(n), if n == 1 { "" } else { "s" });
     let read = format!(

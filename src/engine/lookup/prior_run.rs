@@ -12,6 +12,7 @@ use crate::core::digest::Digest;
 use crate::core::event::{CacheStatus, Event, Kind, NodeFinished, Source, Status};
 
 /// The results of an earlier run.
+#[derive(Clone)]
 pub struct PriorRun {
     run: String,
     /// By the name of the node, without numbers of elements, and by its work.
@@ -19,6 +20,7 @@ pub struct PriorRun {
 }
 
 /// One result.
+#[derive(Clone)]
 pub struct PriorResult {
     /// As the event had them.
     pub outputs: JsonMap<String, Json>,

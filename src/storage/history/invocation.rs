@@ -11,6 +11,7 @@ use serde_json::{Map as JsonMap, Value as Json};
 
 use super::{HistoryError, Run, record_run};
 use crate::core::digest::Digest;
+use crate::core::run_request::RunRequest;
 
 /// What a run was asked for. Fields may join; one that an older run lacks is empty.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -18,32 +19,14 @@ use crate::core::digest::Digest;
 pub struct Invocation {
     /// The version of the program that ran it.
     pub runner: String,
-    /// The workflow file, absolute.
-    pub workflow: String,
     /// The folder that it was started in.
     pub dir: String,
-    pub project: String,
-    pub domain: String,
+    /// The request, with the workflow's path absolute and project, domain and cache mode as decided.
+    #[serde(flatten)]
+    pub request: RunRequest,
     /// The value of each of the workflow's inputs, wherever it came from, in the form of records: files by path
     /// (`origin`) and digest.
     pub inputs: JsonMap<String, Json>,
-    /// `--set`
-    pub settings: Vec<String>,
-    pub only: Vec<String>,
-    pub from: Vec<String>,
-    pub until: Vec<String>,
-    pub skip: Vec<String>,
-    /// `--overwrite`; empty for all nodes.
-    pub overwrite: Option<Vec<String>>,
-    /// `--cache`, as it is written.
-    pub cache: String,
-    pub keep_going: bool,
-    /// `--jobs`, if it was given.
-    pub jobs: Option<u32>,
-    /// `--resource`
-    pub resources: Vec<String>,
-    /// The run of which this one is another try.
-    pub retry_of: Option<String>,
     /// Every workflow file, sub-workflow and library that was read.
     pub files: Vec<FileRead>,
     /// What every task saw of the environment without having asked for it.
@@ -147,6 +130,7 @@ mod tests {
 
     use super::*;
     use crate::core::event::Counts;
+    use crate::core::run_request::CacheMode;
     use crate::storage::history::{REMEMBERED, RUNNING, SCHEMA};
 
     fn beginning(id: &str, text: &str) -> Beginning {
@@ -163,7 +147,8 @@ mod tests {
             saved_ms: 0,
         };
         let text = Text { path: "/w.toml".into(), asked: vec!["/link/w.toml".into()], text: text.into() };
-        let invocation = Invocation { cache: "rw".into(), ..Invocation::default() };
+        let request = RunRequest { cache: Some(CacheMode::ReadOnly), ..RunRequest::default() };
+        let invocation = Invocation { request, ..Invocation::default() };
         let mut beginning = Beginning { run, invocation, texts: vec![text] };
         beginning.digest_texts();
         beginning

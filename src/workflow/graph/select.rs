@@ -7,19 +7,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use super::outline::Outline;
 use crate::core::closest::closest;
 use crate::core::node_path::NodeRef;
-
-/// The caller's choice of nodes; each field is a list of globs over node names.
-#[derive(Clone, Debug, Default)]
-pub struct Selection {
-    /// These nodes and no others.
-    pub only: Vec<String>,
-    /// These and everything that waits for them.
-    pub from: Vec<String>,
-    /// These and everything they wait for.
-    pub until: Vec<String>,
-    /// Not these; what waits for them is skipped too.
-    pub skip: Vec<String>,
-}
+use crate::core::run_request::Selection;
 
 /// The part of a node in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,69 +1,76 @@
-//! The workflow's inputs, from `-i`, from `--inputs`, from defaults.
+//! The workflow's inputs, from everything that may give them, and from defaults.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map as JsonMap, Value as Json};
 
-use super::Failure;
-use super::args::Target;
+use super::Error;
 use crate::core::closest::closest;
+use crate::core::run_request::GivenInputs;
 use crate::core::value::Value;
 use crate::workflow::binding::Binding;
 use crate::workflow::{Input, Workflow};
 
-/// One binding for each of the workflow's inputs; every mistake is reported at once.
-pub fn resolve(workflow: &Workflow, target: &Target) -> Result<Vec<Binding>, Failure> {
-    resolve_over(workflow, target, &JsonMap::new())
-}
-
-/// Like [`resolve`], with values that count where no other is given: those of an earlier run, as it recorded them.
-pub fn resolve_over(
-    workflow: &Workflow,
-    target: &Target,
-    before: &JsonMap<String, Json>,
-) -> Result<Vec<Binding>, Failure> {
+/// One binding for each of the workflow's inputs.
+///
+/// # Errors
+/// Every mistake at once, a line each.
+pub fn resolve(workflow: &Workflow, sources: &[GivenInputs]) -> Result<Vec<Binding>, Error> {
     let mut problems = Vec::new();
     let mut given: BTreeMap<String, Binding> = BTreeMap::new();
-    if let Some(path) = &target.inputs_file {
-        match read_file(path) {
-            Ok(entries) => {
-                let dir = parent_of(path);
-                for (name, json) in entries {
-                    let shown = format!("{}: `{name}`", path.display());
-                    if let Some(input) = find(workflow, &name, &shown, &mut problems) {
-                        match Binding::from_json(&input.ty, &json, &dir) {
-                            Ok(binding) => drop(given.insert(name, binding)),
-                            Err(problem) => problems.push(format!("{shown}: {problem}")),
-                        }
-                    }
-                }
-            }
-            Err(problem) => problems.push(problem),
-        }
-    }
-    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-    for assignment in &target.inputs {
-        let Some((name, text)) = assignment.split_once('=') else {
-            problems.push(format!("-i {assignment}: expected NAME=VALUE"));
-            continue;
-        };
-        let shown = format!("-i {name}");
+    let mut recorded = Vec::new();
+    let mut take = |name: &str, shown: String, bind: &dyn Fn(&Input) -> Result<Binding, String>| {
         if let Some(input) = find(workflow, name, &shown, &mut problems) {
-            match Binding::from_text(&input.ty, text, &here) {
+            match bind(input) {
                 Ok(binding) => drop(given.insert(name.to_owned(), binding)),
                 Err(problem) => problems.push(format!("{shown}: {problem}")),
             }
         }
+    };
+    let mut unreadable = Vec::new();
+    for source in sources {
+        match source {
+            GivenInputs::File(path) => match read_file(path) {
+                Ok(entries) => {
+                    let dir = parent_of(path);
+                    for (name, json) in entries {
+                        let shown = format!("{}: `{name}`", path.display());
+                        take(&name, shown, &|input| Binding::from_json(&input.ty, &json, &dir));
+                    }
+                }
+                Err(problem) => unreadable.push(problem),
+            },
+            GivenInputs::Values { dir, values } => {
+                for (name, json) in values {
+                    take(name, format!("`{name}`"), &|input| Binding::from_json(&input.ty, json, dir));
+                }
+            }
+            GivenInputs::Assignments { dir, values } => {
+                for assignment in values {
+                    match assignment.split_once('=') {
+                        Some((name, text)) => {
+                            let bind = |input: &Input| Binding::from_text(&input.ty, text, dir);
+                            take(name, format!("-i {name}"), &bind);
+                        }
+                        None => unreadable.push(format!("-i {assignment}: expected NAME=VALUE")),
+                    }
+                }
+            }
+            GivenInputs::Recorded(values) => recorded.push(values),
+        }
     }
-    for input in &workflow.inputs {
-        let name = &*input.name;
-        let Some(json) = before.get(name).filter(|_| !given.contains_key(name)) else { continue };
-        match Binding::from_json(&input.ty, &as_written(json), Path::new("/")) {
-            Ok(binding) => drop(given.insert(name.to_owned(), binding)),
-            Err(problem) => problems.push(format!(
-                "`{name}` as it was then does not fit any more: {problem}; give it with -i {name}=VALUE"
-            )),
+    problems.splice(0..0, unreadable);
+    for before in recorded {
+        for input in &workflow.inputs {
+            let name = &*input.name;
+            let Some(json) = before.get(name).filter(|_| !given.contains_key(name)) else { continue };
+            match Binding::from_json(&input.ty, &as_written(json), Path::new("/")) {
+                Ok(binding) => drop(given.insert(name.to_owned(), binding)),
+                Err(problem) => problems.push(format!(
+                    "`{name}` as it was then does not fit any more: {problem}; give it with -i {name}=VALUE"
+                )),
+            }
         }
     }
     let mut bindings = Vec::with_capacity(workflow.inputs.len());
@@ -82,7 +89,7 @@ pub fn resolve_over(
     }
     match problems.len() {
         0 => Ok(bindings),
-        _ => Err(Failure::usage(problems.join("\n"))),
+        _ => Err(Error::invalid(problems.join("\n"))),
     }
 }
 
@@ -95,6 +102,27 @@ fn as_written(json: &Json) -> Json {
         },
         Json::Array(items) => items.iter().map(as_written).collect(),
         other => other.clone(),
+    }
+}
+
+/// Tells of files that are in the same places, and others now.
+pub(super) fn changed_files(before: &Json, now: &Json, tell: &mut dyn FnMut(&str)) {
+    match (before, now) {
+        (Json::Object(before), Json::Object(now)) => match (before.get("origin"), now.get("origin")) {
+            (Some(Json::String(then)), Some(Json::String(path))) if then == path => {
+                if before.get("digest") != now.get("digest") {
+                    tell(path);
+                }
+            }
+            _ => before
+                .iter()
+                .filter_map(|(key, before)| Some((before, now.get(key)?)))
+                .for_each(|(before, now)| changed_files(before, now, tell)),
+        },
+        (Json::Array(before), Json::Array(now)) => {
+            before.iter().zip(now).for_each(|(before, now)| changed_files(before, now, tell));
+        }
+        _ => {}
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::Failure;
+use super::Error;
 use crate::core::value::parse_duration;
 
 /// The variable that sets the cap.
@@ -17,12 +17,12 @@ pub const DEFAULT: u64 = 20 << 30;
 pub struct Cap(pub Option<u64>);
 
 /// The cap of this machine; `None` is no cap.
-pub fn from_environment() -> Result<Option<u64>, Failure> {
+pub fn from_environment() -> Result<Option<u64>, Error> {
     let Some(text) = std::env::var_os(VARIABLE).filter(|text| !text.is_empty()) else {
         return Ok(Some(DEFAULT));
     };
     let text = text.to_string_lossy();
-    let Cap(cap) = parse_cap(&text).map_err(|problem| Failure::usage(format!("{VARIABLE}: {problem}")))?;
+    let Cap(cap) = parse_cap(&text).map_err(|problem| Error::invalid(format!("{VARIABLE}: {problem}")))?;
     // As in other tools: nobody means that nothing may be kept.
     Ok(cap.filter(|cap| *cap > 0))
 }

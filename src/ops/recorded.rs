@@ -1,9 +1,9 @@
 //! A run's workflow as it was, from what the run remembered; its files may have changed or gone meanwhile.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::open::{Opened, check};
-use super::session::HomeReader;
+use crate::ops::home::HomeReader;
+use crate::ops::open::{Opened, check};
 use crate::storage::history::Run;
 use crate::storage::history::invocation::{self, Invocation};
 use crate::workflow::documents::{Document, Texts};
@@ -22,7 +22,7 @@ pub struct Again {
 /// ```ignore
 /// let view = HomeReader::open(home)?;
 /// let run = view.find("@last")?;
-/// let Again { invocation, opened } = as_it_was(&view, &run).map_err(Failure::usage)?;
+/// let Again { invocation, opened } = as_it_was(&view, &run).map_err(Error::invalid)?;
 /// ```
 ///
 /// # Errors
@@ -36,11 +36,13 @@ pub fn as_it_was(view: &HomeReader, run: &Run) -> Result<Again, String> {
         asked: text.asked.into_iter().map(PathBuf::from).collect(),
         text: text.text,
     });
-    let loaded = load_from(Texts::recorded(documents), Path::new(&invocation.workflow), &invocation.settings);
-    let opened = check(loaded, false).map_err(|mistakes| {
+    let loaded =
+        load_from(Texts::recorded(documents), &invocation.request.workflow, &invocation.request.settings);
+    let opened = check(loaded).map_err(|mistakes| {
         format!(
             "the workflow that run {} ran does not fit this version of runner:\n{}",
-            run.id, mistakes.text
+            run.id,
+            mistakes.render(false)
         )
     })?;
     Ok(Again { invocation, opened })
@@ -51,13 +53,14 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::cli::Failure;
+    use crate::core::run_request::RunRequest;
+    use crate::ops::Error;
     use crate::storage::db;
     use crate::storage::history::invocation::{Beginning, Text, record_beginning};
     use crate::storage::history::{RUNNING, record_run};
 
     #[test]
-    fn a_workflow_is_had_as_it_was_when_its_files_are_gone() -> Result<(), Failure> {
+    fn a_workflow_is_had_as_it_was_when_its_files_are_gone() -> Result<(), Error> {
         let dir = tempfile::tempdir().unwrap();
         let root = fs::canonicalize(dir.path()).unwrap();
         let write = |name: &str, text: &str| {
@@ -76,7 +79,8 @@ mod tests {
         );
         let settings = vec!["nodes.x.retries=7".to_owned()];
         let path = root.join("flows/main.toml");
-        let first = check(load_from(Texts::default(), &path, &settings), false).map_err(|m| m.text).unwrap();
+        let first =
+            check(load_from(Texts::default(), &path, &settings)).map_err(|m| m.render(false)).unwrap();
         let home = root.join("home");
         fs::create_dir(&home).unwrap();
         let (database, _) = db::open(&home).unwrap();
@@ -100,8 +104,7 @@ mod tests {
         let mut beginning = Beginning {
             run: run("new"),
             invocation: Invocation {
-                workflow: path.display().to_string(),
-                settings,
+                request: RunRequest { workflow: path.clone(), settings, ..RunRequest::default() },
                 ..Invocation::default()
             },
             texts: first.documents.iter().map(text).collect(),
@@ -113,7 +116,7 @@ mod tests {
         fs::remove_dir_all(root.join("lib")).unwrap();
 
         let view = HomeReader::open(Some(&home))?;
-        let again = as_it_was(&view, &view.find("new")?).map_err(Failure::usage)?;
+        let again = as_it_was(&view, &view.find("new")?).map_err(Error::invalid)?;
         assert_eq!(again.opened.documents, first.documents);
         assert_eq!(again.opened.outline.name(2), "inner/u");
         let x = &again.opened.workflow.nodes[0];

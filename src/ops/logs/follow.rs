@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, Read, Write};
 use std::time::Duration;
 
-use crate::cli::Failure;
-use crate::cli::session::HomeReader;
 use crate::core::event::Event;
+use crate::ops::Error;
+use crate::ops::home::HomeReader;
 use crate::storage::history::{RUNNING, Run};
 use crate::view::text::inert;
 
@@ -37,35 +37,29 @@ struct Log {
 }
 
 impl Follower {
-    pub fn new(wanted: Option<String>) -> Self {
-        Self {
-            wanted,
-            open: BTreeMap::new(),
-            any: false,
-            over: false,
-            is_terminal: io::stdout().is_terminal(),
-        }
+    /// A follower that makes what it prints harmless for a terminal, if it prints to one.
+    pub fn new(wanted: Option<String>, is_terminal: bool) -> Self {
+        Self { wanted, open: BTreeMap::new(), any: false, over: false, is_terminal }
     }
 
     /// Prints until what is wanted has ended, or the run has; whether there was any log.
-    pub fn follow(mut self, view: &HomeReader, run: &Run) -> Result<bool, Failure> {
+    pub fn follow(mut self, view: &HomeReader, run: &Run, out: &mut impl Write) -> Result<bool, Error> {
         let mut events = Lines::default();
         let path = view.home.events(&run.id);
-        let mut out = io::stdout();
         loop {
             // What was written before the run was seen to have ended is read below.
             let ended = !matches!(&*view.status(&view.find(&run.id)?), RUNNING);
             let heard = events.read(&path, &mut |line| match serde_json::from_slice(line) {
-                Ok(event) => self.hear(event, &mut out),
+                Ok(event) => self.hear(event, out),
                 Err(_) => Ok(()),
             });
-            let printed = heard.and_then(|()| self.print_open(&mut out)).and_then(|()| out.flush());
+            let printed = heard.and_then(|()| self.print_open(out)).and_then(|()| out.flush());
             if printed.is_err() {
                 // A reader that went away, as `head` does, is no failure.
                 return Ok(true);
             }
             if self.over || ended {
-                let _ = self.close_all(&mut out);
+                let _ = self.close_all(out);
                 return Ok(self.any);
             }
             std::thread::sleep(PAUSE);

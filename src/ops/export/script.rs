@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::{Ready, Replay};
-use crate::cli::quoting::{Moved, NOWHERE};
 use crate::engine::attempt::environment::BASE;
+use crate::ops::quoting::{Moved, NOWHERE};
 use crate::workflow::{Capture, Task};
 
 /// What stands in `inputs.json` where the folder's path belongs: nothing that a value can be expected to hold.

@@ -12,13 +12,8 @@ use rusqlite::Connection;
 use serde::Serialize;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::differ::{Difference, differences};
-use super::rows::Row;
-use super::{Failure, unreadable};
-use crate::cli::node_arg::node_ref;
-use crate::cli::replay::Replay;
-use crate::cli::session::{HomeReader, HomeWriter};
-use crate::cli::signals;
+use super::Error;
+use super::output_diff::{Difference, differences};
 use crate::core::closest::closest;
 use crate::core::digest::Digest;
 use crate::core::event::{ErrorKind, TaskError};
@@ -31,6 +26,9 @@ use crate::engine::attempt::scratch::Scratch;
 use crate::engine::lookup::cache::{Cache, to_record};
 use crate::engine::scope::values::Files;
 use crate::exec::{Cancel, Level, Local, sweep_strays};
+use crate::ops::home::{HomeReader, HomeWriter};
+use crate::ops::node_arg::node_ref;
+use crate::ops::replay::Replay;
 use crate::storage::home::make_private;
 use crate::storage::memo::listing::{self, Filter, Listed};
 use crate::storage::memo::{Entry, Scope, sqlite};
@@ -47,11 +45,8 @@ pub struct Picked {
 }
 
 /// A result that was run again, or was to be.
-#[derive(Serialize)]
 pub struct Checked {
-    #[serde(flatten)]
-    pub row: Row,
-    #[serde(flatten)]
+    pub entry: Entry,
     pub verdict: Verdict,
 }
 
@@ -92,14 +87,14 @@ pub struct Recomputed {
 }
 
 /// The results that are to be run again, and how many there were to pick from.
-pub fn pick(db: &Connection, picked: &Picked) -> Result<(Vec<Entry>, usize), Failure> {
+pub fn pick(db: &Connection, picked: &Picked) -> Result<(Vec<Entry>, usize), Error> {
     let mut all = Vec::new();
     listing::visit(db, &Filter::default(), &mut |Listed { entry, intact }| {
         if intact {
             all.push(entry);
         }
     })
-    .map_err(unreadable)?;
+    .map_err(Error::cache)?;
     if let Some(wanted) = &picked.node {
         let glob = Glob::new(wanted).ok().map(|glob| glob.compile_matcher());
         let known: Vec<String> = all.iter().map(|entry| entry.found.node.clone()).collect();
@@ -113,7 +108,7 @@ pub fn pick(db: &Connection, picked: &Picked) -> Result<(Vec<Entry>, usize), Fai
         if all.is_empty() {
             let near = closest(wanted, known.iter().map(String::as_str));
             let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-            return Err(Failure::usage(format!("no stored result came from a node `{wanted}`{hint}")));
+            return Err(Error::invalid(format!("no stored result came from a node `{wanted}`{hint}")));
         }
     }
     let of = all.len();
@@ -126,39 +121,34 @@ pub fn pick(db: &Connection, picked: &Picked) -> Result<(Vec<Entry>, usize), Fai
 }
 
 /// Runs them again, one after the other; `tell`s of each before it begins.
-pub fn recompute(
+///
+/// # Errors
+/// The home cannot be used.
+pub async fn recompute(
     session: &HomeWriter,
     view: &HomeReader,
     entries: Vec<Entry>,
     of: usize,
+    mut interrupts: UnboundedReceiver<Interrupt>,
     tell: &dyn Fn(&Entry),
-) -> Result<Recomputed, Failure> {
+) -> Result<Recomputed, Error> {
     let id = RunId::make().to_string();
     let no_home = |error: std::io::Error| {
-        Failure::store(format!("cannot use the home folder {}: {error}", session.home.path().display()))
+        Error::store(format!("cannot use the home folder {}: {error}", session.home.path().display()))
     };
     let lock = session.home.hold(&id).map_err(no_home)?;
     let again =
         Again { session, view, id: id.clone(), scratch: lock.scratch.clone(), cancel: Cancel::default() };
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(
-            |error| Failure::store(format!("the threads of the runner cannot be started: {error}")),
-        )?;
-    let done = runtime.block_on(async {
-        let mut interrupts = signals::listen();
-        let mut done = Recomputed { checked: Vec::with_capacity(entries.len()), of, signal: None };
-        for entry in entries {
-            tell(&entry);
-            let verdict = again.check(&entry, &mut interrupts, &mut done.signal).await;
-            if done.signal.is_some() {
-                break;
-            }
-            done.checked.push(Checked { row: Row::new(&entry), verdict });
+    let mut done = Recomputed { checked: Vec::with_capacity(entries.len()), of, signal: None };
+    for entry in entries {
+        tell(&entry);
+        let verdict = again.check(&entry, &mut interrupts, &mut done.signal).await;
+        if done.signal.is_some() {
+            break;
         }
-        sweep_strays().await;
-        done
-    });
-    runtime.shutdown_background();
+        done.checked.push(Checked { entry, verdict });
+    }
+    sweep_strays().await;
     session.home.sweep_scratch(&id);
     Ok(done)
 }

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::cli::node_arg::{ends, is_inside, unknown, which};
 use crate::core::event::{Event, Kind, NodeFinished, Status};
 use crate::core::node_path::NodeRef;
+use crate::ops::node_arg::{ends, is_inside, unknown, which};
 use crate::view::text::phrases::logs_command;
 
 /// The log of what is wanted, or why there is none.
@@ -65,8 +65,8 @@ pub fn log_of<'e>(events: &'e [Event], wanted: NodeRef, attempt: Option<u32>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::node_arg::node_ref;
     use crate::core::event::{CacheStatus, Counts, NodeStarted};
+    use crate::ops::node_arg::node_ref;
     use crate::view::sample::{self, sum, sum_failed};
 
     fn started(node: &str, index: Option<u64>, attempt: u32) -> Event {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::Failure;
+use super::Error;
 use crate::core::event::{Counts, Event, Kind};
 use crate::exec::end_marked;
 use crate::storage::db;
@@ -25,13 +25,13 @@ pub struct HomeWriter {
 
 impl HomeWriter {
     /// Opens the home folder, creating what is not there, and sweeps up what killed runs left behind.
-    pub fn open(flag: Option<&Path>) -> Result<Self, Failure> {
-        let home = Home::locate(flag).map_err(Failure::store)?;
-        home.create().map_err(Failure::store)?;
-        let (db, warning) = db::open(home.path()).map_err(|error| Failure::store(error.to_string()))?;
+    pub fn open(flag: Option<&Path>) -> Result<Self, Error> {
+        let home = Home::locate(flag).map_err(Error::store)?;
+        home.create().map_err(Error::store)?;
+        let (db, warning) = db::open(home.path()).map_err(|error| Error::store(error.to_string()))?;
         let stats = StatCache::new(stat_lookup(home.path().to_owned()));
         let store = Store::open(home.path(), stats).map_err(|error| {
-            Failure::store(format!("cannot use the store in {}: {error}", home.path().display()))
+            Error::store(format!("cannot use the store in {}: {error}", home.path().display()))
         })?;
         let mut session = Self { home, db, store: Arc::new(store), warnings: warning.into_iter().collect() };
         session.recover();
@@ -99,29 +99,29 @@ pub struct HomeReader {
 }
 
 impl HomeReader {
-    pub fn open(flag: Option<&Path>) -> Result<Self, Failure> {
-        let home = Home::locate(flag).map_err(Failure::store)?;
-        let db = db::open_read_only(home.path()).map_err(|error| Failure::store(error.to_string()))?;
+    pub fn open(flag: Option<&Path>) -> Result<Self, Error> {
+        let home = Home::locate(flag).map_err(Error::store)?;
+        let db = db::open_read_only(home.path()).map_err(|error| Error::store(error.to_string()))?;
         Ok(Self { home, db })
     }
 
     /// The store, for looking only.
-    pub fn store(&self) -> Result<Store, Failure> {
+    pub fn store(&self) -> Result<Store, Error> {
         let stats = StatCache::new(stat_lookup(self.home.path().to_owned()));
         Store::open_read_only(self.home.path(), stats).map_err(|error| {
-            Failure::store(format!("cannot use the store in {}: {error}", self.home.path().display()))
+            Error::store(format!("cannot use the store in {}: {error}", self.home.path().display()))
         })
     }
 
     /// The run that a person means by `name`.
-    pub fn find(&self, name: &str) -> Result<history::Run, Failure> {
+    pub fn find(&self, name: &str) -> Result<history::Run, Error> {
         let db = self.db.as_ref().ok_or_else(|| {
-            Failure::usage(format!(
+            Error::not_found(format!(
                 "there is no run yet: nothing was ever run with the home {}",
                 self.home.path().display()
             ))
         })?;
-        let mut run = history::find(db, name).map_err(Failure::usage)?;
+        let mut run = history::find(db, name).map_err(Error::not_found)?;
         run.status = self.status(&run);
         Ok(run)
     }
@@ -135,8 +135,8 @@ impl HomeReader {
     }
 
     /// The events of a run.
-    pub fn events(&self, run: &str) -> Result<impl Iterator<Item = Event> + use<>, Failure> {
+    pub fn events(&self, run: &str) -> Result<impl Iterator<Item = Event> + use<>, Error> {
         history::events(&self.home.events(run))
-            .map_err(|error| Failure::store(format!("the history cannot be read: {error}")))
+            .map_err(|error| Error::store(format!("the history cannot be read: {error}")))
     }
 }

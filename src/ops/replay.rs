@@ -4,10 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::node_arg::{ends, is_inside, unknown, which};
-use super::recorded::{Again, as_it_was};
-use super::session::{HomeReader, HomeWriter};
-use super::{Failure, code};
+use super::Error;
 use crate::core::event::{Event, Kind, NodeFinished, Status};
 use crate::core::node_path::NodeRef;
 use crate::core::run_id::RunId;
@@ -17,6 +14,9 @@ use crate::engine::attempt::environment::{HostEnv, Remembered};
 use crate::engine::attempt::prepare::{AttemptContext, Prepared, TaskInstance, prepare};
 use crate::engine::attempt::scratch::{Folder, Scratch};
 use crate::engine::attempt::source::SourceFile;
+use crate::ops::home::{HomeReader, HomeWriter};
+use crate::ops::node_arg::{ends, is_inside, unknown, which};
+use crate::ops::recorded::{Again, as_it_was};
 use crate::storage::history::{RUNNING, Run};
 use crate::storage::home::{RunLock, make_private};
 use crate::storage::memo::Scope;
@@ -65,12 +65,12 @@ impl Replay {
         run: Run,
         wanted: NodeRef,
         verb: &str,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, Error> {
         let events: Vec<Event> = view.events(&run.id)?.collect();
-        let end = find_end(&events, &run, wanted, verb).map_err(Failure::usage)?;
+        let end = find_end(&events, &run, wanted, verb).map_err(Error::invalid)?;
         let label = wanted.to_string();
         let Again { invocation, opened } = as_it_was(view, &run)
-            .map_err(|why| Failure::usage(format!("`{label}` cannot be had as it was: {why}")))?;
+            .map_err(|why| Error::invalid(format!("`{label}` cannot be had as it was: {why}")))?;
         let outline = &opened.outline;
         let place = outline.places().find(|place| place.name() == end.path().family());
         let place_of = |place: crate::workflow::graph::outline::OutlineNode| {
@@ -78,13 +78,13 @@ impl Replay {
             Some((node.task()?.clone(), place.workflow.dir().to_owned(), node.execution()?.clone()))
         };
         let Some((task, workflow_dir, Execution { timeout, grace, .. })) = place.and_then(place_of) else {
-            return Err(Failure::usage(never_ready(&label, &end, &run)));
+            return Err(Error::invalid(never_ready(&label, &end, &run)));
         };
         if end.cache.is_none() && end.inputs.len() < task.inputs.len() {
-            return Err(Failure::usage(never_ready(&label, &end, &run)));
+            return Err(Error::invalid(never_ready(&label, &end, &run)));
         }
         let mut notes = Vec::new();
-        let failed = |problem: String| Failure { code: code::FAILED, message: problem };
+        let failed = |problem: String| Error::failed(problem);
         let inputs = inputs(&task, &end, store, &mut notes).map_err(failed)?;
         let sources = sources(&task, store, &run, &mut notes).map_err(failed)?;
         let environment = Remembered { base: invocation.environment, passed: invocation.passed };
@@ -114,11 +114,11 @@ impl Replay {
         caller: &HostEnv,
         staging: Option<Staging>,
         keep: bool,
-    ) -> Result<Ready, Failure> {
+    ) -> Result<Ready, Error> {
         let HomeWriter { home, store, .. } = session;
         let id = RunId::make().to_string();
         let no_folder = |error: std::io::Error| {
-            Failure::store(format!("cannot use the home folder {}: {error}", home.path().display()))
+            Error::store(format!("cannot use the home folder {}: {error}", home.path().display()))
         };
         let lock = home.hold(&id).map_err(no_folder)?;
         let root = if keep { home.kept(&id) } else { lock.scratch.clone() };
@@ -134,7 +134,7 @@ impl Replay {
                 if keep {
                     home.sweep_kept(&id);
                 }
-                Err(Failure { code: code::FAILED, message: format!("`{}`: {problem}", self.label) })
+                Err(Error::failed(format!("`{}`: {problem}", self.label)))
             }
         }
     }

@@ -1,0 +1,171 @@
+//! What somebody asks for when they ask for a run: the one form that flags, an HTTP body, a schedule, a retry and the
+//! history share.
+//!
+//! Plain data. Nothing here is checked against a workflow: that is `ops::prepare`.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map as JsonMap, Value as Json};
+
+/// A run, as asked for. A field that is left out means the workflow file's own setting, or the default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunRequest {
+    /// The workflow file.
+    pub workflow: PathBuf,
+    pub project: Option<String>,
+    pub domain: Option<String>,
+    /// Values of the workflow's inputs; of two for one input the later counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub given: Vec<GivenInputs>,
+    #[serde(flatten)]
+    pub selection: Selection,
+    /// Policies that differ from the file's, each as `PATH=VALUE`.
+    pub settings: Vec<String>,
+    pub cache: Option<CacheMode>,
+    /// Nodes that run whatever the cache holds; empty for all of them.
+    pub overwrite: Option<Vec<String>>,
+    pub keep_going: bool,
+    /// Maximum nodes that run at once.
+    pub jobs: Option<u32>,
+    /// Amounts of resources, each as `NAME=N`.
+    pub resources: Vec<String>,
+    /// The run that this one retries.
+    pub retry_of: Option<String>,
+}
+
+/// Where values of inputs come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GivenInputs {
+    /// `NAME=VALUE`, each value as text of the input's type; paths are relative to `dir`.
+    Assignments { dir: PathBuf, values: Vec<String> },
+    /// A TOML or JSON file with values by name; paths are relative to its folder.
+    File(PathBuf),
+    /// JSON values by name; paths are relative to `dir`.
+    Values { dir: PathBuf, values: JsonMap<String, Json> },
+    /// Values as an earlier run recorded them. They count only where nothing else gives the input.
+    Recorded(JsonMap<String, Json>),
+}
+
+/// Which nodes take part; each a list of globs over node names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Selection {
+    /// These nodes and no others.
+    pub only: Vec<String>,
+    /// These and everything that depends on them.
+    pub from: Vec<String>,
+    /// These and everything they depend on.
+    pub until: Vec<String>,
+    /// Not these; what depends on them is skipped too.
+    pub skip: Vec<String>,
+}
+
+/// Which way results go between the run and the cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CacheMode {
+    #[default]
+    #[serde(rename = "rw")]
+    ReadWrite,
+    #[serde(rename = "ro")]
+    ReadOnly,
+    /// No lookup, but results are stored.
+    #[serde(rename = "wo")]
+    WriteOnly,
+    #[serde(rename = "off")]
+    Off,
+}
+
+impl CacheMode {
+    pub fn reads(self) -> bool {
+        matches!(self, Self::ReadWrite | Self::ReadOnly)
+    }
+
+    pub fn writes(self) -> bool {
+        matches!(self, Self::ReadWrite | Self::WriteOnly)
+    }
+}
+
+impl Selection {
+    /// Whether nothing is selected or skipped, so that all nodes take part.
+    pub fn is_everything(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl RunRequest {
+    /// This request with what `newer` asks for on top: single values replace, lists of settings and resources
+    /// are added to, a selection replaces the whole selection.
+    #[must_use]
+    pub fn overridden_by(mut self, newer: Self) -> Self {
+        self.given.extend(newer.given);
+        self.project = newer.project.or(self.project);
+        self.domain = newer.domain.or(self.domain);
+        if !newer.selection.is_everything() {
+            self.selection = newer.selection;
+        }
+        self.settings.extend(newer.settings);
+        self.cache = newer.cache.or(self.cache);
+        self.overwrite = newer.overwrite.or(self.overwrite);
+        self.keep_going |= newer.keep_going;
+        self.jobs = newer.jobs.or(self.jobs);
+        self.resources.extend(newer.resources);
+        self.retry_of = newer.retry_of.or(self.retry_of);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> RunRequest {
+        RunRequest {
+            workflow: "/w.toml".into(),
+            project: Some("p".into()),
+            selection: Selection { only: vec!["a".into()], ..Selection::default() },
+            settings: vec!["defaults.cache=true".into()],
+            cache: Some(CacheMode::ReadOnly),
+            jobs: Some(3),
+            resources: vec!["gpu=1".into()],
+            ..RunRequest::default()
+        }
+    }
+
+    #[test]
+    fn a_request_survives_json() {
+        let asked = RunRequest {
+            given: vec![
+                GivenInputs::Assignments { dir: "/d".into(), values: vec!["a=1".into()] },
+                GivenInputs::File("in.toml".into()),
+            ],
+            ..request()
+        };
+        let text = serde_json::to_string(&asked).unwrap();
+        assert_eq!(serde_json::from_str::<RunRequest>(&text).unwrap(), asked);
+        assert_eq!(serde_json::from_str::<RunRequest>("{}").unwrap(), RunRequest::default());
+        assert!(text.contains(r#""cache":"ro""#) && text.contains(r#""only":["a"]"#), "{text}");
+    }
+
+    #[test]
+    fn newer_wishes_replace_add_to_or_keep_older_ones() {
+        let same = request().overridden_by(RunRequest::default());
+        assert_eq!(same, request());
+        let newer = RunRequest {
+            domain: Some("d".into()),
+            selection: Selection { skip: vec!["b".into()], ..Selection::default() },
+            settings: vec!["nodes.a.retries=1".into()],
+            cache: Some(CacheMode::Off),
+            keep_going: true,
+            resources: vec!["gpu=2".into()],
+            ..RunRequest::default()
+        };
+        let both = request().overridden_by(newer);
+        assert_eq!((both.project.as_deref(), both.domain.as_deref()), (Some("p"), Some("d")));
+        assert_eq!(both.selection, Selection { skip: vec!["b".into()], ..Selection::default() });
+        assert_eq!(both.settings.len() + both.resources.len(), 4);
+        assert_eq!((both.cache, both.keep_going, both.jobs), (Some(CacheMode::Off), true, Some(3)));
+    }
+}

@@ -1,0 +1,58 @@
+//! Checking a workflow: every mistake, and what looks wrong in one without mistakes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::home::HomeReader;
+use super::open::{Mistakes, Opened, check as validate};
+use crate::engine::lookup::cache::Cache;
+use crate::engine::scope::values::Files;
+use crate::storage::memo::{Scope, Version, earlier};
+use crate::workflow::diagnostic::Diagnostic;
+use crate::workflow::lint::{Lint, lint, tasks};
+use crate::workflow::load::load;
+
+/// Maximum results of a task that are looked at for one under its pinned version.
+const MAX_RESULTS: u32 = 200;
+
+/// Reads and checks a workflow file; warnings come with a workflow that can be run.
+///
+/// # Errors
+/// Everything that keeps it from being run.
+pub fn check(path: &Path, home: Option<&Path>) -> Result<(Opened, Vec<Lint>), Mistakes> {
+    let opened = validate(load(path, &[]))?;
+    let mut lints = lint(&opened.workflows, &opened.sources);
+    lints.extend(edited(&opened, home));
+    Ok((opened, lints))
+}
+
+/// Tasks that were edited under a pinned version since a result was stored, whatever the project and domain. A home that
+/// cannot be read tells nothing.
+fn edited(opened: &Opened, home: Option<&Path>) -> Vec<Lint> {
+    let looked = || {
+        let view = HomeReader::open(home).ok()?;
+        let store = Arc::new(view.store().ok()?);
+        Some((Files::new(store.clone()), store, view.db?))
+    };
+    let Some((files, store, db)) = looked() else { return Vec::new() };
+    let newest = |task: &str, version: &str| {
+        let results = earlier::of_task(&db, task, MAX_RESULTS).unwrap_or_default();
+        results.into_iter().filter(|past| past.version == version).max_by_key(|past| past.created)
+    };
+    let pinned = tasks(&opened.workflows).into_iter().filter_map(|task| {
+        let version = task.cache.version.clone().filter(|_| task.cache.enabled)?;
+        let result = newest(&task.name, &version)?;
+        Some((task, result))
+    });
+    let pinned: Vec<_> = pinned.collect();
+    let cache = Cache::new(Scope { project: String::new(), domain: String::new() }, store, Some(db), None);
+    let warnings = pinned.into_iter().filter_map(|(task, result)| {
+        let state = cache.task(&task, &files).ok()?;
+        debug_assert!(matches!(state.version, Version::Pinned(_)));
+        let edited = cache.edited(&task, &state, &result.definition)?;
+        let diagnostic =
+            Diagnostic::warning(task.place, edited.message(), "edited since").help(edited.help().to_owned());
+        Some(Lint { name: "edited-under-pinned-version", diagnostic })
+    });
+    warnings.collect()
+}

@@ -1,0 +1,121 @@
+//! Collecting: what is worth least goes when it is asked for, or when a run passed the cap; picked results go at once.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::Error;
+use super::home::{HomeReader, HomeWriter};
+use crate::storage::db;
+use crate::storage::gc::footprint::Footprint;
+use crate::storage::gc::{self, Collected, Limits, Wanted};
+use crate::storage::home::Home;
+use crate::storage::memo::Entry;
+use crate::storage::memo::listing::{self, Filter};
+use crate::storage::store::Store;
+
+/// How many of the newest runs of each workflow keep all that they need, if nobody says.
+pub const KEEP_RUNS: usize = 3;
+/// How long a collection waits until no run counts on the store.
+pub const GC_LOCK_WAIT: Duration = Duration::from_millis(500);
+
+/// What may stay.
+pub struct Collect {
+    pub limits: Limits,
+    pub keep_runs: usize,
+    /// Only say what would go.
+    pub dry_run: bool,
+}
+
+/// Removes what is worth least until the rest fits; `None` where nothing is stored yet. Warnings about the home come
+/// beside it.
+///
+/// # Errors
+/// The home cannot be used.
+pub fn collect(home: Option<&Path>, request: Collect) -> Result<(Option<Collected>, Vec<String>), Error> {
+    let Collect { limits, keep_runs, dry_run } = request;
+    let wanted = Wanted { limits, keep_runs, patience: GC_LOCK_WAIT };
+    let failed = |error: gc::Error| Error::store(error.to_string());
+    if dry_run {
+        let reader = HomeReader::open(home)?;
+        let Some(db) = &reader.db else { return Ok((None, Vec::new())) };
+        let collected = gc::preview(&reader.home, db, &reader.store()?, wanted).map_err(failed)?;
+        return Ok((Some(collected), Vec::new()));
+    }
+    let HomeWriter { home, mut db, store, warnings } = HomeWriter::open(home)?;
+    let collected = gc::collect(&home, &mut db, &store, wanted).map_err(failed)?;
+    Ok((Some(collected), warnings))
+}
+
+/// A collection at the end of a run that passed the cap.
+pub struct AfterRun {
+    /// In bytes.
+    pub cap: u64,
+    pub collected: Collected,
+}
+
+/// Collects at the end of a run. `None` where there is nothing to say about it: it only frees space, and the next run
+/// tries again.
+pub fn after_run(
+    home: &Home,
+    store: &Store,
+    footprint: Option<Footprint>,
+    cap: Option<u64>,
+) -> Option<AfterRun> {
+    let passed = cap.filter(|cap| footprint.is_some_and(|footprint| footprint.passes(*cap)));
+    // Without a count, or with garbage left, the collection itself finds out what is to be done.
+    let passed = passed.filter(|_| footprint.is_some_and(|footprint| footprint.bytes.is_some()));
+    let limit = passed.map(|cap| cap / 10 * 9).or(cap);
+    let wanted =
+        Wanted { limits: Limits { size: limit, age: None }, keep_runs: KEEP_RUNS, patience: Duration::ZERO };
+    let (mut db, _) = db::open(home.path()).ok()?;
+    let collected = gc::collect(home, &mut db, store, wanted).ok()?;
+    passed.map(|cap| AfterRun { cap, collected })
+}
+
+/// Removes the picked results: all that `filter` fits, or of those with the keys that begin as `keys` say.
+/// The removed ones, how many rows that were, and what the collection did.
+///
+/// # Errors
+/// Nothing is picked or what is named is not there, or the home cannot be used.
+pub fn evict(home: Option<&Path>, filter: &Filter, keys: &[String]) -> Result<Evicted, Error> {
+    let HomeWriter { home, mut db, store, warnings } = HomeWriter::open(home)?;
+    let picked = pick(&db, filter, keys)?;
+    let wanted = Wanted { limits: Limits::default(), keep_runs: KEEP_RUNS, patience: GC_LOCK_WAIT };
+    let (removed, collected) = gc::evict(&home, &mut db, &store, &picked, wanted)
+        .map_err(|error| Error::store(error.to_string()))?;
+    Ok(Evicted { picked, removed, collected, warnings })
+}
+
+/// Results that were removed because somebody picked them.
+pub struct Evicted {
+    pub picked: Vec<Entry>,
+    pub removed: usize,
+    pub collected: Collected,
+    /// What there is to say about the home.
+    pub warnings: Vec<String>,
+}
+
+fn pick(db: &Connection, filter: &Filter, keys: &[String]) -> Result<Vec<Entry>, Error> {
+    let mut picked: Vec<Entry> = Vec::new();
+    if keys.is_empty() {
+        listing::visit(db, filter, &mut |listed| picked.push(listed.entry)).map_err(Error::cache)?;
+    }
+    for key in keys {
+        let entry = super::results::by_key(db, key)?.entry;
+        if !filter.fits(&entry) {
+            let task = &entry.task;
+            return Err(Error::invalid(format!(
+                "the result with key `{key}` is one of task `{task}`, project `{}` and domain `{}`: leave out what \
+                 does not fit",
+                entry.project, entry.domain
+            )));
+        }
+        picked.push(entry);
+    }
+    if picked.is_empty() {
+        return Err(Error::not_found(super::results::none(db, filter)?));
+    }
+    Ok(picked)
+}

@@ -1,0 +1,92 @@
+//! Why an operation was not done: a kind for programs, words for people.
+
+use std::fmt;
+
+use super::open::Mistakes;
+
+/// What sort of failure it is. Exit codes and HTTP statuses follow from it, nothing else does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The request or the workflow is wrong; nothing was done.
+    Invalid,
+    /// What the request names is not there.
+    NotFound,
+    /// The request does not fit the present state, for example a run that still goes on.
+    Conflict,
+    /// It was tried and failed.
+    Failed,
+    /// The home folder, its database or its store cannot be used.
+    Store,
+}
+
+/// A failed operation.
+#[derive(Debug)]
+pub struct Error {
+    pub kind: ErrorKind,
+    /// One sentence or more, in lines; empty where `mistakes` says it all.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// What is wrong with the workflow, each with its place.
+    pub mistakes: Option<Box<Mistakes>>,
+}
+
+impl Error {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None, mistakes: None }
+    }
+
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, message)
+    }
+
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, message)
+    }
+
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Conflict, message)
+    }
+
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Failed, message)
+    }
+
+    pub fn store(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Store, message)
+    }
+
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The database of the history cannot be read.
+    pub fn history(error: impl fmt::Display) -> Self {
+        Self::store(format!("the history cannot be read: {error}"))
+    }
+
+    /// The table of results cannot be read.
+    pub fn cache(error: impl fmt::Display) -> Self {
+        Self::store(format!("the cache cannot be read: {error}"))
+    }
+}
+
+impl From<Mistakes> for Error {
+    fn from(mistakes: Mistakes) -> Self {
+        Self { mistakes: Some(Box::new(mistakes)), ..Self::invalid("") }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match (&self.mistakes, &self.hint) {
+            (Some(mistakes), _) => f.write_str(&mistakes.render(false)),
+            (None, Some(hint)) => write!(f, "{}: {hint}", self.message),
+            (None, None) => f.write_str(&self.message),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,199 @@
+//! From a request to a workflow that can be run: read, checked, scoped, selected.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::retry::Prior;
+use super::{Error, inputs};
+use crate::core::run_request::RunRequest;
+use crate::engine::RunOptions;
+use crate::engine::schedule::pools::Pools;
+use crate::storage::memo::Scope;
+use crate::workflow::Workflow;
+use crate::workflow::binding::Binding;
+use crate::workflow::diagnostic::{Diagnostic, Sources};
+use crate::workflow::documents::Document;
+use crate::workflow::graph::Graph;
+use crate::workflow::graph::outline::Outline;
+use crate::workflow::graph::select::{Role, matching, roles};
+use crate::workflow::load::{Loaded, check_label, load};
+use crate::workflow::policy::parse_amount;
+
+/// A workflow without mistakes, and all of its nodes.
+pub struct Opened {
+    pub workflow: Arc<Workflow>,
+    pub outline: Outline,
+    /// The workflow and all of its sub-workflows, each once.
+    pub workflows: Vec<Arc<Workflow>>,
+    /// Every file that was read.
+    pub documents: Vec<Document>,
+    /// The texts of those, for messages about places in them.
+    pub sources: Sources,
+}
+
+/// What is wrong with a workflow that cannot be run; at least one diagnostic.
+pub struct Mistakes {
+    pub diagnostics: Vec<Diagnostic>,
+    pub sources: Sources,
+}
+
+impl fmt::Debug for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl Mistakes {
+    /// All of them for people, each with its place.
+    pub fn render(&self, color: bool) -> String {
+        self.sources.render(&self.diagnostics, color)
+    }
+}
+
+/// A request that fits its workflow: what a run, a plan and an explanation begin with.
+pub struct Prepared {
+    pub request: RunRequest,
+    pub opened: Opened,
+    pub scope: Scope,
+    /// One for each input of the workflow.
+    pub inputs: Vec<Binding>,
+    pub options: RunOptions,
+    /// What the retried run had brought to an end.
+    pub prior: Option<Prior>,
+}
+
+/// Reads and checks a workflow, with policies that `settings` change.
+///
+/// # Errors
+/// What is wrong with the workflow.
+pub fn open(path: &Path, settings: &[String]) -> Result<Opened, Error> {
+    check(load(path, settings)).map_err(Error::from)
+}
+
+/// A workflow that was read, if nothing is wrong with it.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn check(loaded: Loaded) -> Result<Opened, Mistakes> {
+    let Loaded { workflow, workflows, documents, sources, mut diagnostics } = loaded;
+    for workflow in &workflows {
+        diagnostics.extend(Graph::of(workflow).diagnose_cycles(workflow));
+    }
+    match workflow {
+        Some(workflow) if diagnostics.is_empty() => {
+            let outline = Outline::of(workflow.clone());
+            Ok(Opened { outline, workflow, workflows, documents, sources })
+        }
+        _ => Err(Mistakes { diagnostics, sources }),
+    }
+}
+
+/// Holds a request against its workflow. Reads nothing but the workflow and its input files.
+///
+/// # Errors
+/// Mistakes in the workflow, and whatever of the request does not fit it.
+pub fn prepare(request: RunRequest) -> Result<Prepared, Error> {
+    let opened = open(&request.workflow, &request.settings)?;
+    let scope = scope(&opened.workflow, &request)?;
+    let inputs = inputs::resolve(&opened.workflow, &request.given)?;
+    let options = options(&opened, &request)?;
+    Ok(Prepared { request, opened, scope, inputs, options, prior: None })
+}
+
+impl Prepared {
+    /// The pools of the run.
+    ///
+    /// # Errors
+    /// A resource that is not understood, and nodes whose requests can never be met.
+    pub fn pools(&self) -> Result<Pools, Error> {
+        pools(&self.opened, &self.options, &self.request.resources)
+    }
+}
+
+/// The scope that the request and the file name, in this order.
+fn scope(workflow: &Workflow, request: &RunRequest) -> Result<Scope, Error> {
+    let pick =
+        |asked: &Option<String>, file: &Option<String>, default: &str, name: &str| -> Result<String, Error> {
+            let chosen = asked.as_ref().or(file.as_ref()).map_or(default, String::as_str);
+            check_label(chosen).map_err(|problem| Error::invalid(format!("--{name} {problem}")))?;
+            Ok(chosen.to_owned())
+        };
+    Ok(Scope {
+        project: pick(&request.project, &workflow.project, "default", "project")?,
+        domain: pick(&request.domain, &workflow.domain, "development", "domain")?,
+    })
+}
+
+/// What the run is to do with each node.
+fn options(opened: &Opened, request: &RunRequest) -> Result<RunOptions, Error> {
+    let outline = &opened.outline;
+    let roles = roles(outline, &request.selection).map_err(Error::invalid)?;
+    let overwrite = match &request.overwrite {
+        None => vec![false; outline.len()],
+        // A node that is not selected only supplies: its result has to come from the cache.
+        Some(names) if names.is_empty() => roles.iter().map(|role| *role == Role::Run).collect(),
+        Some(names) => matching(outline, "--overwrite", names).map_err(Error::invalid)?,
+    };
+    if !roles.contains(&Role::Run) {
+        return Err(Error::invalid("the request selects no node: nothing would run"));
+    }
+    let remaining_ms = vec![0; outline.len()];
+    Ok(RunOptions {
+        roles,
+        remaining_ms,
+        overwrite,
+        mode: request.cache.unwrap_or_default(),
+        keep_going: request.keep_going,
+        jobs: request.jobs.map_or_else(processors, |jobs| jobs.max(1) as usize),
+        retry_of: request.retry_of.clone(),
+    })
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn pools(opened: &Opened, options: &RunOptions, resources: &[String]) -> Result<Pools, Error> {
+    let workflow = &opened.workflow;
+    let mut capacity = BTreeMap::from([
+        // Whoever allows more jobs than there are processors means it.
+        ("cpus".to_owned(), options.jobs.max(processors()) as u64),
+        ("memory".to_owned(), total_memory()),
+    ]);
+    capacity.extend(workflow.resources.clone());
+    for assignment in resources {
+        let (name, text) = assignment
+            .split_once('=')
+            .ok_or_else(|| Error::invalid(format!("--resource {assignment}: expected NAME=N")))?;
+        let amount = parse_amount(name, text)
+            .map_err(|problem| Error::invalid(format!("--resource {assignment}: `{name}` {problem}")))?;
+        capacity.insert(name.to_owned(), amount);
+    }
+    let pools = Pools::new(options.jobs, capacity);
+    let mut problems = Vec::new();
+    for (place, role) in opened.outline.places().zip(&options.roles) {
+        if (*role == Role::Run || place.is_hook())
+            && let Some(execution) = place.node().execution()
+            && let Err(problem) = pools.check(&execution.resources)
+        {
+            problems.push(format!("node `{}` can never run: {problem}", place.name()));
+        }
+    }
+    match problems.len() {
+        0 => Ok(pools),
+        _ => Err(Error::invalid(problems.join("\n"))),
+    }
+}
+
+/// The machine's memory in bytes; without a way to know, no limit.
+fn total_memory() -> u64 {
+    #[cfg(target_os = "linux")]
+    {
+        let info = rustix::system::sysinfo();
+        (info.totalram as u64).saturating_mul(u64::from(info.mem_unit))
+    }
+    #[cfg(not(target_os = "linux"))]
+    u64::MAX
+}

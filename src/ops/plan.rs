@@ -1,0 +1,71 @@
+//! What a run would do, and how long that would take. Reads the home and changes nothing.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Error;
+use super::estimate::Estimate;
+use super::home::HomeReader;
+use super::open::Prepared;
+use crate::core::value::Value;
+use crate::engine;
+use crate::engine::lookup::cache::Cache;
+use crate::engine::plan::explainer::ExplainMemory;
+use crate::engine::plan::planned::{PlanObserver, Planned, PlannedUnit};
+use crate::engine::scope::values::{Files, workflow_inputs};
+use crate::storage::history::times::of_workflow;
+use crate::storage::memo::explain::Detail;
+
+/// A plan.
+pub struct Plan {
+    /// By number in the outline, in order.
+    pub nodes: Vec<Planned>,
+    pub estimate: Estimate,
+}
+
+/// Plans a prepared run.
+///
+/// # Errors
+/// A resource that can never be had, an input file that cannot be read, or a home that cannot be.
+pub fn plan(prepared: &Prepared, home: Option<&Path>) -> Result<Plan, Error> {
+    prepared.pools()?;
+    let reader = HomeReader::open(home)?;
+    let opened = &prepared.opened;
+    // Without times there is no estimate.
+    let times = reader.db.as_ref().and_then(|db| of_workflow(db, &opened.workflow.name).ok());
+    let nodes = look(prepared, reader, Detail::Line, None)?;
+    let estimate = Estimate::of(&opened.outline, &nodes, &times.unwrap_or_default(), prepared.options.jobs);
+    Ok(Plan { nodes, estimate })
+}
+
+/// Explains the nodes that `wants` picks by number in the outline, in full; `tell` hears of each node and element.
+///
+/// # Errors
+/// An input file that cannot be read, or a home that cannot be.
+pub fn explain(
+    prepared: &Prepared,
+    home: Option<&Path>,
+    wants: Vec<bool>,
+    tell: &mut dyn FnMut(&PlannedUnit),
+) -> Result<(), Error> {
+    let observer = PlanObserver { wants, tell };
+    look(prepared, HomeReader::open(home)?, Detail::Full, Some(observer)).map(drop)
+}
+
+fn look(
+    prepared: &Prepared,
+    reader: HomeReader,
+    detail: Detail,
+    observer: Option<PlanObserver>,
+) -> Result<Vec<Planned>, Error> {
+    let Prepared { opened, options, prior, .. } = prepared;
+    let store = Arc::new(reader.store()?);
+    let files = Files::new(store.clone());
+    let inputs: Box<[Value]> =
+        workflow_inputs(&opened.workflow, &files, &prepared.inputs).map_err(Error::invalid)?;
+    let earlier = prior.as_ref().map(|prior| prior.earlier.clone());
+    let cache = Cache::new(prepared.scope.clone(), store, reader.db, None).with_prior(earlier);
+    let memory = ExplainMemory::default();
+    let explainer = engine::plan::explainer(&opened.outline, options, &cache, &files, &memory, detail);
+    Ok(engine::plan::plan(explainer, inputs, observer))
+}

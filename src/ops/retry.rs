@@ -1,0 +1,88 @@
+//! Retrying a run: its request again, and what it had brought to an end.
+
+use serde_json::{Map as JsonMap, Value as Json};
+
+use super::home::HomeReader;
+use super::open::{Prepared, prepare};
+use super::{Error, inputs};
+use crate::core::run_request::{CacheMode, GivenInputs, RunRequest};
+use crate::engine::RunOptions;
+use crate::engine::lookup::prior_run::PriorRun;
+use crate::storage::history::invocation::invocation;
+use crate::storage::history::{RUNNING, Run};
+use crate::workflow::graph::outline::Outline;
+
+/// What a run that is retried left.
+pub struct Prior {
+    pub run: String,
+    /// Its inputs, as it recorded them.
+    pub inputs: JsonMap<String, Json>,
+    /// The results that are taken over.
+    pub earlier: PriorRun,
+}
+
+/// A run that may be retried.
+pub enum Retry {
+    /// Everything in it succeeded.
+    NothingToDo(Box<Run>),
+    Ready(Box<Prepared>),
+}
+
+/// Prepares a retry of the run that a person means by `name`; what `newer` asks for comes on top of the run's own
+/// request. The workflow file is read as it is now.
+///
+/// # Errors
+/// The run is not known, still goes on, or is older than the record of requests; and whatever
+/// [`prepare`] refuses.
+pub fn retry(home: &HomeReader, name: &str, newer: RunRequest) -> Result<Retry, Error> {
+    let run = home.find(name)?;
+    if run.status == RUNNING {
+        let message = format!("run {} is still running: wait for its end, or stop it", run.id);
+        return Err(Error::conflict(message));
+    }
+    if is_done(&run) {
+        return Ok(Retry::NothingToDo(Box::new(run)));
+    }
+    let Some(db) = &home.db else { return Err(Error::not_found("there is no history")) };
+    let was = invocation(db, &run.id)
+        .map_err(|why| Error::invalid(why.to_string()).hint(format!("use `runner exec {}`", run.path)))?;
+    let overwrites = newer.overwrite.is_some();
+    let ignores = matches!(newer.cache, Some(CacheMode::WriteOnly | CacheMode::Off));
+    let earlier = match ignores {
+        true => PriorRun::of(&run.id, []),
+        false => PriorRun::of(&run.id, home.events(&run.id)?),
+    };
+    let mut request = was.request;
+    request.given = vec![GivenInputs::Recorded(was.inputs.clone())];
+    request.retry_of = Some(run.id.clone());
+    let mut prepared = prepare(request.overridden_by(RunRequest { workflow: Default::default(), ..newer }))?;
+    let mut prior = Prior { run: run.id, inputs: was.inputs, earlier };
+    prior.exclude(&prepared.opened.outline, &prepared.options, overwrites);
+    prepared.prior = Some(prior);
+    Ok(Retry::Ready(Box::new(prepared)))
+}
+
+/// Whether nothing of a run failed, was cancelled or was not reached.
+fn is_done(run: &Run) -> bool {
+    run.status == "succeeded" && run.counts.failed == 0 && run.counts.cancelled == 0
+}
+
+impl Prior {
+    /// Excludes what is to be done again in any case: nodes that are to be overwritten, and hooks, which look at how
+    /// this run ends.
+    fn exclude(&mut self, outline: &Outline, options: &RunOptions, overwrites: bool) {
+        for (number, place) in outline.places().enumerate() {
+            if place.is_hook() {
+                self.earlier.forget(&place.name());
+                outline.inside(number).for_each(|inside| self.earlier.forget(&outline.name(inside)));
+            } else if overwrites && options.overwrite[number] {
+                self.earlier.forget(&place.name());
+            }
+        }
+    }
+
+    /// Names each file of the inputs that lies where it did and has another content now.
+    pub fn changed_files(&self, name: &str, now: &Json, tell: &mut dyn FnMut(&str)) {
+        inputs::changed_files(self.inputs.get(name).unwrap_or(&Json::Null), now, tell);
+    }
+}

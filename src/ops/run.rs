@@ -1,0 +1,204 @@
+//! One run from its beginning to its end: home, writer, engine and listeners joined.
+//!
+//! Any number of runs may go on in one process. A run is one future that stays on the thread that polls it (the
+//! engine shares its lookups by `Rc` and `RefCell`): a caller with several runs gives each a thread with a runtime of
+//! its own. Between them they share the home's locks, which know of several runs in one process.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::Error;
+use super::cap;
+use super::collect::{AfterRun, after_run};
+use super::home::HomeWriter;
+use super::open::{Opened, Prepared};
+use crate::core::event::Counts;
+use crate::core::reporter::Reporter;
+use crate::core::run_id::RunId;
+use crate::core::run_request::RunRequest;
+use crate::core::value::Value;
+use crate::engine::attempt::environment::{self, HostEnv};
+use crate::engine::attempt::perform::AttemptShared;
+use crate::engine::attempt::scratch::Scratch;
+use crate::engine::lookup::cache::{Cache, to_record};
+use crate::engine::scope::values::{Files, workflow_inputs};
+use crate::engine::{Engine, EngineInputs, EventLog, Interrupt, Summary};
+use crate::exec::{Cancel, Local, sweep_strays};
+use crate::storage::db;
+use crate::storage::gc;
+use crate::storage::history::invocation::{Beginning, Invocation, Text};
+use crate::storage::history::times::of_workflow;
+use crate::storage::history::{self, RUNNING};
+use crate::storage::locks::Locks;
+use crate::storage::memo::Scope;
+use crate::storage::writer::{Closed, Writer};
+use crate::workflow::documents::Document;
+use crate::workflow::graph::remaining::remaining;
+use crate::workflow::graph::select::leaves;
+
+/// A run that has ended.
+pub struct RunResult {
+    pub run: String,
+    pub summary: Summary,
+    /// Why its history is incomplete, if it is.
+    pub history: Option<String>,
+    /// The collection that the run's end called for.
+    pub collected: Option<AfterRun>,
+}
+
+/// Runs a prepared request to its end. Nothing is printed: `listeners` hear every event, and an interrupt from outside
+/// winds the run down.
+///
+/// # Errors
+/// The run could not begin: a resource or an input cannot be had, or the home cannot be used. A run that began always
+/// ends with a result.
+pub async fn run(
+    prepared: Prepared,
+    home: HomeWriter,
+    listeners: Vec<Box<dyn Reporter>>,
+    interrupts: UnboundedReceiver<Interrupt>,
+) -> Result<RunResult, Error> {
+    let cap = cap::from_environment()?;
+    let pools = prepared.pools()?;
+    let Prepared { request, mut opened, scope, inputs: bindings, options: mut order, prior } = prepared;
+    let HomeWriter { home, db, store, mut warnings } = home;
+    let documents = std::mem::take(&mut opened.documents);
+    let (workflow, outline) = (&opened.workflow, &opened.outline);
+    let run = RunId::make().to_string();
+    let files = Files::new(store.clone());
+    let inputs = workflow_inputs(workflow, &files, &bindings).map_err(Error::invalid)?;
+    if let Some(prior) = &prior {
+        for (input, value) in workflow.inputs.iter().zip(&inputs) {
+            prior.changed_files(&input.name, &value.to_record(), &mut |path| {
+                let id = &prior.run;
+                warnings.push(format!("{path} has changed since run {id}: what depends on it runs again"));
+            });
+        }
+    }
+    let no_home =
+        |error| Error::store(format!("cannot use the home folder {}: {error}", home.path().display()));
+    let lock = home.begin_run(&run).map_err(no_home)?;
+    let events = home.create_events(&run).map_err(no_home)?;
+    let reader = db::open_reader(home.path()).map_err(|error| Error::store(error.to_string()))?;
+    let (writer, handle, acknowledged) = Writer::start(db, store.clone(), home.path().to_owned());
+    let locks = match Locks::open(home.path()) {
+        Ok(locks) => Some(locks),
+        Err(error) => {
+            warnings.push(format!(
+                "cache_serialize does nothing in this run: its locks cannot be opened: {error}"
+            ));
+            None
+        }
+    };
+    order.remaining_ms = {
+        // Without times all nodes count the same.
+        let times = of_workflow(&reader, &workflow.name).unwrap_or_default();
+        remaining(outline, |node| times.get(node).map(|time| time.wall))
+    };
+    let started = Timestamp::now();
+    let taking_part = leaves(outline, &order.roles, 0..outline.len());
+    let mut row = history::Run {
+        id: run.clone(),
+        workflow: workflow.name.clone(),
+        path: workflow.path.display().to_string(),
+        project: scope.project.clone(),
+        domain: scope.domain.clone(),
+        status: RUNNING.into(),
+        started,
+        finished: None,
+        counts: Counts { nodes: taking_part, ..Counts::default() },
+        saved_ms: 0,
+    };
+    writer.begin(Beginning {
+        run: row.clone(),
+        invocation: invocation(request, &opened, &scope, &inputs),
+        texts: documents.into_iter().map(text).collect(),
+    });
+    let mut bus = EventLog::new(listeners, events);
+    for warning in warnings {
+        bus.warn(None, warning);
+    }
+    let shared = AttemptShared {
+        executor: Local::new(),
+        store: store.clone(),
+        run: run.clone(),
+        scope: scope.clone(),
+        caller: HostEnv::now(),
+        scratch: Scratch::new(lock.scratch.clone()),
+        logs: home.logs(&run),
+        cancel: Cancel::default(),
+    };
+    let cache = Cache::new(scope, store.clone(), Some(reader), Some(home.path().to_owned()));
+    let cache = cache.with_prior(prior.map(|prior| prior.earlier));
+    let engine = Engine::new(EngineInputs {
+        outline,
+        options: order,
+        pools,
+        shared: Arc::new(shared),
+        outputs_dir: home.outputs(&run),
+        bus,
+        files,
+        inputs,
+        cache,
+        locks,
+        writer: writer.clone(),
+    });
+    let summary = engine.run(acknowledged, interrupts).await;
+    sweep_strays().await;
+    row.status = summary.status.name().into();
+    row.finished = Some(Timestamp::now());
+    row.counts = summary.counts;
+    row.saved_ms = summary.saved_ms;
+    writer.size(&run, gc::of_run(&home, &run));
+    writer.run(row);
+    drop(writer);
+    let history = summary.history.as_ref().map(ToString::to_string);
+    let Closed { failure, footprint } = handle.join();
+    home.sweep_scratch(&run);
+    // The run has ended: a collection need not spare anything for it.
+    drop(lock);
+    let collected = match gc::is_due(&store, footprint, cap) {
+        true => after_run(&home, &store, footprint, cap),
+        false => None,
+    };
+    Ok(RunResult { run, summary, history: failure.or(history), collected })
+}
+
+/// The record of the request, with everything that was decided when the run began.
+fn invocation(request: RunRequest, opened: &Opened, scope: &Scope, inputs: &[Value]) -> Invocation {
+    let workflow = &opened.workflow;
+    let tasks = opened.workflows.iter().flat_map(|workflow| &workflow.tasks);
+    let environment = environment::remember(tasks.map(|task| &**task));
+    let here = std::env::current_dir().unwrap_or_default();
+    let request = RunRequest {
+        // Records are text, whatever bytes a path holds.
+        workflow: workflow.path.display().to_string().into(),
+        project: Some(scope.project.clone()),
+        domain: Some(scope.domain.clone()),
+        // The values that came of them are recorded below.
+        given: Vec::new(),
+        cache: Some(request.cache.unwrap_or_default()),
+        ..request
+    };
+    Invocation {
+        runner: env!("CARGO_PKG_VERSION").into(),
+        dir: here.display().to_string(),
+        request,
+        inputs: to_record(workflow.inputs.iter().map(|input| &*input.name), inputs),
+        environment: environment.base,
+        passed: environment.passed,
+        ..Invocation::default()
+    }
+}
+
+fn text(document: Document) -> Text {
+    let shown = |path: &PathBuf| path.display().to_string();
+    Text {
+        path: shown(&document.path),
+        asked: document.asked.iter().map(shown).collect(),
+        text: document.text,
+    }
+}

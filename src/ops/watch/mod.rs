@@ -1,0 +1,135 @@
+//! Waiting until a file changes that a run depends on.
+//!
+//! What counts is how files look, compared with how they looked before the run read them: so nothing that happens
+//! during a run is missed, and it does not matter how an editor replaces a file. The system only says when to look.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::inputs;
+use super::open::check;
+use crate::core::run_request::{GivenInputs, RunRequest};
+use crate::engine::Interrupt;
+use crate::workflow::load::load;
+
+mod watched;
+
+pub use watched::{Looks, Watched};
+
+/// How long nothing must change after a change: editors and checkouts write several files.
+const QUIET: Duration = Duration::from_millis(200);
+/// Longest time between two looks, for what the system does not tell.
+const AT_LEAST: Duration = Duration::from_secs(5);
+/// Time between two looks where the system tells nothing.
+const POLL: Duration = Duration::from_millis(500);
+
+/// The files that a run depends on. Of a workflow that cannot be run all that is known: what it read, and what counted
+/// before.
+pub fn dependencies(request: &RunRequest, home: &Path, before: Watched) -> Watched {
+    let loaded = load(&request.workflow, &request.settings);
+    let mut watched = Watched::new(home);
+    watched.file(&request.workflow);
+    loaded.documents.iter().for_each(|document| watched.file(&document.path));
+    for given in &request.given {
+        if let GivenInputs::File(file) = given {
+            watched.file(file);
+        }
+    }
+    match check(loaded) {
+        Ok(opened) => {
+            opened.workflows.iter().for_each(|workflow| watched.workflow(workflow));
+            // What is wrong with them, the run says.
+            let bindings = inputs::resolve(&opened.workflow, &request.given).unwrap_or_default();
+            for (input, binding) in opened.workflow.inputs.iter().zip(&bindings) {
+                binding.for_each_path(&input.ty, &mut |path, is_dir| watched.path(path, is_dir));
+            }
+            watched
+        }
+        Err(_) => watched.with(before),
+    }
+}
+
+/// Waits for changes and signals.
+pub struct Waiter {
+    /// `None` where the system does not tell of changes.
+    watcher: Option<RecommendedWatcher>,
+    folders: BTreeSet<PathBuf>,
+    /// That something has changed, whatever it was.
+    woken: UnboundedReceiver<()>,
+    interrupts: UnboundedReceiver<Interrupt>,
+}
+
+impl Waiter {
+    /// A waiter that ends by `interrupts`. They are to be listened to from before the first run: a signal between two
+    /// runs must not be lost.
+    pub fn new(interrupts: UnboundedReceiver<Interrupt>) -> Self {
+        let (wake, woken): (UnboundedSender<()>, _) = unbounded_channel();
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // Reading is no change; and nobody listens any more when the program ends.
+            if !event.is_ok_and(|event| event.kind.is_access()) {
+                let _ = wake.send(());
+            }
+        });
+        Self { watcher: watcher.ok(), folders: BTreeSet::new(), woken, interrupts }
+    }
+
+    /// Watches these folders and no others. Folders, because a file that is replaced is another one.
+    pub fn watch(&mut self, folders: &BTreeSet<PathBuf>) {
+        let Some(watcher) = &mut self.watcher else { return };
+        for gone in self.folders.difference(folders) {
+            // One that was removed is not watched any more.
+            let _ = watcher.unwatch(gone);
+        }
+        let mut complete = true;
+        for new in folders.difference(&self.folders) {
+            complete &= watcher.watch(new, RecursiveMode::NonRecursive).is_ok() || !new.exists();
+        }
+        self.folders.clone_from(folders);
+        if !complete {
+            self.watcher = None;
+        }
+    }
+
+    /// Waits until files look otherwise than `before`; which do, or the interrupt that came first.
+    pub async fn wait(&mut self, watched: &Watched, before: &Looks) -> Result<Vec<PathBuf>, Interrupt> {
+        let most = if self.watcher.is_some() { AT_LEAST } else { POLL };
+        loop {
+            if !differences(before, &watched.looks()).is_empty() {
+                self.settle().await?;
+                // It may be as it was.
+                let changed = differences(before, &watched.looks());
+                if !changed.is_empty() {
+                    return Ok(changed);
+                }
+            }
+            tokio::select! {
+                Some(interrupt) = self.interrupts.recv() => return Err(interrupt),
+                Some(()) = self.woken.recv() => self.settle().await?,
+                () = tokio::time::sleep(most) => {}
+            }
+        }
+    }
+
+    /// Waits until nothing more happens, though not for ever.
+    async fn settle(&mut self) -> Result<(), Interrupt> {
+        for _ in 0..10 {
+            tokio::select! {
+                Some(interrupt) = self.interrupts.recv() => return Err(interrupt),
+                Some(()) = self.woken.recv() => while self.woken.try_recv().is_ok() {},
+                () = tokio::time::sleep(QUIET) => break,
+            }
+            tokio::time::sleep(QUIET / 4).await;
+        }
+        Ok(())
+    }
+}
+
+/// The files that look otherwise, are gone or are new.
+fn differences(before: &Looks, now: &Looks) -> Vec<PathBuf> {
+    let all: BTreeSet<&PathBuf> = before.keys().chain(now.keys()).collect();
+    all.into_iter().filter(|path| before.get(*path) != now.get(*path)).cloned().collect()
+}

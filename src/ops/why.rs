@@ -1,0 +1,110 @@
+//! Why a node would run, or where its result comes from.
+
+use std::path::Path;
+
+use super::Error;
+use super::open::{Opened, Prepared};
+use super::plan::explain;
+use crate::core::node_path::NodeRef;
+use crate::engine::plan::planned::PlannedUnit;
+use crate::workflow::graph::outline::OutlineNode;
+use crate::workflow::graph::select::matching;
+
+/// What is asked for.
+struct Asked {
+    /// Names and globs without the numbers of elements.
+    globs: Vec<String>,
+    /// The labels that are meant where there are numbers.
+    labels: Vec<String>,
+}
+
+impl Asked {
+    fn read(nodes: &[String]) -> Self {
+        let mut asked = Self { globs: Vec::new(), labels: Vec::new() };
+        for node in nodes {
+            // Brackets that hold no number are part of a glob.
+            let family = NodeRef::parse(node).family();
+            if family != **node {
+                asked.labels.push(node.clone());
+            }
+            asked.globs.push(family.into_owned());
+        }
+        // With a name that means all of its elements, all are meant.
+        if asked.labels.len() < nodes.len() {
+            asked.labels.clear();
+        }
+        asked
+    }
+
+    fn means(&self, label: &str) -> bool {
+        let path = NodeRef::parse(label);
+        self.labels.is_empty() || self.labels.iter().any(|wanted| wanted == label || path.is_inside(wanted))
+    }
+}
+
+/// Explains the nodes with these names, globs or labels (`prep[3]/fit[0]`); `tell` hears of each node and element.
+///
+/// # Errors
+/// A name that fits nothing, a node that never has a key, and whatever keeps a plan from being made.
+pub fn why(
+    prepared: &Prepared,
+    home: Option<&Path>,
+    nodes: &[String],
+    tell: &mut dyn FnMut(&PlannedUnit),
+) -> Result<(), Error> {
+    let asked = Asked::read(nodes);
+    let wants = matching(&prepared.opened.outline, "node", &asked.globs).map_err(Error::not_found)?;
+    let mut any = false;
+    explain(prepared, home, wants, &mut |told| {
+        if asked.means(told.label) {
+            any = true;
+            tell(told);
+        }
+    })?;
+    match any {
+        true => Ok(()),
+        false => Err(Error::not_found(nothing_told(&prepared.opened, &asked, nodes))),
+    }
+}
+
+/// Why there was nothing to tell.
+fn nothing_told(opened: &Opened, asked: &Asked, nodes: &[String]) -> String {
+    let named = nodes.join("`, `");
+    match asked.labels.is_empty() {
+        false => {
+            let plain =
+                |place: &OutlineNode| place.node().scatter.is_none() && asked.globs.contains(&place.name());
+            match opened.outline.places().any(|place| plain(&place) && place.parent.is_none()) {
+                true => format!("`{named}`: the node has no elements; leave out the number"),
+                false => {
+                    format!(
+                        "`{named}`: there is no such element; the name of the node alone tells how many there are"
+                    )
+                }
+            }
+        }
+        true => {
+            let hook =
+                opened.outline.places().any(|place| place.is_hook() && asked.globs.contains(&place.name()));
+            match hook {
+                true => {
+                    format!("`{named}` runs last, when the run has ended, and never comes from the cache")
+                }
+                false => format!("`{named}` would not run: nothing is known of its key"),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_element_means_all_that_is_in_it() {
+        let asked = Asked::read(&["prep[3]".into()]);
+        assert!(asked.means("prep[3]") && asked.means("prep[3]/clean"));
+        assert!(!asked.means("prep[30]") && !asked.means("prep[4]/clean") && !asked.means("prep"));
+        assert!(Asked::read(&["prep[3]".into(), "train".into()]).means("prep[4]"));
+    }
+}
