@@ -137,7 +137,7 @@ fn options(opened: &Opened, request: &RunRequest) -> Result<RunOptions, Error> {
         Some(names) => matching(outline, "--overwrite", names).map_err(Error::invalid)?,
     };
     if !roles.contains(&Role::Run) {
-        return Err(Error::invalid("the request selects no node: nothing would run"));
+        return Err(Error::invalid("only, from, until and skip together select no node: nothing would run"));
     }
     let remaining_ms = vec![0; outline.len()];
     Ok(RunOptions {
