@@ -63,10 +63,12 @@ impl HomeWriter {
         // Waiting for processes to end takes a clock; it is needed so seldom that it is made here.
         let clock = tokio::runtime::Builder::new_current_thread().enable_time().build();
         for run in &swept {
+            // A run that had only just begun is no dead one: its processes are left alone.
+            let Some(_claim) = self.home.claim_dead(run) else { continue };
             if let Ok(clock) = &clock {
                 clock.block_on(end_marked(run));
             }
-            self.home.sweep_dead(run);
+            self.home.sweep_scratch(run);
         }
         for mut run in dead {
             run.status = INTERRUPTED.into();

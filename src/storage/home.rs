@@ -104,8 +104,10 @@ impl Home {
 
     /// Makes the folders of a new run and takes hold of it.
     pub fn begin_run(&self, run: &str) -> io::Result<RunLock> {
+        // The lock comes first: a collection takes folders of runs that are not alive for garbage.
+        let lock = self.hold(run)?;
         make_private(&self.logs(run))?;
-        self.hold(run)
+        Ok(lock)
     }
 
     /// Makes a scratch folder and takes hold of it: it is swept up when its process is gone.
@@ -163,12 +165,14 @@ impl Home {
         let _ = remove_tree(&self.kept(id));
     }
 
-    /// Removes what a dead run left in its scratch folder, unless somebody begins a run there right now.
-    pub fn sweep_dead(&self, run: &str) {
-        let Ok(lock) = File::create(self.scratch(run).join("lock")) else { return };
-        if lock.try_lock().is_ok() {
-            self.sweep_scratch(run);
-        }
+    /// Takes over what a dead run left; `None` if the run lives, begins right now, or left nothing. Until the result is
+    /// dropped no run can begin in that folder: whatever is swept meanwhile is the dead run's.
+    pub fn claim_dead(&self, run: &str) -> Option<RunLock> {
+        let scratch = self.scratch(run);
+        let lock =
+            File::options().create(true).truncate(false).write(true).open(scratch.join("lock")).ok()?;
+        lock.try_lock().ok()?;
+        Some(RunLock { scratch, _lock: lock })
     }
 }
 

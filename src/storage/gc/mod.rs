@@ -8,20 +8,22 @@
 //! | `footprint.rs` | how much disk everything takes, kept up to date as it grows |
 //! | `folders.rs` | folders of runs: their sizes, and those that no run owns |
 //!
-//! Removing a row is safe at any time: who has found a result has read its row. Removing a blob is safe only while nobody
-//! has the store open (`store/hold.rs` says why). So a collection goes in these steps, and a crash behind any of
-//! them needs nothing but the next collection, or the next run that ends alone:
+//! Removing a row is safe at any time: who has found a result has read its row. Removing a blob is safe only when nobody
+//! can count on it any more (`store/generation.rs` says how that is known). So a collection goes in these steps, and a
+//! crash behind any of them needs nothing but the next collection:
 //!
 //! | step | left by a crash behind it |
 //! |---|---|
 //! | 1. the store is marked: something is about to become garbage | a mark without garbage |
-//! | 2. if nobody else has the store open, nobody can open it from now on | the same: the lock dies with the process |
+//! | 2. if nobody else has the store open, nobody can open it from now on; else the collection goes beside them | the same: the locks die with the process |
 //! | 3. rows are read, then blobs are listed: no row names a blob that came later | the same |
 //! | 4. rows of results and runs are removed, in one transaction, and of files that will go | garbage under a mark |
-//! | 5. if nobody else had the store open: blobs and folders are removed, | some garbage under a mark |
-//! | 6. and so is the mark | nothing |
+//! | 5. alone: blobs and folders are removed; beside others: those blobs that earlier collections condemned and that nobody can count on now, and folders of removed runs | some garbage under a mark |
+//! | 6. beside others: what is garbage now is condemned | garbage under a mark |
+//! | 7. if no garbage is left, the mark is removed | nothing |
 //!
-//! If others have the store open, steps 5 and 6 are left to whoever ends alone: a run does so if it finds a mark.
+//! A run that ends collects again if it finds the mark and something can be removed. A run under way is never touched:
+//! its lock in `scratch/` says that it lives, in this process or another.
 
 mod files;
 mod folders;
@@ -29,6 +31,7 @@ pub mod footprint;
 mod inventory;
 pub mod policy;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::time::Duration;
@@ -41,10 +44,11 @@ pub use inventory::Inventory;
 pub use policy::{Limits, Plan};
 
 use self::footprint::Footprint;
-use crate::storage::history::invocation;
+use crate::core::digest::Digest;
+use crate::storage::history::{self, invocation};
 use crate::storage::home::Home;
 use crate::storage::memo::{Entry, listing};
-use crate::storage::store::Store;
+use crate::storage::store::{ExclusiveLock, Store};
 
 /// What to collect.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +56,7 @@ pub struct Wanted {
     pub limits: Limits,
     /// How many of the newest runs of each workflow stay with all that they need.
     pub keep_runs: usize,
-    /// How long to try to be alone with the store.
+    /// How long to try to be alone with the store, before the collection goes beside others.
     pub patience: Duration,
 }
 
@@ -61,7 +65,7 @@ pub struct Wanted {
 pub struct Collected {
     pub inventory: Inventory,
     pub plan: Plan,
-    /// Whether files were removed as well as rows; else others have the store open.
+    /// Whether all files that go are removed; else some wait until the runs that have the store open have ended.
     pub swept: bool,
 }
 
@@ -72,10 +76,10 @@ pub enum Error {
     Io(io::Error),
 }
 
-/// How often it is tried to be alone.
-const TURN: Duration = Duration::from_millis(20);
+/// Interval between attempts to be alone with the store.
+const ALONE_POLL: Duration = Duration::from_millis(20);
 
-/// Collects.
+/// Collects. `store` must be one that no run uses: each run opens its own.
 ///
 /// # Errors
 /// Something could not be read or removed; what was removed before stays so, and nothing is left half done that
@@ -83,32 +87,65 @@ const TURN: Duration = Duration::from_millis(20);
 pub fn collect(home: &Home, db: &mut Connection, store: &Store, wanted: Wanted) -> Result<Collected, Error> {
     store.mark_unswept()?;
     let mut waited = Duration::ZERO;
-    let mut alone = store.alone();
-    while alone.is_none() && waited < wanted.patience {
-        std::thread::sleep(TURN);
-        waited += TURN;
-        alone = store.alone();
+    let mut exclusive = alone(home, store);
+    while exclusive.is_none() && waited < wanted.patience {
+        std::thread::sleep(ALONE_POLL);
+        waited += ALONE_POLL;
+        exclusive = alone(home, store);
     }
+    let beside = if exclusive.is_none() { store.collect_beside() } else { None };
     let inventory = Inventory::take(home, db, store, wanted.keep_runs)?;
     let plan = policy::plan(&inventory.stock, wanted.limits);
     let floor = match wanted.limits.size {
         Some(size) if plan.after > size => plan.after,
         _ => 0,
     };
-    let rows: u64 = plan.results.iter().map(|i| inventory.stock.results[*i].size).sum();
-    let left = if alone.is_some() { plan.after } else { plan.before.saturating_sub(rows) };
-    let left = Footprint { bytes: Some(left), floor };
-    remove_rows(db, &inventory, &plan, alone.is_some(), left)?;
-    if let Some(alone) = &alone {
-        for file in &plan.files {
-            alone.remove(&inventory.blobs[*file].digest)?;
+    let is_due = |digest: &Digest| match (&exclusive, &beside) {
+        (Some(_), _) => true,
+        (None, Some(beside)) => beside.is_due(digest),
+        (None, None) => false,
+    };
+    let (due, waiting): (Vec<usize>, Vec<usize>) =
+        plan.files.iter().partition(|file| is_due(&inventory.blobs[**file].digest));
+    let size = |file: &usize| inventory.stock.files[*file];
+    let left = match &exclusive {
+        Some(_) => plan.after,
+        None => {
+            let rows: u64 = plan.results.iter().map(|i| inventory.stock.results[*i].size).sum();
+            plan.before.saturating_sub(rows + due.iter().map(size).sum::<u64>())
         }
-        alone.remove_damaged()?;
-        let gone = plan.runs.iter().map(|i| inventory.runs[*i].as_str());
-        folders::remove(home, gone.chain(inventory.strays.iter().map(String::as_str)))?;
-        alone.swept()?;
+    };
+    remove_rows(db, &inventory, &plan, &due, Footprint { bytes: Some(left), floor })?;
+    let digest = |file: &usize| &inventory.blobs[*file].digest;
+    let gone = plan.runs.iter().map(|i| inventory.runs[*i].as_str());
+    let gone = gone.chain(inventory.strays.iter().map(String::as_str));
+    if let Some(exclusive) = &exclusive {
+        for file in &due {
+            exclusive.remove(digest(file))?;
+        }
+        store.remove_damaged()?;
+        folders::remove(home, gone)?;
+        exclusive.swept()?;
+    } else if let Some(beside) = beside {
+        if !due.is_empty() {
+            beside.remove(due.iter().map(digest))?;
+        }
+        store.remove_damaged()?;
+        // A run may have begun since: its lock, or else its row, says so.
+        folders::remove(home, gone.filter(|run| !home.is_alive(run) && !history::is_known(db, run)))?;
+        let waiting: HashSet<Digest> = waiting.iter().map(digest).copied().collect();
+        // What only a run under way needs may be garbage when it ends.
+        if beside.finish(&waiting)? && inventory.live.is_empty() {
+            store.clear_unswept()?;
+        }
     }
-    Ok(Collected { inventory, plan, swept: alone.is_some() })
+    Ok(Collected { inventory, plan, swept: exclusive.is_some() })
+}
+
+/// The store for the collection alone: nobody else has it open, and no run is under way.
+fn alone<'s>(home: &Home, store: &'s Store) -> Option<ExclusiveLock<'s>> {
+    let idle = || home.live_runs().is_empty();
+    if idle() { store.alone().filter(|_| idle()) } else { None }
 }
 
 /// What [`collect`] would do; changes nothing.
@@ -144,14 +181,15 @@ pub fn evict(
 
 /// Whether a run that has ended should collect: others left garbage, or the cap was passed.
 pub fn is_due(store: &Store, footprint: Option<Footprint>, cap: Option<u64>) -> bool {
-    store.is_unswept() || cap.zip(footprint).is_some_and(|(cap, footprint)| footprint.passes(cap))
+    (store.is_unswept() && store.can_sweep())
+        || cap.zip(footprint).is_some_and(|(cap, footprint)| footprint.passes(cap))
 }
 
 fn remove_rows(
     db: &mut Connection,
     inventory: &Inventory,
     plan: &Plan,
-    alone: bool,
+    files: &[usize],
     left: Footprint,
 ) -> rusqlite::Result<()> {
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -161,9 +199,9 @@ fn remove_rows(
     for i in &plan.runs {
         transaction.prepare_cached("DELETE FROM run WHERE run = ?1")?.execute([&inventory.runs[*i]])?;
     }
-    if alone {
+    {
         let mut forget = transaction.prepare("DELETE FROM file_stat WHERE dev = ?1 AND ino = ?2")?;
-        for file in &plan.files {
+        for file in files {
             let key = inventory.blobs[*file].key;
             forget.execute(params![key.dev as i64, key.ino as i64])?;
         }

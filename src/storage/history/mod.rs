@@ -126,6 +126,12 @@ pub fn unfinished(db: &Connection) -> rusqlite::Result<Vec<Run>> {
     statement.query_map([], read_run)?.collect()
 }
 
+/// Whether a run has a row; yes where that cannot be read.
+pub fn is_known(db: &Connection, run: &str) -> bool {
+    let found = db.query_row("SELECT 1 FROM run WHERE run = ?1", [run], |_| Ok(()));
+    !matches!(found, Err(rusqlite::Error::QueryReturnedNoRows))
+}
+
 /// Finds the run that a user means; see [`RunName`].
 ///
 /// # Errors

@@ -25,6 +25,11 @@ impl Store {
             }
         }
         let mut folders = BTreeSet::new();
+        let new = blobs.iter().filter_map(|PendingBlob(blob)| match blob {
+            Blob::Temp(temp) => Some(&temp.digest),
+            Blob::Held(_) => None,
+        });
+        let _no_collector = self.lock_condemned(new);
         for PendingBlob(blob) in blobs {
             match blob {
                 Blob::Temp(temp) => self.give_name(temp, &mut folders)?,

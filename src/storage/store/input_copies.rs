@@ -19,7 +19,8 @@ impl Store {
     /// `artifact` names.
     pub fn keep(&self, artifact: &Artifact) -> Option<PendingBlob> {
         let origin = artifact.origin.as_deref().filter(|_| artifact.size <= LARGEST)?;
-        if fs::symlink_metadata(self.blob_path(&artifact.digest)).is_ok() {
+        let there = fs::symlink_metadata(self.blob_path(&artifact.digest));
+        if there.is_ok_and(|found| !self.is_condemned(&artifact.digest, &found)) {
             return None;
         }
         let bytes = fs::read(origin).ok()?;

@@ -15,19 +15,21 @@
 //! | `fingerprint` | a user's own files as artifacts, and whether they changed since |
 //! | `temp` | temporaries: who owns them, and what becomes of a dead process's |
 //! | `seal`, `commit` | from a task's output to a durable blob |
-//! | `keep` | copies of a user's own small files, for later explanations |
+//! | `input_copies` | copies of a user's own small files, for later explanations |
 //! | `verify` | whether an artifact can still be had |
-//! | `hold` | who may remove blobs, and when |
+//! | `blobs` | what the store holds, and the mark of garbage |
+//! | `generation` | who may remove blobs, and when |
 //! | `compare` | what two artifacts differ in |
 //! | `stage` | read-only copies or links for tasks, and whether a task changed the original |
 //! | `publish` | writable copies at a user's own path |
 
+mod blobs;
 mod commit;
 mod compare;
 mod error;
 mod fingerprint;
+mod generation;
 mod input_copies;
-mod lock;
 mod manifest;
 mod publish;
 mod scan;
@@ -37,24 +39,25 @@ mod stat;
 mod temp;
 mod verify;
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf, absolute};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use blobs::BlobFile;
 pub use error::{Damage, FileError, SealError, Wrong};
 pub use fingerprint::Snapshot;
+pub use generation::{Collector, ExclusiveLock};
 pub use input_copies::read_text;
-pub use lock::{BlobFile, ExclusiveLock};
 pub use seal::{Output, Sealed};
 pub use stage::{Guard, Spoiled};
 pub use stat::{FileKey, Lookup, StatCache, StatEntry};
 pub use temp::{PendingBlob, remove_tree};
 
 use crate::core::digest::Digest;
-use lock::SharedLock;
+use generation::SharedLock;
 use temp::{Pending, TempFolder};
 
 /// The store below one home folder. Shared between threads behind an `Arc`.
@@ -68,8 +71,8 @@ pub struct Store {
     pending: Arc<Pending>,
     /// Held by the one thread that is giving blobs their names.
     committing: Mutex<()>,
-    /// Keeps others from removing blobs.
-    hold: Option<SharedLock>,
+    /// Keeps others from removing blobs; see `generation`.
+    lock: Option<SharedLock>,
     /// Bytes that got their final names here.
     added: AtomicU64,
 }
@@ -100,7 +103,7 @@ impl Store {
     }
 
     fn at(folder: PathBuf, writable: bool, stats: StatCache) -> Self {
-        let hold = File::open(&folder).ok().and_then(SharedLock::share);
+        let lock = SharedLock::take(&folder);
         Self {
             folder,
             writable,
@@ -108,7 +111,7 @@ impl Store {
             temp_folder: Mutex::default(),
             pending: Arc::default(),
             committing: Mutex::default(),
-            hold,
+            lock,
             added: AtomicU64::new(0),
         }
     }

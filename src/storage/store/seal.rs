@@ -110,7 +110,7 @@ impl Store {
     /// Whether the blob of that digest is there and right. A wrong one is set aside.
     fn held(&self, digest: &Digest) -> Option<Held> {
         let path = self.blob_path(digest);
-        let metadata = fs::symlink_metadata(&path).ok()?;
+        let metadata = fs::symlink_metadata(&path).ok().filter(|found| !self.is_condemned(digest, found))?;
         if self.stats.known(&FileStat::of(&metadata)) == Some(*digest) {
             return Some(Held::Durable);
         }

@@ -4,9 +4,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::blobs::BlobFile;
 use super::error::{Damage, FileError, Wrong};
 use super::fingerprint::in_parallel;
-use super::lock::BlobFile;
 use super::manifest::{Item, Manifest};
 use super::stat::{self, ATTEMPTS, FileStat, regular};
 use super::{Store, make_folder};
@@ -71,6 +71,11 @@ impl Store {
     /// The manifest of a directory that the store holds.
     pub(super) fn manifest(&self, digest: &Digest) -> Result<Manifest, Damage> {
         let path = self.blob_path(digest);
+        if self.pending.get(digest).is_none()
+            && fs::symlink_metadata(&path).is_ok_and(|found| self.is_condemned(digest, &found))
+        {
+            return Err(Damage { digest: *digest, path, wrong: Wrong::Missing });
+        }
         let bytes = match fs::read(self.locate(digest)) {
             // It may have got its final name a moment ago.
             Err(e) if e.kind() == io::ErrorKind::NotFound => fs::read(&path),
@@ -96,8 +101,10 @@ impl Store {
         }
         let path = self.blob_path(digest);
         let metadata = match fs::symlink_metadata(&path) {
-            Ok(metadata) => metadata,
-            Err(e) => return Err(unreadable(digest, path, e)),
+            Ok(metadata) if self.is_condemned(digest, &metadata) => {
+                return Err(Damage { digest: *digest, path, wrong: Wrong::Missing });
+            }
+            found => found.map_err(|e| unreadable(digest, path.clone(), e))?,
         };
         let seen =
             regular(&path, &metadata).and_then(|()| self.stats.digest(&path, &FileStat::of(&metadata)));
