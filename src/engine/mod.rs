@@ -18,4 +18,5 @@ pub mod schedule;
 pub mod scope;
 
 pub use options::RunOptions;
-pub use run::{Engine, EngineInputs, EventLog, Interrupt, PublishedOutput, Summary};
+pub use run::seams::{Publisher, Recorder, StorePublisher, WorkLocks};
+pub use run::{Engine, EngineInputs, EventLog, Interrupt, PublishedOutput, RunContext, Summary};

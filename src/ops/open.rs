@@ -24,7 +24,7 @@ use crate::workflow::policy::parse_amount;
 /// A workflow without mistakes, and all of its nodes.
 pub struct Opened {
     pub workflow: Arc<Workflow>,
-    pub outline: Outline,
+    pub outline: Arc<Outline>,
     /// The workflow and all of its sub-workflows, each once.
     pub workflows: Vec<Arc<Workflow>>,
     /// Every file that was read.
@@ -84,7 +84,7 @@ pub fn check(loaded: Loaded) -> Result<Opened, Mistakes> {
     match workflow {
         Some(workflow) if diagnostics.is_empty() => {
             let outline = Outline::of(workflow.clone());
-            Ok(Opened { outline, workflow, workflows, documents, sources })
+            Ok(Opened { outline: Arc::new(outline), workflow, workflows, documents, sources })
         }
         _ => Err(Mistakes { diagnostics, sources }),
     }

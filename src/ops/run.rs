@@ -1,7 +1,7 @@
 //! One run from its beginning to its end: home, writer, engine and listeners joined.
 //!
-//! Any number of runs may go on in one process. A run is one future that stays on the thread that polls it (the
-//! engine shares its lookups by `Rc` and `RefCell`): a caller with several runs gives each a thread with a runtime of
+//! Any number of runs may go on in one process: the engine's future is `Send` and `'static`. Lookups block the thread that
+//! polls it for moments, so a caller with several runs gives each a thread with a runtime of
 //! its own. Between them they share the home's locks, which know of several runs in one process.
 
 use std::path::PathBuf;
@@ -15,6 +15,7 @@ use super::cap;
 use super::collect::{AfterRun, after_run};
 use super::home::HomeWriter;
 use super::open::{Opened, Prepared};
+use crate::core::clock::SystemClock;
 use crate::core::event::Counts;
 use crate::core::reporter::Reporter;
 use crate::core::run_id::RunId;
@@ -25,7 +26,9 @@ use crate::engine::attempt::perform::AttemptShared;
 use crate::engine::attempt::scratch::Scratch;
 use crate::engine::lookup::cache::{Cache, to_record};
 use crate::engine::scope::values::{Files, workflow_inputs};
-use crate::engine::{Engine, EngineInputs, EventLog, Interrupt, Summary};
+use crate::engine::{
+    Engine, EngineInputs, EventLog, Interrupt, RunContext, StorePublisher, Summary, WorkLocks,
+};
 use crate::exec::{Cancel, Local, sweep_strays};
 use crate::storage::db;
 use crate::storage::gc;
@@ -131,20 +134,29 @@ pub async fn run(
         logs: home.logs(&run),
         cancel: Cancel::default(),
     };
+    let context = RunContext {
+        run: shared.run.clone(),
+        scope: shared.scope.clone(),
+        logs: shared.logs.clone(),
+        cancel: shared.cancel.clone(),
+    };
     let cache = Cache::new(scope, store.clone(), Some(reader), Some(home.path().to_owned()));
     let cache = cache.with_prior(prior.map(|prior| prior.earlier));
     let engine = Engine::new(EngineInputs {
-        outline,
+        outline: outline.clone(),
         options: order,
         pools,
-        shared: Arc::new(shared),
-        outputs_dir: home.outputs(&run),
+        context,
+        attempts: Arc::new(shared),
+        store: store.clone(),
+        publisher: Box::new(StorePublisher { store: store.clone(), dir: home.outputs(&run) }),
+        clock: Arc::new(SystemClock),
         bus,
         files,
         inputs,
         cache,
-        locks,
-        writer: writer.clone(),
+        locks: locks.map(|locks| Box::new(locks) as Box<dyn WorkLocks>),
+        recorder: Box::new(writer.clone()),
     });
     let summary = engine.run(acknowledged, interrupts).await;
     sweep_strays().await;

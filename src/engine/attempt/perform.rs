@@ -1,6 +1,7 @@
 //! One attempt of a node: made ready in a fresh scratch folder, the command run, the outputs taken in.
 
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,21 @@ pub struct AttemptShared<E> {
     /// The run's folder of logs.
     pub logs: PathBuf,
     pub cancel: Cancel,
+}
+
+/// Runs attempts: the seam below the loop. What implements it for a home is [`AttemptShared`].
+pub trait AttemptRunner: Send + Sync {
+    /// Runs one attempt to its end.
+    fn run(self: Arc<Self>, job: AttemptJob) -> AttemptFuture;
+}
+
+/// An attempt that goes on.
+pub type AttemptFuture = Pin<Box<dyn Future<Output = AttemptEnded> + Send>>;
+
+impl<E: Executor + Send + Sync + 'static> AttemptRunner for AttemptShared<E> {
+    fn run(self: Arc<Self>, job: AttemptJob) -> AttemptFuture {
+        Box::pin(perform(self, job))
+    }
 }
 
 /// What is to be done.

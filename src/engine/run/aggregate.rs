@@ -7,9 +7,8 @@ use crate::engine::schedule::{EndCounts, State, UnitId};
 use crate::engine::scope::frames::{Elements, Frame, NodeInstance, ValueScope};
 use crate::engine::scope::interface;
 use crate::engine::scope::scatter::gather;
-use crate::exec::Executor;
 
-impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
+impl Engine {
     /// All that is inside of `unit` has ended.
     pub(super) fn close(&mut self, unit: UnitId) {
         let Some(spot) = self.spot(unit) else { return };

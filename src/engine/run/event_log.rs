@@ -4,7 +4,6 @@
 //! begin before the one that it waited for has ended.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{self, Write};
 
 use jiff::Timestamp;
@@ -20,7 +19,7 @@ const BATCH: usize = 128 * 1024;
 pub struct EventLog {
     reporters: Vec<Box<dyn Reporter>>,
     /// The run's events as JSON Lines: its history.
-    file: File,
+    file: Box<dyn Write + Send>,
     /// Lines that are not in the file yet: writing each by itself would cost more than making it.
     lines: String,
     /// The first thing that went wrong with the file; nothing is written after it.
@@ -37,8 +36,14 @@ enum QueuedItem {
 
 impl EventLog {
     /// A bus to `reporters` and to the empty file of a run's events.
-    pub fn new(reporters: Vec<Box<dyn Reporter>>, file: File) -> Self {
-        Self { reporters, file, lines: String::new(), failure: None, waiting: VecDeque::new() }
+    pub fn new(reporters: Vec<Box<dyn Reporter>>, file: impl Write + Send + 'static) -> Self {
+        Self {
+            reporters,
+            file: Box::new(file),
+            lines: String::new(),
+            failure: None,
+            waiting: VecDeque::new(),
+        }
     }
 
     /// Writes what is left, and tells what went wrong with history.

@@ -1,6 +1,5 @@
 //! How units end: hits, results on their way into the cache, failures and what follows from them.
 
-use jiff::Timestamp;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::cost::AttemptCost;
@@ -16,13 +15,12 @@ use crate::engine::lookup::decision::Hit;
 use crate::engine::schedule::{State, UnitId};
 use crate::engine::scope::frames::{NodeInstance, ValueScope};
 use crate::engine::scope::values::RunFailure;
-use crate::exec::Executor;
 use crate::workflow::Body;
 
 /// Why a part of an element did not run.
 pub(super) const DOOMED: &str = "another part of this element failed";
 
-impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
+impl Engine {
     /// A unit that has its end from somewhere else than an attempt.
     pub(super) fn finished(&self, spot: &NodeInstance, status: Status, inputs: &[Value]) -> NodeFinished {
         let (kind, name) = match &spot.node().body {
@@ -31,7 +29,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         };
         let declared = spot.node().body.inputs().iter();
         NodeFinished {
-            time: Timestamp::now(),
+            time: self.clock.now(),
             node: spot.name.clone(),
             index: spot.event_index(),
             task: name.clone(),
@@ -84,7 +82,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
 
     pub(super) fn outputs_json(&self, spot: &NodeInstance, outputs: &[Value]) -> JsonMap<String, Json> {
         let names = spot.node().body.outputs();
-        let values = outputs.iter().map(|value| publish::in_store(&self.shared.store, value));
+        let values = outputs.iter().map(|value| publish::in_store(&*self.store, value));
         names.into_iter().map(|(name, _)| name.to_owned()).zip(values).collect()
     }
 
@@ -307,7 +305,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
                 let again = retryable && ended.attempt <= execution.retries && !over;
                 let wait = again.then(|| execution.wait_after(ended.attempt));
                 self.bus.emit(Event::AttemptFailed(AttemptFailed {
-                    time: Timestamp::now(),
+                    time: self.clock.now(),
                     node: spot.name.clone(),
                     index: spot.event_index(),
                     attempt: ended.attempt,

@@ -2,21 +2,20 @@
 
 use std::sync::Arc;
 
-use super::{Engine, publish};
+use super::Engine;
 use crate::engine::schedule::State;
 use crate::engine::scope::frames::{Frame, ValueScope};
 use crate::engine::scope::values::RunFailure;
-use crate::exec::Executor;
 use crate::workflow::graph::select::Role;
 
-impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
+impl Engine {
     /// Hands back what the run was for; if that fails so does the run.
     pub(super) fn hand_out(&mut self) {
         let (None, None, Some(ValueScope::Frame(root))) = (self.signal, &self.failure, self.groups.first())
         else {
             return;
         };
-        match publish::hand_out(root, &self.files, &self.shared.store, &self.outputs_dir) {
+        match self.publisher.publish(root, &self.files) {
             Ok(handed) => self.handed = handed,
             Err(problem) => {
                 self.bus.warn(None, problem.clone());

@@ -8,6 +8,11 @@
 //! | `hooks.rs`, `summary.rs` | the node that runs last, and the summary of the run |
 //! | `event_log.rs` | events on their way to reporters and history |
 //! | `publish.rs` | the workflow's own outputs |
+//! | `seams.rs` | what the loop needs of writer, publishing and locks |
+//!
+//! The future of a run is `Send` and `'static`: it owns or shares by `Arc` all that it needs, so that any number of runs
+//! go on in one process. Each is best driven by a thread of its own (`Handle::block_on`), because lookups and small reads
+//! block it for moments; its attempts are tasks of the shared runtime.
 
 mod aggregate;
 mod cost;
@@ -17,6 +22,7 @@ mod hooks;
 mod publish;
 mod ready;
 mod record;
+pub mod seams;
 mod single_flight;
 mod summary;
 
@@ -26,28 +32,30 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use self::finish::DOOMED;
+use self::seams::{Publisher, Recorder, WorkLocks};
 use self::single_flight::SingleFlight;
+use crate::core::clock::Clock;
 use crate::core::digest::Digest;
 use crate::core::event::{CacheStatus, Counts, Event, NodeWaiting, RunStarted, Status};
 use crate::core::value::Value;
 use crate::core::why::Why;
 use crate::engine::RunOptions;
-use crate::engine::attempt::perform::{AttemptEnded, AttemptShared};
+use crate::engine::attempt::perform::{AttemptEnded, AttemptRunner};
 use crate::engine::lookup::cache::Cache;
 use crate::engine::plan::explainer::ExplainMemory;
 use crate::engine::schedule::pools::Pools;
 use crate::engine::schedule::{Scheduler, State, UnitId};
+use crate::engine::scope::content::ContentStore;
 use crate::engine::scope::frames::{Frame, NodeInstance, ValueScope};
 use crate::engine::scope::values::{Files, RunFailure};
-use crate::exec::{Executor, Level, signal_name};
-use crate::storage::locks::{Held, Locks};
-use crate::storage::writer::{Acknowledged, Writer};
+use crate::exec::{Cancel, Level, signal_name};
+use crate::storage::memo::Scope;
+use crate::storage::writer::Acknowledged;
 use crate::workflow::graph::outline::Outline;
 use crate::workflow::graph::select::{Role, leaves};
 
@@ -87,16 +95,18 @@ struct InFlight {
     /// Since when it could run.
     ready: Instant,
     /// Keeps identical work waiting until this has ended.
-    held: Option<Held>,
+    held: Option<Box<dyn Send>>,
 }
 
 /// One run.
-pub struct Engine<'a, E> {
-    outline: &'a Outline,
+pub struct Engine {
+    outline: Arc<Outline>,
     options: RunOptions,
-    shared: Arc<AttemptShared<E>>,
-    /// Where files among the workflow's outputs are put.
-    outputs_dir: PathBuf,
+    context: RunContext,
+    attempts: Arc<dyn AttemptRunner>,
+    store: Arc<dyn ContentStore>,
+    publisher: Box<dyn Publisher>,
+    clock: Arc<dyn Clock>,
     bus: EventLog,
     files: Files,
     cache: Cache,
@@ -118,7 +128,7 @@ pub struct Engine<'a, E> {
     saved_ms: u64,
     /// By node of the outline: the time that its attempts took, in milliseconds, and how many there were.
     times: HashMap<usize, (u64, u64)>,
-    writer: Writer,
+    recorder: Box<dyn Recorder>,
     failure: Option<Arc<RunFailure>>,
     /// The workflow's outputs, once all but the last node has ended.
     handed: Vec<(String, PublishedOutput)>,
@@ -128,21 +138,35 @@ pub struct Engine<'a, E> {
     retry_due: (UnboundedSender<UnitId>, UnboundedReceiver<UnitId>),
 }
 
-/// What the composition root hands over.
-pub struct EngineInputs<'a, E> {
-    pub outline: &'a Outline,
+/// What an engine is made of. [`EngineInputs::for_home`] makes one for a home; tests hand in fakes.
+pub struct EngineInputs {
+    pub outline: Arc<Outline>,
     pub options: RunOptions,
     pub pools: Pools,
-    pub shared: Arc<AttemptShared<E>>,
-    pub outputs_dir: PathBuf,
+    pub context: RunContext,
+    pub attempts: Arc<dyn AttemptRunner>,
+    pub store: Arc<dyn ContentStore>,
+    pub publisher: Box<dyn Publisher>,
+    pub clock: Arc<dyn Clock>,
     pub bus: EventLog,
     pub files: Files,
-    /// Of the workflow.
+    /// The values of the workflow's inputs.
     pub inputs: Box<[Value]>,
     pub cache: Cache,
-    /// Locks of identical work; `None` where there can be none.
-    pub locks: Option<Locks>,
-    pub writer: Writer,
+    /// Locks of identical work; `None` where the file system has none.
+    pub locks: Option<Box<dyn WorkLocks>>,
+    pub recorder: Box<dyn Recorder>,
+}
+
+/// What a run is known by, and how it is cancelled.
+#[derive(Clone)]
+pub struct RunContext {
+    /// The id of the run.
+    pub run: String,
+    pub scope: Scope,
+    /// The run's folder of logs.
+    pub logs: PathBuf,
+    pub cancel: Cancel,
 }
 
 /// So many units are taken up before signals and ends of others are heard again: some ten milliseconds' worth.
@@ -150,13 +174,16 @@ const BATCH: usize = 1000;
 /// How often locks of identical work are tried again while somebody waits for one.
 const LOCK_TURN: Duration = Duration::from_millis(20);
 
-impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
-    pub fn new(parts: EngineInputs<'a, E>) -> Self {
+impl Engine {
+    pub fn new(parts: EngineInputs) -> Self {
         let mut engine = Self {
             outline: parts.outline,
             options: parts.options,
-            shared: parts.shared,
-            outputs_dir: parts.outputs_dir,
+            context: parts.context,
+            attempts: parts.attempts,
+            store: parts.store,
+            publisher: parts.publisher,
+            clock: parts.clock,
             bus: parts.bus,
             files: parts.files,
             cache: parts.cache,
@@ -172,7 +199,7 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
             total: 0,
             saved_ms: 0,
             times: HashMap::new(),
-            writer: parts.writer,
+            recorder: parts.recorder,
             failure: None,
             handed: Vec::new(),
             signal: None,
@@ -189,7 +216,7 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
 
     /// How many nodes of a part of the outline take part and are not sub-workflows.
     fn leaves(&self, numbers: Range<usize>) -> u64 {
-        leaves(self.outline, &self.options.roles, numbers)
+        leaves(&self.outline, &self.options.roles, numbers)
     }
 
     /// Runs the workflow to its end.
@@ -200,11 +227,11 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
     ) -> Summary {
         let started = Instant::now();
         self.bus.emit(Event::RunStarted(RunStarted {
-            time: Timestamp::now(),
-            run: self.shared.run.clone(),
+            time: self.clock.now(),
+            run: self.context.run.clone(),
             workflow: self.outline.workflow().name.clone(),
-            project: self.shared.scope.project.clone(),
-            domain: self.shared.scope.domain.clone(),
+            project: self.context.scope.project.clone(),
+            domain: self.context.scope.domain.clone(),
             nodes: self.counts.nodes,
             jobs: self.options.jobs as u64,
             retry_of: self.options.retry_of.clone(),
@@ -234,7 +261,7 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
                 continue;
             }
             if self.scheduler.running() == 0 && !self.unacknowledged.is_empty() {
-                self.writer.flush_now();
+                self.recorder.flush_now();
             }
             self.bus.flush();
             tokio::select! {
@@ -269,7 +296,7 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
         paths.sort();
         paths.dedup();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let store = self.shared.store.clone();
+        let store = self.store.clone();
         Some(tokio::task::spawn_blocking(move || store.fingerprint_all(&paths, threads)))
     }
 
@@ -308,7 +335,7 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
             while let Some(unit) = self.scheduler.take_start() {
                 self.start(unit);
             }
-            self.writer.stats(self.shared.store.stats().drain_fresh());
+            self.recorder.stats(self.store.drain_stats());
             if left == 0 || !self.scheduler.has_ready() {
                 break;
             }
@@ -336,7 +363,7 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
 
     fn tell_waits(&mut self, spot: &NodeInstance, reason: String) {
         self.bus.emit(Event::NodeWaiting(NodeWaiting {
-            time: Timestamp::now(),
+            time: self.clock.now(),
             node: spot.name.clone(),
             index: spot.event_index(),
             reason,
@@ -361,7 +388,7 @@ impl<'a, E: Executor + Send + Sync + 'static> Engine<'a, E> {
     fn interrupted(&mut self, signal: i32) {
         let first = self.signal.is_none();
         self.signal.get_or_insert(signal);
-        self.shared.cancel.raise(if first { Level::Terminate } else { Level::Kill });
+        self.context.cancel.raise(if first { Level::Terminate } else { Level::Kill });
         if first {
             let name = signal_name(signal);
             self.bus.warn(None, format!("{name}: stopping what runs; a second signal kills it at once"));

@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::core::staging::Staging;
 use crate::core::value::{Artifact, Value};
+use crate::engine::scope::content::ContentStore;
 use crate::engine::scope::frames::Frame;
 use crate::engine::scope::interface;
 use crate::engine::scope::values::Files;
@@ -24,7 +25,7 @@ pub struct PublishedOutput {
 }
 
 /// A value with its files as they lie in the store.
-pub(super) fn in_store(store: &Store, value: &Value) -> Json {
+pub(super) fn in_store(store: &dyn ContentStore, value: &Value) -> Json {
     value.to_json(&|artifact, _| {
         let path = match &artifact.origin {
             Some(origin) => origin.to_path_buf(),

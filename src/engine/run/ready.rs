@@ -1,26 +1,24 @@
-//! A unit whose lock_poll has come: skipped, spread over its elements, entered, looked up, or queued to run.
+//! A unit that has become ready: skipped, spread over its elements, entered, looked up, or queued to run.
 
 use std::time::Instant;
 
-use jiff::Timestamp;
-
+use super::seams::LockAttempt;
+use super::single_flight::LockWaiter;
 use super::{Engine, InFlight, millis};
 use crate::core::event::{CacheStatus, Event, NodeExpanded, NodeStarted, Status};
 use crate::core::value::Value;
 use crate::core::why::Why;
-use crate::engine::attempt::perform::{AttemptJob, log_path, perform};
+use crate::engine::attempt::perform::{AttemptJob, log_path};
 use crate::engine::attempt::prepare::TaskInstance;
 use crate::engine::lookup::cache::CacheRequest;
 use crate::engine::lookup::decision::{Decision, Miss};
 use crate::engine::lookup::identity::TaskRequest;
 use crate::engine::plan;
-use crate::engine::run::single_flight::LockWaiter;
 use crate::engine::schedule::{State, UnitId};
 use crate::engine::scope::frames::{Frame, NodeInstance, ValueScope};
 use crate::engine::scope::scatter::ScatteredInputs;
 use crate::engine::scope::site::{FrameChain, NodeSite};
-use crate::exec::Executor;
-use crate::storage::locks::{Attempt, Holder};
+use crate::storage::locks::Holder;
 use crate::storage::memo::explain::Detail;
 use crate::workflow::graph::select::Role;
 use crate::workflow::policy::Execution;
@@ -29,7 +27,7 @@ use crate::workflow::{Body, Task};
 /// So many elements of one node may wait for a slot at once, and more if more can run: their inputs are in memory.
 const AHEAD: usize = 64;
 
-impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
+impl Engine {
     pub(super) fn unit_ready(&mut self, unit: UnitId) {
         let (group, i) = self.scheduler.locate(unit);
         let Some(spot) = self.spot(unit) else { return };
@@ -86,7 +84,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         };
         self.total = self.total.saturating_sub(each) + each * count as u64;
         self.bus.emit(Event::NodeExpanded(NodeExpanded {
-            time: Timestamp::now(),
+            time: self.clock.now(),
             node: spot.name.clone(),
             index: spot.event_index(),
             elements: count as u64,
@@ -210,17 +208,17 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
     /// Queues a unit once nobody else does the same work; or takes over what somebody else has done.
     fn try_key_lock(&mut self, mut waiting: LockWaiter) {
         let Some(spot) = self.spot(waiting.unit) else { return };
-        let holder = Holder { run: self.shared.run.clone(), node: spot.label() };
+        let holder = Holder { run: self.context.run.clone(), node: spot.label() };
         match self.serial.try_take(&waiting.key, &holder) {
-            Ok(Attempt::Taken(held)) => {
+            Ok(LockAttempt::Taken(held)) => {
                 if let Some(flight) = self.in_flight.get_mut(&waiting.unit) {
                     flight.held = Some(held);
                 }
                 self.look_again(&waiting, &spot);
             }
-            Ok(Attempt::Busy(other)) => {
+            Ok(LockAttempt::Busy(other)) => {
                 if !std::mem::replace(&mut waiting.told, true) {
-                    let run = &self.shared.run;
+                    let run = &self.context.run;
                     let whom = match other {
                         Some(other) if other.run == *run => {
                             format!("for {}, which does the same work", other.node)
@@ -302,10 +300,10 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             grace: *grace,
             snapshots: self.files.snapshots(&flight.inputs),
         };
-        let log = log_path(&self.shared.logs, &spot.name, spot.event_index(), attempt).display().to_string();
+        let log = log_path(&self.context.logs, &spot.name, spot.event_index(), attempt).display().to_string();
         self.announced_waiting.remove(&unit);
         self.bus.emit(Event::NodeStarted(NodeStarted {
-            time: Timestamp::now(),
+            time: self.clock.now(),
             node: spot.name.clone(),
             index: spot.event_index(),
             attempt,
@@ -313,10 +311,10 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             queued: self.scheduler.queued() as u64,
             waited_ms: millis(waited),
         }));
-        let (shared, ended) = (self.shared.clone(), self.ended.0.clone());
+        let (attempt, ended) = (self.attempts.clone().run(job), self.ended.0.clone());
         tokio::spawn(async move {
             // The engine outlives its attempts: somebody listens.
-            let _ = ended.send(perform(shared, job).await);
+            let _ = ended.send(attempt.await);
         });
     }
 

@@ -11,8 +11,6 @@ use crate::engine::attempt::perform::{Success, log_path};
 use crate::engine::lookup::cache::to_record;
 use crate::engine::schedule::{State, UnitId};
 use crate::engine::scope::frames::NodeInstance;
-use crate::exec::Executor;
-use crate::storage::locks::Held;
 use crate::storage::memo::{Entry, Found};
 use crate::storage::writer::{Acknowledged, NewResult, Row};
 
@@ -22,10 +20,10 @@ pub(super) struct StoredEnd {
     /// The status if the result is stored.
     stored: CacheStatus,
     /// Identical work goes on waiting until the result is there to be found.
-    _held: Option<Held>,
+    _held: Option<Box<dyn Send>>,
 }
 
-impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
+impl Engine {
     /// An attempt succeeded: its result is recorded, or reported at once where there is nothing to record.
     pub(super) fn succeed(
         &mut self,
@@ -38,7 +36,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         for note in success.notes {
             self.bus.warn(Some(spot.label()), note);
         }
-        let log = log_path(&self.shared.logs, &spot.name, spot.event_index(), flight.attempts);
+        let log = log_path(&self.context.logs, &spot.name, spot.event_index(), flight.attempts);
         let mut event = NodeFinished {
             cache: Some(flight.cache),
             key: flight.key,
@@ -79,7 +77,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             self.count(unit, &event);
             self.bus.hold(unit);
             self.unacknowledged.insert(unit, StoredEnd { event, stored, _held: flight.held });
-            self.writer.result(NewResult { unit, row: row.map(Box::new), blobs: success.blobs });
+            self.recorder.result(NewResult { unit, row: row.map(Box::new), blobs: success.blobs });
         }
         self.keep_outputs(unit, success.outputs);
         self.finish(unit, State::Succeeded, "");
@@ -92,8 +90,8 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         let names = task.outputs.iter().map(|output| &*output.name);
         let entry = Entry {
             key,
-            project: self.shared.scope.project.clone(),
-            domain: self.shared.scope.domain.clone(),
+            project: self.context.scope.project.clone(),
+            domain: self.context.scope.domain.clone(),
             task: task.name.clone(),
             version: state.version.to_string(),
             inputs: Json::Object(event.inputs.clone()).to_string(),
@@ -101,7 +99,7 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
             found: Found {
                 definition: state.definition_digest,
                 outputs: Json::Object(to_record(names, outputs)).to_string(),
-                run: self.shared.run.clone(),
+                run: self.context.run.clone(),
                 node: spot.label(),
                 created: event.time,
                 duration_ms: event.duration_ms,

@@ -1,10 +1,11 @@
-//! Identical work in lock_poll: units that wait until nobody else, in this process or another, does the same.
+//! Single flight of identical work: units that wait until nobody else, in this process or another, does the same.
 
 use std::io;
 
+use super::seams::{LockAttempt, WorkLocks};
 use crate::core::digest::Digest;
 use crate::engine::schedule::UnitId;
-use crate::storage::locks::{Attempt, Holder, Locks};
+use crate::storage::locks::Holder;
 
 /// A unit that waits for the lock of its key. It holds no slot.
 pub struct LockWaiter {
@@ -17,12 +18,12 @@ pub struct LockWaiter {
 /// The locks, and who waits for one.
 pub struct SingleFlight {
     /// `None` where there can be none: identical work may then run twice.
-    locks: Option<Locks>,
+    locks: Option<Box<dyn WorkLocks>>,
     waiting: Vec<LockWaiter>,
 }
 
 impl SingleFlight {
-    pub fn new(locks: Option<Locks>) -> Self {
+    pub fn new(locks: Option<Box<dyn WorkLocks>>) -> Self {
         Self { locks, waiting: Vec::new() }
     }
 
@@ -39,7 +40,7 @@ impl SingleFlight {
         std::mem::take(&mut self.waiting)
     }
 
-    pub fn try_take(&self, key: &Digest, holder: &Holder) -> io::Result<Attempt> {
+    pub fn try_take(&self, key: &Digest, holder: &Holder) -> io::Result<LockAttempt> {
         match &self.locks {
             Some(locks) => locks.try_take(key, holder),
             None => Err(io::Error::from(io::ErrorKind::Unsupported)),

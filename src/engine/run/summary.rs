@@ -2,15 +2,13 @@
 
 use std::time::Instant;
 
-use jiff::Timestamp;
 use serde_json::Map as JsonMap;
 
 use super::{Engine, Summary, millis};
 use crate::core::event::{Event, RunFinished, Status};
-use crate::exec::Executor;
 use crate::storage::history::times::{NodeTime, Times};
 
-impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
+impl Engine {
     pub(super) fn conclude(mut self, started: Instant) -> Summary {
         let status = match (self.signal, &self.failure) {
             (Some(_), _) => Status::Cancelled,
@@ -19,12 +17,12 @@ impl<E: Executor + Send + Sync + 'static> Engine<'_, E> {
         };
         let handed = std::mem::take(&mut self.handed);
         let outputs = if status == Status::Succeeded { handed } else { Vec::new() };
-        self.writer.stats(self.shared.store.stats().drain_fresh());
-        self.writer.times(self.node_times());
-        self.writer.used(self.cache.take_used());
+        self.recorder.stats(self.store.drain_stats());
+        self.recorder.times(self.node_times());
+        self.recorder.used(self.cache.take_used());
         self.bus.emit(Event::RunFinished(RunFinished {
-            time: Timestamp::now(),
-            run: self.shared.run.clone(),
+            time: self.clock.now(),
+            run: self.context.run.clone(),
             status,
             duration_ms: millis(started.elapsed()),
             counts: self.counts,

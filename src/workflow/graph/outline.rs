@@ -13,8 +13,8 @@ use crate::workflow::{Body, Node, Workflow};
 /// All nodes, in preorder: a node that runs a sub-workflow comes right before that one's nodes.
 pub struct Outline {
     workflow: Arc<Workflow>,
-    /// By the address of the workflow, which `uses` keep alive.
-    parts: HashMap<*const Workflow, Part>,
+    /// By the address of the workflow, which `uses` keep alive; a number, so that runs share an outline between threads.
+    parts: HashMap<usize, Part>,
     uses: Vec<Use>,
 }
 
@@ -67,7 +67,7 @@ impl Outline {
         around: Option<usize>,
         prefix: String,
     ) {
-        let part = self.parts.entry(Arc::as_ptr(workflow)).or_insert_with(|| Part::of(workflow));
+        let part = self.parts.entry(Arc::as_ptr(workflow).addr()).or_insert_with(|| Part::of(workflow));
         let offsets = part.offsets.clone();
         let this = self.uses.len();
         self.uses.push(Use { workflow: workflow.clone(), base, parent, around, prefix: prefix.clone() });
@@ -96,7 +96,7 @@ impl Outline {
 
     /// The graph of a workflow of this outline.
     pub fn graph(&self, workflow: &Arc<Workflow>) -> Arc<Graph> {
-        match self.parts.get(&Arc::as_ptr(workflow)) {
+        match self.parts.get(&Arc::as_ptr(workflow).addr()) {
             Some(part) => part.graph.clone(),
             None => Arc::new(Graph::of(workflow)),
         }
@@ -104,7 +104,7 @@ impl Outline {
 
     /// By node of a workflow: its number, counted from that workflow's first.
     pub fn offsets(&self, workflow: &Arc<Workflow>) -> Arc<[u32]> {
-        match self.parts.get(&Arc::as_ptr(workflow)) {
+        match self.parts.get(&Arc::as_ptr(workflow).addr()) {
             Some(part) => part.offsets.clone(),
             None => Part::of(workflow).offsets,
         }

@@ -1,0 +1,103 @@
+//! The seams of the loop: what it needs of the writer, of publishing and of the locks of identical work. Each is a small
+//! trait with one implementation for a home and a fake in the tests.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::publish::{self, PublishedOutput};
+use crate::core::digest::Digest;
+use crate::engine::scope::frames::Frame;
+use crate::engine::scope::values::Files;
+use crate::storage::history::times::Times;
+use crate::storage::locks::{Attempt, Holder, Locks};
+use crate::storage::store::{FileKey, StatEntry, Store};
+use crate::storage::writer::{NewResult, Writer};
+
+/// Records what a run produces. Each result is acknowledged later, on the channel that the run listens to.
+pub trait Recorder: Send {
+    /// Records a result.
+    fn result(&self, result: NewResult);
+
+    /// Records entries of the stat cache.
+    fn stats(&self, stats: Vec<(FileKey, StatEntry)>);
+
+    /// Records how long nodes took.
+    fn times(&self, times: Times);
+
+    /// Records that results were hits.
+    fn used(&self, keys: Vec<Digest>);
+
+    /// Commits at once: nothing else is going on.
+    fn flush_now(&self);
+}
+
+impl Recorder for Writer {
+    fn result(&self, result: NewResult) {
+        self.result(result);
+    }
+
+    fn stats(&self, stats: Vec<(FileKey, StatEntry)>) {
+        self.stats(stats);
+    }
+
+    fn times(&self, times: Times) {
+        self.times(times);
+    }
+
+    fn used(&self, keys: Vec<Digest>) {
+        self.used(keys);
+    }
+
+    fn flush_now(&self) {
+        self.flush_now();
+    }
+}
+
+/// Publishes the workflow's own outputs.
+pub trait Publisher: Send {
+    /// The outputs by name, in the file's order. Outputs of nodes outside of the run are left out.
+    ///
+    /// # Errors
+    /// An output cannot be evaluated or published: a sentence that names it.
+    fn publish(&self, frame: &Frame, files: &Files) -> Result<Vec<(String, PublishedOutput)>, String>;
+}
+
+/// Publishes from the store of a home.
+pub struct StorePublisher {
+    pub store: Arc<Store>,
+    /// Where files among the outputs are put that have no path of their own.
+    pub dir: PathBuf,
+}
+
+impl Publisher for StorePublisher {
+    fn publish(&self, frame: &Frame, files: &Files) -> Result<Vec<(String, PublishedOutput)>, String> {
+        publish::hand_out(frame, files, &self.store, &self.dir)
+    }
+}
+
+/// Locks of identical work, by key.
+pub trait WorkLocks: Send {
+    /// Takes the lock of a key for `holder`, or says who holds it. Never waits.
+    ///
+    /// # Errors
+    /// The file system has no locks.
+    fn try_take(&self, key: &Digest, holder: &Holder) -> io::Result<LockAttempt>;
+}
+
+/// The outcome of trying to take a lock.
+pub enum LockAttempt {
+    /// The lock is held until this is dropped.
+    Taken(Box<dyn Send>),
+    /// Someone else holds it; who, if that is known.
+    Busy(Option<Holder>),
+}
+
+impl WorkLocks for Locks {
+    fn try_take(&self, key: &Digest, holder: &Holder) -> io::Result<LockAttempt> {
+        Ok(match self.try_take(key, holder)? {
+            Attempt::Taken(held) => LockAttempt::Taken(Box::new(held)),
+            Attempt::Busy(other) => LockAttempt::Busy(other),
+        })
+    }
+}
