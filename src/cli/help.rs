@@ -36,6 +36,8 @@ const TOPICS: &[Topic] = &[
     topic!("command-line", "verbs, flags, exit codes, environment"),
     topic!("events", "JSON Lines for scripts"),
     topic!("cron", "scheduled and unattended runs"),
+    topic!("coming-from", "make, Snakemake, Nextflow and Flyte, term by term"),
+    topic!("troubleshooting", "messages and what to do about them"),
     topic!("performance", "measurements, limits, and what costs time"),
 ];
 

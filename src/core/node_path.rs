@@ -126,7 +126,7 @@ impl<'a> NodeRef<'a> {
         (numbers.chain(self.index).collect(), self.node.into())
     }
 
-    /// A name for its files: `prep.clean-3` for `prep/clean[3]`, at most [`MAX_FILE_NAME_BYTES`] long.
+    /// A name for its files: `prep.clean-3` for `prep/clean[3]`, at most `MAX_FILE_NAME_BYTES` long.
     pub fn file_name(self) -> String {
         let label = self.label();
         let name = label.replace(']', "").replace('/', ".").replace('[', "-");

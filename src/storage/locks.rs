@@ -7,7 +7,7 @@
 //! - between processes, a record lock (`fcntl`) of the system, which ends with its process however that dies;
 //! - between the runs and threads of this process, which the system does not tell apart, a map of held offsets.
 //!
-//! Closing any descriptor of the file would release all record locks of the process. So [`OPEN`] keeps one descriptor of
+//! Closing any descriptor of the file would release all record locks of the process. So `OPEN` keeps one descriptor of
 //! each file (by device and inode) for the process, every [`Locks`] of the same home shares it together with its map,
 //! and nothing else may open the file. A descriptor is closed only by the registry, under its mutex, when no `Locks` and
 //! no [`Held`] uses it any more.

@@ -15,6 +15,7 @@ mod cache_verbs;
 mod command_line;
 mod diagnostics;
 mod diff;
+mod docs;
 mod elements;
 mod estimates;
 mod examples;

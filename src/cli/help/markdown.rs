@@ -12,7 +12,7 @@ const TEXT_INDENT: usize = 2;
 const CODE_INDENT: usize = 6;
 /// Columns between two cells of a table.
 const GUTTER: usize = 2;
-/// Code up to this width is not broken at its spaces.
+/// Code in prose up to this width is not broken at its spaces.
 const MAX_WHOLE_CODE: usize = 24;
 
 /// What is not broken: stretches of text, each with its style.
@@ -83,7 +83,8 @@ impl Page {
 
     fn heading(&mut self, text: &str) {
         self.gap();
-        let words: Vec<_> = words(text, self.ink).into_iter().flatten().map(|(_, text)| text).collect();
+        let words: Vec<_> =
+            words(text, self.ink, MAX_WHOLE_CODE).into_iter().flatten().map(|(_, text)| text).collect();
         self.text.push_str(&self.ink.paint(STRONG, words.join(" ")));
         self.text.push('\n');
     }
@@ -108,7 +109,8 @@ impl Page {
         }
         let text = [&first[begins.len()..]].into_iter().chain(lines[1..].iter().copied()).collect::<Vec<_>>();
         let indent = TEXT_INDENT + hang;
-        let wrapped = wrap(words(&text.join(" "), self.ink), self.width.saturating_sub(indent));
+        let wrapped =
+            wrap(words(&text.join(" "), self.ink, MAX_WHOLE_CODE), self.width.saturating_sub(indent));
         for (at, line) in wrapped.iter().enumerate() {
             let head = if at == 0 { begins } else { "" };
             self.text.push_str(&format!("{:TEXT_INDENT$}{head:hang$}{}\n", "", self.paint(line)));
@@ -124,7 +126,7 @@ impl Page {
         self.gap();
         let mut cells: Vec<Vec<Vec<Word>>> = Vec::new();
         for row in rows.iter().filter(|row| !row.trim_matches(['|', '-', ':', ' ']).is_empty()) {
-            cells.push(split_row(row).iter().map(|cell| words(cell, self.ink)).collect());
+            cells.push(split_row(row).iter().map(|cell| words(cell, self.ink, 0)).collect());
         }
         let count = cells.iter().map(Vec::len).max().unwrap_or(0);
         let has_header = rows.get(1).is_some_and(|row| row.trim_matches(['|', '-', ':', ' ']).is_empty());
@@ -204,8 +206,8 @@ fn split_row(row: &str) -> Vec<String> {
     hidden.split('|').map(|cell| cell.trim().replace('\0', "|")).collect()
 }
 
-/// Words with their styles. Without colour, code keeps its backticks: nothing else would show where it ends.
-fn words(text: &str, ink: Ink) -> Vec<Word> {
+/// Words with their styles; code up to `max_whole` columns is one word. Without colour, code keeps its backticks: nothing else would show where it ends.
+fn words(text: &str, ink: Ink, max_whole: usize) -> Vec<Word> {
     let mut words: Vec<Word> = Vec::new();
     let mut joins = false;
     let mut add = |style: Style, text: &str, whole: bool| {
@@ -226,11 +228,11 @@ fn words(text: &str, ink: Ink) -> Vec<Word> {
         add(PLAIN, before, false);
         rest = match span(marked) {
             Some((Span::Code(code), rest)) if ink.0 => {
-                add(STRONG, code, columns_of(code) <= MAX_WHOLE_CODE);
+                add(STRONG, code, columns_of(code) <= max_whole);
                 rest
             }
             Some((Span::Code(code), rest)) => {
-                add(PLAIN, &format!("`{code}`"), columns_of(code) <= MAX_WHOLE_CODE);
+                add(PLAIN, &format!("`{code}`"), columns_of(code) <= max_whole);
                 rest
             }
             Some((Span::Strong(text), rest)) => {

@@ -10,7 +10,7 @@
 //! 4. Files that are kept only to look into past work go, the largest first: inputs of results, where nobody hands
 //!    them out.
 //! 5. Old runs go, the oldest first, until history takes no more than a tenth of the greatest size.
-//! 6. Results go, those first that are worth least: see [`worth`].
+//! 6. Results go, those first that are worth least: see `worth`.
 //! 7. The other runs go, the oldest first.
 //!
 //! A file goes with the last result that hands it out. Sizes are in bytes, times in milliseconds.
