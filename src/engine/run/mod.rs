@@ -138,7 +138,7 @@ pub struct Engine {
     retry_due: (UnboundedSender<UnitId>, UnboundedReceiver<UnitId>),
 }
 
-/// What an engine is made of. [`EngineInputs::for_home`] makes one for a home; tests hand in fakes.
+/// What an engine is made of. `for_home` makes one for a home; tests hand in fakes.
 pub struct EngineInputs {
     pub outline: Arc<Outline>,
     pub options: RunOptions,
