@@ -99,7 +99,7 @@ fn lines(outline: &Outline, planned: &[Planned], estimate: &Estimate) -> String 
             "node": outline.name(node.number),
             "cache": node.cache.name(),
             "reason": node.reason,
-            "why": node.why,
+            "why": node.why.as_ref().map(|why| why.with_text()),
             "runs": node.runs,
             "elements": elements,
             "estimated_ms": estimate.wall_of.get(&node.number),
@@ -120,7 +120,7 @@ fn outlook(outline: &Outline, estimate: &Estimate, ink: Ink) -> String {
             1 => ", without 1 node that never ran".into(),
             n => format!(", without {n} nodes that never ran"),
         };
-        text.push_str(&format!("about {} by earlier runs{but}\n", duration(*ms)));
+        text.push_str(&format!("estimated {} from earlier runs{but}\n", duration(*ms)));
         if path.len() > 1 {
             let mut names: Vec<String> = path.iter().take(LONGEST_PATH).map(|n| outline.name(*n)).collect();
             if path.len() > LONGEST_PATH {

@@ -98,7 +98,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
                 .map(|near| format!("; did you mean `{near}`?")),
             _ => None,
         };
-        note(&format!("there is no run like this: {asked}{}", hint.unwrap_or_default()));
+        note(&format!("no runs match: {asked}{}", hint.unwrap_or_default()));
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use super::screen::{ColorChoice, print};
 use super::{Failure, Outcome, args};
 use crate::core::event::VERSION;
 use crate::core::node_path::NodeRef;
+use crate::core::why::Why;
 use crate::engine::plan::planned::{Expectation, PlannedUnit};
 use crate::ops::open::prepare;
 use crate::ops::why::why;
@@ -177,7 +178,7 @@ fn document(told: &PlannedUnit) -> Json {
         "reason": told.reason,
         "key": told.parts.as_ref().and_then(|parts| parts.key),
         "parts": parts,
-        "why": told.why,
+        "why": told.why.map(Why::with_text),
         "source": told.hit.map(|hit| &hit.source),
         "saved_ms": told.hit.map_or(0, |hit| hit.duration_ms),
         "warning": told.hit.and_then(|hit| hit.edited.as_ref().map(ToString::to_string)),

@@ -44,7 +44,7 @@ pub struct RunStarted {
     /// How many of them may run at once.
     #[serde(default)]
     pub jobs: u64,
-    /// The run of which this one is another try.
+    /// The run that this one retries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<String>,
 }
@@ -68,7 +68,7 @@ pub struct NodeWaiting {
     pub node: String,
     #[serde(default)]
     pub index: Option<u64>,
-    /// For what, as in `for gpu: others have it`.
+    /// For what, as in `for gpu (in use)`.
     pub reason: String,
 }
 
@@ -125,7 +125,7 @@ pub struct NodeFinished {
     /// Null where the cache was not reached: a node that never became ready.
     pub cache: Option<CacheStatus>,
     pub key: Option<Digest>,
-    /// What a key would be made of, for a result that was used but is not in the cache: another try of the run goes by it.
+    /// What a key would be made of, for a result that was used but is not in the cache; a retry of the run looks it up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work: Option<Digest>,
     /// 0 for a hit.
@@ -360,7 +360,25 @@ pub enum ErrorKind {
     Cancelled,
 }
 
+impl NodeFinished {
+    /// The same with the texts that JSON output has and the history has not.
+    pub fn with_texts(&self) -> Self {
+        let why = self.why.as_ref().map(|why| Box::new(why.with_text()));
+        Self { why, ..self.clone() }
+    }
+}
+
 impl Event {
+    /// The line as it is shown: with the texts that the history has not. `None` if it is the same as the stored one.
+    pub fn to_shown_line(&self) -> Option<String> {
+        match self {
+            Self::NodeFinished(node) if node.why.is_some() => {
+                Some(Self::NodeFinished(node.with_texts()).to_line())
+            }
+            _ => None,
+        }
+    }
+
     /// The event as one line of JSON, without a newline.
     pub fn to_line(&self) -> String {
         // Serialising these types cannot fail: every key is text and no value is foreign.

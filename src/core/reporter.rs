@@ -4,6 +4,6 @@ use super::event::Event;
 
 /// A listener of a run.
 pub trait Reporter: Send {
-    /// Takes notice of `event`, of which `line` is the JSON form without a newline.
+    /// Takes notice of `event`, of which `line` is the stored JSON form without a newline.
     fn event(&mut self, event: &Event, line: &str);
 }

@@ -15,6 +15,6 @@ pub struct RunOptions {
     pub keep_going: bool,
     /// How many nodes may run at once.
     pub jobs: usize,
-    /// The run of which this one is another try.
+    /// The run that this one retries.
     pub retry_of: Option<String>,
 }

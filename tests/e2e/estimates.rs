@@ -52,10 +52,14 @@ fn the_critical_path_bounds_a_run_with_enough_jobs() {
     let lab = timed(DIAMOND, &[("a", 1000), ("b", 5000), ("c", 9000), ("d", 2000)]);
     assert_eq!(
         summary(&lab, &["-i", "x=7", "-j", "4"]),
-        ["4 would run, 0 from the cache", "about 12.0s by earlier runs", "critical path 12.0s: a > c > d"]
+        [
+            "4 would run, 0 from the cache",
+            "estimated 12.0s from earlier runs",
+            "critical path 12.0s: a > c > d"
+        ]
     );
     // With one job, all of the work counts.
-    assert_eq!(summary(&lab, &["-i", "x=7", "-j", "1"])[1], "about 17.0s by earlier runs");
+    assert_eq!(summary(&lab, &["-i", "x=7", "-j", "1"])[1], "estimated 17.0s from earlier runs");
     let lines = lab.run(&["plan", "w.toml", "--json", "-i", "x=7"]).expect_code(0).lines();
     let times: Vec<&Value> = lines.iter().map(|line| &line["estimated_ms"]).collect();
     assert_eq!(times, [1000, 5000, 9000, 2000]);
@@ -70,7 +74,7 @@ fn what_is_cached_takes_no_time_and_what_never_ran_is_counted() {
     db.execute("DELETE FROM memo WHERE node = 'c'", []).unwrap();
     let said = summary(&lab, &[]);
     assert_eq!(said[0], "2 would run, 2 from the cache");
-    assert_eq!(said[1], "about 2.0s by earlier runs, without 1 node that never ran");
+    assert_eq!(said[1], "estimated 2.0s from earlier runs, without 1 node that never ran");
 }
 
 #[test]
@@ -80,5 +84,5 @@ fn elements_that_would_run_count_one_by_one() {
                 [nodes.each]\ntask = 't'\nforeach = ['i']\ninputs = { i = '{{ range(inputs.n) }}' }\n";
     let lab = timed(text, &[("each", 1000)]);
     let said = summary(&lab, &["-i", "n=8", "-j", "2"]);
-    assert_eq!(said[..2], ["5 would run, 3 from the cache", "about 3.0s by earlier runs"]);
+    assert_eq!(said[..2], ["5 would run, 3 from the cache", "estimated 3.0s from earlier runs"]);
 }

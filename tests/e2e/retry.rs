@@ -71,7 +71,7 @@ fn what_succeeded_is_taken_over_though_it_is_not_cached() {
     assert_eq!((&a["cache"], &a["source"]["run"]), (&"hit".into(), &first.finished()["run"]));
     let shown = lab.run(&["show", "@last"]).expect_code(0).out;
     let before = again.finished()["run"].as_str().unwrap().to_owned();
-    assert!(shown.contains(&format!("another try of run {before}")), "{shown}");
+    assert!(shown.contains(&format!("retry of run {before}")), "{shown}");
     let done = lab.run(&["retry", "@last"]).expect_code(0);
     assert!(done.err.contains("nothing to retry"), "{}", done.err);
     assert_eq!(ran(&lab), [1, 3, 1, 1]);

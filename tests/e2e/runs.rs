@@ -58,10 +58,7 @@ fn people_are_told_what_was_asked_for() {
     assert!(failed.starts_with("failed, since 2d; all in lab/development\nRUN "), "{failed}");
     assert_eq!(failed.lines().count(), 3, "{failed}");
     let none = text(&["--workflow", "wel", "--status", "failed,running"]);
-    assert_eq!(
-        none.err,
-        "there is no run like this: workflow wel, failed or running; did you mean `well`?\n"
-    );
+    assert_eq!(none.err, "no runs match: workflow wel, failed or running; did you mean `well`?\n");
     assert_eq!(none.out, "");
     assert!(Lab::new().run(&["runs", "--failed"]).expect_code(0).err.contains("runner exec"));
 }

@@ -84,8 +84,8 @@ fn what_does_not_fit_waits_and_says_for_what() {
 
         let told = |args: &[&str]| lab.run(&[&["exec", "w.toml"], args, flags].concat()).expect_code(0).err;
         let (verbose, plain) = (told(&["-v"]), told(&[]));
-        assert!(verbose.contains(&format!("  waits for {what}")), "{verbose}");
-        assert!(!plain.contains("waits"), "{plain}");
+        assert!(verbose.contains(&format!("  waiting for {what}")), "{verbose}");
+        assert!(!plain.contains("waiting"), "{plain}");
     }
 }
 

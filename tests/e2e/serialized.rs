@@ -228,7 +228,7 @@ fn a_person_is_told_with_v() {
     let lab = Lab::new();
     lab.write("w.toml", &same(&["a", "b"], "", HAND_ON));
     let run = lab.run(&["exec", "w.toml", "-j", "2", "-v"]).expect_code(0);
-    assert!(run.err.contains("b  waits for a"), "{}", run.err);
+    assert!(run.err.contains("b  waiting for a"), "{}", run.err);
 }
 
 #[test]

@@ -258,7 +258,7 @@ fn another_project_or_domain_that_holds_it_is_named() {
     let run =
         lab.ok("w.toml", &["--domain", "prod"]).events("run_started")[0]["run"].as_str().unwrap().to_owned();
     let answer = ask(&lab, "n", &[]);
-    let expected = format!("domain prod holds it (run {run}, node n)");
+    let expected = format!("the same result exists in domain prod (run {run}, node n)");
     assert_eq!(answer["why"]["text"], expected);
     assert_eq!(
         (&answer["why"]["elsewhere"]["domain"], &answer["why"]["kind"]),
@@ -605,9 +605,9 @@ fn what_is_known_of_a_sibling_is_told_as_such() {
     lab.write("w.toml", &text);
     lab.exec("w.toml", &["-k"]).expect_code(1);
     let said = ask(&lab, "make[1]", &[])["why"]["text"].as_str().unwrap().to_owned();
-    assert!(said.starts_with("none of its own; the nearest, of make["), "{said}");
+    assert!(said.starts_with("no earlier result for this node; closest is from make["), "{said}");
     let shown = lab.run(&["why", "w.toml", "make", "--index", "1"]).expect_code(0).out;
-    assert!(shown.contains("none of its own; the nearest differs:\n"), "{shown}");
+    assert!(shown.contains("no earlier result for this node; the closest differs:\n"), "{shown}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! Why a lookup did not hit: typed, complete enough to be told without the run, and in one line for a person.
+//! Why a lookup did not hit: typed, and complete enough to be explained without the run.
 //!
-//! An explanation compares the parts of the key that was asked for with those of the nearest earlier result.
-//! How that one is found is the memo's affair; the words for it are in `words.rs`.
+//! An explanation compares the parts of the requested key with those of the nearest earlier result. The memo finds that
+//! result. The English is in `phrases.rs`; it is made when it is shown, since paths read best from the folder one is in.
 
 mod phrases;
 
@@ -15,8 +15,15 @@ use crate::core::digest::Digest;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Why {
     pub kind: Kind,
-    /// One line for a person.
-    pub text: String,
+    /// Who asked; absent in events of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Request>,
+    /// What the kind alone does not say: which damage, how old, which node it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The explanation in one line, present in JSON that is shown and in events of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
     /// The earlier result that differs least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nearest: Option<Nearest>,
@@ -26,6 +33,16 @@ pub struct Why {
     /// The very same result, kept under another project or domain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elsewhere: Option<Nearest>,
+}
+
+/// Who asked the cache.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// The task's qualified name.
+    pub task: String,
+    /// The node, with the number of the element.
+    pub node: String,
+    pub project: String,
 }
 
 /// What kind of miss it is.
@@ -159,30 +176,52 @@ pub enum Because {
 }
 
 impl Why {
+    fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            request: None,
+            detail: None,
+            text: None,
+            nearest: None,
+            changes: Vec::new(),
+            elsewhere: None,
+        }
+    }
+
     /// An explanation by what differs from the nearest earlier result.
-    ///
-    /// `node` and `project` are of who asks: what is another's is told as such.
     pub fn changed(
+        request: Request,
         nearest: Nearest,
         changes: Vec<Change>,
         elsewhere: Option<Nearest>,
-        node: &str,
-        project: &str,
     ) -> Self {
-        let other = Some(&*nearest.node).filter(|other| *other != node);
-        let text = phrases::changed(&changes, other, elsewhere.as_ref(), project);
-        Self { kind: Kind::Changed, text, nearest: Some(nearest), changes, elsewhere }
+        Self {
+            request: Some(request),
+            nearest: Some(nearest),
+            changes,
+            elsewhere,
+            ..Self::new(Kind::Changed)
+        }
     }
 
     /// Nothing to compare with; `elsewhere` may hold the very result.
-    pub fn first(task: &str, elsewhere: Option<Nearest>, project: &str) -> Self {
-        let text = phrases::first(task, elsewhere.as_ref(), project);
-        Self { kind: Kind::First, text, nearest: None, changes: Vec::new(), elsewhere }
+    pub fn first(request: Request, elsewhere: Option<Nearest>) -> Self {
+        Self { request: Some(request), elsewhere, ..Self::new(Kind::First) }
     }
 
-    /// A result that is there and does not count.
-    pub fn plain(kind: Kind, text: String) -> Self {
-        Self { kind, text, nearest: None, changes: Vec::new(), elsewhere: None }
+    /// An explanation in words: of a result that is there and does not count, or of one that cannot be looked up yet.
+    pub fn plain(kind: Kind, detail: String) -> Self {
+        Self { detail: Some(detail), ..Self::new(kind) }
+    }
+
+    /// The explanation in one line. Paths are relative to the current folder where they are below it.
+    pub fn text(&self) -> String {
+        self.text.clone().unwrap_or_else(|| phrases::why(self))
+    }
+
+    /// The same with its text, as JSON output has it.
+    pub fn with_text(&self) -> Self {
+        Self { text: Some(self.text()), ..self.clone() }
     }
 }
 

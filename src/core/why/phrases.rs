@@ -1,49 +1,60 @@
-//! Explanations in words: short, so that they fit behind the name of a node.
+//! Explanations in English: short, so that they fit behind the name of a node.
 
 use std::path::Path;
 
 use serde_json::Value as Json;
 
-use super::{Because, Change, DefinitionChange, InputChange, Nearest, Upstream};
+use super::{Because, Change, DefinitionChange, InputChange, Kind, Nearest, Upstream, Why};
 
-/// So many changes are told; of more, how many there are.
-const TOLD: usize = 3;
-/// A value takes at most so many characters.
-const VALUE: usize = 40;
-/// So many digits of a digest are shown.
+/// Maximum number of changes that are listed; the rest are counted.
+const MAX_LISTED: usize = 3;
+/// Maximum length of a value, in characters.
+const MAX_VALUE_CHARS: usize = 40;
+/// How many digits of a digest are shown.
 const DIGITS: usize = 8;
 
-pub fn first(task: &str, elsewhere: Option<&Nearest>, project: &str) -> String {
-    match elsewhere {
-        Some(other) => held_elsewhere(other, project),
-        None => format!("no earlier result of {task} is stored"),
+pub fn why(why: &Why) -> String {
+    let Why { request, detail, nearest, changes, elsewhere, .. } = why;
+    if let Some(detail) = detail {
+        return detail.clone();
     }
-}
-
-/// `node` is whose result the changes are from, if it is another node's.
-pub fn changed(changes: &[Change], node: Option<&str>, elsewhere: Option<&Nearest>, project: &str) -> String {
-    let mut text = match node {
-        Some(node) => format!("none of its own; the nearest, of {node}, differs: {}", all(changes)),
-        None => all(changes),
-    };
-    if let Some(other) = elsewhere {
-        text.push_str(&format!("; {}", held_elsewhere(other, project)));
+    let project = request.as_ref().map_or("", |request| &request.project);
+    let elsewhere = elsewhere.as_ref().map(|other| held_elsewhere(other, project));
+    match why.kind {
+        Kind::First | Kind::Aged | Kind::Unusable | Kind::Waiting => elsewhere.unwrap_or_else(|| {
+            let task = request.as_ref().map_or("this task", |request| &request.task);
+            format!("no earlier result of {task} is stored")
+        }),
+        Kind::Changed => {
+            let is_own = |nearest: &Nearest| request.as_ref().is_none_or(|by| by.node == nearest.node);
+            let mut text = match nearest.as_ref().filter(|nearest| !is_own(nearest)) {
+                Some(Nearest { node, .. }) => {
+                    format!("no earlier result for this node; closest is from {node}: {}", all(changes))
+                }
+                None => all(changes),
+            };
+            if let Some(other) = elsewhere {
+                text.push_str(&format!("; {other}"));
+            }
+            text
+        }
     }
-    text
 }
 
 fn held_elsewhere(other: &Nearest, project: &str) -> String {
     let Nearest { project: theirs, domain, run, node, .. } = other;
     match theirs == project {
-        true => format!("domain {domain} holds it (run {run}, node {node})"),
-        false => format!("project {theirs}, domain {domain} holds it (run {run}, node {node})"),
+        true => format!("the same result exists in domain {domain} (run {run}, node {node})"),
+        false => {
+            format!("the same result exists in project {theirs}, domain {domain} (run {run}, node {node})")
+        }
     }
 }
 
 fn all(changes: &[Change]) -> String {
-    let mut parts: Vec<String> = changes.iter().take(TOLD).map(change).collect();
-    if changes.len() > TOLD {
-        parts.push(format!("and {} more", changes.len() - TOLD));
+    let mut parts: Vec<String> = changes.iter().take(MAX_LISTED).map(change).collect();
+    if changes.len() > MAX_LISTED {
+        parts.push(format!("and {} more", changes.len() - MAX_LISTED));
     }
     parts.join("; ")
 }
@@ -97,7 +108,7 @@ fn definition(part: &DefinitionChange) -> String {
 fn shown(text: &str) -> String {
     match text {
         "" => "\"\"".into(),
-        text if text.len() > VALUE || text.contains(char::is_whitespace) => quoted(text),
+        text if text.len() > MAX_VALUE_CHARS || text.contains(char::is_whitespace) => quoted(text),
         text => text.into(),
     }
 }
@@ -107,7 +118,7 @@ fn quoted(text: &str) -> String {
 }
 
 fn cut(text: &str) -> String {
-    match text.char_indices().nth(VALUE) {
+    match text.char_indices().nth(MAX_VALUE_CHARS) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.into(),
     }
@@ -207,7 +218,7 @@ fn value(json: &Json) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::super::Why;
+    use super::super::Request;
     use super::*;
     use crate::core::digest::Digest;
 
@@ -291,12 +302,26 @@ mod tests {
             node: "n".into(),
             time: jiff::Timestamp::UNIX_EPOCH,
         };
-        let why = Why::changed(nearest.clone(), changes.clone(), Some(nearest.clone()), "n", "p");
+        let by = |node: &str| Request { task: "w.t".into(), node: node.into(), project: "p".into() };
+        let why = Why::changed(by("n"), nearest.clone(), changes.clone(), Some(nearest.clone()));
         assert_eq!(
-            why.text,
-            "input i0: 0 -> 1; input i1: 0 -> 2; input i2: 0 -> 3; and 2 more; domain prod holds it (run r, node n)"
+            why.text(),
+            "input i0: 0 -> 1; input i1: 0 -> 2; input i2: 0 -> 3; and 2 more; \
+             the same result exists in domain prod (run r, node n)"
         );
-        let of_another = Why::changed(nearest, changes[..1].to_vec(), None, "each[3]", "p");
-        assert_eq!(of_another.text, "none of its own; the nearest, of n, differs: input i0: 0 -> 1");
+        let of_another = Why::changed(by("each[3]"), nearest, changes[..1].to_vec(), None);
+        assert_eq!(of_another.text(), "no earlier result for this node; closest is from n: input i0: 0 -> 1");
+        assert_eq!(Why::first(by("n"), None).text(), "no earlier result of w.t is stored");
+    }
+
+    #[test]
+    fn the_text_is_in_json_only_where_it_is_shown() {
+        let why = Why::plain(Kind::Aged, "it is 3 days old".into());
+        let stored = serde_json::to_value(&why).unwrap();
+        assert_eq!(stored, json!({"kind": "aged", "detail": "it is 3 days old"}));
+        assert_eq!(serde_json::from_value::<Why>(stored).unwrap(), why);
+        assert_eq!(serde_json::to_value(why.with_text()).unwrap()["text"], "it is 3 days old");
+        let older = json!({"kind": "first", "text": "as an older version said it"});
+        assert_eq!(serde_json::from_value::<Why>(older).unwrap().text(), "as an older version said it");
     }
 }

@@ -5,7 +5,7 @@
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::explainer::Explainer;
-use crate::core::why::{Change, Kind, Why};
+use crate::core::why::{Change, Kind, Request, Why};
 use crate::engine::lookup::decision::Miss;
 use crate::engine::lookup::identity::{TaskIdentity, TaskRequest, parts};
 use crate::engine::scope::site::NodeSite;
@@ -21,8 +21,12 @@ impl Explainer<'_> {
             Miss::Aged { .. } | Miss::FromFuture { .. } => return Why::plain(Kind::Aged, miss.to_string()),
             Miss::Unreadable(_) | Miss::Damaged(_) => return Why::plain(Kind::Unusable, miss.to_string()),
         }
-        let project = &self.cache.scope().project;
-        let none = || Why::first(&asked.task.name, None, project);
+        let request = || Request {
+            task: asked.task.name.to_string(),
+            node: asked.label.into(),
+            project: self.cache.scope().project.clone(),
+        };
+        let none = || Why::first(request(), None);
         let Some(db) = self.cache.history() else { return none() };
         let parts = asked.parts(self.cache.scope());
         let candidates = self.candidates(db, asked.task, asked.identity, asked.label);
@@ -32,7 +36,9 @@ impl Explainer<'_> {
         }
         let elsewhere = parts.elsewhere(&candidates).map(EarlierResult::nearest);
         if elsewhere.as_ref().is_some_and(|other| other.key == nearest.key) {
-            return Why { nearest: elsewhere.clone(), ..Why::first(&asked.task.name, elsewhere, project) };
+            let mut why = Why::first(request(), elsewhere.clone());
+            why.nearest = elsewhere;
+            return why;
         }
         let mut changes = self.changes(db, &parts, nearest);
         for change in &mut changes {
@@ -42,7 +48,7 @@ impl Explainer<'_> {
                 change.from = from.map(Box::new);
             }
         }
-        Why::changed(nearest.nearest(), changes, elsewhere, asked.label, project)
+        Why::changed(request(), nearest.nearest(), changes, elsewhere)
     }
 
     /// What differs already, of a node that waits for another: `known` are its inputs by name that do not. The parts

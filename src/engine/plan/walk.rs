@@ -431,7 +431,7 @@ impl<'a, 'c> Planner<'a, 'c> {
                 let asked = TaskRequest { task, identity: &state, label: &label, inputs };
                 let site = NodeSite { scene: spot.scene, node: spot.index, element: spot.element };
                 let why = self.explainer.explain(&asked, miss, site);
-                let missed = verdict(Expectation::Miss, note(&why.text), selected);
+                let missed = verdict(Expectation::Miss, note(&why.text()), selected);
                 (Verdict { why: Some(Box::new(why)), ..missed }, None)
             }
             Decision::Failed(error) => (verdict(Expectation::Miss, note(&error.to_string()), selected), None),

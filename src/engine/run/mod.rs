@@ -356,7 +356,7 @@ impl Engine {
             if self.announced_waiting.insert(unit)
                 && let Some(spot) = self.spot(unit)
             {
-                self.tell_waits(&spot, format!("for {resource}: others have it"));
+                self.tell_waits(&spot, format!("for {resource} (in use)"));
             }
         }
     }

@@ -243,7 +243,7 @@ fn remark(node: &NodeFinished, unit: &Unit) -> String {
         _ => {}
     }
     parts.extend(node.reason.as_ref().map(|reason| inert(reason).into_owned()));
-    parts.extend(node.why.as_ref().map(|why| inert(&why.text).into_owned()));
+    parts.extend(node.why.as_ref().map(|why| inert(&why.text()).into_owned()));
     // The failure has said how many failed.
     if node.status != Status::Failed {
         parts.push(summed(node, unit.spread.map(|spread| spread.elements)));

@@ -23,10 +23,13 @@ impl<W: Write> Json<W> {
 }
 
 impl<W: Write + Send> Reporter for Json<W> {
-    fn event(&mut self, _event: &Event, line: &str) {
+    fn event(&mut self, event: &Event, line: &str) {
         let Some(out) = &mut self.out else { return };
         self.line.clear();
-        self.line.extend_from_slice(line.as_bytes());
+        match event.to_shown_line() {
+            Some(shown) => self.line.extend_from_slice(shown.as_bytes()),
+            None => self.line.extend_from_slice(line.as_bytes()),
+        }
         self.line.push(b'\n');
         if out.write_all(&self.line).and_then(|()| out.flush()).is_err() {
             self.out = None;

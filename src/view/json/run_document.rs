@@ -195,7 +195,7 @@ impl Kept {
         let mut json = match self.finished.and_then(&mut *fetch) {
             Some(Event::NodeFinished(node)) => {
                 log = node.log.clone().or(log);
-                json!(node)
+                json!(node.with_texts())
             }
             _ => json!({"node": self.node, "index": self.index, "status": run_status}),
         };

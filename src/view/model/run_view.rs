@@ -32,7 +32,7 @@ pub struct RunView {
     pub workflow: String,
     pub project: String,
     pub domain: String,
-    /// The run of which it is another try.
+    /// The run that this one retries.
     pub retry_of: Option<String>,
     /// `succeeded`, `failed`, `cancelled`, or the caller's word for a run without an end.
     pub status: String,

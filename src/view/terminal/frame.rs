@@ -231,7 +231,7 @@ mod tests {
             elapsed_ms: None,
             state: State::Waits,
             progress: None,
-            words: "waits for gpu: all 2 are taken".into(),
+            words: "waiting for gpu (in use)".into(),
         };
         Moment { lines: vec![each, train], ..moment(0) }
     }
@@ -284,15 +284,15 @@ mod tests {
             lines(80)[..2],
             [
                 "⠋ each     12.3s  412/100,000  4 running  3 failed  [17] loss 0.22 and so on",
-                "⋯ train  waits for gpu: all 2 are taken",
+                "⋯ train  waiting for gpu (in use)",
             ]
         );
         assert_eq!(lines(60)[0], "⠋ each     12.3s  412/100,000  4 running  3 failed  [17] lo…");
         assert_eq!(
             lines(40)[..2],
-            ["⠋ each     12.3s  412/100,000  3 failed", "⋯ train  waits for gpu: all 2 are taken"]
+            ["⠋ each     12.3s  412/100,000  3 failed", "⋯ train  waiting for gpu (in use)"]
         );
-        assert_eq!(lines(30)[..2], ["⠋ each     12.3s  412/100,000", "⋯ train  waits for gpu: all 2…"]);
+        assert_eq!(lines(30)[..2], ["⠋ each     12.3s  412/100,000", "⋯ train  waiting for gpu (in …"]);
         assert_eq!(lines(20)[0], "⠋ each     12.3s");
     }
 }

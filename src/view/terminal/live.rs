@@ -190,7 +190,7 @@ impl Attempt {
 
 impl Wait {
     fn words(&self) -> String {
-        format!("waits {}", inert(&self.reason))
+        format!("waiting {}", inert(&self.reason))
     }
 
     fn row(&self, node: &str) -> Row {
@@ -335,17 +335,17 @@ mod tests {
             shown(&events, 80),
             [
                 "⠙ hash      2.0s",
-                "⋯ each      5.0s  0/2  waits for each[0], which does the same work",
-                "⋯ train  waits for run k3v9x2qm, whose node train does the same work",
+                "⋯ each      5.0s  0/2  waiting for each[0], which does the same work",
+                "⋯ train  waiting for run k3v9x2qm, whose node train does the same work",
                 "──────────  0/14  5.0s  1 running",
             ]
         );
-        assert_eq!(shown(&events, 40)[2], "⋯ train  waits for run k3v9x2qm, whose …");
+        assert_eq!(shown(&events, 40)[2], "⋯ train  waiting for run k3v9x2qm, whos…");
         events.extend([element(1, hit("each")), Event::NodeFinished(hit("train"))]);
         assert_eq!(shown(&events, 80)[1], "⠙ each     5.0s  1/2");
         events.extend((0..9).map(|i| waiting(&format!("n{i}"), None, "for gpu: all 2 are taken")));
         let lines = shown(&events, 80);
-        assert_eq!((&*lines[7], &*lines[8]), ("⋯ n5    waits for gpu: all 2 are taken", "  and 3 more"));
+        assert_eq!((&*lines[7], &*lines[8]), ("⋯ n5    waiting for gpu: all 2 are taken", "  and 3 more"));
     }
 
     #[test]

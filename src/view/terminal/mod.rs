@@ -235,7 +235,7 @@ mod tests {
                 "! train: the pinned version 1.0.0 hides a change of the command",
                 "⠙ split     2.0s  0/9  1 running  [7] 20%",
                 "⠙ train     1.0s",
-                "⋯ plot   waits for gpu: all 2 are taken",
+                "⋯ plot   waiting for gpu: all 2 are taken",
                 "━─────────  2/14  2.0s  2 running  3 queued  1 executed  1 cached  saved 1.5s",
             ]
         );
@@ -247,7 +247,7 @@ mod tests {
                 "↻ train  attempt 1: exit 3, again in 4.0s",
                 "⠹ split     5.0s  0/9  1 running  [7] 20%",
                 "↻ train     4.0s  exit 3, again in 2.0s",
-                "⋯ plot   waits for gpu: all 2 are taken",
+                "⋯ plot   waiting for gpu: all 2 are taken",
                 "━─────────  2/14  5.0s  2 running  3 queued  1 executed  1 cached  saved 1.5s",
             ]
         );

@@ -210,7 +210,7 @@ fn node_text(node: &NodeDiff, run: &str, indent: &str, ink: Ink) -> String {
     let unexplained = node.inputs.is_empty() && node.definition.is_empty();
     let rekeyed = node.key.as_ref().is_some_and(|key| key.before.is_some() && key.after.is_some());
     if rekeyed && unexplained {
-        line("same inputs under another key: its version, project or domain is another".into());
+        line("same inputs, but another cache version, project or domain".into());
     } else if status.is_none() && unexplained && !node.outputs.is_empty() && node.role == Role::Cause {
         line("same inputs, other outputs".into());
     }

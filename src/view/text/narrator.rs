@@ -111,7 +111,7 @@ impl Narrator {
         }
         let RunStarted { run, workflow, project, domain, nodes, jobs, retry_of, .. } = run;
         let jobs = if *jobs > 0 { format!(", {jobs} at once") } else { String::new() };
-        let again = retry_of.as_ref().map_or_else(String::new, |before| format!(", another try of {before}"));
+        let again = retry_of.as_ref().map_or_else(String::new, |before| format!(", retry of {before}"));
         vec![format!("run {run}: {workflow} ({project}/{domain}), {} nodes{jobs}{again}\n", count(*nodes))]
     }
 
@@ -129,7 +129,7 @@ impl Narrator {
             return Vec::new();
         }
         let label = node.path();
-        vec![format!("{} {label}  waits {}\n", self.ink.paint(FAINT, "⋯"), inert(&node.reason))]
+        vec![format!("{} {label}  waiting {}\n", self.ink.paint(FAINT, "⋯"), inert(&node.reason))]
     }
 
     fn node_started(&self, node: &NodeStarted) -> Vec<String> {
@@ -215,8 +215,8 @@ impl Narrator {
         if let (Some(cache), true) = (node.cache, self.verbose() && sum.is_empty()) {
             words.push_str(&format!("  {cache}"));
         }
-        let why = node.why.as_ref().map(|why| &why.text).filter(|_| self.verbose());
-        for reason in node.reason.iter().chain(why) {
+        let why = node.why.as_ref().filter(|_| self.verbose()).map(|why| why.text());
+        for reason in node.reason.iter().chain(&why) {
             words.push_str(&self.ink.paint(FAINT, format!("  {}", inert(reason))));
         }
         words

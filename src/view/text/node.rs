@@ -58,7 +58,7 @@ impl NodeStory {
     /// One document: its `node_finished` event with what came before it.
     pub fn to_json(&self, run_status: &str) -> Json {
         let mut json = match &self.finished {
-            Some(node) => json!(node),
+            Some(node) => json!(node.with_texts()),
             None => json!({"node": self.node, "index": self.index, "status": run_status}),
         };
         let last = self.starts.last();
@@ -87,7 +87,7 @@ impl NodeStory {
         let label = NodeRef::new(&self.node, self.index);
         let Some(node) = &self.finished else {
             let mut text = format!("{}  in run {}\n… {run_status}\n", ink.paint(STRONG, label), self.run);
-            text.extend(self.waits.iter().map(|wait| format!("waits {}\n", inert(&wait.reason))));
+            text.extend(self.waits.iter().map(|wait| format!("waiting {}\n", inert(&wait.reason))));
             self.attempts(&mut text, ink, now);
             self.next(&mut text, ink);
             return text;
@@ -136,7 +136,7 @@ impl NodeStory {
             .source
             .as_ref()
             .map(|source| format!("run {}, node {}, {}", source.run, source.node, age(source.time, now)));
-        let missed = node.why.as_ref().map(|why| inert(&why.text).into_owned());
+        let missed = node.why.as_ref().map(|why| inert(&why.text()).into_owned());
         let why = if node.cache.is_none() { reason } else { missed };
         let waited = self.starts.last().map(|start| start.waited_ms).filter(|ms| *ms >= 100).map(duration);
         let waits = self.waits.last().map(|wait| inert(&wait.reason).into_owned());
@@ -251,10 +251,9 @@ exit 3 after 2 attempts
         let text = story.render("running", false, &now);
         assert!(text.contains("\nfrom   run a1b2c3d4, node fetch, yesterday 03:00\n"), "{text}");
         assert!(NodeStory::from_events(failed_run().into_iter(), RUN, "fetch", Some(1)).is_none());
-        let events =
-            vec![run_started(1), node_started("a", 1, 1), waiting("a", None, "for gpu: others have it")];
+        let events = vec![run_started(1), node_started("a", 1, 1), waiting("a", None, "for gpu (in use)")];
         let open = NodeStory::from_events(events.into_iter(), RUN, "a", None).unwrap();
         let text = open.render("running", false, &now);
-        assert!(text.starts_with("a  in run k3v9x2qm\n… running\nwaits for gpu: others have it\n"), "{text}");
+        assert!(text.starts_with("a  in run k3v9x2qm\n… running\nwaiting for gpu (in use)\n"), "{text}");
     }
 }

@@ -308,7 +308,7 @@ mod tests {
         assert_eq!(
             lines[1..15],
             [
-                "03:00:01 ⋯ one/a  waits for gpu: all 2 are taken",
+                "03:00:01 ⋯ one/a  waiting for gpu: all 2 are taken",
                 "03:00:00 › one/a  started, attempt 1",
                 "03:00:05 ✓ one/a  0.4s  populated  cpu 0.3s, 64.0 MiB",
                 "03:00:05 ✗ one/b  slow  12.0s  cpu 23.4s, 3.0 GiB",

@@ -68,7 +68,7 @@ impl RunView {
         let (mark, style) = self.ended.map_or(("…", PLAIN), |status| mark(status, None));
         let mut text = format!("run {}  {workflow}  {project}/{domain}\n", ink.paint(STRONG, run));
         if let Some(before) = &self.retry_of {
-            text.push_str(&ink.paint(FAINT, format!("another try of run {before}\n")));
+            text.push_str(&ink.paint(FAINT, format!("retry of run {before}\n")));
         }
         text.push_str(&ink.paint(style.bold(), format!("{mark} {status}")));
         if let Some(ms) = self.duration_ms {
@@ -222,7 +222,7 @@ impl NodeView {
             .why
             .as_ref()
             .filter(|missed| missed.kind != why::Kind::First && node.status != Status::Failed);
-        parts.extend(missed.map(|why| cut(&inert(&why.text), WHY_WIDTH).into_owned()));
+        parts.extend(missed.map(|why| cut(&inert(&why.text()), WHY_WIDTH).into_owned()));
         match &node.counts {
             // The failure has said how many failed.
             Some(all) if node.status == Status::Failed => {

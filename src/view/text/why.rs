@@ -112,11 +112,11 @@ fn shown(value: &Json, room: usize) -> String {
 
 fn reasons(answer: &Answer, why: &Why, ink: Ink, now: &Zoned, text: &mut String) {
     if why.changes.is_empty() && why.elsewhere.is_none() || why.kind == Kind::Waiting {
-        text.push_str(&format!("  {}\n", inert(&why.text)));
+        text.push_str(&format!("  {}\n", inert(&why.text())));
     }
     let own = why.nearest.as_ref().is_none_or(|nearest| nearest.node == answer.label);
     if why.kind == Kind::Changed && !own {
-        text.push_str("  none of its own; the nearest differs:\n");
+        text.push_str("  no earlier result for this node; the closest differs:\n");
     }
     if why.kind == Kind::Waiting && !why.changes.is_empty() {
         text.push_str("  and whatever that hands back:\n");
@@ -133,7 +133,7 @@ fn reasons(answer: &Answer, why: &Why, ink: Ink, now: &Zoned, text: &mut String)
     }
     if let Some(other) = &why.elsewhere {
         let scope = format!("project {}, domain {}", other.project, other.domain);
-        let held = format!("{scope} holds this very result: {}", told(other));
+        let held = format!("the same result exists in {scope}: {}", told(other));
         text.push_str(&format!("  {}\n", ink.paint(GOOD, held)));
     }
 }
