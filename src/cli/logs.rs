@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use super::screen::{ColorChoice, print};
+use super::stdout::Stdout;
 use super::{Failure, Outcome};
 use crate::core::closest::closest;
 use crate::core::event::{Event, Kind, NodeFinished, Status};
@@ -71,11 +72,8 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         if let Some(label) = &label {
             check_name(&view, &run, label)?;
         }
-        let any = Follower::new(label.clone(), io::stdout().is_terminal()).follow(
-            &view,
-            &run,
-            &mut io::stdout(),
-        )?;
+        let any =
+            Follower::new(label.clone(), io::stdout().is_terminal()).follow(&view, &run, &mut Stdout)?;
         if any || wanted.is_none() {
             return Ok(());
         }
@@ -94,7 +92,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
             }
         },
     };
-    print_log(&path, &mut io::stdout().lock())
+    print_log(&path, &mut Stdout)
 }
 
 /// The logs of all that failed by itself.
@@ -107,7 +105,7 @@ fn failed(view: &HomeReader, run: &Run, color: ColorChoice) -> Outcome {
         super::screen::note(&format!("nothing that ran has failed in run {}", run.id));
     }
     let ink = Ink(color.on_stdout());
-    let mut stdout = io::stdout().lock();
+    let mut stdout = Stdout;
     for (i, node) in failed.into_iter().enumerate() {
         let title = format!("==> {}: {} <==", node.path(), failure(node));
         let gap = if i > 0 { "\n" } else { "" };
@@ -176,14 +174,14 @@ fn check_name(view: &HomeReader, run: &Run, label: &str) -> Outcome {
     Err(Failure::usage(format!("run {} has no node `{name}`{hint}", run.id)))
 }
 
-fn print_log(path: &Path, stdout: &mut io::StdoutLock) -> Outcome {
+fn print_log(path: &Path, stdout: &mut Stdout) -> Outcome {
     let cannot = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Failure::usage(format!("the log {} is gone", path.display())),
         _ => Failure::usage(format!("cannot read {}: {error}", path.display())),
     };
     let mut log = File::open(path).map_err(cannot)?;
     // A reader that went away, as `head` does, is no failure.
-    let _ = match stdout.is_terminal() {
+    let _ = match io::stdout().is_terminal() {
         true => print_inert(log, stdout),
         false => io::copy(&mut log, stdout).map(|_| ()),
     };

@@ -30,6 +30,7 @@ mod screen;
 mod shell;
 mod show;
 mod signals;
+mod stdout;
 mod time_arg;
 mod watch;
 mod why;
@@ -48,6 +49,8 @@ mod code {
     pub const USAGE: u8 = 2;
     pub const WORK_TO_DO: u8 = 3;
     pub const STORE: u8 = 4;
+    /// Standard output could not be written (EX_IOERR).
+    pub const OUTPUT: u8 = 74;
 }
 
 /// Why a verb did not do what it was asked to: an exit code, and what to say on standard error.
@@ -100,7 +103,8 @@ Start here:
   runner show @last                  look at what happened
 
 Exit codes: 0 succeeded (cached or not), 1 a task failed, 2 bad usage or workflow,
-3 `plan --exit-code` with work to do, 4 the store cannot be used, 129/130/143 on HUP/INT/TERM.";
+3 `plan --exit-code` with work to do, 4 the store cannot be used, 74 standard output cannot be
+written, 129/130/143 on HUP/INT/TERM.";
 
 /// Runs workflows of typed tasks, and never does the same work twice.
 ///
@@ -157,8 +161,13 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version go to standard output and succeed; mistakes to standard error, with code 2.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { code::USAGE } else { 0 });
+            return match (error.print(), error.use_stderr()) {
+                (_, true) => ExitCode::from(code::USAGE),
+                (printed, false) => {
+                    printed.unwrap_or_else(|error| stdout::record(&error));
+                    exit_code(screen::ColorChoice::Auto, 0)
+                }
+            };
         }
     };
     let color = cli.color;
@@ -184,11 +193,23 @@ pub fn main() -> ExitCode {
         Verb::Help(args) => help::run(&args, Cli::command(), color),
         Verb::Man(args) => man::run(&args, Cli::command()),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+    let code = match outcome {
+        Ok(()) => 0,
         Err(failure) => {
             screen::tell_failure(color, &failure);
-            ExitCode::from(failure.code)
+            failure.code
+        }
+    };
+    exit_code(color, code)
+}
+
+/// The exit code, unless results were lost on the way to standard output.
+fn exit_code(color: screen::ColorChoice, code: u8) -> ExitCode {
+    match stdout::failure() {
+        None => ExitCode::from(code),
+        Some(problem) => {
+            screen::error(color, &format!("standard output cannot be written: {problem}"));
+            ExitCode::from(code::OUTPUT)
         }
     }
 }

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 use jiff::tz::TimeZone;
 
 use super::Failure;
+use super::stdout::Stdout;
 use crate::core::reporter::Reporter;
 use crate::ops::open::Mistakes;
 use crate::view::Verbosity;
@@ -52,7 +53,7 @@ pub fn columns() -> Option<usize> {
 }
 
 /// Prints a failure of the program itself; control characters come out inert.
-fn error(color: ColorChoice, message: &str) {
+pub fn error(color: ColorChoice, message: &str) {
     let ink = Ink(color.on_stderr());
     let mut stderr = std::io::stderr().lock();
     for line in message.lines() {
@@ -83,11 +84,10 @@ pub fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Prints text on standard output; a reader that went away is no failure.
+/// Prints text on standard output.
 pub fn print(text: &str) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes());
-    let _ = stdout.flush();
+    // A failure is remembered: `main` tells of it.
+    let _ = Stdout.write_all(text.as_bytes()).and_then(|()| Stdout.flush());
 }
 
 /// How many columns standard output has, if it is a terminal.
@@ -105,7 +105,7 @@ pub fn reporters(color: ColorChoice, verbosity: Verbosity, json: bool) -> Vec<Bo
     let live = std::io::stderr().is_terminal() && !is_dumb() && !(json && stdout_is_terminal);
     let mut reporters: Vec<Box<dyn Reporter>> = Vec::new();
     if json {
-        reporters.push(Box::new(Json::new(std::io::stdout())));
+        reporters.push(Box::new(Json::new(Stdout)));
     }
     reporters.push(match live {
         true => Box::new(Terminal::new(verbosity, color.on_stderr(), zone)),

@@ -6,6 +6,7 @@ use std::path::Path;
 use jiff::Zoned;
 
 use super::screen::{ColorChoice, print};
+use super::stdout::Stdout;
 use super::{Failure, Outcome};
 use crate::core::node_path::NodeRef;
 use crate::ops::home::HomeReader;
@@ -62,9 +63,9 @@ fn document(view: &HomeReader, run: &Run) -> Outcome {
     let unreadable = |error: io::Error| Failure::store(format!("the history cannot be read: {error}"));
     let path = view.home.events(&run.id);
     let mut again = places::Events::open(&path).map_err(unreadable)?;
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut out = io::BufWriter::new(Stdout);
     let events = places::events(&path).map_err(unreadable)?;
-    // A reader that went away is no failure.
+    // A failure is remembered: `main` tells of it.
     let _ = run_document::write(&mut out, events, |place| again.at(place), &run.status)
         .and_then(|()| out.flush());
     Ok(())

@@ -34,8 +34,19 @@ pub fn parse_cap(text: &str) -> Result<Cap, String> {
     }
 }
 
+/// A size in bytes. It needs a unit, but for 0: a bare number is more often meant in GiB than in bytes.
+///
+/// # Errors
+/// A sentence that says what was expected.
 pub fn parse_size(text: &str) -> Result<u64, String> {
-    let size: Result<ByteSize, _> = text.trim().parse();
+    let text = text.trim();
+    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+        && text.parse() != Ok(0.0)
+        && !text.is_empty()
+    {
+        return Err(format!("a size needs a unit, found {text:?}: did you mean {text}GiB?"));
+    }
+    let size: Result<ByteSize, _> = text.parse();
     size.map(|size| size.as_u64())
         .map_err(|_| format!("expected a size such as 10GiB or 500MB, found {text:?}"))
 }
@@ -55,6 +66,8 @@ mod tests {
         assert_eq!(parse_size("10GiB"), Ok(10 << 30));
         assert_eq!((parse_size("500MB"), parse_size("0")), (Ok(500_000_000), Ok(0)));
         assert!(parse_size("lots").unwrap_err().contains("10GiB"));
+        assert!(parse_size("5").unwrap_err().contains("5GiB"));
+        assert!(parse_cap("1.5").unwrap_err().contains("needs a unit"));
         assert_eq!(parse_age("30d"), Ok(Duration::from_secs(30 * 86_400)));
         assert!(parse_age("-1d").is_err() && parse_age("old").is_err());
         assert_eq!((parse_cap("off"), parse_cap("1KiB")), (Ok(Cap(None)), Ok(Cap(Some(1024)))));

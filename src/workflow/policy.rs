@@ -114,7 +114,7 @@ impl CachePolicy {
     }
 }
 
-/// Reads a table of amounts: whole numbers, `memory` in bytes or as text with a unit.
+/// Reads a table of amounts: whole numbers, `memory` as text with a unit.
 pub fn amounts(reader: &mut Reader, table: &Table, name: &str) -> Vec<(String, u64)> {
     let Some(inner) = reader.table(table, name) else { return Vec::new() };
     let mut amounts = Vec::new();
@@ -123,6 +123,7 @@ pub fn amounts(reader: &mut Reader, table: &Table, name: &str) -> Vec<(String, u
             reader.check_name(key, "a resource", true);
         }
         let amount = match &item.kind {
+            Kind::Integer(n @ 1..) if &*key.name == "memory" => Err(unitless(n.unsigned_abs())),
             Kind::Integer(n) => u64::try_from(*n).map_err(|_| "must not be negative".to_owned()),
             Kind::String(text) => parse_amount(&key.name, text),
             _ => Err(format!("must be a whole number, found {}", item.type_name())),
@@ -137,16 +138,29 @@ pub fn amounts(reader: &mut Reader, table: &Table, name: &str) -> Vec<(String, u
     amounts
 }
 
-/// Reads the amount of a resource as text: a whole number, for `memory` also with a unit.
+/// Reads the amount of a resource as text: a whole number, for `memory` a size with a unit.
+///
+/// # Errors
+/// A clause that says what was expected.
 pub fn parse_amount(name: &str, text: &str) -> Result<u64, String> {
-    if let Ok(amount) = text.trim().parse() {
-        return Ok(amount);
-    }
     if name != "memory" {
-        return Err(format!("must be a whole number, found {text:?}"));
+        return text.trim().parse().map_err(|_| format!("must be a whole number, found {text:?}"));
     }
-    let size: Result<bytesize::ByteSize, _> = text.parse();
-    size.map(|size| size.as_u64()).map_err(|_| format!("must be an amount such as \"4GiB\", found {text:?}"))
+    match text.trim().parse::<u64>() {
+        Ok(0) => Ok(0),
+        Ok(amount) => Err(unitless(amount)),
+        Err(_) => {
+            let size: Result<bytesize::ByteSize, _> = text.parse();
+            size.map(|size| size.as_u64())
+                .map_err(|_| format!("must be an amount such as \"4GiB\", found {text:?}"))
+        }
+    }
+}
+
+/// That a size has no unit, with the likely meaning: few machines are told apart by bytes.
+fn unitless(amount: u64) -> String {
+    let unit = if amount < 1024 { "GiB" } else { "MiB" };
+    format!("needs a unit, found {amount}: did you mean \"{amount}{unit}\"?")
 }
 
 fn whole(reader: &mut Reader, table: &Table, name: &str, most: i64) -> Option<i64> {
@@ -221,7 +235,9 @@ mod tests {
     #[test]
     fn memory_has_units() {
         assert_eq!(parse_amount("memory", "4GiB"), Ok(4 << 30));
-        assert_eq!(parse_amount("memory", "1024"), Ok(1024));
+        assert_eq!(parse_amount("memory", "0"), Ok(0));
+        assert!(parse_amount("memory", "1024").unwrap_err().contains("1024MiB"));
+        assert!(parse_amount("memory", "4").unwrap_err().contains("4GiB"));
         assert!(parse_amount("gpu", "4GiB").is_err());
         assert!(parse_amount("memory", "lots").is_err());
     }

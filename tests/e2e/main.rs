@@ -30,6 +30,7 @@ mod lint;
 mod logs;
 mod looking;
 mod manual;
+mod output_pipe;
 mod processes;
 mod remembered;
 mod report;
