@@ -49,6 +49,9 @@ pub struct Flags {
     pub cache: args::CacheFlags,
     #[command(flatten)]
     pub nodes: args::Nodes,
+    /// Let published outputs replace files that `runner` did not publish; never a workflow, source or input file
+    #[arg(long, help_heading = "Running")]
+    replace_outputs: bool,
     /// Only say what would run; nothing is run or written
     #[arg(short = 'n', long, help_heading = "Running")]
     dry_run: bool,
@@ -113,6 +116,7 @@ impl Flags {
     pub fn request(&self) -> RunRequest {
         RunRequest {
             keep_going: self.keep_going,
+            replace_outputs: self.replace_outputs,
             ..args::request(&self.target, &self.resources, &self.cache, &self.nodes)
         }
     }

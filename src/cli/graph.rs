@@ -6,6 +6,7 @@ use super::screen::{ColorChoice, print};
 use super::{Failure, Outcome};
 use crate::ops::open::open;
 use crate::ops::picture::picture;
+use crate::storage::user_file::write_user_file;
 use crate::view::draw::dot::dot;
 use crate::view::draw::mermaid::mermaid;
 use crate::view::draw::svg::{MOST, svg};
@@ -79,7 +80,7 @@ pub fn run(args: Args, color: ColorChoice) -> Outcome {
     };
     match &args.output {
         None => print(&text),
-        Some(path) => std::fs::write(path, text)
+        Some(path) => write_user_file(path, |file| file.write_all(text.as_bytes()))
             .map_err(|error| Failure::usage(format!("cannot write {}: {error}", path.display())))?,
     }
     Ok(())

@@ -9,6 +9,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::screen::{note, print};
 use super::{Failure, Outcome};
+use crate::storage::user_file::write_user_file;
 
 /// Print or write man pages
 #[derive(clap::Args)]
@@ -61,7 +62,8 @@ pub fn run(args: &Args, mut command: Command) -> Outcome {
     fs::create_dir_all(dir).map_err(|error| refused(dir, error))?;
     for (name, page) in &pages {
         let path = dir.join(name);
-        fs::write(&path, page).map_err(|error| refused(&path, error))?;
+        write_user_file(&path, |file| file.write_all(page.as_bytes()))
+            .map_err(|error| refused(&path, error))?;
     }
     note(&format!("{} man pages in {}", pages.len(), dir.display()));
     Ok(())

@@ -1,8 +1,7 @@
 //! `runner report`: a run as one page of HTML, with what is kept of it.
 
-use std::fs::{File, Permissions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use jiff::Zoned;
@@ -16,6 +15,7 @@ use crate::ops::home::HomeReader;
 use crate::ops::picture::picture;
 use crate::ops::recorded::as_it_was;
 use crate::storage::store::Store;
+use crate::storage::user_file::write_user_file;
 use crate::view::html::{Sources, page};
 
 /// Write one page of HTML about a run: its graph, its timeline, every node, failures
@@ -44,24 +44,12 @@ pub fn run(args: Args, home: Option<&Path>) -> Outcome {
     let picture = as_it_was(&view, &run).map(|again| picture(&again.opened.workflow));
     let kept = Kept { store: view.store()? };
     let page = page(view.events(&run.id)?, &run.status, picture, &kept, &Zoned::now());
-    write(&path, &page)
+    write_user_file(&path, |file| file.write_all(page.as_bytes()))
         .map_err(|error| Failure::usage(format!("cannot write {}: {error}", path.display())))?;
     print(&match args.json {
         true => format!("{}\n", json!({"v": VERSION, "run": run.id, "path": path.display().to_string()})),
         false => format!("{}\n", path.display()),
     });
-    Ok(())
-}
-
-/// Writes a file as a whole or not at all, readable as others are that the user makes.
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".report-")
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    file.persist(path).map_err(|error| error.error)?;
     Ok(())
 }
 

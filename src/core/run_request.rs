@@ -27,6 +27,9 @@ pub struct RunRequest {
     /// Nodes that run whatever the cache holds; empty for all of them.
     pub overwrite: Option<Vec<String>>,
     pub keep_going: bool,
+    /// Whether publishing takes over files of the user's that are in the way. A retry does not inherit it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub replace_outputs: bool,
     /// Maximum nodes that run at once.
     pub jobs: Option<u32>,
     /// Amounts of resources, each as `NAME=N`.

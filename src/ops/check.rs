@@ -7,6 +7,7 @@ use super::home::HomeReader;
 use super::open::{Mistakes, Opened, check as validate};
 use crate::engine::lookup::cache::Cache;
 use crate::engine::scope::values::Files;
+use crate::engine::{RefusedOutput, protected, refused_outputs};
 use crate::storage::memo::{Scope, Version, earlier};
 use crate::workflow::diagnostic::Diagnostic;
 use crate::workflow::lint::{Lint, lint, tasks};
@@ -21,9 +22,24 @@ const MAX_RESULTS: u32 = 200;
 /// Everything that keeps it from being run.
 pub fn check(path: &Path, home: Option<&Path>) -> Result<(Opened, Vec<Lint>), Mistakes> {
     let opened = validate(load(path, &[]))?;
+    let diagnostics = refused(&opened);
+    if !diagnostics.is_empty() {
+        return Err(Mistakes { diagnostics, sources: opened.sources });
+    }
     let mut lints = lint(&opened.workflows, &opened.sources);
     lints.extend(edited(&opened, home));
     Ok((opened, lints))
+}
+
+/// Outputs that would replace a file that the run is made of.
+fn refused(opened: &Opened) -> Vec<Diagnostic> {
+    let documents = opened.documents.iter().map(|document| document.path.as_path());
+    let refused = refused_outputs(&opened.workflow, &protected(&opened.workflows, documents, &[]));
+    let diagnostic = |refused: RefusedOutput| {
+        Diagnostic::at(refused.place, refused.message, "never replaced")
+            .help("give the output a path of its own")
+    };
+    refused.into_iter().map(diagnostic).collect()
 }
 
 /// Tasks that were edited under a pinned version since a result was stored, whatever the project and domain. A home that

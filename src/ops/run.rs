@@ -27,7 +27,8 @@ use crate::engine::attempt::scratch::Scratch;
 use crate::engine::lookup::cache::{Cache, to_record};
 use crate::engine::scope::values::{Files, workflow_inputs};
 use crate::engine::{
-    Engine, EngineInputs, EventLog, Interrupt, RunContext, StorePublisher, Summary, WorkLocks,
+    Engine, EngineInputs, EventLog, Interrupt, PublishOptions, RunContext, StorePublisher, Summary, WorkLocks,
+    protected, refused_outputs,
 };
 use crate::exec::{Cancel, Local, sweep_strays};
 use crate::storage::db;
@@ -73,6 +74,14 @@ pub async fn run(
     let run = RunId::make().to_string();
     let files = Files::new(store.clone());
     let inputs = workflow_inputs(workflow, &files, &bindings).map_err(Error::invalid)?;
+    let read = documents.iter().map(|document| document.path.as_path());
+    let protected = protected(&opened.workflows, read, &inputs);
+    let refused = refused_outputs(workflow, &protected);
+    if !refused.is_empty() {
+        let messages: Vec<String> = refused.into_iter().map(|refused| refused.message).collect();
+        return Err(Error::invalid(messages.join("\n")));
+    }
+    let replace = request.replace_outputs;
     if let Some(prior) = &prior {
         for (input, value) in workflow.inputs.iter().zip(&inputs) {
             prior.changed_files(&input.name, &value.to_record(), &mut |path| {
@@ -142,6 +151,8 @@ pub async fn run(
     };
     let cache = Cache::new(scope, store.clone(), Some(reader), Some(home.path().to_owned()));
     let cache = cache.with_prior(prior.map(|prior| prior.earlier));
+    let options = PublishOptions { home: home.path().to_owned(), protected, replace };
+    let publisher = StorePublisher::new(store.clone(), home.outputs(&run), options);
     let engine = Engine::new(EngineInputs {
         outline: outline.clone(),
         options: order,
@@ -149,7 +160,7 @@ pub async fn run(
         context,
         attempts: Arc::new(shared),
         store: store.clone(),
-        publisher: Box::new(StorePublisher { store: store.clone(), dir: home.outputs(&run) }),
+        publisher: Box::new(publisher),
         clock: Arc::new(SystemClock),
         bus,
         files,

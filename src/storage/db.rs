@@ -28,7 +28,7 @@ const SUSPECT: &str = "runner.db.suspect";
 const BUSY: Duration = Duration::from_secs(60);
 
 /// The steps from an empty database to today's schema; `user_version` counts those taken.
-fn steps() -> [String; 4] {
+fn steps() -> [String; 5] {
     [
         [crate::storage::memo::sqlite::SCHEMA, crate::storage::history::SCHEMA, STAT_SCHEMA].concat(),
         crate::storage::history::times::SCHEMA.to_owned(),
@@ -39,6 +39,7 @@ fn steps() -> [String; 4] {
         ]
         .concat(),
         crate::storage::gc::footprint::SCHEMA.to_owned(),
+        crate::storage::publish::record::SCHEMA.to_owned(),
     ]
 }
 
@@ -163,6 +164,17 @@ pub fn open_reader(home: &Path) -> Result<Connection, DbError> {
     Ok(db)
 }
 
+/// A second connection to a database that [`open`] prepared, for writing what the run's writer does not.
+pub fn open_writer(home: &Path) -> Result<Connection, DbError> {
+    let path = home.join(FILE);
+    let sqlite = |error| DbError::Sqlite { path: path.clone(), error };
+    let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sqlite)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sqlite)?;
+    db.busy_timeout(BUSY).map_err(sqlite)?;
+    db.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF").map_err(sqlite)?;
+    Ok(db)
+}
+
 /// Notes that the database seems damaged: the next [`open`] checks all of it.
 pub fn suspect(home: &Path, error: &rusqlite::Error) {
     if matches!(code(error), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) {
@@ -277,6 +289,8 @@ mod tests {
         assert_eq!((times["n"].wall, times["n"].mean), (7, 7));
         let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
         assert_eq!(version, steps().len() as i64);
+        let published = crate::storage::publish::record::row(&db, Path::new("/p")).unwrap();
+        assert_eq!(published, None, "the table is there");
     }
 
     /// Each run of a process opens the database; none of them may cost the others their locks.

@@ -8,6 +8,8 @@
 //! | [`home`] | the home folder and the locks of live runs |
 //! | [`locks`] | locks of identical work |
 //! | [`db`] | the database file: opening, schema versions, damage |
+//! | [`publish`] | outputs put at paths of the user, and the record of what was published |
+//! | [`user_file`] | writing a file that a user names, whatever stands there |
 //! | [`writer`] | the one writer: group commit of blobs, rows and events |
 //! | [`gc`] | what is kept, what goes, and removing it safely beside runs |
 
@@ -17,5 +19,7 @@ pub mod history;
 pub mod home;
 pub mod locks;
 pub mod memo;
+pub mod publish;
 pub mod store;
+pub mod user_file;
 pub mod writer;

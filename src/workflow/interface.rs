@@ -128,11 +128,11 @@ pub fn read_outputs(reader: &mut Reader, table: &Table, owner: &str) -> Vec<Outp
             if reader.choice(long, "from", &["stdout"]).is_some() {
                 capture = Capture::Stdout;
                 let span = long.get("from").map_or(item.span, |i| i.span);
-                if ty.holds_files() {
+                if ty.holds_files() && *ty.required() != Type::File {
                     reader.error(
                         span,
-                        format!("{what} is {ty}, and standard output is text"),
-                        "give it a text type",
+                        format!("{what} is {ty}, and standard output is text, or one file"),
+                        "give it a text type, or make it a file",
                     );
                 } else if outputs.iter().any(|o| o.capture == Capture::Stdout) {
                     reader.error(

@@ -262,7 +262,7 @@ pub const INPUT: &[Key] = join!(
 pub const OUTPUT: &[Key] = &[
     key("type", Shape::Text, "Required; the type."),
     key("description", Shape::Text, "A description for people."),
-    key("from", Shape::Choice(&["stdout"]), "Takes the text from standard output."),
+    key("from", Shape::Choice(&["stdout"]), "Takes standard output, as text or as a file."),
     key("path", Shape::Text, "Takes this file or directory of the scratch folder, keeping its base name."),
 ];
 

@@ -231,8 +231,10 @@ pub struct Published {
     /// Unknown for an expression that is more than a reference: its value decides.
     pub ty: Option<Type>,
     pub value: Binding,
-    /// Where a file or directory is published, absolute.
+    /// Where a file or directory is published, absolute and without `..`.
     pub path: Option<PathBuf>,
+    /// Where the file says so.
+    pub path_place: Option<SourceSpan>,
 }
 
 impl Workflow {

@@ -1,7 +1,7 @@
 //! `[outputs]` of a workflow, and bindings whose type nobody declares.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use super::Published;
 use super::binding::{Binder, Binding};
@@ -47,12 +47,19 @@ pub fn read_outputs(
         };
         let path = long.and_then(|long| reader.text_item(long, "path"));
         if let (Some((_, span)), Some(ty)) = (path, &ty)
-            && !matches!(ty.required(), Type::File | Type::Dir)
+            && !is_publishable(ty.required())
         {
-            let message = format!("{what} is {ty}, and only a file or dir can be published");
+            let message = format!(
+                "{what} is {ty}, and only files and directories, or a list or map of them, can be published"
+            );
             reader.error(span, message, "drop the path");
         }
-        let path = path.map(|(path, span)| (dir.join(path), span));
+        if let Some((path, span)) = path
+            && path.is_empty()
+        {
+            reader.error(span, format!("the path of {what} is empty"), "name a file or folder");
+        }
+        let path = path.map(|(path, span)| (plain(&dir.join(path)), span));
         if let Some((path, span)) = &path
             && let Some(other) = published.insert(path.clone(), &key.name)
         {
@@ -67,10 +74,33 @@ pub fn read_outputs(
             name: (*key.name).into(),
             ty,
             value: binding,
+            path_place: path.as_ref().map(|(_, span)| reader.place(*span)),
             path: path.map(|(path, _)| path),
         });
     }
     outputs
+}
+
+/// Whether values of a type can be put at a path: as a file, a directory, or a folder of files.
+fn is_publishable(ty: &Type) -> bool {
+    match ty {
+        Type::File | Type::Dir => true,
+        Type::List(element) | Type::Map(element) => matches!(element.required(), Type::File | Type::Dir),
+        _ => false,
+    }
+}
+
+/// A path without `.` and `..`. No link is followed: of two paths that differ only in links, the publication says so.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(plain.pop()),
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// A binding without a declared type, and the type it turns out to have if that is known.

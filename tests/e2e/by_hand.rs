@@ -124,19 +124,23 @@ fn the_environment_is_that_of_the_run() {
         "[workflow]\nname = \"w\"\n[tasks.t]\npass_env = [\"OURS_*\"]\nsecrets = [\"TOKEN\"]\nrun = 'env'\n[nodes.t]\n",
     );
     let mut exec = lab.command(&["exec", "w.toml"]);
-    exec.env("LC_ALL", "C").env("OURS_A", "1").env("OURS_B", "2").env("OURS_GONE", "3").env("TOKEN", "hush");
+    exec.env("CONDA_ALL", "C")
+        .env("OURS_A", "1")
+        .env("OURS_B", "2")
+        .env("OURS_GONE", "3")
+        .env("TOKEN", "hush");
     finish(&mut exec).expect_code(0);
     let env = |token: bool| {
         let mut command = lab.command(&["shell", "@last", "t"]);
-        command.env("SHELL", "bash").env("LC_ALL", "POSIX").env("LC_NEW", "x").env("OURS_A", "1");
+        command.env("SHELL", "bash").env("CONDA_ALL", "D").env("CONDA_NEW", "x").env("OURS_A", "1");
         command.env("OURS_B", "other").env("OURS_NEW", "4").env_remove("OURS_GONE");
         if token {
             command.env("TOKEN", "hush");
         }
-        with_input(&mut command, "env | grep -E '^(LC|OURS|TOKEN|NOT)' | sort")
+        with_input(&mut command, "env | grep -E '^(CONDA|OURS|TOKEN|NOT)' | sort")
     };
     let done = env(true).expect_code(0);
-    assert_eq!(done.out, "LC_ALL=C\nOURS_A=1\nOURS_B=other\nTOKEN=hush\n");
+    assert_eq!(done.out, "CONDA_ALL=C\nOURS_A=1\nOURS_B=other\nTOKEN=hush\n");
     for note in
         ["$OURS_B has another value", "$OURS_GONE was set in the run", "$OURS_NEW was not set in the run"]
     {

@@ -173,8 +173,8 @@ fn types_and_interfaces() {
     says(&inputs("{ type = 'int', one_of = [1, 2], default = 3 }"), &["must be one of 1, 2, found 3"]);
     says(&inputs("{ type = 'int', one_of = [] }"), &["`one_of` allows no value at all"]);
     task_says(
-        "run = 'true'\noutputs = { a = { type = 'file', from = 'stdout' } }",
-        &["standard output is text"],
+        "run = 'true'\noutputs = { a = { type = 'dir', from = 'stdout' } }",
+        &["standard output is text, or one file"],
     );
     task_says(
         "run = 'true'\noutputs = { a = { type = 'string', from = 'stderr' } }",
@@ -224,7 +224,7 @@ fn outputs_of_the_workflow() {
              [nodes.t]\n[outputs]\n{outputs}\n"
         )
     };
-    says(&text("x = { value = '{{ t.s }}', path = 'x.txt' }"), &["only a file or dir can be published"]);
+    says(&text("x = { value = '{{ t.s }}', path = 'x.txt' }"), &["only files and directories, or a list"]);
     says(&text("x = { valu = '{{ t.s }}' }"), &["output `x` has no value", "did you mean `value`?"]);
     let twice = "x = { value = '{{ t.f }}', path = 'p' }\ny = { value = '{{ t.f }}', path = 'p' }";
     says(&text(twice), &["output `y` is published at the same path as `x`"]);

@@ -78,18 +78,44 @@ fn null_is_no_variable_even_where_the_caller_has_one() {
 }
 
 #[test]
-fn long_values_are_only_in_the_file_of_inputs() {
+fn a_value_too_long_for_a_variable_is_refused_with_the_way_out() {
     let lab = Lab::new();
-    let body = "run = 'echo \"${fits+set} ${long+set}\" > @DIR@/seen; cp $RUNNER_INPUTS @DIR@/inputs'";
     let (fits, long) = ("x".repeat(100 * 1024), "y".repeat(100 * 1024 + 1));
-    lab.write(
-        "w.toml",
-        &workflow("fits = 'string'\nlong = 'string'", &format!("fits = '{fits}'\nlong = '{long}'"), body),
-    );
+    let text = |long_type: &str| {
+        workflow(
+            &format!("fits = 'string'\nlong = {long_type}\nlist = {{ type = 'list<int>', pass = 'file' }}"),
+            &format!("fits = '{fits}'\nlong = '{long}'\nlist = [1, 2]"),
+            "run = 'echo ${#fits} > @DIR@/seen; cp $long @DIR@/long; cp $list @DIR@/list; test ! -w $long || test $UID = 0'",
+        )
+    };
+    lab.write("w.toml", &text("'string'"));
+    let message = lab.exec("w.toml", &[]).expect_code(1).node("t")["error"]["message"].to_string();
+    for part in ["input `long` has 101 KiB", "at most 100 KiB", "pass = \\\"file\\\""] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    lab.write("w.toml", &text("{ type = 'string', pass = 'file' }"));
     lab.ok("w.toml", &[]);
-    assert_eq!(lab.read("seen"), "set \n");
-    let inputs: Value = serde_json::from_str(&lab.read("inputs")).unwrap();
-    assert_eq!((inputs["fits"].as_str(), inputs["long"].as_str()), (Some(&*fits), Some(&*long)));
+    assert_eq!(
+        (lab.read("seen").trim(), lab.read("long"), lab.read("list").as_str()),
+        ("102400", long, "[1,2]")
+    );
+}
+
+#[test]
+fn the_language_of_the_desk_does_not_reach_a_task_unless_it_asks_for_it() {
+    let lab = Lab::new();
+    let seen = |body: &str| {
+        lab.write(
+            "w.toml",
+            &workflow("", "", &format!("{body}\nrun = 'echo \"$LANG ${{LC_ALL-none}}\" > @DIR@/seen'")),
+        );
+        finish(lab.command(&["exec", "w.toml"]).env("LANG", "C").env("LC_ALL", "POSIX")).expect_code(0);
+        lab.read("seen")
+    };
+    assert_eq!(seen(""), "C.UTF-8 none\n");
+    assert_eq!(seen("pass_env = ['LANG', 'LC_*']"), "C POSIX\n");
+    assert_eq!(seen("cache_env = ['LC_ALL']"), "C.UTF-8 POSIX\n");
+    assert_eq!(seen("env = { LANG = 'own' }"), "own none\n");
 }
 
 #[test]
@@ -256,7 +282,6 @@ fn the_environment_holds_what_is_listed_and_nothing_else() {
         "CONDA_X",
         "HOME",
         "LANG",
-        "LC_TIME",
         "LOGNAME",
         "ONE",
         "OUT",

@@ -170,13 +170,56 @@ fn a_published_file_is_put_there_again_whenever_it_differs() {
     // Somebody edits what was published: theirs is replaced, ours in the store is untouched.
     fs::remove_file(lab.path("results/page.html")).unwrap();
     lab.write("results/page.html", "HELLO\n");
-    lab.write("sub/tree/litter", "");
+    lab.write("sub/tree/mine", "");
     lab.ok("sub/w.toml", &[]);
     assert_eq!(page(), "hello\n");
-    assert!(!lab.path("sub/tree/litter").exists());
+    assert!(lab.path("sub/tree/mine").exists(), "runner did not put it there");
     assert_eq!(lab.ran(), 1);
     let shown = again.outputs()["page"]["path"].as_str().unwrap().to_owned();
     assert_eq!(fs::canonicalize(shown).unwrap(), fs::canonicalize(lab.path("results/page.html")).unwrap());
+}
+
+#[test]
+fn standard_output_can_be_a_file() {
+    let lab = Lab::new();
+    lab.write(
+        "w.toml",
+        "[workflow]\nname = 'w'\n[tasks.t]\ncache = true\noutputs = { raw = { type = 'file', from = 'stdout' } }\n\
+         run = \"printf 'a\\\\377b'; echo noise >&2\"\n[nodes.t]\n[outputs]\nraw = '{{ t.raw }}'\n",
+    );
+    for cache in ["populated", "hit"] {
+        let done = lab.ok("w.toml", &[]);
+        assert_eq!(done.cache("t"), cache);
+        let path = done.outputs()["raw"]["path"].as_str().unwrap().to_owned();
+        assert!(path.ends_with("/raw"), "{path}");
+        assert_eq!(fs::read(path).unwrap(), b"a\xffb");
+    }
+}
+
+#[test]
+fn every_bad_output_is_named_and_what_lies_in_the_working_directory() {
+    let lab = Lab::new();
+    lab.write(
+        "w.toml",
+        "[workflow]\nname = 'w'\n[tasks.t]\noutputs = { a = 'int', report = 'file', c = 'file', d = 'file' }\n\
+         run = 'echo x > $OUT/a; echo > report.html; ln -s /etc/passwd $OUT/c; echo > $OUT/d'\n[nodes.t]\n",
+    );
+    let message =
+        lab.exec("w.toml", &[]).expect_code(1).node("t")["error"]["message"].as_str().unwrap().to_owned();
+    for part in
+        ["output `a`: ", "output `report`: missing", "holds \"report.html\"", "`path = \"report.html\"`"]
+    {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    assert!(!message.contains("`d`"), "{message}");
+    lab.write(
+        "x.toml",
+        "[workflow]\nname = 'x'\n[tasks.t]\noutputs = { b = 'file', c = 'file', d = 'file' }\n\
+         run = 'for o in b c; do ln -s /etc/passwd $OUT/$o; done; echo > $OUT/d'\n[nodes.t]\n",
+    );
+    let message =
+        lab.exec("x.toml", &[]).expect_code(1).node("t")["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("output `b`: ") && message.contains("output `c`: "), "{message}");
 }
 
 #[test]

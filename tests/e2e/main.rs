@@ -32,6 +32,7 @@ mod looking;
 mod manual;
 mod output_pipe;
 mod processes;
+mod publishing;
 mod remembered;
 mod report;
 mod resource_use;

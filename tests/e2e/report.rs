@@ -162,3 +162,26 @@ fn a_browser_shows_the_page_and_refuses_what_is_foreign() {
     let refused = log.lines().filter(|line| line.contains("Content Security Policy")).count();
     assert_eq!(refused, 2, "only what is foreign is refused, and nothing else goes wrong\n{log}");
 }
+
+#[test]
+fn what_stands_behind_o_is_written_through_and_never_replaced_by_a_file() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    let lab = Lab::new();
+    lab.write("w.toml", "[workflow]\nname = 'w'\n[tasks.t]\nrun = 'true'\n[nodes.t]\n");
+    lab.ok("w.toml", &[]);
+    lab.write("real", "old");
+    symlink("real", lab.path("link")).unwrap();
+    for args in [&["report", "@last"][..], &["export", "@last", "t"], &["graph", "w.toml", "--format", "svg"]]
+    {
+        let to = |path: &str| lab.run(&[args, &["-o", path]].concat());
+        lab.write("real", "old");
+        to("link").expect_code(0);
+        assert!(std::fs::symlink_metadata(lab.path("link")).unwrap().is_symlink(), "{args:?}");
+        assert_ne!(std::fs::read(lab.path("real")).unwrap(), b"old", "{args:?}");
+        to("/dev/null").expect_code(0);
+        assert!(std::fs::metadata("/dev/null").unwrap().file_type().is_char_device(), "{args:?}");
+        let full = to("/dev/full").expect_code(2);
+        assert!(full.err.contains("No space left"), "{args:?}: {}", full.err);
+        assert!(std::fs::metadata("/dev/full").unwrap().file_type().is_char_device(), "{args:?}");
+    }
+}

@@ -90,9 +90,16 @@ pub fn outputs(
 ) -> Result<Collected, String> {
     let mut wanted = Vec::new();
     let mut found = Vec::with_capacity(outputs.len());
+    let mut problems = Vec::new();
     for (index, output) in outputs.iter().enumerate() {
         let mut finder = Finder { places, masker, output, index, wanted: &mut wanted, notes };
-        found.push(finder.find().map_err(|problem| format!("output `{}`: {problem}", output.name))?);
+        match finder.find() {
+            Ok(one) => found.push(one),
+            Err(problem) => problems.push(format!("output `{}`: {problem}", output.name)),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems.join("\n"));
     }
     if wanted.is_empty() {
         let values = found.into_iter().map(|f| f.into_value(&[])).collect();
@@ -102,7 +109,19 @@ pub fn outputs(
         wanted.iter().map(|w| Sealable { path: &w.path, is_dir: w.is_dir, name: &w.name }).collect();
     let sealed = store.seal(&sealable, &places.root).map_err(|error| match error {
         SealError::Output { index, error } => {
-            format!("output `{}`: {error}", outputs[wanted[index].output].name)
+            let mut problems = vec![format!("output `{}`: {error}", outputs[wanted[index].output].name)];
+            // What is wrong with others as well; each output is named once.
+            let mut named = wanted[index].output;
+            for (w, sealable) in wanted.iter().zip(&sealable).skip(index + 1) {
+                if w.output != named
+                    && let Err(SealError::Output { error, .. }) =
+                        store.seal(std::slice::from_ref(sealable), &places.root)
+                {
+                    named = w.output;
+                    problems.push(format!("output `{}`: {error}", outputs[named].name));
+                }
+            }
+            problems.join("\n")
         }
         SealError::Store(error) => format!("the store cannot take the outputs in: {error}"),
     })?;
@@ -204,12 +223,35 @@ impl Finder<'_> {
             .map(|entries| entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect())
             .unwrap_or_default();
         there.sort();
+        if let Some(hint) = self.in_work() {
+            return format!("missing: the command ended well, but left no {shown}; {hint}");
+        }
         let hint = match (&self.output.capture, there.is_empty()) {
             (Capture::Out, false) => format!("; in $OUT there is {}", there.join(", ")),
             (Capture::Out, true) => "; nothing was written to $OUT".into(),
             (Capture::Path(_) | Capture::Stdout, _) => String::new(),
         };
         format!("missing: the command ended well, but left no {shown}{hint}")
+    }
+
+    /// What was written to the working directory in place of `$OUT`, and how to mend it.
+    fn in_work(&self) -> Option<String> {
+        let name = &*self.output.name;
+        let is_it = |entry: &fs::DirEntry| {
+            let path = entry.path();
+            path.file_stem().is_some_and(|stem| stem == name)
+        };
+        if self.output.capture != Capture::Out {
+            return None;
+        }
+        let mut all: Vec<_> = fs::read_dir(&self.places.work).ok()?.flatten().filter(is_it).collect();
+        all.sort_by_key(fs::DirEntry::file_name);
+        let found = all.first()?.file_name().into_string().ok()?;
+        let path = match self.output.ty.required() {
+            Type::File | Type::Dir => format!(", or take it from there with `path = \"{found}\"`"),
+            _ => String::new(),
+        };
+        Some(format!("the working directory holds \"{found}\": write it to \"$OUT/{name}\"{path}"))
     }
 
     fn read(&self, path: &Path, shown: &str) -> Result<String, String> {

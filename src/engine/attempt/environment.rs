@@ -8,19 +8,11 @@ use crate::exec::Masker;
 use crate::workflow::Task;
 
 /// What passes through from the caller without being asked for.
-pub const BASE: [&str; 11] = [
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "LANG",
-    "LC_*",
-    "TMPDIR",
-    "LD_LIBRARY_PATH",
-    "VIRTUAL_ENV",
-    "CONDA_*",
-];
+pub const BASE: [&str; 9] =
+    ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_*"];
+
+/// The language of every task, unless `env`, `pass_env` or `cache_env` says otherwise: what a desk is set to changes results.
+const LANG: &str = "C.UTF-8";
 
 /// Where programs are looked for when the caller has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -92,7 +84,9 @@ impl HostEnv {
 /// # Errors
 /// A secret that is not set.
 pub fn of_task(task: &Task, caller: &HostEnv) -> Result<(BTreeMap<OsString, OsString>, Vec<String>), String> {
-    let mut env = BTreeMap::from([(OsString::from("PATH"), OsString::from(DEFAULT_PATH))]);
+    let defaults = [("PATH", DEFAULT_PATH), ("LANG", LANG)];
+    let mut env: BTreeMap<OsString, OsString> =
+        defaults.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
     let patterns = || BASE.into_iter().chain(task.pass_env.iter().chain(&task.cache.env).map(String::as_str));
     for (name, value) in &caller.vars {
         if patterns().any(|pattern| matches(pattern, name)) {

@@ -204,7 +204,7 @@ fn finish<E>(
     let subject = &job.subject;
     let collected =
         collect::outputs(&shared.store, &subject.task.outputs, &places(subject, folder), masker, &mut notes)
-            .map_err(|message| (ErrorKind::Output, message))?;
+            .map_err(|message| (ErrorKind::Output, masker.mask(&message)))?;
     let mut blobs = collected.blobs;
     if subject.task.cache.enabled {
         blobs.extend(keep_small_files(&shared.store, subject));

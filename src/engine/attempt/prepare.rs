@@ -21,10 +21,10 @@ use crate::storage::home::make_private;
 use crate::storage::memo::Scope;
 use crate::storage::store::{Guard, Store};
 use crate::workflow::template::Lookup;
-use crate::workflow::{Command, Task};
+use crate::workflow::{Command, Pass, Task};
 
-/// Values longer than this, in bytes, are only in `$RUNNER_INPUTS`: no variable can hold them.
-const LONGEST_VARIABLE: usize = 100 * 1024;
+/// The longest value that is exported as a variable, in bytes.
+const MAX_VARIABLE_BYTES: usize = 100 * 1024;
 /// Scripts longer than this, in bytes, are handed over as a file: no argument can hold them.
 const LONGEST_SCRIPT: usize = 64 * 1024;
 /// Shells that take a script as an argument behind `-c`, with `$0` and parameters after it.
@@ -105,7 +105,7 @@ pub fn prepare(
     let (mut env, secrets) =
         environment::of_task(task, around.caller).map_err(|problem| (ErrorKind::Input, problem))?;
     let inputs_file = folder.write_inputs(&inputs_json(subject, &staged)).map_err(io)?;
-    export_inputs(subject, &staged, &mut env)?;
+    export_inputs(subject, folder, &staged, &mut env)?;
     let mut own = |name: &str, value: OsString| env.insert(name.into(), value);
     own("OUT", folder.out().into());
     own("RUNNER_INPUTS", inputs_file.into());
@@ -211,11 +211,20 @@ fn inputs_json(subject: &TaskInstance, staged: &Staged) -> String {
 
 fn export_inputs(
     subject: &TaskInstance,
+    folder: &Folder,
     staged: &Staged,
     env: &mut BTreeMap<OsString, OsString>,
 ) -> Result<(), Failure> {
     for (input, value) in subject.task.inputs.iter().zip(&subject.inputs) {
         match value.to_task_text(&|artifact| staged.place(artifact)) {
+            Some(text) if input.pass == Pass::File => {
+                let is_json = matches!(value, Value::List(_) | Value::Map(_) | Value::Json(_));
+                let extension = if is_json { "json" } else { "txt" };
+                let path = folder.write_value(&input.name, extension, &text).map_err(|error| {
+                    (ErrorKind::Input, format!("input `{}` cannot be written to a file: {error}", input.name))
+                })?;
+                env.insert((*input.name).into(), path.into());
+            }
             Some(text) if text.contains('\0') => {
                 let message = format!(
                     "input `{}` holds a NUL character, which no variable can: read $RUNNER_INPUTS, and declare \
@@ -224,11 +233,21 @@ fn export_inputs(
                 );
                 return Err((ErrorKind::Input, message));
             }
-            Some(text) if text.len() <= LONGEST_VARIABLE => {
+            Some(text) if text.len() > MAX_VARIABLE_BYTES => {
+                let (name, ty) = (&input.name, &input.ty);
+                let message = format!(
+                    "input `{name}` has {} KiB, and a variable holds at most {} KiB: declare it as {name} = {{ type = \"{ty}\", \
+                     pass = \"file\" }}, and ${name} is the path of a file with the value",
+                    text.len().div_ceil(1024),
+                    MAX_VARIABLE_BYTES / 1024
+                );
+                return Err((ErrorKind::Input, message));
+            }
+            Some(text) => {
                 env.insert((*input.name).into(), text.into());
             }
             // A variable of that name from the caller must not be taken for the input.
-            Some(_) | None => {
+            None => {
                 env.remove(OsStr::new(&*input.name));
             }
         }

@@ -88,6 +88,14 @@ impl Folder {
         Ok(path)
     }
 
+    /// Writes the value of an input as a read-only file; its path.
+    pub fn write_value(&self, name: &str, extension: &str, text: &str) -> io::Result<PathBuf> {
+        let path = self.input(name)?.join(format!("{name}.{extension}"));
+        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o444).open(&path)?;
+        file.write_all(text.as_bytes())?;
+        Ok(path)
+    }
+
     /// Writes what `$RUNNER_INPUTS` names; its path.
     pub fn write_inputs(&self, json: &str) -> io::Result<PathBuf> {
         let path = self.0.join("inputs.json");

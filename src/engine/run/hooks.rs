@@ -16,7 +16,10 @@ impl Engine {
             return;
         };
         match self.publisher.publish(root, &self.files) {
-            Ok(handed) => self.handed = handed,
+            Ok(handed) => {
+                self.handed = handed;
+                self.publisher.notes().into_iter().for_each(|note| self.bus.warn(None, note));
+            }
             Err(problem) => {
                 self.bus.warn(None, problem.clone());
                 let node = self.outline.workflow().name.clone();

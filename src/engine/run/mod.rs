@@ -7,7 +7,7 @@
 //! | `record.rs`, `cost.rs` | a result on its way into the cache, and what its attempt cost |
 //! | `hooks.rs`, `summary.rs` | the node that runs last, and the summary of the run |
 //! | `event_log.rs` | events on their way to reporters and history |
-//! | `publish.rs` | the workflow's own outputs |
+//! | `publish.rs`, `protected.rs` | the workflow's own outputs, and the files that none of them may replace |
 //! | `seams.rs` | what the loop needs of writer, publishing and locks |
 //!
 //! The future of a run is `Send` and `'static`: it owns or shares by `Arc` all that it needs, so that any number of runs
@@ -19,6 +19,7 @@ mod cost;
 mod event_log;
 mod finish;
 mod hooks;
+pub(super) mod protected;
 mod publish;
 mod ready;
 mod record;
@@ -76,7 +77,7 @@ pub struct Summary {
 }
 
 pub use event_log::EventLog;
-pub use publish::PublishedOutput;
+pub use publish::{PublishOptions, PublishedOutput};
 
 /// A unit between its lookup and its end.
 struct InFlight {

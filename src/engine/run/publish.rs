@@ -1,7 +1,9 @@
 //! The workflow's own outputs: values handed back, files put where people can read them.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
@@ -12,6 +14,8 @@ use crate::engine::scope::frames::Frame;
 use crate::engine::scope::interface;
 use crate::engine::scope::values::Files;
 use crate::storage::home::make_private;
+use crate::storage::publish::record::Publisher;
+use crate::storage::publish::{Item, Protected, Publication, Tree};
 use crate::storage::store::{Store, remove_tree};
 use crate::workflow::Published;
 
@@ -49,6 +53,24 @@ fn artifact_json(artifact: &Artifact, path: &Path) -> Json {
     json
 }
 
+/// What a run hands back.
+pub(super) struct HandedOut {
+    /// By name, in the file's order.
+    pub outputs: Vec<(String, PublishedOutput)>,
+    /// What a user should know.
+    pub notes: Vec<String>,
+}
+
+/// How outputs with a path are published.
+pub struct PublishOptions {
+    /// The home folder, which keeps the record of what was published.
+    pub home: PathBuf,
+    /// What no publication may replace.
+    pub protected: Protected,
+    /// Whether files of the user's are taken over.
+    pub replace: bool,
+}
+
 /// Evaluates the outputs, publishes those with a path, and puts read-only copies or links of other files
 /// below `dir`. Outputs that depend on nodes outside of the run are left out.
 ///
@@ -59,26 +81,120 @@ pub(super) fn hand_out(
     files: &Files,
     store: &Store,
     dir: &Path,
-) -> Result<Vec<(String, PublishedOutput)>, String> {
-    let mut handed = Vec::new();
+    options: &PublishOptions,
+) -> Result<HandedOut, String> {
+    let mut values = Vec::new();
+    let mut items = Vec::new();
     for output in frame.workflow.outputs.iter().filter(|output| interface::is_available(output, frame)) {
         let fail = |problem: String| format!("output `{}`: {problem}", output.name);
         let value = interface::evaluate(output, frame, files).map_err(fail)?;
-        let placed = place(output, &value, store, dir).map_err(fail)?;
-        handed.push((output.name.to_string(), placed));
+        let names = match &output.path {
+            Some(path) => publishable(&value).map_err(fail)?.map(|(tree, names)| {
+                items.push(Item { output: output.name.to_string(), path: path.clone(), tree });
+                names
+            }),
+            None => None,
+        };
+        values.push((output, value, names));
     }
-    Ok(handed)
+    let by = Publisher { workflow: &frame.workflow.name, dir: frame.workflow.dir() };
+    let PublishOptions { home, protected, replace } = options;
+    let notes = Publication { store, home, by, items: &items, protected, replace: *replace }.run()?;
+    let mut handed = Vec::with_capacity(values.len());
+    for (output, value, names) in values {
+        let places = match (&output.path, names) {
+            (Some(path), Some(names)) => names
+                .iter()
+                .map(|name| if name.is_empty() { path.clone() } else { path.join(name) })
+                .collect(),
+            _ => stage(output, &value, store, dir)
+                .map_err(|problem| format!("output `{}`: {problem}", output.name))?,
+        };
+        handed.push((output.name.to_string(), shown(&value, &places)));
+    }
+    Ok(HandedOut { outputs: handed, notes })
 }
 
-fn place(output: &Published, value: &Value, store: &Store, dir: &Path) -> Result<PublishedOutput, String> {
-    if let (Some(path), Value::File(artifact) | Value::Dir(artifact)) = (&output.path, value) {
-        let is_dir = matches!(value, Value::Dir(_));
-        store.publish(artifact, is_dir, path).map_err(|e| format!("cannot be published: {e}"))?;
-        return Ok(PublishedOutput {
-            event: artifact_json(artifact, path),
-            plain: path.display().to_string().into(),
-        });
+/// What a value puts at the path of its output, and the name of each of its files there, in the order of a walk over the
+/// value: the empty one for the path itself. `None` if there is nothing to be published.
+///
+/// # Errors
+/// A key that cannot be the name of a file.
+fn publishable(value: &Value) -> Result<Option<(Tree, Vec<String>)>, String> {
+    let mut parts: Vec<(String, Arc<Artifact>, bool)> = Vec::new();
+    let mut taken = BTreeSet::new();
+    match value {
+        Value::File(artifact) => return Ok(Some((Tree::File(artifact.clone()), vec![String::new()]))),
+        Value::Dir(artifact) => return Ok(Some((Tree::Dir(artifact.clone()), vec![String::new()]))),
+        Value::List(items) => {
+            // The names as they stand keep them; repeated ones get a number that nobody has.
+            let base: BTreeSet<&str> = items.iter().filter_map(artifact).map(|(a, _)| &*a.name).collect();
+            for (artifact, is_dir) in items.iter().filter_map(artifact) {
+                let mut name = artifact.name.to_string();
+                let mut number = 1;
+                while !taken.insert(name.clone()) {
+                    name = loop {
+                        number += 1;
+                        let name = format!("{number}-{}", artifact.name);
+                        if !base.contains(&*name) {
+                            break name;
+                        }
+                    };
+                }
+                parts.push((name, artifact.clone(), is_dir));
+            }
+        }
+        Value::Map(entries) => {
+            for (key, value) in &**entries {
+                let Some((artifact, is_dir)) = artifact(value) else { continue };
+                if key.is_empty() || key == "." || key == ".." || key.contains(['/', '\0']) {
+                    return Err(format!("the key {key:?} cannot be the name of a file"));
+                }
+                let name = with_extension(key, &artifact.name);
+                if !taken.insert(name.clone()) {
+                    return Err(format!("two of its keys give the name {name:?} of a file"));
+                }
+                parts.push((name, artifact.clone(), is_dir));
+            }
+        }
+        _ => return Ok(None),
     }
+    let mut count = 0;
+    value.for_each_artifact(&mut |_, _| count += 1);
+    if count != parts.len() {
+        return Err("a list or map of files can be published, and nothing that is deeper nested".into());
+    }
+    let names = parts.iter().map(|(name, _, _)| name.clone()).collect();
+    Ok(Some((Tree::Folder(parts), names)))
+}
+
+fn artifact(value: &Value) -> Option<(&Arc<Artifact>, bool)> {
+    match value {
+        Value::File(artifact) => Some((artifact, false)),
+        Value::Dir(artifact) => Some((artifact, true)),
+        _ => None,
+    }
+}
+
+/// `key` with the extension of `name`, also a double one such as `.csv.gz`, unless it has it already.
+fn with_extension(key: &str, name: &str) -> String {
+    let Some((stem, last)) =
+        name.rsplit_once('.').filter(|(stem, last)| !stem.is_empty() && !last.is_empty())
+    else {
+        return key.into();
+    };
+    let inner = stem.rsplit_once('.').filter(|(stem, inner)| !stem.is_empty() && !inner.is_empty());
+    let extension = match inner {
+        Some((_, inner)) if ["gz", "bz2", "xz", "zst", "lz4", "Z"].contains(&last) => {
+            format!(".{inner}.{last}")
+        }
+        _ => format!(".{last}"),
+    };
+    if key.ends_with(&extension) { key.into() } else { format!("{key}{extension}") }
+}
+
+/// Puts read-only copies or links of a value's files below `dir`; where they lie, in the order of a walk over the value.
+fn stage(output: &Published, value: &Value, store: &Store, dir: &Path) -> Result<Vec<PathBuf>, String> {
     let mut artifacts = Vec::new();
     value.for_each_artifact(&mut |artifact, is_dir| artifacts.push((artifact.clone(), is_dir)));
     let folder = dir.join(&*output.name);
@@ -93,15 +209,61 @@ fn place(output: &Published, value: &Value, store: &Store, dir: &Path) -> Result
             remove_tree(&target).map_err(failed)?;
         }
         store.stage(&artifact, is_dir, &target, Staging::Auto).map_err(|e| e.to_string())?;
-        places.push((artifact, target));
+        places.push(target);
     }
-    // Artifacts come in one order in every walk over a value.
+    Ok(places)
+}
+
+/// A value whose files lie in `places`, in the order of a walk over the value.
+fn shown(value: &Value, places: &[PathBuf]) -> PublishedOutput {
     let next = std::cell::Cell::new(0);
-    let event = value.to_json(&|artifact, _| {
-        let path = &places[next.replace(next.get() + 1)].1;
-        artifact_json(artifact, path)
-    });
+    let place = || {
+        let number = next.replace(next.get() + 1);
+        places.get(number).map(PathBuf::as_path).unwrap_or(Path::new(""))
+    };
+    let event = value.to_json(&|artifact, _| artifact_json(artifact, place()));
     next.set(0);
-    let plain = value.to_json(&|_, _| places[next.replace(next.get() + 1)].1.display().to_string().into());
-    Ok(PublishedOutput { event, plain })
+    let plain = value.to_json(&|_, _| place().display().to_string().into());
+    PublishedOutput { event, plain }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::digest::Digest;
+
+    fn file(name: &str) -> Value {
+        let (digest, name) = (Digest::of(name), name.into());
+        Value::File(Arc::new(Artifact { digest, size: 0, name, executable: false, origin: None }))
+    }
+
+    fn names(value: Value) -> Result<Vec<String>, String> {
+        publishable(&value).map(|found| found.map(|(_, names)| names).unwrap_or_default())
+    }
+
+    #[test]
+    fn lists_are_published_by_base_name_and_repeated_ones_by_number() {
+        let list = |names: &[&str]| Value::List(names.iter().map(|name| file(name)).collect());
+        assert_eq!(names(list(&["a.csv", "b.csv"])).unwrap(), ["a.csv", "b.csv"]);
+        assert_eq!(names(list(&["a.csv", "a.csv", "a.csv"])).unwrap(), ["a.csv", "2-a.csv", "3-a.csv"]);
+        assert_eq!(names(list(&["a.csv", "a.csv", "2-a.csv"])).unwrap(), ["a.csv", "3-a.csv", "2-a.csv"]);
+        let some = Value::List([Value::Null, file("a")].into_iter().collect());
+        assert_eq!(names(some).unwrap(), ["a"]);
+        let nested = Value::List([list(&["a"])].into_iter().collect());
+        assert!(names(nested).unwrap_err().contains("deeper nested"));
+    }
+
+    #[test]
+    fn maps_are_published_by_key_and_extension() {
+        let map = |entries: &[(&str, &str)]| {
+            let entries = entries.iter().map(|(key, name)| ((*key).to_owned(), file(name)));
+            Value::Map(Arc::new(entries.collect()))
+        };
+        let found = names(map(&[("de", "x.csv"), ("en", "x.tar.gz"), ("fr.csv", "fr.csv"), ("it", "none")]));
+        assert_eq!(found.unwrap(), ["de.csv", "en.tar.gz", "fr.csv", "it"]);
+        assert!(names(map(&[("a/b", "x")])).is_err());
+        assert!(names(map(&[("a", "x.csv"), ("a.csv", "y.csv")])).unwrap_err().contains("two of its keys"));
+        assert_eq!(with_extension("a", ".profile"), "a");
+        assert_eq!(with_extension("a", "v1.2.report.csv"), "a.csv");
+    }
 }

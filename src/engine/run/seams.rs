@@ -3,9 +3,9 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::publish::{self, PublishedOutput};
+use super::publish::{self, PublishOptions, PublishedOutput};
 use crate::core::digest::Digest;
 use crate::engine::scope::frames::Frame;
 use crate::engine::scope::values::Files;
@@ -61,18 +61,37 @@ pub trait Publisher: Send {
     /// # Errors
     /// An output cannot be evaluated or published: a sentence that names it.
     fn publish(&self, frame: &Frame, files: &Files) -> Result<Vec<(String, PublishedOutput)>, String>;
+
+    /// What a user should know of the last publication.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Publishes from the store of a home.
 pub struct StorePublisher {
-    pub store: Arc<Store>,
+    store: Arc<Store>,
     /// Where files among the outputs are put that have no path of their own.
-    pub dir: PathBuf,
+    dir: PathBuf,
+    options: PublishOptions,
+    notes: Mutex<Vec<String>>,
+}
+
+impl StorePublisher {
+    pub fn new(store: Arc<Store>, dir: PathBuf, options: PublishOptions) -> Self {
+        Self { store, dir, options, notes: Mutex::default() }
+    }
 }
 
 impl Publisher for StorePublisher {
     fn publish(&self, frame: &Frame, files: &Files) -> Result<Vec<(String, PublishedOutput)>, String> {
-        publish::hand_out(frame, files, &self.store, &self.dir)
+        let handed = publish::hand_out(frame, files, &self.store, &self.dir, &self.options)?;
+        *self.notes.lock().unwrap_or_else(PoisonError::into_inner) = handed.notes;
+        Ok(handed.outputs)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -60,8 +60,16 @@ fn evaluate_as_it_is(output: &Published, values: &Values) -> Result<Value, Strin
     match (&output.ty, &output.path) {
         (Some(ty), _) => output.value.evaluate(&Type::Optional(Box::new(ty.required().clone())), values),
         (None, Some(_)) => {
-            let file = output.value.evaluate(&Type::Optional(Box::new(Type::File)), values);
-            file.or_else(|problem| output.value.evaluate(&Type::Dir, values).map_err(|_| problem))
+            let optional = |ty| Type::Optional(Box::new(ty));
+            let file = output.value.evaluate(&optional(Type::File), values);
+            let others = [
+                Type::Dir,
+                Type::List(Box::new(optional(Type::File))),
+                Type::Map(Box::new(optional(Type::File))),
+            ];
+            others.iter().fold(file, |found, ty| {
+                found.or_else(|problem| output.value.evaluate(ty, values).map_err(|_| problem))
+            })
         }
         // An expression may pick a file out of several: then it is no JSON.
         (None, None) => [Type::Json, Type::File, Type::Dir]

@@ -14,6 +14,7 @@ use super::replay::{Ready, Replay};
 use crate::core::node_path::NodeRef;
 use crate::core::staging::Staging;
 use crate::engine::attempt::environment::HostEnv;
+use crate::storage::user_file::write_user_file;
 
 mod script;
 
@@ -60,13 +61,7 @@ pub fn export(
 /// Writes the archive at `path`, all of it or nothing.
 fn pack(past: &Replay, ready: &Ready, name: &str, path: &Path) -> Result<(), Error> {
     let script = script::run_sh(past, ready).map_err(Error::invalid)?;
-    let write = || -> io::Result<()> {
-        let folder = match path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        };
-        let mode = fs::Permissions::from_mode(0o666);
-        let file = tempfile::Builder::new().permissions(mode).prefix(".export-").tempfile_in(folder)?;
+    let write = |file: &mut dyn Write| -> io::Result<()> {
         let mut archive = Archive {
             tar: tar::Builder::new(GzEncoder::new(file, Compression::default())),
             top: name.into(),
@@ -83,11 +78,10 @@ fn pack(past: &Replay, ready: &Ready, name: &str, path: &Path) -> Result<(), Err
         if let Some((name, text)) = script::inline(past, ready) {
             archive.text(&format!("script/{name}"), 0o644, text.as_bytes())?;
         }
-        let file = archive.tar.into_inner()?.finish()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
+        archive.tar.into_inner()?.finish()?.flush()
     };
-    write().map_err(|error| Error::invalid(format!("{} cannot be written: {error}", path.display())))
+    write_user_file(path, write)
+        .map_err(|error| Error::invalid(format!("{} cannot be written: {error}", path.display())))
 }
 
 /// A tar archive with one folder at its top, whatever the rights and owners of what goes into it.

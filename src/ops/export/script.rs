@@ -60,8 +60,8 @@ pub fn run_sh(past: &Replay, ready: &Ready) -> Result<Vec<u8>, String> {
         text.extend_from_slice(format!("environment+=(\"{name}=${name}\")\n").as_bytes());
     }
     for (name, value) in &ready.prepared.env {
-        // Without one in the task it is that of whoever runs the script.
-        if name == "PATH" && !task.env.iter().any(|(own, _)| own == "PATH") {
+        // Without one in the task it is that of whoever runs the script, or the default above.
+        if (name == "PATH" || name == "LANG") && !task.env.iter().any(|(own, _)| own.as_str() == name) {
             continue;
         }
         let assignment = [name.as_bytes(), b"=", value.as_bytes()].concat();
@@ -108,7 +108,7 @@ printf '%s\n' "$inputs" >"$here/.inputs.json" || exit
 /// What is taken over from whoever runs the script: the base list, and what the task asks for.
 fn passing(task: &Task) -> Vec<u8> {
     let mut text =
-        b"environment=(PATH=/usr/local/bin:/usr/bin:/bin)\nwhile IFS= read -r name; do\n  case $name in\n"
+        b"environment=(PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8)\nwhile IFS= read -r name; do\n  case $name in\n"
             .to_vec();
     let names: Vec<Vec<u8>> = task.inputs.iter().map(|input| NOWHERE.word(input.name.as_bytes())).collect();
     if !names.is_empty() {

@@ -53,7 +53,9 @@ impl Watched {
                 self.globs.extend(task.sources.iter().map(|glob| (task.dir.clone(), glob.clone())));
             }
         }
-        self.own.extend(workflow.outputs.iter().filter_map(|output| output.path.clone()));
+        let published = workflow.outputs.iter().filter_map(|output| output.path.clone());
+        // One that holds the workflow itself is not the run's alone.
+        self.own.extend(published.filter(|path| !workflow.path.starts_with(path)));
     }
 
     /// The same and what another one watches.

@@ -51,6 +51,7 @@ pub use error::{Damage, FileError, SealError, Wrong};
 pub use fingerprint::Snapshot;
 pub use generation::{Collector, ExclusiveLock};
 pub use input_copies::read_text;
+pub use publish::{EntryContent, PublishEntry, sync_folder};
 pub use seal::{Output, Sealed};
 pub use stage::{Guard, Spoiled};
 pub use stat::{FileKey, Lookup, StatCache, StatEntry};

@@ -1,62 +1,136 @@
-//! Writable copies at a user's own path: all of the new content or all of the old, at any instant.
+//! Writable copies at a user's own path: what an artifact puts there, entry by entry, and how one entry is placed: all of
+//! the new content or all of the old, at any instant. Whether an entry may be replaced is decided in `storage::publish`.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf, absolute};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use tempfile::TempDir;
 
 use super::Store;
 use super::error::FileError;
-use super::stage::Form;
+use super::stage::{Form, Part, Place, Source};
 use super::temp::remove_tree;
+use crate::core::digest::Digest;
 use crate::core::staging::Staging;
 use crate::core::value::Artifact;
 
+/// One entry of what an artifact puts somewhere.
+pub struct PublishEntry {
+    /// Below the artifact's own place, parts joined by `/`; empty for that place itself.
+    pub name: String,
+    pub content: EntryContent,
+    source: Option<Source>,
+}
+
+impl PublishEntry {
+    /// A folder by itself.
+    pub fn folder() -> Self {
+        Self { name: String::new(), content: EntryContent::Folder, source: None }
+    }
+}
+
+/// What an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EntryContent {
+    Folder,
+    Link(String),
+    File { digest: Digest, executable: bool },
+}
+
+/// Copies that last: a crash of the system leaves them whole.
+const FORM: Form = Form { staging: Staging::Copy, writable: true, sync: true };
+
 impl Store {
-    /// Puts a writable copy of an artifact at `target`, making the folders above it. What stands there and has
-    /// the same content is left alone; anything else of the same kind is replaced in one step.
-    pub fn publish(&self, artifact: &Artifact, is_dir: bool, target: &Path) -> Result<(), FileError> {
-        let target = &absolute(target).map_err(|e| FileError::at(target, e))?;
+    /// What an artifact puts at a place, folders before what they hold.
+    pub fn publish_entries(&self, artifact: &Artifact, is_dir: bool) -> Result<Vec<PublishEntry>, FileError> {
+        if !is_dir {
+            let place = match &artifact.origin {
+                Some(origin) => Place::Origin(origin.to_path_buf()),
+                None => Place::Blob(artifact.digest),
+            };
+            let (digest, executable) = (artifact.digest, artifact.executable);
+            return Ok(vec![PublishEntry {
+                name: String::new(),
+                content: EntryContent::File { digest, executable },
+                source: Some(Source { place, size: artifact.size, executable }),
+            }]);
+        }
+        let mut entries = vec![PublishEntry::folder()];
+        for (name, part) in self.items(artifact)? {
+            let (content, source) = match part {
+                Part::Folder => (EntryContent::Folder, None),
+                Part::Link(target) => (EntryContent::Link(target), None),
+                Part::File(source) => {
+                    let digest = match &source.place {
+                        Place::Blob(digest) => *digest,
+                        Place::Origin(path) => self.fingerprint(path, false)?.0.digest,
+                    };
+                    (EntryContent::File { digest, executable: source.executable }, Some(source))
+                }
+            };
+            entries.push(PublishEntry { name, content, source });
+        }
+        Ok(entries)
+    }
+
+    /// Puts an entry at `target`, whose folder exists; with `replace` in place of the file or link that stands there.
+    pub fn place(&self, entry: &PublishEntry, target: &Path, replace: bool) -> Result<(), FileError> {
+        let fail = |e| FileError::at(target, e);
+        match (&entry.content, &entry.source) {
+            (EntryContent::Folder, _) => {
+                if replace {
+                    fs::remove_file(target).map_err(fail)?;
+                }
+                fs::create_dir(target).map_err(fail)?;
+                fs::set_permissions(target, Permissions::from_mode(0o755)).map_err(fail)
+            }
+            (EntryContent::Link(to), _) => {
+                self.place_new(target, replace, |new| symlink(to, new).map_err(|e| FileError::at(new, e)))
+            }
+            (EntryContent::File { .. }, Some(source)) => {
+                self.place_new(target, replace, |new| self.put_file(source, new, FORM).map(drop))
+            }
+            // A file has a source wherever it is made.
+            (EntryContent::File { .. }, None) => Err(FileError::Missing(target.to_owned())),
+        }
+    }
+
+    /// Puts a whole directory at `target`, where nothing is, in one step.
+    pub fn place_folder(&self, artifact: &Artifact, target: &Path) -> Result<(), FileError> {
+        self.place_new(target, false, |new| self.put(artifact, true, new, FORM).map(drop))
+    }
+
+    /// Makes something under another name on the same file system, and gives it the name `target`.
+    fn place_new(
+        &self,
+        target: &Path,
+        replace: bool,
+        make: impl Fn(&Path) -> Result<(), FileError>,
+    ) -> Result<(), FileError> {
         let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else {
             return Err(FileError::Nameless(target.to_owned()));
         };
-        let old = fs::symlink_metadata(target).ok();
-        match &old {
-            Some(old) if old.is_dir() && !is_dir => return Err(FileError::IsDirectory(target.to_owned())),
-            Some(old) if old.is_file() && is_dir => return Err(FileError::NotDirectory(target.to_owned())),
-            Some(_) if self.stands_at(artifact, is_dir, target) => return Ok(()),
-            _ => {}
-        }
-        fs::create_dir_all(parent).map_err(|e| FileError::at(parent, e))?;
-        let form = Form { staging: Staging::Copy, writable: true, sync: true };
         let mut place = self.place_near(parent, name)?;
         loop {
             let new = place.path().join("new");
-            self.put(artifact, is_dir, &new, form)?;
-            match swap_in(&new, target, is_dir && old.is_some()) {
+            make(&new)?;
+            match rename(&new, target, replace) {
                 // One file system that is mounted twice.
                 Err(e)
                     if e.kind() == io::ErrorKind::CrossesDevices && place.path().parent() != Some(parent) =>
                 {
+                    let left = place.keep();
+                    remove_tree(&left).map_err(|error| FileError::Io { path: left, error })?;
                     place = beside(parent, name)?;
                 }
-                done => break done.map_err(|e| FileError::at(target, e))?,
+                done => return done.map_err(|e| FileError::at(target, e)),
             }
         }
-        File::open(parent).and_then(|parent| parent.sync_all()).map_err(|e| FileError::at(parent, e))?;
-        // The old directory is in there, and may have read-only folders.
-        let left = place.keep();
-        remove_tree(&left).map_err(|error| FileError::Io { path: left, error })
-    }
-
-    fn stands_at(&self, artifact: &Artifact, is_dir: bool, target: &Path) -> bool {
-        self.fingerprint(target, is_dir).is_ok_and(|(found, _)| {
-            found.digest == artifact.digest && found.executable == artifact.executable
-        })
     }
 
     /// A folder from which a rename can reach `parent`: among the store's temporaries, where a crash leaves
@@ -71,136 +145,82 @@ impl Store {
     }
 }
 
+/// Brings the names in a folder to the disk.
+pub fn sync_folder(path: &Path) -> Result<(), FileError> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(|e| FileError::at(path, e))
+}
+
 /// A hidden folder in `parent`.
 fn beside(parent: &Path, name: &OsStr) -> Result<TempDir, FileError> {
     let prefix = [OsStr::new("."), name, OsStr::new(".")].join(OsStr::new(""));
     tempfile::Builder::new().prefix(&prefix).tempdir_in(parent).map_err(|e| FileError::at(parent, e))
 }
 
-/// Gives `new` the name `target`. A directory that stands there changes places with it.
-fn swap_in(new: &Path, target: &Path, exchange: bool) -> io::Result<()> {
-    if !exchange {
+/// Gives `new` the name `target`. Without `replace`, nothing that came there meanwhile is replaced, where the file system
+/// can say so.
+fn rename(new: &Path, target: &Path, replace: bool) -> io::Result<()> {
+    if replace {
         return fs::rename(new, target);
     }
-    match renameat_with(CWD, new, CWD, target, RenameFlags::EXCHANGE) {
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS | rustix::io::Errno::NOTSUP) => {
-            move_aside(new, target)
-        }
+    match renameat_with(CWD, new, CWD, target, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => fs::rename(new, target),
         done => Ok(done?),
     }
 }
 
-/// The same in two steps, for file systems that cannot exchange.
-fn move_aside(new: &Path, target: &Path) -> io::Result<()> {
-    let aside: PathBuf = new.with_file_name("old");
-    fs::rename(target, &aside)?;
-    fs::rename(new, target).inspect_err(|_| {
-        // Nothing better can be done if this fails as well.
-        let _ = fs::rename(&aside, target);
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fs::Permissions;
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
-    use super::super::testing::{Place, place};
+    use super::super::testing::place;
     use super::*;
 
-    fn publish(p: &Place, artifact: &Artifact, is_dir: bool) -> PathBuf {
-        let target = p.dir.path().join("user/results/report");
-        p.store.publish(artifact, is_dir, &target).unwrap();
-        let beside = fs::read_dir(target.parent().unwrap()).unwrap().count();
-        assert_eq!(beside, 1, "nothing is left beside it");
-        target
-    }
-
     #[test]
-    fn a_file_is_put_left_alone_and_put_again() {
-        let p = place();
-        fs::set_permissions(p.write("attempt/f", "content"), Permissions::from_mode(0o755)).unwrap();
-        let artifact = p.keep("attempt/f", false);
-        let target = publish(&p, &artifact, false);
-        let first = fs::metadata(&target).unwrap();
-        assert_eq!(
-            (fs::read_to_string(&target).unwrap().as_str(), first.mode() & 0o7777),
-            ("content", 0o755)
-        );
-        publish(&p, &artifact, false);
-        assert_eq!(fs::metadata(&target).unwrap().ino(), first.ino(), "left alone");
-        for harm in ["edit", "remove", "mode"] {
-            match harm {
-                "edit" => fs::write(&target, "CONTENT").unwrap(),
-                "remove" => fs::remove_file(&target).unwrap(),
-                _ => fs::set_permissions(&target, Permissions::from_mode(0o644)).unwrap(),
-            }
-            publish(&p, &artifact, false);
-            assert_eq!(fs::read_to_string(&target).unwrap(), "content", "{harm}");
-            assert_eq!(fs::metadata(&target).unwrap().mode() & 0o777, 0o755, "{harm}");
-        }
-        fs::write(&target, "a user's edit").unwrap();
-        p.store.verify(&artifact, false).unwrap();
-    }
-
-    #[test]
-    fn a_directory_changes_places_with_the_old_one() {
+    fn entries_are_placed_one_by_one_and_replaced_only_if_told_so() {
         let p = place();
         p.write("attempt/d/s/f", "one");
-        fs::create_dir(p.path("attempt/d/empty")).unwrap();
         symlink("s/f", p.path("attempt/d/l")).unwrap();
-        let one = p.keep("attempt/d", true);
-        let target = publish(&p, &one, true);
-        assert_eq!(p.store.fingerprint(&target, true).unwrap().0.digest, one.digest);
-        assert_eq!(fs::metadata(target.join("s")).unwrap().mode() & 0o7777, 0o755);
-        let first = fs::metadata(&target).unwrap().ino();
-        publish(&p, &one, true);
-        assert_eq!(fs::metadata(&target).unwrap().ino(), first, "left alone");
-        p.write("attempt/e/f", "two");
-        let two = p.keep("attempt/e", true);
-        fs::set_permissions(target.join("s"), Permissions::from_mode(0o555)).unwrap();
-        publish(&p, &two, true);
-        assert_eq!(p.store.fingerprint(&target, true).unwrap().0.digest, two.digest);
-        let lease = p.store.lease().unwrap().fresh_folder().unwrap();
-        assert_eq!(fs::read_dir(lease.path().parent().unwrap()).unwrap().count(), 1, "the old one is gone");
-    }
-
-    #[test]
-    fn without_an_exchange_the_old_one_is_moved_aside() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = |name: &str| dir.path().join(name);
-        for name in ["new", "target"] {
-            fs::create_dir(path(name)).unwrap();
-            fs::write(path(name).join(name), "").unwrap();
+        fs::set_permissions(p.path("attempt/d/s/f"), Permissions::from_mode(0o755)).unwrap();
+        let artifact = p.keep("attempt/d", true);
+        let entries = p.store.publish_entries(&artifact, true).unwrap();
+        assert_eq!(entries.iter().map(|e| e.name.as_str()).collect::<Vec<_>>(), ["", "l", "s", "s/f"]);
+        let target = p.path("user/results");
+        for replace in [false, true] {
+            for entry in &entries {
+                let at = if entry.name.is_empty() { target.clone() } else { target.join(&entry.name) };
+                let done = p.store.place(entry, &at, replace && entry.content != EntryContent::Folder);
+                assert_eq!(done.is_ok(), !replace || entry.content != EntryContent::Folder, "{}", entry.name);
+            }
         }
-        move_aside(&path("new"), &path("target")).unwrap();
-        assert!(path("target/new").exists() && path("old/target").exists());
-        assert!(move_aside(&path("gone"), &path("target")).is_err());
-        assert!(path("target/new").exists(), "put back");
+        assert_eq!(p.store.fingerprint(&target, true).unwrap().0.digest, artifact.digest);
+        assert_eq!(fs::metadata(target.join("s/f")).unwrap().mode() & 0o7777, 0o755);
+        fs::write(target.join("s/f"), "a user's edit").unwrap();
+        assert!(p.store.place(&entries[3], &target.join("s/f"), false).is_err(), "in the way");
+        assert_eq!(fs::read_to_string(target.join("s/f")).unwrap(), "a user's edit");
+        p.store.verify(&artifact, true).unwrap();
+        let left = p.store.lease().unwrap().fresh_folder().unwrap();
+        assert_eq!(fs::read_dir(left.path().parent().unwrap()).unwrap().count(), 1, "nothing is left");
     }
 
     #[test]
-    fn another_kind_of_thing_is_not_replaced() {
+    fn a_whole_folder_appears_at_once_and_replaces_nothing() {
         let p = place();
-        p.write("attempt/f", "f");
-        p.write("attempt/d/f", "f");
-        let (file, dir) = (p.keep("attempt/f", false), p.keep("attempt/d", true));
-        let own_file = p.write("user/file", "mine");
-        let own = p.write("user/dir/mine", "mine");
-        assert!(matches!(p.store.publish(&dir, true, &own_file), Err(FileError::NotDirectory(_))));
-        assert!(matches!(p.store.publish(&file, false, &p.path("user/dir")), Err(FileError::IsDirectory(_))));
-        assert!(matches!(p.store.publish(&file, false, &own_file.join("x")), Err(FileError::Io { .. })));
-        assert!(own.exists());
-        let link = p.path("user/link");
-        symlink("dir", &link).unwrap();
-        p.store.publish(&file, false, &link).unwrap();
-        assert!(fs::symlink_metadata(&link).unwrap().is_file() && own.exists());
+        p.write("attempt/d/s/f", "one");
+        let artifact = p.keep("attempt/d", true);
+        let target = p.path("user/results");
+        p.store.place_folder(&artifact, &target).unwrap();
+        assert_eq!(p.store.fingerprint(&target, true).unwrap().0.digest, artifact.digest);
+        assert!(p.store.place_folder(&artifact, &target).is_err());
+        assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap().count(), 1);
     }
 
     #[test]
-    fn a_users_own_file_can_be_published_too() {
+    fn a_users_own_file_and_folder_can_be_published_too() {
         let p = place();
-        let (artifact, _) = p.store.fingerprint(&p.write("user/f", "own"), false).unwrap();
-        assert_eq!(fs::read_to_string(publish(&p, &artifact, false)).unwrap(), "own");
+        let (file, _) = p.store.fingerprint(&p.write("user/d/f", "own"), false).unwrap();
+        let (dir, _) = p.store.fingerprint(&p.path("user/d"), true).unwrap();
+        let entries = p.store.publish_entries(&file, false).unwrap();
+        p.store.place(&entries[0], &p.path("user/copy"), false).unwrap();
+        assert_eq!(fs::read_to_string(p.path("user/copy")).unwrap(), "own");
+        let names = p.store.publish_entries(&dir, true).unwrap();
+        assert_eq!(names[1].content, EntryContent::File { digest: file.digest, executable: false });
     }
 }

@@ -47,14 +47,14 @@ pub(super) struct Form {
 }
 
 /// Where a file's content is read.
-struct Source {
-    place: Place,
+pub(super) struct Source {
+    pub place: Place,
     /// In bytes, when it was recorded.
-    size: u64,
-    executable: bool,
+    pub size: u64,
+    pub executable: bool,
 }
 
-enum Place {
+pub(super) enum Place {
     Blob(Digest),
     Origin(PathBuf),
 }
@@ -157,7 +157,7 @@ impl Store {
     }
 
     /// What a directory holds, sorted by name.
-    fn items(&self, artifact: &Artifact) -> Result<Vec<(String, Part)>, FileError> {
+    pub(super) fn items(&self, artifact: &Artifact) -> Result<Vec<(String, Part)>, FileError> {
         if let Some(origin) = &artifact.origin {
             let entries = scan(origin, Reach::Anywhere)?.into_iter().map(|entry| {
                 let part = match entry.kind {
@@ -186,7 +186,12 @@ impl Store {
         Ok(entries.collect())
     }
 
-    fn put_file(&self, source: &Source, target: &Path, form: Form) -> Result<Option<Guard>, FileError> {
+    pub(super) fn put_file(
+        &self,
+        source: &Source,
+        target: &Path,
+        form: Form,
+    ) -> Result<Option<Guard>, FileError> {
         let large = source.size > LARGE;
         // A blob has no executable bit to lend.
         let may_link = !(source.executable && matches!(source.place, Place::Blob(_)));
@@ -258,7 +263,7 @@ impl Store {
 }
 
 /// One entry of a directory to be put somewhere.
-enum Part {
+pub(super) enum Part {
     Folder,
     Link(String),
     File(Source),

@@ -5,12 +5,14 @@
 //! | `words.rs` | the words of a script, as far as they can be split without running it |
 //! | `commands.rs` | files, paths, network and clock that a command uses |
 //! | `unused.rs` | outputs and tasks that nobody uses |
+//! | `published.rs` | paths of outputs outside of the workflow's folder |
 //! | `policies.rs` | settings without effect |
 //!
 //! A warning is a guess: it never prevents a run. Knows nothing of the cache.
 
 mod commands;
 mod policies;
+mod published;
 mod unused;
 mod words;
 
@@ -36,6 +38,7 @@ pub fn lint(workflows: &[Arc<Workflow>], sources: &Sources) -> Vec<Lint> {
     for workflow in workflows {
         lints.extend(unused::outputs(workflow, sources));
     }
+    lints.extend(workflows.first().into_iter().flat_map(|workflow| published::outside(workflow)));
     for task in tasks(workflows) {
         let text = Text::of(&task, sources);
         lints.extend(commands::of_task(&task, &text));
