@@ -162,6 +162,7 @@ mod tests {
             settings: vec!["nodes.a.retries=1".into()],
             cache: Some(CacheMode::Off),
             keep_going: true,
+            replace_outputs: newer.replace_outputs,
             resources: vec!["gpu=2".into()],
             ..RunRequest::default()
         };
