@@ -113,6 +113,7 @@ impl RunRequest {
         self.cache = newer.cache.or(self.cache);
         self.overwrite = newer.overwrite.or(self.overwrite);
         self.keep_going |= newer.keep_going;
+        self.replace_outputs = newer.replace_outputs;
         self.jobs = newer.jobs.or(self.jobs);
         self.resources.extend(newer.resources);
         self.retry_of = newer.retry_of.or(self.retry_of);
@@ -162,7 +163,6 @@ mod tests {
             settings: vec!["nodes.a.retries=1".into()],
             cache: Some(CacheMode::Off),
             keep_going: true,
-            replace_outputs: newer.replace_outputs,
             resources: vec!["gpu=2".into()],
             ..RunRequest::default()
         };

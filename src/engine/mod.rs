@@ -20,4 +20,6 @@ pub mod scope;
 pub use options::RunOptions;
 pub use run::protected::{RefusedOutput, protected, refused_outputs};
 pub use run::seams::{Publisher, Recorder, StorePublisher, WorkLocks};
-pub use run::{Engine, EngineInputs, EventLog, Interrupt, PublishOptions, PublishedOutput, RunContext, Summary};
+pub use run::{
+    Engine, EngineInputs, EventLog, Interrupt, PublishOptions, PublishedOutput, RunContext, Summary,
+};

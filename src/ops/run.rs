@@ -27,8 +27,8 @@ use crate::engine::attempt::scratch::Scratch;
 use crate::engine::lookup::cache::{Cache, to_record};
 use crate::engine::scope::values::{Files, workflow_inputs};
 use crate::engine::{
-    Engine, EngineInputs, EventLog, Interrupt, PublishOptions, RunContext, StorePublisher, Summary, WorkLocks,
-    protected, refused_outputs,
+    Engine, EngineInputs, EventLog, Interrupt, PublishOptions, RunContext, StorePublisher, Summary,
+    WorkLocks, protected, refused_outputs,
 };
 use crate::exec::{Cancel, Local, sweep_strays};
 use crate::storage::db;
