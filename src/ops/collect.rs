@@ -43,6 +43,7 @@ pub fn collect(home: Option<&Path>, request: Collect) -> Result<(Option<Collecte
         let collected = gc::preview(&reader.home, db, &reader.store()?, wanted).map_err(failed)?;
         return Ok((Some(collected), Vec::new()));
     }
+    Home::locate(home).map_err(Error::store)?.give_up_reserve();
     let HomeWriter { home, mut db, store, warnings } = HomeWriter::open(home)?;
     let collected = gc::collect(&home, &mut db, &store, wanted).map_err(failed)?;
     Ok((Some(collected), warnings))
@@ -80,6 +81,7 @@ pub fn after_run(
 /// # Errors
 /// Nothing is picked or what is named is not there, or the home cannot be used.
 pub fn evict(home: Option<&Path>, filter: &Filter, keys: &[String]) -> Result<Evicted, Error> {
+    Home::locate(home).map_err(Error::store)?.give_up_reserve();
     let HomeWriter { home, mut db, store, warnings } = HomeWriter::open(home)?;
     let picked = pick(&db, filter, keys)?;
     let wanted = Wanted { limits: Limits::default(), keep_runs: KEEP_RUNS, patience: GC_LOCK_WAIT };

@@ -13,6 +13,8 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use crate::storage::home::{is_full, no_space};
+
 /// The file's name inside of the home folder.
 const FILE: &str = "runner.db";
 
@@ -71,6 +73,12 @@ impl fmt::Display for DbError {
                 path.display(),
                 steps().len()
             ),
+            Self::Io { path, error } if is_full(error) => {
+                write!(f, "cannot use {}: {}", path.display(), no_space(path.parent().unwrap_or(path)))
+            }
+            Self::Sqlite { path, error } if code(error) == Some(ErrorCode::DiskFull) => {
+                write!(f, "cannot use {}: {}", path.display(), no_space(path.parent().unwrap_or(path)))
+            }
             Self::Io { path, error } => write!(f, "cannot use {}: {error}", path.display()),
             Self::Sqlite { path, error } => write!(f, "cannot use {}: {error}", path.display()),
         }

@@ -8,14 +8,20 @@
 //! | `logs/<run>/` | what tasks printed, and the run's events |
 //! | `outputs/<run>/` | files handed back by workflows |
 //! | `scratch/<run>/` | attempts under way; its `lock` is held while the run lives |
+//! | `reserve` | space that a collection gives up first, so that it can run on a full disk |
 //! | `kept/<id>/` | scratch folders that a user wants to keep |
 
 use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::storage::store::remove_tree;
+
+/// The file of reserved space, inside the home folder.
+const RESERVE: &str = "reserve";
+/// Size of the reserved space: enough for the database to remove rows, in bytes.
+const RESERVE_BYTES: u64 = 1 << 20;
 
 /// The folder under which everything is kept.
 #[derive(Clone, Debug)]
@@ -107,7 +113,29 @@ impl Home {
         // The lock comes first: a collection takes folders of runs that are not alive for garbage.
         let lock = self.hold(run)?;
         make_private(&self.logs(run))?;
+        self.keep_reserve();
         Ok(lock)
+    }
+
+    /// Sets space aside for a collection on a full disk. A disk without room for it is full already.
+    pub fn keep_reserve(&self) {
+        let path = self.0.join(RESERVE);
+        if fs::metadata(&path).is_ok_and(|found| found.len() >= RESERVE_BYTES) {
+            return;
+        }
+        let write = || {
+            let mut file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&path)?;
+            let zeros = [0; 64 << 10];
+            (0..RESERVE_BYTES / zeros.len() as u64).try_for_each(|_| file.write_all(&zeros))
+        };
+        if write().is_err() {
+            self.give_up_reserve();
+        }
+    }
+
+    /// Gives the space back that was set aside: for a collection, before it opens the database.
+    pub fn give_up_reserve(&self) {
+        let _ = fs::remove_file(self.0.join(RESERVE));
     }
 
     /// Makes a scratch folder and takes hold of it: it is swept up when its process is gone.
@@ -174,6 +202,18 @@ impl Home {
         lock.try_lock().ok()?;
         Some(RunLock { scratch, _lock: lock })
     }
+}
+
+/// Whether an error means that the disk is full.
+#[must_use]
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// The message for a full disk.
+#[must_use]
+pub fn no_space(folder: &Path) -> String {
+    format!("no space left on {}", folder.display())
 }
 
 /// Makes a folder and those above it; the folder itself, if new, for its owner alone.

@@ -34,9 +34,10 @@ pub mod policy;
 use std::collections::HashSet;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
 pub use files::Files;
 pub use folders::of_run;
@@ -46,7 +47,7 @@ pub use policy::{Limits, Plan};
 use self::footprint::Footprint;
 use crate::core::digest::Digest;
 use crate::storage::history::{self, invocation};
-use crate::storage::home::Home;
+use crate::storage::home::{Home, is_full, no_space};
 use crate::storage::memo::{Entry, listing};
 use crate::storage::store::{ExclusiveLock, Store};
 
@@ -74,6 +75,8 @@ pub struct Collected {
 pub enum Error {
     Database(rusqlite::Error),
     Io(io::Error),
+    /// The disk of this folder is full.
+    NoSpace(PathBuf),
 }
 
 /// Interval between attempts to be alone with the store.
@@ -85,7 +88,14 @@ const ALONE_POLL: Duration = Duration::from_millis(20);
 /// Something could not be read or removed; what was removed before stays so, and nothing is left half done that
 /// the next collection would not finish.
 pub fn collect(home: &Home, db: &mut Connection, store: &Store, wanted: Wanted) -> Result<Collected, Error> {
-    store.mark_unswept()?;
+    home.give_up_reserve();
+    let collected = sweep(home, db, store, wanted).map_err(|error| error.in_home(home))?;
+    home.keep_reserve();
+    Ok(collected)
+}
+
+fn sweep(home: &Home, db: &mut Connection, store: &Store, wanted: Wanted) -> Result<Collected, Error> {
+    mark_unswept(store)?;
     let mut waited = Duration::ZERO;
     let mut exclusive = alone(home, store);
     while exclusive.is_none() && waited < wanted.patience {
@@ -142,6 +152,14 @@ pub fn collect(home: &Home, db: &mut Connection, store: &Store, wanted: Wanted) 
     Ok(Collected { inventory, plan, swept: exclusive.is_some() })
 }
 
+/// Marks the store. A disk without room for the mark is a reason to go on: a collection follows at once.
+fn mark_unswept(store: &Store) -> io::Result<()> {
+    match store.mark_unswept() {
+        Err(error) if is_full(&error) => Ok(()),
+        marked => marked,
+    }
+}
+
 /// The store for the collection alone: nobody else has it open, and no run is under way.
 fn alone<'s>(home: &Home, store: &'s Store) -> Option<ExclusiveLock<'s>> {
     let idle = || home.live_runs().is_empty();
@@ -169,7 +187,8 @@ pub fn evict(
     results: &[Entry],
     wanted: Wanted,
 ) -> Result<(usize, Collected), Error> {
-    store.mark_unswept()?;
+    home.give_up_reserve();
+    mark_unswept(store)?;
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut removed = 0;
     for entry in results {
@@ -233,11 +252,24 @@ impl Collected {
     }
 }
 
+impl Error {
+    /// The same, or that the home's disk is full if that is the cause.
+    fn in_home(self, home: &Home) -> Self {
+        let full = match &self {
+            Self::Database(error) => error.sqlite_error_code() == Some(ErrorCode::DiskFull),
+            Self::Io(error) => is_full(error),
+            Self::NoSpace(_) => false,
+        };
+        if full { Self::NoSpace(home.path().to_owned()) } else { self }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Database(error) => write!(f, "the database refused: {error}"),
             Self::Io(error) => write!(f, "the store refused: {error}"),
+            Self::NoSpace(folder) => f.write_str(&no_space(folder)),
         }
     }
 }
