@@ -27,7 +27,7 @@ pub fn log_path(home: &Path) -> PathBuf {
 const SUSPECT: &str = "runner.db.suspect";
 
 /// How long a writer waits for another process's transaction.
-const BUSY: Duration = Duration::from_secs(60);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The steps from an empty database to today's schema; `user_version` counts those taken.
 fn steps() -> [String; 5] {
@@ -153,7 +153,7 @@ fn open_current(home: &Path) -> Result<Option<(Connection, bool)>, DbError> {
     }
     let sqlite = |error| DbError::Sqlite { path: path.clone(), error };
     let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(sqlite)?;
-    db.busy_timeout(BUSY).map_err(sqlite)?;
+    db.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite)?;
     match version.cmp(&(steps().len() as i64)) {
         std::cmp::Ordering::Greater => Err(DbError::Newer { path, found: version }),
@@ -167,7 +167,7 @@ pub fn open_reader(home: &Path) -> Result<Connection, DbError> {
     let path = home.join(FILE);
     let sqlite = |error| DbError::Sqlite { path: path.clone(), error };
     let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(sqlite)?;
-    db.busy_timeout(BUSY).map_err(sqlite)?;
+    db.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
     db.execute_batch("PRAGMA mmap_size = 268435456").map_err(sqlite)?;
     Ok(db)
 }
@@ -178,7 +178,7 @@ pub fn open_writer(home: &Path) -> Result<Connection, DbError> {
     let sqlite = |error| DbError::Sqlite { path: path.clone(), error };
     let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sqlite)?;
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sqlite)?;
-    db.busy_timeout(BUSY).map_err(sqlite)?;
+    db.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
     db.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF").map_err(sqlite)?;
     Ok(db)
 }
@@ -210,7 +210,7 @@ fn prepare(path: &Path, check: bool) -> Result<Connection, DbError> {
     let db = Connection::open(path).map_err(sqlite)?;
     // The log stays when the program ends: to copy and sync it each time would cost a short run more than its work.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sqlite)?;
-    db.busy_timeout(BUSY).map_err(sqlite)?;
+    db.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite)?;
     let steps = steps();
     if version > steps.len() as i64 {

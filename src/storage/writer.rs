@@ -1,6 +1,6 @@
-//! The one writer: a thread that makes results durable and visible, in groups.
+//! The writer of a run: a thread that makes results durable and visible, in batches.
 //!
-//! For each group it commits the blobs to the store and then, in one transaction, the rows that name them
+//! For each batch it commits the blobs to the store and then, in one transaction, the rows that name them
 //! together with the stats that came meanwhile. Only then is a result acknowledged. It knows nothing of
 //! nodes beyond the number it hands back.
 
@@ -25,15 +25,15 @@ use crate::storage::history::{self, Run};
 use crate::storage::memo::{Entry, Interface, earlier, sqlite};
 use crate::storage::store::{FileKey, Lookup, PendingBlob, StatEntry, Store};
 
-/// A group is committed when it has this many results,
-const GROUP: usize = 32;
-/// or when its first message is this old.
-const LATEST: Duration = Duration::from_millis(20);
-/// How many messages may wait; then the sender does. Bounds memory, not throughput.
-const BACKLOG: usize = 1024;
-/// How large, in bytes, SQLite's log may be when a run ends; a larger one is copied into the database, so that
-/// the next process has little to read.
-const LONGEST_LOG: u64 = 1 << 20;
+/// Maximum results of a batch: it is committed when it has this many.
+const MAX_BATCH_RESULTS: usize = 32;
+/// Maximum age of a batch's first result before the batch is committed.
+const MAX_BATCH_AGE: Duration = Duration::from_millis(20);
+/// Maximum messages in the queue; a sender waits for room. Bounds memory, not throughput.
+const MAX_QUEUED_MESSAGES: usize = 1024;
+/// Maximum size of SQLite's write-ahead log when a run ends; a larger one is copied into the database, so that the next
+/// process has little to read.
+const MAX_WAL_BYTES: u64 = 1 << 20;
 
 /// A successful attempt's result, on its way into the cache.
 pub struct NewResult {
@@ -51,7 +51,7 @@ pub struct Row {
     pub interface: Arc<Interface>,
 }
 
-/// What became of a result.
+/// The outcome of storing a result.
 pub struct Acknowledged {
     pub unit: u32,
     pub result: Result<(), String>,
@@ -78,7 +78,7 @@ pub struct Writer(SyncSender<Message>);
 /// The thread, to be waited for at the end of a run.
 pub struct Handle(JoinHandle<Closed>);
 
-/// How it ended.
+/// The state of the database at the end.
 pub struct Closed {
     /// The first thing that went wrong with history.
     pub failure: Option<String>,
@@ -93,7 +93,7 @@ impl Writer {
         store: Arc<Store>,
         home: PathBuf,
     ) -> (Self, Handle, UnboundedReceiver<Acknowledged>) {
-        let (sender, receiver) = sync_channel(BACKLOG);
+        let (sender, receiver) = sync_channel(MAX_QUEUED_MESSAGES);
         let (acknowledge, acknowledged) = unbounded_channel();
         let work = Work {
             db,
@@ -101,7 +101,7 @@ impl Writer {
             store,
             home,
             acknowledge,
-            group: Group::default(),
+            batch: Batch::default(),
             failure: None,
             refused: Vec::new(),
             closing: false,
@@ -167,9 +167,9 @@ impl Handle {
     }
 }
 
-/// What is committed together.
+/// Messages that one transaction commits.
 #[derive(Default)]
-struct Group {
+struct Batch {
     results: Vec<NewResult>,
     beginnings: Vec<Beginning>,
     runs: Vec<Run>,
@@ -182,7 +182,7 @@ struct Group {
     flush_now: bool,
 }
 
-impl Group {
+impl Batch {
     fn add(&mut self, message: Message) {
         self.since.get_or_insert_with(Instant::now);
         match message {
@@ -219,12 +219,12 @@ impl Group {
             && self.size.is_none()
     }
 
-    /// How long it may still grow.
-    fn patience(&self) -> Duration {
-        if self.flush_now || self.results.len() >= GROUP {
+    /// The time until the batch is committed.
+    fn time_left(&self) -> Duration {
+        if self.flush_now || self.results.len() >= MAX_BATCH_RESULTS {
             return Duration::ZERO;
         }
-        self.since.map_or(LATEST, |since| LATEST.saturating_sub(since.elapsed()))
+        self.since.map_or(MAX_BATCH_AGE, |since| MAX_BATCH_AGE.saturating_sub(since.elapsed()))
     }
 }
 
@@ -253,7 +253,7 @@ struct Work {
     store: Arc<Store>,
     home: PathBuf,
     acknowledge: UnboundedSender<Acknowledged>,
-    group: Group,
+    batch: Batch,
     /// The first thing that went wrong with history.
     failure: Option<String>,
     /// Blobs that could not be committed.
@@ -265,17 +265,17 @@ struct Work {
 impl Work {
     fn run(mut self, receiver: &Receiver<Message>) -> Closed {
         loop {
-            if self.group.is_empty() {
-                self.group.flush_now = false;
-                self.group.since = None;
+            if self.batch.is_empty() {
+                self.batch.flush_now = false;
+                self.batch.since = None;
                 match receiver.recv() {
-                    Ok(message) => self.group.add(message),
+                    Ok(message) => self.batch.add(message),
                     Err(_) => break,
                 }
                 continue;
             }
-            match receiver.recv_timeout(self.group.patience()) {
-                Ok(message) => self.group.add(message),
+            match receiver.recv_timeout(self.batch.time_left()) {
+                Ok(message) => self.batch.add(message),
                 Err(RecvTimeoutError::Timeout) => self.commit(),
                 Err(RecvTimeoutError::Disconnected) => {
                     self.closing = true;
@@ -284,7 +284,7 @@ impl Work {
                 }
             }
         }
-        if std::fs::metadata(db::log_path(&self.home)).is_ok_and(|log| log.len() > LONGEST_LOG) {
+        if std::fs::metadata(db::log_path(&self.home)).is_ok_and(|log| log.len() > MAX_WAL_BYTES) {
             // Another process may prevent it, which is no matter, and is not waited for.
             let _ = self.db.execute_batch("PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE)");
         }
@@ -292,20 +292,20 @@ impl Work {
     }
 
     fn commit(&mut self) {
-        let mut group = std::mem::take(&mut self.group);
-        let stored = self.commit_blobs(&mut group.results);
-        group.stats.extend(self.store.stats().drain_fresh());
-        let written = self.write(&group, stored.is_ok());
+        let mut batch = std::mem::take(&mut self.batch);
+        let stored = self.commit_blobs(&mut batch.results);
+        batch.stats.extend(self.store.stats().drain_fresh());
+        let written = self.write(&batch, stored.is_ok());
         if let Err(error) = &written {
             db::suspect(&self.home, error);
             self.failure.get_or_insert_with(|| format!("the database refused a write: {error}"));
             if !self.closing {
-                self.group.beginnings = std::mem::take(&mut group.beginnings);
-                self.group.runs = std::mem::take(&mut group.runs);
+                self.batch.beginnings = std::mem::take(&mut batch.beginnings);
+                self.batch.runs = std::mem::take(&mut batch.runs);
             }
         }
         let result = stored.and_then(|()| written.map_err(|error| error.to_string()));
-        for new in group.results {
+        for new in batch.results {
             // Nobody listens any more when the run is being torn down; the result is stored all the same.
             let _ = self.acknowledge.send(Acknowledged { unit: new.unit, result: result.clone() });
         }
@@ -323,9 +323,9 @@ impl Work {
         })
     }
 
-    fn write(&mut self, group: &Group, with_results: bool) -> rusqlite::Result<()> {
+    fn write(&mut self, batch: &Batch, with_results: bool) -> rusqlite::Result<()> {
         // A row of the memo must survive a power cut once it is acknowledged; history and stats need not.
-        let wanted = if group.results.is_empty() { Durability::Soon } else { Durability::Now };
+        let wanted = if batch.results.is_empty() { Durability::Soon } else { Durability::Now };
         if self.durability != wanted {
             self.db.execute_batch(wanted.pragma())?;
             self.durability = wanted;
@@ -335,7 +335,7 @@ impl Work {
             let mut known: Option<(Digest, Option<Digest>)> = None;
             let mut added = self.store.take_added();
             for Row { entry, definition, interface } in
-                group.results.iter().filter_map(|new| new.row.as_deref())
+                batch.results.iter().filter_map(|new| new.row.as_deref())
             {
                 sqlite::record(&transaction, entry)?;
                 added += ROW + (entry.inputs.len() + entry.found.outputs.len()) as u64;
@@ -350,18 +350,18 @@ impl Work {
             }
             footprint::add(&transaction, added)?;
         }
-        for beginning in &group.beginnings {
+        for beginning in &batch.beginnings {
             record_beginning(&transaction, beginning)?;
         }
-        for run in &group.runs {
+        for run in &batch.runs {
             history::record_run(&transaction, run)?;
         }
-        if let Some((run, bytes)) = &group.size {
+        if let Some((run, bytes)) = &batch.size {
             footprint::record_run(&transaction, run, *bytes)?;
         }
-        times::record(&transaction, &group.times)?;
-        sqlite::record_use(&transaction, &group.used, Timestamp::now())?;
-        record_stats(&transaction, &group.stats)?;
+        times::record(&transaction, &batch.times)?;
+        sqlite::record_use(&transaction, &batch.used, Timestamp::now())?;
+        record_stats(&transaction, &batch.stats)?;
         transaction.commit()
     }
 }
@@ -400,8 +400,8 @@ pub fn stat_lookup(home: PathBuf) -> Lookup {
     })
 }
 
-/// How many entries are read at once rather than asked for one by one: some five milliseconds' worth.
-const FEW: usize = 20_000;
+/// Maximum entries of the stat cache that are read at once (about 5 ms); with more, each is looked up.
+const MAX_PRELOADED_STATS: usize = 20_000;
 
 enum Known {
     All(HashMap<FileKey, StatEntry>),
@@ -412,11 +412,11 @@ impl Known {
     fn read(db: Connection) -> Self {
         let all = || -> rusqlite::Result<HashMap<_, _>> {
             let mut statement = db.prepare("SELECT * FROM file_stat LIMIT ?1")?;
-            let limit = i64::try_from(FEW + 1).unwrap_or(i64::MAX);
+            let limit = i64::try_from(MAX_PRELOADED_STATS + 1).unwrap_or(i64::MAX);
             statement.query_map([limit], read_stat)?.collect()
         };
         match all() {
-            Ok(entries) if entries.len() <= FEW => Self::All(entries),
+            Ok(entries) if entries.len() <= MAX_PRELOADED_STATS => Self::All(entries),
             _ => Self::Asked(Mutex::new(db)),
         }
     }

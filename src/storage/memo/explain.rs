@@ -251,13 +251,13 @@ fn focus<'j>(was: &'j Json, now: &'j Json, at: &mut String) -> (&'j Json, &'j Js
 
 /// A value, or what there is room for: events and rows hold many.
 fn excerpt(value: &Json) -> Json {
-    const LONGEST: usize = 400;
-    let cut = |text: &str| Json::String(format!("{}...", beginning(text, LONGEST)));
+    const MAX_SHOWN_BYTES: usize = 400;
+    let cut = |text: &str| Json::String(format!("{}...", beginning(text, MAX_SHOWN_BYTES)));
     match value {
-        Json::String(text) if text.len() > LONGEST => cut(text),
+        Json::String(text) if text.len() > MAX_SHOWN_BYTES => cut(text),
         Json::Array(_) | Json::Object(_) => {
             let text = value.to_string();
-            if text.len() > LONGEST { cut(&text) } else { value.clone() }
+            if text.len() > MAX_SHOWN_BYTES { cut(&text) } else { value.clone() }
         }
         value => value.clone(),
     }

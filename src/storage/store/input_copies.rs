@@ -11,14 +11,14 @@ use super::{PendingBlob, Store};
 use crate::core::digest::Digest;
 use crate::core::value::Artifact;
 
-/// The largest file that is kept, in bytes.
-const LARGEST: u64 = 256 << 10;
+/// Maximum size of a file that is copied.
+const MAX_COPY_BYTES: u64 = 256 << 10;
 
 impl Store {
     /// Takes in a copy of a user's own file, if it is small, the store lacks it, and it still has the content that
     /// `artifact` names.
     pub fn keep(&self, artifact: &Artifact) -> Option<PendingBlob> {
-        let origin = artifact.origin.as_deref().filter(|_| artifact.size <= LARGEST)?;
+        let origin = artifact.origin.as_deref().filter(|_| artifact.size <= MAX_COPY_BYTES)?;
         let there = fs::symlink_metadata(self.blob_path(&artifact.digest));
         if there.is_ok_and(|found| !self.is_condemned(&artifact.digest, &found)) {
             return None;

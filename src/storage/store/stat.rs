@@ -73,10 +73,10 @@ pub struct StatCache {
 const FINE_NS: i64 = 50_000_000;
 /// The same where times are whole seconds, or pairs of them.
 const COARSE_NS: i64 = 2_000_000_000;
-/// How often a file is read again that changed meanwhile.
-pub(super) const ATTEMPTS: usize = 3;
-/// How much is read at a time, in bytes.
-const CHUNK: usize = 256 * 1024;
+/// Maximum reads of a file that changes while it is read.
+pub(super) const MAX_READS: usize = 3;
+/// Size of one read.
+const READ_BYTES: usize = 256 * 1024;
 
 impl StatCache {
     /// An empty cache in front of `lookup`.
@@ -121,7 +121,7 @@ impl StatCache {
     /// The digest of the regular file at `path`, which looked like `stat` a moment ago; reads it if it must.
     pub(super) fn digest(&self, path: &Path, stat: &FileStat) -> Result<Seen, FileError> {
         let mut stat = *stat;
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_READS {
             if let Some(digest) = self.known(&stat) {
                 return Ok(Seen { stat, digest, young: false });
             }
@@ -218,7 +218,7 @@ pub(super) fn special(path: &Path, metadata: &Metadata) -> FileError {
 /// The digest and the number of all bytes that are left in `file`.
 fn hash(mut file: &File) -> io::Result<(Digest, u64)> {
     thread_local! {
-        static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK]);
+        static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
     }
     BUFFER.with_borrow_mut(|buffer| {
         let mut hasher = Hasher::default();

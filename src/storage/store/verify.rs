@@ -8,7 +8,7 @@ use super::blobs::BlobFile;
 use super::error::{Damage, FileError, Wrong};
 use super::fingerprint::in_parallel;
 use super::manifest::{Item, Manifest};
-use super::stat::{self, ATTEMPTS, FileStat, regular};
+use super::stat::{self, FileStat, MAX_READS, regular};
 use super::{Store, make_folder};
 use crate::core::digest::Digest;
 use crate::core::value::Artifact;
@@ -48,7 +48,7 @@ impl Store {
             let damage = |wrong| Damage { digest: blob.digest, path: path.clone(), wrong };
             // Another process that gives it its name once more changes how it looks, not what it holds.
             let mut read = stat::read(&path);
-            for _ in 1..ATTEMPTS {
+            for _ in 1..MAX_READS {
                 if matches!(read, Ok(None)) {
                     read = stat::read(&path);
                 }
