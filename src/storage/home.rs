@@ -11,6 +11,7 @@
 //! | `reserve` | space that a collection gives up first, so that it can run on a full disk |
 //! | `kept/<id>/` | scratch folders that a user wants to keep |
 
+use std::fmt;
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -34,9 +35,56 @@ pub struct RunLock {
     _lock: File,
 }
 
+/// Why a home folder cannot be used.
+#[derive(Debug)]
+pub enum HomeError {
+    /// Neither a flag nor the environment names one.
+    Unnamed,
+    /// It belongs to another user.
+    Foreign {
+        path: PathBuf,
+        owner: u32,
+    },
+    Unusable {
+        path: PathBuf,
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for HomeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unnamed => f.write_str(
+                "neither --home, $RUNNER_HOME, $XDG_DATA_HOME nor $HOME says where to keep results",
+            ),
+            Self::Foreign { path, owner } => write!(
+                f,
+                "the home folder {} belongs to another user (id {owner}): choose another with --home",
+                path.display()
+            ),
+            Self::Unusable { path, error } if is_full(error) => f.write_str(&no_space(path)),
+            Self::Unusable { path, error } => {
+                write!(f, "cannot use the home folder {}: {error}", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for HomeError {}
+
+/// For callers that only show the message.
+impl From<HomeError> for String {
+    fn from(error: HomeError) -> Self {
+        error.to_string()
+    }
+}
+
 impl Home {
     /// The folder that the flag, `$RUNNER_HOME` or the XDG rules name; nothing is created.
-    pub fn locate(flag: Option<&Path>) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// Nothing names a folder, or a relative path has no current folder to start from.
+    pub fn locate(flag: Option<&Path>) -> Result<Self, HomeError> {
         if let Some(path) = flag {
             return Self::absolute(path);
         }
@@ -45,31 +93,27 @@ impl Home {
             _ => {}
         }
         use etcetera::BaseStrategy;
-        let strategy = etcetera::base_strategy::Xdg::new().map_err(
-            |_| "neither --home, $RUNNER_HOME, $XDG_DATA_HOME nor $HOME says where to keep results",
-        )?;
+        let strategy = etcetera::base_strategy::Xdg::new().map_err(|_| HomeError::Unnamed)?;
         Self::absolute(&strategy.data_dir().join("runner"))
     }
 
-    fn absolute(path: &Path) -> Result<Self, String> {
-        std::path::absolute(path).map(Self).map_err(|error| format!("{}: {error}", path.display()))
+    fn absolute(path: &Path) -> Result<Self, HomeError> {
+        std::path::absolute(path)
+            .map(Self)
+            .map_err(|error| HomeError::Unusable { path: path.to_owned(), error })
     }
 
     /// Makes the folder, for its owner alone.
     ///
     /// # Errors
-    /// It cannot be made or entered, or belongs to somebody else.
-    pub fn create(&self) -> Result<(), String> {
-        let failed = |error: io::Error| format!("cannot use the home folder {}: {error}", self.0.display());
+    /// It cannot be made or entered, or belongs to another user.
+    pub fn create(&self) -> Result<(), HomeError> {
+        let failed = |error: io::Error| HomeError::Unusable { path: self.0.clone(), error };
         make_private(&self.0).map_err(failed)?;
         let metadata = fs::metadata(&self.0).map_err(failed)?;
         let me = rustix::process::geteuid().as_raw();
         if metadata.uid() != me {
-            return Err(format!(
-                "the home folder {} belongs to another user (id {}): choose another with --home",
-                self.0.display(),
-                metadata.uid()
-            ));
+            return Err(HomeError::Foreign { path: self.0.clone(), owner: metadata.uid() });
         }
         if metadata.permissions().mode() & 0o077 != 0 {
             fs::set_permissions(&self.0, fs::Permissions::from_mode(0o700)).map_err(failed)?;
