@@ -11,8 +11,8 @@ use super::{Cancel, Level};
 /// A process that stands KILL this long cannot be ended by us: it is stuck in the kernel, or another user's.
 const UNKILLABLE: Duration = Duration::from_secs(30);
 
-/// The longest pause between two looks at what is left.
-const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+/// Maximum pause between two looks at the remaining processes.
+const MAX_PAUSE: Duration = Duration::from_millis(20);
 
 /// Ends what `find` finds, and what that starts meanwhile: TERM once, to `group` as a whole, and KILL after
 /// `grace` or as soon as `cancel` demands it. How many could not be ended.
@@ -41,7 +41,7 @@ pub async fn end(
         }
         signal(&running, group, Signal::KILL);
         sleep(pause).await;
-        pause = LONGEST_PAUSE.min(pause * 2);
+        pause = MAX_PAUSE.min(pause * 2);
     }
 }
 
@@ -51,7 +51,7 @@ pub async fn gone_within(limit: Duration, find: &impl Fn() -> Vec<Process>) -> b
         let mut pause = Duration::from_millis(1);
         while !find().is_empty() {
             sleep(pause).await;
-            pause = LONGEST_PAUSE.min(pause * 2);
+            pause = MAX_PAUSE.min(pause * 2);
         }
     };
     timeout(limit, gone).await.is_ok()

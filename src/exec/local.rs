@@ -11,7 +11,7 @@ use super::pump::Pump;
 use super::spawn::{Started, start};
 use super::{Attempt, Cancel, End, Executor, Level, Outcome, Usage};
 
-/// How long processes may take to end by themselves after the command: the `tee` of a shell's `>(tee file)`
+/// Time that processes have to end by themselves after the command: the `tee` of a shell's `>(tee file)`
 /// still has a last line to write.
 const SETTLE: Duration = Duration::from_millis(250);
 

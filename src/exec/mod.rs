@@ -65,7 +65,7 @@ pub struct Outcome {
     pub end: End,
     /// From the start until no process was left.
     pub duration: Duration,
-    /// How many processes still ran after the command had ended by itself, and had to be ended.
+    /// How many processes still ran after the command had ended by itself, and were terminated.
     pub leftovers: usize,
     /// What it used; `None` where there was no process to be waited for.
     pub usage: Option<Usage>,

@@ -35,8 +35,8 @@ pub struct Command {
     end: Option<AsyncFd<OwnedFd>>,
 }
 
-/// The longest pause between two looks at a process where nothing else tells of its end.
-const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+/// Maximum pause between two looks at a process where the system has no notification of its end.
+const MAX_PAUSE: Duration = Duration::from_millis(20);
 
 impl Command {
     /// Of a child of ours that nobody has waited for.
@@ -70,7 +70,7 @@ impl Command {
                 return Ok(ended);
             }
             tokio::time::sleep(pause).await;
-            pause = LONGEST_PAUSE.min(pause * 2);
+            pause = MAX_PAUSE.min(pause * 2);
         }
     }
 }

@@ -16,8 +16,8 @@ use crate::workflow::{Capture, Output, Task};
 
 /// Size in bytes below which reading and writing a file takes next to no time.
 pub const MAX_LIGHT_BYTES: u64 = 1 << 20;
-/// The most that is read as the text of one output, in bytes; more belongs in a file.
-const LONGEST: u64 = 16 << 20;
+/// Maximum size in bytes of the text of one output; more belongs in a file.
+const MAX_TEXT_BYTES: u64 = 16 << 20;
 
 /// Where an attempt left things.
 pub struct OutputPlaces {
@@ -263,16 +263,16 @@ impl Finder<'_> {
         if !kind.is_file() {
             return Err(format!("expected {} as text, but {shown} is no regular file", self.output.ty));
         }
-        if metadata.len() > LONGEST {
+        if metadata.len() > MAX_TEXT_BYTES {
             return Err(format!(
                 "{shown} has {} MiB, and at most {} MiB are read as a value: declare it as a file",
                 metadata.len() >> 20,
-                LONGEST >> 20
+                MAX_TEXT_BYTES >> 20
             ));
         }
         let mut bytes = Vec::with_capacity(metadata.len() as usize);
         let file = fs::File::open(path).map_err(|e| e.to_string())?;
-        file.take(LONGEST).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+        file.take(MAX_TEXT_BYTES).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
         String::from_utf8(bytes).map_err(|_| format!("{shown} is not UTF-8 text: declare it as a file"))
     }
 

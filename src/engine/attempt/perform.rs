@@ -199,7 +199,8 @@ fn finish<E>(
     if outcome.leftovers > 0 {
         let n = outcome.leftovers;
         let processes = if n == 1 { "process" } else { "processes" };
-        notes.push(format!("the command left {n} {processes} running, which had to be ended"));
+        let were = if n == 1 { "it was" } else { "they were" };
+        notes.push(format!("the command left {n} {processes} running; {were} terminated"));
     }
     let subject = &job.subject;
     let collected =

@@ -1,4 +1,4 @@
-//! The bus: events on their way to reporters and history, in the order in which things happened.
+//! The event log: events on their way to reporters and history, in the order in which things happened.
 //!
 //! A result is told only once it is stored, and what happens meanwhile waits behind it: nobody sees a node
 //! begin before the one that it waited for has ended.
@@ -12,8 +12,8 @@ use crate::core::event::{Event, Warning};
 use crate::core::reporter::Reporter;
 use crate::engine::schedule::UnitId;
 
-/// How many bytes of lines are written at once.
-const BATCH: usize = 128 * 1024;
+/// Size in bytes of the lines that are written at once.
+const WRITE_BATCH_BYTES: usize = 128 * 1024;
 
 /// Tells reporters and history of events.
 pub struct EventLog {
@@ -94,7 +94,7 @@ impl EventLog {
         }
         self.lines.push_str(&line);
         self.lines.push('\n');
-        if self.lines.len() >= BATCH {
+        if self.lines.len() >= WRITE_BATCH_BYTES {
             self.flush();
         }
     }

@@ -54,7 +54,7 @@ impl Engine {
         }
     }
 
-    /// Tells of an end, and counts it in all that it is inside of.
+    /// Emits an end and counts it in every scope around the unit.
     pub(super) fn tell(&mut self, unit: UnitId, event: NodeFinished) {
         self.count(unit, &event);
         self.bus.emit(Event::NodeFinished(event));
@@ -205,7 +205,7 @@ impl Engine {
                     elements.doomed.insert(i);
                     if elements.doomed.len() <= elements.tolerated {
                         if unit != failed && !self.options.keep_going {
-                            // What else belongs to this element is not worth while any more.
+                            // The element has failed; cancel the rest of it.
                             let (idle, never) = self.scheduler.abandon_below(unit);
                             self.counts.cancelled += never as u64;
                             self.cancel(idle, DOOMED);
@@ -228,7 +228,7 @@ impl Engine {
         }
     }
 
-    /// Whether a unit belongs to an element that has failed, of which nothing else is worth while.
+    /// Whether a unit belongs to an element that has failed, whose rest is to be cancelled.
     pub(super) fn is_doomed(&self, mut unit: UnitId) -> bool {
         loop {
             let (group, i) = self.scheduler.locate(unit);

@@ -170,10 +170,10 @@ pub struct RunContext {
     pub cancel: Cancel,
 }
 
-/// So many units are taken up before signals and ends of others are heard again: some ten milliseconds' worth.
-const BATCH: usize = 1000;
-/// How often locks of identical work are tried again while somebody waits for one.
-const LOCK_TURN: Duration = Duration::from_millis(20);
+/// Maximum units processed before the loop polls signals and finished attempts (about 10 ms).
+const MAX_READY_BATCH: usize = 1000;
+/// Interval at which the locks of identical work are tried again while a unit waits for one.
+const LOCK_POLL: Duration = Duration::from_millis(20);
 
 impl Engine {
     pub fn new(parts: EngineInputs) -> Self {
@@ -244,7 +244,7 @@ impl Engine {
             }
         }
         let mut hooks_begun = false;
-        let mut lock_poll = tokio::time::interval(LOCK_TURN);
+        let mut lock_poll = tokio::time::interval(LOCK_POLL);
         lock_poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let more = self.proceed();
@@ -321,7 +321,7 @@ impl Engine {
 
     /// Does what can be done without waiting; true if there is more of it: signals must be heard meanwhile.
     fn proceed(&mut self) -> bool {
-        let mut left = BATCH;
+        let mut left = MAX_READY_BATCH;
         loop {
             self.cache.begin();
             while left > 0
@@ -407,3 +407,6 @@ impl Engine {
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

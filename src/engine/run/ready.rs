@@ -24,8 +24,8 @@ use crate::workflow::graph::select::Role;
 use crate::workflow::policy::Execution;
 use crate::workflow::{Body, Task};
 
-/// So many elements of one node may wait for a slot at once, and more if more can run: their inputs are in memory.
-const AHEAD: usize = 64;
+/// Minimum of elements of one node that may wait for a slot at once: their inputs are in memory.
+const ELEMENTS_AHEAD: usize = 64;
 
 impl Engine {
     pub(super) fn unit_ready(&mut self, unit: UnitId) {
@@ -61,7 +61,7 @@ impl Engine {
         match ScatteredInputs::new(node, scatter, inputs) {
             Err(problem) => self.fail_before(unit, spot, Vec::new(), problem),
             Ok(spread) => {
-                let ahead = AHEAD.max(2 * self.options.jobs);
+                let ahead = ELEMENTS_AHEAD.max(2 * self.options.jobs);
                 let at_once = scatter.concurrency.map_or(ahead, |most| ahead.min(most as usize));
                 let tolerated = scatter.tolerates(spread.count());
                 self.expand(unit, spot, spread, at_once, tolerated);
@@ -165,7 +165,7 @@ impl Engine {
         }
     }
 
-    /// Why the cache does not have what a unit asks for.
+    /// Explains why the lookup of a unit missed.
     fn explain(
         &self,
         unit: UnitId,
@@ -196,7 +196,7 @@ impl Engine {
         })
     }
 
-    /// Tries the locks of identical work once more.
+    /// Tries the locks of identical work again.
     pub(super) fn try_locks(&mut self) {
         for waiting in self.serial.take() {
             if self.in_flight.contains_key(&waiting.unit) {
@@ -205,7 +205,7 @@ impl Engine {
         }
     }
 
-    /// Queues a unit once nobody else does the same work; or takes over what somebody else has done.
+    /// Queues a unit that holds the lock of its key, or keeps it waiting for the holder.
     fn try_key_lock(&mut self, mut waiting: LockWaiter) {
         let Some(spot) = self.spot(waiting.unit) else { return };
         let holder = Holder { run: self.context.run.clone(), node: spot.label() };
@@ -241,7 +241,7 @@ impl Engine {
         }
     }
 
-    /// The lock was taken: whoever had it before may have stored the result.
+    /// The lock is held: its former holder may have stored the result.
     fn look_again(&mut self, waiting: &LockWaiter, spot: &NodeInstance) {
         let LockWaiter { unit, key, .. } = waiting;
         if let Some(task) = spot.node().task() {

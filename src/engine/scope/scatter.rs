@@ -55,14 +55,14 @@ impl ScatteredInputs {
                     list.stride = count.max(1);
                     count = count
                         .checked_mul(list.items.len())
-                        .filter(|count| *count <= MOST)
-                        .ok_or_else(|| format!("`matrix` has more than {MOST} combinations"))?;
+                        .filter(|count| *count <= MAX_ELEMENTS)
+                        .ok_or_else(|| format!("`matrix` has more than {MAX_ELEMENTS} combinations"))?;
                 }
                 count
             }
         };
-        if count > MOST {
-            return Err(format!("the node has {count} elements, and at most {MOST} can be run"));
+        if count > MAX_ELEMENTS {
+            return Err(format!("the node has {count} elements, and at most {MAX_ELEMENTS} can be run"));
         }
         Ok(Self { inputs, lists, count })
     }
@@ -86,8 +86,8 @@ impl ScatteredInputs {
     }
 }
 
-/// The most elements that one node can have.
-const MOST: usize = 10_000_000;
+/// Maximum elements of one node.
+const MAX_ELEMENTS: usize = 10_000_000;
 
 /// What all elements hand back, as one list for each of `outputs` outputs; null for an element without any.
 pub fn gather(elements: &[Option<Box<[Value]>>], outputs: usize) -> Box<[Value]> {
