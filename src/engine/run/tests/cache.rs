@@ -108,7 +108,7 @@ fn a_result_older_than_its_limit_or_from_the_future_is_a_miss() {
     ] {
         world.state().ahead = ahead;
         let ran = Lab::of(&toml).in_world(&world).run();
-        let why = ran.end("a").why.as_ref().map_or("", |why| &why.text);
+        let why = ran.end("a").why.as_ref().map_or(String::new(), |why| why.text().to_string());
         assert!(ran.status("a") == status && why.contains(reason), "{ahead:?}: {} {why}", ran.status("a"));
     }
 }
@@ -122,7 +122,7 @@ fn a_stored_file_that_is_gone_is_a_miss() {
     world.state().lost.insert(Digest::of("content"));
     let ran = Lab::of(&toml).in_world(&world).script(passes_on).run();
     assert_eq!(ran.status("a"), "succeeded populated");
-    assert!(ran.end("a").why.as_ref().unwrap().text.contains("a stored file cannot be used"));
+    assert!(ran.end("a").why.as_ref().unwrap().text().contains("a stored file cannot be used"));
 }
 
 fn file_flow(output: &str, bound: &str) -> String {
