@@ -266,6 +266,7 @@ impl Again<'_> {
             scratch: Scratch::new(scratch),
             logs,
             cancel: self.cancel.clone(),
+            links_noted: Default::default(),
         };
         let job = AttemptJob { unit: 0, subject, timeout, grace, snapshots };
         Ok(Ready { notes, task, job, shared })

@@ -142,6 +142,7 @@ pub async fn run(
         scratch: Scratch::new(lock.scratch.clone()),
         logs: home.logs(&run),
         cancel: Cancel::default(),
+        links_noted: Default::default(),
     };
     let context = RunContext {
         run: shared.run.clone(),

@@ -363,3 +363,16 @@ fn an_output_file_tells_its_digest_and_size() {
         }
     }
 }
+
+#[test]
+fn that_files_are_links_is_said_once_a_run() {
+    let lab = Lab::new();
+    lab.write("in.txt", "text");
+    lab.write(
+        "w.toml",
+        "[workflow]\nname = 'w'\n[tasks.t]\nstage = 'link'\ninputs = { f = 'file' }\nrun = 'test -L $f'\n\
+         [nodes.a]\ntask = 't'\ninputs = { f = 'in.txt' }\n[nodes.b]\ntask = 't'\ninputs = { f = 'in.txt' }\n",
+    );
+    let warnings = lab.ok("w.toml", &[]).warnings();
+    assert_eq!(warnings.matches("input `f` is a symbolic link").count(), 1, "{warnings}");
+}

@@ -1,8 +1,10 @@
 //! One attempt of a node: made ready in a fresh scratch folder, the command run, the outputs taken in.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::core::event::{ErrorKind, TaskError};
@@ -33,6 +35,8 @@ pub struct AttemptShared<E> {
     /// The run's folder of logs.
     pub logs: PathBuf,
     pub cancel: Cancel,
+    /// Whether the run has said that large files are links.
+    pub links_noted: AtomicBool,
 }
 
 /// Runs attempts: the seam below the loop. What implements it for a home is [`AttemptShared`].
@@ -106,6 +110,8 @@ pub async fn perform<E: Executor>(shared: Arc<AttemptShared<E>>, job: AttemptJob
                 Err(failure) => Err(failure),
                 Ok(Prepared { program, dir, env, secrets, guards, .. }) => {
                     let masker = Masker::new(&secrets);
+                    let path = env.get(OsStr::new("PATH")).map(|path| path.to_string_lossy().into_owned());
+                    let path = path.unwrap_or_default();
                     let captures =
                         job.subject.task.outputs.iter().any(|output| output.capture == Capture::Stdout);
                     let attempt = Attempt {
@@ -126,7 +132,7 @@ pub async fn perform<E: Executor>(shared: Arc<AttemptShared<E>>, job: AttemptJob
                         exit_code = Some(code);
                     }
                     let heavy = is_heavy(&job.subject) || collect::is_heavy(&job.subject.task, &folder.out());
-                    in_place(heavy, || finish(&shared, &job, &folder, &guards, &masker, &outcome))
+                    in_place(heavy, || finish(&shared, &job, &folder, &guards, &masker, &outcome, &path))
                 }
             };
             shared.scratch.give_back(folder, result.is_ok());
@@ -167,6 +173,7 @@ fn finish<E>(
     guarded: &[Guarded],
     masker: &Masker,
     outcome: &Outcome,
+    path: &str,
 ) -> Result<Success, Failure> {
     let spoiled: Vec<&str> = guarded
         .iter()
@@ -175,9 +182,10 @@ fn finish<E>(
         .collect();
     match &outcome.end {
         End::Exited(0) => {}
-        End::Exited(code) => return Err((ErrorKind::Exit, exit_message(*code))),
+        End::Exited(code) => return Err((ErrorKind::Exit, exit_message(*code, path))),
         End::Signalled(signal) => {
-            return Err((ErrorKind::Signal, format!("ended by {}", signal_name(*signal))));
+            let hint = if *signal == SIGKILL { format!("; {OUT_OF_MEMORY}") } else { String::new() };
+            return Err((ErrorKind::Signal, format!("ended by {}{hint}", signal_name(*signal))));
         }
         End::TimedOut => {
             let limit = job.timeout.unwrap_or_default();
@@ -196,6 +204,15 @@ fn finish<E>(
         return Err((ErrorKind::Input, message));
     }
     let mut notes = Vec::new();
+    if let Some(guarded) = guarded.iter().find(|guarded| !guarded.guards.is_empty())
+        && !shared.links_noted.swap(true, Ordering::Relaxed)
+    {
+        notes.push(format!(
+            "{} is a symbolic link to the original, as large files are where the file system cannot share blocks: programs \
+             that look at links (tar, find -type f) see one. stage = \"copy\" gives a regular file. Said once a run",
+            guarded.name
+        ));
+    }
     if outcome.leftovers > 0 {
         let n = outcome.leftovers;
         let processes = if n == 1 { "process" } else { "processes" };
@@ -239,10 +256,16 @@ pub fn places(subject: &TaskInstance, folder: &Folder) -> OutputPlaces {
     }
 }
 
-fn exit_message(code: i32) -> String {
+/// What ends a command by SIGKILL when nobody else did.
+const OUT_OF_MEMORY: &str = "where nobody sent it, the system was out of memory: `dmesg` says so, and \
+    resources = { memory = \"...\" } keeps others from running beside the task";
+const SIGKILL: i32 = 9;
+
+fn exit_message(code: i32, path: &str) -> String {
     match code {
         126 => "exit code 126: a command was found but cannot be executed".into(),
-        127 => "exit code 127: a command was not found".into(),
+        127 => format!("exit code 127: a command was not found; the task's PATH is {path}"),
+        137 => format!("exit code 137: a command was ended by SIGKILL; {OUT_OF_MEMORY}"),
         128.. => {
             let signal = signal_name(code - 128);
             format!("exit code {code}: a command was ended by {signal}")
