@@ -17,7 +17,7 @@ use super::secrets::{MaskedStream, Masker};
 const CHUNK: usize = 64 * 1024;
 
 /// The most that a pipe can hold unless the system's administrator raised the limit, in bytes.
-const LARGEST_PIPE: usize = 1024 * 1024;
+const MAX_PIPE_BYTES: usize = 1024 * 1024;
 
 /// A pipe whose other end goes to a file, masked.
 pub struct Pump {
@@ -57,7 +57,7 @@ async fn pump(mut reader: Receiver, mut sink: Sink, mut stopped: oneshot::Receiv
     }
     // What the runtime has not heard of yet lies in the pipe: it is asked for directly, without waiting.
     let mut taken = 0;
-    while taken < LARGEST_PIPE {
+    while taken < MAX_PIPE_BYTES {
         match rustix::io::read(&reader, &mut buffer[..]) {
             Ok(0) | Err(Errno::AGAIN) => break,
             Ok(n) => {

@@ -1,4 +1,4 @@
-//! What an earlier run brought to an end: another try of that run takes it over instead of doing it again, whether
+//! Results of a prior run: a retry of that run takes them over instead of doing the work again, whether
 //! its tasks are cached or not.
 //!
 //! A result counts for the node that had it, when its work is the same: definition, inputs, project and domain, which

@@ -1,6 +1,6 @@
 //! Plans: what a run would do, found out without doing anything.
 //!
-//! How the nodes are walked is in `planner.rs`.
+//! How the nodes are walked is in `walk.rs`.
 
 use std::rc::Rc;
 

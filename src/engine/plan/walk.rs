@@ -248,7 +248,7 @@ impl<'a, 'c> Planner<'a, 'c> {
         })
     }
 
-    /// A node without elements has nothing to do, and a line of the plan all the same.
+    /// Adds the line of a node without elements, which has nothing to do.
     fn none(&mut self, number: usize) {
         for number in std::iter::once(number).chain(self.explainer.outline.inside(number)) {
             let runs_task = self.explainer.outline.place(number).node().task().is_some();

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use super::UnitId;
 use super::pools::{Pools, Request};
 
-/// So often units behind it may start before one that does not fit; then they wait until it does.
-const PATIENCE: u32 = 64;
+/// How many later units may overtake a unit that does not fit before it blocks the queue.
+const MAX_OVERTAKES: u32 = 64;
 
 #[derive(Default)]
 pub struct Queue {
@@ -77,7 +77,7 @@ impl Queue {
     }
 
     /// Takes the first unit that fits, and what it requested out of the pools. One that does not fit is passed over,
-    /// but not for ever: once it was [`PATIENCE`] times, nothing behind it starts any more. What then runs ends some
+    /// but not for ever: once it was [`MAX_OVERTAKES`] times, nothing behind it starts any more. What then runs ends some
     /// time, and the unit fits.
     pub fn take(&mut self, pools: &mut Pools) -> Option<UnitId> {
         let mut best: Option<(Rank, usize)> = None;
@@ -86,7 +86,7 @@ impl Queue {
             let Some(first) = class.heap.peek() else { continue };
             if pools.fits(&class.request) {
                 best = best.max(Some((first.rank, number)));
-            } else if first.passed_over >= PATIENCE {
+            } else if first.passed_over >= MAX_OVERTAKES {
                 barrier = barrier.max(Some(first.rank));
             }
         }
@@ -212,7 +212,7 @@ mod tests {
             queue.add(unit, &Request::new(), u64::from(unit % 6));
         }
         let passed = std::iter::from_fn(|| queue.take(&mut pools)).count();
-        assert_eq!(passed, PATIENCE as usize);
+        assert_eq!(passed, MAX_OVERTAKES as usize);
         queue.add(200, &cpus(1), 6);
         assert_eq!(queue.take(&mut pools), Some(200), "before it by right");
         assert_eq!(queue.take(&mut pools), None);
@@ -229,9 +229,9 @@ mod tests {
             queue.add(unit, &cpus(0), 0);
         }
         let passed = std::iter::from_fn(|| queue.take(&mut pools)).count();
-        assert_eq!(passed, PATIENCE as usize);
+        assert_eq!(passed, MAX_OVERTAKES as usize);
         queue.withdraw(500);
         let passed = std::iter::from_fn(|| queue.take(&mut pools)).count();
-        assert_eq!(passed, PATIENCE as usize, "the next is as patient");
+        assert_eq!(passed, MAX_OVERTAKES as usize, "the next is as patient");
     }
 }

@@ -191,7 +191,7 @@ impl Frame {
         }
     }
 
-    /// The same use once more, to run a last node in.
+    /// A copy of this frame to run a last node in.
     pub fn again(&self, failure: Option<Arc<RunFailure>>) -> Self {
         let numbers = Numbers { base: self.numbers.base, offsets: self.numbers.offsets.clone() };
         Self {
