@@ -12,7 +12,7 @@ use crate::ops::open::{Mistakes, Opened};
 use crate::workflow::diagnostic::{Diagnostic, Severity, Sources};
 use crate::workflow::lint::Lint;
 
-/// Check workflow files: every error at once, and what looks wrong
+/// Find errors in workflow files, and warn of what looks wrong
 ///
 /// Errors prevent a run. Warnings do not: a cached task that uses files it does not declare, an absolute
 /// path, network, clock or chance; an output that nothing uses; a task that was edited under its pinned version; a
@@ -27,7 +27,7 @@ pub struct Args {
     /// The workflow files
     #[arg(value_name = "WORKFLOW", required = true)]
     workflows: Vec<PathBuf>,
-    /// Exit with 2 where there are warnings, too
+    /// Exit with 2 if there are warnings, too
     #[arg(long)]
     strict: bool,
     /// Print one line of JSON for each error and warning

@@ -9,7 +9,7 @@ use super::screen::{ColorChoice, print};
 use crate::ops::diff::diff;
 use crate::ops::home::HomeReader;
 
-/// Show what changed between two runs: what each node was given, what it handed back, and what came first
+/// Show what changed between two runs, and what changed first
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -17,8 +17,8 @@ Examples:
   runner diff @-2 @last
   runner diff k3v9 m27q --json | jq '.nodes[] | select(.role == \"cause\")'")]
 pub struct Args {
-    /// The earlier run: an id, a unique prefix of one, @last, @last-failed, or @-2 for the one before the last; alone,
-    /// it is compared with the run of its workflow before it
+    /// The earlier run: an id, a unique prefix of one, @last, @last-failed, or @-2 for the one before the last;
+    /// alone, it is compared with the previous run of its workflow
     #[arg(value_name = "RUN")]
     run: String,
     /// The later run

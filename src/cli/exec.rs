@@ -13,7 +13,7 @@ use crate::ops::open::{Prepared, prepare};
 use crate::ops::run::RunResult;
 use crate::view::Verbosity;
 
-/// Run a workflow; what the cache has is not run again
+/// Run a workflow; nodes with a cached result are not run again
 ///
 /// Standard output carries the workflow's outputs as TOML (with --json: events as JSON Lines) and nothing
 /// else; everything for people goes to standard error.
@@ -27,10 +27,10 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     flags: Flags,
-    /// Run again whenever a file changes that the run depends on, until Ctrl-C
+    /// Run again whenever a file that the run depends on changes, until Ctrl-C
     ///
-    /// The workflow file, what it imports and runs, sources of tasks, and input files are watched. A change during
-    /// a run lets it end, and then one more follows.
+    /// Watched are the workflow file, its imports and sub-workflows, sources of tasks, and input files. A change
+    /// during a run starts another run after it.
     #[arg(long, help_heading = "Running")]
     watch: bool,
 }
@@ -42,7 +42,7 @@ pub struct Flags {
     pub target: args::Target,
     #[command(flatten)]
     pub resources: args::Resources,
-    /// After a failure, still run everything that does not depend on it
+    /// After a failure, still run everything that does not depend on the failed node
     #[arg(short, long, help_heading = "Running")]
     pub keep_going: bool,
     #[command(flatten)]

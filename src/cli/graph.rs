@@ -13,7 +13,7 @@ use crate::view::draw::svg::{MOST, svg};
 use crate::view::text::graph;
 use crate::view::text::style::Ink;
 
-/// Draw a workflow: its nodes and what feeds what
+/// Draw the graph of a workflow
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -24,7 +24,7 @@ pub struct Args {
     /// The workflow file
     #[arg(value_name = "WORKFLOW")]
     workflow: PathBuf,
-    /// How it is drawn [default: by the name of the file behind -o, else text]
+    /// The format [default: by the file name given to -o, else text]
     #[arg(long, value_name = "FORMAT")]
     format: Option<Format>,
     /// Write to a file instead of standard output

@@ -21,7 +21,7 @@ use crate::view::text::logs::{self, Logged};
 use crate::view::text::phrases::failure;
 use crate::view::text::style::{Ink, STRONG};
 
-/// Print what a node of a run printed
+/// Print the log of a node
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -39,7 +39,7 @@ pub struct Args {
     run: String,
     /// The node's name, with those of the nodes that it is inside of: `train`, `prep/clean`, `prep[3]/clean`
     ///
-    /// Without it: the log of the only node that ran, else a list of what there is
+    /// Without it: the log of the only node that ran, else a list of logs
     #[arg(value_name = "NODE")]
     node: Option<String>,
     /// Which element of a `foreach` or `matrix` node, counted from 0 [default: the one that failed]
@@ -48,10 +48,10 @@ pub struct Args {
     /// Which attempt, counted from 1 [default: the last]
     #[arg(long, value_name = "N")]
     attempt: Option<u32>,
-    /// The logs of all nodes that failed, each under a line with its name
+    /// Print the logs of all failed nodes, each under its name
     #[arg(long, conflicts_with_all = ["node", "index", "attempt", "follow"])]
     failed: bool,
-    /// Go on printing while it runs, also what its next attempts print
+    /// Keep printing while the run goes on, including later attempts
     #[arg(short, long, conflicts_with = "attempt")]
     follow: bool,
 }

@@ -15,7 +15,7 @@ use crate::view::text::style::{BAD, CACHED, CAUTION, Cell, FAINT, Ink, PLAIN, co
 use crate::view::text::{cut, duration, inert, width};
 use crate::workflow::graph::outline::Outline;
 
-/// Say what would run and what the cache has, and why; nothing is run or written
+/// Show what would run and what is cached, and why; runs and writes nothing
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

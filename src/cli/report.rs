@@ -18,7 +18,7 @@ use crate::storage::store::Store;
 use crate::storage::user_file::write_user_file;
 use crate::view::html::{Sources, page};
 
-/// Write one page of HTML about a run: its graph, its timeline, every node, failures
+/// Write an HTML page about a run
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -9,16 +9,15 @@ use crate::ops::home::HomeReader;
 use crate::ops::retry::{Retry, retry};
 use crate::view::text::inert;
 
-/// Run again what of a run failed or was not reached
+/// Re-run what failed or was never reached
 ///
-/// The run's workflow file is read as it is now, so that what was wrong can be mended first; inputs, project, domain,
-/// selection, --set, --resource, --jobs, --cache and --keep-going are those of the run. What succeeded in it is taken
-/// over, whether its task is cached or not, unless its definition or its inputs have changed; of a `foreach` node the
-/// elements that succeeded are.
+/// The workflow file is read as it is now, so that you can correct it first. Inputs, project, domain, selection,
+/// --set, --resource, --jobs, --cache and --keep-going are those of the run. Results of nodes and elements that
+/// succeeded are reused, whether their tasks are cached or not, unless a definition or an input has changed.
 ///
-/// All flags of `exec` are taken: -i and --inputs replace inputs one by one, --set and --resource are added to those
-/// of the run, one of --only, --from, --until and --skip replaces its selection. --overwrite and --cache wo or off
-/// take nothing over of what they name.
+/// All flags of `exec` work: -i and --inputs replace single inputs, --set and --resource add to those of the run, and
+/// any of --only, --from, --until and --skip replaces its selection. --overwrite and --cache wo or off reuse nothing
+/// of what they name.
 #[derive(clap::Args)]
 #[command(
     mut_arg("workflow", |arg| arg.value_name("RUN").help(RUN)),

@@ -13,7 +13,7 @@ use crate::storage::history::filter::{Filter, select, workflows};
 use crate::storage::history::{INTERRUPTED, RUNNING, Run};
 use crate::view::text::runs::{RunRow, render};
 
-/// List runs, the newest first
+/// List runs, newest first
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -35,16 +35,16 @@ pub struct Args {
     /// Only runs in this domain
     #[arg(long, value_name = "D")]
     domain: Option<String>,
-    /// Only runs that ended so, or have not ended: one or more, separated by commas
+    /// Only runs with these statuses, separated by commas
     #[arg(long, value_name = "STATUS", value_delimiter = ',')]
     status: Vec<StatusChoice>,
-    /// Only runs that failed: short for --status failed
+    /// Only failed runs: short for --status failed
     #[arg(long, conflicts_with = "status")]
     failed: bool,
-    /// Only runs that began since: 2d (days ago), 1h30m, 2026-11-01, 2026-11-01T08:00
+    /// Only runs started since then: 2d (days ago), 1h30m, 2026-11-01, 2026-11-01T08:00
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
-    /// Only runs that began until: likewise; a date alone means the end of that day
+    /// Only runs started until then, in the same forms; a date alone means the end of that day
     #[arg(long, value_name = "WHEN")]
     until: Option<String>,
     /// Print one line of JSON for each run

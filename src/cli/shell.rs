@@ -20,15 +20,15 @@ use crate::view::text::style::Ink;
 
 mod banner;
 
-/// Open a shell in which a node's attempt can be repeated by hand
+/// Open a shell to repeat a node's attempt by hand
 ///
 /// The shell starts in a fresh scratch folder with the environment, the staged inputs and the $OUT that the node's
 /// last attempt had in that run, as they were then; its command is ready to run as "$RUNNER_SCRIPT". $SHELL is used,
-/// without its start-up files, which would change the environment. With a script on standard input that is run
-/// instead. Neither the cache nor the history learns of any of it.
+/// without its start-up files, which would change the environment. With a script on standard input, runs that
+/// instead. Neither the cache nor the history changes.
 ///
-/// Files of yours that were not kept are taken as they are now, with a note, and so are a task's sources. Secrets
-/// and variables that are only passed on come from the present environment.
+/// Your own files that were not kept are taken as they are now, with a note, and so are a task's sources. Secrets and
+/// variables named by `pass_env` come from the present environment.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -16,7 +16,7 @@ use crate::view::json::run_document;
 use crate::view::model::run_view::{Keep, RunView};
 use crate::view::text::node::NodeStory;
 
-/// Show a run: its nodes, where cached results came from, failures, outputs; or one node in full
+/// Show a run, or one of its nodes in full
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

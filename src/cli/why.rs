@@ -18,8 +18,9 @@ use crate::storage::memo::Version;
 use crate::view::text::style::Ink;
 use crate::view::text::why::{Answer, render};
 
-/// Say why a node would run, or where its result comes from: the parts of its key, and on a miss the nearest
-/// earlier result and what differs
+/// Show why a node would run, or where its cached result comes from
+///
+/// Shows the parts of the node's key; on a miss, the nearest earlier result and the parts that differ.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -35,7 +36,7 @@ pub struct Args {
     /// Which element of a `foreach` or `matrix` node, counted from 0; with one node
     #[arg(long, value_name = "N")]
     index: Option<u64>,
-    /// Print one document; one line of JSON for each node where there are several
+    /// Print one JSON document; with several nodes, one line of JSON for each
     #[arg(long, help_heading = "What is printed")]
     json: bool,
 }

@@ -13,9 +13,9 @@ use crate::core::event::VERSION;
 use crate::ops::collect::{Evicted, evict};
 use crate::view::text::{count, size};
 
-/// Forget results: what asks for them next runs again
+/// Remove results, so that their tasks run again
 ///
-/// Results that fit everything that is given go, those with KEYs only if they are named.
+/// Removes the results that match all given conditions and, if KEYs are given, have one of them.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -14,10 +14,10 @@ use crate::ops::collect::{AfterRun, Collect, KEEP_RUNS, collect};
 use crate::storage::gc::{Collected, Limits};
 use crate::view::text::{count, size};
 
-/// Remove what is worth least, until the rest fits
+/// Remove the least valuable results until the rest fits
 ///
-/// Results that take much space for the time that they save, and were not used for long, go first. What the newest runs
-/// of each workflow need always stays. Safe beside runs that are under way.
+/// Large results that save little time and were not used for long go first. What the newest runs of each workflow need
+/// always stays. Safe while other runs are going on.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -25,16 +25,16 @@ Examples:
   runner cache gc --max-size 5GiB --max-age 30d
   runner cache gc --max-size 0 --keep-runs 0     # forget everything")]
 pub struct Args {
-    /// How much may stay: 10GiB, 500MB, off [default: $RUNNER_CACHE_MAX_SIZE, else 20GiB]
+    /// How much to keep: 10GiB, 500MB, off [default: $RUNNER_CACHE_MAX_SIZE, else 20GiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_cap)]
     max_size: Option<Cap>,
-    /// Remove results and runs that were not used for longer than this, whatever the size: 30d, 12h
+    /// Remove results and runs unused for longer than this, whatever the size: 30d, 12h
     #[arg(long, value_name = "AGE", value_parser = parse_age)]
     max_age: Option<Duration>,
-    /// How many of the newest runs of each workflow keep all that they need
+    /// How many of the newest runs of each workflow keep everything they need
     #[arg(long, value_name = "N", default_value_t = KEEP_RUNS)]
     keep_runs: usize,
-    /// Only say what would be removed
+    /// Only show what would be removed
     #[arg(short = 'n', long)]
     dry_run: bool,
     /// Print one JSON document

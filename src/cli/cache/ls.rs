@@ -16,7 +16,7 @@ use crate::ops::{Error, results};
 use crate::storage::memo::listing;
 use crate::view::text::count;
 
-/// List stored results, the last used first
+/// List stored results, last used first
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -23,7 +23,7 @@ use clap::Subcommand;
 use super::screen::ColorChoice;
 use super::{Failure, Outcome};
 
-/// Look into the cache, and keep it small and sound
+/// Inspect, clean and verify the cache
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]

@@ -18,7 +18,7 @@ use crate::storage::store::Store;
 use crate::view::text::style::{BAD, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
 use crate::view::text::{age, cut, duration, inert, size};
 
-/// Show one stored result: what it was made from, what it hands out, where it came from
+/// Show a stored result: its inputs, its outputs and the run that made it
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

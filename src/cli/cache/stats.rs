@@ -19,7 +19,7 @@ use crate::storage::memo::listing::{self, Filter};
 use crate::view::text::style::{Cell, FAINT, Ink, PLAIN, columns};
 use crate::view::text::{count, duration, inert, size};
 
-/// Tell what is kept, what it takes and what it has saved
+/// Show how much is stored and what it has saved
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -21,11 +21,11 @@ use crate::storage::store::Damage;
 use crate::view::text::style::{BAD, GOOD, Ink, STRONG};
 use crate::view::text::{count, inert, size};
 
-/// Read every stored file again, and say what is damaged; or run results again, and say which differ
+/// Find damaged files, or results that come out differently when run again
 ///
-/// Damaged files are set aside, so that what needs them runs again. With --recompute or --sample, tasks are run again in
-/// scratch instead, with the inputs that they had: a result that differs was wrongly cached, for it depends on more than
-/// its key says. Nothing of that is stored. Exits with 1 if anything was wrong.
+/// Reads every stored file and sets damaged ones aside, so that what needs them runs again. With --recompute or --sample,
+/// runs tasks again in a scratch folder instead, with the inputs that they had: a result that differs was wrongly cached,
+/// because it depends on something that is not in its key. Nothing of that is stored. Exits with 1 if anything was wrong.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
