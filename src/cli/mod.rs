@@ -23,6 +23,7 @@ mod logs;
 mod man;
 mod plan;
 mod report;
+mod rerun;
 mod retry;
 mod runs;
 mod schema;
@@ -145,6 +146,7 @@ enum Verb {
     Logs(logs::Args),
     Cache(cache::Args),
     Retry(retry::Args),
+    Rerun(rerun::Args),
     Shell(shell::Args),
     Export(export::Args),
     Diff(diff::Args),
@@ -184,6 +186,7 @@ pub fn main() -> ExitCode {
         Verb::Logs(args) => logs::run(args, home, color),
         Verb::Cache(args) => cache::run(args, home, color),
         Verb::Retry(args) => retry::run(args, home, color),
+        Verb::Rerun(args) => rerun::run(args, home, color),
         Verb::Shell(args) => shell::run(args, home, color),
         Verb::Export(args) => export::run(args, home),
         Verb::Diff(args) => diff::run(args, home, color),

@@ -1,4 +1,4 @@
-//! `runner retry`: what of a run failed or was not reached, once more.
+//! `runner retry`: re-runs what failed or was never reached in a run.
 
 use std::path::Path;
 
@@ -34,7 +34,7 @@ pub struct Args {
     flags: Flags,
 }
 
-const RUN: &str =
+pub const RUN: &str =
     "A run's id, a unique prefix of one, @last, @last-failed, or @-2 for the one before the last";
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {

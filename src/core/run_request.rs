@@ -100,7 +100,7 @@ impl Selection {
 
 impl RunRequest {
     /// This request with what `newer` asks for on top: single values replace, lists of settings and resources
-    /// are added to, a selection replaces the whole selection.
+    /// are added to, a selection replaces the whole selection. The workflow stays.
     #[must_use]
     pub fn overridden_by(mut self, newer: Self) -> Self {
         self.given.extend(newer.given);

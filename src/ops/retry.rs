@@ -1,4 +1,4 @@
-//! Retrying a run: its request again, and what it had brought to an end.
+//! A run's request made again: with what the run had brought to an end (retry), or without (rerun).
 
 use serde_json::{Map as JsonMap, Value as Json};
 
@@ -8,7 +8,7 @@ use super::{Error, inputs};
 use crate::core::run_request::{CacheMode, GivenInputs, RunRequest};
 use crate::engine::RunOptions;
 use crate::engine::lookup::prior_run::PriorRun;
-use crate::storage::history::invocation::invocation;
+use crate::storage::history::invocation::{Invocation, invocation};
 use crate::storage::history::{RUNNING, Run};
 use crate::workflow::graph::outline::Outline;
 
@@ -43,23 +43,40 @@ pub fn retry(home: &HomeReader, name: &str, newer: RunRequest) -> Result<Retry, 
     if is_done(&run) {
         return Ok(Retry::NothingToDo(Box::new(run)));
     }
-    let Some(db) = &home.db else { return Err(Error::not_found("there is no history")) };
-    let was = invocation(db, &run.id)
-        .map_err(|why| Error::invalid(why.to_string()).hint(format!("use `runner exec {}`", run.path)))?;
+    let (mut request, inputs) = recorded(home, &run)?;
     let overwrites = newer.overwrite.is_some();
     let ignores = matches!(newer.cache, Some(CacheMode::WriteOnly | CacheMode::Off));
     let earlier = match ignores {
         true => PriorRun::of(&run.id, []),
         false => PriorRun::of(&run.id, home.events(&run.id)?),
     };
-    let mut request = was.request;
-    request.given = vec![GivenInputs::Recorded(was.inputs.clone())];
     request.retry_of = Some(run.id.clone());
-    let mut prepared = prepare(request.overridden_by(RunRequest { workflow: Default::default(), ..newer }))?;
-    let mut prior = Prior { run: run.id, inputs: was.inputs, earlier };
+    let mut prepared = prepare(request.overridden_by(newer))?;
+    let mut prior = Prior { run: run.id, inputs, earlier };
     prior.exclude(&prepared.opened.outline, &prepared.options, overwrites);
     prepared.prior = Some(prior);
     Ok(Retry::Ready(Box::new(prepared)))
+}
+
+/// The request of the run that a person means by `name`, made again; what `newer` asks for comes on top. Nothing is taken
+/// over from the run: all of its nodes go through the cache.
+///
+/// # Errors
+/// The run is not known or is older than the record of requests; and whatever [`prepare`] refuses.
+pub fn rerun(home: &HomeReader, name: &str, newer: RunRequest) -> Result<Prepared, Error> {
+    let run = home.find(name)?;
+    let (mut request, _) = recorded(home, &run)?;
+    request.retry_of = None;
+    prepare(request.overridden_by(newer))
+}
+
+/// What a run was asked for, with the inputs that it recorded, and these by themselves.
+fn recorded(home: &HomeReader, run: &Run) -> Result<(RunRequest, JsonMap<String, Json>), Error> {
+    let Some(db) = &home.db else { return Err(Error::not_found("there is no history")) };
+    let Invocation { mut request, inputs, .. } = invocation(db, &run.id)
+        .map_err(|why| Error::invalid(why.to_string()).hint(format!("use `runner exec {}`", run.path)))?;
+    request.given = vec![GivenInputs::Recorded(inputs.clone())];
+    Ok((request, inputs))
 }
 
 /// Whether nothing of a run failed, was cancelled or was not reached.

@@ -173,3 +173,24 @@ fn an_edit_under_a_pinned_version_is_warned_of() {
     assert_eq!(again.cache("a"), "hit");
     assert!(again.warnings().contains("bump cache_version"), "{}", again.warnings());
 }
+
+#[test]
+fn a_rerun_is_the_same_request_through_the_cache() {
+    let lab = Lab::new();
+    lab.write(
+        "w.toml",
+        "[workflow]\nname = \"w\"\n[inputs]\nx = \"string\"\nz = { type = \"int\", default = 1 }\n\
+         [tasks.t]\ncache = true\ninputs = { x = \"string\", z = \"int\" }\noutputs = { y = \"string\" }\n\
+         run = 'echo t >> @COUNT@; printf %s \"$x$z\" > \"$OUT/y\"'\n[nodes.t]\n\
+         inputs = { x = \"{{ inputs.x }}\", z = \"{{ inputs.z }}\" }\n[outputs]\ny = \"{{ t.y }}\"\n",
+    );
+    let first = lab.ok("w.toml", &["-i", "x=a", "--project", "p", "--domain", "d"]);
+    let again = lab.run(&["rerun", "@last", "--json"]).expect_code(0);
+    assert_eq!((again.cache("t"), again.outputs()), ("hit".into(), first.outputs()));
+    assert_eq!(again.events("run_started")[0]["project"], "p");
+    assert_eq!(again.events("run_started")[0]["retry_of"], serde_json::Value::Null);
+    let other = lab.run(&["rerun", "@last", "--json", "-i", "z=2"]).expect_code(0);
+    assert_eq!((other.cache("t"), other.outputs()["y"].as_str()), ("populated".into(), Some("a2")));
+    assert_eq!(lab.ran(), 2);
+    assert!(lab.run(&["rerun", "nope"]).expect_code(2).err.contains("nope"));
+}
