@@ -167,6 +167,15 @@ fn one_who_is_alone_ends_all_lists() {
     assert!(lists(&dir.path().join("store/generations")).is_empty());
 }
 
+/// Counts a thread as ended, also one that panicked.
+struct Ended<'a>(&'a std::sync::atomic::AtomicUsize);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
 /// All content is garbage at all times, and runs make the same content over and over: each must have what it made or
 /// found until it ends.
 #[test]
@@ -178,6 +187,7 @@ fn twelve_runs_at_once_lose_nothing_to_a_collection_that_never_rests() {
         for thread in 0..12_u32 {
             let running = &running;
             scope.spawn(move || {
+                let _ended = Ended(running);
                 for turn in 0..25 {
                     let run = Run::open(home);
                     let mut mine = Vec::new();
@@ -195,7 +205,6 @@ fn twelve_runs_at_once_lose_nothing_to_a_collection_that_never_rests() {
                         assert_eq!(Digest::of(fs::read(run.store.blob_path(digest)).unwrap()), *digest);
                     }
                 }
-                running.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
             });
         }
         let collector = scope.spawn(|| {
