@@ -1,7 +1,7 @@
 //! Compares `runner` with `ninja` and `make`: the same graphs, the same shell commands, in the same run.
 //!
 //! ```sh
-//! cargo bench --bench compare                          # the table of the README
+//! cargo bench --bench compare                          # the table of docs/performance.md
 //! cargo bench --bench compare -- --quick
 //! cargo bench --bench compare -- --sizes 1,1000,100000 --chain 10000 --no-bulk
 //! cargo bench --bench compare -- --dir /dev/shm        # on another file system
