@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `open.rs`, `inputs.rs` | from a request to a workflow that can be run |
 //! | `home.rs` | the home folder, opened for a run or for looking only |
-//! | `run.rs`, `retry.rs`, `watch/` | running, running again, waiting for a reason to |
+//! | `run.rs`, `retry.rs`, `prior.rs`, `watch/` | running, running again, waiting for a reason to |
 //! | `plan.rs`, `estimate.rs`, `why.rs`, `check.rs`, `picture.rs` | what would run, how long, why; what looks wrong; the graph |
 //! | `diff.rs`, `logs/`, `recorded.rs` | past runs |
 //! | `replay.rs`, `shell.rs`, `export/`, `quoting.rs` | an attempt of a past run, by hand or elsewhere |
@@ -28,6 +28,7 @@ pub mod open;
 mod output_diff;
 pub mod picture;
 pub mod plan;
+mod prior;
 mod quoting;
 pub mod recompute;
 pub mod recorded;

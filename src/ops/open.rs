@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::retry::Prior;
+use super::prior::Prior;
 use super::{Error, inputs};
 use crate::core::run_request::RunRequest;
 use crate::engine::RunOptions;

@@ -2,24 +2,14 @@
 
 use serde_json::{Map as JsonMap, Value as Json};
 
+use super::Error;
 use super::home::HomeReader;
 use super::open::{Prepared, prepare};
-use super::{Error, inputs};
+use super::prior::Prior;
 use crate::core::run_request::{CacheMode, GivenInputs, RunRequest};
-use crate::engine::RunOptions;
 use crate::engine::lookup::prior_run::PriorRun;
 use crate::storage::history::invocation::{Invocation, invocation};
 use crate::storage::history::{RUNNING, Run};
-use crate::workflow::graph::outline::Outline;
-
-/// What a run that is retried left.
-pub struct Prior {
-    pub run: String,
-    /// Its inputs, as it recorded them.
-    pub inputs: JsonMap<String, Json>,
-    /// The results that are taken over.
-    pub earlier: PriorRun,
-}
 
 /// A run that may be retried.
 pub enum Retry {
@@ -82,24 +72,4 @@ fn recorded(home: &HomeReader, run: &Run) -> Result<(RunRequest, JsonMap<String,
 /// Whether nothing of a run failed, was cancelled or was not reached.
 fn is_done(run: &Run) -> bool {
     run.status == "succeeded" && run.counts.failed == 0 && run.counts.cancelled == 0
-}
-
-impl Prior {
-    /// Excludes what is to be done again in any case: nodes that are to be overwritten, and hooks, which look at how
-    /// this run ends.
-    fn exclude(&mut self, outline: &Outline, options: &RunOptions, overwrites: bool) {
-        for (number, place) in outline.places().enumerate() {
-            if place.is_hook() {
-                self.earlier.forget(&place.name());
-                outline.inside(number).for_each(|inside| self.earlier.forget(&outline.name(inside)));
-            } else if overwrites && options.overwrite[number] {
-                self.earlier.forget(&place.name());
-            }
-        }
-    }
-
-    /// Names each file of the inputs that lies where it did and has another content now.
-    pub fn changed_files(&self, name: &str, now: &Json, tell: &mut dyn FnMut(&str)) {
-        inputs::changed_files(self.inputs.get(name).unwrap_or(&Json::Null), now, tell);
-    }
 }

@@ -149,6 +149,24 @@ fn the_map_grants_nothing_that_no_module_needs() {
 }
 
 #[test]
+fn only_the_command_line_knows_arguments_streams_and_exit_codes() {
+    const CLI_ONLY: [&str; 7] =
+        ["clap::", "println!(", "print!(", "io::stdout()", "io::stderr()", "process::exit", "ExitCode"];
+    let mut broken = Vec::new();
+    for (path, text) in sources() {
+        if matches!(module_of(&path).as_deref(), None | Some("cli" | "view")) {
+            continue;
+        }
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for line in lines.filter(|line| CLI_ONLY.iter().any(|word| line.contains(word))) {
+            broken.push(format!("src/{}: {}", path.display(), line.trim()));
+        }
+    }
+    assert!(broken.is_empty(), "belongs to src/cli:\n{}", broken.join("\n"));
+}
+
+#[test]
 fn every_source_file_says_first_what_it_owns() {
     let silent: Vec<_> =
         sources().into_iter().filter(|(_, text)| !text.starts_with("//! ")).map(|(p, _)| p).collect();
