@@ -8,7 +8,7 @@ use std::path::Path;
 const WINDOW: u64 = 64 * 1024;
 
 /// The longest line, in characters.
-const MAX_LINE_BYTES: usize = 500;
+const MAX_LINE_CHARS: usize = 500;
 
 /// The last `lines` lines of the file, without empty ones at the end; fewer if its last 64 KiB hold no more, and
 /// none if it cannot be read. Of a line that was written over (`\r`) what was written last; escape sequences and
@@ -48,7 +48,7 @@ fn plain(line: &str) -> String {
         if c == '\x1b' {
             skip_escape(&mut rest);
         } else if c == '\t' || !c.is_control() && !turns_direction(c) {
-            if length == MAX_LINE_BYTES {
+            if length == MAX_LINE_CHARS {
                 break;
             }
             plain.push(c);
