@@ -101,6 +101,9 @@ pub trait Values {
 
 impl Binding {
     /// The value, of type `ty`.
+    ///
+    /// # Errors
+    /// A sentence, if the value does not exist or does not fit.
     pub fn evaluate(&self, ty: &Type, values: &dyn Values) -> Result<Value, String> {
         match self {
             Self::Literal(value) => Ok(value.clone()),
@@ -157,6 +160,9 @@ impl Binding {
     }
 
     /// Reads JSON given on the command line: as [`Value::from_json`], with the paths of files relative to `dir`.
+    ///
+    /// # Errors
+    /// The expected form, and the text that was found.
     pub fn from_json(ty: &Type, json: &Json, dir: &Path) -> Result<Self, String> {
         if !ty.holds_files() {
             return Value::from_json(ty, json).map(Self::Literal);
@@ -180,6 +186,9 @@ impl Binding {
     }
 
     /// Reads the text behind `-i NAME=`: as [`Value::from_text`], with the paths of files relative to `dir`.
+    ///
+    /// # Errors
+    /// The expected form, and the text that was found.
     pub fn from_text(ty: &Type, text: &str, dir: &Path) -> Result<Self, String> {
         match ty.required() {
             Type::File | Type::Dir => Ok(Self::Path(dir.join(text).into())),

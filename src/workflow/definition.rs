@@ -14,6 +14,9 @@ use crate::core::definition::Definition;
 impl Definition {
     /// Describes `task`. `variable` gives the value of an environment variable for `cache_env` (each name
     /// that a pattern matches), `content` what a source file holds.
+    ///
+    /// # Errors
+    /// A source that matches no file, or the error of `content`.
     pub fn of(
         task: &Task,
         variables: &dyn Fn(&str) -> Vec<(String, String)>,
@@ -73,6 +76,9 @@ fn words<'w>(words: impl Iterator<Item = &'w str>) -> String {
 }
 
 /// The files that a task's `sources` name, relative to its folder, sorted.
+///
+/// # Errors
+/// A glob that is not valid or matches no file.
 pub fn sources_of(task: &Task) -> Result<Vec<PathBuf>, String> {
     let mut all = Vec::new();
     for glob in &task.sources {

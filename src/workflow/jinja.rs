@@ -88,6 +88,9 @@ pub fn as_file(value: &JinjaValue) -> Option<&FileObject> {
 }
 
 /// Runs `work`, and fails if it made text of a file.
+///
+/// # Errors
+/// The error of `work`, or that it made text of a file.
 pub fn without_file_text<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     FILE_AS_TEXT.set(false);
     let result = work()?;
@@ -127,6 +130,9 @@ const ELEMENT_BYTES: usize = 64;
 
 /// Refuses a value that would need too much memory: a list such as `[x] * 100000000` takes none before its
 /// elements are asked for.
+///
+/// # Errors
+/// The limit.
 pub fn bounded(value: &JinjaValue) -> Result<(), String> {
     fn weigh(value: &JinjaValue, left: &mut usize) -> Option<()> {
         *left = left.checked_sub(ELEMENT_BYTES + value.as_str().map_or(0, str::len))?;
@@ -168,6 +174,9 @@ pub fn to_jinja(value: &Value) -> JinjaValue {
 }
 
 /// A result as a value of type `ty`; the error says what was found instead.
+///
+/// # Errors
+/// The expected type, and the value that was found.
 pub fn from_jinja(ty: &Type, value: &JinjaValue) -> Result<Value, String> {
     let wrong = || format!("expected {ty}, found {}", describe(value));
     match ty {
@@ -209,6 +218,9 @@ pub fn from_jinja(ty: &Type, value: &JinjaValue) -> Result<Value, String> {
 }
 
 /// A result as JSON, files as `file` writes them.
+///
+/// # Errors
+/// A missing value, or the error of `file`.
 pub fn to_json(
     value: &JinjaValue,
     file: &dyn Fn(&FileObject) -> Result<Json, String>,
@@ -233,6 +245,9 @@ pub fn to_json(
 const NOTHING: &str = "it has no value: an element or entry is missing, which `| default(...)` can replace";
 
 /// A result as text: null is nothing, lists and the like are JSON, files as `file_text` writes them.
+///
+/// # Errors
+/// A missing value, or the error of `file_text`.
 pub fn jinja_text(
     value: &JinjaValue,
     file_text: &dyn Fn(&Value) -> Result<String, String>,

@@ -260,6 +260,9 @@ fn read_label(reader: &mut Reader, table: &Table, key: &str) -> Option<String> {
 }
 
 /// Whether `text` can be the name of a project or domain.
+///
+/// # Errors
+/// The rest of a sentence that begins with the name.
 pub fn check_label(text: &str) -> Result<(), String> {
     match text {
         "" => Err("must not be empty".into()),

@@ -160,6 +160,9 @@ impl Names<'_> {
     }
 
     /// Whether what is being read can wait for a node; the error says why not.
+    ///
+    /// # Errors
+    /// The reason why it cannot wait.
     pub fn in_time(&self, name: &str, face: &Face) -> Result<(), String> {
         if self.moment.get().after_failure() {
             let message = "this node runs when others have failed: it can use the workflow's inputs and `failure`, \

@@ -236,6 +236,9 @@ fn check_lengths(reader: &mut Reader, entry: &Entry, scatter: &Scatter, body: &B
 }
 
 /// Whether lists can be walked side by side; the error names them with their lengths.
+///
+/// # Errors
+/// The lists with their lengths.
 pub fn equal_lengths(lists: &[(&str, usize)]) -> Result<(), String> {
     if lists.windows(2).all(|pair| pair[0].1 == pair[1].1) {
         return Ok(());

@@ -45,6 +45,9 @@ pub fn base_name(path: &Path) -> String {
 }
 
 /// Reads a text file; the error is a sentence that names the path.
+///
+/// # Errors
+/// A sentence that names the path.
 pub fn read_text(path: &Path) -> Result<Arc<str>, String> {
     let shown = path.display();
     let describe = |error: std::io::Error| match error.kind() {

@@ -71,6 +71,9 @@ pub fn is_template(text: &str) -> bool {
 
 impl Template {
     /// Parses `text`. A text without `{{` is a template that yields itself.
+    ///
+    /// # Errors
+    /// The message and the place in `text`.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         let mut template = Self { source: text.into(), parts: Vec::new(), variables: Vec::new() };
         let mut at = 0;
@@ -168,6 +171,9 @@ impl Template {
     /// Evaluates a single expression to a value of type `ty`.
     ///
     /// `lookup` gives the value of a variable by its path. Errors name the expression.
+    ///
+    /// # Errors
+    /// A sentence that names the expression.
     pub fn evaluate(&self, ty: &Type, lookup: &dyn Lookup) -> Result<Value, String> {
         match &self.parts[..] {
             [Part::Variable(i)] => {
@@ -186,6 +192,9 @@ impl Template {
     }
 
     /// Evaluates to text: each expression as a task would see it, null as nothing.
+    ///
+    /// # Errors
+    /// A sentence that names the expression.
     pub fn render(&self, lookup: &dyn Lookup) -> Result<String, String> {
         let mut text = String::new();
         for part in &self.parts {
@@ -204,6 +213,9 @@ impl Template {
     }
 
     /// The single expression's elements, if it is one over a list: each as text.
+    ///
+    /// # Errors
+    /// A sentence that names the expression.
     pub fn render_list(&self, lookup: &dyn Lookup) -> Result<Option<Vec<String>>, String> {
         let value = match &self.parts[..] {
             [Part::Variable(i)] => match lookup.value(&self.variables[*i].path)? {

@@ -19,11 +19,17 @@ pub fn wrong(filter: &str, wanted: &str, found: &Value) -> Error {
 }
 
 /// The text that `filter` was given.
+///
+/// # Errors
+/// The value is not text.
 pub fn text<'v>(filter: &str, value: &'v Value) -> Result<&'v str, Error> {
     value.as_str().ok_or_else(|| wrong(filter, "text", value))
 }
 
 /// The elements of the list that `filter` was given, paid for one by one.
+///
+/// # Errors
+/// The value is not a list, or the expression has used up its fuel.
 pub fn elements(state: &State, filter: &str, value: &Value) -> Result<Vec<Value>, Error> {
     expect_list(filter, value)?;
     let mut elements = Vec::new();
@@ -35,6 +41,9 @@ pub fn elements(state: &State, filter: &str, value: &Value) -> Result<Vec<Value>
 }
 
 /// Refuses what is no list: minijinja would take the characters of a text and the keys of a map.
+///
+/// # Errors
+/// The value is not a list.
 pub fn expect_list(filter: &str, value: &Value) -> Result<(), Error> {
     if matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
         Ok(())
