@@ -14,6 +14,7 @@ pub mod run_id;
 pub mod run_request;
 pub mod signature;
 pub mod staging;
+pub mod time_text;
 pub mod types;
 pub mod value;
 pub mod why;

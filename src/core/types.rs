@@ -9,6 +9,7 @@ pub enum Type {
     Int,
     Float,
     Bool,
+    Date,
     Datetime,
     Duration,
     File,
@@ -20,11 +21,12 @@ pub enum Type {
 }
 
 /// The names of the types that have no parameter.
-pub const SIMPLE: [(&str, Type); 9] = [
+pub const SIMPLE: [(&str, Type); 10] = [
     ("string", Type::String),
     ("int", Type::Int),
     ("float", Type::Float),
     ("bool", Type::Bool),
+    ("date", Type::Date),
     ("datetime", Type::Datetime),
     ("duration", Type::Duration),
     ("file", Type::File),
@@ -70,9 +72,10 @@ impl Type {
                 "str" | "text" => format!("unknown type `{text}`; did you mean `string`?"),
                 "integer" | "number" => format!("unknown type `{text}`; did you mean `int` or `float`?"),
                 "boolean" => format!("unknown type `{text}`; did you mean `bool`?"),
+                "day" => format!("unknown type `{text}`; did you mean `date`?"),
                 "path" => format!("unknown type `{text}`; did you mean `file` or `dir`?"),
                 _ => format!(
-                    "unknown type `{text}`; there are string, int, float, bool, datetime, duration, file, dir, json, \
+                    "unknown type `{text}`; there are string, int, float, bool, date, datetime, duration, file, dir, json, \
                      list<T>, map<T> and T?"
                 ),
             },
@@ -101,6 +104,7 @@ impl Type {
             | Self::Int
             | Self::Float
             | Self::Bool
+            | Self::Date
             | Self::Datetime
             | Self::Duration
             | Self::Json => false,

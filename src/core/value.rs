@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map as JsonMap, Value as Json};
 
+use super::time_text::{day_hint, duration_text, parse_date, parse_duration, parse_seconds, seconds_text};
 use super::types::Type;
 use crate::core::digest::Digest;
 
@@ -20,6 +22,8 @@ pub enum Value {
     Int(i64),
     Float(f64),
     String(Arc<str>),
+    /// A calendar day.
+    Date(Date),
     Datetime(Timestamp),
     Duration(SignedDuration),
     File(Arc<Artifact>),
@@ -82,19 +86,6 @@ fn float_text(value: f64) -> String {
     format!("{value:?}")
 }
 
-/// Seconds, with a fraction only where there is one: `5400`, `0.25`.
-fn seconds_text(duration: SignedDuration) -> String {
-    let whole = duration.as_secs();
-    match duration.subsec_nanos().unsigned_abs() {
-        0 => whole.to_string(),
-        nanos => {
-            let sign = if duration.is_negative() { "-" } else { "" };
-            let fraction = format!("{nanos:09}");
-            format!("{sign}{}.{}", whole.unsigned_abs(), fraction.trim_end_matches('0'))
-        }
-    }
-}
-
 impl Value {
     /// Reads `text` as a value of type `ty`, as it stands in an output file or behind `-i NAME=`: scalars as
     /// plain text, lists, maps and json as JSON. Files are not values yet at that point.
@@ -111,13 +102,15 @@ impl Value {
                 "false" => Ok(Self::Bool(false)),
                 _ => Err(wrong(" (true or false)")),
             },
-            Type::Datetime => trimmed
-                .parse()
-                .map(Self::Datetime)
-                .map_err(|_| wrong(" (RFC 3339 with an offset, as in 2026-01-31T08:00:00Z)")),
-            Type::Duration => {
-                parse_duration(trimmed).map(Self::Duration).map_err(|_| wrong(" (as in 90s or 1h30m)"))
-            }
+            Type::Date => parse_date(trimmed).map(Self::Date).ok_or_else(|| wrong(" (as in 2026-01-31)")),
+            Type::Datetime => trimmed.parse().map(Self::Datetime).map_err(|_| match parse_date(trimmed) {
+                Some(day) => format!("expected {ty}, found the day {day}: {}", day_hint(day)),
+                None => wrong(" (RFC 3339 with an offset, as in 2026-01-31T08:00:00Z)"),
+            }),
+            Type::Duration => parse_seconds(trimmed)
+                .map_or_else(|| parse_duration(trimmed), Ok)
+                .map(Self::Duration)
+                .map_err(|_| wrong(" (as in 90s or 1h30m)")),
             Type::Json | Type::List(_) | Type::Map(_) => {
                 let json: Json = serde_json::from_str(trimmed)
                     .map_err(|e| format!("expected {ty} as JSON, found {}: {e}", quote(text)))?;
@@ -142,7 +135,9 @@ impl Value {
             (Type::Float, Json::String(text)) if ["NaN", "inf", "-inf"].contains(&text.as_str()) => {
                 Self::from_text(ty, text)
             }
-            (Type::Datetime | Type::Duration, Json::String(text)) => Self::from_text(ty, text),
+            (Type::Date | Type::Datetime | Type::Duration, Json::String(text)) => Self::from_text(ty, text),
+            // Seconds, as tasks see durations.
+            (Type::Duration, Json::Number(number)) => Self::from_text(ty, &number.to_string()),
             (Type::List(element), Json::Array(items)) => items
                 .iter()
                 .enumerate()
@@ -163,6 +158,7 @@ impl Value {
                 | Type::Bool
                 | Type::Int
                 | Type::Float
+                | Type::Date
                 | Type::Datetime
                 | Type::Duration
                 | Type::List(_)
@@ -189,8 +185,9 @@ impl Value {
                 serde_json::Number::from_f64(*value).map_or_else(|| float_text(*value).into(), Json::Number)
             }
             Self::String(text) => (**text).into(),
+            Self::Date(day) => day.to_string().into(),
             Self::Datetime(instant) => instant.to_string().into(),
-            Self::Duration(duration) => format!("{duration:#}").into(),
+            Self::Duration(duration) => duration_text(*duration).into(),
             Self::File(file) => artifact(file, false),
             Self::Dir(dir) => artifact(dir, true),
             Self::Json(json) => (**json).clone(),
@@ -208,9 +205,12 @@ impl Value {
             Self::Null => return None,
             Self::String(text) => text.to_string(),
             Self::File(artifact) | Self::Dir(artifact) => place(artifact),
-            Self::Bool(_) | Self::Int(_) | Self::Float(_) | Self::Datetime(_) | Self::Duration(_) => {
-                self.scalar_text().unwrap_or_default()
-            }
+            Self::Bool(_)
+            | Self::Int(_)
+            | Self::Float(_)
+            | Self::Date(_)
+            | Self::Datetime(_)
+            | Self::Duration(_) => self.scalar_text().unwrap_or_default(),
             Self::Json(_) | Self::List(_) | Self::Map(_) => self.to_task_json(place).to_string(),
         })
     }
@@ -234,6 +234,7 @@ impl Value {
             Self::Bool(value) => value.to_string(),
             Self::Int(value) => value.to_string(),
             Self::Float(value) => float_text(*value),
+            Self::Date(day) => day.to_string(),
             Self::Datetime(instant) => instant.to_string(),
             Self::Duration(duration) => seconds_text(*duration),
             Self::String(text) => text.to_string(),
@@ -263,6 +264,7 @@ impl Value {
             | (Type::Bool, value @ Self::Bool(_))
             | (Type::Int, value @ Self::Int(_))
             | (Type::Float, value @ Self::Float(_))
+            | (Type::Date, value @ Self::Date(_))
             | (Type::Datetime, value @ Self::Datetime(_))
             | (Type::Duration, value @ Self::Duration(_))
             | (Type::File, value @ Self::File(_))
@@ -279,6 +281,7 @@ impl Value {
             Self::Int(_) => "an int",
             Self::Float(_) => "a float",
             Self::String(_) => "a string",
+            Self::Date(_) => "a date",
             Self::Datetime(_) => "a datetime",
             Self::Duration(_) => "a duration",
             Self::File(_) => "a file",
@@ -320,6 +323,7 @@ impl Value {
             | Self::Int(_)
             | Self::Float(_)
             | Self::String(_)
+            | Self::Date(_)
             | Self::Datetime(_)
             | Self::Duration(_)
             | Self::Json(_) => {}
@@ -331,13 +335,6 @@ impl FromIterator<Value> for Value {
     fn from_iter<I: IntoIterator<Item = Value>>(items: I) -> Self {
         Self::List(items.into_iter().collect())
     }
-}
-
-/// Reads a duration as people write it: `90s`, `1h30m`, `2d` (a day is 24 hours).
-pub fn parse_duration(text: &str) -> Result<SignedDuration, String> {
-    let wrong = |_| format!("expected a duration such as 90s or 1h30m, found {}", quote(text));
-    let span: jiff::Span = text.parse().map_err(wrong)?;
-    span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(wrong)
 }
 
 /// `text` in quotes for a message, shortened where it is long, its control characters made visible.
@@ -368,18 +365,36 @@ mod tests {
         assert_eq!(same[0], same[1]);
         let duration = Value::from_text(&ty("duration"), "1h30m").unwrap();
         assert_eq!(duration.scalar_text().unwrap(), "5400");
-        for (t, text) in
-            [("int", "4.5"), ("bool", "yes"), ("datetime", "2026-01-31"), ("list<int>", "[1,\"2\"]")]
-        {
+        for (t, text) in [
+            ("int", "4.5"),
+            ("bool", "yes"),
+            ("date", "2026-02-30"),
+            ("date", "2026-01-31T08:00:00Z"),
+            ("list<int>", "[1,\"2\"]"),
+        ] {
             assert!(Value::from_text(&ty(t), text).unwrap_err().contains("expected"), "{t} {text}");
         }
     }
 
     #[test]
-    fn seconds_keep_their_fraction_and_sign() {
-        for (text, seconds) in [("1500ms", "1.5"), ("-250ms", "-0.25"), ("2d", "172800"), ("0s", "0")] {
-            assert_eq!(seconds_text(parse_duration(text).unwrap()), seconds);
+    fn a_day_is_no_instant() {
+        let day = Value::from_text(&ty("date"), "2026-01-31\n").unwrap();
+        assert_eq!(day.scalar_text().unwrap(), "2026-01-31");
+        assert_eq!(day.to_record(), serde_json::json!("2026-01-31"));
+        let error = Value::from_text(&ty("datetime"), "2026-01-31").unwrap_err();
+        assert!(error.contains("`date`") && error.contains("2026-01-31T00:00:00Z"), "{error}");
+    }
+
+    #[test]
+    fn durations_come_back_as_they_are_exported() {
+        for text in ["90s", "1500ms", "-250ms", "-90s", "0s", "2d"] {
+            let value = Value::from_text(&ty("duration"), text).unwrap();
+            assert_eq!(Value::from_text(&ty("duration"), &value.scalar_text().unwrap()), Ok(value.clone()));
+            assert_eq!(Value::from_json(&ty("duration"), &value.to_task_json(&|_| String::new())), Ok(value));
         }
+        let negative = Value::from_text(&ty("duration"), "-1m30s").unwrap();
+        assert_eq!(negative.to_record(), serde_json::json!("-90s"));
+        assert!(Value::from_text(&ty("duration"), "1.s").is_err());
     }
 
     /// Any value together with its type, nested a few levels deep.
@@ -404,6 +419,8 @@ mod tests {
                 Type::Datetime,
                 Value::Datetime(Timestamp::from_nanosecond(i128::from(v)).unwrap())
             )),
+            (-9999i16..=9999, 1i8..=12, 1i8..=28)
+                .prop_map(|(y, m, d)| { (Type::Date, Value::Date(jiff::civil::date(y.max(0), m, d))) }),
             nanos.prop_map(|v| (Type::Duration, Value::Duration(SignedDuration::from_nanos(v)))),
             artifact.clone().prop_map(|v| (Type::File, Value::File(v))),
             artifact.prop_map(|v| (Type::Dir, Value::Dir(v))),

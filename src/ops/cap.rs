@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::Error;
-use crate::core::value::parse_duration;
+use crate::core::time_text::parse_duration;
 
 /// The variable that sets the cap.
 pub const VARIABLE: &str = "RUNNER_CACHE_MAX_SIZE";

@@ -1,6 +1,6 @@
 //! The workflow's inputs, from everything that may give them, and from defaults.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map as JsonMap, Value as Json};
@@ -19,16 +19,22 @@ use crate::workflow::{Input, Workflow};
 pub fn resolve(workflow: &Workflow, sources: &[GivenInputs]) -> Result<Vec<Binding>, Error> {
     let mut problems = Vec::new();
     let mut given: BTreeMap<String, Binding> = BTreeMap::new();
+    // Inputs that were given, if badly: they are not missing as well.
+    let mut faulty = BTreeSet::new();
     let mut recorded = Vec::new();
     let mut take = |name: &str, shown: String, bind: &dyn Fn(&Input) -> Result<Binding, String>| {
         if let Some(input) = find(workflow, name, &shown, &mut problems) {
             match bind(input) {
                 Ok(binding) => drop(given.insert(name.to_owned(), binding)),
-                Err(problem) => problems.push(format!("{shown}: {problem}")),
+                Err(problem) => {
+                    faulty.insert(name.to_owned());
+                    problems.push(format!("{shown}: {problem}"));
+                }
             }
         }
     };
     let mut unreadable = Vec::new();
+    let mut perhaps_given: Vec<String> = Vec::new();
     for source in sources {
         match source {
             GivenInputs::File(path) => match read_file(path) {
@@ -39,7 +45,11 @@ pub fn resolve(workflow: &Workflow, sources: &[GivenInputs]) -> Result<Vec<Bindi
                         take(&name, shown, &|input| Binding::from_json(&input.ty, &json, &dir));
                     }
                 }
-                Err(problem) => unreadable.push(problem),
+                Err(problem) => {
+                    // Any input may be in the file that cannot be read.
+                    perhaps_given.extend(workflow.inputs.iter().map(|input| input.name.to_string()));
+                    unreadable.push(problem);
+                }
             },
             GivenInputs::Values { dir, values } => {
                 for (name, json) in values {
@@ -53,7 +63,10 @@ pub fn resolve(workflow: &Workflow, sources: &[GivenInputs]) -> Result<Vec<Bindi
                             let bind = |input: &Input| Binding::from_text(&input.ty, text, dir);
                             take(name, format!("-i {name}"), &bind);
                         }
-                        None => unreadable.push(format!("-i {assignment}: expected NAME=VALUE")),
+                        None => {
+                            perhaps_given.push(assignment.clone());
+                            unreadable.push(format!("-i {assignment}: expected NAME=VALUE"));
+                        }
                     }
                 }
             }
@@ -61,15 +74,19 @@ pub fn resolve(workflow: &Workflow, sources: &[GivenInputs]) -> Result<Vec<Bindi
         }
     }
     problems.splice(0..0, unreadable);
+    faulty.extend(perhaps_given);
     for before in recorded {
         for input in &workflow.inputs {
             let name = &*input.name;
             let Some(json) = before.get(name).filter(|_| !given.contains_key(name)) else { continue };
             match Binding::from_json(&input.ty, &as_written(json), Path::new("/")) {
                 Ok(binding) => drop(given.insert(name.to_owned(), binding)),
-                Err(problem) => problems.push(format!(
-                    "`{name}` as it was then does not fit any more: {problem}; give it with -i {name}=VALUE"
-                )),
+                Err(problem) => {
+                    faulty.insert(name.to_owned());
+                    problems.push(format!(
+                        "`{name}` as it was then does not fit any more: {problem}; give it with -i {name}=VALUE"
+                    ));
+                }
             }
         }
     }
@@ -84,6 +101,7 @@ pub fn resolve(workflow: &Workflow, sources: &[GivenInputs]) -> Result<Vec<Bindi
         match binding {
             Some(binding) => bindings.push(binding),
             None if input.ty.is_optional() => bindings.push(Binding::Literal(Value::Null)),
+            None if faulty.contains(&*input.name) => {}
             None => problems.push(missing(input)),
         }
     }

@@ -243,13 +243,17 @@ fn sources(
     notes: &mut Vec<String>,
 ) -> Result<Arc<[SourceFile]>, String> {
     let mut sources = Vec::new();
-    for path in sources_of(task)? {
-        let full = task.dir.join(&path);
+    for source in sources_of(task)? {
+        let full = task.dir.join(&source.path);
         let (artifact, snapshot) = store.fingerprint(&full, false).map_err(|error| error.to_string())?;
         if changed_after(&full, run) {
             notes.push(format!("{} was changed after the run: here it is as it is now", full.display()));
         }
-        sources.push(SourceFile { path, artifact: Arc::new(artifact), snapshot: Arc::new(snapshot) });
+        sources.push(SourceFile {
+            path: source.staged,
+            artifact: Arc::new(artifact),
+            snapshot: Arc::new(snapshot),
+        });
     }
     Ok(sources.into())
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::paths::find_sources;
+use super::paths::{find_sources, literal_part};
 use super::template::Template;
 use super::{Capture, Command, Pass, Task};
 use crate::core::definition::Definition;
@@ -23,8 +23,9 @@ impl Definition {
         content: &mut dyn FnMut(&Path) -> Result<String, String>,
     ) -> Result<Self, String> {
         let mut definition = Self::of_text(task, variables);
-        for path in sources_of(task)? {
-            definition.parts.insert(format!("source {}", path.display()), content(&task.dir.join(&path))?);
+        for source in sources_of(task)? {
+            let part = format!("source {}", source.staged.display());
+            definition.parts.insert(part, content(&task.dir.join(&source.path))?);
         }
         Ok(definition)
     }
@@ -75,20 +76,44 @@ fn words<'w>(words: impl Iterator<Item = &'w str>) -> String {
     words.map(serde_json::Value::from).collect::<serde_json::Value>().to_string()
 }
 
-/// The files that a task's `sources` name, relative to its folder, sorted.
+/// A file that a task's `sources` name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SourcePath {
+    /// Relative to the scratch folder.
+    pub staged: PathBuf,
+    /// Relative to the folder of the task's file.
+    pub path: PathBuf,
+}
+
+/// The files that a task's `sources` name, sorted.
 ///
 /// # Errors
-/// A glob that is not valid or matches no file.
-pub fn sources_of(task: &Task) -> Result<Vec<PathBuf>, String> {
+/// A glob that is not valid or matches no file; two files that would be staged at one path.
+pub fn sources_of(task: &Task) -> Result<Vec<SourcePath>, String> {
     let mut all = Vec::new();
-    for glob in &task.sources {
+    for source in &task.sources {
+        let glob = &source.pattern;
         let found = find_sources(&task.dir, glob)?;
         if found.is_empty() {
             return Err(format!("source `{glob}` matches no file in {}", task.dir.display()));
         }
-        all.extend(found);
+        all.extend(found.into_iter().map(|path| {
+            let staged = match &source.staged_as {
+                None => path.clone(),
+                Some(folder) => match path.strip_prefix(literal_part(glob)) {
+                    Ok(rest) if rest.as_os_str().is_empty() => folder.into(),
+                    Ok(rest) => Path::new(folder).join(rest),
+                    Err(_) => path.clone(),
+                },
+            };
+            SourcePath { staged, path }
+        }));
     }
     all.sort();
     all.dedup();
+    if let Some(pair) = all.windows(2).find(|pair| pair[0].staged == pair[1].staged) {
+        let (staged, one, two) = (pair[0].staged.display(), pair[0].path.display(), pair[1].path.display());
+        return Err(format!("the sources {one} and {two} would both be staged as {staged}"));
+    }
     Ok(all)
 }

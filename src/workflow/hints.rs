@@ -21,6 +21,20 @@ pub fn list_hint(name: &dyn Display, ty: &Type, found: &Type) -> Option<String> 
         .then(|| format!("to run once for each element, add foreach = [\"{name}\"] to the node"))
 }
 
+/// The fix where a day meets an instant.
+pub fn day_hint_of(name: &dyn Display, ty: &Type, found: &Type, text: &str) -> Option<String> {
+    let filtered = |filter: &str| text.replacen("}}", &format!("{filter} }}}}"), 1).trim().to_owned();
+    match (ty.required(), found) {
+        (Type::Datetime, Type::Date) => {
+            Some(format!("declare `{name}` as date, or write {}", filtered("~ 'T00:00:00Z'")))
+        }
+        (Type::Date, Type::Datetime) => {
+            Some(format!("declare `{name}` as datetime, or write {}", filtered("| date('%Y-%m-%d')")))
+        }
+        _ => None,
+    }
+}
+
 /// How to mend a value of the wrong type.
 pub fn literal_hint(ty: &Type, kind: &Kind) -> String {
     match (ty, kind) {

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::defaults::Defaults;
 use super::diagnostic::{Diagnostic, FileId, SourceSpan, Sources, Span};
 use super::documents::Texts;
 use super::link::Tasks;
 use super::reader::Reader;
 use super::settings::{Setting, Target};
 use super::source::{base_name, read_own_name};
-use super::spec::{TaskContext, read_defaults, read_task};
+use super::spec::{TaskContext, read_task};
 use super::syntax::{self, Table};
 use super::{Task, keys};
 
@@ -47,11 +48,11 @@ impl Reading {
         owner: &str,
         is_outermost: bool,
     ) -> Vec<(String, Arc<Task>)> {
-        let (mut execution, mut cache) = read_defaults(reader, tree);
+        let mut defaults = Defaults::read(reader, tree);
         for setting in self.settings.iter_mut().filter(|s| is_outermost && s.target == Target::Defaults) {
-            setting.apply(&mut execution, &mut cache, &mut self.diagnostics);
+            setting.apply(&mut defaults.execution, &mut defaults.cache, &mut self.diagnostics);
         }
-        let context = TaskContext { owner, dir, execution, cache };
+        let context = TaskContext { owner, dir, defaults };
         let entries = reader.tables(tree, "tasks");
         let read = |entry: super::reader::Entry| {
             let mut task = read_task(reader, &context, entry)?;

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::binding::{Binder, Binding};
+use super::binder::Binder;
+use super::binding::Binding;
 use super::keys;
 use super::paths::check_inside;
 use super::reader::Reader;

@@ -152,7 +152,7 @@ pub fn bounded(value: &JinjaValue) -> Result<(), String> {
 
 const TOO_MUCH: &str = "it uses too much: about 250 MB of text or a few million list elements is the most";
 
-/// A value as minijinja computes with it: durations in seconds, datetimes as text.
+/// A value as minijinja computes with it: durations in seconds, dates and datetimes as text.
 pub fn to_jinja(value: &Value) -> JinjaValue {
     match value {
         Value::Null => JinjaValue::from(()),
@@ -160,6 +160,7 @@ pub fn to_jinja(value: &Value) -> JinjaValue {
         Value::Int(v) => (*v).into(),
         Value::Float(v) => (*v).into(),
         Value::String(v) => JinjaValue::from(v.clone()),
+        Value::Date(v) => v.to_string().into(),
         Value::Datetime(v) => v.to_string().into(),
         Value::Duration(v) if v.subsec_nanos() == 0 => v.as_secs().into(),
         Value::Duration(v) => v.as_secs_f64().into(),
@@ -212,7 +213,10 @@ pub fn from_jinja(ty: &Type, value: &JinjaValue) -> Result<Value, String> {
         _ => {
             let refuse = |file: &FileObject| Err(format!("the file `{}` cannot be a {ty}", file.name()));
             let json = if as_file(value).is_some() { Err(wrong()) } else { to_json(value, &refuse) }?;
-            Value::from_json(ty, &json).map_err(|_| wrong())
+            Value::from_json(ty, &json).map_err(|problem| match ty {
+                Type::Date | Type::Datetime => problem,
+                _ => wrong(),
+            })
         }
     }
 }

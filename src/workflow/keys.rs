@@ -33,6 +33,8 @@ pub enum Shape {
     /// Text such as `90s`.
     Duration,
     Texts,
+    /// A list of texts, or of tables with these keys.
+    Sources(&'static [Key]),
     /// A table of texts.
     TextTable,
     /// One of these texts.
@@ -135,7 +137,7 @@ pub const FILE: &[Key] = &[
     key("import", Shape::Texts, "Library files whose tasks are used here, relative to this file."),
     key("workflow", Shape::Table(WORKFLOW), "The name and the settings of the workflow."),
     key("inputs", Shape::Inputs(WORKFLOW_INPUT), "The workflow's own typed inputs."),
-    key("defaults", Shape::Table(DEFAULTS), "Policies for every task of this file that does not set them."),
+    key("defaults", Shape::Table(DEFAULTS), "Settings for every task of this file that does not set them."),
     key("resources", Shape::Amounts, "How much of each resource there is, as { gpu = 2 }."),
     key("tasks", Shape::Tables(TASK), "Reusable, typed definitions."),
     key("nodes", Shape::Tables(NODE), "Uses of tasks, with their inputs bound."),
@@ -147,7 +149,7 @@ pub const FILE: &[Key] = &[
 pub const LIBRARY_FILE: &[Key] = &[
     key("import", Shape::Texts, "Further libraries that whoever imports this one gets as well."),
     key("library", Shape::Table(LIBRARY), "The name of the library."),
-    key("defaults", Shape::Table(DEFAULTS), "Policies for every task of this file that does not set them."),
+    key("defaults", Shape::Table(DEFAULTS), "Settings for every task of this file that does not set them."),
     key("tasks", Shape::Tables(TASK), "Reusable, typed definitions."),
 ];
 
@@ -158,6 +160,11 @@ pub const WORKFLOW: &[Key] = &[
     key("domain", Shape::Text, "Used when --domain is not given; else \"development\"."),
     key("on_failure", Shape::Text, "A node that runs last when the run failed."),
     key("on_success", Shape::Text, "A node that runs last when the run succeeded."),
+    key(
+        "exclusive",
+        Shape::Choice(&["skip", "wait"]),
+        "At most one run of this workflow, project and domain at a time: a second one ends at once, or waits.",
+    ),
 ];
 
 pub const LIBRARY: &[Key] = &[
@@ -165,7 +172,24 @@ pub const LIBRARY: &[Key] = &[
     key("description", Shape::Text, "A description for people."),
 ];
 
-pub const DEFAULTS: &[Key] = join!(DEFAULTS, execution_policies!(), cache_policies!());
+/// The policies that `--set` can change.
+pub const POLICIES: &[Key] = join!(POLICIES, execution_policies!(), cache_policies!());
+
+/// `[defaults]`.
+pub const DEFAULTS: &[Key] = join!(
+    DEFAULTS,
+    *POLICIES,
+    [
+        key(
+            "shell",
+            Shape::Texts,
+            "The program that runs scripts; default [\"bash\", \"-euo\", \"pipefail\"]."
+        ),
+        key("env", Shape::TextTable, "Variables for every task; a task's own values win."),
+        key("pass_env", Shape::Texts, "Variables passed on from the caller's environment; may hold `*`."),
+        key("cwd", Shape::Choice(&["scratch", "workflow"]), "Where commands run; default \"scratch\"."),
+    ]
+);
 
 /// The policies of its task that a node can override.
 pub const NODE_POLICIES: &[Key] = join!(NODE_POLICIES, execution_policies!());
@@ -194,7 +218,7 @@ pub const TASK: &[Key] = join!(
         ),
         key(
             "sources",
-            Shape::Texts,
+            Shape::Sources(SOURCE),
             "Globs of files the command needs beside its inputs, relative to this file."
         ),
         key(
@@ -218,6 +242,12 @@ pub const TASK: &[Key] = join!(
     execution_policies!(),
     cache_policies!()
 );
+
+/// The long form of an entry of `sources`.
+pub const SOURCE: &[Key] = &[
+    key("path", Shape::Text, "Required; a glob, relative to this file."),
+    key("as", Shape::Text, "The folder of the scratch directory that replaces the literal part of `path`."),
+];
 
 pub const NODE: &[Key] = join!(
     NODE,

@@ -11,8 +11,8 @@
 //! | `template.rs`, `jinja.rs`, `filters/` | `{{ expressions }}`, values on their way into them, what they can do, and whether what they name exists |
 //! | `paths.rs` | globs and paths as files write them |
 //! | `reader.rs` | typed access to the tree, with diagnostics |
-//! | `spec.rs`, `interface.rs`, `policy.rs` | one file: tasks, their inputs and outputs, policies |
-//! | `binding.rs`, `hints.rs` | what an input is bound to, and how to mend what does not fit |
+//! | `spec.rs`, `interface.rs`, `defaults.rs`, `policy.rs` | one file: tasks, their inputs and outputs, defaults, policies |
+//! | `binding.rs`, `binder.rs`, `hints.rs` | what an input is bound to, and how to mend what does not fit |
 //! | `load.rs`, `import.rs`, `source.rs` | from a path to a workflow: the file, its imports, its sub-workflows |
 //! | `documents.rs` | the texts of those files: from the disk, or as they were read before |
 //! | `link.rs`, `names.rs`, `node.rs`, `published.rs` | names and types across one workflow: nodes and outputs |
@@ -20,7 +20,9 @@
 //! | `signature.rs`, `definition.rs` | what of a task is in the cache key |
 //! | `diagnostic.rs` | errors, and how they are shown |
 
+mod binder;
 pub mod binding;
+mod defaults;
 pub mod definition;
 pub mod diagnostic;
 pub mod documents;
@@ -78,6 +80,7 @@ pub struct Workflow {
     pub outputs: Vec<Published>,
     /// Capacities that `[resources]` states, of sub-workflows as well.
     pub resources: BTreeMap<String, u64>,
+    pub exclusive: Option<Exclusive>,
     /// Index of the node that runs last when the run failed.
     pub on_failure: Option<u32>,
     /// Index of the node that runs last when the run succeeded.
@@ -125,8 +128,7 @@ pub struct Task {
     pub env: Vec<(String, String)>,
     pub pass_env: Vec<String>,
     pub secrets: Vec<String>,
-    /// Globs relative to `dir`.
-    pub sources: Vec<String>,
+    pub sources: Vec<SourceGlob>,
     pub staging: Staging,
     pub execution: Execution,
     pub cache: CachePolicy,
@@ -153,6 +155,24 @@ impl Task {
             cache: CachePolicy::default(),
         }
     }
+}
+
+/// Files that a command needs besides its inputs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceGlob {
+    /// Relative to the folder of the task's file.
+    pub pattern: String,
+    /// The path in the scratch folder that replaces the literal part of the pattern; the same path without one.
+    pub staged_as: Option<String>,
+}
+
+/// What a second run does while one of the same workflow, project and domain goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exclusive {
+    /// It ends at once.
+    Skip,
+    /// It waits for the other one.
+    Wait,
 }
 
 #[derive(Debug)]

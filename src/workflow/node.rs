@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::binding::{Binder, Binding};
+use super::binder::Binder;
+use super::binding::Binding;
 use super::diagnostic::Diagnostic;
 use super::names::{Face, Names, did_you_mean};
 use super::published::infer;

@@ -19,19 +19,26 @@ pub fn check_inside(path: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// The characters that make a path a pattern.
+const WILDCARDS: [char; 4] = ['*', '?', '[', '{'];
+
+/// The part of a glob that it spells out: the folder before the first wildcard, or all of it.
+pub fn literal_part(glob: &str) -> &str {
+    let glob = glob.strip_prefix("./").unwrap_or(glob).trim_end_matches('/');
+    match glob.find(WILDCARDS) {
+        Some(wildcard) => &glob[..glob[..wildcard].rfind('/').unwrap_or(0)],
+        None => glob,
+    }
+}
+
 /// The files below `dir` that `glob` names, relative to `dir`, sorted; a folder means all that is in it.
 ///
 /// # Errors
 /// A glob that is not valid, or a folder that cannot be read.
 pub fn find_sources(dir: &Path, glob: &str) -> Result<Vec<PathBuf>, String> {
     let glob = glob.strip_prefix("./").unwrap_or(glob).trim_end_matches('/');
-    let has_wildcard = glob.contains(['*', '?', '[', '{']);
-    let literal = if has_wildcard {
-        let wildcard = glob.find(['*', '?', '[', '{']).unwrap_or(0);
-        &glob[..glob[..wildcard].rfind('/').map_or(0, |slash| slash)]
-    } else {
-        glob
-    };
+    let has_wildcard = glob.contains(WILDCARDS);
+    let literal = literal_part(glob);
     let start = dir.join(literal);
     if !has_wildcard && start.is_file() {
         return Ok(vec![literal.into()]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::syntax::{Kind, Table};
-use crate::core::value::parse_duration;
+use crate::core::time_text::parse_duration;
 
 /// How attempts are made.
 #[derive(Clone, Debug, PartialEq)]

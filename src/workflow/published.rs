@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
 use super::Published;
-use super::binding::{Binder, Binding};
+use super::binder::Binder;
+use super::binding::Binding;
 use super::keys;
 use super::names::Names;
 use super::reader::Reader;
 use super::syntax::{Item, Kind, Table};
+use crate::core::time_text::parse_date;
 use crate::core::types::Type;
 
 /// Reads `[outputs]`; `may_be_null` says whether a node that a binding refers to may be skipped.
@@ -124,6 +126,7 @@ pub fn infer(binder: &mut Binder, item: &Item) -> Option<(Binding, Option<Type>)
                 Kind::Integer(_) => Type::Int,
                 Kind::Float(_) => Type::Float,
                 Kind::Bool(_) => Type::Bool,
+                Kind::Datetime(text) if parse_date(text).is_some() => Type::Date,
                 Kind::Datetime(_) => Type::Datetime,
                 Kind::Array(_) | Kind::Table(_) => Type::Json,
             };

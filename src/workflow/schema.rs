@@ -27,8 +27,8 @@ fn schema() -> Json {
         "definitions": {
             "type": {
                 "type": "string",
-                "description": "string, int, float, bool, datetime, duration, file, dir, json, list<T>, map<T>, T?",
-                "pattern": "^\\s*((list|map)<\\s*)*(string|int|float|bool|datetime|duration|file|dir|json)(\\s*\\??\\s*>)*\\s*\\??\\s*$"
+                "description": "string, int, float, bool, date, datetime, duration, file, dir, json, list<T>, map<T>, T?",
+                "pattern": "^\\s*((list|map)<\\s*)*(string|int|float|bool|date|datetime|duration|file|dir|json)(\\s*\\??\\s*>)*\\s*\\??\\s*$"
             },
             "duration": { "type": "string", "description": "such as 90s, 1h30m or 500ms" },
             "amount": { "type": ["integer", "string"], "minimum": 0 }
@@ -69,6 +69,10 @@ fn shape(shape: Shape) -> Json {
         Shape::Number => json!({ "type": "number" }),
         Shape::Duration => json!({ "allOf": [{ "$ref": "#/definitions/duration" }] }),
         Shape::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+        Shape::Sources(keys) => {
+            let entry = json!({ "oneOf": [{ "type": "string" }, table(keys, &["path"])] });
+            json!({ "type": "array", "items": entry })
+        }
         Shape::TextTable => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
         Shape::Choice(all) => json!({ "enum": all }),
         Shape::Inputs(keys) => short_or_long(keys),

@@ -83,7 +83,7 @@ impl Setting {
         let (tree, errors) = syntax::parse(&self.line, self.file);
         let mut reader = Reader::new(self.file);
         reader.diagnostics.extend(errors);
-        reader.check_keys(&tree, keys::DEFAULTS, "what --set can change");
+        reader.check_keys(&tree, keys::POLICIES, "what --set can change");
         *execution = execution.overridden(&mut reader, &tree);
         *cache = cache.overridden(&mut reader, &tree);
         diagnostics.extend(reader.diagnostics);

@@ -1,23 +1,20 @@
 //! The tasks of one file: tables of TOML made into typed [`Task`]s, each checked by itself.
 
-use std::collections::HashSet;
 use std::path::Path;
 
-use super::binding::{Binder, inner_span};
+use super::binder::{Binder, inner_span};
+use super::defaults::{Defaults, read_cwd, read_env, read_shell, read_variables};
 use super::diagnostic::Diagnostic;
 use super::interface::{read_inputs, read_outputs};
 use super::keys;
-use super::paths::{check_inside, find_sources};
-use super::policy::{CachePolicy, Execution};
+use super::paths::{check_inside, find_sources, literal_part};
+use super::policy::CachePolicy;
 use super::reader::{Entry, Reader};
 use super::syntax::{Item, Key, Kind, Table};
 use super::template::Template;
-use super::{Capture, Command, Input, Task};
+use super::{Capture, Command, Input, SourceGlob, Task};
 use crate::core::closest::closest;
 use crate::core::staging::Staging;
-
-/// The default shell.
-const SHELL: [&str; 3] = ["bash", "-euo", "pipefail"];
 
 /// The settings that tasks of one file share.
 pub struct TaskContext<'a> {
@@ -25,23 +22,7 @@ pub struct TaskContext<'a> {
     pub owner: &'a str,
     /// The folder of the file.
     pub dir: &'a Path,
-    /// From `[defaults]`.
-    pub execution: Execution,
-    pub cache: CachePolicy,
-}
-
-/// Reads `[defaults]` into the policies that tasks begin with.
-pub fn read_defaults(reader: &mut Reader, file: &Table) -> (Execution, CachePolicy) {
-    let (execution, cache) = (Execution::default(), CachePolicy::default());
-    let Some(table) = reader.table(file, "defaults") else { return (execution, cache) };
-    reader.check_keys(table, keys::DEFAULTS, "[defaults]");
-    let ignored = cache.overridden(reader, table);
-    if !ignored.ignore_inputs.is_empty() {
-        let span = table.get("cache_ignore_inputs").map_or_else(Default::default, |item| item.span);
-        let message = "`cache_ignore_inputs` belongs to one task, since it names that task's inputs";
-        reader.error(span, message, "move it into the task");
-    }
-    (execution.overridden(reader, table), CachePolicy { ignore_inputs: Vec::new(), ..ignored })
+    pub defaults: Defaults,
 }
 
 /// Reads `[tasks.NAME]`. A task with an error in its body still has an interface that nodes can be checked
@@ -53,9 +34,10 @@ pub fn read_task(reader: &mut Reader, context: &TaskContext, entry: Entry) -> Op
     reader.check_keys(table, keys::TASK, &owner);
     let inputs = read_inputs(reader, table, context.dir, &owner, keys::INPUT);
     let outputs = read_outputs(reader, table, &owner);
-    let command = read_command(reader, table, key, span, &inputs);
-    let env = read_env(reader, table, &inputs);
-    let cache = context.cache.overridden(reader, table);
+    let defaults = &context.defaults;
+    let command = read_command(reader, table, key, span, &inputs, defaults);
+    let env = defaults.merged_env(read_env(reader, table, &inputs), &inputs);
+    let cache = defaults.cache.overridden(reader, table);
     for (name, span) in reader.texts(table, "cache_ignore_inputs").unwrap_or_default() {
         if !inputs.iter().any(|input| &*input.name == name) {
             let label = closest(name, inputs.iter().map(|i| &*i.name))
@@ -67,7 +49,7 @@ pub fn read_task(reader: &mut Reader, context: &TaskContext, entry: Entry) -> Op
             );
         }
     }
-    let in_workflow_dir = reader.choice(table, "cwd", &["scratch", "workflow"]) == Some("workflow");
+    let in_workflow_dir = read_cwd(reader, table).unwrap_or(defaults.in_workflow_dir);
     if in_workflow_dir && outputs.iter().any(|output| matches!(output.capture, Capture::Path(_))) {
         let span = table.get("cwd").map_or(span, |item| item.span);
         let message =
@@ -89,11 +71,14 @@ pub fn read_task(reader: &mut Reader, context: &TaskContext, entry: Entry) -> Op
         command,
         in_workflow_dir,
         env,
-        pass_env: read_variables(reader, table, "pass_env", true),
+        pass_env: match table.get("pass_env") {
+            Some(_) => read_variables(reader, table, "pass_env", true),
+            None => defaults.pass_env.clone(),
+        },
         secrets: read_variables(reader, table, "secrets", false),
         sources: read_sources(reader, table, context.dir),
         staging,
-        execution: context.execution.overridden(reader, table),
+        execution: defaults.execution.overridden(reader, table),
         cache: CachePolicy { env: merge_env(reader, table, &cache), ..cache },
     };
     named.then_some(task)
@@ -112,6 +97,7 @@ fn read_command(
     key: &Key,
     header: super::diagnostic::Span,
     inputs: &[Input],
+    defaults: &Defaults,
 ) -> Command {
     let script = reader.text_item(table, "run");
     let argv = table.get("argv");
@@ -148,16 +134,9 @@ fn read_command(
         }
         return Command::Program(templates);
     }
-    let shell = match reader.texts(table, "shell") {
-        Some(words) if words.is_empty() => {
-            let span = table.get("shell").map_or(header, |item| item.span);
-            reader.error(span, "`shell` must name a program", "empty");
-            Vec::new()
-        }
-        Some(words) => words.into_iter().map(|(word, _)| word.to_owned()).collect(),
-        None => SHELL.map(str::to_owned).into(),
-    };
-    let script = script.map_or_else(String::new, |(text, _)| text.to_owned());
+    let shell = read_shell(reader, table).unwrap_or_else(|| defaults.shell.clone());
+    // Windows line ends would reach the shell as part of the words.
+    let script = script.map_or_else(String::new, |(text, _)| text.replace("\r\n", "\n"));
     Command::Script { script, shell, args: read_templates(reader, table, "args", inputs) }
 }
 
@@ -185,98 +164,70 @@ fn read_templates(reader: &mut Reader, table: &Table, name: &str, inputs: &[Inpu
     templates
 }
 
-fn read_env(reader: &mut Reader, table: &Table, inputs: &[Input]) -> Vec<(String, String)> {
-    let Some(inner) = reader.table(table, "env") else { return Vec::new() };
-    let mut env = Vec::with_capacity(inner.len());
-    let inputs: HashSet<&str> = inputs.iter().map(|input| &*input.name).collect();
-    for (key, item) in inner.iter() {
-        let name = &*key.name;
-        if keys::TASK.iter().any(|k| k.name == name) {
-            let diagnostic = Diagnostic::at(
-                reader.place(key.span),
-                format!("`{name}` was meant for the task, but stands in its `env`"),
-                "lands in the environment",
-            );
-            reader.report(diagnostic.help(
-                "in TOML every key below [tasks.NAME.env] belongs to that table: move this one above it, \
-                 or write env = { ... } on one line",
-            ));
-            continue;
+fn read_sources(reader: &mut Reader, table: &Table, dir: &Path) -> Vec<SourceGlob> {
+    let Some(item) = table.get("sources") else { return Vec::new() };
+    let Kind::Array(items) = &item.kind else {
+        reader.wrong_type(item, "sources", "a list of strings");
+        return Vec::new();
+    };
+    items.iter().filter_map(|item| read_source(reader, item, dir)).collect()
+}
+
+fn read_source(reader: &mut Reader, item: &Item, dir: &Path) -> Option<SourceGlob> {
+    let (glob, span, staged_as) = match &item.kind {
+        Kind::String(text) => (&**text, item.span, None),
+        Kind::Table(long) => {
+            reader.check_keys(long, keys::SOURCE, "a source");
+            if long.get("path").is_none() {
+                reader.error(item.span, "a source has no path", "add path = \"...\"");
+            }
+            let (glob, span) = reader.text_item(long, "path")?;
+            let staged_as = reader.text_item(long, "as");
+            if let Some((path, span)) = staged_as
+                && let Err(problem) = check_inside(path)
+            {
+                reader.error(
+                    span,
+                    format!("`as` of source `{glob}`: {problem}"),
+                    "not inside the scratch folder",
+                );
+                return None;
+            }
+            (glob, span, staged_as.map(|(path, _)| path.trim_end_matches('/').to_owned()))
         }
-        let clash = if !is_variable(name) {
-            Some("is no name of a variable: use letters, digits and `_`")
-        } else if name == "OUT" || name.starts_with("RUNNER_") {
-            Some("is set by the runner itself")
-        } else if inputs.contains(name) {
-            Some("is an input already, and inputs are variables of the same name")
-        } else {
+        _ => {
+            reader.wrong_type(item, "sources", "a list of strings");
+            return None;
+        }
+    };
+    if staged_as.is_none()
+        && let Err(problem) = check_inside(glob)
+    {
+        let folder = literal_part(glob).rsplit('/').find(|part| !part.is_empty() && *part != "..");
+        let diagnostic = Diagnostic::at(
+            reader.place(span),
+            format!("source `{glob}`: {problem}"),
+            "not usable",
+        )
+        .help(format!(
+            "sources are staged under the same relative path, so they must lie below this file's folder; \
+                 for others say where they go: {{ path = \"{glob}\", as = \"{}\" }}",
+            folder.unwrap_or("lib")
+        ));
+        reader.report(diagnostic);
+        return None;
+    }
+    match find_sources(dir, glob) {
+        Ok(files) if files.is_empty() => {
+            let message = format!("source `{glob}` matches no file");
+            let help = format!("it is relative to {}", dir.display());
+            reader.report(Diagnostic::at(reader.place(span), message, "nothing there").help(help));
             None
-        };
-        if let Some(problem) = clash {
-            reader.error(key.span, format!("`{name}` {problem}"), "cannot be set here");
-            continue;
         }
-        match &item.kind {
-            Kind::String(text) if text.contains('\0') => {
-                reader.error(item.span, format!("`{name}` holds a NUL character"), "no variable can");
-            }
-            Kind::String(text) => env.push((name.to_owned(), text.to_string())),
-            _ => {
-                let message = format!("`{name}` must be a string: variables are text");
-                reader.error(item.span, message, format!("found {}", item.type_name()));
-            }
+        Ok(_) => Some(SourceGlob { pattern: glob.to_owned(), staged_as }),
+        Err(problem) => {
+            reader.error(span, format!("source `{glob}`: {problem}"), "not usable");
+            None
         }
     }
-    env
-}
-
-fn is_variable(name: &str) -> bool {
-    !name.starts_with(|c: char| c.is_ascii_digit())
-        && !name.is_empty()
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-}
-
-/// Names of variables, `*` allowed where `patterns` says so.
-fn read_variables(reader: &mut Reader, table: &Table, name: &str, patterns: bool) -> Vec<String> {
-    let mut names = Vec::new();
-    for (text, span) in reader.texts(table, name).unwrap_or_default() {
-        let plain = if patterns { text.replace('*', "") } else { text.to_owned() };
-        if text.is_empty()
-            || !(plain.is_empty() || plain.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
-        {
-            let extra = if patterns { ", with `*` for any letters" } else { "" };
-            reader.error(span, format!("`{name}` takes names of variables{extra}"), "not a name");
-            continue;
-        }
-        names.push(text.to_owned());
-    }
-    names
-}
-
-fn read_sources(reader: &mut Reader, table: &Table, dir: &Path) -> Vec<String> {
-    let mut sources = Vec::new();
-    for (glob, span) in reader.texts(table, "sources").unwrap_or_default() {
-        if let Err(problem) = check_inside(glob) {
-            let diagnostic = Diagnostic::at(
-                reader.place(span),
-                format!("source `{glob}`: {problem}"),
-                "not usable",
-            )
-            .help(
-                "sources are staged under the same relative path, so they must lie below this file's folder",
-            );
-            reader.report(diagnostic);
-            continue;
-        }
-        match find_sources(dir, glob) {
-            Ok(files) if files.is_empty() => {
-                let message = format!("source `{glob}` matches no file");
-                let help = format!("it is relative to {}", dir.display());
-                reader.report(Diagnostic::at(reader.place(span), message, "nothing there").help(help));
-            }
-            Ok(_) => sources.push(glob.to_owned()),
-            Err(problem) => reader.error(span, format!("source `{glob}`: {problem}"), "not usable"),
-        }
-    }
-    sources
 }

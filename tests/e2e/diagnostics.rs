@@ -167,7 +167,7 @@ fn types_and_interfaces() {
     says(&inputs("'integer'"), &["did you mean `int`"]);
     says(&inputs("'list'"), &["`list` needs the type of its elements, as in `list<string>`"]);
     says(&inputs("'map<int'"), &["lacks its closing `>`"]);
-    says(&inputs("'foo'"), &["there are string, int, float, bool, datetime"]);
+    says(&inputs("'foo'"), &["there are string, int, float, bool, date, datetime"]);
     says(&inputs("{ default = 3 }"), &["has no type"]);
     says(&inputs("{ type = 'int', default = 'x' }"), &["`default` does not fit its type int"]);
     says(&inputs("{ type = 'int', one_of = [1, 2], default = 3 }"), &["must be one of 1, 2, found 3"]);
@@ -210,7 +210,7 @@ fn variables_and_sources() {
     task_says("run = 'true'\nsources = ['scripts/**/*.py']", &["source `scripts/**/*.py` matches no file"]);
     task_says(
         "run = 'true'\nsources = ['../x']",
-        &["`..` leads outside", "must lie below this file's folder"],
+        &["`..` leads outside", "must lie below this file's folder", "as = \"x\""],
     );
     task_says("run = 'true'\nsources = ['/etc/passwd']", &["an absolute path leads outside"]);
     task_says("run = 'true'\nsources = ['[a']", &["not a valid glob"]);

@@ -17,6 +17,8 @@ const TYPES: &[(&str, &str, &str, &str)] = &[
     ("b", "bool", "true", "true"),
     ("no", "bool", "false", "false"),
     ("t", "datetime", "2026-03-04T05:06:07+02:00", "2026-03-04T03:06:07Z"),
+    ("day", "date", "2026-03-04", "2026-03-04"),
+    ("day_text", "date", "'2026-03-04'", "2026-03-04"),
     ("d", "duration", "'1h30m'", "5400"),
     ("d_short", "duration", "'1500ms'", "1.5"),
     ("l", "list<int>", "[1, 2]", "[1,2]"),

@@ -13,6 +13,8 @@ mod cache_key;
 mod cache_recompute;
 mod cache_verbs;
 mod command_line;
+mod dates;
+mod defaults;
 mod diagnostics;
 mod diff;
 mod docs;

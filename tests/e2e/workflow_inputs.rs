@@ -161,3 +161,29 @@ fn flag_then_environment_then_file_then_default() {
     let wrong = finish(lab.command(&["exec", "w.toml"]).env("RUNNER_JOBS", "none")).expect_code(2);
     assert!(wrong.err.contains("none"), "{}", wrong.err);
 }
+
+#[test]
+fn an_empty_path_is_refused_and_one_fault_is_one_error() {
+    let lab = Lab::new();
+    lab.write(
+        "w.toml",
+        "[workflow]\nname = \"w\"\n[inputs]\nd = \"dir\"\nf = \"file?\"\nn = \"int\"\n[tasks.t]\nrun = 'true'\n[nodes.t]\n",
+    );
+    for (wrong, says) in [
+        ("d=", "-i d: expected the path of a dir, found empty text"),
+        ("f=", "-i f: expected the path of a file, found empty text"),
+    ] {
+        let done = lab.run(&["exec", "w.toml", "-i", "d=.", "-i", "n=1", "-i", wrong]).expect_code(2);
+        assert!(done.err.contains(says), "{}", done.err);
+    }
+    let done = lab.run(&["exec", "w.toml", "-i", "n=x", "-i", "d"]).expect_code(2);
+    assert!(
+        done.err.contains("-i n: expected int") && done.err.contains("expected NAME=VALUE"),
+        "{}",
+        done.err
+    );
+    assert!(!done.err.contains("needs the input"), "{}", done.err);
+    lab.write("in.json", "{");
+    let done = lab.run(&["exec", "w.toml", "--inputs", "in.json"]).expect_code(2);
+    assert!(done.err.contains("in.json") && !done.err.contains("needs the input"), "{}", done.err);
+}

@@ -35,9 +35,9 @@ impl TaskIdentity {
     /// A source cannot be read: a sentence.
     pub(super) fn new(task: &Task, scope: &Scope, files: &Files) -> Result<Self, String> {
         let mut sources = Vec::new();
-        for path in sources_of(task)? {
-            let (artifact, snapshot) = files.get(&task.dir.join(&path), false)?;
-            sources.push(SourceFile { path, artifact, snapshot });
+        for source in sources_of(task)? {
+            let (artifact, snapshot) = files.get(&task.dir.join(&source.path), false)?;
+            sources.push(SourceFile { path: source.staged, artifact, snapshot });
         }
         let mut content = |path: &std::path::Path| {
             let (artifact, _) = files.get(path, false)?;

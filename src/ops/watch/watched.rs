@@ -50,7 +50,7 @@ impl Watched {
                 binding.for_each_path(&node.bound_type(i), &mut |path, is_dir| self.path(path, is_dir));
             }
             if let Some(task) = node.task() {
-                self.globs.extend(task.sources.iter().map(|glob| (task.dir.clone(), glob.clone())));
+                self.globs.extend(task.sources.iter().map(|glob| (task.dir.clone(), glob.pattern.clone())));
             }
         }
         let published = workflow.outputs.iter().filter_map(|output| output.path.clone());

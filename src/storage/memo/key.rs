@@ -108,6 +108,12 @@ fn hash_value(hasher: &mut Hasher, value: &Value) {
             hasher.update(b"s");
             hasher.frame(text.as_bytes());
         }
+        Value::Date(day) => {
+            hasher.update(b"c");
+            hasher.update(&day.year().to_le_bytes());
+            hasher.update(&day.month().to_le_bytes());
+            hasher.update(&day.day().to_le_bytes());
+        }
         Value::Datetime(instant) => {
             hasher.update(b"t");
             hasher.update(&instant.as_nanosecond().to_le_bytes());
@@ -274,6 +280,10 @@ mod tests {
             read("json", "1"),
             read("json", "1.0"),
             read("duration", "1s"),
+            read("date", "2026-01-31"),
+            read("date", "2026-01-30"),
+            read("datetime", "2026-01-31T00:00:00Z"),
+            read("string", "2026-01-31"),
             read("string", ""),
             read("int", "0"),
             Value::Null,

@@ -94,13 +94,13 @@ pub const FILTERS: &[Entry] = &[
         "a path without its last part, `.` if there is no other; a file has none before it is staged",
     ),
     entry("with_extension", "(extension)", "the path with another last extension, `'.txt'`, or none, `''`"),
-    entry("date", "(format, timezone='UTC')", "a datetime as text by strftime: `date('%Y-%m-%d')`"),
+    entry("date", "(format, timezone='UTC')", "a date or datetime as text by strftime: `date('%Y-%m-%d')`"),
     entry(
         "plus",
         "(amount, timezone='UTC')",
-        "a later datetime: `'1d'`, `'1h30m'`, `'1mo'` or seconds; days and longer as on the clocks of the time zone",
+        "a later date or datetime: `'1d'`, `'1h30m'`, `'1mo'` or seconds; days and longer as on the clocks of the time zone; a date moves by whole days",
     ),
-    entry("minus", "(amount, timezone='UTC')", "an earlier datetime, likewise"),
+    entry("minus", "(amount, timezone='UTC')", "an earlier date or datetime, likewise"),
     entry(
         "truncate_to",
         "(unit, timezone='UTC')",

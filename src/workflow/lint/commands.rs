@@ -158,7 +158,7 @@ impl Found<'_> {
         let beside = self.task.dir.join(path);
         let is_declared = || {
             let sources = sources_of(self.task).unwrap_or_default();
-            sources.iter().any(|source| source == Path::new(path) || source.starts_with(path))
+            sources.iter().any(|source| source.staged == Path::new(path) || source.staged.starts_with(path))
         };
         if !beside.is_file() || is_declared() {
             return;

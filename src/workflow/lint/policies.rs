@@ -25,6 +25,13 @@ pub fn of_task(task: &Task, text: &Text) -> Vec<Lint> {
         }
     }
     if let Command::Script { script, .. } = &task.command {
+        if script.contains('\n') && text.text.contains("\r\n") {
+            let message =
+                format!("`run` of task `{name}` has Windows line ends; they are read as plain ones");
+            let diagnostic = Diagnostic::warning(text.place("run", ""), message, "defined here")
+                .help("save the file with Unix line ends");
+            lints.push(Lint { name: "windows-line-ends", diagnostic });
+        }
         for (template, input) in templates(script) {
             let known = task.inputs.iter().any(|own| *own.name == *input) || input.starts_with("inputs.");
             if known {
