@@ -41,7 +41,11 @@ pub fn protected<'d>(
         for task in &workflow.tasks {
             // What is wrong with them, the lookup says.
             for source in sources_of(task).unwrap_or_default() {
-                protected.add(&task.dir.join(source), false, format!("a source of the task `{}`", task.name));
+                protected.add(
+                    &task.dir.join(source.path),
+                    false,
+                    format!("a source of the task `{}`", task.name),
+                );
             }
         }
     }
