@@ -5,7 +5,7 @@ use crate::common::{Lab, finish};
 #[test]
 fn defaults_hold_for_tasks_that_say_nothing_and_env_is_merged() {
     let lab = Lab::new();
-    let show = "run = 'echo \"$(case $- in *e*) echo strict;; *) echo lax;; esac) ${A-} ${B-} ${PASSED-} $(test -e w.toml && echo here)\"'\noutputs = { o = { type = \"string\", from = \"stdout\" } }\n";
+    let show = "run = 'm=lax; case $- in *e*) m=strict;; esac; echo \"$m ${A-} ${B-} ${PASSED-} $(test -e w.toml && echo here)\"'\noutputs = { o = { type = \"string\", from = \"stdout\" } }\n";
     lab.write(
         "lib.toml",
         &format!("[library]\nname = \"lib\"\n[defaults]\nenv = {{ A = \"library\" }}\n[tasks.t]\n{show}"),
