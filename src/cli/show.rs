@@ -13,7 +13,7 @@ use crate::ops::home::HomeReader;
 use crate::ops::node_arg::{node_ref, unknown};
 use crate::storage::history::{Run, places};
 use crate::view::json::run_document;
-use crate::view::model::run_view::{Keep, RunView};
+use crate::view::model::run::{Keep, RunState};
 use crate::view::text::node::NodeStory;
 
 /// Show a run, or one of its nodes in full
@@ -50,8 +50,8 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         Some(node) => one(&view, &run, node, &args, color),
         None if args.json => document(&view, &run),
         None => {
-            let keep = if args.all { Keep::Everything } else { Keep::Outline };
-            let shown = RunView::from_events(view.events(&run.id)?, &run.status, keep);
+            let keep = if args.all { Keep::EVERYTHING } else { Keep::OUTLINE };
+            let shown = RunState::from_events(view.events(&run.id)?, &run.status, keep);
             print(&shown.render(args.all, color.on_stdout(), &Zoned::now()));
             Ok(())
         }

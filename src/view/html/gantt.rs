@@ -1,7 +1,8 @@
 //! When what was done: bars in per cent of the run's length. A node with very many elements has one bar that shows how
 //! many of them worked at a time.
 
-use super::page_model::{PageModel, Span, Unit, What};
+use crate::view::model::run::{NodeState, RunState};
+use crate::view::model::timeline::{Activity, Span};
 use crate::view::text::duration;
 
 /// More spans than these are drawn as how many there were at a time.
@@ -27,27 +28,27 @@ pub struct Tick {
 }
 
 /// The bars of a node.
-pub fn bars(told: &PageModel, unit: &Unit) -> Vec<Bar> {
-    let length = told.length_ms().max(1);
+pub fn bars(run: &RunState, unit: &NodeState) -> Vec<Bar> {
+    let length = run.length_ms().max(1);
     let mut spans = unit.spans.clone();
-    spans.extend(unit.work(told));
+    spans.extend(unit.activity(run));
     if spans.len() > MOST_SPANS {
         return crowd(&spans, length);
     }
     // What waited is behind what worked.
-    spans.sort_by_key(|span| (span.what != What::Waited, span.from));
+    spans.sort_by_key(|span| (span.activity != Activity::Waited, span.from));
     spans.iter().map(|span| bar(span, length)).collect()
 }
 
 fn bar(span: &Span, length: u64) -> Bar {
     let took = span.to.saturating_sub(span.from);
-    let title = match span.what {
-        What::Cached => format!("from the cache at {}", duration(span.from)),
+    let title = match span.activity {
+        Activity::Cached => format!("from the cache at {}", duration(span.from)),
         what => format!("{} for {}, from {}", what.name(), duration(took), duration(span.from)),
     };
-    let thin = span.what == What::Waited;
+    let thin = span.activity == Activity::Waited;
     Bar {
-        class: span.what.name(),
+        class: span.activity.name(),
         left: percent(span.from, length),
         width: percent(took, length),
         top: if thin { 35 } else { 10 },
@@ -58,11 +59,12 @@ fn bar(span: &Span, length: u64) -> Bar {
 
 /// How many worked at a time.
 fn crowd(spans: &[Span], length: u64) -> Vec<Bar> {
-    const KINDS: [What; 5] = [What::Failed, What::Executed, What::Cached, What::Cancelled, What::Running];
+    const KINDS: [Activity; 5] =
+        [Activity::Failed, Activity::Executed, Activity::Cached, Activity::Cancelled, Activity::Running];
     let part = length.div_ceil(PARTS as u64).max(1);
     let mut sums = vec![[0u64; KINDS.len()]; PARTS];
     for span in spans {
-        let Some(kind) = KINDS.iter().position(|kind| *kind == span.what) else { continue };
+        let Some(kind) = KINDS.iter().position(|kind| *kind == span.activity) else { continue };
         let first = (span.from / part) as usize;
         let last = (span.to / part) as usize;
         for (at, kinds) in sums.iter_mut().enumerate().take(last.min(PARTS - 1) + 1).skip(first) {
@@ -134,7 +136,7 @@ mod tests {
         let span = |i: u64| Span {
             from: i,
             to: i + 50,
-            what: if i.is_multiple_of(10) { What::Failed } else { What::Executed },
+            activity: if i.is_multiple_of(10) { Activity::Failed } else { Activity::Executed },
         };
         let spans: Vec<_> = (0..10_000).map(span).collect();
         let bars = crowd(&spans, 10_050);

@@ -6,14 +6,12 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `page_model.rs` | events folded into what is shown |
 //! | `rows.rs` | a node's row, attempts and details |
 //! | `values.rs` | inputs and outputs, images |
 //! | `gantt.rs` | when what was done |
 //! | `page.html`, `page.css`, `page.js` | the page |
 
 mod gantt;
-mod page_model;
 mod rows;
 mod values;
 
@@ -28,9 +26,9 @@ use crate::core::node_path::NodeRef;
 use crate::view::draw::style::STYLE;
 use crate::view::draw::svg::svg;
 use crate::view::draw::{Picture, State};
+use crate::view::model::run::{Keep, RunState};
 use crate::view::text::phrases::counts;
 use crate::view::text::{age, duration, inert, size};
-use page_model::PageModel;
 use rows::{Row, Rows};
 use values::{Field, Values};
 
@@ -48,7 +46,7 @@ pub trait Sources {
 #[derive(Template)]
 #[template(path = "page.html")]
 struct Page<'t> {
-    told: &'t PageModel,
+    run: &'t RunState,
     policy: String,
     css: &'static str,
     js: &'static str,
@@ -86,16 +84,16 @@ pub fn page(
     sources: &dyn Sources,
     now: &Zoned,
 ) -> String {
-    let told = PageModel::from_events(events, unfinished);
-    let mut rows = Rows::new(&told, sources, now);
+    let run = RunState::from_events(events, unfinished, Keep::PAGE);
+    let mut rows = Rows::new(&run, sources, now);
     let shown = rows.all();
     let drawing = picture.and_then(|mut picture| {
-        rows::colour(&mut picture, &told, &shown);
-        svg(&picture, &told.workflow).ok_or_else(|| {
+        rows::colour(&mut picture, &run, &shown);
+        svg(&picture, &run.workflow).ok_or_else(|| {
             format!("It has {} nodes: too many for a drawing that could be read.", picture.size())
         })
     });
-    let warnings = told.warnings.iter().map(|warning| {
+    let warnings = run.warnings.iter().map(|warning| {
         let node = warning.node.as_deref().unwrap_or_default();
         (inert(node).into_owned(), lines(&warning.message))
     });
@@ -103,23 +101,23 @@ pub fn page(
         policy: policy(),
         css: CSS,
         js: JS,
-        state: match told.ended {
+        state: match run.ended {
             Some(Status::Succeeded) => State::Executed.name(),
             Some(Status::Failed) => State::Failed.name(),
             Some(Status::Cancelled | Status::Skipped) => State::Cancelled.name(),
             None => State::Running.name(),
         },
-        summary: counts(&told.counts, told.saved_ms, told.ended == Some(Status::Succeeded)),
-        facts: facts(&told, now),
+        summary: counts(&run.counts, run.saved_ms, run.ended == Some(Status::Succeeded)),
+        facts: facts(&run, now),
         failures: rows.failures(&shown),
         warnings: warnings.collect(),
-        outputs: Values::new(sources).outputs(&told.outputs),
+        outputs: Values::new(sources).outputs(&run.outputs),
         drawing,
         legend: State::ALL.map(State::name).to_vec(),
-        ticks: gantt::ticks(told.length_ms()),
+        ticks: gantt::ticks(run.length_ms()),
         left_out: rows.left_out(),
         rows: shown,
-        told: &told,
+        run: &run,
     };
     // A template of which every part is text cannot fail.
     page.render().unwrap_or_default()
@@ -136,24 +134,24 @@ fn policy() -> String {
     )
 }
 
-fn facts(told: &PageModel, now: &Zoned) -> Vec<(&'static str, String)> {
-    let mut facts = vec![("run", told.run.clone()), ("scope", format!("{}/{}", told.project, told.domain))];
-    if let Some(started) = told.started {
+fn facts(run: &RunState, now: &Zoned) -> Vec<(&'static str, String)> {
+    let mut facts = vec![("run", run.id.clone()), ("scope", format!("{}/{}", run.project, run.domain))];
+    if let Some(started) = run.started {
         let local = started.to_zoned(now.time_zone().clone()).strftime("%Y-%m-%d %H:%M:%S %Z");
         facts.push(("started", format!("{local} ({})", age(started, now))));
     }
     facts.push((
         "took",
-        match told.duration_ms {
+        match run.duration_ms {
             Some(ms) => duration(ms),
-            None => format!("{} so far", duration(told.length_ms())),
+            None => format!("{} so far", duration(run.length_ms())),
         },
     ));
-    if told.saved_ms > 0 {
-        facts.push(("saved by the cache", duration(told.saved_ms)));
+    if run.saved_ms > 0 {
+        facts.push(("saved by the cache", duration(run.saved_ms)));
     }
-    facts.extend(told.usage.cpu_ms.map(|ms| ("processor time", duration(ms))));
-    facts.extend(told.usage.peak_memory.map(|bytes| ("peak memory of one process", size(bytes))));
+    facts.extend(run.usage.cpu_ms.map(|ms| ("processor time", duration(ms))));
+    facts.extend(run.usage.peak_memory.map(|bytes| ("peak memory of one process", size(bytes))));
     facts.into_iter().map(|(name, text)| (name, inert(&text).into_owned())).collect()
 }
 

@@ -2,12 +2,12 @@
 
 use jiff::Zoned;
 
-use super::page_model::{Attempt, PageModel, Unit};
 use super::values::{Field, Values};
 use super::{Failure, Sources, gantt, label, lines};
 use crate::core::event::{Counts, NodeFinished, Status};
 use crate::core::node_path::NodeRef;
 use crate::view::draw::{Picture, State};
+use crate::view::model::run::{AttemptState, Bucket, NodeState, RunState};
 use crate::view::text::phrases::{failure, gist, logs_command, summed};
 use crate::view::text::{age, count, duration, inert, size};
 
@@ -64,7 +64,7 @@ impl Row {
     }
 }
 
-/// An attempt, as it is told.
+/// An attempt on the page.
 pub struct Tried {
     pub title: String,
     pub failed: bool,
@@ -80,7 +80,7 @@ pub struct Log {
 
 /// Makes the rows of a page.
 pub struct Rows<'t> {
-    told: &'t PageModel,
+    run: &'t RunState,
     sources: &'t dyn Sources,
     values: Values<'t>,
     now: &'t Zoned,
@@ -89,9 +89,9 @@ pub struct Rows<'t> {
 }
 
 impl<'t> Rows<'t> {
-    pub fn new(told: &'t PageModel, sources: &'t dyn Sources, now: &'t Zoned) -> Self {
+    pub fn new(run: &'t RunState, sources: &'t dyn Sources, now: &'t Zoned) -> Self {
         let values = Values::new(sources);
-        Self { told, sources, values, now, logs_left: ALL_LOGS, failed_logs_left: ALL_FAILED_LOGS }
+        Self { run, sources, values, now, logs_left: ALL_LOGS, failed_logs_left: ALL_FAILED_LOGS }
     }
 
     /// A row for each unit that has one.
@@ -101,11 +101,11 @@ impl<'t> Rows<'t> {
     }
 
     /// The units that have rows: all, or if they are too many, rather those that ran or failed.
-    fn chosen(&self) -> Vec<&'t Unit> {
-        let mut units: Vec<(usize, &Unit)> = self.told.all().enumerate().collect();
+    fn chosen(&self) -> Vec<&'t NodeState> {
+        let mut units: Vec<(usize, &NodeState)> = self.run.all().enumerate().collect();
         if units.len() > MOST_ROWS {
             units.sort_by_key(|(at, unit)| {
-                let rank = match unit.state(false) {
+                let rank = match state_of(unit, false) {
                     State::Failed => 0,
                     _ if unit.spread.is_some() => 1,
                     State::Executed | State::Running | State::Cancelled => 2,
@@ -121,30 +121,30 @@ impl<'t> Rows<'t> {
 
     /// What has no row, in words.
     pub fn left_out(&self) -> String {
-        let elements: u64 = self.told.units.iter().map(|unit| unit.unkept).sum();
-        let nodes = self.told.all().count().saturating_sub(MOST_ROWS) as u64;
+        let elements: u64 = self.run.nodes.iter().map(|unit| unit.unkept).sum();
+        let nodes = self.run.all().count().saturating_sub(MOST_ROWS) as u64;
         match elements + nodes {
             0 => String::new(),
             n => format!(
                 "{} more nodes and elements are not listed; `runner show {} --all` lists them",
                 count(n),
-                self.told.run
+                self.run.id
             ),
         }
     }
 
     fn goes_on(&self) -> bool {
-        self.told.status == "running"
+        self.run.status == "running"
     }
 
-    fn row(&mut self, number: usize, unit: &Unit) -> Row {
-        let state = unit.state(self.goes_on());
+    fn row(&mut self, number: usize, unit: &NodeState) -> Row {
+        let state = state_of(unit, self.goes_on());
         let node = unit.finished.as_ref();
         let begins = unit.attempts.iter().map(|attempt| attempt.began).min();
-        let begins = begins.map(|time| self.told.since_start(time));
+        let begins = begins.map(|time| self.run.since_start(time));
         let first = begins.or_else(|| unit.spans.iter().map(|span| span.from).min());
         let first = first
-            .or_else(|| node.map(|node| self.told.since_start(node.time).saturating_sub(node.duration_ms)));
+            .or_else(|| node.map(|node| self.run.since_start(node.time).saturating_sub(node.duration_ms)));
         let waited: u64 = unit.attempts.iter().map(|attempt| attempt.waited_ms).sum();
         let worked = node.filter(|node| node.attempts > 0 || node.counts.is_some());
         let shown = |ms: Option<u64>| (ms.map_or_else(String::new, duration), ms.unwrap_or(0));
@@ -154,7 +154,7 @@ impl<'t> Rows<'t> {
             label: label(&unit.node, unit.index),
             inside: NodeRef::new(&unit.node, unit.index).is_in_element(),
             state: state.name(),
-            status: node.map_or_else(|| self.told.status.clone(), |node| node.status.to_string()),
+            status: node.map_or_else(|| self.run.status.clone(), |node| node.status.to_string()),
             cache: node.and_then(|node| node.cache).map_or_else(String::new, |cache| cache.to_string()),
             task: node.map_or_else(String::new, |node| inert(&node.task).into_owned()),
             key: node.and_then(|node| node.key).map_or_else(String::new, |key| key.hex()),
@@ -165,7 +165,7 @@ impl<'t> Rows<'t> {
             memory: (memory.map_or_else(String::new, size), memory.unwrap_or(0)),
             remark: node.map_or_else(|| so_far(unit), |node| remark(node, unit)),
             from: node.map_or_else(String::new, |node| self.from(node)),
-            bars: gantt::bars(self.told, unit),
+            bars: gantt::bars(self.run, unit),
             inputs: node.map_or_else(Vec::new, |node| self.values.inputs(&node.inputs)),
             outputs: node.map_or_else(Vec::new, |node| self.values.outputs(&node.outputs)),
             attempts: unit.attempts.iter().map(|attempt| self.attempt(attempt, unit)).collect(),
@@ -179,7 +179,7 @@ impl<'t> Rows<'t> {
         inert(&format!("run {}, node {}, {when}", source.run, source.node)).into_owned()
     }
 
-    fn attempt(&mut self, attempt: &Attempt, unit: &Unit) -> Tried {
+    fn attempt(&mut self, attempt: &AttemptState, unit: &NodeState) -> Tried {
         // The last attempt's error may be the node's own.
         let is_last = unit.attempts.last().is_some_and(|last| last.number == attempt.number);
         let own = unit.finished.as_ref().filter(|_| is_last).and_then(|node| node.error.as_ref());
@@ -210,7 +210,7 @@ impl<'t> Rows<'t> {
 
     /// The failures that were news.
     pub fn failures(&self, rows: &[Row]) -> Vec<Failure> {
-        let failed = |unit: &&&Unit| {
+        let failed = |unit: &&&NodeState| {
             unit.own && unit.finished.as_ref().is_some_and(|node| node.status == Status::Failed)
         };
         let chosen = self.chosen();
@@ -227,15 +227,31 @@ impl<'t> Rows<'t> {
                     gist: failure(node),
                     message: error.map_or_else(String::new, |error| lines(&error.message)),
                     tail: error.map_or_else(String::new, |error| lines(&error.tail.join("\n"))),
-                    command: logs_command(&self.told.run, &unit.node, unit.index),
+                    command: logs_command(&self.run.id, &unit.node, unit.index),
                 })
             })
             .collect()
     }
 }
 
+/// How a node ended, or how far it is.
+fn state_of(node: &NodeState, run_goes_on: bool) -> State {
+    match node.bucket() {
+        Bucket::Unfinished if node.attempts.is_empty() && node.spread.is_none() => State::Waiting,
+        Bucket::Unfinished if run_goes_on => State::Running,
+        Bucket::Unfinished => State::Cancelled,
+        Bucket::Cached => State::Cached,
+        Bucket::Executed => State::Executed,
+        Bucket::Failed => State::Failed,
+        Bucket::Idle => match node.finished.as_ref().map(|node| node.status) {
+            Some(Status::Skipped) => State::Skipped,
+            _ => State::Cancelled,
+        },
+    }
+}
+
 /// What is worth knowing beside how it ended.
-fn remark(node: &NodeFinished, unit: &Unit) -> String {
+fn remark(node: &NodeFinished, unit: &NodeState) -> String {
     let mut parts = Vec::new();
     match (node.status, node.attempts) {
         (Status::Failed, _) => parts.push(failure(node)),
@@ -255,7 +271,7 @@ fn remark(node: &NodeFinished, unit: &Unit) -> String {
     parts.join("; ")
 }
 
-fn so_far(unit: &Unit) -> String {
+fn so_far(unit: &NodeState) -> String {
     match &unit.spread {
         Some(spread) => format!("{} of {} elements", count(spread.done), count(spread.elements)),
         None => String::new(),
@@ -263,18 +279,18 @@ fn so_far(unit: &Unit) -> String {
 }
 
 /// Colours a picture by how its nodes ended, and links them to their rows.
-pub fn colour(picture: &mut Picture, told: &PageModel, rows: &[Row]) {
+pub fn colour(picture: &mut Picture, run: &RunState, rows: &[Row]) {
     let by_name: std::collections::HashMap<&str, &Row> =
         rows.iter().map(|row| (row.label.as_str(), row)).collect();
-    let states: std::collections::HashMap<&str, State> = told
+    let states: std::collections::HashMap<&str, State> = run
         .all()
         .filter(|unit| unit.index.is_none())
-        .map(|unit| (&*unit.node, unit.state(told.status == "running")))
+        .map(|unit| (&*unit.node, state_of(unit, run.status == "running")))
         .collect();
     let first_inside: std::collections::HashMap<String, usize> =
         rows.iter().rev().map(|row| (NodeRef::parse(&row.label).family().into_owned(), row.number)).collect();
     colour_level(picture, &|node| {
-        let sum = told.sums.get(&node.name);
+        let sum = run.families.get(&node.name);
         let state =
             states.get(&*node.name).copied().or_else(|| sum.map(all_in_all)).unwrap_or(State::Waiting);
         let row = by_name.get(&*node.name);

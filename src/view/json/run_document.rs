@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use crate::core::event::{Event, RunFinished, RunStarted, VERSION, Warning};
 use crate::core::node_path::NodeRef;
-use crate::view::model::run_view::NodeView;
+use crate::view::model::run::NodeState;
 use crate::view::model::tally::Tally;
 
 /// Where an event lies among the others.
@@ -170,7 +170,7 @@ impl Document {
             // They have ended in any order, and a person looks them up by number.
             inside.sort_by_cached_key(|number| {
                 let kept = &self.kept[*number];
-                NodeView::order(&kept.node, kept.index, kept.own)
+                NodeState::order(NodeRef::new(&kept.node, kept.index), kept.own)
             });
             for number in inside.into_iter().chain([alone]) {
                 write!(out, "{separator}{}", self.kept[number].node_json(fetch, &status))?;
@@ -223,7 +223,7 @@ pub(super) fn of(events: &[Event], unfinished: &str) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::model::run_view::tests::with_elements;
+    use crate::view::model::run::tests::with_elements;
     use crate::view::sample::*;
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Knows events; knows no terminal, no page and no colour.
 
+pub mod run;
 pub mod run_diff;
-pub mod run_view;
 pub(in crate::view) mod tally;
+pub mod timeline;

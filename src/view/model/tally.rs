@@ -27,7 +27,7 @@ pub(in crate::view) struct Tally {
 
 /// How far a node with elements is.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::view) struct Spread {
+pub struct Spread {
     pub since: Timestamp,
     pub elements: u64,
     pub done: u64,

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use crate::core::event::{Counts, NodeFinished, Status};
 use crate::core::why;
-use crate::view::model::run_view::{Group, NodeView, RunView};
+use crate::view::model::run::{Bucket, NodeState, RunState};
 use crate::view::text::narrator::warning_line;
 use crate::view::text::phrases::{counts, details, failure, gist, logs_command, mark, summed, usage};
 use crate::view::text::style::{BAD, Cell, FAINT, Ink, PLAIN, STRONG, columns};
@@ -32,10 +32,10 @@ struct Rows<'a> {
     run_status: &'a str,
     now: &'a Zoned,
     rows: Vec<Vec<Cell>>,
-    seen: HashMap<Group, usize>,
+    seen: HashMap<Bucket, usize>,
 }
 
-impl RunView {
+impl RunState {
     /// The run for a person, ages as seen from `now`. Without `all`, what is many is told by its number.
     pub fn render(&self, all: bool, color: bool, now: &Zoned) -> String {
         let ink = Ink(color);
@@ -64,7 +64,7 @@ impl RunView {
     }
 
     fn header(&self, ink: Ink, now: &Zoned) -> String {
-        let Self { run, workflow, project, domain, status, .. } = self;
+        let Self { id: run, workflow, project, domain, status, .. } = self;
         let (mark, style) = self.ended.map_or(("…", PLAIN), |status| mark(status, None));
         let mut text = format!("run {}  {workflow}  {project}/{domain}\n", ink.paint(STRONG, run));
         if let Some(before) = &self.retry_of {
@@ -103,8 +103,11 @@ impl RunView {
     }
 
     /// The failures that were news.
-    fn failed(&self) -> impl Iterator<Item = &NodeView> {
-        self.nodes.iter().flat_map(NodeView::all).filter(|node| node.group() == Group::Failed && node.own)
+    fn failed(&self) -> impl Iterator<Item = &NodeState> {
+        self.nodes
+            .iter()
+            .flat_map(NodeState::inside_first)
+            .filter(|node| node.bucket() == Bucket::Failed && node.own)
     }
 
     fn failures(&self, text: &mut String, ink: Ink) {
@@ -116,14 +119,14 @@ impl RunView {
                 ink.paint(BAD, "✗"),
                 ink.paint(BAD, failure(finished))
             ));
-            for attempt in &node.failed_attempts {
+            for attempt in node.attempts.iter().filter_map(|attempt| attempt.failed.as_ref()) {
                 // The last attempt's error is the node's own.
                 if attempt.attempt < finished.attempts {
                     let (n, time) = (attempt.attempt, duration(attempt.duration_ms));
                     text.push_str(&format!("  attempt {n}: {} ({time})\n", gist(&attempt.error)));
                 }
             }
-            text.push_str(&details(finished, &self.run, ink));
+            text.push_str(&details(finished, &self.id, ink));
         }
     }
 
@@ -135,7 +138,7 @@ impl RunView {
         // A failure is shown with its own command.
         let logged = self.logged.as_ref().filter(|_| self.failed().next().is_none());
         logged
-            .map(|(node, index)| row(logs_command(&self.run, node, *index), "all that it printed"))
+            .map(|path| row(logs_command(&self.id, &path.node, path.index), "all that it printed"))
             .into_iter()
             .collect()
     }
@@ -143,22 +146,22 @@ impl RunView {
 
 impl Rows<'_> {
     /// A row for `node`, and one for each thing inside of it that is worth one.
-    fn add(&mut self, node: &NodeView) {
+    fn add(&mut self, node: &NodeState) {
         self.row(node);
         for inner in &node.inside {
-            let telling = matches!(inner.group(), Group::Failed | Group::Unfinished) && inner.own;
+            let telling = matches!(inner.bucket(), Bucket::Failed | Bucket::Unfinished) && inner.own;
             if self.all || telling {
                 self.row(inner);
             }
         }
         if node.unkept_failures > 0 {
-            *self.seen.entry(Group::Failed).or_default() += node.unkept_failures;
+            *self.seen.entry(Bucket::Failed).or_default() += node.unkept_failures;
         }
     }
 
     /// A row, unless there are enough of its group; what sums up others always has one.
-    fn row(&mut self, node: &NodeView) {
-        let group = node.group();
+    fn row(&mut self, node: &NodeState) {
+        let group = node.bucket();
         let sums_up = !node.own || node.spread.is_some();
         let so_far = self.seen.entry(group).or_default();
         *so_far += usize::from(!sums_up);
@@ -169,16 +172,16 @@ impl Rows<'_> {
 
     /// What is left out, in words.
     fn hidden(&self) -> String {
-        let more = |group: &Group| {
+        let more = |group: &Bucket| {
             let more =
                 self.seen.get(group)?.checked_sub(group.shown()).filter(|more| *more > 0 && !self.all)?;
             Some(format!("{} more {}", count(more as u64), group.words()))
         };
-        Group::ALL.iter().filter_map(more).collect::<Vec<_>>().join(", ")
+        Bucket::ALL.iter().filter_map(more).collect::<Vec<_>>().join(", ")
     }
 }
 
-impl NodeView {
+impl NodeState {
     fn row(&self, run_status: &str, now: &Zoned) -> Vec<Cell> {
         let label = self.path();
         let Some(node) = &self.finished else {
@@ -241,7 +244,7 @@ impl NodeView {
     }
 }
 
-impl Group {
+impl Bucket {
     /// In the order in which what is left out is told.
     const ALL: [Self; 5] = [Self::Failed, Self::Unfinished, Self::Idle, Self::Executed, Self::Cached];
 
@@ -275,8 +278,8 @@ pub(in crate::view) fn output(value: &Json) -> String {
 mod tests {
     use super::*;
     use crate::core::event::{CacheStatus, Event, Kind};
-    use crate::view::model::run_view::Keep;
-    use crate::view::model::run_view::tests::with_elements;
+    use crate::view::model::run::Keep;
+    use crate::view::model::run::tests::with_elements;
     use crate::view::sample::*;
 
     fn now() -> Zoned {
@@ -285,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_failed_run_reads_well() {
-        let view = RunView::from_events(failed_run(), "running", Keep::Outline);
+        let view = RunState::from_events(failed_run(), "running", Keep::OUTLINE);
         let expected = "\
 run k3v9x2qm  nightly-train  demo/development
 ✗ failed in 16.3s, started 3 min ago (2026-01-02 03:00:00)
@@ -325,7 +328,7 @@ NODE      STATUS     CACHE      TIME
         events.push(Event::NodeFinished(all_hit));
         let counts = Counts { nodes: 100_000, cached: 100_000, ..Counts::default() };
         events.push(run_finished(Status::Succeeded, counts, 0));
-        let view = RunView::from_events(events, "running", Keep::Everything);
+        let view = RunState::from_events(events, "running", Keep::EVERYTHING);
         let text = view.render(false, false, &now());
         assert!(text.contains("99,989 more from the cache; --all lists them\n"), "{text}");
         assert!(text.contains("\n✓ each  succeeded  hit    12.3s  1 element: 1 cached\n"), "{text}");
@@ -336,7 +339,7 @@ NODE      STATUS     CACHE      TIME
     #[test]
     fn a_run_without_an_end_says_so() {
         let events = [run_started(2), node_started("hash", 1, 0)];
-        let view = RunView::from_events(events, "interrupted", Keep::Outline);
+        let view = RunState::from_events(events, "interrupted", Keep::OUTLINE);
         let text = view.render(false, false, &now());
         assert!(text.contains("\n… interrupted, started 3 min ago (2026-01-02 03:00:00)\n\nNODE "), "{text}");
         assert!(text.contains("\n… hash  interrupted\n"), "{text}");
@@ -344,7 +347,7 @@ NODE      STATUS     CACHE      TIME
 
     #[test]
     fn elements_are_folded_into_their_node() {
-        let view = RunView::from_events(with_elements(), "running", Keep::Outline);
+        let view = RunState::from_events(with_elements(), "running", Keep::OUTLINE);
         let text = view.render(false, false, &now());
         let table: Vec<_> = text.lines().skip(4).filter(|line| !line.contains("each[")).collect();
         assert_eq!(
@@ -359,7 +362,7 @@ NODE      STATUS     CACHE      TIME
         assert_eq!(text.matches("✗ each[").count(), 20 + DETAILED_FAILURES, "{text}");
         assert_eq!(text.matches("failed   miss ").count(), 20, "{text}");
         assert!(text.contains("more: runner logs k3v9x2qm each --index 7\n"), "{text}");
-        let all = RunView::from_events(with_elements(), "running", Keep::Everything);
+        let all = RunState::from_events(with_elements(), "running", Keep::EVERYTHING);
         let all = all.render(true, false, &now());
         assert_eq!(all.lines().filter(|line| line.contains("succeeded ")).count(), 180 + 3 * 2);
         assert!(
@@ -372,7 +375,7 @@ NODE      STATUS     CACHE      TIME
     fn failures_beyond_number_are_counted() {
         let mut events = vec![run_started(1), expanded("each", 70_000, 70_000)];
         events.extend((0..70_000).map(|i| element(i, failed("each"))));
-        let view = RunView::from_events(events, "interrupted", Keep::Outline);
+        let view = RunState::from_events(events, "interrupted", Keep::OUTLINE);
         let text = view.render(false, false, &now());
         assert!(text.contains("\n69,950 more failed; --all lists them\n"), "{text}");
         assert!(
@@ -396,7 +399,7 @@ NODE      STATUS     CACHE      TIME
             Event::NodeFinished(sum("each", Kind::Elements, counts)),
             run_finished(Status::Succeeded, counts, 0),
         ];
-        let text = RunView::from_events(events, "running", Keep::Outline).render(false, false, &now());
+        let text = RunState::from_events(events, "running", Keep::OUTLINE).render(false, false, &now());
         assert!(
             text.contains("✓ succeeded in 16.3s, started 3 min ago (2026-01-02 03:00:00)\n2 executed, 1 failed (allowed)\n"),
             "{text}"
