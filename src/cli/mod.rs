@@ -31,6 +31,7 @@ mod screen;
 mod shell;
 mod show;
 mod signals;
+mod start;
 mod stdout;
 mod time_arg;
 mod watch;

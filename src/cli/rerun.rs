@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::Outcome;
-use super::exec::{Flags, start};
 use super::retry::RUN;
 use super::screen::ColorChoice;
+use super::start::{Flags, start};
 use crate::ops::home::HomeReader;
 use crate::ops::retry::rerun;
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::Outcome;
-use super::exec::{Flags, start};
 use super::screen::{ColorChoice, note};
+use super::start::{Flags, start};
 use crate::ops::home::HomeReader;
 use crate::ops::retry::{Retry, retry};
 use crate::view::text::inert;

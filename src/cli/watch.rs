@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::Zoned;
 
-use super::exec::{Flags, start};
 use super::screen::{ColorChoice, note, tell_failure};
+use super::start::{Flags, start};
 use super::{Failure, Outcome, signals};
 use crate::engine::Interrupt;
 use crate::ops::open::prepare;
