@@ -39,3 +39,12 @@ pub fn inert_char(c: char) -> char {
         _ => c,
     }
 }
+
+/// `text` in quotes for a message, shortened where it is long, its control characters made visible.
+pub fn quote(text: &str) -> String {
+    const MAX_QUOTED_CHARS: usize = 60;
+    match text.char_indices().nth(MAX_QUOTED_CHARS) {
+        Some((end, _)) => format!("{:?}... ({} bytes)", &text[..end], text.len()),
+        None => format!("{text:?}"),
+    }
+}

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use jiff::civil::Date;
 
-use super::value::quote;
+use super::inert::quote;
 
 /// Seconds, with a fraction only where there is one: `5400`, `0.25`.
 pub fn seconds_text(duration: SignedDuration) -> String {

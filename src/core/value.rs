@@ -10,6 +10,7 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map as JsonMap, Value as Json};
 
+use super::inert::quote;
 use super::time_text::{day_hint, duration_text, parse_date, parse_duration, parse_seconds, seconds_text};
 use super::types::Type;
 use crate::core::digest::Digest;
@@ -334,15 +335,6 @@ impl Value {
 impl FromIterator<Value> for Value {
     fn from_iter<I: IntoIterator<Item = Value>>(items: I) -> Self {
         Self::List(items.into_iter().collect())
-    }
-}
-
-/// `text` in quotes for a message, shortened where it is long, its control characters made visible.
-pub fn quote(text: &str) -> String {
-    const LONGEST: usize = 60;
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{:?}... ({} bytes)", &text[..end], text.len()),
-        None => format!("{text:?}"),
     }
 }
 

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::template::{Lookup, Template, Variable};
+use crate::core::inert::quote;
 use crate::core::time_text::parse_seconds;
 use crate::core::types::Type;
-use crate::core::value::{Artifact, Value, quote};
+use crate::core::value::{Artifact, Value};
 
 /// Where a value comes from: an input of the workflow, or an output of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,8 +10,9 @@ use minijinja::value::{DynObject, Object, ObjectRepr, ValueKind};
 use minijinja::{ErrorKind, Value as JinjaValue};
 use serde_json::Value as Json;
 
+use crate::core::inert::quote;
 use crate::core::types::Type;
-use crate::core::value::{Artifact, Value, quote};
+use crate::core::value::{Artifact, Value};
 
 /// Nested names to values, as minijinja wants them.
 #[derive(Default)]

@@ -327,7 +327,7 @@ impl Finder<'_> {
                 .map(|(key, item)| Ok((key.clone(), self.listed_files(element, item)?)))
                 .collect::<Result<_, String>>()
                 .map(Found::Map),
-            _ => Err(format!("expected {ty}, found {}", crate::core::value::quote(&json.to_string()))),
+            _ => Err(format!("expected {ty}, found {}", crate::core::inert::quote(&json.to_string()))),
         }
     }
 }

@@ -8,8 +8,8 @@ use minijinja::value::Kwargs;
 use minijinja::{Environment, Error, Value};
 
 use super::arguments::{failed, wrong};
+use crate::core::inert::quote;
 use crate::core::time_text::parse_date;
-use crate::core::value::quote;
 use crate::workflow::jinja::describe;
 
 pub fn add(environment: &mut Environment) {

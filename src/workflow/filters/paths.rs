@@ -4,7 +4,7 @@
 use minijinja::{Environment, Error, Value};
 
 use super::arguments::{failed, wrong};
-use crate::core::value::quote;
+use crate::core::inert::quote;
 use crate::workflow::jinja::as_file;
 
 pub fn add(environment: &mut Environment) {
