@@ -15,7 +15,7 @@ use super::reader::Reader;
 use super::settings::{Setting, Target};
 use super::source::{base_name, read_own_name};
 use super::syntax::{self, Table};
-use super::{Body, Exclusive, Node, Workflow, keys};
+use super::{Body, Node, Workflow, keys};
 
 /// Maximum nesting depth of sub-workflows.
 const MAX_SUB_WORKFLOW_DEPTH: usize = 32;
@@ -123,10 +123,6 @@ impl Loader {
         let imports = import_paths(&mut reader, &tree);
         let label = |reader: &mut Reader, key| header.and_then(|t| read_label(reader, t, key));
         let (project, domain) = (label(&mut reader, "project"), label(&mut reader, "domain"));
-        let exclusive = header.and_then(|t| match reader.choice(t, "exclusive", &["skip", "wait"])? {
-            "wait" => Some(Exclusive::Wait),
-            _ => Some(Exclusive::Skip),
-        });
         let description = header.and_then(|t| reader.text(t, "description")).map(str::to_owned);
         let inputs = read_inputs(&mut reader, &tree, dir, "the workflow", keys::WORKFLOW_INPUT);
         let mut resources: BTreeMap<_, _> = amounts(&mut reader, &tree, "resources").into_iter().collect();
@@ -183,7 +179,6 @@ impl Loader {
             nodes,
             outputs,
             resources,
-            exclusive,
             on_failure,
             on_success,
         })

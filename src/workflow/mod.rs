@@ -80,7 +80,6 @@ pub struct Workflow {
     pub outputs: Vec<Published>,
     /// Capacities that `[resources]` states, of sub-workflows as well.
     pub resources: BTreeMap<String, u64>,
-    pub exclusive: Option<Exclusive>,
     /// Index of the node that runs last when the run failed.
     pub on_failure: Option<u32>,
     /// Index of the node that runs last when the run succeeded.
@@ -164,15 +163,6 @@ pub struct SourceGlob {
     pub pattern: String,
     /// The path in the scratch folder that replaces the literal part of the pattern; the same path without one.
     pub staged_as: Option<String>,
-}
-
-/// What a second run does while one of the same workflow, project and domain goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exclusive {
-    /// It ends at once.
-    Skip,
-    /// It waits for the other one.
-    Wait,
 }
 
 #[derive(Debug)]
