@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `args.rs` | flags that several verbs share |
 //! | `cache/` | one file for each verb of `cache` |
+//! | `runtime.rs` | the threads of the engine |
 //! | `screen.rs` | colour, and who listens to a run |
 //! | `signals.rs` | Ctrl-C and its kin |
 //! | `time_arg.rs` | points in time |
@@ -26,6 +27,7 @@ mod report;
 mod rerun;
 mod retry;
 mod runs;
+mod runtime;
 mod schema;
 mod screen;
 mod shell;

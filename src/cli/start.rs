@@ -2,15 +2,17 @@
 
 use std::path::Path;
 
+use super::runtime::block_on;
 use super::screen::{ColorChoice, note, print, reporters};
 use super::{Failure, Outcome, args, code, signals};
 use crate::core::event::Status;
-use crate::core::run_request::RunRequest;
-use crate::engine::PublishedOutput;
+use crate::core::run_request::{LockRequest, RunRequest};
+use crate::engine::{Interrupt, PublishedOutput};
 use crate::ops;
 use crate::ops::home::HomeWriter;
 use crate::ops::open::Prepared;
 use crate::ops::run::RunResult;
+use crate::ops::run_lock::{Turn, take_turn};
 use crate::view::Verbosity;
 
 /// The flags of every verb that runs a workflow.
@@ -30,13 +32,16 @@ pub struct Flags {
     /// Let published outputs replace files that `runner` did not publish; never a workflow, source or input file
     #[arg(long, help_heading = "Running")]
     replace_outputs: bool,
+    /// Let at most one run at a time hold this lock: a second one ends at once (skip, the default) or waits (wait)
+    #[arg(long, value_name = "NAME[=skip|wait]", help_heading = "Running")]
+    lock: Option<LockRequest>,
     /// Only say what would run; nothing is run or written
     #[arg(short = 'n', long, help_heading = "Running")]
     pub dry_run: bool,
     /// Print events as JSON Lines on standard output
     #[arg(long, help_heading = "What is printed")]
     json: bool,
-    /// Print only failures
+    /// Print failures and nothing else, no outputs either
     #[arg(short, long, help_heading = "What is printed")]
     pub quiet: bool,
     /// Print starts, hits, keys and reasons as well
@@ -51,28 +56,31 @@ pub fn start(flags: &Flags, prepared: Prepared, home: Option<&Path>, color: Colo
     }
     // Before the home folder comes into being.
     prepared.pools()?;
-    let home = HomeWriter::open(home)?;
     let verbosity = match (flags.quiet, flags.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
         _ => Verbosity::Normal,
     };
-    let listeners = reporters(color, verbosity, flags.json);
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(
-            |error| Failure::store(format!("the threads of the runner cannot be started: {error}")),
-        )?;
-    let result =
-        runtime.block_on(async { ops::run::run(prepared, home, listeners, signals::listen()).await });
-    runtime.shutdown_background();
-    let RunResult { run, summary, history, collected } = result?;
+    let mut listeners = reporters(color, verbosity, flags.json);
+    let ended = block_on(async {
+        let mut interrupts = signals::listen();
+        let turn = match take_turn(&prepared, home, &mut listeners, &mut interrupts).await? {
+            Turn::Taken(turn) => turn,
+            Turn::Skipped => return Ok(None),
+            Turn::Interrupted(Interrupt(signal)) => return Err(Failure::silent(128 + signal as u8)),
+        };
+        // What a killed run left is swept up there, which takes a clock of its own.
+        let home = tokio::task::block_in_place(|| HomeWriter::open(home))?;
+        Ok(Some(ops::run::run(prepared, turn, home, listeners, interrupts).await?))
+    })?;
+    let Some(RunResult { run, summary, history, collected }) = ended? else { return Ok(()) };
     if let Some(problem) = history {
         note(&format!("warning: the history of run {run} is incomplete: {problem}"));
     }
     if let Some(collected) = collected.filter(|_| !flags.quiet) {
         super::cache::gc::tell_after_run(&collected);
     }
-    if !flags.json {
+    if !flags.json && !flags.quiet {
         print(&outputs_toml(&summary.outputs));
     }
     match (summary.signal, summary.status) {
@@ -88,6 +96,7 @@ impl Flags {
         RunRequest {
             keep_going: self.keep_going,
             replace_outputs: self.replace_outputs,
+            lock: self.lock.clone(),
             ..args::request(&self.target, &self.resources, &self.cache, &self.nodes)
         }
     }

@@ -22,6 +22,8 @@ pub const VERSION: u32 = 1;
     reason = "events are made one at a time and not kept: a box would only cost"
 )]
 pub enum Event {
+    RunWaiting(LockBusy),
+    RunSkipped(LockBusy),
     RunStarted(RunStarted),
     NodeExpanded(NodeExpanded),
     NodeWaiting(NodeWaiting),
@@ -30,6 +32,16 @@ pub enum Event {
     NodeFinished(NodeFinished),
     Warning(Warning),
     RunFinished(RunFinished),
+}
+
+/// Another run holds a lock that this one needs: it waits, or ends without having begun. Comes before `run_started`, and
+/// is in no history.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LockBusy {
+    pub time: Timestamp,
+    pub lock: String,
+    /// The run that holds it, where that is known.
+    pub holder: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

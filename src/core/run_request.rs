@@ -3,7 +3,9 @@
 //!
 //! Plain data. Nothing here is checked against a workflow: that is `ops::prepare`.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map as JsonMap, Value as Json};
@@ -34,6 +36,9 @@ pub struct RunRequest {
     pub jobs: Option<u32>,
     /// Amounts of resources, each as `NAME=N`.
     pub resources: Vec<String>,
+    /// A lock that at most one run at a time holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lock: Option<LockRequest>,
     /// The run that this one retries.
     pub retry_of: Option<String>,
 }
@@ -51,6 +56,54 @@ pub enum GivenInputs {
     /// Values as an earlier run recorded them. They count only where nothing else gives the input.
     Recorded(JsonMap<String, Json>),
 }
+
+/// A lock by name, as in `--lock nightly=wait`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockRequest {
+    pub name: String,
+    #[serde(default)]
+    pub busy: LockMode,
+}
+
+/// What a run does while another one holds its lock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LockMode {
+    /// It ends at once, without having run anything.
+    #[default]
+    Skip,
+    /// It waits for the other one's end.
+    Wait,
+}
+
+/// Why a text is not a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotALock(String);
+
+impl FromStr for LockRequest {
+    type Err = NotALock;
+
+    fn from_str(text: &str) -> Result<Self, NotALock> {
+        let (name, busy) = match text.rsplit_once('=') {
+            None => (text, LockMode::Skip),
+            Some((name, "skip")) => (name, LockMode::Skip),
+            Some((name, "wait")) => (name, LockMode::Wait),
+            Some(_) => return Err(NotALock(text.into())),
+        };
+        match name.is_empty() {
+            true => Err(NotALock(text.into())),
+            false => Ok(Self { name: name.into(), busy }),
+        }
+    }
+}
+
+impl fmt::Display for NotALock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected NAME, NAME=skip or NAME=wait, found {:?}", self.0)
+    }
+}
+
+impl std::error::Error for NotALock {}
 
 /// Which nodes take part; each a list of globs over node names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +169,7 @@ impl RunRequest {
         self.replace_outputs = newer.replace_outputs;
         self.jobs = newer.jobs.or(self.jobs);
         self.resources.extend(newer.resources);
+        self.lock = newer.lock.or(self.lock);
         self.retry_of = newer.retry_of.or(self.retry_of);
         self
     }
@@ -133,6 +187,7 @@ mod tests {
             settings: vec!["defaults.cache=true".into()],
             cache: Some(CacheMode::ReadOnly),
             jobs: Some(3),
+            lock: Some(LockRequest { name: "nightly".into(), busy: LockMode::Wait }),
             resources: vec!["gpu=1".into()],
             ..RunRequest::default()
         }
@@ -151,6 +206,18 @@ mod tests {
         assert_eq!(serde_json::from_str::<RunRequest>(&text).unwrap(), asked);
         assert_eq!(serde_json::from_str::<RunRequest>("{}").unwrap(), RunRequest::default());
         assert!(text.contains(r#""cache":"ro""#) && text.contains(r#""only":["a"]"#), "{text}");
+    }
+
+    #[test]
+    fn locks_are_names_with_an_optional_mode() {
+        let read = |text: &str| text.parse::<LockRequest>();
+        let lock = |name: &str, busy| Ok(LockRequest { name: name.into(), busy });
+        assert_eq!(read("a"), lock("a", LockMode::Skip));
+        assert_eq!(read("../b c\n=skip"), lock("../b c\n", LockMode::Skip));
+        assert_eq!(read("a=b=wait"), lock("a=b", LockMode::Wait));
+        for text in ["", "=wait", "a=", "a=later"] {
+            assert_eq!(read(text), Err(NotALock(text.into())));
+        }
     }
 
     #[test]

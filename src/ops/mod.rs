@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `open.rs`, `inputs.rs` | from a request to a workflow that can be run |
 //! | `home.rs` | the home folder, opened for a run or for looking only |
-//! | `run.rs`, `retry.rs`, `prior.rs`, `watch/` | running, running again, waiting for a reason to |
+//! | `run.rs`, `run_lock.rs`, `retry.rs`, `prior.rs`, `watch/` | running, in turn, running again, waiting for a reason to |
 //! | `plan.rs`, `estimate.rs`, `why.rs`, `check.rs`, `picture.rs` | what would run, how long, why; what looks wrong; the graph |
 //! | `diff.rs`, `logs/`, `recorded.rs` | past runs |
 //! | `replay.rs`, `shell.rs`, `export/`, `quoting.rs` | an attempt of a past run, by hand or elsewhere |
@@ -36,6 +36,7 @@ pub mod replay;
 pub mod results;
 pub mod retry;
 pub mod run;
+pub mod run_lock;
 pub mod shell;
 pub mod verify;
 pub mod watch;

@@ -15,10 +15,10 @@ use super::cap;
 use super::collect::{AfterRun, after_run};
 use super::home::HomeWriter;
 use super::open::{Opened, Prepared};
+use super::run_lock::RunTurn;
 use crate::core::clock::SystemClock;
 use crate::core::event::Counts;
 use crate::core::reporter::Reporter;
-use crate::core::run_id::RunId;
 use crate::core::run_request::RunRequest;
 use crate::core::value::Value;
 use crate::engine::attempt::environment::{self, HostEnv};
@@ -53,7 +53,7 @@ pub struct RunResult {
     pub collected: Option<AfterRun>,
 }
 
-/// Runs a prepared request to its end. Nothing is printed: `listeners` hear every event, and an interrupt from outside
+/// Runs a prepared request to its end, in its turn. Nothing is printed: `listeners` hear every event, and an interrupt from outside
 /// winds the run down.
 ///
 /// # Errors
@@ -61,6 +61,7 @@ pub struct RunResult {
 /// ends with a result.
 pub async fn run(
     prepared: Prepared,
+    turn: RunTurn,
     home: HomeWriter,
     listeners: Vec<Box<dyn Reporter>>,
     interrupts: UnboundedReceiver<Interrupt>,
@@ -71,7 +72,9 @@ pub async fn run(
     let HomeWriter { home, db, store, mut warnings } = home;
     let documents = std::mem::take(&mut opened.documents);
     let (workflow, outline) = (&opened.workflow, &opened.outline);
-    let run = RunId::make().to_string();
+    // The locks are held until this function returns.
+    let RunTurn { run, locks: _held } = turn;
+    let run = run.to_string();
     let files = Files::new(store.clone());
     let inputs = workflow_inputs(workflow, &files, &bindings).map_err(Error::invalid)?;
     let read = documents.iter().map(|document| document.path.as_path());

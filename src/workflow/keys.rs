@@ -160,6 +160,11 @@ pub const WORKFLOW: &[Key] = &[
     key("domain", Shape::Text, "Used when --domain is not given; else \"development\"."),
     key("on_failure", Shape::Text, "A node that runs last when the run failed."),
     key("on_success", Shape::Text, "A node that runs last when the run succeeded."),
+    key(
+        "exclusive",
+        Shape::Choice(&["skip", "wait"]),
+        "At most one run of this workflow, project and domain at a time: a second one ends at once, or waits.",
+    ),
 ];
 
 pub const LIBRARY: &[Key] = &[

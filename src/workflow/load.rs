@@ -16,6 +16,7 @@ use super::settings::{Setting, Target};
 use super::source::{base_name, read_own_name};
 use super::syntax::{self, Table};
 use super::{Body, Node, Workflow, keys};
+use crate::core::run_request::LockMode;
 
 /// Maximum nesting depth of sub-workflows.
 const MAX_SUB_WORKFLOW_DEPTH: usize = 32;
@@ -123,6 +124,10 @@ impl Loader {
         let imports = import_paths(&mut reader, &tree);
         let label = |reader: &mut Reader, key| header.and_then(|t| read_label(reader, t, key));
         let (project, domain) = (label(&mut reader, "project"), label(&mut reader, "domain"));
+        let exclusive = header.and_then(|t| match reader.choice(t, "exclusive", &["skip", "wait"])? {
+            "wait" => Some(LockMode::Wait),
+            _ => Some(LockMode::Skip),
+        });
         let description = header.and_then(|t| reader.text(t, "description")).map(str::to_owned);
         let inputs = read_inputs(&mut reader, &tree, dir, "the workflow", keys::WORKFLOW_INPUT);
         let mut resources: BTreeMap<_, _> = amounts(&mut reader, &tree, "resources").into_iter().collect();
@@ -179,6 +184,7 @@ impl Loader {
             nodes,
             outputs,
             resources,
+            exclusive,
             on_failure,
             on_success,
         })

@@ -59,6 +59,7 @@ use self::binding::{Binding, Reference};
 use self::diagnostic::SourceSpan;
 use self::policy::{CachePolicy, Execution};
 use self::template::Template;
+use crate::core::run_request::LockMode;
 use crate::core::staging::Staging;
 use crate::core::types::Type;
 use crate::core::value::Value;
@@ -80,6 +81,8 @@ pub struct Workflow {
     pub outputs: Vec<Published>,
     /// Capacities that `[resources]` states, of sub-workflows as well.
     pub resources: BTreeMap<String, u64>,
+    /// What a second run of this workflow, project and domain does while one goes on.
+    pub exclusive: Option<LockMode>,
     /// Index of the node that runs last when the run failed.
     pub on_failure: Option<u32>,
     /// Index of the node that runs last when the run succeeded.

@@ -161,10 +161,12 @@ fn projects_and_domains_share_nothing() {
 #[test]
 fn standard_output_holds_the_outputs_and_nothing_else() {
     let lab = diamond();
-    for flags in [&[][..], &["-v"], &["-q"], &["--color", "always"], &["-k", "-j", "4"]] {
+    for flags in [&[][..], &["-v"], &["--color", "always"], &["-k", "-j", "4"]] {
         let done = lab.run(&[&["exec", "w.toml"], flags].concat()).expect_code(0);
         assert_eq!(done.out, "sum = 7\nfirst = 2\n", "{flags:?}");
     }
+    let quiet = lab.run(&["exec", "w.toml", "-q"]).expect_code(0);
+    assert_eq!((&*quiet.out, &*quiet.err), ("", ""), "failures and nothing else");
     let json = lab.run(&["exec", "w.toml", "--json", "-v"]).expect_code(0);
     assert!(json.out.lines().all(|line| serde_json::from_str::<Value>(line).unwrap()["v"] == 1));
 }

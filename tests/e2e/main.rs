@@ -41,6 +41,7 @@ mod remembered;
 mod report;
 mod resource_use;
 mod retry;
+mod run_locks;
 mod runs;
 mod scheduling;
 mod serialized;

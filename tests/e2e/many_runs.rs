@@ -10,6 +10,7 @@ use runner::ops;
 use runner::ops::collect::Collect;
 use runner::ops::home::{HomeReader, HomeWriter};
 use runner::ops::open::prepare;
+use runner::ops::run_lock::{Turn, take_turn};
 use runner::storage::gc::Limits;
 
 use crate::common::Lab;
@@ -53,10 +54,28 @@ fn run(workflow: &Path, home: &Path, n: usize) -> ops::run::RunResult {
     let given = vec![GivenInputs::Assignments { dir, values }];
     let request = RunRequest { workflow: workflow.to_owned(), given, ..RunRequest::default() };
     let prepared = prepare(request).unwrap();
+    let (_never, mut interrupts) = tokio::sync::mpsc::unbounded_channel();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let turn = runtime.block_on(async { take_turn(&prepared, Some(home), &mut [], &mut interrupts).await });
+    let Turn::Taken(turn) = turn.unwrap() else { panic!("skipped") };
     let home = HomeWriter::open(Some(home)).unwrap();
-    let (_never, interrupts) = tokio::sync::mpsc::unbounded_channel();
-    runtime.block_on(async { ops::run::run(prepared, home, Vec::new(), interrupts).await }).unwrap()
+    runtime.block_on(async { ops::run::run(prepared, turn, home, Vec::new(), interrupts).await }).unwrap()
+}
+
+#[test]
+fn exclusive_runs_of_one_process_go_one_after_the_other() {
+    let lab = Lab::new();
+    let text = "[workflow]\nname = \"wf\"\nexclusive = \"wait\"\n[inputs]\nn = \"int\"\n\
+                [tasks.t]\nrun = 'echo t >> @COUNT@; mkdir @DIR@/inside; sleep 0.02; rmdir @DIR@/inside'\n[nodes.t]\n";
+    let (workflow, home) = (lab.write("w.toml", text), lab.home());
+    std::thread::scope(|scope| {
+        for n in 0..RUNS {
+            let (workflow, home) = (&workflow, &home);
+            scope.spawn(move || expect_success(&run(workflow, home, n), home));
+        }
+    });
+    assert_eq!(lab.ran(), RUNS);
+    expect_clean(&home);
 }
 
 fn expect_success(result: &ops::run::RunResult, home: &Path) {

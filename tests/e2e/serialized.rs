@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::process::Child;
 use std::time::Duration;
 
+use crate::common::live::{Live, until};
 use crate::common::one_task::OneTask;
 use crate::common::{Done, Lab};
 use jiff::{SignedDuration, Timestamp};
@@ -41,82 +42,11 @@ fn same(names: &[&str], policies: &str, run: &str) -> String {
 
 const HAND_ON: &str = "printf %s \"$x\" > \"$OUT/y\"";
 
-/// Waits for a condition, generously.
-#[track_caller]
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    for _ in 0..6000 {
-        if condition() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("in vain: {what}");
-}
-
-/// A run that goes on while the test looks at what it has said so far.
-struct Live<'l> {
-    lab: &'l Lab,
-    name: String,
-    child: Child,
-}
-
-impl<'l> Live<'l> {
-    fn start(lab: &'l Lab, name: &str, args: &[&str]) -> Self {
-        let mut command = lab.command(&[&["exec", "w.toml", "--json"], args].concat());
-        let stream = |suffix| File::create(lab.path(&format!("{name}.{suffix}"))).unwrap();
-        let child = command.stdout(stream("out")).stderr(stream("err")).spawn().unwrap();
-        Live { lab, name: name.into(), child }
-    }
-
-    /// A run whose task has begun and goes on until [`Live::go`].
-    fn holding(lab: &'l Lab) -> Self {
-        let holder = Live::start(lab, "holder", &[]);
-        until("the holder's task begins", || lab.path("began").exists());
-        holder
-    }
-
-    /// What it said so far.
-    fn said(&self) -> Done {
-        let read = |suffix| self.lab.read(&format!("{}.{suffix}", self.name));
-        Done { code: None, signal: None, out: read("out"), err: read("err") }
-    }
-
-    /// Waits for an event of a node.
-    #[track_caller]
-    fn until(&self, kind: &str, node: &str) -> Value {
-        let mut found = None;
-        until(&format!("{kind} of {node} in {}", self.name), || {
-            found = self.said().events(kind).into_iter().find(|event| event["node"] == node);
-            found.is_some()
-        });
-        found.unwrap()
-    }
-
-    fn run(&self) -> String {
-        self.said().events("run_started")[0]["run"].as_str().unwrap().to_owned()
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    #[track_caller]
-    fn end(mut self) -> Done {
-        let mut status = None;
-        until(&format!("{} ends", self.name), || {
-            status = self.child.try_wait().unwrap();
-            status.is_some()
-        });
-        Done { code: status.unwrap().code(), ..self.said() }
-    }
-}
-
-impl Drop for Live<'_> {
-    fn drop(&mut self) {
-        // Where a test fails, nothing may go on.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// A run whose task has begun and goes on until [`Live::go`].
+fn holding(lab: &Lab) -> Live<'_> {
+    let holder = Live::start(lab, "holder", &[]);
+    until("the holder's task begins", || lab.path("began").exists());
+    holder
 }
 
 fn reasons(run: &Done) -> Vec<String> {
@@ -209,7 +139,7 @@ fn the_first_one_keeps_its_turn_between_its_attempts() {
 fn another_process_waits_says_for_whom_and_takes_the_result_over() {
     let lab = Lab::new();
     lab.write("w.toml", &one(FIRST_BLOCKS));
-    let holder = Live::holding(&lab);
+    let holder = holding(&lab);
     let waiter = Live::start(&lab, "waiter", &[]);
     let waits = waiter.until("node_waiting", "n");
     let reason = waits["reason"].as_str().unwrap();
@@ -237,7 +167,7 @@ fn who_waits_holds_no_slot() {
     let other = "[tasks.other]\nrun = 'echo other >> @COUNT@'\n[nodes.other]\nneeds = ['before']\n\
                  [tasks.before]\nrun = 'true'\n[nodes.before]\n";
     lab.write("w.toml", &one(FIRST_BLOCKS));
-    let holder = Live::holding(&lab);
+    let holder = holding(&lab);
     lab.write(
         "w.toml",
         &OneTask { cache: SERIAL, run: FIRST_BLOCKS, extra: other, ..OneTask::default() }.text(),
@@ -255,7 +185,7 @@ fn who_waits_holds_no_slot() {
 fn another_process_takes_over_what_failed() {
     let lab = Lab::new();
     lab.write("w.toml", &one(FIRST_BLOCKS_AND_FAILS));
-    let holder = Live::holding(&lab);
+    let holder = holding(&lab);
     let waiter = Live::start(&lab, "waiter", &[]);
     waiter.until("node_waiting", "n");
     lab.write("go", "");
@@ -271,7 +201,7 @@ fn another_process_takes_over_what_failed() {
 fn another_process_takes_over_from_one_that_was_killed() {
     let lab = Lab::new();
     lab.write("w.toml", &one(FIRST_BLOCKS));
-    let holder = Live::holding(&lab);
+    let holder = holding(&lab);
     let waiter = Live::start(&lab, "waiter", &[]);
     waiter.until("node_waiting", "n");
     holder.signal(Signal::KILL);
@@ -288,7 +218,7 @@ fn another_process_takes_over_from_one_that_was_killed() {
 fn who_waits_can_be_interrupted() {
     let lab = Lab::new();
     lab.write("w.toml", &one(FIRST_BLOCKS));
-    let holder = Live::holding(&lab);
+    let holder = holding(&lab);
     let waiter = Live::start(&lab, "waiter", &[]);
     waiter.until("node_waiting", "n");
     waiter.signal(Signal::INT);
@@ -302,7 +232,7 @@ fn who_waits_can_be_interrupted() {
 fn other_keys_do_not_wait() {
     let lab = Lab::new();
     lab.write("w.toml", &one(FIRST_BLOCKS));
-    let holder = Live::holding(&lab);
+    let holder = holding(&lab);
     for other in [&["-i", "x=b"][..], &["--project", "other"], &["--domain", "other"]] {
         let run = lab.ok("w.toml", other);
         assert_eq!((run.cache("n"), reasons(&run).len()), ("populated".into(), 0), "{other:?}");
@@ -316,7 +246,7 @@ fn other_keys_do_not_wait() {
 fn what_will_not_be_stored_does_not_wait() {
     let lab = Lab::new();
     lab.write("w.toml", &one(FIRST_BLOCKS));
-    let holder = Live::holding(&lab);
+    let holder = holding(&lab);
     for (mode, status) in [("off", "skipped"), ("ro", "miss")] {
         let run = lab.ok("w.toml", &["--cache", mode]);
         assert_eq!((run.cache("n"), reasons(&run).len()), (status.into(), 0), "{mode}");

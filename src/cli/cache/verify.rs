@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::rows::Row;
 use super::{Failure, Outcome, recompute_text};
+use crate::cli::runtime::block_on;
 use crate::cli::screen::{ColorChoice, note, print};
 use crate::cli::{code, signals};
 use crate::core::event::VERSION;
@@ -113,13 +114,7 @@ fn again(picked: Picked, json: bool, home: Option<&Path>, color: ColorChoice) ->
         bar.inc(1);
         bar.set_message(inert(&format!("{} ({})", entry.task, entry.found.node)).into_owned());
     };
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(
-            |error| Failure::store(format!("the threads of the runner cannot be started: {error}")),
-        )?;
-    let done =
-        runtime.block_on(async { recompute(&session, &view, entries, of, signals::listen(), &tell).await });
-    runtime.shutdown_background();
+    let done = block_on(async { recompute(&session, &view, entries, of, signals::listen(), &tell).await })?;
     bar.finish_and_clear();
     let done = done?;
     let seed = picked.sample.map(|_| picked.seed);

@@ -69,7 +69,7 @@ impl Document {
                 let name = node.path().outermost().unwrap_or(&node.node).to_owned();
                 self.alone(&name);
             }
-            Event::NodeWaiting(_) => {}
+            Event::NodeWaiting(_) | Event::RunWaiting(_) | Event::RunSkipped(_) => {}
             Event::NodeStarted(node) => self.unit(node.node, node.index).started = Some(place),
             Event::AttemptFailed(attempt) => {
                 self.unit(attempt.node, attempt.index).failed_attempts.push(place);

@@ -168,7 +168,7 @@ impl Folding {
                 let name = node.path().outermost().unwrap_or(&node.node).to_owned();
                 self.alone(&name);
             }
-            Event::NodeWaiting(_) => {}
+            Event::NodeWaiting(_) | Event::RunWaiting(_) | Event::RunSkipped(_) => {}
             Event::NodeStarted(node) => {
                 self.at(node.time);
                 self.logged(node.path(), node.log.as_ref());

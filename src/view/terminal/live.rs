@@ -88,6 +88,7 @@ impl Live {
                 }
             }
             Event::NodeFinished(node) => self.finished(node),
+            Event::RunWaiting(_) | Event::RunSkipped(_) => {}
             Event::NodeExpanded(_) | Event::Warning(_) | Event::RunFinished(_) => {}
         }
     }

@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 
 use crate::core::digest::Digest;
 use crate::core::event::{
-    AttemptFailed, CacheStatus, Event, Kind, NodeExpanded, NodeFinished, NodeStarted, NodeWaiting,
+    AttemptFailed, CacheStatus, Event, Kind, LockBusy, NodeExpanded, NodeFinished, NodeStarted, NodeWaiting,
     RunFinished, RunStarted, Status, Warning,
 };
 use crate::view::Verbosity;
@@ -82,6 +82,8 @@ impl Narrator {
     /// What to say about `event`: paragraphs of one or more lines, each line ending with a newline.
     pub fn tell(&mut self, event: &Event) -> Vec<String> {
         let said = match event {
+            Event::RunWaiting(busy) => self.run_held(busy, "⋯", "waiting for"),
+            Event::RunSkipped(busy) => self.run_held(busy, "○", "nothing was run:"),
             Event::RunStarted(run) => self.run_started(run),
             Event::NodeExpanded(node) => self.node_expanded(node),
             Event::NodeWaiting(node) => self.node_waiting(node),
@@ -101,6 +103,17 @@ impl Narrator {
 
     fn quiet(&self) -> bool {
         self.verbosity == Verbosity::Quiet
+    }
+
+    fn run_held(&self, busy: &LockBusy, mark: &str, words: &str) -> Vec<String> {
+        if self.quiet() {
+            return Vec::new();
+        }
+        let holder =
+            busy.holder.as_ref().map_or_else(|| "another run".into(), |run| format!("run {}", inert(run)));
+        let link = if words.ends_with(':') { "" } else { ", which" };
+        let mark = self.ink.paint(FAINT, mark);
+        vec![format!("{mark} {words} {holder}{link} holds the lock {}\n", inert(&busy.lock))]
     }
 
     fn run_started(&mut self, run: &RunStarted) -> Vec<String> {

@@ -40,6 +40,7 @@ impl<W: Write + Send> Reporter for Plain<W> {
 
 fn time(event: &Event) -> Timestamp {
     match event {
+        Event::RunWaiting(event) | Event::RunSkipped(event) => event.time,
         Event::RunStarted(event) => event.time,
         Event::NodeExpanded(event) => event.time,
         Event::NodeWaiting(event) => event.time,
