@@ -1,17 +1,15 @@
 //! `cache_serialize` and `cache_max_age`: identical work in turn, among nodes, elements and processes, and
 //! results that are too old to count.
 
-use std::fs::{self, File};
-use std::process::Child;
-use std::time::Duration;
+use std::fs;
 
 use crate::common::live::{Live, until};
 use crate::common::one_task::OneTask;
 use crate::common::{Done, Lab};
 use jiff::{SignedDuration, Timestamp};
 use runner::storage::memo::{Entry, sqlite};
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::{Value, json};
+use rustix::process::Signal;
+use serde_json::json;
 
 const SERIAL: &str = "cache = true\ncache_version = '1'\ncache_serialize = true";
 
