@@ -22,6 +22,7 @@ mod help;
 mod init;
 mod logs;
 mod man;
+mod outputs_toml;
 mod plan;
 mod report;
 mod rerun;

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use super::outputs_toml::outputs_toml;
 use super::runtime::block_on;
 use super::screen::{ColorChoice, note, print, reporters};
 use super::{Failure, Outcome, args, code, signals};
 use crate::core::event::Status;
 use crate::core::run_request::{LockRequest, RunRequest};
-use crate::engine::{Interrupt, PublishedOutput};
+use crate::engine::Interrupt;
 use crate::ops;
 use crate::ops::home::HomeWriter;
 use crate::ops::open::Prepared;
@@ -100,37 +101,4 @@ impl Flags {
             ..args::request(&self.target, &self.resources, &self.cache, &self.nodes)
         }
     }
-}
-
-/// The outputs as a TOML document. Null has no form in TOML: it is left out, and in a list an empty table.
-fn outputs_toml(outputs: &[(String, PublishedOutput)]) -> String {
-    let mut text = String::new();
-    for (name, handed) in outputs {
-        if let Some(value) = to_toml(&handed.plain) {
-            text.push_str(&format!("{name} = {value}\n"));
-        }
-    }
-    text
-}
-
-fn to_toml(json: &serde_json::Value) -> Option<toml::Value> {
-    use serde_json::Value as Json;
-    Some(match json {
-        Json::Null => return None,
-        Json::Bool(value) => (*value).into(),
-        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(value), _) => value.into(),
-            (None, Some(value)) => value.into(),
-            (None, None) => number.to_string().into(),
-        },
-        Json::String(text) => text.as_str().into(),
-        Json::Array(items) => {
-            // What stands for null keeps its place: the others must keep theirs.
-            let item = |item| to_toml(item).unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
-            toml::Value::Array(items.iter().map(item).collect())
-        }
-        Json::Object(entries) => {
-            toml::Value::Table(entries.iter().filter_map(|(k, v)| Some((k.clone(), to_toml(v)?))).collect())
-        }
-    })
 }

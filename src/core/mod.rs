@@ -8,6 +8,7 @@ pub mod definition;
 pub mod digest;
 pub mod event;
 pub mod inert;
+pub mod json;
 pub mod node_path;
 pub mod reporter;
 pub mod run_id;

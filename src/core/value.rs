@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::inert::quote;
+use super::json;
 use super::time_text::{day_hint, duration_text, parse_date, parse_duration, parse_seconds, seconds_text};
 use super::types::Type;
 use crate::core::digest::Digest;
@@ -113,7 +114,7 @@ impl Value {
                 .map(Self::Duration)
                 .map_err(|_| wrong(" (as in 90s or 1h30m)")),
             Type::Json | Type::List(_) | Type::Map(_) => {
-                let json: Json = serde_json::from_str(trimmed)
+                let json = json::parse(trimmed)
                     .map_err(|e| format!("expected {ty} as JSON, found {}: {e}", quote(text)))?;
                 Self::from_json(ty, &json)
             }
@@ -126,7 +127,7 @@ impl Value {
     pub fn from_json(ty: &Type, json: &Json) -> Result<Self, String> {
         let wrong = || format!("expected {ty}, found {}", quote(&json.to_string()));
         match (ty, json) {
-            (Type::Json, json) => Ok(Self::Json(Arc::new(json.clone()))),
+            (Type::Json, json) => json::normalized(json).map(|json| Self::Json(Arc::new(json))),
             (Type::Optional(_), Json::Null) => Ok(Self::Null),
             (Type::Optional(inner), json) => Self::from_json(inner, json),
             (Type::String, Json::String(text)) => Ok(Self::String(text.as_str().into())),

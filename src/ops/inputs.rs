@@ -7,6 +7,7 @@ use serde_json::{Map as JsonMap, Value as Json};
 
 use super::Error;
 use crate::core::closest::closest;
+use crate::core::json;
 use crate::core::run_request::GivenInputs;
 use crate::core::value::Value;
 use crate::workflow::binding::Binding;
@@ -180,7 +181,7 @@ fn read_file(path: &Path) -> Result<JsonMap<String, Json>, String> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).map_err(|error| format!("--inputs {shown}: {error}"))?;
     let parsed = match path.extension().and_then(|e| e.to_str()) {
-        Some("json") => serde_json::from_str(&text).map_err(|error| error.to_string()),
+        Some("json") => json::parse(&text),
         Some("toml") => toml::from_str::<toml::Table>(&text)
             .map(|table| to_json(toml::Value::Table(table)))
             .map_err(|error| error.to_string()),

@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 
 use super::template::{Lookup, Template, Variable};
 use crate::core::inert::quote;
+use crate::core::json;
 use crate::core::time_text::parse_seconds;
 use crate::core::types::Type;
 use crate::core::value::{Artifact, Value};
@@ -193,7 +194,7 @@ impl Binding {
         match ty.required() {
             Type::File | Type::Dir => given_path(ty, text, dir),
             required if required.holds_files() => {
-                let json = serde_json::from_str(text)
+                let json = json::parse(text)
                     .map_err(|e| format!("expected {required} as JSON, found {}: {e}", quote(text)))?;
                 Self::from_json(required, &json, dir)
             }

@@ -167,10 +167,31 @@ pub fn to_jinja(value: &Value) -> JinjaValue {
         Value::Duration(v) => v.as_secs_f64().into(),
         Value::File(file) => JinjaValue::from_object(FileObject { artifact: file.clone(), is_dir: false }),
         Value::Dir(dir) => JinjaValue::from_object(FileObject { artifact: dir.clone(), is_dir: true }),
-        Value::Json(json) => JinjaValue::from(minijinja::value::Serde(&**json)),
+        Value::Json(json) => json_to_jinja(json),
         Value::List(items) => items.iter().map(to_jinja).collect::<Vec<_>>().into(),
         Value::Map(entries) => {
             entries.iter().map(|(k, v)| (k.clone(), to_jinja(v))).collect::<BTreeMap<_, _>>().into()
+        }
+    }
+}
+
+/// JSON as minijinja computes with it: integers of up to 128 bits as they are, any other number as a 64-bit float.
+pub fn json_to_jinja(json: &Json) -> JinjaValue {
+    match json {
+        Json::Null => JinjaValue::from(()),
+        Json::Bool(value) => (*value).into(),
+        Json::String(text) => text.as_str().into(),
+        Json::Array(items) => items.iter().map(json_to_jinja).collect::<Vec<_>>().into(),
+        Json::Object(entries) => {
+            entries.iter().map(|(k, v)| (k.clone(), json_to_jinja(v))).collect::<BTreeMap<_, _>>().into()
+        }
+        Json::Number(number) => {
+            let text = number.to_string();
+            let whole = || text.parse::<i128>().map(JinjaValue::from).ok();
+            let large = || text.parse::<u128>().map(JinjaValue::from).ok();
+            let small = number.as_i64().map(JinjaValue::from);
+            let float = || text.parse().unwrap_or(f64::NAN).into();
+            small.or_else(whole).or_else(large).unwrap_or_else(float)
         }
     }
 }
@@ -243,8 +264,17 @@ pub fn to_json(
                 Ok((key.to_string(), to_json(&inner, file)?))
             })
             .collect(),
+        ValueKind::Number => match not_finite(value) {
+            Some(float) => Ok(Value::Float(float).to_record()),
+            None => serde_json::to_value(value).map_err(|e| e.to_string()),
+        },
         _ => serde_json::to_value(value).map_err(|e| e.to_string()),
     }
+}
+
+/// A number that JSON cannot write.
+fn not_finite(value: &JinjaValue) -> Option<f64> {
+    f64::try_from(value.clone()).ok().filter(|float| value.is_number() && !float.is_finite())
 }
 
 const NOTHING: &str = "it has no value: an element or entry is missing, which `| default(...)` can replace";
@@ -263,7 +293,10 @@ pub fn jinja_text(
     match value.kind() {
         ValueKind::None => Ok(String::new()),
         ValueKind::String => Ok(value.as_str().unwrap_or_default().to_owned()),
-        _ => Ok(to_json(value, &|file| file_text(&file.value()).map(Json::String))?.to_string()),
+        _ => match not_finite(value) {
+            Some(float) => Ok(Value::Float(float).scalar_text().unwrap_or_default()),
+            None => Ok(to_json(value, &|file| file_text(&file.value()).map(Json::String))?.to_string()),
+        },
     }
 }
 

@@ -5,10 +5,11 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Expression, Value as JinjaValue};
+use serde_json::Value as Json;
 
 use super::filters::{self, explain_in};
 use super::jinja::{Context, bounded, explain, from_jinja, jinja_text, to_jinja, without_file_text};
@@ -180,7 +181,7 @@ impl Template {
                 let value = lookup.value(&self.variables[*i].path)?;
                 match value {
                     Found::Whole(value) => value.coerce(ty),
-                    Found::Inside(value) => from_jinja(ty, &value),
+                    Found::Inside(value) => inside_as(ty, value),
                 }
             }
             [Part::Expression(compiled)] => {
@@ -202,7 +203,7 @@ impl Template {
                 Part::Text(literal) => text.push_str(literal),
                 Part::Variable(i) => match lookup.value(&self.variables[*i].path)? {
                     Found::Whole(value) => text.push_str(&lookup.text(&value)?),
-                    Found::Inside(value) => text.push_str(&jinja_text(&value, &|value| lookup.text(value))?),
+                    Found::Inside(value) => text.push_str(&inside_text(&value, lookup)?),
                 },
                 Part::Expression(compiled) => {
                     text.push_str(&jinja_text(&self.run(compiled, lookup)?, &|value| lookup.text(value))?);
@@ -224,7 +225,18 @@ impl Template {
                 }
                 Found::Whole(Value::Null) => return Ok(Some(Vec::new())),
                 Found::Whole(_) => return Ok(None),
-                Found::Inside(value) => value,
+                Found::Inside(Value::Json(json)) => {
+                    return match &*json {
+                        Json::Array(items) => items
+                            .iter()
+                            .map(|item| inside_text(&Value::Json(Arc::new(item.clone())), lookup))
+                            .collect::<Result<_, _>>()
+                            .map(Some),
+                        Json::Null => Ok(Some(Vec::new())),
+                        _ => Ok(None),
+                    };
+                }
+                Found::Inside(value) => to_jinja(&value),
             },
             [Part::Expression(compiled)] => self.run(compiled, lookup)?,
             _ => return Ok(None),
@@ -280,13 +292,14 @@ pub trait Lookup {
         if rest.is_empty() {
             return Ok(Found::Whole(value));
         }
-        let mut inside = to_jinja(&value);
+        let mut inside = value;
         for name in rest {
-            inside = inside
-                .get_attr(name)
-                .ok()
-                .filter(|v| !v.is_undefined())
-                .ok_or_else(|| format!("`{}` has no `{name}`", root.join(".")))?;
+            let entry = match &inside {
+                Value::Map(entries) => entries.get(name).cloned(),
+                Value::Json(json) => json.get(name).map(|entry| Value::Json(Arc::new(entry.clone()))),
+                _ => None,
+            };
+            inside = entry.ok_or_else(|| format!("`{}` has no `{name}`", root.join(".")))?;
         }
         Ok(Found::Inside(inside))
     }
@@ -295,7 +308,30 @@ pub trait Lookup {
 /// The value of a variable: a whole one, with its type, or something inside of one.
 pub enum Found {
     Whole(Value),
-    Inside(JinjaValue),
+    Inside(Value),
+}
+
+/// What stands inside of a value, as a value of type `ty`. JSON does not go through minijinja, whose numbers have fewer
+/// digits; that no file is made of it is for minijinja's side to say.
+fn inside_as(ty: &Type, value: Value) -> Result<Value, String> {
+    match &value {
+        Value::Json(json) if !ty.holds_files() => {
+            Value::from_json(ty, json).or_else(|_| from_jinja(ty, &to_jinja(&value)))
+        }
+        _ => from_jinja(ty, &to_jinja(&value)),
+    }
+}
+
+/// What stands inside of a value, as text: null is nothing, text is not quoted.
+fn inside_text(value: &Value, lookup: &dyn Lookup) -> Result<String, String> {
+    match value {
+        Value::Json(json) => Ok(match &**json {
+            Json::Null => String::new(),
+            Json::String(text) => text.clone(),
+            other => other.to_string(),
+        }),
+        value => jinja_text(&to_jinja(value), &|value| lookup.text(value)),
+    }
 }
 
 /// The index of the `}}` that closes an expression which begins at `from`, text in quotes passed over.

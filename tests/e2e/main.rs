@@ -34,6 +34,7 @@ mod logs;
 mod looking;
 mod manual;
 mod many_runs;
+mod numbers;
 mod output_pipe;
 mod processes;
 mod publishing;

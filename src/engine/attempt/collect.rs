@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
+use crate::core::json;
 use crate::core::types::Type;
 use crate::core::value::{Artifact, Value};
 use crate::exec::Masker;
@@ -194,7 +195,7 @@ impl Finder<'_> {
                     return self.folder_of_files(required, &path);
                 }
                 let text = self.read(&path, &shown)?;
-                let json: Json = serde_json::from_str(&text).map_err(|error| {
+                let json = json::parse(&text).map_err(|error| {
                     format!("expected {required}: a folder, or JSON with paths; {shown} is neither: {error}")
                 })?;
                 self.listed_files(required, &json)

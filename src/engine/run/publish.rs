@@ -24,8 +24,8 @@ use crate::workflow::Published;
 pub struct PublishedOutput {
     /// As it stands in events: files with path, digest and size.
     pub event: Json,
-    /// As people and scripts read it: files as paths.
-    pub plain: Json,
+    /// As people and scripts read it: each file is the text of its path.
+    pub plain: Value,
 }
 
 /// A value with its files as they lie in the store.
@@ -223,8 +223,21 @@ fn shown(value: &Value, places: &[PathBuf]) -> PublishedOutput {
     };
     let event = value.to_json(&|artifact, _| artifact_json(artifact, place()));
     next.set(0);
-    let plain = value.to_json(&|_, _| place().display().to_string().into());
+    let plain = with_paths(value, &|| place().display().to_string());
     PublishedOutput { event, plain }
+}
+
+/// The value with a path in place of each file, in the order of a walk over it.
+fn with_paths(value: &Value, next: &dyn Fn() -> String) -> Value {
+    match value {
+        Value::File(_) | Value::Dir(_) => Value::String(next().into()),
+        Value::List(items) => items.iter().map(|item| with_paths(item, next)).collect(),
+        Value::Map(entries) => {
+            let entries = entries.iter().map(|(key, item)| (key.clone(), with_paths(item, next)));
+            Value::Map(Arc::new(entries.collect()))
+        }
+        other => other.clone(),
+    }
 }
 
 #[cfg(test)]

@@ -18,12 +18,13 @@
 //! Each value begins with a tag byte of its kind, so int 1, float 1.0, string "1" and true are four values.
 //! Text and bytes are framed by their length, lists and maps by their count: `[[1],[2]]`, `[[1,2]]` and
 //! `[[],[1,2]]` are three. Maps and JSON objects are sorted by key; lists keep their order. -0.0 is 0.0
-//! and all NaNs are one. Text is not normalised. A file is its base name, executable bit and content; a
+//! and all NaNs are one; a JSON number that 64 bits do not hold counts by its digits. Text is not normalised. A file is its base name, executable bit and content; a
 //! directory its base name and manifest.
 
 use serde_json::Value as Json;
 
 use crate::core::digest::{Digest, Hasher};
+use crate::core::json::{Held, held};
 use crate::core::signature::Signature;
 use crate::core::value::{Artifact, Value};
 
@@ -166,16 +167,20 @@ fn hash_json(hasher: &mut Hasher, json: &Json) {
     match json {
         Json::Null => hasher.update(b"0"),
         Json::Bool(value) => hasher.update(if *value { b"b1" } else { b"b0" }),
-        Json::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(value), _) => {
+        Json::Number(number) => match held(number) {
+            Held::Int(value) => {
                 hasher.update(b"i");
                 hasher.update(&value.to_le_bytes());
             }
-            (None, Some(value)) => {
+            Held::Unsigned(value) => {
                 hasher.update(b"u");
                 hasher.update(&value.to_le_bytes());
             }
-            (None, None) => hash_float(hasher, number.as_f64().unwrap_or(f64::NAN)),
+            Held::Float(value) => hash_float(hasher, value),
+            Held::Digits(text) => {
+                hasher.update(b"n");
+                hasher.frame(text.as_bytes());
+            }
         },
         Json::String(text) => {
             hasher.update(b"s");
@@ -279,6 +284,15 @@ mod tests {
             read("bool", "true"),
             read("json", "1"),
             read("json", "1.0"),
+            read("json", "18446744073709551615"),
+            read("json", "18446744073709551616"),
+            read("json", "18446744073709551617"),
+            read("json", "18446744073709551616.0"),
+            read("json", "0.1"),
+            read("json", "0.1000000000000000055511151231257827"),
+            read("json", "1e400"),
+            read("json", "1e401"),
+            read("json", "\"1e400\""),
             read("duration", "1s"),
             read("date", "2026-01-31"),
             read("date", "2026-01-30"),
@@ -309,6 +323,9 @@ mod tests {
             (read("float", "-0.0"), read("float", "0.0")),
             (Value::Float(f64::NAN), Value::Float(-f64::NAN)),
             (read("json", r#"{"a":1,"b":2}"#), read("json", r#"{"b":2,"a":1}"#)),
+            (read("json", "[1.0, 1e2, 0.10]"), read("json", "[1.00, 100.0, 1e-1]")),
+            (read("json", "-0"), read("json", "0.0")),
+            (read("json", "10e399"), read("json", "1E400")),
             (read("map<int>", r#"{"a":1,"b":2}"#), read("map<int>", r#"{"b":2,"a":1}"#)),
             (read("datetime", "2026-01-31T08:00:00Z"), read("datetime", "2026-01-31T09:00:00+01:00")),
             (read("duration", "90m"), read("duration", "1h30m")),

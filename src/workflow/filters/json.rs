@@ -1,10 +1,10 @@
 //! Filters between values and JSON text. minijinja's own escape what HTML would read.
 
-use minijinja::value::Serde;
 use minijinja::{Environment, Error, Value};
 
 use super::arguments::{failed, text};
-use crate::workflow::jinja::{bounded, to_json};
+use crate::core::json;
+use crate::workflow::jinja::{bounded, json_to_jinja, to_json};
 
 /// Maximum size of a text that is parsed, in bytes: its values need many times as much memory.
 const MAX_JSON_BYTES: usize = 8 << 20;
@@ -28,9 +28,8 @@ fn fromjson(value: &Value) -> Result<Value, Error> {
         let (length, most) = (text.len(), MAX_JSON_BYTES >> 20);
         return Err(failed(format!("`fromjson`: the text is too long: {length} bytes, at most {most} MiB")));
     }
-    let json: serde_json::Value =
-        serde_json::from_str(text).map_err(|error| failed(format!("`fromjson`: {error}")))?;
-    Ok(Value::from(Serde(&json)))
+    let json = json::parse(text).map_err(|error| failed(format!("`fromjson`: {error}")))?;
+    Ok(json_to_jinja(&json))
 }
 
 #[cfg(test)]

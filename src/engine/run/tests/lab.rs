@@ -145,7 +145,7 @@ impl Publisher for Interfaces {
     fn publish(&self, frame: &Frame, files: &Files) -> Result<Vec<(String, PublishedOutput)>, String> {
         let values = interface(frame, files)?.unwrap_or_default();
         let names = frame.workflow.outputs.iter().map(|output| output.name.to_string());
-        let handed = |value: &Value| PublishedOutput { event: value.to_record(), plain: value.to_record() };
+        let handed = |value: &Value| PublishedOutput { event: value.to_record(), plain: value.clone() };
         Ok(names.zip(values.iter().map(handed)).collect())
     }
 }

@@ -55,7 +55,7 @@ impl Ran {
 
     pub fn output(&self, name: &str) -> Json {
         let found = self.summary.outputs.iter().find(|(known, _)| known == name);
-        found.map_or(Json::Null, |(_, output)| output.plain.clone())
+        found.map_or(Json::Null, |(_, output)| output.plain.to_record())
     }
 
     /// The kinds of events of one node, in their order.
