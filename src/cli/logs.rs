@@ -18,7 +18,6 @@ use crate::ops::recorded::as_it_was;
 use crate::storage::history::Run;
 use crate::view::text::inert;
 use crate::view::text::logs::{self, Logged};
-use crate::view::text::phrases::failure;
 use crate::view::text::style::{Ink, STRONG};
 
 /// Print the log of a node
@@ -107,7 +106,7 @@ fn failed(view: &HomeReader, run: &Run, color: ColorChoice) -> Outcome {
     let ink = Ink(color.on_stdout());
     let mut stdout = Stdout;
     for (i, node) in failed.into_iter().enumerate() {
-        let title = format!("==> {}: {} <==", node.path(), failure(node));
+        let title = format!("==> {}: {} <==", node.path(), node.failure());
         let gap = if i > 0 { "\n" } else { "" };
         // A reader that went away is no failure.
         let _ = writeln!(stdout, "{gap}{}", ink.paint(STRONG, title));

@@ -9,6 +9,7 @@ use serde_json::{Map as JsonMap, Value as Json};
 
 use crate::core::digest::Digest;
 use crate::core::node_path::NodeRef;
+pub use crate::core::task_error::{ErrorKind, TaskError};
 use crate::core::why::Why;
 
 /// The version on every line of JSON.
@@ -335,44 +336,16 @@ names!(CacheStatus: Hit = "hit", Populated = "populated", Miss = "miss", Disable
 names!(ErrorKind: Exit = "exit", Signal = "signal", Timeout = "timeout", Output = "output", Input = "input",
     Spawn = "spawn", Cancelled = "cancelled");
 
-/// Why an attempt failed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TaskError {
-    pub kind: ErrorKind,
-    /// One or more sentences for a person.
-    pub message: String,
-    pub exit_code: Option<i32>,
-    /// The path of the attempt's log.
-    pub log: Option<String>,
-    /// The last lines of the log.
-    pub tail: Vec<String>,
-}
-
-impl TaskError {
-    /// An error that has no process behind it.
-    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), exit_code: None, log: None, tail: Vec::new() }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ErrorKind {
-    /// A non-zero exit code.
-    Exit,
-    /// Ended by a signal.
-    Signal,
-    Timeout,
-    /// An output is missing, of the wrong kind, or does not parse.
-    Output,
-    /// An input could not be brought to the task, or the task changed it.
-    Input,
-    /// The command could not be started.
-    Spawn,
-    Cancelled,
-}
-
 impl NodeFinished {
+    /// Why it failed, in one line: `exit 3 after 2 attempts`. Without characters that a terminal acts upon.
+    pub fn failure(&self) -> String {
+        let gist = self.error.as_ref().map_or_else(|| "failed".into(), TaskError::gist);
+        match self.attempts {
+            0 | 1 => gist,
+            attempts => format!("{gist} after {attempts} attempts"),
+        }
+    }
+
     /// The same with the texts that JSON output has and the history has not.
     pub fn with_texts(&self) -> Self {
         let why = self.why.as_ref().map(|why| Box::new(why.with_text()));
@@ -381,6 +354,20 @@ impl NodeFinished {
 }
 
 impl Event {
+    pub fn time(&self) -> Timestamp {
+        match self {
+            Self::RunWaiting(event) | Self::RunSkipped(event) => event.time,
+            Self::RunStarted(event) => event.time,
+            Self::NodeExpanded(event) => event.time,
+            Self::NodeWaiting(event) => event.time,
+            Self::NodeStarted(event) => event.time,
+            Self::AttemptFailed(event) => event.time,
+            Self::NodeFinished(event) => event.time,
+            Self::Warning(event) => event.time,
+            Self::RunFinished(event) => event.time,
+        }
+    }
+
     /// The line as it is shown: with the texts that the history has not. `None` if it is the same as the stored one.
     pub fn to_shown_line(&self) -> Option<String> {
         match self {

@@ -15,6 +15,7 @@ pub mod run_id;
 pub mod run_request;
 pub mod signature;
 pub mod staging;
+pub mod task_error;
 pub mod time_text;
 pub mod types;
 pub mod value;

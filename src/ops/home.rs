@@ -6,13 +6,14 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::Error;
-use crate::core::event::{Counts, Event, Kind};
+use crate::core::event::{Counts, Event};
 use crate::exec::end_marked;
 use crate::storage::db;
 use crate::storage::history::{self, INTERRUPTED};
 use crate::storage::home::Home;
 use crate::storage::store::{StatCache, Store};
 use crate::storage::writer::stat_lookup;
+use crate::view::model::tally::Tally;
 
 /// A home that a run may write to.
 pub struct HomeWriter {
@@ -80,17 +81,13 @@ impl HomeWriter {
     }
 }
 
-/// What had happened when a run was interrupted.
+/// The outcomes that the events of an interrupted run have.
 fn counts_so_far(home: &Home, run: &str, planned: Counts) -> Counts {
-    let mut counts = Counts { nodes: planned.nodes, ..Counts::default() };
+    let mut tally = Tally::default();
     for event in history::events(&home.events(run)).into_iter().flatten() {
-        if let Event::NodeFinished(node) = event
-            && node.kind == Kind::Task
-        {
-            counts.add(node.status, node.cache);
-        }
+        tally.step(&event);
     }
-    counts
+    Counts { nodes: planned.nodes, ..tally.counts }
 }
 
 /// A home for looking only: nothing is created or changed.

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-use crate::core::inert::{PLACEHOLDER, inert, inert_message};
+use crate::core::inert::{PLACEHOLDER, inert_in_place, inert_message};
 
 /// A stretch of a source text, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -188,7 +188,7 @@ impl Sources {
         let place = marks[0].place;
         let file = &self.files[place.file.0 as usize];
         let (line, column) = self.line_column(place);
-        let origin = format!("{}:{line}:{column}", inert(&file.path.to_string_lossy()));
+        let origin = format!("{}:{line}:{column}", inert_in_place(&file.path.to_string_lossy()));
         let (first, last) =
             marks.iter().fold((line - 1, line - 1), |(a, b), m| (a.min(m.line), b.max(m.line)));
         let mut excerpt = Excerpt { origin, first_line: first, text: String::new(), marks: Vec::new() };
@@ -202,12 +202,12 @@ impl Sources {
             let base = excerpt.text.len();
             let offset = |position: u32| {
                 let position = file.boundary(position).clamp(window.start, window.end);
-                base + inert(&file.text[window.start..position]).len()
+                base + inert_in_place(&file.text[window.start..position]).len()
             };
             for mark in here() {
                 excerpt.marks.push((offset(mark.place.span.start)..offset(mark.place.span.end), *mark));
             }
-            excerpt.text.push_str(&inert(&file.text[window.clone()]));
+            excerpt.text.push_str(&inert_in_place(&file.text[window.clone()]));
             if window.end < line.end {
                 excerpt.text.push('…');
             }

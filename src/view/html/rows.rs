@@ -8,7 +8,7 @@ use crate::core::event::{Counts, NodeFinished, Status};
 use crate::core::node_path::NodeRef;
 use crate::view::draw::{Picture, State};
 use crate::view::model::run::{AttemptState, Bucket, NodeState, RunState};
-use crate::view::text::phrases::{failure, gist, logs_command, summed};
+use crate::view::text::phrases::{logs_command, summed};
 use crate::view::text::{age, count, duration, inert, size};
 
 /// A page has no more rows than these,
@@ -186,7 +186,7 @@ impl<'t> Rows<'t> {
         let error = attempt.failed.as_ref().map(|failed| &failed.error).or(own);
         let mut title = format!("attempt {}", attempt.number);
         if let Some(error) = error {
-            title.push_str(&format!(": {}", gist(error)));
+            title.push_str(&format!(": {}", error.gist()));
         }
         if let Some(failed) = &attempt.failed {
             title.push_str(&format!(", {}", duration(failed.duration_ms)));
@@ -224,7 +224,7 @@ impl<'t> Rows<'t> {
                 Some(Failure {
                     label,
                     row,
-                    gist: failure(node),
+                    gist: node.failure(),
                     message: error.map_or_else(String::new, |error| lines(&error.message)),
                     tail: error.map_or_else(String::new, |error| lines(&error.tail.join("\n"))),
                     command: logs_command(&self.run.id, &unit.node, unit.index),
@@ -254,7 +254,7 @@ fn state_of(node: &NodeState, run_goes_on: bool) -> State {
 fn remark(node: &NodeFinished, unit: &NodeState) -> String {
     let mut parts = Vec::new();
     match (node.status, node.attempts) {
-        (Status::Failed, _) => parts.push(failure(node)),
+        (Status::Failed, _) => parts.push(node.failure()),
         (_, attempts) if attempts > 1 => parts.push(format!("attempt {attempts}")),
         _ => {}
     }

@@ -1,6 +1,7 @@
-//! A run as one JSON document, written node by node: of very many elements only a few words each are in memory.
+//! A run as one JSON document, written node by node: of each element only its name and the offsets of its events are in
+//! memory.
 //!
-//! The events are read once from the start, and then one by one at the places that were noted.
+//! The events are read once from the start, and then one by one at these offsets.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
@@ -8,15 +9,16 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
-use crate::core::event::{Event, RunFinished, RunStarted, VERSION, Warning};
+use crate::core::event::{Event, RunStarted, VERSION, Warning};
 use crate::core::node_path::NodeRef;
+use crate::view::model::by_name::ByName;
 use crate::view::model::run::NodeState;
 use crate::view::model::tally::Tally;
 
-/// Where an event lies among the others.
+/// The position of an event among the others.
 pub type Offset = u64;
 
-/// What is kept of a node or an element.
+/// The offsets of the events of a node or an element.
 struct Kept {
     node: String,
     index: Option<u64>,
@@ -24,26 +26,29 @@ struct Kept {
     started: Option<Offset>,
     failed_attempts: Vec<Offset>,
     finished: Option<Offset>,
-    /// Whether its end was news.
+    /// Whether its end was new information, see [`Added`](crate::view::model::tally::Added).
     own: bool,
 }
 
 #[derive(Default)]
 struct Document {
     tally: Tally,
-    begun: Option<RunStarted>,
-    ended: Option<RunFinished>,
     warnings: Vec<Warning>,
     kept: Vec<Kept>,
-    places: HashMap<(String, Option<u64>), usize>,
-    /// By node that stands alone, in the order in which they were first heard of: what is inside of it.
-    families: Vec<(usize, Vec<usize>)>,
-    family_places: HashMap<String, usize>,
+    /// The positions in `kept`.
+    positions: HashMap<(String, Option<u64>), usize>,
+    families: ByName<Family>,
+}
+
+/// A node that is not inside elements, with everything inside its own elements: positions in `kept`.
+struct Family {
+    node: usize,
+    inside: Vec<usize>,
 }
 
 /// Writes the document, and a newline. A node is what its `node_finished` event was, with its `failed_attempts`; its
-/// elements come before it. `unfinished` is the word for the state of a run whose end is not among the events, `fetch`
-/// gives the event at a place once more.
+/// elements come before it. `unfinished` is the status of a run whose end is not among the events; `fetch`
+/// reads the event at an offset again.
 ///
 /// # Errors
 /// If it cannot be written.
@@ -62,65 +67,43 @@ pub fn write(
 
 impl Document {
     fn add(&mut self, place: Offset, event: Event) {
+        let added = self.tally.step(&event);
         match event {
-            Event::RunStarted(run) => self.begun = Some(run),
             Event::NodeExpanded(node) => {
-                self.tally.expand(&node);
                 let name = node.path().outermost().unwrap_or(&node.node).to_owned();
-                self.alone(&name);
+                self.family(&name);
             }
-            Event::NodeWaiting(_) | Event::RunWaiting(_) | Event::RunSkipped(_) => {}
             Event::NodeStarted(node) => self.unit(node.node, node.index).started = Some(place),
             Event::AttemptFailed(attempt) => {
                 self.unit(attempt.node, attempt.index).failed_attempts.push(place);
             }
             Event::NodeFinished(node) => {
-                let own = self.tally.add(&node).own;
                 let unit = self.unit(node.node, node.index);
-                (unit.finished, unit.own) = (Some(place), own);
+                (unit.finished, unit.own) = (Some(place), added.own);
             }
             Event::Warning(warning) => self.warnings.push(warning),
-            Event::RunFinished(run) => self.ended = Some(run),
+            Event::RunWaiting(_) | Event::RunSkipped(_) | Event::RunStarted(_) => {}
+            Event::NodeWaiting(_) | Event::RunFinished(_) => {}
         }
     }
 
-    /// The family of a node that stands alone.
-    fn alone(&mut self, name: &str) -> usize {
-        if let Some(place) = self.family_places.get(name) {
-            return *place;
-        }
-        let number = self.keep(name.to_owned(), None);
-        self.families.push((number, Vec::new()));
-        self.family_places.insert(name.to_owned(), self.families.len() - 1);
-        self.families.len() - 1
-    }
-
-    fn keep(&mut self, node: String, index: Option<u64>) -> usize {
-        self.places.insert((node.clone(), index), self.kept.len());
-        self.kept.push(Kept {
-            node,
-            index,
-            started: None,
-            failed_attempts: Vec::new(),
-            finished: None,
-            own: true,
-        });
-        self.kept.len() - 1
+    fn family(&mut self, name: &str) -> &mut Family {
+        let (kept, positions) = (&mut self.kept, &mut self.positions);
+        self.families.entry(name, || Family {
+            node: keep(kept, positions, (name.to_owned(), None)),
+            inside: Vec::new(),
+        })
     }
 
     fn unit(&mut self, node: String, index: Option<u64>) -> &mut Kept {
-        let key = (node, index);
-        let number = match self.places.get(&key) {
+        let unit = (node, index);
+        let number = match self.positions.get(&unit) {
             Some(number) => *number,
-            None => match NodeRef::new(&key.0, index).outermost().map(str::to_owned) {
-                None => {
-                    let family = self.alone(&key.0);
-                    self.families[family].0
-                }
+            None => match NodeRef::new(&unit.0, index).outermost().map(str::to_owned) {
+                None => self.family(&unit.0).node,
                 Some(around) => {
-                    let family = self.alone(&around);
-                    let number = self.keep(key.0, index);
-                    self.families[family].1.push(number);
+                    let number = keep(&mut self.kept, &mut self.positions, unit);
+                    self.family(&around).inside.push(number);
                     number
                 }
             },
@@ -134,11 +117,10 @@ impl Document {
         fetch: &mut impl FnMut(Offset) -> Option<Event>,
         unfinished: &str,
     ) -> io::Result<()> {
-        self.places = HashMap::new();
-        let (begun, ended) = (self.begun.take(), self.ended.take());
-        let status = ended.as_ref().map_or_else(|| unfinished.to_owned(), |run| run.status.to_string());
+        self.positions = HashMap::new();
+        let status = self.tally.status(unfinished);
+        let (begun, ended) = (self.tally.begun.take(), self.tally.ended.take());
         let of = |text: fn(&RunStarted) -> &String| begun.as_ref().map(text).cloned().unwrap_or_default();
-        let counts = ended.as_ref().map_or(self.tally.counts, |run| run.counts);
         let warnings = self
             .warnings
             .iter()
@@ -153,8 +135,8 @@ impl Document {
             ("status", json!(status)),
             ("started", json!(begun.as_ref().map(|run| run.time))),
             ("duration_ms", json!(ended.as_ref().map(|run| run.duration_ms))),
-            ("counts", json!(counts)),
-            ("saved_ms", json!(ended.as_ref().map_or(self.tally.saved_ms, |run| run.saved_ms))),
+            ("counts", json!(self.tally.counts)),
+            ("saved_ms", json!(self.tally.saved_ms)),
             ("outputs", json!(ended.map(|run| run.outputs).unwrap_or_default())),
             ("warnings", warnings.collect()),
         ]
@@ -166,13 +148,13 @@ impl Document {
         }
         write!(out, "\"nodes\":[")?;
         let mut separator = "";
-        for (alone, mut inside) in std::mem::take(&mut self.families) {
-            // They have ended in any order, and a person looks them up by number.
+        for Family { node, mut inside } in std::mem::take(&mut self.families).into_values() {
+            // Elements end in any order; people look them up by number.
             inside.sort_by_cached_key(|number| {
                 let kept = &self.kept[*number];
                 NodeState::order(NodeRef::new(&kept.node, kept.index), kept.own)
             });
-            for number in inside.into_iter().chain([alone]) {
+            for number in inside.into_iter().chain([node]) {
                 write!(out, "{separator}{}", self.kept[number].node_json(fetch, &status))?;
                 separator = ",";
             }
@@ -183,6 +165,19 @@ impl Document {
         }
         writeln!(out, "}}")
     }
+}
+
+/// Adds a unit and returns its position.
+fn keep(
+    kept: &mut Vec<Kept>,
+    positions: &mut HashMap<(String, Option<u64>), usize>,
+    unit: (String, Option<u64>),
+) -> usize {
+    positions.insert(unit.clone(), kept.len());
+    let (node, index) = unit;
+    let (started, finished, failed_attempts) = (None, None, Vec::new());
+    kept.push(Kept { node, index, started, failed_attempts, finished, own: true });
+    kept.len() - 1
 }
 
 impl Kept {

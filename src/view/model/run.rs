@@ -11,11 +11,12 @@ use crate::core::event::{
     AttemptFailed, CacheStatus, Counts, Event, Kind, NodeFinished, NodeStarted, Status, Usage, Warning,
 };
 use crate::core::node_path::{NodePath, NodeRef};
-use crate::view::model::tally::{Spread, Tally};
+use crate::view::model::by_name::ByName;
+use crate::view::model::tally::{Added, Spread, Tally};
 use crate::view::model::timeline::{Activity, Span};
 
-/// How much of a run is kept in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Limits of what a fold holds in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keep {
     /// Maximum number of failed elements kept of a node.
     failures: usize,
@@ -113,13 +114,14 @@ pub enum Bucket {
     Unfinished,
 }
 
+#[derive(Default)]
 struct Folding {
     keep: Keep,
     run: RunState,
     tally: Tally,
-    /// The positions of the nodes that are not inside of elements.
-    places: HashMap<String, usize>,
-    /// What is inside of elements and has not ended.
+    /// The nodes that are not inside elements.
+    nodes: ByName<NodeState>,
+    /// Units inside elements that have not ended.
     open: HashMap<NodePath, NodeState>,
 }
 
@@ -127,11 +129,9 @@ impl RunState {
     /// Folds the events of one run; `unfinished` is the status of a run whose end is not among them, such as `running` or
     /// `interrupted`.
     pub fn from_events(events: impl IntoIterator<Item = Event>, unfinished: &str, keep: Keep) -> Self {
-        let run = Self { status: unfinished.into(), ..Self::default() };
-        let mut folding =
-            Folding { keep, run, tally: Tally::default(), places: HashMap::new(), open: HashMap::new() };
+        let mut folding = Folding { keep, ..Folding::default() };
         events.into_iter().for_each(|event| folding.add(event));
-        folding.end()
+        folding.end(unfinished)
     }
 
     /// Every node and element that is kept, each node before what is inside of it.
@@ -154,57 +154,31 @@ impl RunState {
 
 impl Folding {
     fn add(&mut self, event: Event) {
+        let added = self.tally.step(&event);
+        self.run.started = self.tally.begun.as_ref().map(|run| run.time);
+        self.run.last = self.tally.last;
         match event {
-            Event::RunStarted(started) => {
-                self.at(started.time);
-                let run = &mut self.run;
-                run.started = Some(started.time);
-                (run.id, run.workflow) = (started.run, started.workflow);
-                (run.project, run.domain, run.retry_of) = (started.project, started.domain, started.retry_of);
-            }
             Event::NodeExpanded(node) => {
-                self.at(node.time);
-                self.tally.expand(&node);
                 let name = node.path().outermost().unwrap_or(&node.node).to_owned();
                 self.alone(&name);
             }
-            Event::NodeWaiting(_) | Event::RunWaiting(_) | Event::RunSkipped(_) => {}
             Event::NodeStarted(node) => {
-                self.at(node.time);
                 self.logged(node.path(), node.log.as_ref());
                 let NodeStarted { time, node, index, attempt: number, log, waited_ms, .. } = node;
                 let attempt = AttemptState { number, began: time, waited_ms, log, failed: None, ended: None };
                 self.unit(NodeRef::new(&node, index)).attempts.push(attempt);
             }
             Event::AttemptFailed(failed) => {
-                self.at(failed.time);
-                // The end of the node has the use of its last attempt.
-                if failed.retry_in_ms.is_some() {
-                    self.run.usage += failed.usage();
-                }
                 let attempts = &mut self.unit(failed.path()).attempts;
                 if let Some(attempt) = attempts.iter_mut().find(|a| a.number == failed.attempt) {
                     attempt.failed = Some(Box::new(failed));
                 }
             }
-            Event::NodeFinished(node) => self.finished(node),
-            Event::Warning(warning) => {
-                self.at(warning.time);
-                self.run.warnings.push(warning);
-            }
-            Event::RunFinished(ended) => {
-                self.at(ended.time);
-                let run = &mut self.run;
-                (run.status, run.ended) = (ended.status.to_string(), Some(ended.status));
-                run.duration_ms = Some(ended.duration_ms);
-                run.outputs = ended.outputs;
-                (self.tally.counts, self.tally.saved_ms) = (ended.counts, ended.saved_ms);
-            }
+            Event::NodeFinished(node) => self.finished(node, added),
+            Event::Warning(warning) => self.run.warnings.push(warning),
+            Event::RunWaiting(_) | Event::RunSkipped(_) | Event::RunStarted(_) => {}
+            Event::NodeWaiting(_) | Event::RunFinished(_) => {}
         }
-    }
-
-    fn at(&mut self, time: Timestamp) {
-        self.run.last = self.run.last.max(Some(time));
     }
 
     fn logged(&mut self, node: NodeRef, log: Option<&String>) {
@@ -213,17 +187,12 @@ impl Folding {
         }
     }
 
-    fn finished(&mut self, mut node: NodeFinished) {
-        self.at(node.time);
+    fn finished(&mut self, mut node: NodeFinished, added: Added) {
         self.logged(node.path(), node.log.as_ref());
-        let added = self.tally.add(&node);
         let (keep, is_task) = (self.keep, node.kind == Kind::Task);
-        if is_task {
-            self.run.usage += node.usage();
-            if keep.timeline {
-                let family = node.path().family().into_owned();
-                self.run.families.entry(family).or_default().add(node.status, node.cache);
-            }
+        if is_task && keep.timeline {
+            let family = node.path().family().into_owned();
+            self.run.families.entry(family).or_default().add(node.status, node.cache);
         }
         if !keep.values {
             (node.outputs, node.inputs) = Default::default();
@@ -264,16 +233,7 @@ impl Folding {
 
     /// A node that is not inside of another one's elements.
     fn alone(&mut self, node: &str) -> &mut NodeState {
-        let nodes = &mut self.run.nodes;
-        let place = match self.places.get(node) {
-            Some(place) => *place,
-            None => {
-                self.places.insert(node.to_owned(), nodes.len());
-                nodes.push(NodeState::new(NodeRef::new(node, None)));
-                nodes.len() - 1
-            }
-        };
-        &mut nodes[place]
+        self.nodes.entry(node, || NodeState::new(NodeRef::new(node, None)))
     }
 
     /// A node or element that has not ended.
@@ -284,7 +244,18 @@ impl Folding {
         }
     }
 
-    fn end(mut self) -> RunState {
+    fn end(mut self, unfinished: &str) -> RunState {
+        self.run.status = self.tally.status(unfinished);
+        if let Some(begun) = self.tally.begun.take() {
+            let run = &mut self.run;
+            (run.id, run.workflow, run.retry_of) = (begun.run, begun.workflow, begun.retry_of);
+            (run.project, run.domain) = (begun.project, begun.domain);
+        }
+        if let Some(ended) = self.tally.ended.take() {
+            self.run.ended = Some(ended.status);
+            self.run.duration_ms = Some(ended.duration_ms);
+            self.run.outputs = ended.outputs;
+        }
         for (path, state) in std::mem::take(&mut self.open) {
             let spans = if self.keep.timeline { state.activity(&self.run) } else { Vec::new() };
             let around = self.alone(path.borrowed().outermost().unwrap_or(&path.node));
@@ -292,15 +263,17 @@ impl Folding {
             around.inside.push(state);
         }
         for (node, spread) in std::mem::take(&mut self.tally.spread) {
-            if let Some(place) = self.places.get(&node) {
-                self.run.nodes[*place].spread = Some(spread);
+            if let Some(node) = self.nodes.get_mut(&node) {
+                node.spread = Some(spread);
             }
         }
+        self.run.nodes = self.nodes.into_values();
         for node in &mut self.run.nodes {
             // Elements end in any order, and people look them up by number.
             node.inside.sort_by_cached_key(|inner| NodeState::order(inner.path(), inner.own));
         }
         (self.run.counts, self.run.saved_ms) = (self.tally.counts, self.tally.saved_ms);
+        self.run.usage = self.tally.usage;
         self.run
     }
 }

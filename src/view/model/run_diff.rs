@@ -12,7 +12,8 @@ use serde_json::{Map as JsonMap, Value as Json, json};
 use crate::core::digest::Digest;
 use crate::core::event::{CacheStatus, Counts, Event, Kind, NodeFinished, Status, VERSION};
 use crate::core::node_path::{NodePath, NodeRef};
-use crate::view::text::phrases::failure;
+use crate::view::model::by_name::ByName;
+use crate::view::model::tally::Tally;
 
 /// So many elements of one node are told one by one.
 const TOLD_ELEMENTS: usize = 20;
@@ -158,10 +159,11 @@ where
     Ok(folding.end(heads, known, outputs))
 }
 
-/// Every unit that began in a run, and what the run handed back.
+/// Every unit that began in a run, and the outputs of the run.
 fn briefs(events: impl Iterator<Item = Event>) -> (HashMap<NodePath, Brief>, JsonMap<String, Json>) {
-    let (mut units, mut outputs) = (HashMap::new(), JsonMap::new());
+    let (mut units, mut tally) = (HashMap::new(), Tally::default());
     for event in events {
+        tally.step(&event);
         match event {
             Event::NodeStarted(node) => {
                 units.entry(node.path().to_owned()).or_insert(Brief {
@@ -178,11 +180,10 @@ fn briefs(events: impl Iterator<Item = Event>) -> (HashMap<NodePath, Brief>, Jso
                 let brief = Brief::of(&node);
                 units.insert(node.path().to_owned(), brief);
             }
-            Event::RunFinished(run) => outputs = run.outputs,
             _ => {}
         }
     }
-    (units, outputs)
+    (units, tally.ended.map(|run| run.outputs).unwrap_or_default())
 }
 
 impl Brief {
@@ -264,9 +265,7 @@ struct Folding {
     /// What differs and is told, in order.
     told: Vec<NodePath>,
     full: HashMap<NodePath, (Option<NodeFinished>, Option<NodeFinished>)>,
-    folded: Vec<Folded>,
-    /// Of each family in `folded` its place.
-    families: HashMap<String, usize>,
+    folded: ByName<Folded>,
     same: u64,
 }
 
@@ -333,11 +332,7 @@ impl Folding {
     }
 
     fn family(&mut self, name: &str) -> &mut Folded {
-        let place = *self.families.entry(name.to_owned()).or_insert_with(|| {
-            self.folded.push(Folded { node: name.to_owned(), ..Folded::default() });
-            self.folded.len() - 1
-        });
-        &mut self.folded[place]
+        self.folded.entry(name, || Folded { node: name.to_owned(), ..Folded::default() })
     }
 
     fn end(mut self, heads: (Head, Head), known: Known, outputs: Vec<Change<Json>>) -> RunDiff {
@@ -348,14 +343,15 @@ impl Folding {
             let briefs = (self.before.get(&unit).copied(), self.after.get(&unit).copied());
             nodes.push(node_diff(unit, briefs, (before, after), &known, &changed));
         }
-        self.folded.retain(|folded| folded.differ > 0 || folded.before != folded.after);
+        let mut folded = self.folded.into_values();
+        folded.retain(|folded| folded.differ > 0 || folded.before != folded.after);
         RunDiff {
             before: heads.0,
             after: heads.1,
             asked: known.asked,
             outputs,
             nodes,
-            folded: self.folded,
+            folded,
             same: self.same,
             linked: known.suppliers.is_some(),
         }
@@ -402,8 +398,8 @@ fn node_diff(
         false => because(&name, known, changed),
     };
     let errors = Pair {
-        before: full_before.as_ref().filter(|node| node.error.is_some()).map(failure),
-        after: full_after.as_ref().filter(|node| node.error.is_some()).map(failure),
+        before: full_before.as_ref().filter(|node| node.error.is_some()).map(NodeFinished::failure),
+        after: full_after.as_ref().filter(|node| node.error.is_some()).map(NodeFinished::failure),
     };
     let role = match both {
         Some((before, after)) if before.same_work(&after) => Role::Aside,

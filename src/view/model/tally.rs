@@ -1,31 +1,43 @@
-//! Counting what has finished, and knowing what sums up what: how far the elements of a node are, and whether
-//! a failure is news or only follows from one below it.
+//! The step that every fold of a run's events shares: counts, times and usage of the run, the progress of each node's
+//! elements, and whether a failure is new or follows from one below it.
 //!
-//! Knows nothing of how any of it is shown.
+//! A fold calls [`Tally::step`] for each event and then keeps what it needs of the event itself: [`RunState`] whole nodes,
+//! the JSON document offsets, the comparison of two runs digests, the terminal what runs now. Knows nothing of how any of
+//! it is shown.
+//!
+//! [`RunState`]: crate::view::model::run::RunState
 
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use crate::core::event::{Counts, Kind, NodeExpanded, NodeFinished, Status};
+use crate::core::event::{
+    Counts, Event, Kind, NodeExpanded, NodeFinished, RunFinished, RunStarted, Status, Usage,
+};
 use crate::core::node_path::NodeRef;
 
 #[derive(Default)]
-pub(in crate::view) struct Tally {
-    /// Work of its own: plain nodes and elements; `nodes` is their sum.
+pub struct Tally {
+    pub begun: Option<RunStarted>,
+    pub ended: Option<RunFinished>,
+    /// The time of the last event.
+    pub last: Option<Timestamp>,
+    /// What all attempts used.
+    pub usage: Usage,
+    /// Plain nodes and elements; `nodes` is their sum. After the end of the run, the counts of that event.
     pub counts: Counts,
     pub saved_ms: u64,
-    /// How much work there is, as far as is known.
+    /// Number of nodes and elements, as far as known.
     pub total: u64,
-    /// The nodes under way whose elements are known, by name.
+    /// The unfinished nodes whose number of elements is known, by name.
     pub spread: HashMap<String, Spread>,
-    /// The failures that were news, but for those that a node was allowed to have.
+    /// New failures, without those that a node was allowed to have.
     pub failed: u64,
-    /// What will fail because something directly below it has, by label.
+    /// The labels of those that will fail because something directly below them has failed.
     blamed: HashSet<String>,
 }
 
-/// How far a node with elements is.
+/// The progress of a node with elements.
 #[derive(Clone, Copy, Debug)]
 pub struct Spread {
     pub since: Timestamp,
@@ -33,21 +45,21 @@ pub struct Spread {
     pub done: u64,
     /// Elements that failed.
     pub failed: u64,
-    /// Failures that were news, in the elements and in all that is inside of them.
+    /// New failures, in the elements and in everything inside them.
     pub news: u64,
 }
 
-/// What an end means.
-pub(in crate::view) struct Added {
-    /// Whether it tells what no event before it has told: the end of work, or a failure that does not just follow
-    /// from another.
+/// The meaning of the end of a node.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Added {
+    /// Whether the event is new information: the end of a task, or a failure that does not follow from another.
     pub own: bool,
-    /// Of a node with elements, which has now ended.
+    /// The final progress of a node with elements.
     pub spread: Option<Spread>,
 }
 
 impl Added {
-    /// Whether elements of `node` failed, and it succeeded all the same.
+    /// Whether `node` succeeded although elements of it failed.
     pub fn allows_failures(&self, node: &NodeFinished) -> bool {
         node.status == Status::Succeeded && self.spread.is_some_and(|spread| spread.news > 0)
     }
@@ -60,18 +72,54 @@ impl Spread {
 }
 
 impl Tally {
+    /// Takes in one event. The result says something only for the end of a node.
+    pub fn step(&mut self, event: &Event) -> Added {
+        self.last = self.last.max(Some(event.time()));
+        match event {
+            Event::RunStarted(run) => {
+                self.total = run.nodes;
+                self.begun = Some(run.clone());
+            }
+            Event::NodeExpanded(node) => self.expand(node),
+            // The last attempt's usage is in the end of the node.
+            Event::AttemptFailed(failed) if failed.retry_in_ms.is_some() => self.usage += failed.usage(),
+            Event::NodeFinished(node) => return self.add(node),
+            Event::RunFinished(run) => {
+                (self.counts, self.saved_ms) = (run.counts, run.saved_ms);
+                self.ended = Some(run.clone());
+            }
+            Event::RunWaiting(_) | Event::RunSkipped(_) => {}
+            Event::NodeWaiting(_) | Event::NodeStarted(_) | Event::AttemptFailed(_) | Event::Warning(_) => {}
+        }
+        Added::default()
+    }
+
+    /// The tally of all events of a run.
+    pub fn of<'e>(events: impl IntoIterator<Item = &'e Event>) -> Self {
+        let mut tally = Self::default();
+        for event in events {
+            tally.step(event);
+        }
+        tally
+    }
+
+    /// The run's status, or `unfinished` if its end is not among the events.
+    pub fn status(&self, unfinished: &str) -> String {
+        self.ended.as_ref().map_or_else(|| unfinished.to_owned(), |run| run.status.to_string())
+    }
+
     /// The number of a node's elements is known.
-    pub fn expand(&mut self, node: &NodeExpanded) {
+    fn expand(&mut self, node: &NodeExpanded) {
         self.total = node.total;
         self.spread.insert(node.node.clone(), Spread::new(node.time, node.elements));
     }
 
-    /// Counts one end.
-    pub fn add(&mut self, node: &NodeFinished) -> Added {
+    fn add(&mut self, node: &NodeFinished) -> Added {
         if node.kind == Kind::Task {
             self.counts.add(node.status, node.cache);
             self.counts.nodes += 1;
             self.saved_ms += node.saved_ms;
+            self.usage += node.usage();
         }
         let failed = node.status == Status::Failed;
         let spread = match node.index {
@@ -103,7 +151,7 @@ impl Tally {
         added
     }
 
-    /// Changes every node with elements that `path` is inside of.
+    /// Changes every node whose elements contain `path`.
     fn each_around(&mut self, path: NodeRef, change: impl Fn(&mut Spread)) {
         for node in path.element_nodes() {
             if let Some(spread) = self.spread.get_mut(node) {
@@ -116,21 +164,16 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::event::{CacheStatus, Event};
+    use crate::core::event::CacheStatus;
     use crate::view::sample::{self, sum, sum_failed};
 
     /// A tally of `ends`, which says for each whether it was news.
     fn tally(expanded: &[(&str, u64)], ends: &[Event]) -> (Tally, Vec<bool>) {
         let mut tally = Tally::default();
         for (node, elements) in expanded {
-            let Event::NodeExpanded(node) = sample::expanded(node, *elements, 40) else { unreachable!() };
-            tally.expand(&node);
+            tally.step(&sample::expanded(node, *elements, 40));
         }
-        let add = |end: &Event| match end {
-            Event::NodeFinished(node) => tally.add(node).own,
-            other => panic!("not an end: {other:?}"),
-        };
-        let own = ends.iter().map(add).collect();
+        let own = ends.iter().map(|end| tally.step(end).own).collect();
         (tally, own)
     }
 
@@ -163,8 +206,7 @@ mod tests {
         assert_eq!(own, [true, false, true]);
         let spread = tally.spread["prep"];
         assert_eq!((spread.done, spread.failed, spread.news, tally.failed), (2, 2, 2, 2));
-        let Event::NodeFinished(last) = &ends[3] else { unreachable!() };
-        assert!(!tally.add(last).own);
+        assert!(!tally.step(&ends[3]).own);
         assert_eq!((tally.failed, tally.blamed.len()), (2, 0));
     }
 

@@ -4,7 +4,7 @@
 //! thousand hits in a burst cost no more than their counting.
 
 mod frame;
-mod live;
+mod rows;
 mod screen;
 #[cfg(test)]
 mod tty;
@@ -20,7 +20,7 @@ use jiff::tz::TimeZone;
 use crate::core::event::Event;
 use crate::core::reporter::Reporter;
 use crate::view::Verbosity;
-use crate::view::terminal::live::Live;
+use crate::view::model::live::Live;
 use crate::view::terminal::screen::{Screen, Size};
 use crate::view::text::log_end::last_line;
 use crate::view::text::narrator::Narrator;
@@ -51,6 +51,8 @@ struct State {
     /// What was said and is not on the screen yet.
     said: String,
     live: Live,
+    /// Number of frames drawn.
+    frames: usize,
     over: bool,
 }
 
@@ -75,6 +77,7 @@ impl Terminal {
             narrator: Narrator::new(verbosity, ink, zone).with_retries(),
             said: String::new(),
             live: Live::default(),
+            frames: 0,
             over: false,
         };
         let shared = Shared { state: Mutex::new(state), over: Condvar::new(), screen: Mutex::new(screen) };
@@ -99,7 +102,7 @@ impl Reporter for Terminal {
         let mut state = self.shared.state();
         let said = state.narrator.tell(event);
         state.said.extend(said);
-        state.live.notice(event);
+        state.live.step(event);
         let over = matches!(event, Event::RunFinished(_));
         if self.ticker.is_none() && !state.said.is_empty() && !over {
             let said = std::mem::take(&mut state.said);
@@ -150,8 +153,9 @@ impl Shared {
         let mut guard = self.state();
         let state = &mut *guard;
         let said = std::mem::take(&mut state.said);
-        let (mut moment, sources) = state.live.moment(now, &state.narrator.tally);
-        let live = state.live.has_begun();
+        state.frames += 1;
+        let (mut moment, sources) = state.live.moment(now, &state.narrator.tally, state.frames);
+        let live = state.narrator.tally.begun.is_some();
         drop(guard);
 
         for (line, source) in moment.lines.iter_mut().zip(sources) {

@@ -1,4 +1,4 @@
-//! Durations, ages, sizes and counts as people write them, and text from elsewhere made safe to show.
+//! Durations, ages, sizes and counts as people write them.
 
 use std::borrow::Cow;
 
@@ -56,63 +56,6 @@ pub fn count(n: u64) -> String {
         text.push(digit);
     }
     text
-}
-
-/// `text` without escape sequences, control characters and marks that reorder text, so that what a task
-/// prints can neither move the cursor nor pass for something else. A tab becomes spaces, a line break a space.
-pub fn inert(text: &str) -> Cow<'_, str> {
-    if text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
-        return text.into();
-    }
-    let mut clean = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\x1b' => match chars.peek() {
-                Some('[') => {
-                    chars.next();
-                    skip_control_sequence(&mut chars);
-                }
-                Some(']' | 'P' | 'X' | '^' | '_') => skip_control_string(&mut chars),
-                _ => {
-                    while chars.next_if(|c| (' '..='/').contains(c)).is_some() {}
-                    chars.next_if(|c| ('0'..='~').contains(c));
-                }
-            },
-            '\u{9b}' => skip_control_sequence(&mut chars),
-            '\u{90}' | '\u{98}' | '\u{9d}' | '\u{9e}' | '\u{9f}' => skip_control_string(&mut chars),
-            '\t' => clean.push_str("    "),
-            '\n' => clean.push(' '),
-            c if c.is_control() || reorders(c) => {}
-            c => clean.push(c),
-        }
-    }
-    clean.into()
-}
-
-type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
-
-/// Skips the parameters and the final character of a sequence such as `ESC [ 31 m`, and stops before
-/// anything that cannot belong to it.
-fn skip_control_sequence(chars: &mut Chars) {
-    while chars.next_if(|c| (' '..='?').contains(c)).is_some() {}
-    chars.next_if(|c| ('@'..='~').contains(c));
-}
-
-/// Skips a string such as a window title, up to its terminator or the end of the line.
-fn skip_control_string(chars: &mut Chars) {
-    while let Some(c) = chars.next_if(|c| *c != '\n') {
-        match c {
-            '\x07' | '\u{9c}' => return,
-            '\x1b' if chars.next_if_eq(&'\\').is_some() => return,
-            _ => {}
-        }
-    }
-}
-
-/// Line separators and the marks that change the direction of text.
-fn reorders(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// At least the number of columns that a terminal needs for `text` without control characters: exact for
@@ -198,27 +141,6 @@ mod tests {
     }
 
     #[test]
-    fn escape_sequences_vanish_and_words_stay() {
-        for (text, clean) in [
-            ("\x1b[1;31mred\x1b[0m text", "red text"),
-            ("\x1b]0;title\x07after", "after"),
-            ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
-            ("a\x1b[2J\x1b[Hb", "ab"),
-            ("\x1b(Bx\x1b7y\x1bcz", "xyz"),
-            ("\u{9b}31mred", "red"),
-            ("half\x1b[", "half"),
-            ("half\x1b", "half"),
-            ("\x1b[31é", "é"),
-            ("bell\x07 back\x08 tab\tend", "bell back tab    end"),
-            ("a\u{202e}b\u{2066}c", "abc"),
-            ("one\ntwo", "one two"),
-            ("naïve 日本", "naïve 日本"),
-        ] {
-            assert_eq!(inert(text), clean, "{text:?}");
-        }
-    }
-
-    #[test]
     fn cutting_respects_wide_characters() {
         assert_eq!(cut("hello", 5), "hello");
         assert_eq!(cut("hello", 4), "hel…");
@@ -230,12 +152,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn nothing_inert_can_steer_a_terminal(text in "(\\PC|[\\x00-\\x1f\\x7f-\\u{9f}]|\x1b\\[|\x1b\\]){0,40}") {
-            let clean = inert(&text);
-            prop_assert!(!clean.chars().any(char::is_control), "{clean:?}");
-        }
-
         #[test]
         fn a_cut_text_fits(text in "\\PC{0,40}", columns in 0usize..30) {
             prop_assert!(width(&cut(&text, columns)) <= columns);

@@ -27,4 +27,5 @@ pub mod runs;
 pub mod style;
 pub mod why;
 
-pub use format::{age, count, cut, duration, inert, size, width};
+pub use crate::core::inert::inert;
+pub use format::{age, count, cut, duration, size, width};

@@ -9,8 +9,8 @@ use crate::core::event::{
     RunFinished, RunStarted, Status, Warning,
 };
 use crate::view::Verbosity;
-use crate::view::model::tally::Tally;
-use crate::view::text::phrases::{counts, details, failure, gist, mark, summed, usage};
+use crate::view::model::tally::{Added, Tally};
+use crate::view::text::phrases::{counts, details, mark, summed, usage};
 use crate::view::text::style::{BAD, CAUTION, FAINT, Ink, STRONG};
 use crate::view::text::{age, count, duration, inert};
 
@@ -35,7 +35,6 @@ pub(in crate::view) struct Narrator {
     /// Whether a failed attempt that is followed by another is worth a line.
     tells_retries: bool,
     zone: TimeZone,
-    run: String,
     pub tally: Tally,
     /// The label of each of the first failed nodes, and why it failed.
     failures: Vec<(String, String)>,
@@ -63,7 +62,6 @@ impl Narrator {
             verbosity,
             tells_retries: verbosity == Verbosity::Verbose,
             zone,
-            run: String::new(),
             tally: Tally::default(),
             failures: Vec::new(),
             told: 0,
@@ -81,6 +79,7 @@ impl Narrator {
 
     /// What to say about `event`: paragraphs of one or more lines, each line ending with a newline.
     pub fn tell(&mut self, event: &Event) -> Vec<String> {
+        let added = self.tally.step(event);
         let said = match event {
             Event::RunWaiting(busy) => self.run_held(busy, "⋯", "waiting for"),
             Event::RunSkipped(busy) => self.run_held(busy, "○", "nothing was run:"),
@@ -89,12 +88,16 @@ impl Narrator {
             Event::NodeWaiting(node) => self.node_waiting(node),
             Event::NodeStarted(node) => self.node_started(node),
             Event::AttemptFailed(attempt) => self.attempt_failed(attempt),
-            Event::NodeFinished(node) => self.node_finished(node),
+            Event::NodeFinished(node) => self.node_finished(node, added),
             Event::Warning(warning) => self.warning(warning),
             Event::RunFinished(run) => self.run_finished(run),
         };
         self.since_failure += said.len() as u64;
         said
+    }
+
+    fn run(&self) -> &str {
+        self.tally.begun.as_ref().map_or("", |run| &run.run)
     }
 
     fn verbose(&self) -> bool {
@@ -116,9 +119,7 @@ impl Narrator {
         vec![format!("{mark} {words} {holder}{link} holds the lock {}\n", inert(&busy.lock))]
     }
 
-    fn run_started(&mut self, run: &RunStarted) -> Vec<String> {
-        self.run.clone_from(&run.run);
-        self.tally.total = run.nodes;
+    fn run_started(&self, run: &RunStarted) -> Vec<String> {
         if !self.verbose() {
             return Vec::new();
         }
@@ -128,8 +129,7 @@ impl Narrator {
         vec![format!("run {run}: {workflow} ({project}/{domain}), {} nodes{jobs}{again}\n", count(*nodes))]
     }
 
-    fn node_expanded(&mut self, node: &NodeExpanded) -> Vec<String> {
-        self.tally.expand(node);
+    fn node_expanded(&self, node: &NodeExpanded) -> Vec<String> {
         if !self.verbose() {
             return Vec::new();
         }
@@ -167,13 +167,12 @@ impl Narrator {
             self.ink.paint(CAUTION, "↻"),
             attempt.path(),
             attempt.attempt,
-            gist(&attempt.error),
+            attempt.error.gist(),
             duration(wait)
         )]
     }
 
-    fn node_finished(&mut self, node: &NodeFinished) -> Vec<String> {
-        let added = self.tally.add(node);
+    fn node_finished(&mut self, node: &NodeFinished, added: Added) -> Vec<String> {
         if added.allows_failures(node) {
             let elements = format!("{}[", node.node);
             self.failures.retain(|(label, _)| !label.starts_with(&elements));
@@ -188,7 +187,7 @@ impl Narrator {
         match node.status {
             Status::Failed if added.own => self.node_failed(node, inside),
             _ if spoken_for && !self.verbose() => Vec::new(),
-            Status::Failed => vec![self.line(node, &self.ink.paint(BAD, failure(node)))],
+            Status::Failed => vec![self.line(node, &self.ink.paint(BAD, node.failure()))],
             _ if self.quiet() => Vec::new(),
             Status::Succeeded => vec![self.line(node, &self.success(node, &sum))],
             Status::Skipped | Status::Cancelled => self.node_idle(node, &sum),
@@ -241,7 +240,7 @@ impl Narrator {
         let held = self.held.extract_if(.., |warning| warning.node.as_deref() == Some(&*label));
         let mut said: Vec<_> = held.map(|warning| warning_line(&warning, self.ink)).collect();
 
-        let words = failure(node);
+        let words = node.failure();
         self.since_failure = 0;
         if self.failures.len() < REPEATED_FAILURES {
             self.failures.push((label.into_owned(), words.clone()));
@@ -254,7 +253,7 @@ impl Narrator {
             if node.attempts > 0 { format!("  {}", duration(node.duration_ms)) } else { String::new() };
         let mut paragraph = self.line(node, &format!("{}{time}", self.ink.paint(BAD, words)));
         if self.told <= DETAILED_FAILURES {
-            paragraph.push_str(&details(node, &self.run, self.ink));
+            paragraph.push_str(&details(node, self.run(), self.ink));
         }
         said.push(paragraph);
         said
@@ -315,7 +314,7 @@ impl Narrator {
         }
         let more = self.tally.failed.saturating_sub(self.failures.len() as u64);
         if more > 0 {
-            let command = self.ink.paint(STRONG, format!("runner show {}", self.run));
+            let command = self.ink.paint(STRONG, format!("runner show {}", self.run()));
             text.push_str(&format!("  and {} more: {command}\n", count(more)));
         }
         text

@@ -6,7 +6,7 @@ use serde_json::{Map as JsonMap, Value as Json, json};
 use crate::core::event::{AttemptFailed, Event, NodeFinished, NodeStarted, NodeWaiting, VERSION, Warning};
 use crate::core::node_path::NodeRef;
 use crate::view::text::narrator::warning_line;
-use crate::view::text::phrases::{details, failure, gist, logs_command, mark, summed, usage};
+use crate::view::text::phrases::{details, logs_command, mark, summed, usage};
 use crate::view::text::run::output;
 use crate::view::text::style::{BAD, Cell, FAINT, Ink, PLAIN, STRONG, columns};
 use crate::view::text::{age, duration, inert};
@@ -97,7 +97,7 @@ impl NodeStory {
         text.push_str(&ink.paint(style.bold(), format!("{mark} {}", node.status)));
         let mut parts = Vec::new();
         if node.error.is_some() {
-            parts.push(failure(node));
+            parts.push(node.failure());
         }
         if node.attempts > 0 || node.counts.is_some() {
             parts.push(format!("took {}", duration(node.duration_ms)));
@@ -118,7 +118,7 @@ impl NodeStory {
             text.extend(self.warnings.iter().map(|warning| warning_line(warning, ink)));
         }
         if node.error.is_some() {
-            text.push_str(&format!("\n{}\n", ink.paint(BAD, failure(node))));
+            text.push_str(&format!("\n{}\n", ink.paint(BAD, node.failure())));
             text.push_str(&details(node, &self.run, ink));
         } else {
             self.next(&mut text, ink);
@@ -171,7 +171,7 @@ impl NodeStory {
         let failed = self.failed_attempts.iter().find(|failed| failed.attempt == start.attempt);
         let ended = self.finished.as_ref().filter(|node| node.attempts == start.attempt);
         let (words, took, used) = match (failed, ended) {
-            (Some(failed), _) => (gist(&failed.error), Some(failed.duration_ms), usage(failed.usage())),
+            (Some(failed), _) => (failed.error.gist(), Some(failed.duration_ms), usage(failed.usage())),
             (None, Some(node)) => (node.status.to_string(), Some(node.duration_ms), usage(node.usage())),
             (None, None) => ("under way".into(), None, String::new()),
         };

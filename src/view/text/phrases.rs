@@ -2,7 +2,7 @@
 
 use anstyle::Style;
 
-use crate::core::event::{CacheStatus, Counts, ErrorKind, Kind, NodeFinished, Status, TaskError, Usage};
+use crate::core::event::{CacheStatus, Counts, Kind, NodeFinished, Status, Usage};
 use crate::core::node_path::NodeRef;
 use crate::view::text::style::{BAD, CACHED, CAUTION, FAINT, GOOD, Ink, STRONG};
 use crate::view::text::{count, duration, inert, size};
@@ -15,26 +15,6 @@ pub(in crate::view) fn mark(status: Status, cache: Option<CacheStatus>) -> (&'st
         (Status::Failed, _) => ("✗", BAD),
         (Status::Skipped, _) => ("○", FAINT),
         (Status::Cancelled, _) => ("○", CAUTION),
-    }
-}
-
-/// An error in one line: `exit 3`, else the first line of its message.
-pub(in crate::view) fn gist(error: &TaskError) -> String {
-    match (error.kind, error.exit_code) {
-        (ErrorKind::Exit, Some(code)) => format!("exit {code}"),
-        (kind, _) => match error.message.lines().find(|line| !line.trim().is_empty()) {
-            Some(line) => inert(line.trim_end()).into_owned(),
-            None => kind.to_string(),
-        },
-    }
-}
-
-/// Why a node failed, in one line: `exit 3 after 2 attempts`.
-pub fn failure(node: &NodeFinished) -> String {
-    let gist = node.error.as_ref().map_or_else(|| "failed".into(), gist);
-    match node.attempts {
-        0 | 1 => gist,
-        attempts => format!("{gist} after {attempts} attempts"),
     }
 }
 
@@ -131,6 +111,7 @@ pub(in crate::view) fn summed(node: &NodeFinished, elements: Option<u64>) -> Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::event::{ErrorKind, TaskError};
     use crate::view::sample;
 
     #[test]
@@ -180,7 +161,7 @@ mod tests {
             ..TaskError::new(ErrorKind::Output, "")
         });
         node.log = Some("/logs/train".into());
-        assert_eq!(failure(&node), "output `a` is missing after 2 attempts");
+        assert_eq!(node.failure(), "output `a` is missing after 2 attempts");
         assert_eq!(
             details(&node, "k3v9", Ink(false)),
             "  found: b\n  │ Traceback\n  │     boom\n  log:  /logs/train\n  more: runner logs k3v9 train --index 3\n"

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::core::event::Event;
@@ -30,25 +29,11 @@ impl<W: Write + Send> Reporter for Plain<W> {
         if said.is_empty() {
             return;
         }
-        let time = time(event).to_zoned(self.zone.clone()).strftime("%H:%M:%S").to_string();
+        let time = event.time().to_zoned(self.zone.clone()).strftime("%H:%M:%S").to_string();
         for paragraph in said {
             // A reader that went away must not fail the run.
             let _ = self.out.write_all(format!("{time} {paragraph}").as_bytes());
         }
-    }
-}
-
-fn time(event: &Event) -> Timestamp {
-    match event {
-        Event::RunWaiting(event) | Event::RunSkipped(event) => event.time,
-        Event::RunStarted(event) => event.time,
-        Event::NodeExpanded(event) => event.time,
-        Event::NodeWaiting(event) => event.time,
-        Event::NodeStarted(event) => event.time,
-        Event::AttemptFailed(event) => event.time,
-        Event::NodeFinished(event) => event.time,
-        Event::Warning(event) => event.time,
-        Event::RunFinished(event) => event.time,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::core::event::{Counts, NodeFinished, Status};
 use crate::core::why;
 use crate::view::model::run::{Bucket, NodeState, RunState};
 use crate::view::text::narrator::warning_line;
-use crate::view::text::phrases::{counts, details, failure, gist, logs_command, mark, summed, usage};
+use crate::view::text::phrases::{counts, details, logs_command, mark, summed, usage};
 use crate::view::text::style::{BAD, Cell, FAINT, Ink, PLAIN, STRONG, columns};
 use crate::view::text::{age, count, cut, duration, inert, size};
 
@@ -117,13 +117,13 @@ impl RunState {
             text.push_str(&format!(
                 "\n{} {label}  {}\n",
                 ink.paint(BAD, "✗"),
-                ink.paint(BAD, failure(finished))
+                ink.paint(BAD, finished.failure())
             ));
             for attempt in node.attempts.iter().filter_map(|attempt| attempt.failed.as_ref()) {
                 // The last attempt's error is the node's own.
                 if attempt.attempt < finished.attempts {
                     let (n, time) = (attempt.attempt, duration(attempt.duration_ms));
-                    text.push_str(&format!("  attempt {n}: {} ({time})\n", gist(&attempt.error)));
+                    text.push_str(&format!("  attempt {n}: {} ({time})\n", attempt.error.gist()));
                 }
             }
             text.push_str(&details(finished, &self.id, ink));
@@ -212,7 +212,7 @@ impl NodeState {
     fn remark(&self, node: &NodeFinished, now: &Zoned) -> String {
         let mut parts = Vec::new();
         if node.status == Status::Failed {
-            parts.push(failure(node));
+            parts.push(node.failure());
         } else if node.attempts > 1 {
             parts.push(format!("attempt {}", node.attempts));
         }

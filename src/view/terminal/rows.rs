@@ -1,44 +1,16 @@
-//! What is under way in a run: attempts, elements and waits, and what of them is to be shown at a moment.
+//! The lines of one frame: which of the running attempts, elements and waits it shows, and in which order.
 //!
-//! Knows events and the time it is told, neither a terminal nor a clock.
+//! Knows the state of a run and the time of the frame, neither a terminal nor a clock.
 
-use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use crate::core::event::{CacheStatus, Event, Kind, NodeFinished, Status};
-use crate::core::node_path::NodeRef;
+use crate::core::node_path::{NodePath, NodeRef};
+use crate::view::model::live::{Attempt, Live, Wait};
 use crate::view::model::tally::{Spread, Tally};
 use crate::view::terminal::frame::{Line, Moment, Progress, SHOWN, State};
-use crate::view::text::phrases::gist;
 use crate::view::text::{duration, inert};
-
-/// A node, or an element of one.
-type Unit = (String, Option<u64>);
-
-#[derive(Default)]
-pub(super) struct Live {
-    started: Option<Timestamp>,
-    running: BTreeMap<Unit, Attempt>,
-    /// What each waits for.
-    waiting: BTreeMap<Unit, Wait>,
-    queued: u64,
-    turn: usize,
-}
-
-/// An attempt under way, or the rest before the next one.
-struct Attempt {
-    since: Timestamp,
-    log: Option<String>,
-    /// When the next attempt begins, and what the last one died of.
-    retry: Option<(Timestamp, String)>,
-}
-
-struct Wait {
-    since: Timestamp,
-    reason: String,
-}
 
 /// The log that has a line's words, and what is to stand before them.
 pub(super) struct Source {
@@ -51,7 +23,7 @@ struct Fold<'a> {
     spread: Spread,
     running: u64,
     /// The oldest attempt; one that rests only if all do.
-    oldest: Option<(&'a Unit, &'a Attempt)>,
+    oldest: Option<(&'a NodePath, &'a Attempt)>,
     waits: Option<&'a Wait>,
 }
 
@@ -59,56 +31,8 @@ struct Fold<'a> {
 type Row = (State, Timestamp, Line, Option<Source>);
 
 impl Live {
-    /// Whether a run has begun.
-    pub fn has_begun(&self) -> bool {
-        self.started.is_some()
-    }
-
-    pub fn notice(&mut self, event: &Event) {
-        match event {
-            Event::RunStarted(run) => self.started = Some(run.time),
-            Event::NodeStarted(node) => {
-                let unit = (node.node.clone(), node.index);
-                self.waiting.remove(&unit);
-                self.running.insert(unit, Attempt { since: node.time, log: node.log.clone(), retry: None });
-                self.queued = node.queued;
-            }
-            Event::NodeWaiting(node) => {
-                let unit = (node.node.clone(), node.index);
-                self.running.remove(&unit);
-                self.waiting.insert(unit, Wait { since: node.time, reason: node.reason.clone() });
-            }
-            Event::AttemptFailed(failed) => {
-                let wait = failed.retry_in_ms.and_then(|ms| {
-                    let begins = failed.time.checked_add(Duration::from_millis(ms)).ok()?;
-                    Some((begins, gist(&failed.error)))
-                });
-                if let Some(attempt) = self.running.get_mut(&(failed.node.clone(), failed.index)) {
-                    attempt.retry = wait;
-                }
-            }
-            Event::NodeFinished(node) => self.finished(node),
-            Event::RunWaiting(_) | Event::RunSkipped(_) => {}
-            Event::NodeExpanded(_) | Event::Warning(_) | Event::RunFinished(_) => {}
-        }
-    }
-
-    fn finished(&mut self, node: &NodeFinished) {
-        // A hit never ran: the common case looks nothing up.
-        if node.cache == Some(CacheStatus::Hit) && self.waiting.is_empty() {
-            return;
-        }
-        let unit = (node.node.clone(), node.index);
-        self.waiting.remove(&unit);
-        let ran = self.running.remove(&unit).is_some();
-        if !ran && node.kind == Kind::Task && node.status == Status::Cancelled {
-            self.queued = self.queued.saturating_sub(1);
-        }
-    }
-
-    /// What is to be shown, and for each line the log that its words are to be read from.
-    pub fn moment(&mut self, now: Timestamp, tally: &Tally) -> (Moment, Vec<Option<Source>>) {
-        self.turn += 1;
+    /// The frame of number `turn`, and for each line the log with its words.
+    pub(super) fn moment(&self, now: Timestamp, tally: &Tally, turn: usize) -> (Moment, Vec<Option<Source>>) {
         let mut rows = self.rows(now, tally);
         rows.sort_by(|a, b| (a.0, a.1, &a.2.label).cmp(&(b.0, b.1, &b.2.label)));
         let more = rows.len().saturating_sub(SHOWN);
@@ -122,8 +46,8 @@ impl Live {
             counts: tally.counts,
             total: tally.total,
             saved_ms: tally.saved_ms,
-            elapsed_ms: self.started.map_or(0, |started| between(started, now)),
-            turn: self.turn,
+            elapsed_ms: tally.begun.as_ref().map_or(0, |run| between(run.time, now)),
+            turn,
         };
         (moment, sources)
     }
@@ -134,17 +58,17 @@ impl Live {
             outermost.map(|(node, spread)| (&**node, Fold::new(*spread))).collect();
         let mut rows = Vec::new();
         for (unit, attempt) in &self.running {
-            match NodeRef::new(&unit.0, unit.1).outermost() {
+            match unit.borrowed().outermost() {
                 Some(node) => fold(&mut folds, node, attempt.since).run(unit, attempt),
-                None => rows.push(attempt.row(&unit.0, now)),
+                None => rows.push(attempt.row(&unit.node, now)),
             }
         }
         for (unit, wait) in &self.waiting {
-            match NodeRef::new(&unit.0, unit.1).outermost() {
+            match unit.borrowed().outermost() {
                 Some(node) => {
                     fold(&mut folds, node, wait.since).waits.get_or_insert(wait);
                 }
-                None => rows.push(wait.row(&unit.0)),
+                None => rows.push(wait.row(&unit.node)),
             }
         }
         rows.extend(folds.into_iter().map(|(node, fold)| fold.row(node, now)));
@@ -206,7 +130,7 @@ impl<'a> Fold<'a> {
         Self { spread, running: 0, oldest: None, waits: None }
     }
 
-    fn run(&mut self, unit: &'a Unit, attempt: &'a Attempt) {
+    fn run(&mut self, unit: &'a NodePath, attempt: &'a Attempt) {
         self.running += 1;
         let age = |attempt: &Attempt| (attempt.retry.is_some(), attempt.since);
         if self.oldest.is_none_or(|(_, oldest)| age(attempt) < age(oldest)) {
@@ -217,8 +141,8 @@ impl<'a> Fold<'a> {
     fn row(self, node: &str, now: Timestamp) -> Row {
         let Spread { since, elements, done, failed, .. } = self.spread;
         let (state, words, source) = match (self.oldest, self.waits) {
-            (Some(((name, index), attempt)), _) => {
-                let label = NodeRef::new(name, *index).label();
+            (Some((unit, attempt)), _) => {
+                let label = unit.borrowed().label();
                 attempt.words(&format!("{} ", &label[node.len()..]), now)
             }
             (None, Some(wait)) => (State::Waits, wait.words(), None),
@@ -240,25 +164,15 @@ fn between(then: Timestamp, now: Timestamp) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::event::{AttemptFailed, Counts};
+    use crate::core::event::{AttemptFailed, Counts, Event, Kind, Status};
     use crate::view::sample::*;
     use crate::view::text::style::Ink;
 
     /// What is shown after `events`, five seconds after the run began.
     fn shown(events: &[Event], columns: usize) -> Vec<String> {
-        let (mut live, mut tally) = (Live::default(), Tally::default());
-        for event in events {
-            live.notice(event);
-            match event {
-                Event::RunStarted(run) => tally.total = run.nodes,
-                Event::NodeExpanded(node) => tally.expand(node),
-                Event::NodeFinished(node) => {
-                    tally.add(node);
-                }
-                _ => {}
-            }
-        }
-        let (moment, sources) = live.moment(at(5), &tally);
+        let (mut live, tally) = (Live::default(), Tally::of(events));
+        events.iter().for_each(|event| live.step(event));
+        let (moment, sources) = live.moment(at(5), &tally, 1);
         assert_eq!(moment.lines.len(), sources.len());
         moment.lines(columns, 24, Ink(false))
     }
