@@ -76,10 +76,18 @@ fn parts_of_a_definition_are_told() {
     let auto = |extra, run| with(AUTOMATIC, extra, run);
     let y = "printf a > $OUT/y";
     for (first, second, expected) in [
-        (auto("", y), auto("", "printf b > $OUT/y"), "command changed"),
+        (
+            auto("", y),
+            auto("", "printf b > $OUT/y"),
+            "command changed: line 2 \"printf a > $OUT/y\" -> \"printf b > $OUT/y\"",
+        ),
         (auto("", y), auto("args = ['x']", y), "args added"),
-        (auto("args = ['x']", y), auto("args = ['y']", y), "args changed"),
-        (auto("", y), auto("shell = ['sh', '-eu']", y), "shell changed"),
+        (auto("args = ['x']", y), auto("args = ['y']", y), "args changed: [\"x\"] -> [\"y\"]"),
+        (
+            auto("", y),
+            auto("shell = ['sh', '-eu']", y),
+            "shell changed: [\"bash\",\"-euo\",\"pipefail\"] -> [\"sh\",\"-eu\"]",
+        ),
         (auto("env = { TZ = 'UTC' }", y), auto("env = { TZ = 'CET' }", y), "env TZ UTC -> CET"),
         (auto("env = { TZ = 'UTC' }", y), auto("", y), "env TZ removed"),
         (auto("", y), auto("cwd = 'workflow'", y), "cwd added"),
@@ -112,7 +120,9 @@ fn a_source_comes_with_its_difference() {
     lab.write("s.sh", "a=1\nb=2\n");
     lab.ok("w.toml", &[]);
     lab.write("s.sh", "a=1\nb=3\n");
-    assert_eq!(why(&lab, "n", &[]), "source s.sh changed");
+    assert_eq!(why(&lab, "n", &[]), "source s.sh changed: line 2 \"b=2\" -> \"b=3\"");
+    let shown = lab.run(&["why", "w.toml", "n"]).expect_code(0).out;
+    assert!(shown.contains("  source s.sh changed\n") && shown.contains("    -b=2\n    +b=3\n"), "{shown}");
     // What it is now is kept with the result.
     lab.ok("w.toml", &[]);
     lab.write("s.sh", "a=4\nb=3\n");
@@ -167,8 +177,8 @@ fn values_are_told_with_what_they_were() {
         "input x: \"2026-01-01T00:00:00Z\" -> \"2026-01-02T00:00:00Z\"",
     );
     values("list<int>", "[1, 2, 3]", "[1, 5, 3]", "input x[1]: 2 -> 5");
-    values("list<int>", "[1, 2]", "[1, 2, 3]", "input x: 2 -> 3 elements");
-    values("list<int>", "[1, 2, 3]", "[3, 2, 1]", "input x: 2 of 3 elements changed");
+    values("list<int>", "[1, 2]", "[1, 2, 3]", "input x: 1 added (3)");
+    values("list<int>", "[1, 2, 3]", "[3, 2, 1]", "input x: the same elements in another order");
     values("map<int>", "{ a = 1, b = 2 }", "{ a = 1, b = 3 }", "input x.b: 2 -> 3");
     values("json", "{ a = [1, { b = 2 }] }", "{ a = [1, { b = 3 }] }", "input x.a[1].b: 2 -> 3");
     values("string?", "'a'", "'b'", "input x: \"a\" -> \"b\"");
@@ -222,7 +232,66 @@ fn a_directory_is_told_by_its_content() {
     lab.write("w.toml", &task.text());
     lab.ok("w.toml", &[]);
     lab.write("d/b", "2");
-    assert_eq!(plain(&why(&lab, "n", &[])), "input f: d changed");
+    assert_eq!(why(&lab, "n", &[]), "input f: d: 1 added (b)");
+    lab.ok("w.toml", &[]);
+    lab.write("d/b", "3");
+    assert_eq!(why(&lab, "n", &[]), "input f: d: 1 changed (b); 1 line");
+    let shown = lab.run(&["why", "w.toml", "n"]).expect_code(0).out;
+    assert!(shown.contains("-2\n") && shown.contains("+3\n"), "{shown}");
+    lab.ok("w.toml", &[]);
+    std::fs::remove_file(lab.path("d/a")).unwrap();
+    lab.write("d/b", "4");
+    assert_eq!(why(&lab, "n", &[]), "input f: d: 1 removed (a), 1 changed (b)");
+}
+
+#[test]
+fn a_long_command_line_is_cut_around_what_differs() {
+    let lab = Lab::new();
+    let text =
+        |word: &str| with(AUTOMATIC, "", &format!("printf '{}{word}' > $OUT/y", "same ".repeat(60))).text();
+    lab.write("w.toml", &text("one"));
+    lab.ok("w.toml", &[]);
+    lab.write("w.toml", &text("two"));
+    let said = why(&lab, "n", &[]);
+    assert!(said.contains("same one'") && said.contains("same two'"), "{said}");
+    let verbose = lab.run(&["exec", "w.toml", "-v"]).expect_code(0).err;
+    assert!(verbose.contains("same one'") && verbose.contains("same two'"), "{verbose}");
+    let node = lab.run(&["show", "@last", "n"]).expect_code(0).out;
+    assert!(node.contains("what differs\n") && node.contains("\n    +printf 'same"), "{node}");
+}
+
+#[test]
+fn elements_that_came_and_went_are_named() {
+    let lab = Lab::new();
+    let task = |names: &[String]| {
+        OneTask {
+            inputs: "x = \"list<file>\"",
+            bind: &format!(
+                "x = [{}]",
+                names.iter().map(|n| format!("\"{n}\"")).collect::<Vec<_>>().join(", ")
+            ),
+            workflow_inputs: "",
+            run: "printf a > $OUT/y",
+            ..OneTask::default()
+        }
+        .text()
+    };
+    let mut names: Vec<String> = (0..30).map(|i| format!("f{i}.csv")).collect();
+    for name in names.iter().map(String::as_str).chain(["new.csv"]) {
+        lab.write(name, name);
+    }
+    lab.write("w.toml", &task(&names));
+    lab.ok("w.toml", &[]);
+    names.remove(3);
+    names.push("new.csv".into());
+    lab.write("f7.csv", "another\n");
+    lab.write("w.toml", &task(&names));
+    let answer = ask(&lab, "n", &[]);
+    assert_eq!(answer["why"]["text"], "input x: 1 added (new.csv), 1 removed (f3.csv), 1 changed (f7.csv)");
+    let items = &answer["why"]["changes"][0]["items"];
+    assert_eq!((&items["added"], &items["items"][0]["name"]), (&json!(1), &json!("f7.csv")));
+    let shown = lab.run(&["why", "w.toml", "n"]).expect_code(0).out;
+    assert!(shown.contains("    + new.csv\n") && shown.contains("    - f3.csv\n"), "{shown}");
 }
 
 #[test]
@@ -440,7 +509,10 @@ fn an_edited_command_upstream_is_the_root() {
     lab.write("w.toml", &CHAIN.replace("sort \"$raw\"", "sort -r \"$raw\""));
     lab.ok("w.toml", &["--until", "clean"]);
     let said = plain(&why(&lab, "train", &[]));
-    assert_eq!(said, "input rows: rows changed (2 lines), from clean, which re-ran because command changed");
+    assert_eq!(
+        said,
+        "input rows: rows changed (2 lines), from clean, which re-ran because command changed: line 1 \"sort \\\"$raw\\\" > \\\"$OUT/rows\\\"\" -> \"sort -r \\\"$raw\\\" > \\\"$OUT/rows\\\"\""
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! An explanation compares the parts of the requested key with those of the nearest earlier result. The memo finds that
 //! result. The English is in `phrases.rs`; it is made when it is shown, since paths read best from the folder one is in.
 
+pub mod difference;
 mod phrases;
 
 use jiff::Timestamp;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::core::digest::Digest;
+use difference::ItemChanges;
 
 /// Why a lookup did not hit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -122,10 +124,17 @@ pub enum Change {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DefinitionChange {
     pub name: String,
-    /// Long text is cut.
+    /// Long text is cut around the difference. With `line`, that line before and now, empty where it was added or
+    /// removed.
     pub was: Option<String>,
     pub now: Option<String>,
-    /// Of a text of several lines, as `diff -u` writes it; only where it was asked for.
+    /// The first line that differs, counted from 1, of a script or source whose texts are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// How many lines of it differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lines: Option<u64>,
+    /// Its lines that differ, as `diff -u` writes them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diff: Option<String>,
 }
@@ -137,12 +146,18 @@ pub struct InputChange {
     /// Where in the value, if only one place in it differs: `[3].a`; else empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub at: String,
-    /// The value there; long ones are cut. Files as records: name, size, digest.
+    /// The value there; long ones are cut around the difference. Files as records: name, size, digest.
     pub was: Json,
     pub now: Json,
     /// How many lines of a text file differ, if both contents are there to be compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lines: Option<u64>,
+    /// Which elements of a list or map, or entries of a folder, differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<ItemChanges>,
+    /// The lines that differ of a text of several lines or a text file, as `diff -u` writes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff: Option<String>,
     /// The node that is the root of it, if it was handed over by a node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Box<Upstream>>,
@@ -229,6 +244,17 @@ impl Change {
     /// In a few words: `cache_version 1.0 -> 1.1`.
     pub fn text(&self) -> String {
         phrases::change(self)
+    }
+
+    /// What stands before the details of it: without where it comes from, and without what the lines below it show.
+    pub fn headline(&self) -> String {
+        match self {
+            Self::Definition(part) if part.diff.is_some() => {
+                phrases::change(&Self::Definition(DefinitionChange { line: None, ..part.clone() }))
+            }
+            Self::Input(input) => phrases::change(&Self::Input(InputChange { from: None, ..input.clone() })),
+            change => phrases::change(change),
+        }
     }
 }
 

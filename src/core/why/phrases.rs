@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::Value as Json;
 
+use super::difference::{ItemChanges, ItemKind, around};
 use super::{Because, Change, DefinitionChange, InputChange, Kind, Nearest, Upstream, Why};
 
 /// Maximum number of changes that are listed; the rest are counted.
@@ -84,59 +85,122 @@ fn types(side: &str, name: &str, was: Option<&str>, now: Option<&str>) -> String
 }
 
 fn definition(part: &DefinitionChange) -> String {
-    let DefinitionChange { name, was, now, .. } = part;
+    let DefinitionChange { name, was, now, line, lines, .. } = part;
     let what = match name.split_once('.') {
         Some(("env" | "cache_env", variable)) => format!("env {variable}"),
         Some(("outputs", output)) => format!("where output {output} is taken from"),
+        Some(("inputs", input)) => format!("how input {input} is passed"),
         _ if name == "run" => "command".into(),
         _ => name.to_owned(),
     };
-    match (was, now) {
-        (None, _) => format!("{what} added"),
-        (_, None) => format!("{what} removed"),
-        // Commands have no room here, and what a source holds is a digest.
-        (Some(_), Some(_))
-            if ["run", "argv", "args", "shell"].contains(&&**name) || name.starts_with("source ") =>
-        {
-            format!("{what} changed")
+    let is_text = name == "run" || name.starts_with("source ");
+    match (was, now, line) {
+        (None, ..) => format!("{what} added"),
+        (_, None, _) => format!("{what} removed"),
+        (Some(was), Some(now), Some(line)) => {
+            let more = match lines.unwrap_or(1).saturating_sub(1) {
+                0 => String::new(),
+                1 => " and 1 more line".into(),
+                n => format!(" and {n} more lines"),
+            };
+            format!("{what} changed: line {line} {}{more}", text_pair(was, now))
         }
-        (Some(was), Some(now)) => format!("{what} {} -> {}", shown(was), shown(now)),
+        // A digest says nothing to a person.
+        (Some(_), Some(_), None) if is_text => format!("{what} changed"),
+        (Some(was), Some(now), None) if ["argv", "args", "shell"].contains(&&**name) => {
+            let (was, now) = around(was, now, MAX_VALUE_CHARS);
+            format!("{what} changed: {was} -> {now}")
+        }
+        (Some(was), Some(now), None) => {
+            let (was, now) = around(was, now, MAX_VALUE_CHARS);
+            format!("{what} {} -> {}", shown(&was), shown(&now))
+        }
+    }
+}
+
+/// A line before and now; empty where it was added or removed.
+fn text_pair(was: &str, now: &str) -> String {
+    let quoted = |text: &str| Json::from(text).to_string();
+    match (was, now) {
+        ("", now) => format!("added {}", quoted(&around(now, "", MAX_VALUE_CHARS).0)),
+        (was, "") => format!("removed {}", quoted(&around(was, "", MAX_VALUE_CHARS).0)),
+        (was, now) => {
+            let (was, now) = around(was, now, MAX_VALUE_CHARS);
+            format!("{} -> {}", quoted(&was), quoted(&now))
+        }
     }
 }
 
 /// Text as a part of a sentence.
 fn shown(text: &str) -> String {
-    match text {
-        "" => "\"\"".into(),
-        text if text.len() > MAX_VALUE_CHARS || text.contains(char::is_whitespace) => quoted(text),
-        text => text.into(),
-    }
-}
-
-fn quoted(text: &str) -> String {
-    cut(&Json::from(text).to_string())
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(MAX_VALUE_CHARS) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.into(),
+    match text.is_empty() || text.contains(char::is_whitespace) {
+        true => Json::from(text).to_string(),
+        false => text.into(),
     }
 }
 
 fn input(change: &InputChange) -> String {
-    let InputChange { name, at, was, now, lines, from } = change;
-    let mut text = match (file(was), file(now)) {
-        (Some(was), Some(now)) => format!("input {name}{at}: {}", files(&was, &now, *lines)),
-        _ => match (was, now) {
-            (Json::Array(was), Json::Array(now)) => format!("input {name}{at}: {}", lists(was, now)),
-            _ => format!("input {name}{at}: {} -> {}", value(was), value(now)),
+    let InputChange { name, at, was, now, lines, items, from, .. } = change;
+    let differs = match (file(was), file(now)) {
+        (Some(was), Some(now)) => files(&was, &now, *lines, items.as_ref()),
+        _ => match items {
+            Some(items) => item_changes(items),
+            None => pair(was, now),
         },
     };
+    let mut text = format!("input {name}{at}: {differs}");
+    if let (None, Some(lines)) = (file(was), lines) {
+        text = format!("input {name}{at} changed ({})", count(*lines, "line"));
+    }
     if let Some(from) = from {
         text.push_str(&format!(", {}", upstream(from)));
     }
     text
+}
+
+fn count(n: u64, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+/// Two values, long ones cut around what differs.
+fn pair(was: &Json, now: &Json) -> String {
+    let text = |json: &Json| match json {
+        Json::Null => "nothing".into(),
+        json => match file(json) {
+            Some(file) => format!("{} ({}..)", shorter(file.path), &file.digest[..DIGITS]),
+            None => json.to_string(),
+        },
+    };
+    let (was, now) = around(&text(was), &text(now), MAX_VALUE_CHARS);
+    format!("{was} -> {now}")
+}
+
+/// Which elements differ: `2 added (c.csv, d.csv), 1 removed (a.csv)`.
+fn item_changes(changes: &ItemChanges) -> String {
+    let ItemChanges { added, removed, changed, reordered, items } = changes;
+    let of = |kind: ItemKind, n: u64, word: &str| {
+        let all = items.iter().filter(|item| item.kind == kind);
+        let mut names: Vec<String> = all
+            .take(MAX_LISTED)
+            .map(|item| match kind {
+                ItemKind::Changed if !(item.was.is_null() && item.now.is_null()) => {
+                    format!("{}: {}", item.name, pair(&item.was, &item.now))
+                }
+                _ => around(&item.name, "", MAX_VALUE_CHARS).0,
+            })
+            .collect();
+        if n > names.len() as u64 {
+            names.push("...".into());
+        }
+        (n > 0).then(|| format!("{n} {word} ({})", names.join(", ")))
+    };
+    let parts = [
+        of(ItemKind::Added, *added, "added"),
+        of(ItemKind::Removed, *removed, "removed"),
+        of(ItemKind::Changed, *changed, "changed"),
+        reordered.then(|| "the same elements in another order".into()),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 pub fn upstream(from: &Upstream) -> String {
@@ -168,7 +232,7 @@ fn file(json: &Json) -> Option<File<'_>> {
     Some(File { path: text("origin").unwrap_or(name), name, digest, executable })
 }
 
-fn files(was: &File, now: &File, lines: Option<u64>) -> String {
+fn files(was: &File, now: &File, lines: Option<u64>, entries: Option<&ItemChanges>) -> String {
     let path = shorter(now.path);
     if was.digest == now.digest {
         return match was.name == now.name {
@@ -177,25 +241,14 @@ fn files(was: &File, now: &File, lines: Option<u64>) -> String {
             false => format!("{} is called {} now", was.name, now.name),
         };
     }
-    let digests = format!("{}.. -> {}..", &was.digest[..DIGITS], &now.digest[..DIGITS]);
-    let lines = match lines {
-        Some(1) => ", 1 line".into(),
-        Some(n) => format!(", {n} lines"),
-        None => String::new(),
-    };
-    match was.name == now.name {
-        true => format!("{path} changed ({digests}{lines})"),
-        false => format!("{} -> {path} ({digests}{lines})", was.name),
+    let lines = lines.map_or_else(String::new, |n| format!(", {}", count(n, "line")));
+    let digests = format!("({}.. -> {}..{lines})", &was.digest[..DIGITS], &now.digest[..DIGITS]);
+    let path = if was.name == now.name { path } else { format!("{} -> {path}", was.name) };
+    match entries {
+        Some(entries) => format!("{path}: {}{}", item_changes(entries), lines.replacen(", ", "; ", 1)),
+        None if was.name == now.name => format!("{path} changed {digests}"),
+        None => format!("{path} {digests}"),
     }
-}
-
-/// Lists that differ in more than one element.
-fn lists(was: &[Json], now: &[Json]) -> String {
-    if was.len() != now.len() {
-        return format!("{} -> {} elements", was.len(), now.len());
-    }
-    let differing = was.iter().zip(now).filter(|(was, now)| was != now).count();
-    format!("{differing} of {} elements changed", now.len())
 }
 
 /// A path as seen from the current folder, if it is below that.
@@ -204,21 +257,12 @@ fn shorter(path: &str) -> String {
     Path::new(path).strip_prefix(here).map_or_else(|_| path.to_owned(), |below| below.display().to_string())
 }
 
-fn value(json: &Json) -> String {
-    match json {
-        Json::Null => "nothing".into(),
-        json => match file(json) {
-            Some(file) => format!("{} ({}..)", shorter(file.path), &file.digest[..DIGITS]),
-            None => cut(&json.to_string()),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::super::Request;
+    use super::super::difference::items;
     use super::*;
     use crate::core::digest::Digest;
 
@@ -227,12 +271,43 @@ mod tests {
     }
 
     fn input_change(name: &str, was: Json, now: Json) -> InputChange {
-        InputChange { name: name.into(), at: String::new(), was, now, lines: None, from: None }
+        let items = items(&was, &now);
+        InputChange {
+            name: name.into(),
+            at: String::new(),
+            was,
+            now,
+            lines: None,
+            items,
+            diff: None,
+            from: None,
+        }
     }
 
     fn part(name: &str, was: Option<&str>, now: Option<&str>) -> Change {
         let own = |text: Option<&str>| text.map(str::to_owned);
-        Change::Definition(DefinitionChange { name: name.into(), was: own(was), now: own(now), diff: None })
+        Change::Definition(DefinitionChange {
+            name: name.into(),
+            was: own(was),
+            now: own(now),
+            line: None,
+            lines: None,
+            diff: None,
+        })
+    }
+
+    fn in_line(change: Change, line: u64, lines: u64) -> Change {
+        let Change::Definition(part) = change else { panic!("{change:?}") };
+        Change::Definition(DefinitionChange { line: Some(line), lines: Some(lines), ..part })
+    }
+
+    #[test]
+    fn a_long_value_is_cut_around_what_differs() {
+        let long = |word: &str| json!(format!("{}{word}", "same ".repeat(40)));
+        assert_eq!(
+            change(&Change::Input(input_change("s", long("old"), long("new")))),
+            "input s: ...e same same old\" -> ...e same same new\""
+        );
     }
 
     #[test]
@@ -265,6 +340,31 @@ mod tests {
                 "input x: type int -> float",
             ),
             (part("run", Some("a"), Some("b")), "command changed"),
+            (
+                in_line(part("run", Some("a"), Some("b c")), 3, 2),
+                "command changed: line 3 \"a\" -> \"b c\" and 1 more line",
+            ),
+            (
+                in_line(part("source a.py", Some(""), Some("x")), 9, 1),
+                "source a.py changed: line 9 added \"x\"",
+            ),
+            (part("argv", Some("[\"a\"]"), Some("[\"b\"]")), "argv changed: [\"a\"] -> [\"b\"]"),
+            (
+                Change::Input(input_change("l", json!([1, 2]), json!([2, 3, 4]))),
+                "input l: 2 added (3, 4), 1 removed (1)",
+            ),
+            (
+                Change::Input(input_change(
+                    "m",
+                    json!({"a": {"b": 1, "c": 2}}),
+                    json!({"a": {"b": 2, "d": 1}}),
+                )),
+                "input m: 1 added (a.d), 1 removed (a.c), 1 changed (a.b: 1 -> 2)",
+            ),
+            (
+                Change::Input(input_change("l", json!([1, 2]), json!([2, 1]))),
+                "input l: the same elements in another order",
+            ),
             (part("env.TZ", Some("UTC"), Some("")), "env TZ UTC -> \"\""),
             (part("env.TZ", None, Some("UTC")), "env TZ added"),
             (part("source a b.py", Some("1"), Some("2")), "source a b.py changed"),

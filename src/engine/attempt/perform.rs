@@ -237,10 +237,9 @@ fn keep_small_files(store: &Store, subject: &TaskInstance) -> Vec<PendingBlob> {
     let mut blobs: Vec<_> =
         subject.sources.iter().filter_map(|source| store.keep(&source.artifact)).collect();
     for value in &subject.inputs {
-        value.for_each_artifact(&mut |artifact, is_dir| {
-            if !is_dir {
-                blobs.extend(store.keep(artifact));
-            }
+        value.for_each_artifact(&mut |artifact, is_dir| match is_dir {
+            true => blobs.extend(store.keep_folder(artifact)),
+            false => blobs.extend(store.keep(artifact)),
         });
     }
     blobs

@@ -40,7 +40,7 @@ impl Explainer<'_> {
             why.nearest = elsewhere;
             return why;
         }
-        let mut changes = self.changes(db, &parts, nearest);
+        let mut changes = self.changes(db, &parts, &asked.identity.sources, nearest);
         for change in &mut changes {
             if let Change::Input(change) = change {
                 let input = asked.task.inputs.iter().position(|input| *input.name == *change.name);
@@ -66,7 +66,7 @@ impl Explainer<'_> {
         if let Some(db) = self.cache.history() {
             let candidates = self.candidates(db, task, identity, label);
             if let Some(nearest) = parts.nearest(&candidates) {
-                why.changes = self.changes(db, &parts, nearest);
+                why.changes = self.changes(db, &parts, &identity.sources, nearest);
                 why.changes.retain(|change| match change {
                     Change::Input(change) => parts.inputs.contains_key(&change.name),
                     Change::Unrecorded => false,

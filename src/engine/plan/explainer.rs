@@ -5,20 +5,19 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rusqlite::Connection;
 use serde_json::Value as Json;
-use similar::{DiffOp, TextDiff};
 
 use crate::core::digest::Digest;
-use crate::core::why::{Change, InputChange, Upstream};
+use crate::core::why::{Change, DefinitionChange, InputChange, Upstream, difference};
+use crate::engine::attempt::source::SourceFile;
 use crate::engine::lookup::cache::Cache;
 use crate::engine::lookup::identity::TaskIdentity;
 use crate::engine::options::RunOptions;
 use crate::engine::scope::frames::Frame;
 use crate::engine::scope::values::Files;
-use crate::storage::memo::explain::{Detail, Parts};
+use crate::storage::memo::explain::{Detail, Parts, text_change};
 use crate::storage::memo::{EarlierResult, earlier, sqlite};
 use crate::storage::store::read_text;
 use crate::workflow::Task;
@@ -36,8 +35,8 @@ const MAX_OF_LABEL: u32 = 100;
 const MAX_TEXT_BYTES: u64 = 1 << 20;
 /// Maximum files of a run whose lines are compared.
 const MAX_COMPARED_FILES: u32 = 32;
-/// Time limit for comparing the lines of one file.
-const DIFF_TIMEOUT: Duration = Duration::from_millis(200);
+/// Maximum differences line by line that the explanations of a run hold.
+const MAX_DIFFERENCES: u32 = 200;
 
 /// What explanations keep between lookups.
 #[derive(Default)]
@@ -48,8 +47,10 @@ pub struct ExplainMemory {
     pub(super) roots: RefCell<HashMap<(String, usize, u64), Option<Upstream>>>,
     /// How many results were compared.
     compared: Cell<u64>,
-    /// How many files were compared line by line.
+    /// How many files were compared.
     files: Cell<u32>,
+    /// How many differences line by line were given.
+    differences: Cell<u32>,
 }
 
 /// Earlier results to compare with: the first so many of a list.
@@ -159,7 +160,13 @@ impl Explainer<'_> {
     }
 
     /// What differs, without where it comes from.
-    pub(super) fn changes(&self, db: &Connection, parts: &Parts, past: &EarlierResult) -> Vec<Change> {
+    pub(super) fn changes(
+        &self,
+        db: &Connection,
+        parts: &Parts,
+        sources: &[SourceFile],
+        past: &EarlierResult,
+    ) -> Vec<Change> {
         // Read only where they can differ: most misses are of another input.
         let other = past.interface.filter(|digest| *digest != parts.interface_digest);
         let interface = other.and_then(|digest| earlier::interface(db, &digest).ok().flatten());
@@ -168,36 +175,69 @@ impl Explainer<'_> {
         let mut changes = parts.changes(past, interface.as_ref(), definition.as_ref(), self.detail);
         for change in &mut changes {
             match change {
-                Change::Input(change) => change.lines = self.lines(change),
-                Change::Definition(part) if self.detail == Detail::Full => {
-                    if let (Some(was), Some(now)) = (&part.was, &part.now)
-                        && part.name.starts_with("source ")
+                Change::Input(change) => self.add_content(change),
+                Change::Definition(part) => {
+                    if let Some(path) = part.name.strip_prefix("source ")
+                        && let (Some(was), Some(now)) = (&part.was, &part.now)
+                        && let Some(changed) = self.source_change(&part.name, path, was, now, sources)
                     {
-                        part.diff = self.source_diff(was, now);
+                        *part = changed;
                     }
                 }
                 _ => {}
             }
+            // A run may have very many misses: what their events hold stays small.
+            if self.detail == Detail::Line && self.memory.differences.get() >= MAX_DIFFERENCES {
+                match change {
+                    Change::Input(change) => change.diff = None,
+                    Change::Definition(part) => part.diff = None,
+                    _ => {}
+                }
+            }
+            let has_diff = match change {
+                Change::Input(change) => change.diff.is_some(),
+                Change::Definition(part) => part.diff.is_some(),
+                _ => false,
+            };
+            self.memory.differences.set(self.memory.differences.get() + u32::from(has_diff));
         }
         changes
     }
 
-    /// How many lines differ between two files, if both can be read.
-    fn lines(&self, change: &InputChange) -> Option<u64> {
+    /// Whether one more file may be compared.
+    fn may_read(&self) -> bool {
         let compared = &self.memory.files;
-        if compared.get() >= MAX_COMPARED_FILES && self.detail == Detail::Line {
-            return None;
-        }
-        let (was, now) = (self.text(&change.was)?, self.text(&change.now)?);
         compared.set(compared.get() + 1);
-        let diff = TextDiff::configure().timeout(DIFF_TIMEOUT).diff_lines(&was, &now);
-        let differing = |op: &DiffOp| match *op {
-            DiffOp::Equal { .. } => 0,
-            DiffOp::Delete { old_len, .. } => old_len,
-            DiffOp::Insert { new_len, .. } => new_len,
-            DiffOp::Replace { old_len, new_len, .. } => old_len.max(new_len),
-        };
-        Some(diff.ops().iter().map(differing).sum::<usize>() as u64).filter(|lines| *lines > 0)
+        compared.get() <= MAX_COMPARED_FILES || self.detail == Detail::Full
+    }
+
+    /// Adds which lines differ between two files, or which entries between two folders, if both can be read.
+    fn add_content(&self, change: &mut InputChange) {
+        let differs =
+            change.was.get("digest").is_some() && change.was.get("digest") != change.now.get("digest");
+        if !differs || !self.may_read() {
+            return;
+        }
+        if let (Some(was), Some(now)) = (self.text(&change.was), self.text(&change.now)) {
+            change.lines = difference::lines(&was, &now).map(|found| found.lines);
+            change.diff = change.lines.map(|_| difference::unified(&was, &now, self.detail.lines()));
+        } else if let (Some(was), Some(now)) = (self.folder(&change.was), self.folder(&change.now)) {
+            change.items = difference::items(&was, &now);
+            // Of the one file that differs in it, the lines.
+            let mut at = String::new();
+            let (was, now) = difference::focus(&was, &now, &mut at);
+            if let (Some(was), Some(now)) = (self.text(was), self.text(now)) {
+                change.lines = difference::lines(&was, &now).map(|found| found.lines);
+                change.diff = change.lines.map(|_| difference::unified(&was, &now, self.detail.lines()));
+            }
+        }
+    }
+
+    /// The entries of the folder that a record names, by name, as records.
+    fn folder(&self, record: &Json) -> Option<Json> {
+        let digest = record.get("digest")?.as_str()?.parse().ok()?;
+        let origin = record.get("origin").and_then(Json::as_str).map(Path::new);
+        self.cache.store().folder(&digest, origin)
     }
 
     /// The text of the file that a record names, if it has that content still.
@@ -216,12 +256,25 @@ impl Explainer<'_> {
         stored.or_else(|| read_text(origin?, MAX_TEXT_BYTES).filter(|text| Digest::of(text) == *digest))
     }
 
-    /// The difference between two sources, of which a definition has the digests.
-    fn source_diff(&self, was: &str, now: &str) -> Option<String> {
-        let text = |part: &str| {
+    /// The change of a source, of which a definition has the digests.
+    fn source_change(
+        &self,
+        name: &str,
+        path: &str,
+        was: &str,
+        now: &str,
+        sources: &[SourceFile],
+    ) -> Option<DefinitionChange> {
+        if !self.may_read() {
+            return None;
+        }
+        let origin = sources.iter().find(|source| source.path == Path::new(path));
+        let origin = origin.and_then(|source| source.artifact.origin.as_deref());
+        let text = |part: &str, origin: Option<&Path>| {
             let digest = part.split(' ').next()?.parse().ok()?;
-            self.content(&digest, None)
+            self.content(&digest, origin)
         };
-        Some(crate::storage::memo::explain::text_diff(&text(was)?, &text(now)?))
+        let (was, now) = (text(was, None)?, text(now, origin)?);
+        (was != now).then(|| text_change(name.to_owned(), &was, &now, self.detail.lines()))
     }
 }

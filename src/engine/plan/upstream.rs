@@ -165,7 +165,7 @@ impl Explainer<'_> {
         let Some(before) = parts.nearest(&earlier) else {
             return Some(root(label, if ran_again { Because::RanAgain } else { Because::Unknown }));
         };
-        let changes = self.changes(db, &parts, before);
+        let changes = self.changes(db, &parts, &identity.sources, before);
         // A node that has a reason of its own is the root; else what it takes in is followed further up.
         let above = |change: &Change| {
             let Change::Input(change) = change else { return None };

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value as Json;
+
 use crate::core::digest::Digest;
 use crate::core::value::Artifact;
 use crate::storage::store::{Damage, FileError, FileKey, Snapshot, StatEntry, Store};
@@ -30,6 +32,9 @@ pub trait ContentStore: Send + Sync {
     /// The text of a stored file of at most `max_bytes`.
     fn text(&self, digest: &Digest, max_bytes: u64) -> Option<String>;
 
+    /// What a folder holds, as records by path, if it has that content: from the store, or else from `origin`.
+    fn folder(&self, digest: &Digest, origin: Option<&Path>) -> Option<Json>;
+
     /// New entries of the stat cache, for the writer to persist.
     fn drain_stats(&self) -> Vec<(FileKey, StatEntry)>;
 }
@@ -53,6 +58,10 @@ impl ContentStore for Store {
 
     fn text(&self, digest: &Digest, max_bytes: u64) -> Option<String> {
         self.text(digest, max_bytes)
+    }
+
+    fn folder(&self, digest: &Digest, origin: Option<&Path>) -> Option<Json> {
+        self.folder(digest, origin)
     }
 
     fn drain_stats(&self) -> Vec<(FileKey, StatEntry)> {

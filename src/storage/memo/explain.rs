@@ -6,11 +6,14 @@
 use std::cmp::Reverse;
 
 use serde_json::{Map as JsonMap, Value as Json};
-use similar::TextDiff;
 
 use super::{EarlierResult, Interface, Scope, Version};
 use crate::core::definition::Definition;
 use crate::core::digest::Digest;
+pub use crate::core::why::difference::same;
+use crate::core::why::difference::{
+    LineChanges, MAX_EXCERPT_CHARS, around, excerpts, focus, items, lines, unified,
+};
 use crate::core::why::{Change, DefinitionChange, InputChange};
 
 /// What a key is made of.
@@ -35,14 +38,22 @@ pub struct Parts<'p> {
 pub enum Detail {
     /// What fits into a line.
     Line,
-    /// Differences of scripts as well.
+    /// More lines of texts that differ.
     Full,
+}
+
+impl Detail {
+    /// Maximum lines of a difference between two texts.
+    pub fn lines(self) -> usize {
+        match self {
+            Self::Line => 8,
+            Self::Full => 60,
+        }
+    }
 }
 
 /// What older rows say of an automatic version.
 const AUTOMATIC: &str = "auto:";
-/// Text of at most so many bytes is told as it is.
-const SHORT: usize = 100;
 
 impl Parts<'_> {
     /// The result of the same project and domain that differs in the fewest parts; if there is none there, of any.
@@ -128,7 +139,12 @@ impl Parts<'_> {
             });
             if known {
                 let value = |inputs: &JsonMap<String, Json>| inputs.get(name).cloned().unwrap_or_default();
-                changes.push(Change::Input(input_change(name, &value(&past.inputs), &value(&self.inputs))));
+                changes.push(Change::Input(input_change(
+                    name,
+                    &value(&past.inputs),
+                    &value(&self.inputs),
+                    detail,
+                )));
             }
         }
         if changes.is_empty() {
@@ -195,94 +211,50 @@ fn types_that_differ(was: &[(String, String)], now: &[(String, String)]) -> Vec<
 pub fn definition_changes(was: &Definition, now: &Definition, detail: Detail) -> Vec<DefinitionChange> {
     let part = |name: String| {
         let (was, now) = (was.parts.get(&name), now.parts.get(&name));
-        let diff = match (was, now) {
-            (Some(was), Some(now)) if detail == Detail::Full && name == "run" => Some(text_diff(was, now)),
-            _ => None,
-        };
-        let short = |text: &String| shorten(text);
-        DefinitionChange { was: was.map(short), now: now.map(short), diff, name }
+        match (was, now) {
+            (Some(was), Some(now)) if name == "run" => text_change(name, was, now, detail.lines()),
+            (Some(was), Some(now)) => {
+                let (was, now) = around(was, now, MAX_EXCERPT_CHARS);
+                plain_change(name, Some(was), Some(now))
+            }
+            (was, now) => {
+                let short = |text: Option<&String>| text.map(|text| around(text, "", MAX_EXCERPT_CHARS).0);
+                plain_change(name, short(was), short(now))
+            }
+        }
     };
     now.differences(was).into_iter().map(part).collect()
 }
 
-/// As `diff -u` writes it, with little around what differs.
-pub fn text_diff(was: &str, now: &str) -> String {
-    let diff = TextDiff::from_lines(was, now);
-    diff.unified_diff().context_radius(1).missing_newline_hint(false).to_string()
+fn plain_change(name: String, was: Option<String>, now: Option<String>) -> DefinitionChange {
+    DefinitionChange { name, was, now, line: None, lines: None, diff: None }
 }
 
-fn shorten(text: &str) -> String {
-    let line = text.trim().lines().next().unwrap_or_default();
-    match text.trim().lines().nth(1) {
-        None if line.len() <= SHORT => text.to_owned(),
-        _ => format!("{}...", beginning(line, SHORT)),
+/// The change of a script or source, of which both texts are known; with at most `most` lines of the difference.
+pub fn text_change(name: String, was: &str, now: &str, most: usize) -> DefinitionChange {
+    match lines(was, now) {
+        Some(LineChanges { line, was: before, now: after, lines }) => DefinitionChange {
+            line: Some(line),
+            lines: Some(lines),
+            diff: Some(unified(was, now, most)),
+            ..plain_change(name, Some(before), Some(after))
+        },
+        // Only the end of the last line differs.
+        None => plain_change(name, Some(String::new()), Some(String::new())),
     }
 }
 
-fn input_change(name: &str, was: &Json, now: &Json) -> InputChange {
+fn input_change(name: &str, was: &Json, now: &Json, detail: Detail) -> InputChange {
     let mut at = String::new();
     let (was, now) = focus(was, now, &mut at);
-    InputChange { name: name.into(), at, was: excerpt(was), now: excerpt(now), lines: None, from: None }
-}
-
-/// The one place in which two values differ, as deep as it is only one.
-fn focus<'j>(was: &'j Json, now: &'j Json, at: &mut String) -> (&'j Json, &'j Json) {
-    match (was, now) {
-        (Json::Array(a), Json::Array(b)) if a.len() == b.len() => {
-            let mut differing = (0..a.len()).filter(|i| !same(&a[*i], &b[*i]));
-            if let (Some(i), None) = (differing.next(), differing.next()) {
-                at.push_str(&format!("[{i}]"));
-                return focus(&a[i], &b[i], at);
-            }
-        }
-        (Json::Object(a), Json::Object(b))
-            if !is_file(a) && !is_file(b) && a.len() == b.len() && a.keys().eq(b.keys()) =>
-        {
-            let mut differing = a.keys().filter(|key| !same(&a[*key], &b[*key]));
-            if let (Some(key), None) = (differing.next(), differing.next()) {
-                at.push_str(&format!(".{key}"));
-                return focus(&a[key], &b[key], at);
-            }
-        }
-        _ => {}
+    let (mut count, mut diff) = (None, None);
+    if let (Json::String(was), Json::String(now)) = (was, now)
+        && (was.trim_end().contains('\n') || now.trim_end().contains('\n'))
+    {
+        count = lines(was, now).map(|found| found.lines);
+        diff = count.map(|_| unified(was, now, detail.lines()));
     }
-    (was, now)
-}
-
-/// A value, or what there is room for: events and rows hold many.
-fn excerpt(value: &Json) -> Json {
-    const MAX_SHOWN_BYTES: usize = 400;
-    let cut = |text: &str| Json::String(format!("{}...", beginning(text, MAX_SHOWN_BYTES)));
-    match value {
-        Json::String(text) if text.len() > MAX_SHOWN_BYTES => cut(text),
-        Json::Array(_) | Json::Object(_) => {
-            let text = value.to_string();
-            if text.len() > MAX_SHOWN_BYTES { cut(&text) } else { value.clone() }
-        }
-        value => value.clone(),
-    }
-}
-
-/// At most so many characters of a text.
-fn beginning(text: &str, most: usize) -> &str {
-    text.char_indices().nth(most).map_or(text, |(end, _)| &text[..end])
-}
-
-fn is_file(object: &JsonMap<String, Json>) -> bool {
-    ["digest", "size", "name"].iter().all(|key| object.contains_key(*key))
-}
-
-/// Whether two records are of one value: where a user's file lies does not count.
-pub fn same(a: &Json, b: &Json) -> bool {
-    match (a, b) {
-        (Json::Object(a), Json::Object(b)) if is_file(a) && is_file(b) => {
-            let part = |key: &str| a.get(key) == b.get(key);
-            part("digest") && part("name") && part("executable")
-        }
-        (Json::Object(a), Json::Object(b)) => {
-            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
-        }
-        (Json::Array(a), Json::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
-        (a, b) => a == b,
-    }
+    let items = items(was, now);
+    let (was, now) = excerpts(was, now);
+    InputChange { name: name.into(), at, was, now, lines: count, items, diff, from: None }
 }

@@ -1,4 +1,4 @@
-//! Copies of a user's own small files: what a result came from can be looked at, and compared line by line, after
+//! Copies of a user's own small files, and lists of what folders hold: what a result came from can be looked at, and compared line by line, after
 //! the file has changed.
 //!
 //! A convenience of the cache: what cannot be kept is not, and nobody is worse off than without it.
@@ -6,6 +6,11 @@
 use std::fs;
 use std::path::Path;
 
+use serde_json::{Value as Json, json};
+
+use super::fingerprint::manifest_of;
+use super::manifest::{Item, Manifest};
+use super::scan::{Reach, scan};
 use super::seal::Content;
 use super::{PendingBlob, Store};
 use crate::core::digest::Digest;
@@ -13,22 +18,91 @@ use crate::core::value::Artifact;
 
 /// Maximum size of a file that is copied.
 const MAX_COPY_BYTES: u64 = 256 << 10;
+/// Maximum number of entries of a folder that is read again to say what differs.
+const MAX_ENTRIES: usize = 5000;
 
 impl Store {
     /// Takes in a copy of a user's own file, if it is small, the store lacks it, and it still has the content that
     /// `artifact` names.
     pub fn keep(&self, artifact: &Artifact) -> Option<PendingBlob> {
         let origin = artifact.origin.as_deref().filter(|_| artifact.size <= MAX_COPY_BYTES)?;
-        let there = fs::symlink_metadata(self.blob_path(&artifact.digest));
-        if there.is_ok_and(|found| !self.is_condemned(&artifact.digest, &found)) {
+        self.keep_file(&artifact.digest, origin)
+    }
+
+    fn keep_file(&self, digest: &Digest, path: &Path) -> Option<PendingBlob> {
+        if self.has(digest) {
             return None;
         }
-        let bytes = fs::read(origin).ok()?;
-        if Digest::of(&bytes) != artifact.digest {
+        self.keep_bytes(digest, fs::read(path).ok()?)
+    }
+
+    fn keep_bytes(&self, digest: &Digest, bytes: Vec<u8>) -> Option<PendingBlob> {
+        if Digest::of(&bytes) != *digest {
             return None;
         }
         let temp_folder = self.lease().ok()?;
-        self.take(artifact.digest, &Content::Bytes(bytes), &temp_folder).ok()?
+        self.take(*digest, &Content::Bytes(bytes), &temp_folder).ok()?
+    }
+
+    fn has(&self, digest: &Digest) -> bool {
+        let there = fs::symlink_metadata(self.blob_path(digest));
+        there.is_ok_and(|found| !self.is_condemned(digest, &found))
+    }
+
+    /// Takes in the names and digests of what a user's own folder holds, and copies of its files if they are small
+    /// together.
+    pub fn keep_folder(&self, artifact: &Artifact) -> Vec<PendingBlob> {
+        let Some(origin) = artifact.origin.as_deref().filter(|_| !self.has(&artifact.digest)) else {
+            return Vec::new();
+        };
+        let Some((manifest, bytes)) = self.manifest_of_origin(&artifact.digest, origin) else {
+            return Vec::new();
+        };
+        let mut blobs: Vec<_> = self.keep_bytes(&artifact.digest, bytes).into_iter().collect();
+        if artifact.size <= MAX_COPY_BYTES {
+            for (name, item) in &manifest.entries {
+                if let Item::File { digest, .. } = item {
+                    blobs.extend(self.keep_file(digest, &origin.join(name)));
+                }
+            }
+        }
+        blobs
+    }
+
+    /// What a user's own folder holds, if it still has that digest and few enough entries.
+    fn manifest_of_origin(&self, digest: &Digest, origin: &Path) -> Option<(Manifest, Vec<u8>)> {
+        let mut entries =
+            scan(origin, Reach::Anywhere).ok().filter(|entries| entries.len() <= MAX_ENTRIES)?;
+        let manifest =
+            manifest_of(&mut entries, |entry| self.stats().digest(&entry.path, &entry.stat)).ok()?;
+        let bytes = manifest.encode();
+        (Digest::of(&bytes) == *digest).then_some((manifest, bytes))
+    }
+
+    /// What a folder holds, as records by path: from the store, or else from `origin`; `None` if neither has it.
+    pub fn folder(&self, digest: &Digest, origin: Option<&Path>) -> Option<Json> {
+        let stored = || self.has(digest).then(|| self.manifest(digest).ok()).flatten();
+        let manifest = stored().or_else(|| Some(self.manifest_of_origin(digest, origin?)?.0))?;
+        let record = |(name, item): (&String, &Item)| {
+            let record = match item {
+                Item::Folder => json!({"kind": "folder"}),
+                Item::Link(target) => json!({"kind": "link", "target": target}),
+                Item::File { executable, size, digest } => {
+                    let mut record = json!({"name": name, "digest": digest.hex(), "size": size});
+                    if *executable {
+                        record["executable"] = true.into();
+                    }
+                    if let Some(path) =
+                        origin.and_then(|origin| origin.join(name).to_str().map(str::to_owned))
+                    {
+                        record["origin"] = path.into();
+                    }
+                    record
+                }
+            };
+            (name.clone(), record)
+        };
+        Some(Json::Object(manifest.entries.iter().map(record).collect()))
     }
 }
 
@@ -67,5 +141,25 @@ mod tests {
         assert!(p.store.keep(&artifact).is_none(), "not what it was");
         let large = p.write("user/large", &"x".repeat((256 << 10) + 1));
         assert!(p.store.keep(&p.store.fingerprint(&large, false).unwrap().0).is_none());
+    }
+
+    #[test]
+    fn a_folder_is_known_by_its_entries() {
+        let p = place();
+        p.write("user/d/s/a", "one");
+        p.write("user/d/b", "two");
+        let (artifact, _) = p.store.fingerprint(&p.path("user/d"), true).unwrap();
+        let entries = |origin| p.store.folder(&artifact.digest, origin);
+        assert_eq!(entries(None), None);
+        let seen = entries(artifact.origin.as_deref()).unwrap();
+        assert_eq!(seen["s/a"]["size"], 3);
+        let blobs = p.store.keep_folder(&artifact);
+        assert_eq!(blobs.len(), 3);
+        p.store.commit(&blobs).unwrap();
+        p.write("user/d/b", "changed");
+        let kept = entries(None).unwrap();
+        assert_eq!(kept.as_object().unwrap().keys().collect::<Vec<_>>(), ["b", "s", "s/a"]);
+        assert_eq!(p.store.text(&kept["b"]["digest"].as_str().unwrap().parse().unwrap(), 99).unwrap(), "two");
+        assert!(p.store.keep_folder(&artifact).is_empty(), "it is there");
     }
 }

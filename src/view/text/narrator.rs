@@ -12,6 +12,7 @@ use crate::view::Verbosity;
 use crate::view::model::tally::{Added, Tally};
 use crate::view::text::phrases::{counts, details, mark, summed, usage};
 use crate::view::text::style::{BAD, CAUTION, FAINT, Ink, STRONG};
+use crate::view::text::why;
 use crate::view::text::{age, count, duration, inert};
 
 /// So many skipped or cancelled nodes get a line each; the others one line together, at the end.
@@ -189,7 +190,13 @@ impl Narrator {
             _ if spoken_for && !self.verbose() => Vec::new(),
             Status::Failed => vec![self.line(node, &self.ink.paint(BAD, node.failure()))],
             _ if self.quiet() => Vec::new(),
-            Status::Succeeded => vec![self.line(node, &self.success(node, &sum))],
+            Status::Succeeded => {
+                let mut paragraph = self.line(node, &self.success(node, &sum));
+                if let Some(why) = node.why.as_ref().filter(|_| self.verbose()) {
+                    paragraph.push_str(&why::details(why, 2, self.ink));
+                }
+                vec![paragraph]
+            }
             Status::Skipped | Status::Cancelled => self.node_idle(node, &sum),
         }
     }

@@ -9,6 +9,7 @@ use crate::view::text::narrator::warning_line;
 use crate::view::text::phrases::{details, logs_command, mark, summed, usage};
 use crate::view::text::run::output;
 use crate::view::text::style::{BAD, Cell, FAINT, Ink, PLAIN, STRONG, columns};
+use crate::view::text::why;
 use crate::view::text::{age, duration, inert};
 
 /// What a run's events tell of one node or element.
@@ -110,6 +111,10 @@ impl NodeStory {
         }
         text.push('\n');
         text.push_str(&columns(&self.facts(node, now), ink));
+        let differs = node.why.as_ref().map(|why| why::details(why, 1, ink)).unwrap_or_default();
+        if !differs.is_empty() {
+            text.push_str(&format!("\n{}\n{differs}", ink.paint(STRONG, "what differs")));
+        }
         self.attempts(&mut text, ink, now);
         values(&mut text, "inputs", &node.inputs, ink);
         values(&mut text, "outputs", &node.outputs, ink);

@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 
 use crate::core::digest::Digest;
 use crate::core::event::Source;
+use crate::core::why::difference::{Item, ItemChanges, ItemKind};
 use crate::core::why::{Change, Kind, Nearest, Upstream, Why};
 use crate::view::text::style::{BAD, CACHED, CAUTION, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
 use crate::view::text::{age, cut, duration, inert};
@@ -122,7 +123,7 @@ fn reasons(answer: &Answer, why: &Why, ink: Ink, now: &Zoned, text: &mut String)
         text.push_str("  and whatever that hands back:\n");
     }
     for change in &why.changes {
-        one(change, 1, ink, text);
+        change_lines(change, 1, ink, text);
     }
     let told = |nearest: &Nearest| {
         let Nearest { run, node, time, key, .. } = nearest;
@@ -138,24 +139,79 @@ fn reasons(answer: &Answer, why: &Why, ink: Ink, now: &Zoned, text: &mut String)
     }
 }
 
-/// One change, and below it what it comes from.
-fn one(change: &Change, depth: usize, ink: Ink, text: &mut String) {
-    let indent = "  ".repeat(depth);
+/// The details of a miss that its one line does not hold: elements, lines, and nodes upstream with theirs. Empty if
+/// there are none. Each line is indented by `depth` steps and ends with a newline.
+pub(in crate::view) fn details(why: &Why, depth: usize, ink: Ink) -> String {
+    let mut text = String::new();
+    for change in &why.changes {
+        let mut lines = String::new();
+        change_lines(change, depth, ink, &mut lines);
+        // The first line is the one that is there already.
+        if has_details(change) {
+            text.push_str(&lines);
+        }
+    }
+    text
+}
+
+fn has_details(change: &Change) -> bool {
     match change {
         Change::Input(input) => {
-            let plain = Change::Input(crate::core::why::InputChange { from: None, ..input.clone() });
-            text.push_str(&format!("{indent}{}\n", inert(&plain.text())));
+            let items = input.items.as_ref().is_some_and(|items| items.items.len() > 1);
+            items
+                || input.diff.is_some()
+                || input.from.as_ref().is_some_and(|from| from.changes.iter().any(has_details))
+        }
+        Change::Definition(part) => part.diff.is_some(),
+        _ => false,
+    }
+}
+
+/// One change, and below it its elements and lines, and what it comes from.
+fn change_lines(change: &Change, depth: usize, ink: Ink, text: &mut String) {
+    let indent = "  ".repeat(depth);
+    text.push_str(&format!("{indent}{}\n", inert(&change.headline())));
+    match change {
+        Change::Input(input) => {
+            if let Some(items) = input.items.as_ref().filter(|items| items.items.len() > 1) {
+                item_lines(items, &indent, ink, text);
+            }
+            if let Some(diff) = &input.diff {
+                lines_of(diff, &indent, ink, text);
+            }
             if let Some(from) = &input.from {
                 upstream(from, depth + 1, ink, text);
             }
         }
         Change::Definition(part) => {
-            text.push_str(&format!("{indent}{}\n", inert(&change.text())));
             if let Some(diff) = &part.diff {
                 lines_of(diff, &indent, ink, text);
             }
         }
-        change => text.push_str(&format!("{indent}{}\n", inert(&change.text()))),
+        _ => {}
+    }
+}
+
+fn item_lines(changes: &ItemChanges, indent: &str, ink: Ink, text: &mut String) {
+    for Item { kind, name, was, now } in &changes.items {
+        let (mark, style) = match kind {
+            ItemKind::Added => ("+", GOOD),
+            ItemKind::Removed => ("-", BAD),
+            ItemKind::Changed => ("~", CAUTION),
+        };
+        let values = match kind {
+            _ if was.is_null() && now.is_null() => String::new(),
+            ItemKind::Added => format!(" = {now}"),
+            ItemKind::Removed => format!(" = {was}"),
+            ItemKind::Changed => format!(": {was} -> {now}"),
+        };
+        let line = inert(&format!("{mark} {name}{values}")).into_owned();
+        text.push_str(&format!("{indent}  {}\n", ink.paint(style, cut(&line, WIDTH - indent.len() - 2))));
+    }
+    let all = changes.added + changes.removed + changes.changed;
+    let more = all.saturating_sub(changes.items.len() as u64);
+    if more > 0 {
+        text.push_str(&format!("{indent}  {}\n", ink.paint(FAINT, format!("... {more} more"))));
     }
 }
 
@@ -170,7 +226,7 @@ fn upstream(from: &Upstream, depth: usize, ink: Ink, text: &mut String) {
     };
     text.push_str(&format!("{indent}{}\n", inert(&headline)));
     for change in &from.changes {
-        one(change, depth + 1, ink, text);
+        change_lines(change, depth + 1, ink, text);
     }
 }
 

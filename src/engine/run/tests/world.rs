@@ -105,6 +105,10 @@ impl ContentStore for World {
         None
     }
 
+    fn folder(&self, _: &Digest, _: Option<&Path>) -> Option<serde_json::Value> {
+        None
+    }
+
     fn drain_stats(&self) -> Vec<(FileKey, StatEntry)> {
         Vec::new()
     }
