@@ -24,7 +24,7 @@ use rustix::process::Signal;
 use tokio::sync::watch;
 
 pub use local::Local;
-pub use secrets::Masker;
+pub use secrets::{MIN_SECRET_CHARS, Masker, is_maskable};
 pub use sweep::{end_marked, sweep_strays};
 pub use tail::tail;
 
@@ -53,8 +53,10 @@ pub struct Attempt {
     pub timeout: Option<Duration>,
     /// How long after TERM before KILL.
     pub grace: Duration,
-    /// Values that are written as `***` in the log and in `stdout`.
-    pub secrets: Vec<String>,
+    /// Masks the log.
+    pub masker: Masker,
+    /// Whether `stdout` is masked as well.
+    pub masks_stdout: bool,
     /// The value of the variable `OUT` in `env`; unique to the attempt, so that its processes are known by it.
     pub out: PathBuf,
 }

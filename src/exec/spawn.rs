@@ -20,7 +20,6 @@ use super::Attempt;
 use super::children::enter;
 use super::pump::Pump;
 use super::reap;
-use super::secrets::Masker;
 use super::tree::Tree;
 
 /// A command that was started.
@@ -78,7 +77,7 @@ fn prepare(attempt: &Attempt, program: &Path) -> Result<(Command, Vec<Pump>), St
     if let Some(stdout) = &attempt.stdout {
         files.push(open(stdout, OpenOptions::new().write(true).truncate(true))?);
     }
-    let wired = wire(files, &attempt.secrets).map_err(|error| format!("no pipe could be made: {error}"))?;
+    let wired = wire(files, attempt).map_err(|error| format!("no pipe could be made: {error}"))?;
     let mut command = Command::new(program);
     command
         .arg0(&attempt.program[0])
@@ -100,15 +99,15 @@ struct Wired {
 }
 
 /// Leads standard error to the first of `files` and standard output to the last, which may be the same.
-fn wire(files: Vec<File>, secrets: &[String]) -> io::Result<Wired> {
-    let masker = (!secrets.is_empty()).then(|| Masker::new(secrets));
+fn wire(files: Vec<File>, attempt: &Attempt) -> io::Result<Wired> {
     let mut pumps = Vec::new();
     let mut ends = Vec::new();
-    for file in files {
-        ends.push(match &masker {
-            None => file.into(),
-            Some(masker) => {
-                let (pump, writer) = Pump::start(file, masker)?;
+    for (i, file) in files.into_iter().enumerate() {
+        let is_masked = !attempt.masker.is_empty() && (i == 0 || attempt.masks_stdout);
+        ends.push(match is_masked {
+            false => file.into(),
+            true => {
+                let (pump, writer) = Pump::start(file, &attempt.masker)?;
                 pumps.push(pump);
                 OwnedFd::from(writer)
             }

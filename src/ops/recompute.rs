@@ -21,6 +21,7 @@ use crate::core::node_path::NodeRef;
 use crate::core::run_id::RunId;
 use crate::core::value::{Artifact, Value};
 use crate::engine::Interrupt;
+use crate::engine::attempt::environment;
 use crate::engine::attempt::perform::{AttemptJob, AttemptShared, perform};
 use crate::engine::attempt::scratch::Scratch;
 use crate::engine::lookup::cache::{Cache, to_record};
@@ -266,6 +267,7 @@ impl Again<'_> {
             scratch: Scratch::new(scratch),
             logs,
             cancel: self.cancel.clone(),
+            masker: environment::masker_of(&environment::secrets_of(std::iter::once(&*task))),
             links_noted: Default::default(),
         };
         let job = AttemptJob { unit: 0, subject, timeout, grace, snapshots };

@@ -4,6 +4,8 @@
 //! polls it for moments, so a caller with several runs gives each a thread with a runtime of
 //! its own. Between them they share the home's locks, which know of several runs in one process.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -30,7 +32,7 @@ use crate::engine::{
     Engine, EngineInputs, EventLog, Interrupt, PublishOptions, RunContext, StorePublisher, Summary,
     WorkLocks, protected, refused_outputs,
 };
-use crate::exec::{Cancel, Local, sweep_strays};
+use crate::exec::{Cancel, Local, MIN_SECRET_CHARS, Masker, is_maskable, sweep_strays};
 use crate::storage::db;
 use crate::storage::gc;
 use crate::storage::history::invocation::{Beginning, Invocation, Text};
@@ -39,6 +41,7 @@ use crate::storage::history::{self, RUNNING};
 use crate::storage::locks::Locks;
 use crate::storage::memo::Scope;
 use crate::storage::writer::{Closed, Writer};
+use crate::workflow::Workflow;
 use crate::workflow::documents::Document;
 use crate::workflow::graph::remaining::remaining;
 use crate::workflow::graph::select::leaves;
@@ -93,6 +96,10 @@ pub async fn run(
             });
         }
     }
+    let tasks = opened.workflows.iter().flat_map(|workflow| &workflow.tasks).map(|task| &**task);
+    let secrets = environment::secrets_of(tasks);
+    let masker = environment::masker_of(&secrets);
+    warnings.extend(unmasked(&secrets, &masker, workflow, &inputs));
     let no_home =
         |error| Error::store(format!("cannot use the home folder {}: {error}", home.path().display()));
     let lock = home.begin_run(&run).map_err(no_home)?;
@@ -132,7 +139,7 @@ pub async fn run(
         invocation: invocation(request, &opened, &scope, &inputs),
         texts: documents.into_iter().map(text).collect(),
     });
-    let mut bus = EventLog::new(listeners, events);
+    let mut bus = EventLog::new(listeners, events).masking(masker.clone());
     for warning in warnings {
         bus.warn(None, warning);
     }
@@ -145,6 +152,7 @@ pub async fn run(
         scratch: Scratch::new(lock.scratch.clone()),
         logs: home.logs(&run),
         cancel: Cancel::default(),
+        masker,
         links_noted: Default::default(),
     };
     let context = RunContext {
@@ -192,6 +200,31 @@ pub async fn run(
         false => None,
     };
     Ok(RunResult { run, summary, history: failure.or(history), collected })
+}
+
+/// Warnings about secrets that will be seen: those that are too short to be masked, and inputs that hold one.
+fn unmasked(
+    secrets: &BTreeMap<String, OsString>,
+    masker: &Masker,
+    workflow: &Workflow,
+    inputs: &[Value],
+) -> Vec<String> {
+    let is_short = |value: &OsString| {
+        let value = value.as_encoded_bytes();
+        !value.trim_ascii().is_empty() && !is_maskable(value)
+    };
+    let short = secrets.iter().filter(|(_, value)| is_short(value)).map(|(name, _)| {
+        format!(
+            "the secret `{name}` is shorter than {MIN_SECRET_CHARS} characters and is not masked: in logs and records it \
+             stands in clear"
+        )
+    });
+    let shown =
+        workflow.inputs.iter().zip(inputs).filter(|(_, value)| masker.is_in(&value.to_record().to_string()));
+    let shown = shown.map(|(input, _)| {
+        format!("the input `{}` holds the value of a secret, and inputs are recorded in clear", input.name)
+    });
+    short.chain(shown).collect()
 }
 
 /// The record of the request, with everything that was decided when the run began.

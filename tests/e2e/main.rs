@@ -45,6 +45,7 @@ mod retry;
 mod run_locks;
 mod runs;
 mod scheduling;
+mod secrets;
 mod serialized;
 mod settings;
 mod show_node;

@@ -71,11 +71,12 @@ pub fn check_outputs(
     places: &OutputPlaces,
     masker: &Masker,
 ) -> Vec<Result<Value, String>> {
-    let check = |output| {
-        let collected = outputs(store, std::slice::from_ref(output), places, masker, &mut Vec::new())?;
+    let check = |output: &Output| {
+        let collected: Collected =
+            outputs(store, std::slice::from_ref(output), places, masker, &mut Vec::new())?;
         Ok(collected.values.first().cloned().unwrap_or(Value::Null))
     };
-    task.outputs.iter().map(check).collect()
+    task.outputs.iter().map(|output| check(output).map_err(|problem: String| masker.mask(&problem))).collect()
 }
 
 /// Takes in outputs of a task. Notes tell what a user should know besides.
@@ -188,7 +189,7 @@ impl Finder<'_> {
                     }
                     _ => {}
                 }
-                Ok(self.want(path, *file == Type::Dir, base))
+                self.want(path, *file == Type::Dir, base)
             }
             required if required.holds_files() => {
                 if metadata.is_dir() {
@@ -277,9 +278,39 @@ impl Finder<'_> {
         String::from_utf8(bytes).map_err(|_| format!("{shown} is not UTF-8 text: declare it as a file"))
     }
 
-    fn want(&mut self, path: PathBuf, is_dir: bool, name: String) -> Found {
+    fn want(&mut self, path: PathBuf, is_dir: bool, name: String) -> Result<Found, String> {
+        self.check_names(&path, is_dir, &name)?;
         self.wanted.push(Wanted { path, is_dir, name, output: self.index });
-        Found::Artifact(self.wanted.len() - 1, is_dir)
+        Ok(Found::Artifact(self.wanted.len() - 1, is_dir))
+    }
+
+    /// Names and targets of links are recorded and shown, so no secret may be in one.
+    fn check_names(&self, path: &Path, is_dir: bool, name: &str) -> Result<(), String> {
+        if self.masker.is_empty() {
+            return Ok(());
+        }
+        let refused = |what: &str, text: &str| {
+            Err(format!(
+                "{what} {:?} holds the value of a secret, and names are recorded: give it another one",
+                self.masker.mask(text)
+            ))
+        };
+        if self.masker.is_in(name) {
+            return refused("the name", name);
+        }
+        let entries = is_dir.then(|| walkdir::WalkDir::new(path).min_depth(1));
+        for entry in entries.into_iter().flatten().flatten() {
+            let relative = entry.path().strip_prefix(path).unwrap_or(entry.path()).to_string_lossy();
+            if self.masker.is_in(&relative) {
+                return refused("the name", &relative);
+            }
+            if let Ok(target) = fs::read_link(entry.path())
+                && self.masker.is_in(&target.to_string_lossy())
+            {
+                return refused("the link to", &target.to_string_lossy());
+            }
+        }
+        Ok(())
     }
 
     /// A folder `$OUT/<name>` as a list (its entries sorted by name) or a map (by their names).
@@ -300,8 +331,12 @@ impl Finder<'_> {
             names.push(name.into_string().map_err(|name| format!("the name {name:?} is not UTF-8"))?);
         }
         names.sort();
-        let found = names.into_iter().map(|name| (name.clone(), self.want(path.join(&name), is_dir, name)));
-        Ok(if is_list { Found::List(found.map(|(_, f)| f).collect()) } else { Found::Map(found.collect()) })
+        let found =
+            names.into_iter().map(|name| Ok((name.clone(), self.want(path.join(&name), is_dir, name)?)));
+        Ok(match is_list {
+            true => Found::List(found.map(|found| Ok(found?.1)).collect::<Result<_, String>>()?),
+            false => Found::Map(found.collect::<Result<_, String>>()?),
+        })
     }
 
     /// JSON with paths relative to `$OUT`.
@@ -316,7 +351,7 @@ impl Finder<'_> {
                     .and_then(|n| n.to_str())
                     .ok_or_else(|| format!("{text:?} names no file"))?;
                 let name = name.to_owned();
-                Ok(self.want(path, *ty == Type::Dir, name))
+                self.want(path, *ty == Type::Dir, name)
             }
             (Type::List(element), Json::Array(items)) => items
                 .iter()
@@ -325,10 +360,16 @@ impl Finder<'_> {
                 .map(Found::List),
             (Type::Map(element), Json::Object(entries)) => entries
                 .iter()
-                .map(|(key, item)| Ok((key.clone(), self.listed_files(element, item)?)))
+                .map(|(key, item)| match self.masker.is_in(key) {
+                    false => Ok((key.clone(), self.listed_files(element, item)?)),
+                    true => Err("a key holds the value of a secret, and keys are recorded".into()),
+                })
                 .collect::<Result<_, String>>()
                 .map(Found::Map),
-            _ => Err(format!("expected {ty}, found {}", crate::core::inert::quote(&json.to_string()))),
+            _ => {
+                let found = self.masker.mask(&json.to_string());
+                Err(format!("expected {ty}, found {}", crate::core::inert::quote(&found)))
+            }
         }
     }
 }

@@ -78,6 +78,17 @@ impl HostEnv {
     }
 }
 
+/// The secrets of `tasks` that are set here, each once: name and value.
+pub fn secrets_of<'t>(tasks: impl Iterator<Item = &'t Task>) -> BTreeMap<String, OsString> {
+    let names: BTreeSet<&String> = tasks.flat_map(|task| &task.secrets).collect();
+    names.into_iter().filter_map(|name| Some((name.clone(), std::env::var_os(name)?))).collect()
+}
+
+/// A masker of secrets.
+pub fn masker_of(secrets: &BTreeMap<String, OsString>) -> Masker {
+    Masker::new(secrets.values().map(|value| value.as_encoded_bytes()))
+}
+
 /// The environment of a task before its inputs: base list, `pass_env`, `cache_env`, secrets, `env`, in this
 /// order, the later ones winning. The values of secrets come as well, to be masked.
 ///
@@ -115,9 +126,9 @@ pub struct Remembered {
 }
 
 /// What is to be remembered of the environment of a run of `tasks`. Nothing of what any of them calls a secret.
-pub fn remember<'t>(tasks: impl Iterator<Item = &'t Task>) -> Remembered {
+pub fn remember<'t>(tasks: impl Iterator<Item = &'t Task> + Clone) -> Remembered {
     let (mut patterns, mut secrets) = (BTreeSet::new(), BTreeSet::new());
-    for task in tasks {
+    for task in tasks.clone() {
         patterns.extend(task.pass_env.iter().chain(&task.cache.env).map(String::as_str));
         secrets.extend(task.secrets.iter().map(String::as_str));
     }
@@ -134,9 +145,9 @@ pub fn remember<'t>(tasks: impl Iterator<Item = &'t Task>) -> Remembered {
     }
     if !secrets.is_empty() {
         // A secret may be a part of something else as well.
-        let masker = Masker::new(secrets.iter().filter_map(|name| std::env::var(name).ok()));
+        let masker = masker_of(&secrets_of(tasks));
         remembered.base.retain(|name, value| {
-            let harmless = masker.mask(value) == *value;
+            let harmless = !masker.is_in(value);
             if !harmless {
                 remembered.passed.insert(name.clone(), short_digest(name.as_ref(), (*value).as_ref()));
             }

@@ -35,6 +35,8 @@ pub struct AttemptShared<E> {
     /// The run's folder of logs.
     pub logs: PathBuf,
     pub cancel: Cancel,
+    /// Masks the secrets of all tasks of the run: what one of them writes to a file another may print.
+    pub masker: Masker,
     /// Whether the run has said that large files are links.
     pub links_noted: AtomicBool,
 }
@@ -109,7 +111,6 @@ pub async fn perform<E: Executor>(shared: Arc<AttemptShared<E>>, job: AttemptJob
             let result = match prepared {
                 Err(failure) => Err(failure),
                 Ok(Prepared { program, dir, env, secrets, guards, .. }) => {
-                    let masker = Masker::new(&secrets);
                     let path = env.get(OsStr::new("PATH")).map(|path| path.to_string_lossy().into_owned());
                     let path = path.unwrap_or_default();
                     let captures =
@@ -123,7 +124,9 @@ pub async fn perform<E: Executor>(shared: Arc<AttemptShared<E>>, job: AttemptJob
                         stdout: captures.then(|| folder.stdout()),
                         timeout: job.timeout,
                         grace: job.grace,
-                        secrets,
+                        masker: shared.masker.clone(),
+                        // A file is an output like any other where the task knows no secret itself.
+                        masks_stdout: !secrets.is_empty(),
                         out: folder.out(),
                     };
                     let outcome = shared.executor.run(attempt, shared.cancel.clone()).await;
@@ -132,7 +135,7 @@ pub async fn perform<E: Executor>(shared: Arc<AttemptShared<E>>, job: AttemptJob
                         exit_code = Some(code);
                     }
                     let heavy = is_heavy(&job.subject) || collect::is_heavy(&job.subject.task, &folder.out());
-                    in_place(heavy, || finish(&shared, &job, &folder, &guards, &masker, &outcome, &path))
+                    in_place(heavy, || finish(&shared, &job, &folder, &guards, &outcome, &path))
                 }
             };
             shared.scratch.give_back(folder, result.is_ok());
@@ -141,7 +144,7 @@ pub async fn perform<E: Executor>(shared: Arc<AttemptShared<E>>, job: AttemptJob
     };
     let result = result.map_err(|(kind, message)| TaskError {
         kind,
-        message,
+        message: shared.masker.mask(&message),
         exit_code: exit_code.filter(|_| kind == ErrorKind::Exit),
         log: Some(log.display().to_string()),
         tail: tail(&log, TAIL),
@@ -171,7 +174,6 @@ fn finish<E>(
     job: &AttemptJob,
     folder: &Folder,
     guarded: &[Guarded],
-    masker: &Masker,
     outcome: &Outcome,
     path: &str,
 ) -> Result<Success, Failure> {
@@ -220,15 +222,21 @@ fn finish<E>(
         notes.push(format!("the command left {n} {processes} running; {were} terminated"));
     }
     let subject = &job.subject;
-    let collected =
-        collect::outputs(&shared.store, &subject.task.outputs, &places(subject, folder), masker, &mut notes)
-            .map_err(|message| (ErrorKind::Output, masker.mask(&message)))?;
+    let collected = collect::outputs(
+        &shared.store,
+        &subject.task.outputs,
+        &places(subject, folder),
+        &shared.masker,
+        &mut notes,
+    )
+    .map_err(|message| (ErrorKind::Output, message))?;
     let mut blobs = collected.blobs;
     if subject.task.cache.enabled {
         blobs.extend(keep_small_files(&shared.store, subject));
     }
     let sources = subject.sources.iter().map(|source| &source.snapshot);
     let changed = job.snapshots.iter().chain(sources).find_map(|snapshot| snapshot.changed(&shared.store));
+    let notes = notes.iter().map(|note| shared.masker.mask(note)).collect();
     Ok(Success { outputs: collected.values, blobs, changed, notes })
 }
 

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use crate::core::event::{Event, Warning};
 use crate::core::reporter::Reporter;
 use crate::engine::schedule::UnitId;
+use crate::exec::Masker;
 
 /// Size in bytes of the lines that are written at once.
 const WRITE_BATCH_BYTES: usize = 128 * 1024;
@@ -26,6 +27,8 @@ pub struct EventLog {
     failure: Option<io::Error>,
     /// Events that wait, from the first that is not known yet.
     waiting: VecDeque<QueuedItem>,
+    /// Masks what events say of what was found.
+    masker: Masker,
 }
 
 enum QueuedItem {
@@ -43,7 +46,14 @@ impl EventLog {
             lines: String::new(),
             failure: None,
             waiting: VecDeque::new(),
+            masker: Masker::default(),
         }
+    }
+
+    /// The same log, whose messages hold none of these secrets.
+    #[must_use]
+    pub fn masking(self, masker: Masker) -> Self {
+        Self { masker, ..self }
     }
 
     /// Writes what is left, and tells what went wrong with history.
@@ -88,6 +98,8 @@ impl EventLog {
     }
 
     fn tell(&mut self, event: &Event) {
+        let masked = self.masked(event);
+        let event = masked.as_ref().unwrap_or(event);
         let line = event.to_line();
         for reporter in &mut self.reporters {
             reporter.event(event, &line);
@@ -97,6 +109,29 @@ impl EventLog {
         if self.lines.len() >= WRITE_BATCH_BYTES {
             self.flush();
         }
+    }
+
+    /// An event whose messages held a secret, without it. Values and names were masked or refused where they were found.
+    fn masked(&self, event: &Event) -> Option<Event> {
+        let mask = |text: &mut String| {
+            let masked = self.masker.mask(text);
+            let held = masked != *text;
+            *text = masked;
+            held
+        };
+        if self.masker.is_empty() {
+            return None;
+        }
+        let mut event = event.clone();
+        let masked = match &mut event {
+            Event::Warning(warning) => mask(&mut warning.message),
+            Event::NodeFinished(node) => {
+                let error = node.error.as_mut().is_some_and(|error| mask(&mut error.message));
+                node.reason.as_mut().is_some_and(mask) || error
+            }
+            _ => false,
+        };
+        masked.then_some(event)
     }
 
     /// Writes everything told so far to the file.

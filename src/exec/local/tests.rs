@@ -2,7 +2,7 @@
 
 use super::super::process::has_variable;
 use super::super::reap::own_peak;
-use super::super::{children::strays, sweep_strays, tail};
+use super::super::{Masker, children::strays, sweep_strays, tail};
 use super::*;
 use rustix::process::Pid;
 use std::fs;
@@ -25,7 +25,8 @@ fn attempt(dir: &Path, script: &str) -> Attempt {
         stdout: None,
         timeout: None,
         grace: LONG,
-        secrets: Vec::new(),
+        masker: Masker::default(),
+        masks_stdout: true,
         out,
     }
 }
@@ -140,11 +141,11 @@ fn both_streams_are_appended_to_the_log_in_order() {
 
 #[test]
 fn standard_output_can_be_kept_apart() {
-    for secrets in [vec![], vec!["hunter2".to_string()]] {
+    for secrets in [&[][..], &["hunter2"]] {
         let dir = tempfile::tempdir().unwrap();
         let mut attempt = attempt(dir.path(), "echo result; echo note >&2");
         attempt.stdout = Some(dir.path().join("stdout"));
-        attempt.secrets = secrets;
+        attempt.masker = Masker::new(secrets);
         assert_eq!(run(attempt).end, End::Exited(0));
         assert_eq!(fs::read_to_string(dir.path().join("stdout")).unwrap(), "result\n");
         assert_eq!(fs::read_to_string(dir.path().join("log")).unwrap(), "note\n");
@@ -290,21 +291,34 @@ fn a_stopped_process_hears_its_term() {
 fn secrets_are_masked_wherever_they_are_printed() {
     let (outcome, log) =
         run_script("printf 'a hun'; printf 'ter2 b\n'; echo hunter2 >&2; echo hunt", |attempt| {
-            attempt.secrets = vec!["hunter2".into(), String::new()];
+            attempt.masker = Masker::new(["hunter2", ""]);
         });
     assert_eq!(outcome.end, End::Exited(0));
     assert_eq!(log, "a *** b\n***\nhunt\n");
     let (_, log) = run_script("head -c 300000 /dev/zero | tr '\\0' x; echo hunter2", |attempt| {
-        attempt.secrets = vec!["hunter2".into()];
+        attempt.masker = Masker::new(["hunter2"]);
     });
     assert_eq!(log, "x".repeat(300_000) + "***\n");
+}
+
+#[test]
+fn standard_output_that_is_an_output_is_masked_on_request_only() {
+    for (masks_stdout, expected) in [(true, "***\n"), (false, "hunter2\n")] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut attempt = attempt(dir.path(), "echo hunter2; echo hunter2 >&2");
+        attempt.stdout = Some(dir.path().join("stdout"));
+        (attempt.masker, attempt.masks_stdout) = (Masker::new(["hunter2"]), masks_stdout);
+        assert_eq!(run(attempt).end, End::Exited(0));
+        assert_eq!(fs::read_to_string(dir.path().join("stdout")).unwrap(), expected);
+        assert_eq!(tail(&dir.path().join("log"), 9), ["***"]);
+    }
 }
 
 #[test]
 fn output_that_cannot_be_written_is_no_success() {
     let (outcome, _) = run_script("echo hello || :; exit 0", |attempt| {
         attempt.stdout = Some("/dev/full".into());
-        attempt.secrets = vec!["hunter2".into()];
+        attempt.masker = Masker::new(["hunter2"]);
     });
     let End::Unsound(message) = outcome.end else { panic!("{outcome:?}") };
     assert!(message.contains("could not be written"), "{message}");
@@ -316,7 +330,7 @@ fn a_daemon_that_hides_is_swept_and_holds_nothing_up() {
     let mark = format!("RUNNER_TEST={}", dir.path().display());
     let script = format!("(env -i {mark} setsid sleep 600 &); echo hunter2");
     let mut attempt = attempt(dir.path(), &script);
-    attempt.secrets = vec!["hunter2".into()];
+    attempt.masker = Masker::new(["hunter2"]);
     assert_eq!(run(attempt).end, End::Exited(0), "although the daemon holds the pipe");
     assert_eq!(tail(&dir.path().join("log"), 1), ["***"]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -355,7 +369,7 @@ fn fifty_at_once_neither_leak_nor_lose_their_ends() {
             runs.spawn(async move {
                 let dir = tempfile::tempdir().unwrap();
                 let mut attempt = attempt(dir.path(), &format!("echo hunter2; exit {code}"));
-                attempt.secrets.extend((code % 2 == 0).then(|| "hunter2".into()));
+                attempt.masker = Masker::new((code % 2 == 0).then_some("hunter2"));
                 (code, Local::new().run(attempt, Cancel::default()).await.end)
             });
         }
