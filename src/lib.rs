@@ -5,7 +5,7 @@
 //!
 //! | folder | owns | may use |
 //! |---|---|---|
-//! | [`core`] | digests, types and values, signature and definition as data, events, why a lookup missed, the listener seam | nothing of ours |
+//! | [`core`] | digests, types and values, signature and definition as data, instants of schedules, events, why a lookup missed, the listener seam | nothing of ours |
 //! | [`exec`] | one attempt as a process tree, behind the [`exec::Executor`] seam | nothing of ours |
 //! | [`workflow`] | the document: TOML to a checked workflow, templates, lint, graph and selection | core |
 //! | [`storage`] | home, database, store, memo, history, locks, writer, collection | core |

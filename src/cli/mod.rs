@@ -5,6 +5,7 @@
 //! | `args.rs` | flags that several verbs share |
 //! | `cache/` | one file for each verb of `cache` |
 //! | `runtime.rs` | the threads of the engine |
+//! | `schedule/` | one file for each verb of `schedule` |
 //! | `screen.rs` | colour, and who listens to a run |
 //! | `signals.rs` | Ctrl-C and its kin |
 //! | `time_arg.rs` | points in time |
@@ -29,6 +30,7 @@ mod rerun;
 mod retry;
 mod runs;
 mod runtime;
+mod schedule;
 mod schema;
 mod screen;
 mod shell;
@@ -154,6 +156,7 @@ enum Verb {
     Shell(shell::Args),
     Export(export::Args),
     Diff(diff::Args),
+    Schedule(schedule::Args),
     Init(init::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -194,6 +197,7 @@ pub fn main() -> ExitCode {
         Verb::Shell(args) => shell::run(args, home, color),
         Verb::Export(args) => export::run(args, home),
         Verb::Diff(args) => diff::run(args, home, color),
+        Verb::Schedule(args) => schedule::run(args, color),
         Verb::Init(args) => init::run(args),
         Verb::Schema(args) => schema::run(args),
         Verb::Completions(args) => completions::run(args, &mut Cli::command()),

@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod closest;
+pub mod cron;
 pub mod definition;
 pub mod digest;
 pub mod event;

@@ -44,6 +44,7 @@ mod resource_use;
 mod retry;
 mod run_locks;
 mod runs;
+mod schedules;
 mod scheduling;
 mod secrets;
 mod serialized;

@@ -1,0 +1,29 @@
+//! When a schedule is due: cron expressions, intervals, zones, jitter. Pure: no file, no database, and no clock.
+//!
+//! Expressions are read and matched here and not by a library: a fault has its place in the text, what the
+//! format leaves out is refused, and local times become instants by one rule (`instants.rs`).
+
+mod expression;
+mod field;
+mod instants;
+mod jitter;
+mod rhythm;
+mod words;
+
+use std::ops::Range;
+
+pub use expression::Expression;
+pub use instants::{Clocks, Instant};
+pub use jitter::delay;
+pub use rhythm::{Rhythm, zone};
+pub use words::words;
+
+/// What is wrong with an expression, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CronError {
+    /// Bytes of the expression.
+    pub span: Range<usize>,
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
+}

@@ -1,0 +1,168 @@
+//! The rhythm of a schedule: the union of its cron expressions in a zone, or an interval from a start.
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Expression, Instant, instants};
+use crate::core::closest::closest;
+use crate::core::inert::quote;
+
+/// When a schedule is due.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Rhythm {
+    Cron {
+        expressions: Vec<Expression>,
+        zone: TimeZone,
+        /// Nothing comes before it.
+        start: Option<Timestamp>,
+    },
+    Every {
+        /// Whole seconds, at least one.
+        seconds: i64,
+        /// The first instant; without one they are counted from 1970, so that a restart moves nothing.
+        start: Option<Timestamp>,
+    },
+}
+
+impl Rhythm {
+    /// The first instant after `after`; none when the calendar ends first.
+    pub fn next(&self, after: Timestamp) -> Option<Instant> {
+        match self {
+            Rhythm::Cron { expressions, zone, start } => {
+                // `start` itself may be an instant.
+                let before_start = start.map(|start| start.saturating_sub(SignedDuration::from_nanos(1)));
+                let after = before_start.and_then(Result::ok).map_or(after, |start| start.max(after));
+                let next = |expression| instants::next(expression, zone, after);
+                expressions.iter().filter_map(next).min_by_key(|instant| instant.at)
+            }
+            Rhythm::Every { seconds, start } => {
+                let origin = start.map_or(0, Timestamp::as_second);
+                let passed = after.as_second() - origin;
+                let count = if start.is_some() && passed < 0 { 0 } else { passed.div_euclid(*seconds) + 1 };
+                let second = seconds.checked_mul(count)?.checked_add(origin)?;
+                Some(Instant { at: Timestamp::from_second(second).ok()?, clocks: None })
+            }
+        }
+    }
+
+    /// Every instant after `after`, in order.
+    pub fn after(&self, after: Timestamp) -> impl Iterator<Item = Instant> {
+        std::iter::successors(self.next(after), |last| self.next(last.at))
+    }
+
+    /// The shortest time between two instants of the year after `from`, or the first one that is not longer than `enough`.
+    pub fn shortest_distance(&self, from: Timestamp, enough: SignedDuration) -> Option<SignedDuration> {
+        if let Rhythm::Every { seconds, .. } = self {
+            return Some(SignedDuration::from_secs(*seconds));
+        }
+        let end = from.saturating_add(SignedDuration::from_hours(366 * 24)).ok()?;
+        let mut shortest: Option<SignedDuration> = None;
+        let mut last: Option<Timestamp> = None;
+        for instant in self.after(from).take_while(|instant| instant.at <= end) {
+            if let Some(last) = last {
+                let distance = instant.at.duration_since(last);
+                if shortest.is_none_or(|shortest| distance < shortest) {
+                    shortest = Some(distance);
+                }
+                if distance <= enough {
+                    break;
+                }
+            }
+            last = Some(instant.at);
+        }
+        shortest
+    }
+}
+
+/// The time zone of that IANA name.
+///
+/// # Errors
+/// A sentence, with the nearest name that there is, or that the system knows none at all.
+pub fn zone(name: &str) -> Result<TimeZone, String> {
+    if let Ok(zone) = TimeZone::get(name) {
+        return Ok(zone);
+    }
+    let known = jiff::tz::db();
+    if known.is_definitively_empty() {
+        return Err("this system has no time zones: install its package of zones, tzdata".to_owned());
+    }
+    let names: Vec<String> = known.available().map(|name| name.to_string()).collect();
+    let near = closest(name, names.iter().map(String::as_str));
+    let hint = near.map(|near| format!("; did you mean `{near}`?"));
+    Err(format!(
+        "{} is no time zone: expected a name such as Europe/Berlin{}",
+        quote(name),
+        hint.unwrap_or_default()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn cron(texts: &[&str], zone_name: &str) -> Rhythm {
+        Rhythm::Cron {
+            expressions: texts.iter().map(|text| Expression::parse(text).unwrap()).collect(),
+            zone: zone(zone_name).unwrap(),
+            start: None,
+        }
+    }
+
+    fn some(rhythm: &Rhythm, after: &str, count: usize) -> Vec<String> {
+        rhythm.after(at(after)).take(count).map(|instant| instant.at.to_string()).collect()
+    }
+
+    #[test]
+    fn several_expressions_come_at_the_union_of_their_instants() {
+        let rhythm = cron(&["0 2 * * *", "0 2,14 * * *"], "UTC");
+        assert_eq!(
+            some(&rhythm, "2026-01-01T02:00:00Z", 3),
+            ["2026-01-01T14:00:00Z", "2026-01-02T02:00:00Z", "2026-01-02T14:00:00Z"]
+        );
+    }
+
+    #[test]
+    fn a_start_is_itself_an_instant_and_nothing_comes_before_it() {
+        let mut rhythm = cron(&["0 0 * * *"], "UTC");
+        let Rhythm::Cron { start, .. } = &mut rhythm else { unreachable!() };
+        *start = Some(at("2026-03-01T00:00:00Z"));
+        assert_eq!(
+            some(&rhythm, "2026-01-01T00:00:00Z", 2),
+            ["2026-03-01T00:00:00Z", "2026-03-02T00:00:00Z"]
+        );
+
+        let every = Rhythm::Every { seconds: 90, start: Some(at("2026-03-01T00:00:10Z")) };
+        assert_eq!(some(&every, "2026-01-01T00:00:00Z", 2), ["2026-03-01T00:00:10Z", "2026-03-01T00:01:40Z"]);
+    }
+
+    #[test]
+    fn intervals_without_a_start_are_counted_from_1970() {
+        let every = Rhythm::Every { seconds: 7, start: None };
+        assert_eq!(
+            some(&every, "1970-01-01T00:00:06.5Z", 2),
+            ["1970-01-01T00:00:07Z", "1970-01-01T00:00:14Z"]
+        );
+        assert_eq!(some(&every, "1970-01-01T00:00:07Z", 1), ["1970-01-01T00:00:14Z"]);
+        assert_eq!(some(&every, "1969-12-31T23:59:59Z", 1), ["1970-01-01T00:00:00Z"]);
+    }
+
+    #[test]
+    fn the_shortest_distance_of_a_year_counts_the_changes_of_the_clocks() {
+        let from = at("2026-01-01T00:00:00Z");
+        let shortest = |rhythm: Rhythm| rhythm.shortest_distance(from, SignedDuration::ZERO).unwrap();
+        assert_eq!(shortest(cron(&["0 2,3 * * *"], "Europe/Rome")), SignedDuration::from_hours(1));
+        // 01:30 and 02:30: the second comes at 03:00 on the day of the gap, half an hour after the first.
+        assert_eq!(shortest(cron(&["30 1,2 * * *"], "Europe/Rome")), SignedDuration::from_mins(30));
+        assert_eq!(shortest(Rhythm::Every { seconds: 5, start: None }), SignedDuration::from_secs(5));
+    }
+
+    #[test]
+    fn an_unknown_zone_is_refused_with_the_nearest_name() {
+        let problem = zone("Europe/Berlim").unwrap_err();
+        assert!(problem.contains("did you mean `Europe/Berlin`?"), "{problem}");
+    }
+}

@@ -1,0 +1,121 @@
+//! Schedules through the real binary: when they are due.
+
+use std::process::Command;
+
+use jiff::Timestamp;
+
+use crate::common::Lab;
+
+/// The instants of an expression after `from` and until `until`, as seconds.
+fn instants(lab: &Lab, cron: &str, zone: &str, from: &str, until: &str) -> Vec<i64> {
+    let done = lab
+        .run(&[
+            "schedule",
+            "next",
+            "--cron",
+            cron,
+            "--timezone",
+            zone,
+            "--from",
+            from,
+            "--until",
+            until,
+            "--json",
+        ])
+        .expect_code(0);
+    let line = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+    let second =
+        |line: serde_json::Value| line["at"].as_str().unwrap().parse::<Timestamp>().unwrap().as_second();
+    done.out.lines().map(line).map(second).collect()
+}
+
+/// `RUNNER_ORACLE=full` compares every expression in every zone.
+#[test]
+fn instants_equal_those_of_an_independent_oracle() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/schedules/oracle.py");
+    let mut python = Command::new("python3");
+    python.arg(script);
+    if std::env::var("RUNNER_ORACLE").is_ok_and(|value| value == "full") {
+        python.arg("full");
+    }
+    let Ok(oracle) = python.output() else {
+        assert!(std::env::var_os("CI").is_none(), "python3 is missing");
+        eprintln!("skipped: python3 is missing");
+        return;
+    };
+    assert!(oracle.status.success(), "{}", String::from_utf8_lossy(&oracle.stderr));
+    let lab = Lab::new();
+    let mut compared = 0;
+    for case in String::from_utf8(oracle.stdout).unwrap().lines() {
+        let [cron, zone, from, until, expected] = case.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("{case}")
+        };
+        let expected: Vec<i64> = expected.split_whitespace().map(|second| second.parse().unwrap()).collect();
+        let ours = instants(&lab, cron, zone, from, until);
+        let differs = expected.iter().zip(&ours).find(|(expected, ours)| expected != ours);
+        assert!(
+            expected.len() == ours.len() && differs.is_none(),
+            "{cron} in {zone} from {from}: {} expected, {} found, the first pair that differs {differs:?}",
+            expected.len(),
+            ours.len()
+        );
+        compared += 1;
+    }
+    assert!(compared > 150, "{compared} cases only");
+}
+
+#[test]
+fn the_next_instants_are_shown_with_what_the_clocks_did() {
+    let lab = Lab::new();
+    let berlin = ["schedule", "next", "--timezone", "Europe/Berlin", "--from", "2026-03-28", "--count", "2"];
+    let done = lab.run(&[&berlin[..], &["--cron", "30 2 * * *"]].concat()).expect_code(0);
+    assert!(done.err.contains("daily at 02:30, in Europe/Berlin"), "{}", done.err);
+    let lines: Vec<_> = done.out.lines().collect();
+    assert_eq!(lines[0].trim_end(), "Sat 2026-03-28 02:30:00 +01:00  2026-03-28T01:30:00Z");
+    assert_eq!(
+        lines[1],
+        "Sun 2026-03-29 03:00:00 +02:00  2026-03-29T01:00:00Z  02:30 does not exist on this day"
+    );
+    let json = lab.run(&[&berlin[..], &["--cron", "30 2 * * *", "--json"]].concat()).expect_code(0);
+    assert_eq!(
+        json.out.lines().nth(1).unwrap(),
+        "{\"v\":1,\"at\":\"2026-03-29T01:00:00Z\",\"local\":\"2026-03-29T03:00:00+02:00\",\
+         \"fires\":\"2026-03-29T01:00:00Z\",\"note\":\"02:30 does not exist on this day\"}"
+    );
+    let every = lab
+        .run(&[
+            "schedule",
+            "next",
+            "--every",
+            "90m",
+            "--from",
+            "1970-01-01T00:00:00Z",
+            "--count",
+            "1",
+            "--json",
+        ])
+        .expect_code(0);
+    assert!(every.out.contains("\"at\":\"1970-01-01T01:30:00Z\""), "{}", every.out);
+    // Nothing of a home was made: none is asked.
+    assert!(!lab.home().exists());
+}
+
+#[test]
+fn what_is_no_rhythm_is_refused_by_its_place() {
+    let lab = Lab::new();
+    for (args, expected) in [
+        (&["--cron", "0 22-2 * * *"][..], "write `22-23,0-2`"),
+        (&["--cron", "@reboot"], "service manager"),
+        (&["--cron", "0 0 31 2 *"], "never comes"),
+        (&["--cron", "0 0 * * *", "--timezone", "Europe/Berlim"], "did you mean `Europe/Berlin`?"),
+        (&["--every", "1500ms"], "whole seconds"),
+        (&["--every", "0s"], "at least 1s"),
+        (&["--every", "soon"], "expected a duration"),
+        (&["--every", "1h", "--timezone", "UTC"], "cannot be used with"),
+        (&["--every", "1h", "--from", "soon"], "--from: `soon` is no time"),
+        (&[], "required"),
+    ] {
+        let done = lab.run(&[&["schedule", "next"][..], args].concat()).expect_code(2);
+        assert!(done.err.contains(expected), "{args:?}: {}", done.err);
+    }
+}
