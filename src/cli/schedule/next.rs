@@ -9,7 +9,7 @@ use crate::cli::screen::{ColorChoice, note, print};
 use crate::cli::stdout;
 use crate::cli::time_arg::{Edge, parse};
 use crate::cli::{Failure, Outcome};
-use crate::core::cron::{Expression, Instant, Rhythm, words, zone};
+use crate::core::cron::{Clocks, Expression, Instant, Rhythm, words, zone};
 use crate::core::time_text::parse_duration;
 use crate::view::text::style::{Cell, FAINT, Ink, PLAIN, columns};
 
@@ -116,7 +116,7 @@ fn print_lines(instants: impl Iterator<Item = Instant>, zone: &TimeZone) {
     let mut block = String::new();
     for (number, instant) in instants.enumerate() {
         let local = instant.at.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
-        let note = instant.clocks.map(|clocks| clocks.text());
+        let note = instant.clocks.map(Clocks::text);
         let line = Line { v: 1, at: instant.at, local, fires: instant.at, note };
         block.push_str(&serde_json::to_string(&line).unwrap_or_default());
         block.push('\n');
@@ -141,7 +141,7 @@ fn print_table(instants: Vec<Instant>, rhythm: &Rhythm, zone: &TimeZone, color: 
         vec![
             Cell::new(PLAIN, local.strftime("%a %Y-%m-%d %H:%M:%S %:z").to_string()),
             Cell::new(FAINT, instant.at.to_string()),
-            Cell::new(PLAIN, instant.clocks.map_or_else(String::new, |clocks| clocks.text())),
+            Cell::new(PLAIN, instant.clocks.map_or_else(String::new, Clocks::text)),
         ]
     };
     let rows: Vec<_> = instants.iter().map(row).collect();
