@@ -14,6 +14,7 @@ use crate::view::terminal::Terminal;
 use crate::view::text::inert;
 use crate::view::text::plain::Plain;
 use crate::view::text::style::{BAD, Ink};
+use crate::view::text::task_output::TaskOutputPrinter;
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 pub enum ColorChoice {
@@ -98,7 +99,8 @@ pub fn stdout_columns() -> Option<usize> {
 }
 
 /// The listeners of a run: people on standard error, JSON Lines on standard output if asked for.
-pub fn reporters(color: ColorChoice, verbosity: Verbosity, json: bool) -> Vec<Box<dyn Reporter>> {
+/// With `logs` people see what tasks print as well.
+pub fn reporters(color: ColorChoice, verbosity: Verbosity, json: bool, logs: bool) -> Vec<Box<dyn Reporter>> {
     let zone = TimeZone::system();
     let stdout_is_terminal = std::io::stdout().is_terminal();
     // Two writers on one screen would garble it.
@@ -107,8 +109,14 @@ pub fn reporters(color: ColorChoice, verbosity: Verbosity, json: bool) -> Vec<Bo
     if json {
         reporters.push(Box::new(Json::new(Stdout)));
     }
+    if logs && !live {
+        reporters.push(Box::new(TaskOutputPrinter::new(std::io::stderr(), color.on_stderr())));
+    }
     reporters.push(match live {
-        true => Box::new(Terminal::new(verbosity, color.on_stderr(), zone)),
+        true => {
+            let terminal = Terminal::new(verbosity, color.on_stderr(), zone);
+            Box::new(if logs { terminal.with_output() } else { terminal })
+        }
         false => Box::new(Plain::new(std::io::stderr(), verbosity, zone)),
     });
     reporters

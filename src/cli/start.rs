@@ -45,6 +45,9 @@ pub struct Flags {
     /// Print failures and nothing else, no outputs either
     #[arg(short, long, help_heading = "What is printed")]
     pub quiet: bool,
+    /// Print what tasks print as well, line by line behind the names of their nodes
+    #[arg(long, conflicts_with = "quiet", help_heading = "What is printed")]
+    logs: bool,
     /// Print starts, hits, keys and reasons as well
     #[arg(short, long, conflicts_with = "quiet", help_heading = "What is printed")]
     verbose: bool,
@@ -62,7 +65,7 @@ pub fn start(flags: &Flags, prepared: Prepared, home: Option<&Path>, color: Colo
         (_, true) => Verbosity::Verbose,
         _ => Verbosity::Normal,
     };
-    let mut listeners = reporters(color, verbosity, flags.json);
+    let mut listeners = reporters(color, verbosity, flags.json, flags.logs);
     let ended = block_on(async {
         let mut interrupts = signals::listen();
         let turn = match take_turn(&prepared, home, &mut listeners, &mut interrupts).await? {

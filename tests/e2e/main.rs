@@ -52,6 +52,7 @@ mod settings;
 mod show_node;
 mod signals;
 mod sub_workflows;
+mod task_output;
 mod templates;
 mod watch;
 mod why;

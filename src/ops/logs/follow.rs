@@ -9,7 +9,7 @@ use crate::core::event::Event;
 use crate::ops::Error;
 use crate::ops::home::HomeReader;
 use crate::storage::history::{RUNNING, Run};
-use crate::view::text::inert;
+use crate::view::text::log_lines::LogLines;
 
 /// How often is looked for what is new.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -29,11 +29,10 @@ pub struct Follower {
     is_terminal: bool,
 }
 
-struct Log {
-    path: String,
-    file: Option<File>,
-    /// The beginning of a line whose end has not been printed yet.
-    partial: Vec<u8>,
+/// A log, as it is or line by line.
+enum Log {
+    Raw { path: String, file: Option<File> },
+    Lines(LogLines),
 }
 
 impl Follower {
@@ -76,7 +75,12 @@ impl Follower {
                     .is_none_or(|wanted| *wanted == label || node.path().is_inside(wanted));
                 if let (true, Some(path)) = (is_wanted && !self.over, node.log) {
                     self.any = true;
-                    self.open.insert(label, Log { path, file: None, partial: Vec::new() });
+                    let is_raw = self.prefix(&label).is_none() && !self.is_terminal;
+                    let log = match is_raw {
+                        true => Log::Raw { path, file: None },
+                        false => Log::Lines(LogLines::new(path)),
+                    };
+                    self.open.insert(label, log);
                 }
                 Ok(())
             }
@@ -98,8 +102,9 @@ impl Follower {
     fn close(&mut self, label: &str, out: &mut impl Write) -> io::Result<()> {
         let Some(mut log) = self.open.remove(label) else { return Ok(()) };
         let prefix = self.prefix(label);
-        log.print(prefix.as_deref(), self.is_terminal, out)?;
-        log.end(prefix.as_deref(), out)
+        let prefix = prefix.unwrap_or_default();
+        log.print(&prefix, out)?;
+        log.end(&prefix, out)
     }
 
     fn close_all(&mut self, out: &mut impl Write) -> io::Result<()> {
@@ -113,7 +118,7 @@ impl Follower {
         let mut open = std::mem::take(&mut self.open);
         let printed = open
             .iter_mut()
-            .try_for_each(|(label, log)| log.print(self.prefix(label).as_deref(), self.is_terminal, out));
+            .try_for_each(|(label, log)| log.print(&self.prefix(label).unwrap_or_default(), out));
         self.open = open;
         printed
     }
@@ -125,39 +130,40 @@ impl Follower {
 }
 
 impl Log {
-    /// Prints what is new; with a prefix, or on a terminal, only whole lines.
-    fn print(&mut self, prefix: Option<&str>, is_terminal: bool, out: &mut impl Write) -> io::Result<()> {
-        if self.file.is_none() {
-            self.file = File::open(&self.path).ok();
-        }
-        let Some(file) = &mut self.file else { return Ok(()) };
-        let mut chunk = vec![0; CHUNK];
-        // A log that cannot be read any more has no more to tell.
-        while let Ok(n @ 1..) = file.read(&mut chunk) {
-            if prefix.is_none() && !is_terminal {
-                out.write_all(&chunk[..n])?;
-                continue;
-            }
-            for piece in chunk[..n].split_inclusive(|byte| *byte == b'\n') {
-                self.partial.extend_from_slice(piece);
-                if piece.ends_with(b"\n") {
-                    let line = std::mem::take(&mut self.partial);
-                    print_line(prefix, &line[..line.len() - 1], out)?;
+    /// Prints what is new: bytes as they are, or whole lines, each behind `prefix`.
+    fn print(&mut self, prefix: &str, out: &mut impl Write) -> io::Result<()> {
+        match self {
+            Self::Raw { path, file } => {
+                if file.is_none() {
+                    *file = File::open(path).ok();
                 }
+                let Some(file) = file else { return Ok(()) };
+                let mut chunk = vec![0; CHUNK];
+                // A log that cannot be read any more has no more to say.
+                while let Ok(n @ 1..) = file.read(&mut chunk) {
+                    out.write_all(&chunk[..n])?;
+                }
+                Ok(())
             }
+            Self::Lines(lines) => loop {
+                let mut text = String::new();
+                let more = lines.read(prefix, &mut text);
+                out.write_all(text.as_bytes())?;
+                if !more {
+                    return Ok(());
+                }
+            },
         }
-        Ok(())
     }
 
     /// Prints the beginning of a line that never ended.
-    fn end(&mut self, prefix: Option<&str>, out: &mut impl Write) -> io::Result<()> {
-        let line = std::mem::take(&mut self.partial);
-        if line.is_empty() { Ok(()) } else { print_line(prefix, &line, out) }
+    fn end(&mut self, prefix: &str, out: &mut impl Write) -> io::Result<()> {
+        let mut text = String::new();
+        if let Self::Lines(lines) = self {
+            lines.end(prefix, &mut text);
+        }
+        out.write_all(text.as_bytes())
     }
-}
-
-fn print_line(prefix: Option<&str>, line: &[u8], out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "{}{}", prefix.unwrap_or_default(), inert(&String::from_utf8_lossy(line)))
 }
 
 /// The lines of a file that grows.

@@ -26,6 +26,7 @@ use crate::view::text::log_end::last_line;
 use crate::view::text::narrator::Narrator;
 use crate::view::text::phrases::quote_mark;
 use crate::view::text::style::Ink;
+use crate::view::text::task_output::TaskOutput;
 use crate::view::text::{cut, width};
 
 /// The time between two frames. No run that is shorter shows any.
@@ -53,6 +54,8 @@ struct State {
     live: Live,
     /// Number of frames drawn.
     frames: usize,
+    /// What tasks print, if that is asked for.
+    output: Option<TaskOutput>,
     over: bool,
 }
 
@@ -70,6 +73,12 @@ impl Terminal {
         terminal
     }
 
+    /// Prints what tasks print as well, above what is live.
+    pub fn with_output(self) -> Self {
+        self.shared.state().output = Some(TaskOutput::new(self.ink));
+        self
+    }
+
     /// Without a thread that draws: what is said appears at once.
     fn on(screen: Screen, verbosity: Verbosity, color: bool, zone: TimeZone) -> Self {
         let ink = Ink(color);
@@ -78,6 +87,7 @@ impl Terminal {
             said: String::new(),
             live: Live::default(),
             frames: 0,
+            output: None,
             over: false,
         };
         let shared = Shared { state: Mutex::new(state), over: Condvar::new(), screen: Mutex::new(screen) };
@@ -99,6 +109,7 @@ impl Terminal {
 
 impl Reporter for Terminal {
     fn event(&mut self, event: &Event, _line: &str) {
+        self.shared.print_output_before(event, self.ink);
         let mut state = self.shared.state();
         let said = state.narrator.tell(event);
         state.said.extend(said);
@@ -135,6 +146,24 @@ impl Shared {
         self.screen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Gathers what a task printed up to the end that `event` reports. Where that is much it is printed at once, so that
+    /// memory stays bounded.
+    fn print_output_before(&self, event: &Event, ink: Ink) {
+        loop {
+            let mut guard = self.state();
+            let state = &mut *guard;
+            let Some(output) = &mut state.output else { return };
+            if !output.notice(event, &mut state.said) {
+                return;
+            }
+            let said = std::mem::take(&mut state.said);
+            drop(guard);
+            let mut screen = self.screen();
+            let (columns, _) = screen.size();
+            screen.frame(&fit(&said, columns.into(), ink), &[]);
+        }
+    }
+
     fn keep_drawing(&self, ink: Ink) {
         let mut state = self.state();
         while !state.over {
@@ -152,7 +181,10 @@ impl Shared {
     fn draw(&self, now: Timestamp, ink: Ink) {
         let mut guard = self.state();
         let state = &mut *guard;
-        let said = std::mem::take(&mut state.said);
+        let mut said = std::mem::take(&mut state.said);
+        if let Some(output) = &mut state.output {
+            output.look(&mut said);
+        }
         state.frames += 1;
         let (mut moment, sources) = state.live.moment(now, &state.narrator.tally, state.frames);
         let live = state.narrator.tally.begun.is_some();
@@ -417,6 +449,23 @@ mod tests {
                 "✗ failed in 16.3s: 1 failed, 59 executed, 40 cancelled  run k3v9x2qm"
             ]
         );
+    }
+
+    #[test]
+    fn what_tasks_print_stands_above_the_live_lines() {
+        let tty = Tty::new(80, 24);
+        let mut terminal = held_back(on(&tty, Verbosity::Normal).with_output());
+        let log = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(log.path(), "\x1b[2Jone\ntwo\nhalf").unwrap();
+        let Event::NodeStarted(mut started) = node_started("hash", 1, 0) else { unreachable!() };
+        started.log = log.path().to_str().map(str::to_owned);
+        play(&mut terminal, &[run_started(2), Event::NodeStarted(started)]);
+        terminal.shared.draw(at(2), Ink(true));
+        assert_eq!(tty.rows()[..2], ["hash | one", "hash | two"]);
+        assert!(tty.rows()[2].starts_with("⠙ hash") && tty.rows().len() == 4, "{:?}", tty.rows());
+        play(&mut terminal, &[Event::NodeFinished(executed("hash"))]);
+        terminal.shared.draw(at(3), Ink(true));
+        assert_eq!(tty.rows()[2..4], ["hash | half", "✓ hash  0.4s"]);
     }
 
     #[test]

@@ -11,12 +11,13 @@
 //! | `plain.rs` | the listener that writes the lines where there is no terminal |
 //! | `run.rs`, `node.rs`, `runs.rs` | `show RUN`, `show RUN NODE`, `runs` |
 //! | `diff.rs`, `why.rs`, `graph.rs`, `logs.rs` | the verb of that name |
-//! | `log_end.rs` | the last line of a log |
+//! | `log_end.rs`, `log_lines.rs`, `task_output.rs` | the last line of a log, its lines as it grows, those of all tasks |
 
 mod diff;
 mod format;
 pub mod graph;
 pub(in crate::view) mod log_end;
+pub mod log_lines;
 pub mod logs;
 pub(in crate::view) mod narrator;
 pub mod node;
@@ -25,6 +26,7 @@ pub mod plain;
 mod run;
 pub mod runs;
 pub mod style;
+pub mod task_output;
 pub mod why;
 
 pub use crate::core::inert::inert;
