@@ -7,7 +7,6 @@ use jiff::Zoned;
 use super::Outcome;
 use super::screen::{ColorChoice, print};
 use crate::ops::diff::diff;
-use crate::ops::home::HomeReader;
 
 /// Show what changed between two runs, and what changed first
 #[derive(clap::Args)]
@@ -30,7 +29,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let diff = diff(&HomeReader::open(home)?, &args.run, args.other.as_deref())?;
+    let diff = diff(home, &args.run, args.other.as_deref())?;
     print(&match args.json {
         true => format!("{}\n", diff.to_json()),
         false => diff.render(color.on_stdout(), &Zoned::now()),

@@ -6,7 +6,6 @@ use super::Outcome;
 use super::retry::RUN;
 use super::screen::ColorChoice;
 use super::start::{Flags, start};
-use crate::ops::home::HomeReader;
 use crate::ops::retry::rerun;
 
 /// Make the request of a past run again: the same workflow, inputs and flags, all nodes through the cache
@@ -33,6 +32,6 @@ pub struct Args {
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let newer = args.flags.request();
     let name = newer.workflow.to_string_lossy().into_owned();
-    let prepared = rerun(&HomeReader::open(home)?, &name, newer)?;
+    let prepared = rerun(home, &name, newer)?;
     start(&args.flags, prepared, home, color)
 }

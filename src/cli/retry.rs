@@ -5,7 +5,6 @@ use std::path::Path;
 use super::Outcome;
 use super::screen::{ColorChoice, note};
 use super::start::{Flags, start};
-use crate::ops::home::HomeReader;
 use crate::ops::retry::{Retry, retry};
 use crate::view::text::inert;
 
@@ -40,7 +39,7 @@ pub const RUN: &str =
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let newer = args.flags.request();
     let name = newer.workflow.to_string_lossy().into_owned();
-    match retry(&HomeReader::open(home)?, &name, newer)? {
+    match retry(home, &name, newer)? {
         Retry::Ready(prepared) => start(&args.flags, *prepared, home, color),
         Retry::NothingToDo(run) => {
             note(&format!(

@@ -7,11 +7,8 @@ use jiff::Zoned;
 use super::screen::{ColorChoice, columns, note, print};
 use super::time_arg::{Edge, parse};
 use super::{Failure, Outcome};
-use crate::core::closest::closest;
-use crate::ops::home::HomeReader;
-use crate::storage::history::filter::{Filter, select, workflows};
-use crate::storage::history::{INTERRUPTED, RUNNING, Run};
-use crate::view::text::runs::{RunRow, render};
+use crate::ops::inspect::{INTERRUPTED, RUNNING, RunFilter, runs};
+use crate::view::text::runs::render;
 
 /// List runs, newest first
 #[derive(clap::Args)]
@@ -74,42 +71,30 @@ impl StatusChoice {
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let view = HomeReader::open(home)?;
     let now = Zoned::now();
-    let filter = filter(&args, &now)?;
-    let unreadable = |error| Failure::store(format!("the history cannot be read: {error}"));
-    let runs = match &view.db {
-        Some(db) => select(db, &filter, args.limit, |run| view.status(run)).map_err(unreadable)?,
-        None => Vec::new(),
-    };
-    let rows: Vec<RunRow> = runs.into_iter().map(row).collect();
+    let list = runs(home, &filter(&args, &now)?, args.limit)?;
     let asked = words(&args);
     if args.json {
         let line = |row| serde_json::to_string(row).map(|line| line + "\n").unwrap_or_default();
-        print(&rows.iter().map(line).collect::<String>());
-    } else if !rows.is_empty() {
-        print(&render(&rows, &asked, color.on_stdout(), columns(), &now));
-    } else if view.db.is_none() || asked.is_empty() {
+        print(&list.rows.iter().map(line).collect::<String>());
+    } else if !list.rows.is_empty() {
+        print(&render(&list.rows, &asked, color.on_stdout(), columns(), &now));
+    } else if !list.has_history || asked.is_empty() {
         note("there is no run yet: begin with `runner exec WORKFLOW`");
     } else {
-        let known = view.db.as_ref().and_then(|db| workflows(db).ok()).unwrap_or_default();
-        let hint = match &args.workflow {
-            Some(name) if !known.contains(name) => closest(name, known.iter().map(String::as_str))
-                .map(|near| format!("; did you mean `{near}`?")),
-            _ => None,
-        };
-        note(&format!("no runs match: {asked}{}", hint.unwrap_or_default()));
+        let hint = list.near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+        note(&format!("no runs match: {asked}{hint}"));
     }
     Ok(())
 }
 
-fn filter(args: &Args, now: &Zoned) -> Result<Filter, Failure> {
+fn filter(args: &Args, now: &Zoned) -> Result<RunFilter, Failure> {
     let instant = |flag: &str, text: &Option<String>, edge| {
         let parsed = text.as_ref().map(|text| parse(text, edge, now)).transpose();
         parsed.map_err(|problem| Failure::usage(format!("{flag}: {problem}")))
     };
     let failed = args.failed.then_some(StatusChoice::Failed);
-    Ok(Filter {
+    Ok(RunFilter {
         workflow: args.workflow.clone(),
         project: args.project.clone(),
         domain: args.domain.clone(),
@@ -135,19 +120,4 @@ fn words(args: &Args) -> String {
         named("until", &args.until),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
-}
-
-fn row(run: Run) -> RunRow {
-    let duration = run.finished.map(|end| end.as_millisecond() - run.started.as_millisecond());
-    RunRow {
-        id: run.id,
-        workflow: run.workflow,
-        project: run.project,
-        domain: run.domain,
-        status: run.status,
-        started: run.started,
-        duration_ms: duration.map(|ms| u64::try_from(ms).unwrap_or(0)),
-        counts: run.counts,
-        saved_ms: run.saved_ms,
-    }
 }

@@ -1,6 +1,6 @@
 //! `runner show`: everything about one run, or about one node of it.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use jiff::Zoned;
@@ -8,13 +8,9 @@ use jiff::Zoned;
 use super::screen::{ColorChoice, print};
 use super::stdout::Stdout;
 use super::{Failure, Outcome};
-use crate::core::node_path::NodeRef;
-use crate::ops::home::HomeReader;
-use crate::ops::node_arg::{node_ref, unknown};
-use crate::storage::history::{Run, places};
-use crate::view::json::run_document;
-use crate::view::model::run::{Keep, RunState};
-use crate::view::text::node::NodeStory;
+use crate::ops::inspect;
+use crate::ops::node_arg::node_ref;
+use crate::view::model::run::Keep;
 
 /// Show a run, or one of its nodes in full
 #[derive(clap::Args)]
@@ -44,42 +40,26 @@ pub struct Args {
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let view = HomeReader::open(home)?;
-    let run = view.find(&args.run)?;
+    let now = Zoned::now();
     match &args.node {
-        Some(node) => one(&view, &run, node, &args, color),
-        None if args.json => document(&view, &run),
+        Some(node) => {
+            let wanted = node_ref(node, args.index).map_err(Failure::usage)?;
+            let story = inspect::node(home, &args.run, wanted)?;
+            print(&match args.json {
+                true => format!("{}\n", story.to_json()),
+                false => story.render(color.on_stdout(), &now),
+            });
+        }
+        None if args.json => {
+            let mut out = io::BufWriter::new(Stdout);
+            // `main` reports a failure of standard output.
+            let _ = inspect::document(home, &args.run, &mut out)?;
+        }
         None => {
             let keep = if args.all { Keep::EVERYTHING } else { Keep::OUTLINE };
-            let shown = RunState::from_events(view.events(&run.id)?, &run.status, keep);
-            print(&shown.render(args.all, color.on_stdout(), &Zoned::now()));
-            Ok(())
+            let run = inspect::run(home, &args.run, keep)?;
+            print(&run.render(args.all, color.on_stdout(), &now));
         }
     }
-}
-
-/// The run as one document.
-fn document(view: &HomeReader, run: &Run) -> Outcome {
-    let unreadable = |error: io::Error| Failure::store(format!("the history cannot be read: {error}"));
-    let path = view.home.events(&run.id);
-    let mut again = places::Events::open(&path).map_err(unreadable)?;
-    let mut out = io::BufWriter::new(Stdout);
-    let events = places::events(&path).map_err(unreadable)?;
-    // A failure is remembered: `main` tells of it.
-    let _ = run_document::write(&mut out, events, |place| again.at(place), &run.status)
-        .and_then(|()| out.flush());
-    Ok(())
-}
-
-fn one(view: &HomeReader, run: &Run, node: &str, args: &Args, color: ColorChoice) -> Outcome {
-    let NodeRef { node: name, index } = node_ref(node, args.index).map_err(Failure::usage)?;
-    let Some(story) = NodeStory::from_events(view.events(&run.id)?, &run.id, name, index) else {
-        let events: Vec<_> = view.events(&run.id)?.collect();
-        return Err(Failure::usage(unknown(&events, NodeRef::new(name, index), &run.id)));
-    };
-    print(&match args.json {
-        true => format!("{}\n", story.to_json(&run.status)),
-        false => story.render(&run.status, color.on_stdout(), &Zoned::now()),
-    });
     Ok(())
 }

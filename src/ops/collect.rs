@@ -12,7 +12,7 @@ use crate::storage::gc::footprint::Footprint;
 use crate::storage::gc::{self, Collected, Limits, Wanted};
 use crate::storage::home::Home;
 use crate::storage::memo::Entry;
-use crate::storage::memo::listing::{self, Filter};
+use crate::storage::memo::listing::{self, EntryFilter};
 use crate::storage::store::Store;
 
 /// How many of the newest runs of each workflow keep all that they need, if nobody says.
@@ -80,7 +80,7 @@ pub fn after_run(
 ///
 /// # Errors
 /// Nothing is picked or what is named is not there, or the home cannot be used.
-pub fn evict(home: Option<&Path>, filter: &Filter, keys: &[String]) -> Result<Evicted, Error> {
+pub fn evict(home: Option<&Path>, filter: &EntryFilter, keys: &[String]) -> Result<Evicted, Error> {
     Home::locate(home).map_err(Error::store)?.give_up_reserve();
     let HomeWriter { home, mut db, store, warnings } = HomeWriter::open(home)?;
     let picked = pick(&db, filter, keys)?;
@@ -99,7 +99,7 @@ pub struct Evicted {
     pub warnings: Vec<String>,
 }
 
-fn pick(db: &Connection, filter: &Filter, keys: &[String]) -> Result<Vec<Entry>, Error> {
+fn pick(db: &Connection, filter: &EntryFilter, keys: &[String]) -> Result<Vec<Entry>, Error> {
     let mut picked: Vec<Entry> = Vec::new();
     if keys.is_empty() {
         listing::visit(db, filter, &mut |listed| picked.push(listed.entry)).map_err(Error::cache)?;

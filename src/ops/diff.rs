@@ -1,6 +1,7 @@
 //! What changed between two runs.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
@@ -11,16 +12,18 @@ use super::recorded::{Again, as_it_was};
 use crate::core::definition::Definition;
 use crate::core::run_request::RunRequest;
 use crate::storage::history::Run;
-use crate::storage::history::filter::{Filter, select};
+use crate::storage::history::filter::{RunFilter, select};
 use crate::storage::history::invocation::{Invocation, invocation};
-use crate::view::model::run_diff::{Change, Head, Known, RunDiff, compare};
+use crate::view::model::run_diff::{Change, Known, RunDiff, compare};
+use crate::view::model::run_row::RunRow;
 use crate::workflow::Task;
 
 /// Compares two runs, the earlier one first; one alone with the run of its workflow before it.
 ///
 /// # Errors
 /// A run is not known, or the history cannot be read.
-pub fn diff(view: &HomeReader, first: &str, second: Option<&str>) -> Result<RunDiff, Error> {
+pub fn diff(home: Option<&Path>, first: &str, second: Option<&str>) -> Result<RunDiff, Error> {
+    let view = &HomeReader::open(home)?;
     let (before, after) = match second {
         Some(other) => (view.find(first)?, view.find(other)?),
         None => {
@@ -29,16 +32,20 @@ pub fn diff(view: &HomeReader, first: &str, second: Option<&str>) -> Result<RunD
         }
     };
     let known = known(view, &before, &after);
-    let heads = (head(&before), head(&after));
-    compare(heads, known, |later| view.events(if later { &after.id } else { &before.id }))
+    let rows = (RunRow::from(before.clone()), RunRow::from(after.clone()));
+    compare(rows, known, |later| view.events(if later { &after.id } else { &before.id }))
 }
 
 /// The run of the same workflow before `run`, in the same project and domain if there is one.
 fn previous(view: &HomeReader, run: &Run) -> Result<Run, Error> {
     let Some(db) = &view.db else { return Err(Error::not_found("there is no run yet")) };
-    let any =
-        Filter { workflow: Some(run.workflow.clone()), before: Some(run.id.clone()), ..Filter::default() };
-    let same = Filter { project: Some(run.project.clone()), domain: Some(run.domain.clone()), ..any.clone() };
+    let any = RunFilter {
+        workflow: Some(run.workflow.clone()),
+        before: Some(run.id.clone()),
+        ..RunFilter::default()
+    };
+    let same =
+        RunFilter { project: Some(run.project.clone()), domain: Some(run.domain.clone()), ..any.clone() };
     for filter in [same, any] {
         if let Some(found) = select(db, &filter, 1, |run| view.status(run)).map_err(Error::history)?.pop() {
             return Ok(found);
@@ -48,20 +55,6 @@ fn previous(view: &HomeReader, run: &Run) -> Result<Run, Error> {
         "run {} is the first of workflow `{}`: name the two runs to be compared, as in `runner diff RUN RUN`",
         run.id, run.workflow
     )))
-}
-
-fn head(run: &Run) -> Head {
-    let took = run.finished.map(|end| end.as_millisecond() - run.started.as_millisecond());
-    Head {
-        run: run.id.clone(),
-        workflow: run.workflow.clone(),
-        project: run.project.clone(),
-        domain: run.domain.clone(),
-        status: run.status.clone(),
-        started: run.started,
-        duration_ms: took.map(|ms| u64::try_from(ms).unwrap_or(0)),
-        counts: run.counts,
-    }
 }
 
 /// What the records of the runs tell beside their events; older runs have none.

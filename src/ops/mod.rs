@@ -7,7 +7,7 @@
 //! | `home.rs` | the home folder, opened for a run or for looking only |
 //! | `run.rs`, `run_lock.rs`, `retry.rs`, `prior.rs`, `watch/` | running, in turn, running again, waiting for a reason to |
 //! | `plan.rs`, `estimate.rs`, `why.rs`, `check.rs`, `picture.rs` | what would run, how long, why; what looks wrong; the graph |
-//! | `diff.rs`, `logs/`, `recorded.rs` | past runs |
+//! | `inspect.rs`, `report.rs`, `diff.rs`, `logs/`, `recorded.rs` | past runs |
 //! | `replay.rs`, `shell.rs`, `export/`, `quoting.rs` | an attempt of a past run, by hand or elsewhere |
 //! | `results.rs`, `collect.rs`, `cap.rs`, `verify.rs`, `recompute.rs`, `output_diff.rs` | the cache |
 //! | `node_arg.rs` | which node or element a person means |
@@ -22,6 +22,7 @@ pub mod estimate;
 pub mod export;
 pub mod home;
 mod inputs;
+pub mod inspect;
 pub mod logs;
 pub mod node_arg;
 pub mod open;
@@ -33,6 +34,7 @@ mod quoting;
 pub mod recompute;
 pub mod recorded;
 pub mod replay;
+pub mod report;
 pub mod results;
 pub mod retry;
 pub mod run;

@@ -31,7 +31,7 @@ use crate::ops::home::{HomeReader, HomeWriter};
 use crate::ops::node_arg::node_ref;
 use crate::ops::replay::Replay;
 use crate::storage::home::make_private;
-use crate::storage::memo::listing::{self, Filter, Listed};
+use crate::storage::memo::listing::{self, EntryFilter, Listed};
 use crate::storage::memo::{Entry, Scope, sqlite};
 use crate::workflow::Task;
 
@@ -90,7 +90,7 @@ pub struct Recomputed {
 /// The results that are to be run again, and how many there were to pick from.
 pub fn pick(db: &Connection, picked: &Picked) -> Result<(Vec<Entry>, usize), Error> {
     let mut all = Vec::new();
-    listing::visit(db, &Filter::default(), &mut |Listed { entry, intact }| {
+    listing::visit(db, &EntryFilter::default(), &mut |Listed { entry, intact }| {
         if intact {
             all.push(entry);
         }

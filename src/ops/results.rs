@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::Error;
 use crate::core::closest::closest;
-use crate::storage::memo::listing::{self, Filter, Listed};
+use crate::storage::memo::listing::{self, EntryFilter, Listed};
 
 /// Digits of a key that are shown: enough to tell it from all others that anybody will meet.
 pub const KEY_DIGITS: usize = 10;
@@ -13,7 +13,7 @@ pub const KEY_DIGITS: usize = 10;
 ///
 /// # Errors
 /// The cache cannot be read.
-pub fn none(db: &Connection, filter: &Filter) -> Result<String, Error> {
+pub fn none(db: &Connection, filter: &EntryFilter) -> Result<String, Error> {
     let Some(task) = &filter.task else { return Ok("no stored result fits".into()) };
     let tasks = listing::tasks(db).map_err(Error::cache)?;
     if tasks.contains(task) {

@@ -1,5 +1,7 @@
 //! A run's request made again: with what the run had brought to an end (retry), or without (rerun).
 
+use std::path::Path;
+
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::Error;
@@ -24,7 +26,8 @@ pub enum Retry {
 /// # Errors
 /// The run is not known, still goes on, or is older than the record of requests; and whatever
 /// [`prepare`] refuses.
-pub fn retry(home: &HomeReader, name: &str, newer: RunRequest) -> Result<Retry, Error> {
+pub fn retry(home: Option<&Path>, name: &str, newer: RunRequest) -> Result<Retry, Error> {
+    let home = &HomeReader::open(home)?;
     let run = home.find(name)?;
     if run.status == RUNNING {
         let message = format!("run {} is still running: wait for its end, or stop it", run.id);
@@ -53,7 +56,8 @@ pub fn retry(home: &HomeReader, name: &str, newer: RunRequest) -> Result<Retry, 
 ///
 /// # Errors
 /// The run is not known or is older than the record of requests; and whatever [`prepare`] refuses.
-pub fn rerun(home: &HomeReader, name: &str, newer: RunRequest) -> Result<Prepared, Error> {
+pub fn rerun(home: Option<&Path>, name: &str, newer: RunRequest) -> Result<Prepared, Error> {
+    let home = &HomeReader::open(home)?;
     let run = home.find(name)?;
     let (mut request, _) = recorded(home, &run)?;
     request.retry_of = None;

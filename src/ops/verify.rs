@@ -10,7 +10,7 @@ use super::Error;
 use super::home::HomeWriter;
 use crate::storage::gc::Files;
 use crate::storage::memo::Entry;
-use crate::storage::memo::listing::{self, Filter, Listed};
+use crate::storage::memo::listing::{self, EntryFilter, Listed};
 use crate::storage::store::{BlobFile, Damage, Store};
 
 /// Hears how far the reading is, in bytes, from several threads.
@@ -91,7 +91,7 @@ fn reread(store: &Store, findings: &mut Findings, progress: &dyn Progress) -> st
 /// Rows are read first: one that came later has its files.
 fn check_rows(db: &Connection, store: &Store, findings: &mut Findings) -> Result<(), Error> {
     let mut rows = Vec::new();
-    listing::visit(db, &Filter::default(), &mut |listed| rows.push(listed)).map_err(Error::cache)?;
+    listing::visit(db, &EntryFilter::default(), &mut |listed| rows.push(listed)).map_err(Error::cache)?;
     let mut files = Files::new(store).map_err(|e| Error::store(format!("the store cannot be read: {e}")))?;
     findings.results = rows.len() as u64;
     for Listed { entry, intact } in rows {

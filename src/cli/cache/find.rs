@@ -1,6 +1,6 @@
 //! The flags that pick results.
 
-use crate::storage::memo::listing::Filter;
+use crate::storage::memo::listing::EntryFilter;
 
 /// Which results.
 #[derive(clap::Args)]
@@ -17,7 +17,7 @@ pub struct Which {
 }
 
 impl Which {
-    pub fn filter(&self) -> Filter {
-        Filter { task: self.task.clone(), project: self.project.clone(), domain: self.domain.clone() }
+    pub fn filter(&self) -> EntryFilter {
+        EntryFilter { task: self.task.clone(), project: self.project.clone(), domain: self.domain.clone() }
     }
 }

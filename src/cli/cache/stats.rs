@@ -15,7 +15,7 @@ use crate::ops::{Error, cap};
 use crate::storage::gc::{self, footprint::ROW};
 use crate::storage::history::{self, Run};
 use crate::storage::memo::Entry;
-use crate::storage::memo::listing::{self, Filter};
+use crate::storage::memo::listing::{self, EntryFilter};
 use crate::view::text::style::{Cell, FAINT, Ink, PLAIN, columns};
 use crate::view::text::{count, duration, inert, size};
 
@@ -63,7 +63,7 @@ struct Stats {
 impl Stats {
     fn read(db: &Connection) -> rusqlite::Result<Self> {
         let mut stats = Self::default();
-        listing::visit(db, &Filter::default(), &mut |listed| {
+        listing::visit(db, &EntryFilter::default(), &mut |listed| {
             let entry = &listed.entry;
             let size = listing::files_in(&entry.found.outputs).iter().map(|(_, file)| file.size).sum();
             stats.rows += ROW + (entry.inputs.len() + entry.found.outputs.len()) as u64;

@@ -15,7 +15,7 @@ use crate::core::event::{Event, Status};
 use crate::storage::history::{self, RUNNING, Run, invocation};
 use crate::storage::home::Home;
 use crate::storage::memo::Entry;
-use crate::storage::memo::listing::{self, Filter, Listed};
+use crate::storage::memo::listing::{self, EntryFilter, Listed};
 use crate::storage::store::{BlobFile, Store};
 
 /// Everything that is kept, as the policy numbers it.
@@ -39,7 +39,7 @@ impl Inventory {
     pub(super) fn take(home: &Home, db: &Connection, store: &Store, keep_runs: usize) -> Result<Self, Error> {
         let now = Timestamp::now();
         let mut listed = Vec::new();
-        listing::visit(db, &Filter::default(), &mut |row| listed.push(row))?;
+        listing::visit(db, &EntryFilter::default(), &mut |row| listed.push(row))?;
         let runs = history::latest(db, usize::MAX)?;
         let sizes = sizes(db)?;
         let mut live: Vec<String> =

@@ -10,7 +10,7 @@ use super::{COLUMNS, INTERRUPTED, RUNNING, Run, read_run};
 
 /// What a run must be like; nothing that is left out matters.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
+pub struct RunFilter {
     pub workflow: Option<String>,
     pub project: Option<String>,
     pub domain: Option<String>,
@@ -27,7 +27,7 @@ pub struct Filter {
 /// The latest runs that are asked for, the newest first. `status` tells a run's status where its row may be out of date.
 pub fn select(
     db: &Connection,
-    filter: &Filter,
+    filter: &RunFilter,
     limit: usize,
     status: impl Fn(&Run) -> String,
 ) -> rusqlite::Result<Vec<Run>> {
@@ -52,7 +52,7 @@ pub fn workflows(db: &Connection) -> rusqlite::Result<BTreeSet<String>> {
     db.prepare("SELECT DISTINCT workflow FROM run")?.query_map([], |row| row.get(0))?.collect()
 }
 
-impl Filter {
+impl RunFilter {
     /// A `WHERE`, or nothing, with its values in order.
     fn conditions(&self) -> (String, Vec<Value>) {
         let (mut terms, mut values) = (Vec::new(), Vec::new());
@@ -99,7 +99,7 @@ mod tests {
     use super::super::tests::database;
     use super::*;
 
-    fn found(db: &Connection, filter: &Filter, limit: usize) -> String {
+    fn found(db: &Connection, filter: &RunFilter, limit: usize) -> String {
         let alive = |run: &Run| match &*run.id {
             "dead" => INTERRUPTED.into(),
             _ => run.status.clone(),
@@ -108,30 +108,30 @@ mod tests {
         runs.iter().map(|run| &*run.id).collect::<Vec<_>>().join(" ")
     }
 
-    fn statuses(names: &[&str]) -> Filter {
-        Filter { statuses: names.iter().map(ToString::to_string).collect(), ..Filter::default() }
+    fn statuses(names: &[&str]) -> RunFilter {
+        RunFilter { statuses: names.iter().map(ToString::to_string).collect(), ..RunFilter::default() }
     }
 
     #[test]
     fn conditions_compose() {
         let db = database(&[("a", "failed"), ("dead", "running"), ("b", "running"), ("c", "failed")]);
         db.execute("UPDATE run SET workflow = 'it''s', started_ms = 1000 WHERE run = 'c'", []).unwrap();
-        assert_eq!(found(&db, &Filter::default(), 9), "c b dead a");
-        assert_eq!(found(&db, &Filter::default(), 2), "c b");
+        assert_eq!(found(&db, &RunFilter::default(), 9), "c b dead a");
+        assert_eq!(found(&db, &RunFilter::default(), 2), "c b");
         assert_eq!(found(&db, &statuses(&["failed"]), 9), "c a");
         assert_eq!(found(&db, &statuses(&["failed"]), 1), "c");
         assert_eq!(found(&db, &statuses(&["running"]), 9), "b");
         assert_eq!(found(&db, &statuses(&["interrupted"]), 9), "dead");
-        let named = Filter { workflow: Some("it's".into()), ..statuses(&["failed"]) };
+        let named = RunFilter { workflow: Some("it's".into()), ..statuses(&["failed"]) };
         assert_eq!(found(&db, &named, 9), "c");
         let instant = |ms| Timestamp::from_millisecond(ms).ok();
-        let late = Filter { since: instant(1000), ..Filter::default() };
+        let late = RunFilter { since: instant(1000), ..RunFilter::default() };
         assert_eq!(found(&db, &late, 9), "c");
-        let early = Filter { until: instant(1000), ..statuses(&["failed"]) };
+        let early = RunFilter { until: instant(1000), ..statuses(&["failed"]) };
         assert_eq!(found(&db, &early, 9), "a");
-        let other = Filter { project: Some("x".into()), ..Filter::default() };
+        let other = RunFilter { project: Some("x".into()), ..RunFilter::default() };
         assert_eq!(found(&db, &other, 9), "");
-        let before = Filter { before: Some("b".into()), domain: Some("d".into()), ..Filter::default() };
+        let before = RunFilter { before: Some("b".into()), domain: Some("d".into()), ..RunFilter::default() };
         assert_eq!(found(&db, &before, 1), "dead");
         assert_eq!(workflows(&db).unwrap().into_iter().collect::<Vec<_>>(), ["it's", "w"]);
     }

@@ -19,7 +19,7 @@ pub struct Listed {
 
 /// Which results; those that fit everything that is given.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
+pub struct EntryFilter {
     /// A qualified name.
     pub task: Option<String>,
     pub project: Option<String>,
@@ -29,7 +29,7 @@ pub struct Filter {
 const COLUMNS: &str = "key, project, domain, task, version, inputs, definition, outputs, run, node, created_ms, \
                        duration_ms, used_ms, checksum, interface";
 
-impl Filter {
+impl EntryFilter {
     pub fn is_empty(&self) -> bool {
         self.task.is_none() && self.project.is_none() && self.domain.is_none()
     }
@@ -80,7 +80,7 @@ fn read(row: &Row) -> rusqlite::Result<Listed> {
 }
 
 /// Visits the results that fit, in the order in which their keys came first.
-pub fn visit(db: &Connection, filter: &Filter, visit: &mut dyn FnMut(Listed)) -> rusqlite::Result<()> {
+pub fn visit(db: &Connection, filter: &EntryFilter, visit: &mut dyn FnMut(Listed)) -> rusqlite::Result<()> {
     let (condition, values) = filter.condition();
     let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM memo {condition} ORDER BY id"))?;
     let mut rows = statement.query(params_from_iter(values))?;
@@ -188,7 +188,7 @@ mod tests {
         db
     }
 
-    fn listed(db: &Connection, filter: Filter) -> Vec<Listed> {
+    fn listed(db: &Connection, filter: EntryFilter) -> Vec<Listed> {
         let mut all = Vec::new();
         visit(db, &filter, &mut |listed| all.push(listed)).unwrap();
         all
@@ -197,20 +197,20 @@ mod tests {
     #[test]
     fn results_are_listed_filtered_and_removed() {
         let db = database();
-        let all = listed(&db, Filter::default());
+        let all = listed(&db, EntryFilter::default());
         assert!(all.len() == 3 && all.iter().all(|listed| listed.intact));
-        let a = Filter { task: Some("wf.a".into()), ..Filter::default() };
+        let a = EntryFilter { task: Some("wf.a".into()), ..EntryFilter::default() };
         assert_eq!(listed(&db, a.clone()).len(), 2);
-        let narrow = Filter { project: Some("q".into()), ..a };
+        let narrow = EntryFilter { project: Some("q".into()), ..a };
         assert_eq!(listed(&db, narrow.clone()), [all[1].clone()]);
         assert!(narrow.fits(&all[1].entry) && !narrow.fits(&all[0].entry));
         let mut replaced = all[0].entry.clone();
         replaced.found.created = Timestamp::UNIX_EPOCH;
         assert!(!remove(&db, &replaced).unwrap());
         assert!(remove(&db, &all[0].entry).unwrap());
-        assert_eq!(listed(&db, Filter::default()).len(), 2);
+        assert_eq!(listed(&db, EntryFilter::default()).len(), 2);
         db.execute("UPDATE memo SET node = 'm' WHERE task = 'wf.b'", []).unwrap();
-        assert_eq!(listed(&db, Filter::default()).iter().filter(|listed| !listed.intact).count(), 1);
+        assert_eq!(listed(&db, EntryFilter::default()).iter().filter(|listed| !listed.intact).count(), 1);
     }
 
     #[test]

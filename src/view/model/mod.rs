@@ -7,5 +7,6 @@ pub(in crate::view) mod by_name;
 pub(in crate::view) mod live;
 pub mod run;
 pub mod run_diff;
+pub mod run_row;
 pub mod tally;
 pub mod timeline;

@@ -5,34 +5,20 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map as JsonMap, Value as Json, json};
 
 use crate::core::digest::Digest;
-use crate::core::event::{CacheStatus, Counts, Event, Kind, NodeFinished, Status, VERSION};
+use crate::core::event::{CacheStatus, Event, Kind, NodeFinished, Status, VERSION};
 use crate::core::node_path::{NodePath, NodeRef};
 use crate::view::model::by_name::ByName;
+use crate::view::model::run_row::RunRow;
 use crate::view::model::tally::Tally;
 
 /// So many elements of one node are told one by one.
 const TOLD_ELEMENTS: usize = 20;
 /// A duration has changed if it differs by so many milliseconds at least, and by half.
 const NOTABLE_MS: u64 = 1000;
-
-/// A run as its row has it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Head {
-    pub run: String,
-    pub workflow: String,
-    pub project: String,
-    pub domain: String,
-    pub status: String,
-    pub started: Timestamp,
-    pub duration_ms: Option<u64>,
-    #[serde(flatten)]
-    pub counts: Counts,
-}
 
 /// What events do not tell: how the nodes hang together, and what was edited. All of it by names without the numbers
 /// of elements.
@@ -114,8 +100,8 @@ pub struct Folded {
 /// What changed between two runs.
 #[derive(Debug)]
 pub struct RunDiff {
-    pub before: Head,
-    pub after: Head,
+    pub before: RunRow,
+    pub after: RunRow,
     pub asked: Vec<Change<Json>>,
     pub outputs: Vec<Change<Json>>,
     /// In the order of the later run; of the elements of a node only the first that differ.
@@ -143,7 +129,7 @@ struct Brief {
 
 /// Compares two runs. `read` gives the events of the earlier one (`false`) or the later one (`true`) from the start.
 pub fn compare<I, E>(
-    heads: (Head, Head),
+    rows: (RunRow, RunRow),
     known: Known,
     mut read: impl FnMut(bool) -> Result<I, E>,
 ) -> Result<RunDiff, E>
@@ -156,7 +142,7 @@ where
     let mut folding = Folding { before, after, ..Folding::default() };
     folding.collect(read(true)?, true);
     folding.collect(read(false)?, false);
-    Ok(folding.end(heads, known, outputs))
+    Ok(folding.end(rows, known, outputs))
 }
 
 /// Every unit that began in a run, and the outputs of the run.
@@ -335,7 +321,7 @@ impl Folding {
         self.folded.entry(name, || Folded { node: name.to_owned(), ..Folded::default() })
     }
 
-    fn end(mut self, heads: (Head, Head), known: Known, outputs: Vec<Change<Json>>) -> RunDiff {
+    fn end(mut self, rows: (RunRow, RunRow), known: Known, outputs: Vec<Change<Json>>) -> RunDiff {
         let changed = self.changed();
         let mut nodes: Vec<NodeDiff> = Vec::with_capacity(self.told.len());
         for unit in std::mem::take(&mut self.told) {
@@ -346,8 +332,8 @@ impl Folding {
         let mut folded = self.folded.into_values();
         folded.retain(|folded| folded.differ > 0 || folded.before != folded.after);
         RunDiff {
-            before: heads.0,
-            after: heads.1,
+            before: rows.0,
+            after: rows.1,
             asked: known.asked,
             outputs,
             nodes,

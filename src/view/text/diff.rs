@@ -4,7 +4,8 @@ use jiff::Zoned;
 use serde_json::Value as Json;
 
 use crate::core::event::{CacheStatus, Status};
-use crate::view::model::run_diff::{Change, Folded, Head, NodeDiff, Pair, Role, RunDiff};
+use crate::view::model::run_diff::{Change, Folded, NodeDiff, Pair, Role, RunDiff};
+use crate::view::model::run_row::RunRow;
 use crate::view::text::phrases::{counts, logs_command, mark};
 use crate::view::text::style::{BAD, CAUTION, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
 use crate::view::text::{age, count, cut, duration, inert, size, width};
@@ -45,9 +46,9 @@ impl RunDiff {
 
     fn heads(&self, ink: Ink, now: &Zoned) -> String {
         let (before, after) = (&self.before, &self.after);
-        let scope = |head: &Head| format!("{}  {}/{}", head.workflow, head.project, head.domain);
+        let scope = |head: &RunRow| format!("{}  {}/{}", head.workflow, head.project, head.domain);
         let same = scope(before) == scope(after);
-        let row = |name: &str, head: &Head| {
+        let row = |name: &str, head: &RunRow| {
             let (mark, style) = match &*head.status {
                 "succeeded" => mark(Status::Succeeded, None),
                 "failed" => mark(Status::Failed, None),
@@ -61,7 +62,7 @@ impl RunDiff {
             };
             vec![
                 Cell::new(FAINT, name),
-                Cell::new(STRONG, &*head.run),
+                Cell::new(STRONG, &*head.id),
                 Cell::new(style, format!("{mark} {}{took}", head.status)),
                 Cell::new(PLAIN, age(head.started, now)),
                 Cell::new(FAINT, cut(&last, 30)),
@@ -90,11 +91,11 @@ impl RunDiff {
                 if !told.contains(&&*folded.node) {
                     told.push(&folded.node);
                     body.push_str(&self.folded(folded, ink));
-                    body.push_str(&node_text(node, &self.after.run, "    ", ink));
+                    body.push_str(&node_text(node, &self.after.id, "    ", ink));
                 }
             } else if left > 0 {
                 left -= 1;
-                body.push_str(&node_text(node, &self.after.run, "  ", ink));
+                body.push_str(&node_text(node, &self.after.id, "  ", ink));
             } else {
                 more += 1;
             }

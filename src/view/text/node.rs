@@ -16,6 +16,8 @@ use crate::view::text::{age, duration, inert};
 #[derive(Debug, Default)]
 pub struct NodeStory {
     run: String,
+    /// The status of a node that has not ended.
+    run_status: String,
     node: String,
     index: Option<u64>,
     /// How many elements it has, if it is a node with elements.
@@ -32,11 +34,18 @@ impl NodeStory {
     pub fn from_events(
         events: impl Iterator<Item = Event>,
         run: &str,
-        node: &str,
-        index: Option<u64>,
+        run_status: &str,
+        wanted: NodeRef,
     ) -> Option<Self> {
-        let mut story = Self { run: run.into(), node: node.into(), index, ..Self::default() };
-        let label = NodeRef::new(node, index).to_string();
+        let NodeRef { node, index } = wanted;
+        let mut story = Self {
+            run: run.into(),
+            run_status: run_status.into(),
+            node: node.into(),
+            index,
+            ..Self::default()
+        };
+        let label = wanted.to_string();
         for event in events {
             match event {
                 Event::NodeExpanded(e) if e.node == node && e.index == index => {
@@ -57,10 +66,10 @@ impl NodeStory {
     }
 
     /// One document: its `node_finished` event with what came before it.
-    pub fn to_json(&self, run_status: &str) -> Json {
+    pub fn to_json(&self) -> Json {
         let mut json = match &self.finished {
             Some(node) => json!(node.with_texts()),
-            None => json!({"node": self.node, "index": self.index, "status": run_status}),
+            None => json!({"node": self.node, "index": self.index, "status": self.run_status}),
         };
         let last = self.starts.last();
         json["v"] = json!(VERSION);
@@ -83,11 +92,12 @@ impl NodeStory {
     }
 
     /// For a person, ages as seen from `now`; `run_status` is the word for what has not ended.
-    pub fn render(&self, run_status: &str, color: bool, now: &Zoned) -> String {
+    pub fn render(&self, color: bool, now: &Zoned) -> String {
         let ink = Ink(color);
         let label = NodeRef::new(&self.node, self.index);
         let Some(node) = &self.finished else {
-            let mut text = format!("{}  in run {}\n… {run_status}\n", ink.paint(STRONG, label), self.run);
+            let mut text =
+                format!("{}  in run {}\n… {}\n", ink.paint(STRONG, label), self.run, self.run_status);
             text.extend(self.waits.iter().map(|wait| format!("waiting {}\n", inert(&wait.reason))));
             self.attempts(&mut text, ink, now);
             self.next(&mut text, ink);
@@ -217,8 +227,10 @@ mod tests {
     #[test]
     fn a_node_is_told_in_full() {
         let now = at(300).to_zoned(jiff::tz::TimeZone::UTC);
-        let story = NodeStory::from_events(failed_run().into_iter(), RUN, "train", None).unwrap();
-        let text = story.render("running", false, &now);
+        let story =
+            NodeStory::from_events(failed_run().into_iter(), RUN, "running", NodeRef::new("train", None))
+                .unwrap();
+        let text = story.render(false, &now);
         let key = crate::core::digest::Digest::of("train").hex();
         let expected = format!(
             "\
@@ -241,7 +253,7 @@ exit 3 after 2 attempts
 "
         );
         assert_eq!(text, expected);
-        let document = story.to_json("running");
+        let document = story.to_json();
         assert_eq!((&document["run"], &document["failed_attempts"][0]["attempt"]), (&json!(RUN), &json!(1)));
         assert_eq!(
             document["warnings"][0]["message"],
@@ -252,13 +264,19 @@ exit 3 after 2 attempts
     #[test]
     fn a_hit_says_where_it_came_from_and_the_unknown_is_unknown() {
         let now = at(300).to_zoned(jiff::tz::TimeZone::UTC);
-        let story = NodeStory::from_events(failed_run().into_iter(), RUN, "fetch", None).unwrap();
-        let text = story.render("running", false, &now);
+        let story =
+            NodeStory::from_events(failed_run().into_iter(), RUN, "running", NodeRef::new("fetch", None))
+                .unwrap();
+        let text = story.render(false, &now);
         assert!(text.contains("\nfrom   run a1b2c3d4, node fetch, yesterday 03:00\n"), "{text}");
-        assert!(NodeStory::from_events(failed_run().into_iter(), RUN, "fetch", Some(1)).is_none());
+        assert!(
+            NodeStory::from_events(failed_run().into_iter(), RUN, "running", NodeRef::new("fetch", Some(1)))
+                .is_none()
+        );
         let events = vec![run_started(1), node_started("a", 1, 1), waiting("a", None, "for gpu (in use)")];
-        let open = NodeStory::from_events(events.into_iter(), RUN, "a", None).unwrap();
-        let text = open.render("running", false, &now);
+        let open =
+            NodeStory::from_events(events.into_iter(), RUN, "running", NodeRef::new("a", None)).unwrap();
+        let text = open.render(false, &now);
         assert!(text.starts_with("a  in run k3v9x2qm\n… running\nwaiting for gpu (in use)\n"), "{text}");
     }
 }

@@ -1,30 +1,12 @@
 //! Past runs as a table: one line a run.
 
-use jiff::{Timestamp, Zoned};
-use serde::Serialize;
+use jiff::Zoned;
 
-use crate::core::event::{Counts, Status};
+use crate::core::event::Status;
+use crate::view::model::run_row::RunRow;
 use crate::view::text::phrases::{counts, mark};
 use crate::view::text::style::{Cell, FAINT, Ink, PLAIN, STRONG, columns};
 use crate::view::text::{age, cut, duration, inert};
-
-/// A run in short; as JSON, one line of `runner runs --json`.
-#[derive(Clone, Debug, Serialize)]
-pub struct RunRow {
-    #[serde(rename = "run")]
-    pub id: String,
-    pub workflow: String,
-    pub project: String,
-    pub domain: String,
-    /// `succeeded`, `failed`, `cancelled`, or a word for a run without an end: `running`, `interrupted`.
-    pub status: String,
-    pub started: Timestamp,
-    /// Null for a run without an end.
-    pub duration_ms: Option<u64>,
-    #[serde(flatten)]
-    pub counts: Counts,
-    pub saved_ms: u64,
-}
 
 /// Which column shows project and domain.
 const SCOPE: usize = 2;
@@ -125,6 +107,7 @@ fn shared_prefix(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::event::Counts;
     use crate::view::sample::at;
 
     fn row(id: &str, status: &str, minutes: i64) -> RunRow {

@@ -1,6 +1,7 @@
 //! Comparisons of runs made by hand.
 
 use super::*;
+use crate::core::event::Counts;
 use crate::view::sample::*;
 
 fn values(pairs: &[(&str, Json)]) -> JsonMap<String, Json> {
@@ -17,9 +18,9 @@ fn node(name: &str, input: i64, output: i64) -> NodeFinished {
     }
 }
 
-fn head(run: &str) -> Head {
-    Head {
-        run: run.into(),
+fn head(run: &str) -> RunRow {
+    RunRow {
+        id: run.into(),
         workflow: "w".into(),
         project: "p".into(),
         domain: "d".into(),
@@ -27,6 +28,7 @@ fn head(run: &str) -> Head {
         started: at(0),
         duration_ms: Some(1),
         counts: Counts::default(),
+        saved_ms: 0,
     }
 }
 

@@ -1,0 +1,105 @@
+//! Looking at past runs: a list of them, one as a whole, one of its nodes. Nothing is created or changed.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::Error;
+use super::home::HomeReader;
+use super::node_arg::unknown;
+use crate::core::closest::closest;
+use crate::core::node_path::NodeRef;
+use crate::storage::history::filter::{select, workflows};
+use crate::storage::history::{Run, places};
+use crate::view::json::run_document;
+use crate::view::model::run::{Keep, RunState};
+use crate::view::model::run_row::RunRow;
+use crate::view::text::node::NodeStory;
+
+pub use crate::storage::history::filter::RunFilter;
+pub use crate::storage::history::{INTERRUPTED, RUNNING};
+
+/// The runs that match a filter, newest first.
+pub struct RunList {
+    pub rows: Vec<RunRow>,
+    /// Whether anything was ever run with this home.
+    pub has_history: bool,
+    /// If nothing matches: the name of a workflow in the history that is close to the one asked for.
+    pub near: Option<String>,
+}
+
+impl From<Run> for RunRow {
+    fn from(run: Run) -> Self {
+        let duration = run.finished.map(|end| end.as_millisecond() - run.started.as_millisecond());
+        Self {
+            id: run.id,
+            workflow: run.workflow,
+            project: run.project,
+            domain: run.domain,
+            status: run.status,
+            started: run.started,
+            duration_ms: duration.map(|ms| u64::try_from(ms).unwrap_or(0)),
+            counts: run.counts,
+            saved_ms: run.saved_ms,
+        }
+    }
+}
+
+/// Lists at most `limit` runs.
+///
+/// # Errors
+/// The history cannot be read.
+pub fn runs(home: Option<&Path>, filter: &RunFilter, limit: usize) -> Result<RunList, Error> {
+    let view = HomeReader::open(home)?;
+    let Some(db) = &view.db else {
+        return Ok(RunList { rows: Vec::new(), has_history: false, near: None });
+    };
+    let runs = select(db, filter, limit, |run| view.status(run)).map_err(Error::history)?;
+    let near = match &filter.workflow {
+        Some(name) if runs.is_empty() => {
+            let known = workflows(db).unwrap_or_default();
+            let near = closest(name, known.iter().map(String::as_str)).map(str::to_owned);
+            near.filter(|_| !known.contains(name))
+        }
+        _ => None,
+    };
+    Ok(RunList { rows: runs.into_iter().map(RunRow::from).collect(), has_history: true, near })
+}
+
+/// The run that a person means by `name`.
+///
+/// # Errors
+/// The run is not known, or the history cannot be read.
+pub fn run(home: Option<&Path>, name: &str, keep: Keep) -> Result<RunState, Error> {
+    let view = HomeReader::open(home)?;
+    let run = view.find(name)?;
+    Ok(RunState::from_events(view.events(&run.id)?, &run.status, keep))
+}
+
+/// Writes the run that a person means by `name` as one JSON document; the inner result is that of the writing.
+///
+/// # Errors
+/// The run is not known, or the history cannot be read.
+pub fn document(home: Option<&Path>, name: &str, out: &mut impl Write) -> Result<io::Result<()>, Error> {
+    let view = HomeReader::open(home)?;
+    let run = view.find(name)?;
+    let path = view.home.events(&run.id);
+    let mut again = places::Events::open(&path).map_err(Error::history)?;
+    let events = places::events(&path).map_err(Error::history)?;
+    Ok(run_document::write(out, events, |place| again.at(place), &run.status).and_then(|()| out.flush()))
+}
+
+/// One node or element of the run that a person means by `name`.
+///
+/// # Errors
+/// The run or the node is not known, or the history cannot be read.
+pub fn node(home: Option<&Path>, name: &str, wanted: NodeRef) -> Result<NodeStory, Error> {
+    let view = HomeReader::open(home)?;
+    let run = view.find(name)?;
+    match NodeStory::from_events(view.events(&run.id)?, &run.id, &run.status, wanted) {
+        Some(story) => Ok(story),
+        None => {
+            let events: Vec<_> = view.events(&run.id)?.collect();
+            Err(Error::not_found(unknown(&events, wanted, &run.id)))
+        }
+    }
+}

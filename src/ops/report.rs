@@ -1,0 +1,70 @@
+//! A run as one page of HTML, with the logs and files that are stored of it.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use jiff::Zoned;
+
+use super::Error;
+use super::home::HomeReader;
+use super::picture::picture;
+use super::recorded::as_it_was;
+use crate::core::digest::Digest;
+use crate::storage::store::Store;
+use crate::storage::user_file::write_user_file;
+use crate::view::html::{Sources, page};
+
+/// A page that was written.
+pub struct Report {
+    /// The id of its run.
+    pub run: String,
+    pub path: PathBuf,
+}
+
+/// Writes the page of the run that a person means by `name`, by default as `report-RUN.html` in the current folder. Ages
+/// on it are those of `now`.
+///
+/// # Errors
+/// The run is not known, the home cannot be read, or the page cannot be written.
+pub fn report(
+    home: Option<&Path>,
+    name: &str,
+    output: Option<PathBuf>,
+    now: &Zoned,
+) -> Result<Report, Error> {
+    let view = HomeReader::open(home)?;
+    let run = view.find(name)?;
+    let path = output.unwrap_or_else(|| format!("report-{}.html", run.id).into());
+    let picture = as_it_was(&view, &run).map(|again| picture(&again.opened.workflow));
+    let kept = Kept { store: view.store()? };
+    let page = page(view.events(&run.id)?, &run.status, picture, &kept, now);
+    write_user_file(&path, |file| std::io::Write::write_all(file, page.as_bytes()))
+        .map_err(|error| Error::invalid(format!("cannot write {}: {error}", path.display())))?;
+    Ok(Report { run: run.id, path })
+}
+
+/// What is stored of a run beside its events.
+struct Kept {
+    store: Store,
+}
+
+impl Sources for Kept {
+    fn log(&self, path: &str, limit: u64) -> Option<(Vec<u8>, bool)> {
+        let mut file = File::open(path).ok()?;
+        let length = file.metadata().ok().filter(std::fs::Metadata::is_file)?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(limit))).ok()?;
+        let mut end = Vec::new();
+        file.take(limit).read_to_end(&mut end).ok()?;
+        Some((end, length <= limit))
+    }
+
+    fn blob(&self, digest: &str, size: u64) -> Option<Vec<u8>> {
+        let digest: Digest = digest.parse().ok()?;
+        let mut bytes = Vec::new();
+        let file = File::open(self.store.blob_path(&digest)).ok()?;
+        file.take(size + 1).read_to_end(&mut bytes).ok()?;
+        // A folder's blob is its list of entries, and not as large as what is in it.
+        (bytes.len() as u64 == size && Digest::of(&bytes) == digest).then_some(bytes)
+    }
+}
