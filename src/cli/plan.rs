@@ -104,6 +104,7 @@ fn lines(outline: &Outline, planned: &[Planned], estimate: &Estimate) -> String 
             "elements": elements,
             "estimated_ms": estimate.wall_of.get(&node.number),
             "saved_ms": node.saved_ms,
+            "warning": node.edited.as_ref().map(ToString::to_string),
         });
         text.push_str(&format!("{line}\n"));
     }
@@ -175,5 +176,10 @@ fn table(outline: &Outline, planned: &[Planned], estimate: &Estimate, ink: Ink) 
         }
         (runs, hits) => format!("{runs} would run, {hits} from the cache"),
     };
-    format!("{}\n{summary}\n{}", columns(&rows, ink).trim_end(), outlook(outline, estimate, ink))
+    let warnings = planned.iter().filter_map(|node| Some((outline.name(node.number), node.edited.as_ref()?)));
+    let warnings: String = warnings
+        .map(|(node, edited)| format!("{} {node}: {}\n", ink.paint(CAUTION, "!"), inert(&edited.to_string())))
+        .collect();
+    let outlook = outlook(outline, estimate, ink);
+    format!("{}\n{warnings}{summary}\n{outlook}", columns(&rows, ink).trim_end())
 }

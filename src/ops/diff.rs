@@ -4,17 +4,23 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use rusqlite::Connection;
 use serde_json::{Value as Json, json};
 
 use super::Error;
 use super::home::HomeReader;
 use super::recorded::{Again, as_it_was};
 use crate::core::definition::Definition;
+use crate::core::digest::Digest;
 use crate::core::run_request::RunRequest;
+use crate::core::why::{self, DefinitionChange};
 use crate::storage::history::Run;
 use crate::storage::history::filter::{RunFilter, select};
 use crate::storage::history::invocation::{Invocation, invocation};
-use crate::view::model::run_diff::{Change, Known, RunDiff, compare};
+use crate::storage::memo::explain::{Detail, definition_changes, text_change};
+use crate::storage::memo::{Entry, listing, sqlite};
+use crate::storage::store::Store;
+use crate::view::model::run_diff::{Change, KeyChange, Known, NodeDiff, RunDiff, compare};
 use crate::view::model::run_row::RunRow;
 use crate::workflow::Task;
 
@@ -33,7 +39,62 @@ pub fn diff(home: Option<&Path>, first: &str, second: Option<&str>) -> Result<Ru
     };
     let known = known(view, &before, &after);
     let rows = (RunRow::from(before.clone()), RunRow::from(after.clone()));
-    compare(rows, known, |later| view.events(if later { &after.id } else { &before.id }))
+    let mut diff = compare(rows, known, |later| view.events(if later { &after.id } else { &before.id }))?;
+    if let (Some(db), Ok(store)) = (&view.db, view.store()) {
+        for node in diff.nodes.iter_mut().take(MAX_EXPLAINED) {
+            node.changes = key_changes(db, &store, node);
+        }
+    }
+    Ok(diff)
+}
+
+/// Maximum number of nodes whose keys are compared part by part.
+const MAX_EXPLAINED: usize = 200;
+/// Size in bytes of the largest source whose lines are compared.
+const MAX_SOURCE_BYTES: u64 = 1 << 20;
+
+/// What differs between the keys of a node beside its inputs, if the memo still has both results.
+fn key_changes(db: &Connection, store: &Store, node: &NodeDiff) -> Vec<KeyChange> {
+    let result = |key: Option<Digest>| {
+        let mut found = listing::with_prefix(db, &key?.hex()).ok()??;
+        found.pop().map(|listed| listed.entry)
+    };
+    let Some(key) = &node.key else { return Vec::new() };
+    let (Some(was), Some(now)) = (result(key.before), result(key.after)) else { return Vec::new() };
+    let mut changes = Vec::new();
+    let pair = |was: &String, now: &String| (was != now).then(|| (was.clone(), now.clone()));
+    changes.extend(pair(&was.project, &now.project).map(|(was, now)| why::Change::Project { was, now }));
+    changes.extend(pair(&was.domain, &now.domain).map(|(was, now)| why::Change::Domain { was, now }));
+    changes.extend(pair(&was.task, &now.task).map(|(was, now)| why::Change::Task { was, now }));
+    let definition = |entry: &Entry| sqlite::definition(db, &entry.found.definition).ok().flatten();
+    let parts = match (definition(&was), definition(&now)) {
+        (Some(was), Some(now)) => definition_changes(&was, &now, Detail::Full),
+        _ => Vec::new(),
+    };
+    if parts.is_empty() {
+        let version = |entry: &Entry| match entry.version.starts_with("auto:") {
+            true => "automatic".to_owned(),
+            false => entry.version.clone(),
+        };
+        let versions = pair(&version(&was), &version(&now));
+        changes.extend(versions.map(|(was, now)| why::Change::CacheVersion { was, now }));
+    }
+    let parts = parts.into_iter().map(|part| with_lines(store, part));
+    changes.extend(parts.map(why::Change::Definition));
+    changes.into_iter().map(|change| KeyChange { text: change.text(), change }).collect()
+}
+
+/// The change of a source with its lines, if the store has both texts.
+fn with_lines(store: &Store, part: DefinitionChange) -> DefinitionChange {
+    let text = |side: &Option<String>| {
+        let digest = side.as_ref()?.split(' ').next()?.parse().ok()?;
+        store.text(&digest, MAX_SOURCE_BYTES)
+    };
+    let texts = part.name.starts_with("source ").then(|| text(&part.was).zip(text(&part.now))).flatten();
+    match texts {
+        Some((was, now)) if was != now => text_change(part.name, &was, &now, Detail::Full.lines()),
+        _ => part,
+    }
 }
 
 /// The run of the same workflow before `run`, in the same project and domain if there is one.

@@ -107,8 +107,52 @@ fn an_edited_command_is_named() {
         1
     );
     let text = diff(&lab, &["@last"]).out;
-    assert!(text.contains("  ~ other\n      edited: run\n      outputs.o  \"one\" → \"two\"\n"), "{text}");
+    assert!(text.contains("  ~ other\n      edited: run\n      command changed\n        @@ -1 +1 @@\n        -echo one > \"$OUT/o\"\n        +echo two > \"$OUT/o\"\n      outputs.o  \"one\" → \"two\"\n"), "{text}");
     assert!(text.contains("\nasked for\n  w.toml  "), "{text}");
+}
+
+#[test]
+fn an_edited_source_is_named_with_its_lines() {
+    let lab = Lab::new();
+    let text = WORKFLOW
+        .replace("[tasks.other]", "[tasks.other]\nsources = ['part.sh']")
+        .replace("echo one", "sh part.sh");
+    lab.write("w.toml", &text);
+    lab.write("data.csv", "1\n");
+    lab.write("part.sh", "set -e\necho one\n");
+    lab.ok("w.toml", &[]);
+    lab.write("part.sh", "set -e\necho two\n");
+    lab.ok("w.toml", &[]);
+    let text = diff(&lab, &["@last"]).out;
+    let lines = "  ~ other\n      source part.sh changed\n        @@ -1,2 +1,2 @@\n         set -e\n        -echo one\n        +echo two\n";
+    assert!(text.contains(lines), "{text}");
+    let document = document(&lab);
+    let other = document["nodes"].as_array().unwrap().iter().find(|node| node["node"] == "other").unwrap();
+    let change = &other["changes"][0];
+    assert_eq!(change["text"], "source part.sh changed: line 2 \"echo one\" -> \"echo two\"");
+    assert_eq!((&change["part"], &change["line"]), (&json!("definition"), &json!(2)));
+}
+
+#[test]
+fn nodes_inside_of_elements_are_counted() {
+    let lab = Lab::new();
+    lab.write(
+        "inner.toml",
+        "[workflow]\nname = 'inner'\n[inputs]\ni = 'int'\n[tasks.t]\ninputs = { i = 'int' }\noutputs = { o = 'int' }\n\
+         run = 'echo $i > $OUT/o'\n[nodes.t]\ninputs = { i = '{{ inputs.i }}' }\n[outputs]\no = '{{ t.o }}'\n",
+    );
+    let text = |list: &str| {
+        format!(
+            "[workflow]\nname = 'w'\n[nodes.prep]\nworkflow = 'inner.toml'\nforeach = ['i']\ninputs = {{ i = {list} }}\n"
+        )
+    };
+    lab.write("w.toml", &text("[1, 2, 3]"));
+    lab.ok("w.toml", &[]);
+    lab.write("w.toml", &text("[1, 5, 3]"));
+    lab.ok("w.toml", &[]);
+    let shown = diff(&lab, &["@last"]).out;
+    assert!(shown.contains("~ prep/t  1 of 3 elements differ\n"), "{shown}");
+    assert!(!shown.contains("of 0 elements"), "{shown}");
 }
 
 #[test]

@@ -357,6 +357,36 @@ fn a_renamed_task_is_recognised_by_its_node() {
 }
 
 #[test]
+fn a_renamed_workflow_is_recognised_by_its_definitions() {
+    let lab = Lab::new();
+    lab.write("w.toml", &OneTask::default().text());
+    lab.ok("w.toml", &[]);
+    lab.write("w.toml", &OneTask { name: "renamed", ..OneTask::default() }.text());
+    assert_eq!(why(&lab, "n", &[]), "task wf.t -> renamed.t");
+    let run = lab.ok("w.toml", &["-i", "x=b"]);
+    assert_eq!(run.node("n")["why"]["text"], "task wf.t -> renamed.t; input x: \"a\" -> \"b\"");
+}
+
+#[test]
+fn a_plan_warns_of_a_task_that_was_edited_under_its_pinned_version() {
+    let lab = Lab::new();
+    lab.write("w.toml", &with(PINNED, "", "printf a > $OUT/y").text());
+    lab.ok("w.toml", &[]);
+    lab.write("w.toml", &with(PINNED, "", "printf b > $OUT/y").text());
+    let shown = lab.run(&["plan", "w.toml"]).expect_code(0).out;
+    let warning = "! n: `wf.t` was edited since this result was stored (`run` changed), but its cache_version is \
+                   still \"1.0\", so the result counts: bump cache_version to run it again";
+    assert!(shown.contains(warning), "{shown}");
+    let line = lab.run(&["plan", "w.toml", "--json"]).expect_code(0).lines().remove(0);
+    assert_eq!(
+        (&line["cache"], format!("! n: {}", line["warning"].as_str().unwrap())),
+        (&json!("hit"), warning.into())
+    );
+    lab.write("w.toml", &with(PINNED, "", "printf a > $OUT/y").text());
+    assert!(!lab.run(&["plan", "w.toml"]).expect_code(0).out.contains("edited"));
+}
+
+#[test]
 fn results_that_do_not_count_are_told_as_such() {
     let lab = Lab::new();
     lab.write("data.txt", "content");

@@ -1,7 +1,7 @@
 //! Earlier results of a task, and what differs between one of them and a key that missed. What an explanation keeps between
 //! lookups is here as well.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,6 +33,8 @@ const MAX_COMPARED: u64 = 5_000_000;
 const MAX_OF_LABEL: u32 = 100;
 /// Size in bytes of the largest file whose lines are compared.
 const MAX_TEXT_BYTES: u64 = 1 << 20;
+/// Maximum names of a task to look for its results under.
+const MAX_NAMES: usize = 8;
 /// Maximum files of a run whose lines are compared.
 const MAX_COMPARED_FILES: u32 = 32;
 /// Maximum differences line by line that the explanations of a run hold.
@@ -43,6 +45,8 @@ const MAX_DIFFERENCES: u32 = 200;
 pub struct ExplainMemory {
     /// By task: its results, the newest first, as many as are asked for.
     of_task: RefCell<HashMap<String, Arc<[EarlierResult]>>>,
+    /// By definition: the names of the tasks that have results of it.
+    definitions: OnceCell<HashMap<Digest, Vec<String>>>,
     /// By label, output and hash of what it was: the root of its being another.
     pub(super) roots: RefCell<HashMap<(String, usize, u64), Option<Upstream>>>,
     /// How many results were compared.
@@ -103,11 +107,11 @@ impl Explainer<'_> {
             let of_task = self.of_task(db, &task.name)?;
             let whole = self.detail == Detail::Full;
             if of_task.is_empty() {
-                return Ok(Candidates::all(if whole {
-                    self.of_label(db, task, identity, label)?
-                } else {
-                    of_task
-                }));
+                let mut found = self.renamed(db, identity, label)?;
+                if found.is_empty() && whole {
+                    found = self.of_label(db, task, label)?;
+                }
+                return Ok(Candidates::all(found));
             }
             if whole && self.may_compare(of_task.len()) {
                 return Ok(Candidates::all(of_task));
@@ -128,21 +132,34 @@ impl Explainer<'_> {
         compared.get() <= MAX_COMPARED
     }
 
-    /// Results of nodes of that name under another task, which may be the same one renamed or moved.
-    fn of_label(
+    /// Results of tasks with the same definition and another name: the same task after it or its workflow was renamed.
+    fn renamed(
         &self,
         db: &Connection,
-        task: &Task,
         identity: &TaskIdentity,
         label: &str,
-    ) -> rusqlite::Result<Arc<[EarlierResult]>> {
+    ) -> rusqlite::Result<Vec<EarlierResult>> {
+        if self.memory.definitions.get().is_none() {
+            let mut tasks: HashMap<Digest, Vec<String>> = HashMap::new();
+            for (definition, task) in earlier::definitions(db)? {
+                tasks.entry(definition).or_default().push(task);
+            }
+            let _ = self.memory.definitions.set(tasks);
+        }
+        let named = self.memory.definitions.get().and_then(|tasks| tasks.get(&identity.definition_digest));
+        let mut found = Vec::new();
+        for task in named.into_iter().flatten().take(MAX_NAMES) {
+            found.extend(earlier::of_node(db, task, label, MAX_OF_NODE)?);
+        }
+        Ok(found)
+    }
+
+    /// Results of nodes of that name under another task of the same workflow.
+    fn of_label(&self, db: &Connection, task: &Task, label: &str) -> rusqlite::Result<Vec<EarlierResult>> {
         let (workflow, _) = task.name.rsplit_once('.').unwrap_or_default();
         let mut named = earlier::of_label(db, label, MAX_OF_LABEL)?;
-        named.retain(|past| {
-            let same_file = past.task.rsplit_once('.').is_some_and(|(other, _)| other == workflow);
-            same_file || past.definition == identity.definition_digest
-        });
-        Ok(named.into())
+        named.retain(|past| past.task.rsplit_once('.').is_some_and(|(other, _)| other == workflow));
+        Ok(named)
     }
 
     /// The results of a task, the newest first, read once.

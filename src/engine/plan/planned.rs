@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use crate::core::why::Why;
-use crate::engine::lookup::decision::Hit;
+use crate::engine::lookup::decision::{Edited, Hit};
 use crate::storage::memo::explain::Parts;
 
 /// What the cache would say of a node.
@@ -46,6 +46,8 @@ pub struct Planned {
     pub saved_ms: u64,
     /// What keeps it from being known: a node above it that would run, and why that one would.
     pub(in crate::engine) root: Option<Rc<Root>>,
+    /// Its task was edited under its pinned version since a result that counts was stored; reported once a task.
+    pub edited: Option<Edited>,
     /// Whether its command would run, as far as can be told.
     pub runs: bool,
     /// `None` for a plain node.

@@ -10,7 +10,7 @@ use crate::core::node_path::NodeRef;
 use crate::core::value::Value;
 use crate::core::why::{Kind, Why};
 use crate::engine::lookup::cache::CacheRequest;
-use crate::engine::lookup::decision::{Decision, Hit};
+use crate::engine::lookup::decision::{Decision, Edited, Hit};
 use crate::engine::lookup::identity::TaskRequest;
 use crate::engine::scope::frames::Frame;
 use crate::engine::scope::interface;
@@ -57,10 +57,11 @@ struct Verdict {
     why: Option<Box<Why>>,
     root: Option<Rc<Root>>,
     saved_ms: u64,
+    edited: Option<Edited>,
 }
 
 fn verdict(cache: Expectation, reason: impl Into<String>, runs: bool) -> Verdict {
-    Verdict { cache, reason: reason.into(), runs, why: None, root: None, saved_ms: 0 }
+    Verdict { cache, reason: reason.into(), runs, why: None, root: None, saved_ms: 0, edited: None }
 }
 
 /// What is known of a task with its inputs, and what the cache has.
@@ -368,6 +369,7 @@ impl<'a, 'c> Planner<'a, 'c> {
                 let planned = &mut self.planned[*at];
                 planned.runs |= verdict.runs;
                 planned.saved_ms += verdict.saved_ms;
+                planned.edited = planned.edited.take().or_else(|| verdict.edited.clone());
                 if verdict.cache > planned.cache {
                     let Verdict { cache, reason, why, root, .. } = verdict;
                     (planned.cache, planned.reason, planned.why, planned.root) = (cache, reason, why, root);
@@ -401,7 +403,10 @@ impl<'a, 'c> Planner<'a, 'c> {
             let time = hit.source.time.strftime("%Y-%m-%d %H:%M:%S UTC");
             let reason = format!("from run {}, node `{}`, {time}", hit.source.run, hit.source.node);
             let saved_ms = hit.duration_ms;
-            (Verdict { saved_ms, ..verdict(Expectation::Hit, reason, false) }, Some(Box::new(hit)))
+            (
+                Verdict { saved_ms, edited: hit.edited.clone(), ..verdict(Expectation::Hit, reason, false) },
+                Some(Box::new(hit)),
+            )
         };
         let work = state.key(task, inputs);
         let request = CacheRequest {
@@ -440,6 +445,6 @@ impl<'a, 'c> Planner<'a, 'c> {
 }
 
 fn planned(number: usize, verdict: Verdict, elements: Option<ElementTally>) -> Planned {
-    let Verdict { cache, reason, runs, why, root, saved_ms } = verdict;
-    Planned { number, cache, reason, why, saved_ms, root, runs, elements }
+    let Verdict { cache, reason, runs, why, root, saved_ms, edited } = verdict;
+    Planned { number, cache, reason, why, saved_ms, root, edited, runs, elements }
 }

@@ -93,6 +93,12 @@ pub fn of_label(db: &Connection, node: &str, limit: u32) -> rusqlite::Result<Vec
     statement.query_map(params![node, limit], read)?.collect()
 }
 
+/// Every definition with the tasks that have results of it. Reads the whole table.
+pub fn definitions(db: &Connection) -> rusqlite::Result<Vec<(Digest, String)>> {
+    let mut statement = db.prepare("SELECT DISTINCT definition, task FROM memo")?;
+    statement.query_map([], |row| Ok((Digest(row.get(0)?), row.get(1)?)))?.collect()
+}
+
 /// Stores an interface under its digest.
 pub fn record_interface(db: &Connection, digest: &Digest, interface: &Interface) -> rusqlite::Result<()> {
     db.prepare_cached("INSERT OR IGNORE INTO interface (digest, parts) VALUES (?1, ?2)")?

@@ -11,9 +11,12 @@ use serde_json::{Map as JsonMap, Value as Json, json};
 use crate::core::digest::Digest;
 use crate::core::event::{CacheStatus, Event, Kind, NodeFinished, Status, VERSION};
 use crate::core::node_path::{NodePath, NodeRef};
+use crate::core::why;
 use crate::view::model::by_name::ByName;
 use crate::view::model::run_row::RunRow;
 use crate::view::model::tally::Tally;
+
+use inside::count_inside;
 
 /// So many elements of one node are told one by one.
 const TOLD_ELEMENTS: usize = 20;
@@ -76,6 +79,9 @@ pub struct NodeDiff {
     /// The parts of its definition that were edited.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub definition: Vec<String>,
+    /// What differs in its key beside inputs, as far as the memo still has both results.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<KeyChange>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Change<Json>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -85,6 +91,14 @@ pub struct NodeDiff {
     pub error: Option<Pair<Option<String>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<Pair<u64>>,
+}
+
+/// A part of a key that differs, with its text.
+#[derive(Clone, Debug, Serialize)]
+pub struct KeyChange {
+    #[serde(flatten)]
+    pub change: why::Change,
+    pub text: String,
 }
 
 /// How many of a node's elements, and of the nodes inside of them, differ.
@@ -330,6 +344,7 @@ impl Folding {
             nodes.push(node_diff(unit, briefs, (before, after), &known, &changed));
         }
         let mut folded = self.folded.into_values();
+        count_inside(&mut folded, self.before.keys(), self.after.keys());
         folded.retain(|folded| folded.differ > 0 || folded.before != folded.after);
         RunDiff {
             before: rows.0,
@@ -406,6 +421,7 @@ fn node_diff(
             .filter(|(before, after)| before.key != after.key)
             .map(|(before, after)| Pair { before: before.key, after: after.key }),
         definition: both.and(known.edits.get(&name)).cloned().unwrap_or_default(),
+        changes: Vec::new(),
         inputs: compared(|node| &node.inputs, both.is_some_and(|(before, after)| ran(before) && ran(after))),
         outputs: compared(|node| &node.outputs, of(before) == of(after)),
         error: (errors.before != errors.after).then_some(errors),
@@ -459,5 +475,6 @@ impl RunDiff {
     }
 }
 
+mod inside;
 #[cfg(test)]
 mod tests;

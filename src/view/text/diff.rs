@@ -4,10 +4,11 @@ use jiff::Zoned;
 use serde_json::Value as Json;
 
 use crate::core::event::{CacheStatus, Status};
-use crate::view::model::run_diff::{Change, Folded, NodeDiff, Pair, Role, RunDiff};
+use crate::view::model::run_diff::{Change, Folded, KeyChange, NodeDiff, Pair, Role, RunDiff};
 use crate::view::model::run_row::RunRow;
 use crate::view::text::phrases::{counts, logs_command, mark};
 use crate::view::text::style::{BAD, CAUTION, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
+use crate::view::text::why::change_text;
 use crate::view::text::{age, count, cut, duration, inert, size, width};
 
 /// So many nodes of each group are told one by one.
@@ -208,13 +209,18 @@ fn node_text(node: &NodeDiff, run: &str, indent: &str, ink: Ink) -> String {
     if !node.definition.is_empty() {
         line(format!("edited: {}", node.definition.join(", ")));
     }
-    let unexplained = node.inputs.is_empty() && node.definition.is_empty();
+    let unexplained = node.inputs.is_empty() && node.definition.is_empty() && node.changes.is_empty();
     let rekeyed = node.key.as_ref().is_some_and(|key| key.before.is_some() && key.after.is_some());
     if rekeyed && unexplained {
-        line("same inputs, but another cache version, project or domain".into());
+        line("same inputs, but another cache key; what differs is not on record any more".into());
     } else if status.is_none() && unexplained && !node.outputs.is_empty() && node.role == Role::Cause {
         line("same inputs, other outputs".into());
     }
+    for KeyChange { change, .. } in &node.changes {
+        text.push_str(&change_text(change, below.len() / 2, ink));
+    }
+    let mut line =
+        |words: String| text.push_str(&format!("{below}{}\n", cut(&inert(&words), LINE - below.len())));
     time_line(node).into_iter().for_each(&mut line);
     push_changes(&mut text, &below, "inputs.", &node.inputs, SHOWN_VALUES, ink);
     push_changes(&mut text, &below, "outputs.", &node.outputs, SHOWN_VALUES, ink);

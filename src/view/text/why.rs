@@ -154,6 +154,13 @@ pub(in crate::view) fn details(why: &Why, depth: usize, ink: Ink) -> String {
     text
 }
 
+/// One change in full, its lines indented by `depth` steps.
+pub(in crate::view) fn change_text(change: &Change, depth: usize, ink: Ink) -> String {
+    let mut text = String::new();
+    change_lines(change, depth, ink, &mut text);
+    text
+}
+
 fn has_details(change: &Change) -> bool {
     match change {
         Change::Input(input) => {
