@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::binding::{Binding, BoundTemplate, ROOT, Scope};
+use super::binding::{Binding, BoundTemplate, ROOT, Reference, Scope};
 use super::diagnostic::{Diagnostic, Span};
 use super::hints::{day_hint_of, list_hint, literal_hint};
+use super::paths::check_glob;
 use super::reader::Reader;
 use super::syntax::{Item, Kind, Table};
-use super::template::{Template, is_template};
+use super::template::{Template, Variable, is_template};
 use crate::core::time_text::{day_hint, parse_date};
 use crate::core::types::Type;
 use crate::core::value::Value;
@@ -30,6 +31,10 @@ impl Binder<'_> {
     /// Reads `item` as a binding of type `ty` for `name`, which messages quote.
     pub fn bind(&mut self, name: &dyn Display, ty: &Type, item: &Item) -> Option<Binding> {
         match (ty.required(), &item.kind) {
+            (required, Kind::String(text)) if is_files_of_glob(required, text) => {
+                let wrapped = if is_template(text) { text.to_string() } else { format!("{{{{ {text} }}}}") };
+                self.template(name, ty, &wrapped, item.span)
+            }
             (_, Kind::String(text)) if self.scope.is_some() && is_template(text) => {
                 self.template(name, ty, text, item.span)
             }
@@ -169,7 +174,7 @@ impl Binder<'_> {
             return None;
         }
         let template = self.parse(text, span)?;
-        let scope = self.scope?;
+        let scope = self.scope.unwrap_or(&NoNames);
         let mut references = Vec::with_capacity(template.variables().len());
         let mut types = Vec::with_capacity(template.variables().len());
         let mut failed = false;
@@ -190,6 +195,19 @@ impl Binder<'_> {
                 }
             }
         }
+        let mut globs = Vec::with_capacity(template.globs().len());
+        for glob in template.globs() {
+            let place = self.reader.place(inner_span(span, text, glob.range.clone()));
+            if let Err(problem) = check_glob(&glob.pattern) {
+                failed = true;
+                self.reader.report(Diagnostic::at(
+                    place,
+                    format!("`{}`: {problem}", glob.pattern),
+                    "not usable",
+                ));
+            }
+            globs.push(place);
+        }
         if failed {
             return None;
         }
@@ -197,8 +215,12 @@ impl Binder<'_> {
         if let (true, [reference]) = (whole, &references[..]) {
             return Some((Binding::Reference(*reference), types.pop().flatten()));
         }
-        let ty = if template.is_coalesce(ROOT) { coalesced(types) } else { None };
-        let bound = BoundTemplate { template, references: references.into(), dir: self.dir.to_owned() };
+        let ty = match template.is_coalesce(ROOT) {
+            true => coalesced(types),
+            false => template.is_glob().then(|| Type::List(Box::new(Type::File))),
+        };
+        let (references, globs, dir) = (references.into(), globs.into(), self.dir.to_owned());
+        let bound = BoundTemplate { template, references, globs, dir };
         Some((Binding::Template(Arc::new(bound)), ty))
     }
 
@@ -235,6 +257,25 @@ impl Binder<'_> {
         }
         self.reader.report(diagnostic);
         None
+    }
+}
+
+/// Whether `text` lists files by `glob(...)`, with braces or without, where a list of files is wanted. Where no template
+/// is allowed, as in a default, this is.
+fn is_files_of_glob(ty: &Type, text: &str) -> bool {
+    let Type::List(element) = ty else { return false };
+    let inner =
+        text.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")).unwrap_or(text).trim();
+    *element.required() == Type::File && inner.starts_with("glob(") && inner.ends_with(')')
+}
+
+/// The names of a place without any: a default.
+struct NoNames;
+
+impl Scope for NoNames {
+    fn resolve(&self, variable: &Variable) -> Result<(Reference, Option<Type>), (String, String)> {
+        let message = format!("a default cannot use `{}`", variable.path.join("."));
+        Err((message, "a default is a plain value, or files by glob('...')".into()))
     }
 }
 

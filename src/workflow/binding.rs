@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
+use super::diagnostic::SourceSpan;
+use super::paths::find_files;
 use super::template::{Lookup, Template, Variable};
 use crate::core::inert::quote;
 use crate::core::json;
@@ -56,8 +58,18 @@ pub struct BoundTemplate {
     pub(super) template: Template,
     /// One for each of the template's variables.
     pub(super) references: Box<[Reference]>,
+    /// Where each of the template's globs stands.
+    pub(super) globs: Box<[SourceSpan]>,
     /// Where text that names a file is relative to.
     pub(super) dir: PathBuf,
+}
+
+/// Files that a binding looks for.
+pub struct BoundGlob<'b> {
+    /// The folder that the pattern is relative to.
+    pub dir: &'b Path,
+    pub pattern: &'b str,
+    pub place: SourceSpan,
 }
 
 impl BoundTemplate {
@@ -95,6 +107,8 @@ pub trait Values {
     fn get(&self, reference: Reference) -> Result<Value, String>;
     /// The content of a user's own file or directory.
     fn fingerprint(&self, path: &Path, is_dir: bool) -> Result<Arc<Artifact>, String>;
+    /// The user's own files that match a pattern, as a list.
+    fn glob(&self, dir: &Path, pattern: &str) -> Result<Value, String>;
 }
 
 impl Binding {
@@ -150,13 +164,33 @@ impl Binding {
         }
     }
 
-    /// Calls `visit` for each of the user's files that is known beforehand; the flag is true for a directory.
+    /// Calls `visit` for each pattern of files.
+    pub fn for_each_glob(&self, visit: &mut dyn FnMut(BoundGlob)) {
+        match self {
+            Self::Template(bound) => {
+                for (glob, place) in bound.template.globs().iter().zip(&bound.globs) {
+                    visit(BoundGlob { dir: &bound.dir, pattern: &glob.pattern, place: *place });
+                }
+            }
+            Self::List(items) => items.iter().for_each(|item| item.for_each_glob(visit)),
+            Self::Map(entries) => entries.values().for_each(|item| item.for_each_glob(visit)),
+            Self::Literal(_) | Self::Path(_) | Self::Reference(_) => {}
+        }
+    }
+
+    /// Calls `visit` for each of the user's files that is known beforehand, and for those that match a pattern now; the
+    /// flag is true for a directory.
     pub fn for_each_path(&self, ty: &Type, visit: &mut dyn FnMut(&Path, bool)) {
         match self {
             Self::Path(path) => visit(path, *ty.required() == Type::Dir),
             Self::List(items) => items.iter().for_each(|item| item.for_each_path(element_of(ty), visit)),
             Self::Map(entries) => entries.values().for_each(|item| item.for_each_path(element_of(ty), visit)),
-            Self::Literal(_) | Self::Reference(_) | Self::Template(_) => {}
+            // What is wrong with a pattern, the evaluation says.
+            Self::Template(_) => self.for_each_glob(&mut |glob| {
+                let found = find_files(glob.dir, glob.pattern).unwrap_or_default();
+                found.iter().for_each(|path| visit(path, false));
+            }),
+            Self::Literal(_) | Self::Reference(_) => {}
         }
     }
 
@@ -243,6 +277,10 @@ impl Lookup for Bound<'_> {
         let reference = index.and_then(|i| self.bound.references.get(i));
         let reference = reference.ok_or_else(|| format!("`{}` is not known", path.join(".")))?;
         Ok((root, self.values.get(*reference)?))
+    }
+
+    fn glob(&self, pattern: &str) -> Result<Value, String> {
+        self.values.glob(&self.bound.dir, pattern)
     }
 
     fn text(&self, value: &Value) -> Result<String, String> {

@@ -67,6 +67,27 @@ pub fn find_sources(dir: &Path, glob: &str) -> Result<Vec<PathBuf>, String> {
     Ok(found)
 }
 
+/// The files that `glob` names, absolute and sorted; it is relative to `dir`, or absolute itself.
+///
+/// # Errors
+/// As [`find_sources`].
+pub fn find_files(dir: &Path, glob: &str) -> Result<Vec<PathBuf>, String> {
+    let (dir, glob) = match glob.strip_prefix('/') {
+        Some(rest) => (Path::new("/"), rest),
+        None => (dir, glob),
+    };
+    let found = find_sources(dir, glob).map_err(|problem| format!("`{glob}`: {problem}"))?;
+    Ok(found.into_iter().map(|path| dir.join(path)).collect())
+}
+
+/// Checks that a glob is one.
+///
+/// # Errors
+/// The reason why it is not.
+pub fn check_glob(glob: &str) -> Result<(), String> {
+    globset::Glob::new(glob).map(drop).map_err(|error| format!("not a valid glob: {}", error.kind()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,5 +109,10 @@ mod tests {
         assert_eq!(find("./other/e.py"), ["other/e.py"]);
         assert_eq!(find("nothing/*"), [""; 0]);
         assert!(find_sources(dir.path(), "a[").is_err());
+        assert!(check_glob("a[").is_err() && check_glob("../a/**/*.{csv,txt}").is_ok());
+        let absolute = format!("{}/scripts/*.py", dir.path().display());
+        assert_eq!(find_files(Path::new("/nowhere"), &absolute).unwrap(), [dir.path().join("scripts/b.py")]);
+        let above = find_files(&dir.path().join("other"), "../scripts/deep/*.py").unwrap();
+        assert_eq!(above, [dir.path().join("other/../scripts/deep/c.py")]);
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use super::Published;
 use super::binder::Binder;
 use super::binding::Binding;
+use super::diagnostic::Diagnostic;
 use super::keys;
 use super::names::Names;
 use super::reader::Reader;
@@ -47,6 +48,11 @@ pub fn read_outputs(
         let Some((binding, ty)) = infer(&mut Binder { reader, scope: Some(names), dir }, value) else {
             continue;
         };
+        binding.for_each_glob(&mut |glob| {
+            let message = format!("{what} looks for files, and hands back nothing that was made");
+            let diagnostic = Diagnostic::at(glob.place, message, "not in [outputs]");
+            reader.report(diagnostic.help("bind them to the input of a node"));
+        });
         let path = long.and_then(|long| reader.text_item(long, "path"));
         if let (Some((_, span)), Some(ty)) = (path, &ty)
             && !is_publishable(ty.required())

@@ -159,6 +159,12 @@ fn read_templates(reader: &mut Reader, table: &Table, name: &str, inputs: &[Inpu
             let message = format!("`{name}` uses `{root}`, which is no input of this task");
             reader.error(inner_span(span, text, variable.range.clone()), message, label);
         }
+        for glob in template.globs() {
+            let message = format!("`{name}` looks for files, and a task sees only its inputs");
+            let help = "bind glob('...') to an input of type list<file>";
+            let at = reader.place(inner_span(span, text, glob.range.clone()));
+            reader.report(Diagnostic::at(at, message, "not here").help(help));
+        }
         templates.push(template);
     }
     templates

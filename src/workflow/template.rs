@@ -3,6 +3,7 @@
 //! Parses, says which variables are used, and evaluates over values that the caller looks up. Knows
 //! nothing of nodes and tasks: what a name means is the caller's business.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
@@ -24,6 +25,15 @@ pub struct Template {
     source: Box<str>,
     parts: Vec<Part>,
     variables: Vec<Variable>,
+    globs: Vec<Glob>,
+}
+
+/// Files that a template looks for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Glob {
+    pub pattern: String,
+    /// Where it stands in the text, in bytes.
+    pub range: Range<usize>,
 }
 
 #[derive(Debug)]
@@ -76,7 +86,8 @@ impl Template {
     /// # Errors
     /// The message and the place in `text`.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        let mut template = Self { source: text.into(), parts: Vec::new(), variables: Vec::new() };
+        let mut template =
+            Self { source: text.into(), parts: Vec::new(), variables: Vec::new(), globs: Vec::new() };
         let mut at = 0;
         while let Some(open) = text[at..].find("{{").map(|i| at + i) {
             if open > at {
@@ -126,6 +137,15 @@ impl Template {
         if let Some((message, at)) = filters::unknown(source) {
             return Err(TemplateError { message, range: range.start + at.start..range.start + at.end });
         }
+        let found = filters::globs(source);
+        let globs = found.map_err(|(message, at)| TemplateError {
+            message,
+            range: range.start + at.start..range.start + at.end,
+        })?;
+        self.globs.extend(globs.into_iter().map(|(pattern, at)| {
+            let range = range.start + at.start..range.start + at.end;
+            Glob { pattern, range }
+        }));
         for (path, at) in filters::variables(source) {
             let range = range.start + at.start..range.start + at.end;
             let variable = Variable { path, range };
@@ -145,6 +165,18 @@ impl Template {
     /// The variables it uses.
     pub fn variables(&self) -> &[Variable] {
         &self.variables
+    }
+
+    /// The files that it looks for.
+    pub fn globs(&self) -> &[Glob] {
+        &self.globs
+    }
+
+    /// Whether it is the files of one pattern, and nothing else.
+    pub fn is_glob(&self) -> bool {
+        let [Part::Expression(compiled)] = &self.parts[..] else { return false };
+        let inner = compiled.source.trim().strip_prefix("glob(").and_then(|rest| rest.strip_suffix(')'));
+        self.globs.len() == 1 && inner.is_some_and(|inner| !inner.contains(['(', ')']))
     }
 
     /// The one variable that the template is made of, if it is nothing else: its value keeps its type.
@@ -267,6 +299,16 @@ impl Template {
                 }
             }
         }
+        if !self.globs.is_empty() {
+            let found = self.globs.iter().map(|glob| {
+                let files = lookup.glob(&glob.pattern);
+                files
+                    .map(|files| (glob.pattern.clone(), to_jinja(&files)))
+                    .map_err(|e| format!("`glob`: {e}"))
+            });
+            let found = found.collect::<Result<BTreeMap<_, _>, String>>()?;
+            context.insert(&[filters::FOUND_FILES.to_owned()], found.into());
+        }
         without_file_text(|| {
             let value = compiled.expression.eval(context.into_jinja());
             let value = value.map_err(|e| explain_in(&compiled.source, &e))?;
@@ -284,6 +326,11 @@ pub trait Lookup {
 
     /// The text of a value inside a template; null is nothing.
     fn text(&self, value: &Value) -> Result<String, String>;
+
+    /// The files that match a pattern, as a list.
+    fn glob(&self, _: &str) -> Result<Value, String> {
+        Err("no files can be looked for here".into())
+    }
 
     /// The value of a whole path.
     fn value(&self, path: &[String]) -> Result<Found, String> {

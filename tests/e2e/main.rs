@@ -25,6 +25,7 @@ mod faults_crash;
 mod faults_database;
 mod faults_store;
 mod full_disk;
+mod globs;
 mod graph;
 mod hooks;
 mod language_inputs;

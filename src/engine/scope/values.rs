@@ -11,6 +11,7 @@ use crate::core::value::{Artifact, Value};
 use crate::engine::scope::content::ContentStore;
 use crate::storage::store::Snapshot;
 use crate::workflow::binding::{self, Binding, Failure, Reference};
+use crate::workflow::paths::find_files;
 use crate::workflow::{Node, Workflow};
 
 /// The user's own files, each digested once a run.
@@ -18,6 +19,8 @@ pub struct Files {
     store: Arc<dyn ContentStore>,
     /// By path, and whether it was read as a directory.
     seen: RefCell<HashMap<(PathBuf, bool), Seen>>,
+    /// Files by folder and pattern: a list is the same for the whole run.
+    found: RefCell<HashMap<(PathBuf, String), Arc<[PathBuf]>>>,
 }
 
 /// The content of a file or directory, and how it looked when it was digested.
@@ -25,7 +28,7 @@ type Seen = (Arc<Artifact>, Arc<Snapshot>);
 
 impl Files {
     pub fn new(store: Arc<dyn ContentStore>) -> Self {
-        Self { store, seen: RefCell::default() }
+        Self { store, seen: RefCell::default(), found: RefCell::default() }
     }
 
     /// The content of a file or directory, and how it looked when it was digested.
@@ -38,6 +41,17 @@ impl Files {
         let seen = (Arc::new(artifact), Arc::new(snapshot));
         self.seen.borrow_mut().insert(key, seen.clone());
         Ok(seen)
+    }
+
+    /// The files that match a pattern, absolute and sorted.
+    fn find(&self, dir: &Path, pattern: &str) -> Result<Arc<[PathBuf]>, String> {
+        let key = (dir.to_owned(), pattern.to_owned());
+        if let Some(found) = self.found.borrow().get(&key) {
+            return Ok(found.clone());
+        }
+        let found: Arc<[PathBuf]> = find_files(dir, pattern)?.into();
+        self.found.borrow_mut().insert(key, found.clone());
+        Ok(found)
     }
 
     /// The snapshots of all of the user's files in `values`.
@@ -161,5 +175,13 @@ impl binding::Values for Values<'_> {
 
     fn fingerprint(&self, path: &Path, is_dir: bool) -> Result<Arc<Artifact>, String> {
         self.files.get(path, is_dir).map(|(artifact, _)| artifact)
+    }
+
+    fn glob(&self, dir: &Path, pattern: &str) -> Result<Value, String> {
+        let found = self.files.find(dir, pattern)?;
+        found
+            .iter()
+            .map(|path| self.files.get(path, false).map(|(artifact, _)| Value::File(artifact)))
+            .collect()
     }
 }

@@ -46,6 +46,7 @@ pub fn dependencies(request: &RunRequest, home: &Path, before: Watched) -> Watch
             let bindings = inputs::resolve(&opened.workflow, &request.given).unwrap_or_default();
             for (input, binding) in opened.workflow.inputs.iter().zip(&bindings) {
                 binding.for_each_path(&input.ty, &mut |path, is_dir| watched.path(path, is_dir));
+                watched.patterns(binding);
             }
             watched
         }

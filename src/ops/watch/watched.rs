@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::workflow::Workflow;
+use crate::workflow::binding::Binding;
 use crate::workflow::paths::find_sources;
 
 /// How a file looks; `None` for one that is not there.
@@ -43,11 +44,26 @@ impl Watched {
         }
     }
 
+    /// Files that a binding looks for.
+    pub fn patterns(&mut self, binding: &Binding) {
+        binding.for_each_glob(&mut |glob| {
+            let (dir, pattern) = match glob.pattern.strip_prefix('/') {
+                Some(rest) => (Path::new("/"), rest),
+                None => (glob.dir, glob.pattern),
+            };
+            self.globs.insert((dir.to_owned(), pattern.to_owned()));
+        });
+    }
+
     /// Sources of its tasks, and files that its nodes are bound to; not what it publishes.
     pub fn workflow(&mut self, workflow: &Workflow) {
         for node in &workflow.nodes {
             for (i, binding) in node.inputs.iter().enumerate() {
                 binding.for_each_path(&node.bound_type(i), &mut |path, is_dir| self.path(path, is_dir));
+                self.patterns(binding);
+            }
+            if let Some(condition) = &node.condition {
+                self.patterns(condition);
             }
             if let Some(task) = node.task() {
                 self.globs.extend(task.sources.iter().map(|glob| (task.dir.clone(), glob.pattern.clone())));

@@ -115,6 +115,11 @@ pub const FILTERS: &[Entry] = &[
 pub const FUNCTIONS: &[Entry] = &[
     entry("coalesce", "(value, ...)", "the first value that is not null; null if all are"),
     entry(
+        "glob",
+        "('data/*.csv')",
+        "the files that match, sorted by path: a `list<file>`, relative to the file that holds it; not in `argv` and `[outputs]`",
+    ),
+    entry(
         "range",
         "(end) or (start, end[, step])",
         "whole numbers from `start` (0) up to but not `end`; at most 100,000",

@@ -24,7 +24,12 @@ mod text;
 use minijinja::{Environment, UndefinedBehavior};
 
 pub use self::explain::explain_in;
-pub use self::names::{is_keyword, unknown, variables};
+pub use self::names::{globs, is_keyword, unknown, variables};
+
+/// The function that lists files.
+const GLOB: &str = "glob";
+/// The variable that holds what was found, by pattern: an expression itself reads no folder.
+pub const FOUND_FILES: &str = "__found_files";
 
 /// Maximum cost of one expression: about 250 MB of text, or a few million list elements.
 const FUEL: u64 = 4_000_000;

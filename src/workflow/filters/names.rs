@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use super::GLOB;
 use super::catalog::{Entry, FILTERS, FUNCTIONS, SIGNS, TESTS};
 use crate::core::closest::closest;
 use crate::workflow::keys::TEMPLATE_WORDS;
@@ -24,6 +25,37 @@ pub fn variables(source: &str) -> Vec<(Vec<String>, Range<usize>)> {
     variables
         .map(|(_, at)| (source[at.clone()].split('.').map(|name| name.trim().to_owned()).collect(), at))
         .collect()
+}
+
+/// A pattern that an expression looks for, and where it stands in it.
+pub type FoundGlob = (String, Range<usize>);
+
+/// The patterns that `source` looks for by `glob('...')`, each time. They are plain text, so that the files are known
+/// before anything runs.
+///
+/// # Errors
+/// A pattern that is not known beforehand: message and place.
+pub fn globs(source: &str) -> Result<Vec<FoundGlob>, (String, Range<usize>)> {
+    let tokens = tokens(source);
+    let token = |i: usize| tokens.get(i).map_or("", |at| &source[at.clone()]);
+    let mut found = Vec::new();
+    for (i, at) in tokens.iter().enumerate() {
+        let is_attribute = i > 0 && matches!(token(i - 1), "." | "|");
+        if token(i) != GLOB || token(i + 1) != "(" || is_attribute {
+            continue;
+        }
+        let pattern = quoted(token(i + 2)).filter(|text| !text.contains('\\') && token(i + 3) == ")");
+        match pattern {
+            Some("") => return Err(("`glob` takes a pattern, found empty text".into(), at.clone())),
+            Some(pattern) => found.push((pattern.to_owned(), tokens[i + 2].clone())),
+            None => {
+                let message = "`glob` takes one pattern in quotes, as in glob('data/*.csv'): its files are known \
+                               before anything runs";
+                return Err((message.into(), at.clone()));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Whether `word` is one of the language's own.
@@ -189,6 +221,16 @@ mod tests {
             let (found_message, found_at) = found(source).unwrap();
             assert!(found_message.starts_with(message), "{source}: {found_message}");
             assert_eq!(found_at, at, "{source}");
+        }
+    }
+
+    #[test]
+    fn globs_are_patterns_in_quotes() {
+        let of = |source| globs(source).map(|all| all.into_iter().map(|(glob, _)| glob).collect::<Vec<_>>());
+        assert_eq!(of("glob('a/*.csv') + glob( \"b\" )"), Ok(vec!["a/*.csv".to_owned(), "b".to_owned()]));
+        assert_eq!(of("a.glob ~ 'glob(x)'"), Ok(Vec::new()));
+        for bad in ["glob(x)", "glob('a' ~ x)", "glob('')", "glob('a', 'b')", "glob('a\\\\b')"] {
+            assert!(globs(bad).unwrap_err().0.starts_with("`glob` takes"), "{bad}");
         }
     }
 

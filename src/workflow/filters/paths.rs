@@ -1,18 +1,25 @@
 //! Filters over paths, by the rules of Python's pathlib: on text, and on files and directories, which have a
 //! name but no path before they are staged.
 
-use minijinja::{Environment, Error, Value};
+use minijinja::{Environment, Error, State, Value};
 
 use super::arguments::{failed, wrong};
 use crate::core::inert::quote;
 use crate::workflow::jinja::as_file;
 
 pub fn add(environment: &mut Environment) {
+    environment.add_function(super::GLOB, glob);
     environment.add_filter("basename", basename);
     environment.add_filter("stem", stem);
     environment.add_filter("extension", extension);
     environment.add_filter("dirname", dirname);
     environment.add_filter("with_extension", with_extension);
+}
+
+/// The files of a pattern, which the caller of the expression has found already.
+fn glob(state: &State, pattern: &str) -> Result<Value, Error> {
+    let found = state.lookup(super::FOUND_FILES).and_then(|found| found.get_item(&pattern.into()).ok());
+    found.filter(|files| !files.is_undefined()).ok_or_else(|| failed("`glob` finds no files here"))
 }
 
 /// A path in its parts, without empty ones and `.`.

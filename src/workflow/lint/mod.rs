@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `words.rs` | the words of a script, as far as they can be split without running it |
 //! | `commands.rs` | files, paths, network and clock that a command uses |
+//! | `globs.rs` | patterns that match no file |
 //! | `unused.rs` | outputs and tasks that nobody uses |
 //! | `published.rs` | paths of outputs outside of the workflow's folder |
 //! | `policies.rs` | settings without effect |
@@ -11,6 +12,7 @@
 //! A warning is a guess: it never prevents a run. Knows nothing of the cache.
 
 mod commands;
+mod globs;
 mod policies;
 mod published;
 mod unused;
@@ -37,6 +39,7 @@ pub fn lint(workflows: &[Arc<Workflow>], sources: &Sources) -> Vec<Lint> {
     let mut lints = Vec::new();
     for workflow in workflows {
         lints.extend(unused::outputs(workflow, sources));
+        lints.extend(globs::of_workflow(workflow));
     }
     lints.extend(workflows.first().into_iter().flat_map(|workflow| published::outside(workflow)));
     for task in tasks(workflows) {
