@@ -20,11 +20,14 @@ pub struct Files {
     /// By path, and whether it was read as a directory.
     seen: RefCell<HashMap<(PathBuf, bool), Seen>>,
     /// Files by folder and pattern: a list is the same for the whole run.
-    found: RefCell<HashMap<(PathBuf, String), Arc<[PathBuf]>>>,
+    found: RefCell<HashMap<Pattern, Arc<[PathBuf]>>>,
 }
 
 /// The content of a file or directory, and how it looked when it was digested.
 type Seen = (Arc<Artifact>, Arc<Snapshot>);
+
+/// A folder, and a pattern that is relative to it.
+type Pattern = (PathBuf, String);
 
 impl Files {
     pub fn new(store: Arc<dyn ContentStore>) -> Self {
