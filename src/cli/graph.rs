@@ -6,7 +6,7 @@ use super::screen::{ColorChoice, print};
 use super::{Failure, Outcome};
 use crate::ops::open::open;
 use crate::ops::picture::picture;
-use crate::storage::user_file::write_user_file;
+use crate::ops::user_file::write_user_file;
 use crate::view::draw::dot::dot;
 use crate::view::draw::mermaid::mermaid;
 use crate::view::draw::svg::{MOST, svg};

@@ -9,7 +9,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::screen::{note, print};
 use super::{Failure, Outcome};
-use crate::storage::user_file::write_user_file;
+use crate::ops::user_file::write_user_file;
 
 /// Print or write man pages
 #[derive(clap::Args)]

@@ -9,13 +9,9 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use super::screen::{ColorChoice, note};
 use super::{Failure, Outcome, code, signals};
-use crate::engine::attempt::collect::check_outputs;
-use crate::engine::attempt::perform::places;
-use crate::exec::Masker;
-use crate::ops::home::{HomeReader, HomeWriter};
 use crate::ops::node_arg::node_ref;
 use crate::ops::replay::{Ready, Replay};
-use crate::ops::shell::write_command;
+use crate::ops::shell::ShellSession;
 use crate::view::text::style::Ink;
 
 mod banner;
@@ -52,17 +48,12 @@ pub struct Args {
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let view = HomeReader::open(home)?;
-    let run = view.find(&args.run)?;
     let wanted = node_ref(&args.node, args.index).map_err(Failure::usage)?;
-    let session = HomeWriter::open(home)?;
-    session.warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
-    let mut past = Replay::find(&view, &session.store, run, wanted, "shell")?;
-    let caller = past.caller();
-    let ready = past.prepare(&session, &caller, None, args.keep)?;
-    let ended = work(&past, &ready, &session, color);
-    let kept = args.keep.then(|| ready.folder.path().to_owned());
-    ready.close(&session);
+    let session = ShellSession::open(home, &args.run, wanted, args.keep)?;
+    session.warnings().iter().for_each(|warning| note(&format!("warning: {warning}")));
+    let ended = work(&session, color);
+    let kept = args.keep.then(|| session.ready.folder.path().to_owned());
+    session.close();
     if let Some(folder) = kept {
         note(&format!("kept: {}", folder.display()));
     }
@@ -77,17 +68,13 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
 }
 
 /// The shell, from before it is told what there is until after it is told what it left.
-fn work(
-    past: &Replay,
-    ready: &Ready,
-    session: &HomeWriter,
-    color: ColorChoice,
-) -> Result<ExitStatus, Failure> {
+fn work(session: &ShellSession, color: ColorChoice) -> Result<ExitStatus, Failure> {
+    let ShellSession { past, ready, .. } = session;
     let Ready { folder, prepared, .. } = ready;
     let cannot = |error: io::Error| {
         Failure::store(format!("the scratch folder {} cannot be used: {error}", folder.path().display()))
     };
-    let script = write_command(past, ready).map_err(cannot)?;
+    let script = session.write_command().map_err(cannot)?;
     let ink = Ink(color.on_stderr());
     let shell = shell();
     let interactive = io::stdin().is_terminal();
@@ -115,10 +102,7 @@ fn work(
         Failure::usage(format!("the shell {shell} cannot be started: {error}; set SHELL to another"))
     })?;
     if io::stderr().is_terminal() {
-        let task = &past.subject.task;
-        let masker = Masker::new(&prepared.secrets);
-        let verdicts = check_outputs(&session.store, task, &places(&past.subject, folder), &masker);
-        eprint_all(&banner::after(task, &verdicts, ink));
+        eprint_all(&banner::after(&past.subject.task, &session.check_outputs(), ink));
     }
     Ok(status)
 }

@@ -10,7 +10,6 @@ use crate::core::event::Status;
 use crate::core::run_request::{LockRequest, RunRequest};
 use crate::engine::Interrupt;
 use crate::ops;
-use crate::ops::home::HomeWriter;
 use crate::ops::open::Prepared;
 use crate::ops::run::RunResult;
 use crate::ops::run_lock::{Turn, take_turn};
@@ -73,8 +72,6 @@ pub fn start(flags: &Flags, prepared: Prepared, home: Option<&Path>, color: Colo
             Turn::Skipped => return Ok(None),
             Turn::Interrupted(Interrupt(signal)) => return Err(Failure::silent(128 + signal as u8)),
         };
-        // What a killed run left is swept up there, which takes a clock of its own.
-        let home = tokio::task::block_in_place(|| HomeWriter::open(home))?;
         Ok(Some(ops::run::run(prepared, turn, home, listeners, interrupts).await?))
     })?;
     let Some(RunResult { run, summary, history, collected }) = ended? else { return Ok(()) };

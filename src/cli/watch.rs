@@ -10,13 +10,11 @@ use super::{Failure, Outcome, signals};
 use crate::engine::Interrupt;
 use crate::ops::open::prepare;
 use crate::ops::watch::{Waiter, Watched, dependencies};
-use crate::storage::home::Home;
 use crate::view::text::inert;
 use crate::view::text::style::{FAINT, Ink};
 
 /// Runs, waits for a change, runs again; ends by a signal only.
 pub fn run(flags: &Flags, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let own = Home::locate(home).map_err(Failure::store)?;
     let clock = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let clock = clock.map_err(|error| Failure::store(format!("there is no clock to wait by: {error}")))?;
     let mut waiter = Waiter::new(clock.block_on(async { signals::listen() }));
@@ -25,7 +23,7 @@ pub fn run(flags: &Flags, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let mut watched = Watched::default();
     loop {
         // Looked at before the run reads anything: a change from here on is another one.
-        watched = dependencies(&request, own.path(), watched);
+        watched = dependencies(&request, home, watched)?;
         let before = watched.looks();
         waiter.watch(&watched.folders(&before));
         let outcome = prepare(request.clone()).map_err(Failure::from);

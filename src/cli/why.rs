@@ -13,8 +13,8 @@ use crate::core::node_path::NodeRef;
 use crate::core::why::Why;
 use crate::engine::plan::planned::{Expectation, PlannedUnit};
 use crate::ops::open::prepare;
+use crate::ops::why::Version;
 use crate::ops::why::why;
-use crate::storage::memo::Version;
 use crate::view::text::style::Ink;
 use crate::view::text::why::{Answer, render};
 

@@ -9,11 +9,13 @@ use super::Error;
 use super::home::{HomeReader, HomeWriter};
 use crate::storage::db;
 use crate::storage::gc::footprint::Footprint;
-use crate::storage::gc::{self, Collected, Limits, Wanted};
+use crate::storage::gc::{self, Wanted};
 use crate::storage::home::Home;
 use crate::storage::memo::Entry;
 use crate::storage::memo::listing::{self, EntryFilter};
 use crate::storage::store::Store;
+
+pub use crate::storage::gc::{Collected, Limits};
 
 /// How many of the newest runs of each workflow keep all that they need, if nobody says.
 pub const KEEP_RUNS: usize = 3;

@@ -9,8 +9,8 @@
 //! | `plan.rs`, `estimate.rs`, `why.rs`, `check.rs`, `picture.rs` | what would run, how long, why; what looks wrong; the graph |
 //! | `inspect.rs`, `report.rs`, `diff.rs`, `logs/`, `recorded.rs` | past runs |
 //! | `replay.rs`, `shell.rs`, `export/`, `quoting.rs` | an attempt of a past run, by hand or elsewhere |
-//! | `results.rs`, `collect.rs`, `cap.rs`, `verify.rs`, `recompute.rs`, `output_diff.rs` | the cache |
-//! | `node_arg.rs` | which node or element a person means |
+//! | `results.rs`, `stats.rs`, `collect.rs`, `cap.rs`, `verify.rs`, `recompute.rs`, `output_diff.rs` | the cache |
+//! | `node_arg.rs`, `user_file.rs` | which node or element a person means; files that a user named |
 //! | `error.rs` | why an operation was not done |
 
 pub mod cap;
@@ -40,6 +40,8 @@ pub mod retry;
 pub mod run;
 pub mod run_lock;
 pub mod shell;
+pub mod stats;
+pub mod user_file;
 pub mod verify;
 pub mod watch;
 pub mod why;

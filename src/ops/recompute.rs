@@ -4,7 +4,7 @@
 //! A result is checked only if everything that its key stands for can be had as it was: the definition of the task and
 //! the content of every input. Where that is not so it is said why.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use globset::Glob;
@@ -32,8 +32,10 @@ use crate::ops::node_arg::node_ref;
 use crate::ops::replay::Replay;
 use crate::storage::home::make_private;
 use crate::storage::memo::listing::{self, EntryFilter, Listed};
-use crate::storage::memo::{Entry, Scope, sqlite};
+use crate::storage::memo::{Scope, sqlite};
 use crate::workflow::Task;
+
+pub use crate::storage::memo::Entry;
 
 /// Which results.
 pub struct Picked {
@@ -87,8 +89,73 @@ pub struct Recomputed {
     pub signal: Option<i32>,
 }
 
-/// The results that are to be run again, and how many there were to pick from.
-pub fn pick(db: &Connection, picked: &Picked) -> Result<(Vec<Entry>, usize), Error> {
+/// The results that are to be run again, with the home that they are in.
+pub struct Recomputing {
+    session: HomeWriter,
+    view: HomeReader,
+    entries: Vec<Entry>,
+    of: usize,
+}
+
+impl Recomputing {
+    /// Opens the home and picks the results.
+    ///
+    /// # Errors
+    /// No result came from such a node, or the home cannot be used.
+    pub fn pick(home: Option<&Path>, picked: &Picked) -> Result<Self, Error> {
+        let session = HomeWriter::open(home)?;
+        let view = HomeReader::open(home)?;
+        let (entries, of) = pick(&session.db, picked)?;
+        Ok(Self { session, view, entries, of })
+    }
+
+    /// Warnings about the home.
+    pub fn warnings(&self) -> &[String] {
+        &self.session.warnings
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Runs them again, one after the other; `tell` hears of each before it begins.
+    ///
+    /// # Errors
+    /// The home cannot be used.
+    pub async fn recompute(
+        self,
+        mut interrupts: UnboundedReceiver<Interrupt>,
+        tell: &dyn Fn(&Entry),
+    ) -> Result<Recomputed, Error> {
+        let Self { session, view, entries, of } = self;
+        let (session, view) = (&session, &view);
+        let id = RunId::make().to_string();
+        let no_home = |error: std::io::Error| {
+            Error::store(format!("cannot use the home folder {}: {error}", session.home.path().display()))
+        };
+        let lock = session.home.hold(&id).map_err(no_home)?;
+        let again =
+            Again { session, view, id: id.clone(), scratch: lock.scratch.clone(), cancel: Cancel::default() };
+        let mut done = Recomputed { checked: Vec::with_capacity(entries.len()), of, signal: None };
+        for entry in entries {
+            tell(&entry);
+            let verdict = again.check(&entry, &mut interrupts, &mut done.signal).await;
+            if done.signal.is_some() {
+                break;
+            }
+            done.checked.push(Checked { entry, verdict });
+        }
+        sweep_strays().await;
+        session.home.sweep_scratch(&id);
+        Ok(done)
+    }
+}
+
+fn pick(db: &Connection, picked: &Picked) -> Result<(Vec<Entry>, usize), Error> {
     let mut all = Vec::new();
     listing::visit(db, &EntryFilter::default(), &mut |Listed { entry, intact }| {
         if intact {
@@ -119,39 +186,6 @@ pub fn pick(db: &Connection, picked: &Picked) -> Result<(Vec<Entry>, usize), Err
         all.truncate(((of as f64 * percent / 100.0).ceil() as usize).clamp(1, of.max(1)));
     }
     Ok((all, of))
-}
-
-/// Runs them again, one after the other; `tell`s of each before it begins.
-///
-/// # Errors
-/// The home cannot be used.
-pub async fn recompute(
-    session: &HomeWriter,
-    view: &HomeReader,
-    entries: Vec<Entry>,
-    of: usize,
-    mut interrupts: UnboundedReceiver<Interrupt>,
-    tell: &dyn Fn(&Entry),
-) -> Result<Recomputed, Error> {
-    let id = RunId::make().to_string();
-    let no_home = |error: std::io::Error| {
-        Error::store(format!("cannot use the home folder {}: {error}", session.home.path().display()))
-    };
-    let lock = session.home.hold(&id).map_err(no_home)?;
-    let again =
-        Again { session, view, id: id.clone(), scratch: lock.scratch.clone(), cancel: Cancel::default() };
-    let mut done = Recomputed { checked: Vec::with_capacity(entries.len()), of, signal: None };
-    for entry in entries {
-        tell(&entry);
-        let verdict = again.check(&entry, &mut interrupts, &mut done.signal).await;
-        if done.signal.is_some() {
-            break;
-        }
-        done.checked.push(Checked { entry, verdict });
-    }
-    sweep_strays().await;
-    session.home.sweep_scratch(&id);
-    Ok(done)
 }
 
 /// What all of it shares.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -56,6 +56,13 @@ pub struct RunResult {
     pub collected: Option<AfterRun>,
 }
 
+/// Opens the home on a thread of its own: ending the processes that a killed run left takes a runtime, and the caller may be
+/// inside one.
+fn open_home(home: Option<&Path>) -> Result<HomeWriter, Error> {
+    std::thread::scope(|scope| scope.spawn(|| HomeWriter::open(home)).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 /// Runs a prepared request to its end, in its turn. Nothing is printed: `listeners` hear every event, and an interrupt from outside
 /// winds the run down.
 ///
@@ -65,14 +72,14 @@ pub struct RunResult {
 pub async fn run(
     prepared: Prepared,
     turn: RunTurn,
-    home: HomeWriter,
+    home: Option<&Path>,
     listeners: Vec<Box<dyn Reporter>>,
     interrupts: UnboundedReceiver<Interrupt>,
 ) -> Result<RunResult, Error> {
     let cap = cap::from_environment()?;
     let pools = prepared.pools()?;
     let Prepared { request, mut opened, scope, inputs: bindings, options: mut order, prior } = prepared;
-    let HomeWriter { home, db, store, mut warnings } = home;
+    let HomeWriter { home, db, store, mut warnings } = open_home(home)?;
     let documents = std::mem::take(&mut opened.documents);
     let (workflow, outline) = (&opened.workflow, &opened.outline);
     // The locks are held until this function returns.

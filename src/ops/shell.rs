@@ -1,20 +1,71 @@
-//! The command of a past attempt as a program of its own, for a shell in which it can be repeated.
+//! A past attempt made ready for a shell in which it can be repeated, with its command as a program of its own.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::Error;
+use super::home::{HomeReader, HomeWriter};
 use super::quoting::NOWHERE;
 use super::replay::{Ready, Replay};
+use crate::core::node_path::NodeRef;
+use crate::core::value::Value;
+use crate::engine::attempt::collect::check_outputs;
+use crate::engine::attempt::perform::places;
 use crate::engine::attempt::prepare::Prepared;
+use crate::exec::Masker;
 use crate::workflow::Capture;
 
-/// Writes the task's command as a program of its own; its path.
-///
-/// # Errors
-/// The scratch folder cannot be written to.
-pub fn write_command(past: &Replay, ready: &Ready) -> io::Result<PathBuf> {
+/// A past attempt in a scratch folder.
+pub struct ShellSession {
+    home: HomeWriter,
+    pub past: Replay,
+    pub ready: Ready,
+}
+
+impl ShellSession {
+    /// Makes `wanted` of the run that a person means by `name` ready; with `keep` its scratch folder stays.
+    ///
+    /// # Errors
+    /// The run or the node is not known, the attempt cannot be had as it was, or the home cannot be used.
+    pub fn open(home: Option<&Path>, name: &str, wanted: NodeRef, keep: bool) -> Result<Self, Error> {
+        let view = HomeReader::open(home)?;
+        let run = view.find(name)?;
+        let home = HomeWriter::open(home)?;
+        let mut past = Replay::find(&view, &home.store, run, wanted, "shell")?;
+        let caller = past.caller();
+        let ready = past.prepare(&home, &caller, None, keep)?;
+        Ok(Self { home, past, ready })
+    }
+
+    /// Warnings about the home.
+    pub fn warnings(&self) -> &[String] {
+        &self.home.warnings
+    }
+
+    /// Writes the task's command as a program of its own and returns its path.
+    ///
+    /// # Errors
+    /// The scratch folder cannot be written to.
+    pub fn write_command(&self) -> io::Result<PathBuf> {
+        write_command(&self.past, &self.ready)
+    }
+
+    /// What the outputs in the scratch folder would be.
+    pub fn check_outputs(&self) -> Vec<Result<Value, String>> {
+        let subject = &self.past.subject;
+        let masker = Masker::new(&self.ready.prepared.secrets);
+        check_outputs(&self.home.store, &subject.task, &places(subject, &self.ready.folder), &masker)
+    }
+
+    /// Removes the scratch folder, unless it is kept.
+    pub fn close(self) {
+        self.ready.close(&self.home);
+    }
+}
+
+fn write_command(past: &Replay, ready: &Ready) -> io::Result<PathBuf> {
     let Ready { folder, prepared, .. } = ready;
     let Prepared { program, inline, dir, .. } = prepared;
     let mut source = folder.path().to_owned();

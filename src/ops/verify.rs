@@ -11,7 +11,9 @@ use super::home::HomeWriter;
 use crate::storage::gc::Files;
 use crate::storage::memo::Entry;
 use crate::storage::memo::listing::{self, EntryFilter, Listed};
-use crate::storage::store::{BlobFile, Damage, Store};
+use crate::storage::store::{BlobFile, Store};
+
+pub use crate::storage::store::Damage;
 
 /// Hears how far the reading is, in bytes, from several threads.
 pub trait Progress: Sync {

@@ -10,6 +10,8 @@ use crate::engine::plan::planned::PlannedUnit;
 use crate::workflow::graph::outline::OutlineNode;
 use crate::workflow::graph::select::matching;
 
+pub use crate::storage::memo::Version;
+
 /// What is asked for.
 struct Asked {
     /// Names and globs without the numbers of elements.

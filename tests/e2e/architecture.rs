@@ -167,6 +167,20 @@ fn only_the_command_line_knows_arguments_streams_and_exit_codes() {
 }
 
 #[test]
+fn the_command_line_asks_operations_and_no_storage() {
+    let mut broken = Vec::new();
+    for (path, text) in sources() {
+        if module_of(&path).as_deref() == Some("cli") {
+            let lines = text.lines().filter(|line| {
+                ["storage::", "HomeReader", "HomeWriter", "rusqlite"].iter().any(|word| line.contains(word))
+            });
+            broken.extend(lines.map(|line| format!("src/{}: {}", path.display(), line.trim())));
+        }
+    }
+    assert!(broken.is_empty(), "belongs behind an operation in src/ops:\n{}", broken.join("\n"));
+}
+
+#[test]
 fn every_source_file_says_first_what_it_owns() {
     let silent: Vec<_> =
         sources().into_iter().filter(|(_, text)| !text.starts_with("//! ")).map(|(p, _)| p).collect();

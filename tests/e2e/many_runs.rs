@@ -8,7 +8,7 @@ use runner::core::event::Status;
 use runner::core::run_request::{GivenInputs, RunRequest};
 use runner::ops;
 use runner::ops::collect::Collect;
-use runner::ops::home::{HomeReader, HomeWriter};
+use runner::ops::home::HomeReader;
 use runner::ops::open::prepare;
 use runner::ops::run_lock::{Turn, take_turn};
 use runner::storage::gc::Limits;
@@ -58,8 +58,8 @@ fn run(workflow: &Path, home: &Path, n: usize) -> ops::run::RunResult {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let turn = runtime.block_on(async { take_turn(&prepared, Some(home), &mut [], &mut interrupts).await });
     let Turn::Taken(turn) = turn.unwrap() else { panic!("skipped") };
-    let home = HomeWriter::open(Some(home)).unwrap();
-    runtime.block_on(async { ops::run::run(prepared, turn, home, Vec::new(), interrupts).await }).unwrap()
+    let run = async { ops::run::run(prepared, turn, Some(home), Vec::new(), interrupts).await };
+    runtime.block_on(run).unwrap()
 }
 
 #[test]

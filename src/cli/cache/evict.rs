@@ -6,11 +6,11 @@ use serde_json::json;
 
 use super::find::Which;
 use super::gc::pending;
-use super::rows::Row;
 use super::{Failure, Outcome};
 use crate::cli::screen::{note, print};
 use crate::core::event::VERSION;
 use crate::ops::collect::{Evicted, evict};
+use crate::ops::results::StoredResult;
 use crate::view::text::{count, size};
 
 /// Remove results, so that their tasks run again
@@ -43,11 +43,11 @@ pub fn run(args: Args, home: Option<&Path>) -> Outcome {
     }
     let Evicted { picked, removed, collected, warnings } = evict(home, &filter, &args.keys)?;
     warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
-    let rows: Vec<Row> = picked.iter().map(Row::new).collect();
+    let rows: Vec<StoredResult> = picked.iter().map(StoredResult::new).collect();
     if args.json {
         let document = json!({
             "v": VERSION,
-            "results": rows.iter().map(Row::json).collect::<Vec<_>>(),
+            "results": rows.iter().map(StoredResult::json).collect::<Vec<_>>(),
             "freed": if collected.swept { collected.freed() } else { 0 },
             "pending": if collected.swept { 0 } else { collected.freed() },
             "live_runs": collected.inventory.live,

@@ -1,6 +1,6 @@
 //! The flags that pick results.
 
-use crate::storage::memo::listing::EntryFilter;
+use crate::ops::results::EntryFilter;
 
 /// Which results.
 #[derive(clap::Args)]

@@ -6,12 +6,12 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::Outcome;
-use super::rows::{Row, table};
+use super::rows::table;
 use crate::cli::screen::{ColorChoice, note, print};
 use crate::core::event::VERSION;
 use crate::ops::cap::{self, Cap, parse_age, parse_cap};
-use crate::ops::collect::{AfterRun, Collect, KEEP_RUNS, collect};
-use crate::storage::gc::{Collected, Limits};
+use crate::ops::collect::{AfterRun, Collect, Collected, KEEP_RUNS, Limits, collect};
+use crate::ops::results::StoredResult;
 use crate::view::text::{count, size};
 
 /// Remove the least valuable results until the rest fits
@@ -78,11 +78,11 @@ pub fn tell_after_run(AfterRun { cap, collected }: &AfterRun) {
     }
 }
 
-fn rows(collected: &Collected) -> Vec<Row> {
+fn rows(collected: &Collected) -> Vec<StoredResult> {
     let sized = |(i, entry): (&usize, _)| {
         let files = &collected.inventory.stock.results[*i].outputs;
         let size = files.iter().map(|file| collected.inventory.stock.files[*file]).sum();
-        Row { size, files: files.len(), ..Row::new(entry) }
+        StoredResult { size, files: files.len(), ..StoredResult::new(entry) }
     };
     collected.plan.results.iter().zip(collected.results()).map(sized).collect()
 }
@@ -91,7 +91,7 @@ fn document(collected: &Collected, dry_run: bool) -> serde_json::Value {
     json!({
         "v": VERSION,
         "dry_run": dry_run,
-        "results": rows(collected).iter().map(Row::json).collect::<Vec<_>>(),
+        "results": rows(collected).iter().map(StoredResult::json).collect::<Vec<_>>(),
         "runs": collected.runs().collect::<Vec<_>>(),
         "files": collected.plan.files.len(),
         "freed": if collected.swept { collected.freed() } else { 0 },

@@ -4,16 +4,12 @@ use std::cmp::Reverse;
 use std::path::Path;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::Outcome;
 use super::find::Which;
-use super::rows::{Row, table};
+use super::rows::table;
 use crate::cli::screen::{ColorChoice, note, print};
 use crate::ops::cap::{parse_age, parse_size};
-use crate::ops::home::HomeReader;
-use crate::ops::{Error, results};
-use crate::storage::memo::listing;
+use crate::ops::results::{self, ResultQuery, StoredResult};
 use crate::view::text::count;
 
 /// List stored results, last used first
@@ -67,23 +63,15 @@ enum Sort {
 const LIMIT: usize = 50;
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let view = HomeReader::open(home)?;
-    let Some(db) = &view.db else {
+    let query = ResultQuery {
+        filter: args.which.filter(),
+        older_than: args.older_than,
+        larger_than: args.larger_than,
+    };
+    let Some(mut rows) = results::list(home, &query)? else {
         note("nothing is stored yet: begin with `runner exec WORKFLOW`");
         return Ok(());
     };
-    let now = Timestamp::now();
-    let mut rows = Vec::new();
-    listing::visit(db, &args.which.filter(), &mut |listed| {
-        let row = Row::new(&listed.entry);
-        let idle = Duration::try_from(now.duration_since(row.used)).unwrap_or_default();
-        let fits = args.older_than.is_none_or(|age| idle > age)
-            && args.larger_than.is_none_or(|size| row.size > size);
-        if fits {
-            rows.push(row);
-        }
-    })
-    .map_err(Error::cache)?;
     sort(&mut rows, args.sort);
     if args.reverse {
         rows.reverse();
@@ -98,7 +86,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     if args.json {
         print(&rows.iter().map(|row| format!("{}\n", row.json())).collect::<String>());
     } else if rows.is_empty() && more == 0 {
-        note(&results::none(db, &args.which.filter())?);
+        note(&results::none_in(home, &query.filter)?);
     } else {
         print(&table(&rows, color.on_stdout()));
         if more > 0 {
@@ -108,7 +96,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     Ok(())
 }
 
-fn sort(rows: &mut [Row], by: Sort) {
+fn sort(rows: &mut [StoredResult], by: Sort) {
     match by {
         Sort::Used => rows.sort_by_key(|row| Reverse((row.used, row.created))),
         Sort::Created => rows.sort_by_key(|row| Reverse(row.created)),

@@ -2,10 +2,9 @@
 
 use serde_json::{Value as Json, json};
 
-use super::rows::Row;
 use crate::core::event::VERSION;
 use crate::ops::recompute::{Checked, Recomputed, Verdict};
-use crate::ops::results::KEY_DIGITS;
+use crate::ops::results::{KEY_DIGITS, StoredResult};
 use crate::view::text::style::{BAD, CAUTION, FAINT, GOOD, Ink, STRONG};
 use crate::view::text::{count, inert};
 
@@ -35,7 +34,7 @@ pub fn document(done: &Recomputed, seed: Option<u64>) -> Json {
 }
 
 fn checked(Checked { entry, verdict }: &Checked) -> Json {
-    let mut document = Row::new(entry).json();
+    let mut document = StoredResult::new(entry).json();
     if let (Json::Object(row), Ok(Json::Object(verdict))) = (&mut document, serde_json::to_value(verdict)) {
         row.extend(verdict);
     }

@@ -1,20 +1,13 @@
 //! `runner cache show`: one stored result, whole.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Zoned;
-use serde::Serialize;
 use serde_json::{Map as JsonMap, Value as Json, json};
 
 use super::Outcome;
-use super::rows::Row;
-use crate::cli::Failure;
 use crate::cli::screen::{ColorChoice, print};
-use crate::core::digest::Digest;
-use crate::ops::home::HomeReader;
-use crate::ops::results::by_key;
-use crate::storage::memo::listing::{self, Listed};
-use crate::storage::store::Store;
+use crate::ops::results::{ResultDetail, StoredFile, StoredResult, files_in, show};
 use crate::view::text::style::{BAD, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
 use crate::view::text::{age, cut, duration, inert, size};
 
@@ -33,72 +26,35 @@ pub struct Args {
     json: bool,
 }
 
-/// A file or directory of a result.
-#[derive(Serialize)]
-struct File {
-    /// The output that it is, or is a part of.
-    output: String,
-    name: String,
-    size: u64,
-    digest: Digest,
-    /// Of the blob; for a directory the list of what is in it.
-    path: PathBuf,
-    /// Why it cannot be handed out; null if it can.
-    problem: Option<String>,
-}
-
 /// Values longer than this, in columns, are cut for people.
 const LONGEST: usize = 60;
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let view = HomeReader::open(home)?;
-    let db = view.db.as_ref().ok_or_else(|| Failure::usage("nothing is stored yet"))?;
-    let listed = by_key(db, &args.key)?;
-    let files = files(&view.store()?, &listed);
+    let detail = show(home, &args.key)?;
     print(&match args.json {
-        true => format!("{}\n", document(&listed, &files)),
-        false => text(&listed, &files, Ink(color.on_stdout())),
+        true => format!("{}\n", document(&detail)),
+        false => text(&detail, Ink(color.on_stdout())),
     });
     Ok(())
-}
-
-fn files(store: &Store, listed: &Listed) -> Vec<File> {
-    let named = listing::files_in(&listed.entry.found.outputs).into_iter();
-    named
-        .map(|(output, artifact)| File {
-            output,
-            name: artifact.name.to_string(),
-            size: artifact.size,
-            digest: artifact.digest,
-            path: store.blob_path(&artifact.digest),
-            problem: store
-                .verify(&artifact, !store.parts(&artifact.digest).is_empty())
-                .err()
-                .map(|damage| damage.to_string()),
-        })
-        .collect()
 }
 
 fn record(text: &str) -> JsonMap<String, Json> {
     serde_json::from_str(text).unwrap_or_default()
 }
 
-fn is_sound(listed: &Listed, files: &[File]) -> bool {
-    listed.intact && files.iter().all(|file| file.problem.is_none())
-}
-
-fn document(listed: &Listed, files: &[File]) -> Json {
-    let mut document = Row::new(&listed.entry).json();
-    document["definition"] = json!(listed.entry.found.definition);
-    document["inputs"] = record(&listed.entry.inputs).into();
-    document["outputs"] = record(&listed.entry.found.outputs).into();
-    document["files"] = json!(files);
-    document["sound"] = is_sound(listed, files).into();
+fn document(detail: &ResultDetail) -> Json {
+    let entry = &detail.entry;
+    let mut document = StoredResult::new(entry).json();
+    document["definition"] = json!(entry.found.definition);
+    document["inputs"] = record(&entry.inputs).into();
+    document["outputs"] = record(&entry.found.outputs).into();
+    document["files"] = json!(detail.files);
+    document["sound"] = detail.is_sound().into();
     document
 }
 
-fn text(listed: &Listed, files: &[File], ink: Ink) -> String {
-    let entry = &listed.entry;
+fn text(detail: &ResultDetail, ink: Ink) -> String {
+    let ResultDetail { entry, intact, files } = detail;
     let now = Zoned::now();
     let line = |name: &str, value: String| vec![Cell::new(FAINT, name), Cell::new(PLAIN, value)];
     let named = |text: &str| inert(text).into_owned();
@@ -112,7 +68,7 @@ fn text(listed: &Listed, files: &[File], ink: Ink) -> String {
         line("took", duration(entry.found.duration_ms)),
         line("used", age(entry.found.used, &now)),
     ];
-    lines.push(match (listed.intact, is_sound(listed, files)) {
+    lines.push(match (*intact, detail.is_sound()) {
         (_, true) => vec![Cell::new(FAINT, "state"), Cell::new(GOOD, "sound")],
         (true, false) => {
             vec![Cell::new(FAINT, "state"), Cell::new(BAD, "a file is missing or damaged: a miss")]
@@ -126,7 +82,7 @@ fn text(listed: &Listed, files: &[File], ink: Ink) -> String {
 }
 
 /// The values of a record, and below each where its files lie.
-fn values(title: &str, text: &str, files: &[File], ink: Ink) -> String {
+fn values(title: &str, text: &str, files: &[StoredFile], ink: Ink) -> String {
     let record = record(text);
     if record.is_empty() {
         return String::new();
@@ -134,7 +90,7 @@ fn values(title: &str, text: &str, files: &[File], ink: Ink) -> String {
     let mut shown = format!("{title}\n");
     let width = record.keys().map(String::len).max().unwrap_or(0);
     for (name, value) in &record {
-        let single = listing::files_in(&json!({ "x": value }).to_string());
+        let single = files_in(&json!({ "x": value }).to_string());
         let value = match &single[..] {
             [(_, file)] if value.get("digest").is_some() => format!("{}  {}", file.name, size(file.size)),
             _ => value.to_string(),

@@ -1,21 +1,15 @@
 //! `runner cache stats`: what is kept, what it takes, and what it has saved.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use rusqlite::Connection;
-use serde::Serialize;
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::Outcome;
 use crate::cli::screen::{ColorChoice, note, print};
 use crate::core::event::VERSION;
-use crate::ops::home::HomeReader;
-use crate::ops::{Error, cap};
-use crate::storage::gc::{self, footprint::ROW};
-use crate::storage::history::{self, Run};
-use crate::storage::memo::Entry;
-use crate::storage::memo::listing::{self, EntryFilter};
+use crate::ops::cap;
+use crate::ops::stats::{CacheStats, Sum, stats};
 use crate::view::text::style::{Cell, FAINT, Ink, PLAIN, columns};
 use crate::view::text::{count, duration, inert, size};
 
@@ -31,93 +25,35 @@ pub struct Args {
     json: bool,
 }
 
-/// Results that have something in common.
-#[derive(Default, Serialize)]
-struct Sum {
-    name: String,
-    results: u64,
-    /// Of their files, in bytes; what several hand out counts for each.
-    size: u64,
-    /// What it took to make them.
-    duration_ms: u64,
-}
-
-impl Sum {
-    fn add(&mut self, size: u64, entry: &Entry) {
-        self.results += 1;
-        self.size += size;
-        self.duration_ms += entry.found.duration_ms;
-    }
-}
-
-#[derive(Default)]
-struct Stats {
-    all: Sum,
-    /// What the rows themselves take.
-    rows: u64,
-    tasks: BTreeMap<String, Sum>,
-    projects: BTreeMap<String, Sum>,
-    domains: BTreeMap<String, Sum>,
-}
-
-impl Stats {
-    fn read(db: &Connection) -> rusqlite::Result<Self> {
-        let mut stats = Self::default();
-        listing::visit(db, &EntryFilter::default(), &mut |listed| {
-            let entry = &listed.entry;
-            let size = listing::files_in(&entry.found.outputs).iter().map(|(_, file)| file.size).sum();
-            stats.rows += ROW + (entry.inputs.len() + entry.found.outputs.len()) as u64;
-            stats.all.add(size, entry);
-            stats.tasks.entry(entry.task.clone()).or_default().add(size, entry);
-            stats.projects.entry(entry.project.clone()).or_default().add(size, entry);
-            stats.domains.entry(entry.domain.clone()).or_default().add(size, entry);
-        })?;
-        Ok(stats)
-    }
-}
-
-/// The largest first.
-fn ranked(sums: BTreeMap<String, Sum>) -> Vec<Sum> {
-    let mut sums: Vec<Sum> = sums.into_iter().map(|(name, sum)| Sum { name, ..sum }).collect();
-    sums.sort_by_key(|sum| std::cmp::Reverse((sum.size, sum.duration_ms)));
-    sums
-}
-
-/// So many tasks are shown to people.
+/// Maximum number of tasks in the table for people.
 const TASKS: usize = 20;
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let cap = cap::from_environment()?;
-    let view = HomeReader::open(home)?;
-    let Some(db) = &view.db else {
+    let Some(stats) = stats(home)? else {
         note("nothing is stored yet: begin with `runner exec WORKFLOW`");
         return Ok(());
     };
-    let Stats { all, rows, tasks, projects, domains } = Stats::read(db).map_err(Error::cache)?;
-    let runs = history::latest(db, usize::MAX).map_err(Error::cache)?;
-    let blobs = view.store()?.blobs().map_err(|e| Error::store(format!("the store cannot be read: {e}")))?;
-    let files: u64 = blobs.iter().map(|blob| blob.size).sum();
-    let history: u64 = runs.iter().map(|run| gc::of_run(&view.home, &run.id)).sum();
-    let hits: u64 = runs.iter().map(|run| run.counts.cached).sum();
-    let executed: u64 = runs.iter().map(|run| run.counts.executed + run.counts.failed).sum();
-    let saved: u64 = runs.iter().map(|run| run.saved_ms).sum();
-    let total = files + rows + history;
-    let (tasks, projects, domains) = (ranked(tasks), ranked(projects), ranked(domains));
+    let CacheStats {
+        results, files, file_bytes, row_bytes, runs, run_bytes, hits, executed, saved_ms, ..
+    } = stats;
+    let (since, tasks, projects, domains) = (stats.since, stats.tasks, stats.projects, stats.domains);
+    let total = file_bytes + row_bytes + run_bytes;
     if args.json {
         let document = json!({
             "v": VERSION,
-            "results": all.results,
-            "files": blobs.len(),
-            "file_bytes": files,
-            "row_bytes": rows,
-            "runs": runs.len(),
-            "run_bytes": history,
+            "results": results,
+            "files": files,
+            "file_bytes": file_bytes,
+            "row_bytes": row_bytes,
+            "runs": runs,
+            "run_bytes": run_bytes,
             "bytes": total,
             "cap": cap,
             "hits": hits,
             "executed": executed,
-            "saved_ms": saved,
-            "since": runs.last().map(|run| run.started),
+            "saved_ms": saved_ms,
+            "since": since,
             "tasks": tasks,
             "projects": projects,
             "domains": domains,
@@ -131,11 +67,11 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     };
     let limit = cap.map_or("no cap".into(), |cap| format!("the cap is {}", size(cap)));
     let lines = [
-        line("results", named(all.results as usize, "result"), size(rows)),
-        line("files", named(blobs.len(), "file"), size(files)),
-        line("history", named(runs.len(), "run"), size(history)),
+        line("results", named(results as usize, "result"), size(row_bytes)),
+        line("files", named(files, "file"), size(file_bytes)),
+        line("history", named(runs, "run"), size(run_bytes)),
         line("all", String::new(), format!("{}; {limit}", size(total))),
-        line("saved", named(hits as usize, "hit"), format!("{}{}", duration(saved), since(&runs))),
+        line("saved", named(hits as usize, "hit"), format!("{}{}", duration(saved_ms), begun(since))),
     ];
     let ink = Ink(color.on_stdout());
     let mut text = columns(&lines, ink);
@@ -152,8 +88,8 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     Ok(())
 }
 
-fn since(runs: &[Run]) -> String {
-    let first = runs.last().map(|run| run.started.to_zoned(jiff::tz::TimeZone::system()));
+fn begun(since: Option<Timestamp>) -> String {
+    let first = since.map(|first| first.to_zoned(jiff::tz::TimeZone::system()));
     first.map_or(String::new(), |first| format!(" since {}", first.strftime("%Y-%m-%d")))
 }
 

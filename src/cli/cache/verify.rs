@@ -7,18 +7,14 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
-use super::rows::Row;
 use super::{Failure, Outcome, recompute_text};
 use crate::cli::runtime::block_on;
 use crate::cli::screen::{ColorChoice, note, print};
 use crate::cli::{code, signals};
 use crate::core::event::VERSION;
-use crate::ops::home::{HomeReader, HomeWriter};
-use crate::ops::recompute::{Picked, Recomputed, pick, recompute};
-use crate::ops::results::KEY_DIGITS;
-use crate::ops::verify::{Broken, Findings, Progress, verify};
-use crate::storage::memo::Entry;
-use crate::storage::store::Damage;
+use crate::ops::recompute::{Entry, Picked, Recomputed, Recomputing};
+use crate::ops::results::{KEY_DIGITS, StoredResult};
+use crate::ops::verify::{Broken, Damage, Findings, Progress, verify};
 use crate::view::text::style::{BAD, GOOD, Ink, STRONG};
 use crate::view::text::{count, inert, size};
 
@@ -98,23 +94,21 @@ impl Progress for Reading {
 
 /// Runs results again.
 fn again(picked: Picked, json: bool, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let session = HomeWriter::open(home)?;
-    session.warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
-    let view = HomeReader::open(home)?;
-    let (entries, of) = pick(&session.db, &picked)?;
-    if entries.is_empty() {
+    let picking = Recomputing::pick(home, &picked)?;
+    picking.warnings().iter().for_each(|warning| note(&format!("warning: {warning}")));
+    if picking.is_empty() {
         note("nothing is stored yet");
         return Ok(());
     }
     // Hidden where standard error is no terminal.
-    let bar = ProgressBar::with_draw_target(Some(entries.len() as u64), ProgressDrawTarget::stderr());
+    let bar = ProgressBar::with_draw_target(Some(picking.len() as u64), ProgressDrawTarget::stderr());
     let style = ProgressStyle::with_template("running again  {pos} of {len}  {wide_msg}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let tell = |entry: &Entry| {
         bar.inc(1);
         bar.set_message(inert(&format!("{} ({})", entry.task, entry.found.node)).into_owned());
     };
-    let done = block_on(async { recompute(&session, &view, entries, of, signals::listen(), &tell).await })?;
+    let done = block_on(async { picking.recompute(signals::listen(), &tell).await })?;
     bar.finish_and_clear();
     let done = done?;
     let seed = picked.sample.map(|_| picked.seed);
@@ -134,7 +128,7 @@ fn again(picked: Picked, json: bool, home: Option<&Path>, color: ColorChoice) ->
 fn document(findings: &Findings) -> Json {
     let damaged = |damage: &Damage| json!({ "digest": damage.digest, "path": damage.path, "problem": damage.to_string() });
     let broken = |broken: &Broken| {
-        let mut row = Row::new(&broken.entry).json();
+        let mut row = StoredResult::new(&broken.entry).json();
         row["problem"] = broken.problem.as_str().into();
         row
     };

@@ -10,10 +10,11 @@ use std::time::Duration;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::inputs;
 use super::open::check;
+use super::{Error, inputs};
 use crate::core::run_request::{GivenInputs, RunRequest};
 use crate::engine::Interrupt;
+use crate::storage::home::Home;
 use crate::workflow::load::load;
 
 mod watched;
@@ -29,9 +30,13 @@ const POLL: Duration = Duration::from_millis(500);
 
 /// The files that a run depends on. Of a workflow that cannot be run all that is known: what it read, and what counted
 /// before.
-pub fn dependencies(request: &RunRequest, home: &Path, before: Watched) -> Watched {
+///
+/// # Errors
+/// There is no place for a home folder.
+pub fn dependencies(request: &RunRequest, home: Option<&Path>, before: Watched) -> Result<Watched, Error> {
+    let home = Home::locate(home).map_err(Error::store)?;
     let loaded = load(&request.workflow, &request.settings);
-    let mut watched = Watched::new(home);
+    let mut watched = Watched::new(home.path());
     watched.file(&request.workflow);
     loaded.documents.iter().for_each(|document| watched.file(&document.path));
     for given in &request.given {
@@ -39,7 +44,7 @@ pub fn dependencies(request: &RunRequest, home: &Path, before: Watched) -> Watch
             watched.file(file);
         }
     }
-    match check(loaded) {
+    Ok(match check(loaded) {
         Ok(opened) => {
             opened.workflows.iter().for_each(|workflow| watched.workflow(workflow));
             // What is wrong with them, the run says.
@@ -51,7 +56,7 @@ pub fn dependencies(request: &RunRequest, home: &Path, before: Watched) -> Watch
             watched
         }
         Err(_) => watched.with(before),
-    }
+    })
 }
 
 /// Waits for changes and signals.

@@ -1,0 +1,114 @@
+//! How much is stored, and how much time it has saved.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use serde::Serialize;
+
+use super::Error;
+use super::home::HomeReader;
+use crate::storage::gc::{self, footprint::ROW};
+use crate::storage::history;
+use crate::storage::memo::Entry;
+use crate::storage::memo::listing::{self, EntryFilter};
+
+/// Everything that is stored, in numbers.
+pub struct CacheStats {
+    pub results: u64,
+    pub files: usize,
+    pub file_bytes: u64,
+    pub row_bytes: u64,
+    pub runs: usize,
+    pub run_bytes: u64,
+    /// Nodes and elements of all runs that came from the cache.
+    pub hits: u64,
+    /// Nodes and elements of all runs that were executed.
+    pub executed: u64,
+    pub saved_ms: u64,
+    /// The start of the first run.
+    pub since: Option<Timestamp>,
+    pub tasks: Vec<Sum>,
+    pub projects: Vec<Sum>,
+    pub domains: Vec<Sum>,
+}
+
+/// Results of one task, project or domain.
+#[derive(Default, Serialize)]
+pub struct Sum {
+    pub name: String,
+    pub results: u64,
+    /// Of their files, in bytes; a file of several results counts for each.
+    pub size: u64,
+    /// The time that their tasks took.
+    pub duration_ms: u64,
+}
+
+impl Sum {
+    fn add(&mut self, size: u64, entry: &Entry) {
+        self.results += 1;
+        self.size += size;
+        self.duration_ms += entry.found.duration_ms;
+    }
+}
+
+#[derive(Default)]
+struct Sums {
+    all: Sum,
+    /// The size of the rows themselves, in bytes.
+    rows: u64,
+    tasks: BTreeMap<String, Sum>,
+    projects: BTreeMap<String, Sum>,
+    domains: BTreeMap<String, Sum>,
+}
+
+impl Sums {
+    fn read(db: &Connection) -> rusqlite::Result<Self> {
+        let mut stats = Self::default();
+        listing::visit(db, &EntryFilter::default(), &mut |listed| {
+            let entry = &listed.entry;
+            let size = listing::files_in(&entry.found.outputs).iter().map(|(_, file)| file.size).sum();
+            stats.rows += ROW + (entry.inputs.len() + entry.found.outputs.len()) as u64;
+            stats.all.add(size, entry);
+            stats.tasks.entry(entry.task.clone()).or_default().add(size, entry);
+            stats.projects.entry(entry.project.clone()).or_default().add(size, entry);
+            stats.domains.entry(entry.domain.clone()).or_default().add(size, entry);
+        })?;
+        Ok(stats)
+    }
+}
+
+/// Largest first.
+fn ranked(sums: BTreeMap<String, Sum>) -> Vec<Sum> {
+    let mut sums: Vec<Sum> = sums.into_iter().map(|(name, sum)| Sum { name, ..sum }).collect();
+    sums.sort_by_key(|sum| std::cmp::Reverse((sum.size, sum.duration_ms)));
+    sums
+}
+
+/// Counts what is stored; `None` where nothing is stored yet.
+///
+/// # Errors
+/// The cache, the history or the store cannot be read.
+pub fn stats(home: Option<&Path>) -> Result<Option<CacheStats>, Error> {
+    let view = HomeReader::open(home)?;
+    let Some(db) = &view.db else { return Ok(None) };
+    let Sums { all, rows, tasks, projects, domains } = Sums::read(db).map_err(Error::cache)?;
+    let runs = history::latest(db, usize::MAX).map_err(Error::cache)?;
+    let blobs = view.store()?.blobs().map_err(|e| Error::store(format!("the store cannot be read: {e}")))?;
+    Ok(Some(CacheStats {
+        results: all.results,
+        files: blobs.len(),
+        file_bytes: blobs.iter().map(|blob| blob.size).sum(),
+        row_bytes: rows,
+        runs: runs.len(),
+        run_bytes: runs.iter().map(|run| gc::of_run(&view.home, &run.id)).sum(),
+        hits: runs.iter().map(|run| run.counts.cached).sum(),
+        executed: runs.iter().map(|run| run.counts.executed + run.counts.failed).sum(),
+        saved_ms: runs.iter().map(|run| run.saved_ms).sum(),
+        since: runs.last().map(|run| run.started),
+        tasks: ranked(tasks),
+        projects: ranked(projects),
+        domains: ranked(domains),
+    }))
+}
