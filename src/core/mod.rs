@@ -14,6 +14,7 @@ pub mod node_path;
 pub mod reporter;
 pub mod run_id;
 pub mod run_request;
+pub mod schedule;
 pub mod signature;
 pub mod staging;
 pub mod task_error;

@@ -39,6 +39,7 @@ pub mod results;
 pub mod retry;
 pub mod run;
 pub mod run_lock;
+pub mod schedules;
 pub mod shell;
 pub mod stats;
 pub mod user_file;

@@ -1,4 +1,4 @@
-//! Every key of a workflow file: its name, the shape of its value, what it is for, and whether it works yet.
+//! Every key of a workflow file: its name, the shape of its value, what it is for, and whether it is reserved.
 //!
 //! The one list that the reader of files (unknown keys, suggestions) and the JSON schema are both made from.
 
@@ -15,8 +15,6 @@ pub struct Key {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum State {
     Ready,
-    /// Part of the format, but this version cannot do it yet.
-    NotYet,
     /// Kept free for a later version of the format.
     Reserved,
 }
@@ -33,6 +31,8 @@ pub enum Shape {
     /// Text such as `90s`.
     Duration,
     Texts,
+    /// A text, or a list of texts.
+    TextOrTexts,
     /// A list of texts, or of tables with these keys.
     Sources(&'static [Key]),
     /// A table of texts.
@@ -58,10 +58,6 @@ pub enum Shape {
 
 const fn key(name: &'static str, shape: Shape, doc: &'static str) -> Key {
     Key { name, shape, doc, state: State::Ready }
-}
-
-const fn not_yet(name: &'static str, shape: Shape, doc: &'static str) -> Key {
-    Key { name, shape, doc, state: State::NotYet }
 }
 
 const fn reserved(name: &'static str) -> Key {
@@ -142,7 +138,7 @@ pub const FILE: &[Key] = &[
     key("tasks", Shape::Tables(TASK), "Reusable, typed definitions."),
     key("nodes", Shape::Tables(NODE), "Uses of tasks, with their inputs bound."),
     key("outputs", Shape::Published, "The results of the workflow."),
-    not_yet("schedules", Shape::Array(SCHEDULE), "When the workflow runs by itself."),
+    key("schedules", Shape::Array(SCHEDULE), "When the workflow runs by itself."),
 ];
 
 /// The top level of a library file.
@@ -303,20 +299,35 @@ pub const PUBLISHED: &[Key] = &[
 ];
 
 pub const SCHEDULE: &[Key] = &[
-    key("name", Shape::Text, "The name of the schedule."),
-    key("cron", Shape::Text, "Five fields or six (seconds first), or @daily and its kin."),
-    key("every", Shape::Duration, "Instead of cron: a fixed interval."),
-    key("timezone", Shape::Text, "An IANA name; default UTC."),
-    key("inputs", Shape::Bindings, "The workflow's inputs for these runs."),
-    key("scheduled_at_input", Shape::Text, "A datetime input that receives the scheduled instant."),
+    key("name", Shape::Text, "Required; unique in the file. The whole name is <workflow>/<name>."),
+    key(
+        "cron",
+        Shape::TextOrTexts,
+        "Five fields or six (seconds first), or @daily and its kin; a list gives the union of their instants.",
+    ),
+    key("every", Shape::Duration, "Instead of cron: an interval of whole seconds, at least \"1s\"."),
+    key("timezone", Shape::Text, "An IANA name, for cron only; default UTC."),
+    key("inputs", Shape::Bindings, "Plain values of the workflow's inputs for these runs."),
+    key(
+        "scheduled_at_input",
+        Shape::Text,
+        "A datetime input that receives the instant, or a date input: its day.",
+    ),
     key(
         "overlap",
         Shape::Choice(&["skip", "queue", "replace", "allow"]),
-        "The action while the previous run still goes on.",
+        "The action while the run before still goes on; default skip.",
     ),
-    key("catch_up", Shape::Choice(&["none", "latest", "all"]), "The action for instants that were missed."),
-    key("catch_up_window", Shape::Duration, "How far back missed instants count."),
-    key("jitter", Shape::Duration, "A random delay up to this."),
+    key(
+        "catch_up",
+        Shape::Choice(&["latest", "none", "all"]),
+        "The action for instants that were missed; default latest.",
+    ),
+    key("catch_up_window", Shape::Duration, "How far back missed instants count; default \"1d\"."),
+    key("jitter", Shape::Duration, "Each instant is delayed by a part of this; default \"0s\"."),
+    key("start", Shape::Any, "No instant before it; `every` counts from it."),
+    key("max_runtime", Shape::Duration, "A longer run is ended, and fails; none by default."),
+    key("keep_runs", Shape::Whole(1), "The number of its runs that stay in the history; default 1000."),
     key("project", Shape::Text, "As for exec."),
     key("domain", Shape::Text, "As for exec."),
 ];

@@ -12,6 +12,7 @@ use super::interface::read_inputs;
 use super::link::{Linked, Scene, Tasks, link};
 use super::policy::amounts;
 use super::reader::Reader;
+use super::schedules::read_schedules;
 use super::settings::{Setting, Target};
 use super::source::{base_name, read_own_name};
 use super::syntax::{self, Table};
@@ -135,6 +136,11 @@ impl Loader {
         for (own, task) in self.reading.read_tasks(&mut reader, &tree, dir, &name, self.chain.len() == 1) {
             tasks.add(own, task);
         }
+        // A workflow that is run by another one is not due by itself.
+        let schedules = match self.chain.len() {
+            1 => read_schedules(&mut reader, &tree, dir, &inputs),
+            _ => Vec::new(),
+        };
         let imports = self.reading.import(imports, file, dir, &mut vec![absolute.to_owned()]);
         self.reading.add_imported(&imports, &mut tasks);
         let workflows = self.sub_workflows(&mut reader, &tree, file, dir);
@@ -185,6 +191,7 @@ impl Loader {
             outputs,
             resources,
             exclusive,
+            schedules,
             on_failure,
             on_success,
         })
@@ -257,7 +264,7 @@ impl Loader {
     }
 }
 
-fn read_label(reader: &mut Reader, table: &Table, key: &str) -> Option<String> {
+pub fn read_label(reader: &mut Reader, table: &Table, key: &str) -> Option<String> {
     let (text, span) = reader.text_item(table, key)?;
     if let Err(problem) = check_label(text) {
         reader.error(span, format!("`{key}` {problem}"), "not usable");

@@ -16,6 +16,7 @@
 //! | `load.rs`, `import.rs`, `source.rs` | from a path to a workflow: the file, its imports, its sub-workflows |
 //! | `documents.rs` | the texts of those files: from the disk, or as they were read before |
 //! | `link.rs`, `names.rs`, `node.rs`, `published.rs` | names and types across one workflow: nodes and outputs |
+//! | `schedules.rs` | when the workflow is due by itself |
 //! | `settings.rs` | policies that the command line sets |
 //! | `signature.rs`, `definition.rs` | what of a task is in the cache key |
 //! | `diagnostic.rs` | errors, and how they are shown |
@@ -42,6 +43,7 @@ pub mod paths;
 pub mod policy;
 mod published;
 pub mod reader;
+pub mod schedules;
 pub mod schema;
 mod settings;
 pub mod signature;
@@ -58,6 +60,7 @@ use std::sync::Arc;
 use self::binding::{Binding, Reference};
 use self::diagnostic::SourceSpan;
 use self::policy::{CachePolicy, Execution};
+use self::schedules::PlacedSchedule;
 use self::template::Template;
 use crate::core::run_request::LockMode;
 use crate::core::staging::Staging;
@@ -83,6 +86,8 @@ pub struct Workflow {
     pub resources: BTreeMap<String, u64>,
     /// What a second run of this workflow, project and domain does while one goes on.
     pub exclusive: Option<LockMode>,
+    /// When it is due by itself; those of sub-workflows are not among them.
+    pub schedules: Vec<PlacedSchedule>,
     /// Index of the node that runs last when the run failed.
     pub on_failure: Option<u32>,
     /// Index of the node that runs last when the run succeeded.

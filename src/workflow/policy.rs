@@ -195,7 +195,7 @@ fn number(reader: &mut Reader, table: &Table, name: &str) -> Option<f64> {
     Some(value)
 }
 
-fn duration(reader: &mut Reader, table: &Table, name: &str, zero: bool) -> Option<Duration> {
+pub fn duration(reader: &mut Reader, table: &Table, name: &str, zero: bool) -> Option<Duration> {
     let item = table.get(name)?;
     let problem = match &item.kind {
         Kind::String(text) => match parse_duration(text).map(Duration::try_from) {

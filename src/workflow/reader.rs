@@ -45,7 +45,7 @@ impl Reader {
         self.report(Diagnostic::at(self.place(span), message, label));
     }
 
-    /// Checks that a table holds only `known` keys that work already. `owner` names the table: "task `t`".
+    /// Checks that a table holds only `known` keys, and none that is reserved. `owner` names the table: "task `t`".
     pub fn check_keys(&mut self, table: &Table, known: &[Key], owner: &str) {
         for (key, _) in table.iter() {
             if self.is_full() {
@@ -53,15 +53,6 @@ impl Reader {
             }
             match known.iter().find(|k| k.name == key.name) {
                 Some(Key { state: State::Ready, .. }) => {}
-                Some(Key { state: State::NotYet, doc, .. }) => {
-                    let message = format!("`{}` does not work yet", key.name);
-                    let help = format!(
-                        "it will mean: {}{}",
-                        doc[..1].to_lowercase(),
-                        doc[1..].trim_end_matches('.')
-                    );
-                    self.report(Diagnostic::at(self.place(key.span), message, "not yet").help(help));
-                }
                 Some(Key { state: State::Reserved, .. }) => {
                     let message = format!("`{}` is reserved for a later version", key.name);
                     self.error(key.span, message, "cannot be used");

@@ -43,8 +43,7 @@ fn table(keys: &[Key], required: &[&str]) -> Json {
         .map(|key| {
             let mut shape = shape(key.shape);
             if let Json::Object(object) = &mut shape {
-                let later = if key.state == State::NotYet { " (Not in this version.)" } else { "" };
-                object.insert("description".into(), format!("{}{later}", key.doc).into());
+                object.insert("description".into(), key.doc.into());
             }
             (key.name.to_owned(), shape)
         })
@@ -69,6 +68,10 @@ fn shape(shape: Shape) -> Json {
         Shape::Number => json!({ "type": "number" }),
         Shape::Duration => json!({ "allOf": [{ "$ref": "#/definitions/duration" }] }),
         Shape::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+        Shape::TextOrTexts => {
+            let text = json!({ "type": "string", "minLength": 1 });
+            json!({ "oneOf": [text, { "type": "array", "items": text, "minItems": 1 }] })
+        }
         Shape::Sources(keys) => {
             let entry = json!({ "oneOf": [{ "type": "string" }, table(keys, &["path"])] });
             json!({ "type": "array", "items": entry })
@@ -85,7 +88,7 @@ fn shape(shape: Shape) -> Json {
         }
         Shape::Table(keys) => table(keys, &[]),
         Shape::Tables(keys) => by_name(HYPHENATED, table(keys, &[])),
-        Shape::Array(keys) => json!({ "type": "array", "items": table(keys, &[]) }),
+        Shape::Array(keys) => json!({ "type": "array", "items": table(keys, &["name"]) }),
         Shape::Any => json!({}),
     }
 }

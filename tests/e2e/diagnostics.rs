@@ -259,14 +259,60 @@ fn imports() {
 }
 
 #[test]
-fn every_key_of_later_is_refused_as_not_yet() {
-    says(&format!("{STEP}[[schedules]]\ncron = '@daily'\n"), &["`schedules` does not work yet"]);
+fn keys_that_are_reserved_are_refused_as_such() {
     for key in ["image", "executor", "sandbox", "python"] {
         task_says(
             &format!("run = 'true'\n{key} = 'x'"),
             &[&format!("`{key}` is reserved for a later version")],
         );
     }
+}
+
+#[test]
+fn schedules() {
+    let says_of = |entry: &str, expected: &[&str]| {
+        let inputs = "[inputs]\nday = 'date'\nrounds = { type = 'int', default = 1, one_of = [1, 2] }\n";
+        says(&format!("{STEP}{inputs}[[schedules]]\n{entry}\n"), expected);
+    };
+    let day = "scheduled_at_input = 'day'";
+    let daily = format!("name = 'n'\ncron = '@daily'\n{day}");
+    says_of(&format!("cron = '@daily'\n{day}"), &["a schedule has no name", "name = \"nightly\""]);
+    says_of(&format!("name = 'n'\n{day}"), &["schedule `n` does not say when it is due", "every = \"6h\""]);
+    says_of(&format!("name = 'No Name'\ncron = '@daily'\n{day}"), &["cannot be the name of a schedule"]);
+    says_of(&format!("{daily}\nevery = '1h'"), &["has both `cron` and `every`"]);
+    says_of(&format!("{daily}\n[[schedules]]\n{daily}"), &["two schedules are called `n`", "the second one"]);
+    says_of(
+        &format!("name = 'n'\ncron = ['@daily', '0 22-2 * * *']\n{day}"),
+        &["`cron`: the range `22-2` ends before it begins", "write `22-23,0-2`", "^^^^ here"],
+    );
+    says_of(&format!("name = 'n'\ncron = []\n{day}"), &["`cron` has no expression"]);
+    says_of(&format!("{daily}\ntimezone = 'Europe/Berlim'"), &["did you mean `Europe/Berlin`?"]);
+    says_of(&format!("name = 'n'\nevery = '1500ms'\n{day}"), &["whole seconds, at least \"1s\""]);
+    says_of(&format!("name = 'n'\nevery = '1h'\ntimezone = 'UTC'\n{day}"), &["`timezone` goes with `cron`"]);
+    says_of(&format!("{daily}\nstart = 2026-01-01"), &["`start` is not an instant", "2026-01-01T00:00:00Z"]);
+    says_of(
+        &format!("name = 'n'\ncron = '*/5 * * * *'\njitter = '5m'\n{day}"),
+        &["`jitter` must be shorter", "two of them are 5m apart"],
+    );
+    says_of(&format!("{daily}\nkeep_runs = 0"), &["`keep_runs` must be at least 1"]);
+    says_of(&format!("{daily}\noverlap = 'skipp'"), &["did you mean \"skip\"?"]);
+    says_of(&format!("{daily}\noverlaps = 'skip'"), &["unknown key `overlaps` in schedule `n`"]);
+    says_of(
+        "name = 'n'\ncron = '@daily'",
+        &["schedule `n` gives no value for the input `day`", "or give the input a default"],
+    );
+    says_of("name = 'n'\ncron = '@daily'\nscheduled_at_input = 'dya'", &["did you mean `day`?"]);
+    says_of(
+        "name = 'n'\ncron = '@daily'\nscheduled_at_input = 'rounds'\ninputs = { day = 2026-01-01 }",
+        &["the input `rounds` is int", "expected an input of type datetime or date"],
+    );
+    says_of(
+        &format!("{daily}\ninputs = {{ day = 2026-01-01 }}"),
+        &["gives `day`, which receives the instant"],
+    );
+    says_of(&format!("{daily}\ninputs = {{ round = 1 }}"), &["which is no input", "did you mean `rounds`?"]);
+    says_of(&format!("{daily}\ninputs = {{ rounds = 'x' }}"), &["`rounds` takes int"]);
+    says_of(&format!("{daily}\ninputs = {{ rounds = 3 }}"), &["must be one of 1, 2"]);
 }
 
 #[test]

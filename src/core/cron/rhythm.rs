@@ -45,6 +45,23 @@ impl Rhythm {
         }
     }
 
+    /// The newest instant that is not after `at`, if there is one within the ten years before it.
+    pub fn latest(&self, at: Timestamp) -> Option<Instant> {
+        // Ever longer stretches of the past, so that frequent schedules cost little and rare ones are found.
+        [3_600, 86_400, 32 * 86_400, 366 * 86_400, 10 * 366 * 86_400].iter().find_map(|seconds| {
+            let from = at.checked_sub(SignedDuration::from_secs(*seconds)).ok()?;
+            self.after(from).take_while(|instant| instant.at <= at).last()
+        })
+    }
+
+    /// The zone of its local times.
+    pub fn zone(&self) -> TimeZone {
+        match self {
+            Rhythm::Cron { zone, .. } => zone.clone(),
+            Rhythm::Every { .. } => TimeZone::UTC,
+        }
+    }
+
     /// Every instant after `after`, in order.
     pub fn after(&self, after: Timestamp) -> impl Iterator<Item = Instant> {
         std::iter::successors(self.next(after), |last| self.next(last.at))
@@ -158,6 +175,17 @@ mod tests {
         // 01:30 and 02:30: the second comes at 03:00 on the day of the gap, half an hour after the first.
         assert_eq!(shortest(cron(&["30 1,2 * * *"], "Europe/Rome")), SignedDuration::from_mins(30));
         assert_eq!(shortest(Rhythm::Every { seconds: 5, start: None }), SignedDuration::from_secs(5));
+    }
+
+    #[test]
+    fn the_latest_instant_is_found_however_rare_it_is() {
+        let at = at("2026-11-28T12:00:00Z");
+        let latest = |rhythm: Rhythm| rhythm.latest(at).map(|instant| instant.at.to_string());
+        assert_eq!(latest(cron(&["*/5 * * * *"], "UTC")).unwrap(), "2026-11-28T12:00:00Z");
+        assert_eq!(latest(cron(&["0 2 * * *"], "Europe/Rome")).unwrap(), "2026-11-28T01:00:00Z");
+        assert_eq!(latest(cron(&["0 0 29 2 *"], "UTC")).unwrap(), "2024-02-29T00:00:00Z");
+        let later = Rhythm::Every { seconds: 60, start: Some("2030-01-01T00:00:00Z".parse().unwrap()) };
+        assert_eq!(latest(later), None);
     }
 
     #[test]

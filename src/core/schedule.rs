@@ -1,0 +1,74 @@
+//! A schedule of a workflow: when its runs are due, what they are given, and what happens when they meet or were missed. Plain data.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map as JsonMap, Value as Json};
+
+use super::cron::Rhythm;
+
+/// One entry of `[[schedules]]`, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schedule {
+    /// Unique in its file. The whole name is `<workflow>/<name>`.
+    pub name: String,
+    pub rhythm: Rhythm,
+    /// The expressions as they were written; empty for an interval.
+    pub cron: Vec<String>,
+    /// IANA name.
+    pub timezone: String,
+    /// Values of the workflow's inputs, with paths made absolute.
+    pub inputs: JsonMap<String, Json>,
+    /// The input that receives the instant.
+    pub scheduled_at_input: Option<InstantInput>,
+    pub overlap: Overlap,
+    pub catch_up: CatchUp,
+    /// How far back missed instants count.
+    pub catch_up_window: SignedDuration,
+    pub jitter: SignedDuration,
+    pub max_runtime: Option<SignedDuration>,
+    /// How many of its runs stay in the history.
+    pub keep_runs: u64,
+    pub project: Option<String>,
+    pub domain: Option<String>,
+}
+
+/// An input that receives the instant of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstantInput {
+    pub name: String,
+    /// Whether it takes the day in the schedule's zone instead of the instant.
+    pub is_day: bool,
+}
+
+/// What happens at an instant while the run before still goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overlap {
+    #[default]
+    Skip,
+    Queue,
+    Replace,
+    Allow,
+}
+
+/// What happens to instants that nobody was there for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CatchUp {
+    None,
+    #[default]
+    Latest,
+    All,
+}
+
+impl Schedule {
+    /// Values of the workflow's inputs for the run of an instant.
+    pub fn inputs_at(&self, at: Timestamp) -> JsonMap<String, Json> {
+        let mut inputs = self.inputs.clone();
+        if let Some(InstantInput { name, is_day }) = &self.scheduled_at_input {
+            let text = match is_day {
+                true => at.to_zoned(self.rhythm.zone()).date().to_string(),
+                false => at.to_string(),
+            };
+            inputs.insert(name.clone(), Json::String(text));
+        }
+        inputs
+    }
+}
