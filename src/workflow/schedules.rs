@@ -311,7 +311,7 @@ fn read_values(
 ) -> JsonMap<String, Json> {
     let mut values = JsonMap::new();
     let given = reader.table(table, "inputs");
-    for (key, item) in given.into_iter().flat_map(|given| given.iter()) {
+    for (key, item) in given.into_iter().flat_map(Table::iter) {
         let name = &*key.name;
         let Some(input) = inputs.iter().find(|input| &*input.name == name) else {
             let label = unknown_input(name, inputs);

@@ -311,7 +311,7 @@ fn schedules() {
         &["gives `day`, which receives the instant"],
     );
     says_of(&format!("{daily}\ninputs = {{ round = 1 }}"), &["which is no input", "did you mean `rounds`?"]);
-    says_of(&format!("{daily}\ninputs = {{ rounds = 'x' }}"), &["`rounds` takes int"]);
+    says_of(&format!("{daily}\ninputs = {{ rounds = 'x' }}"), &["`rounds` does not fit its type int"]);
     says_of(&format!("{daily}\ninputs = {{ rounds = 3 }}"), &["must be one of 1, 2"]);
 }
 

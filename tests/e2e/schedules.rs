@@ -119,3 +119,40 @@ fn what_is_no_rhythm_is_refused_by_its_place() {
         assert!(done.err.contains(expected), "{args:?}: {}", done.err);
     }
 }
+
+const NIGHTLY: &str = "[workflow]\nname = \"etl\"\n[inputs]\nday = \"date\"\nrounds = { type = \"int\", default = 1 }\n\
+    [tasks.t]\ncache = true\ninputs = { day = \"date\", rounds = \"int\" }\noutputs = { text = { type = \"string\", from = \"stdout\" } }\n\
+    run = 'printf \"%s %s %s\" \"$day\" \"$rounds\" \"${RUNNER_SCHEDULED_AT-}\"'\n\
+    [nodes.t]\ninputs = { day = \"{{ inputs.day }}\", rounds = \"{{ inputs.rounds }}\" }\n\
+    [outputs]\ntext = \"{{ t.text }}\"\n\
+    [[schedules]]\nname = \"nightly\"\ncron = \"30 2 * * *\"\ntimezone = \"Europe/Berlin\"\njitter = \"10m\"\n\
+    inputs = { rounds = 5 }\nscheduled_at_input = \"day\"\nproject = \"night\"\n";
+
+#[test]
+fn a_schedule_of_a_file_is_found_by_its_name() {
+    let lab = Lab::new();
+    lab.write("etl.toml", NIGHTLY);
+    lab.write("lib.toml", "[library]\nname = \"lib\"\n");
+    lab.write("broken.toml", "[workflow]\nname = 1\n");
+    let next = |name: &str| {
+        let args = ["schedule", "next", name, "--from", "2026-03-28", "--count", "2", "--json"];
+        lab.run(&args).expect_code(0).out
+    };
+    let (whole, short) = (next("etl/nightly"), next("nightly"));
+    assert_eq!(whole, short);
+    let lines: Vec<serde_json::Value> =
+        whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[1]["at"], "2026-03-29T01:00:00Z");
+    // Jitter moves when a run begins, and not the instant; the same each time that it is asked for.
+    let time =
+        |line: &serde_json::Value, key: &str| line[key].as_str().unwrap().parse::<Timestamp>().unwrap();
+    for line in &lines {
+        let delay = time(line, "fires").duration_since(time(line, "at"));
+        assert!((0..600_000).contains(&delay.as_millis()), "{line}");
+    }
+    let unknown = lab.run(&["schedule", "next", "etl/nighly"]).expect_code(2);
+    assert!(unknown.err.contains("did you mean `etl/nightly`?"), "{}", unknown.err);
+    lab.write("two.toml", &NIGHTLY.replace("\"etl\"", "\"other\""));
+    let several = lab.run(&["schedule", "next", "nightly"]).expect_code(2);
+    assert!(several.err.contains("several schedules: etl/nightly, other/nightly"), "{}", several.err);
+}

@@ -11,7 +11,7 @@ use crate::cli::time_arg::{Edge, parse};
 use crate::cli::{Failure, Outcome};
 use crate::core::cron::{Clocks, Expression, Instant, Rhythm, delay, words, zone};
 use crate::core::schedule::Schedule;
-use crate::core::time_text::parse_duration;
+use crate::core::time_text::{duration_text, parse_duration};
 use crate::ops::schedules::find;
 use crate::view::text::style::{Cell, FAINT, Ink, PLAIN, columns};
 
@@ -173,18 +173,17 @@ fn print_table(instants: Vec<Instant>, asked: &Asked, color: ColorChoice) {
     }
     let row = |instant: &Instant| {
         let local = instant.at.to_zoned(asked.zone.clone());
-        vec![
+        let mut cells = vec![
             Cell::new(PLAIN, local.strftime("%a %Y-%m-%d %H:%M:%S %:z").to_string()),
             Cell::new(FAINT, instant.at.to_string()),
-            Cell::new(
-                PLAIN,
-                match asked.fires(instant.at).duration_since(instant.at) {
-                    delay if delay.is_zero() => String::new(),
-                    delay => format!("+ {delay:#}"),
-                },
-            ),
-            Cell::new(PLAIN, instant.clocks.map_or_else(String::new, Clocks::text)),
-        ]
+        ];
+        if asked.jitter.is_some() {
+            let delay = asked.fires(instant.at).duration_since(instant.at);
+            let text = if delay.is_zero() { String::new() } else { format!("+ {}", duration_text(delay)) };
+            cells.push(Cell::new(PLAIN, text));
+        }
+        cells.push(Cell::new(PLAIN, instant.clocks.map_or_else(String::new, Clocks::text)));
+        cells
     };
     let rows: Vec<_> = instants.iter().map(row).collect();
     print(&columns(&rows, Ink(color.on_stdout())));
