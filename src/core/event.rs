@@ -9,6 +9,7 @@ use serde_json::{Map as JsonMap, Value as Json};
 
 use crate::core::digest::Digest;
 use crate::core::node_path::NodeRef;
+use crate::core::provenance::Provenance;
 pub use crate::core::task_error::{ErrorKind, TaskError};
 use crate::core::why::Why;
 
@@ -235,6 +236,15 @@ pub struct Source {
     pub run: String,
     pub node: String,
     pub time: Timestamp,
+    #[serde(flatten)]
+    pub provenance: Provenance,
+}
+
+impl Source {
+    /// What is to be said of it beside run, node and time, behind a comma; usually nothing.
+    pub fn note(&self) -> String {
+        self.provenance.note().map_or_else(String::new, |note| format!(", {note}"))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

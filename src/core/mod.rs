@@ -11,6 +11,7 @@ pub mod event;
 pub mod inert;
 pub mod json;
 pub mod node_path;
+pub mod provenance;
 pub mod reporter;
 pub mod run_id;
 pub mod run_request;

@@ -30,7 +30,7 @@ const SUSPECT: &str = "runner.db.suspect";
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The steps from an empty database to today's schema; `user_version` counts those taken.
-fn steps() -> [String; 5] {
+fn steps() -> [String; 6] {
     [
         [crate::storage::memo::sqlite::SCHEMA, crate::storage::history::SCHEMA, STAT_SCHEMA].concat(),
         crate::storage::history::times::SCHEMA.to_owned(),
@@ -42,6 +42,7 @@ fn steps() -> [String; 5] {
         .concat(),
         crate::storage::gc::footprint::SCHEMA.to_owned(),
         crate::storage::publish::record::SCHEMA.to_owned(),
+        crate::storage::memo::sqlite::PROVENANCE.to_owned(),
     ]
 }
 

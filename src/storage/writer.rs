@@ -47,7 +47,8 @@ pub struct NewResult {
 /// What makes a result findable.
 pub struct Row {
     pub entry: Entry,
-    pub definition: Arc<Definition>,
+    /// `None` where it is recorded already: the result was stored before, under another key.
+    pub definition: Option<Arc<Definition>>,
     pub interface: Arc<Interface>,
 }
 
@@ -341,7 +342,9 @@ impl Work {
                 added += ROW + (entry.inputs.len() + entry.found.outputs.len()) as u64;
                 let described = (entry.found.definition, entry.interface);
                 if known != Some(described) {
-                    sqlite::record_definition(&transaction, &entry.found.definition, definition)?;
+                    if let Some(definition) = definition {
+                        sqlite::record_definition(&transaction, &entry.found.definition, definition)?;
+                    }
                     if let Some(digest) = &entry.interface {
                         earlier::record_interface(&transaction, digest, interface)?;
                     }

@@ -73,7 +73,12 @@ pub fn hit(node: &str) -> NodeFinished {
         cpu_ms: None,
         peak_memory: None,
         saved_ms: 1500,
-        source: Some(Source { run: "a1b2c3d4".into(), node: node.into(), time: at(5 - 86_400) }),
+        source: Some(Source {
+            run: "a1b2c3d4".into(),
+            node: node.into(),
+            time: at(5 - 86_400),
+            provenance: Default::default(),
+        }),
         ..executed(node)
     }
 }

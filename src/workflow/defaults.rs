@@ -36,11 +36,14 @@ impl Defaults {
         reader.check_keys(table, keys::DEFAULTS, "[defaults]");
         defaults.execution = defaults.execution.overridden(reader, table);
         defaults.cache = defaults.cache.overridden(reader, table);
-        if let Some(item) = table.get("cache_ignore_inputs") {
-            let message = "`cache_ignore_inputs` belongs to one task, since it names that task's inputs";
-            reader.error(item.span, message, "move it into the task");
+        for (key, what) in [("cache_ignore_inputs", "inputs"), ("cache_aliases", "former names")] {
+            if let Some(item) = table.get(key) {
+                let message = format!("`{key}` belongs to one task, since it names that task's {what}");
+                reader.error(item.span, message, "move it into the task");
+            }
         }
         defaults.cache.ignore_inputs.clear();
+        defaults.cache.aliases.clear();
         if let Some(shell) = read_shell(reader, table) {
             defaults.shell = shell;
         }

@@ -100,6 +100,11 @@ macro_rules! cache_policies {
                 Shape::Texts,
                 "Variables that are passed to the task and join the automatic version.",
             ),
+            key(
+                "cache_aliases",
+                Shape::Texts,
+                "Qualified names that the task had before: their results count where it has none.",
+            ),
         ]
     };
 }

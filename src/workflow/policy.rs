@@ -86,6 +86,8 @@ pub struct CachePolicy {
     pub max_age: Option<Duration>,
     /// Variables that are passed on and join the automatic version.
     pub env: Vec<String>,
+    /// Qualified names that the task had before.
+    pub aliases: Vec<String>,
 }
 
 impl CachePolicy {
@@ -106,6 +108,9 @@ impl CachePolicy {
         }
         if table.get("cache_ignore_inputs").is_some() {
             policy.ignore_inputs = reader.owned_texts(table, "cache_ignore_inputs");
+        }
+        if table.get("cache_aliases").is_some() {
+            policy.aliases = reader.owned_texts(table, "cache_aliases");
         }
         if table.get("cache_env").is_some() {
             policy.env = reader.owned_texts(table, "cache_env");

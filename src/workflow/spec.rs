@@ -49,6 +49,7 @@ pub fn read_task(reader: &mut Reader, context: &TaskContext, entry: Entry) -> Op
             );
         }
     }
+    check_aliases(reader, table, &format!("{}.{}", context.owner, key.name));
     let in_workflow_dir = read_cwd(reader, table).unwrap_or(defaults.in_workflow_dir);
     if in_workflow_dir && outputs.iter().any(|output| matches!(output.capture, Capture::Path(_))) {
         let span = table.get("cwd").map_or(span, |item| item.span);
@@ -82,6 +83,22 @@ pub fn read_task(reader: &mut Reader, context: &TaskContext, entry: Entry) -> Op
         cache: CachePolicy { env: merge_env(reader, table, &cache), ..cache },
     };
     named.then_some(task)
+}
+
+/// Former names are qualified, and others than the task's own.
+fn check_aliases(reader: &mut Reader, table: &Table, own: &str) {
+    for (name, span) in reader.texts(table, "cache_aliases").unwrap_or_default() {
+        let is_qualified = name
+            .split_once('.')
+            .is_some_and(|(owner, task)| super::is_name(owner, true) && super::is_name(task, true));
+        if !is_qualified {
+            let message = format!("`cache_aliases` takes qualified names, and `{name}` is none");
+            let help = "write WORKFLOW.TASK or LIBRARY.TASK, as in \"old-flow.train\"";
+            reader.report(Diagnostic::at(reader.place(span), message, "not WORKFLOW.TASK").help(help));
+        } else if name == own {
+            reader.error(span, format!("`{name}` is the name that the task has now"), "drop it");
+        }
+    }
 }
 
 fn merge_env(reader: &mut Reader, table: &Table, cache: &CachePolicy) -> Vec<String> {

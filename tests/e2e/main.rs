@@ -2,6 +2,7 @@
 
 mod common;
 
+mod aliases;
 mod architecture;
 mod bombs;
 mod branches;

@@ -7,6 +7,7 @@ use serde_json::{Map as JsonMap, Value as Json, json};
 
 use super::Outcome;
 use crate::cli::screen::{ColorChoice, print};
+use crate::core::provenance::Provenance;
 use crate::ops::results::{ResultDetail, StoredFile, StoredResult, files_in, show};
 use crate::view::text::style::{BAD, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
 use crate::view::text::{age, cut, duration, inert, size};
@@ -49,6 +50,7 @@ fn document(detail: &ResultDetail) -> Json {
     document["inputs"] = record(&entry.inputs).into();
     document["outputs"] = record(&entry.found.outputs).into();
     document["files"] = json!(detail.files);
+    document["provenance"] = json!(Provenance::from_record(entry.found.provenance.as_deref()));
     document["sound"] = detail.is_sound().into();
     document
 }
@@ -68,6 +70,9 @@ fn text(detail: &ResultDetail, ink: Ink) -> String {
         line("took", duration(entry.found.duration_ms)),
         line("used", age(entry.found.used, &now)),
     ];
+    if let Some(note) = Provenance::from_record(entry.found.provenance.as_deref()).note() {
+        lines.push(line("how", named(&note)));
+    }
     lines.push(match (*intact, detail.is_sound()) {
         (_, true) => vec![Cell::new(FAINT, "state"), Cell::new(GOOD, "sound")],
         (true, false) => {

@@ -19,6 +19,7 @@ use super::prior_run::PriorRun;
 use crate::core::clock::{Clock, SystemClock};
 use crate::core::digest::Digest;
 use crate::core::event::Source;
+use crate::core::provenance::Provenance;
 use crate::core::run_request::CacheMode;
 use crate::core::types::Type;
 use crate::core::value::Value;
@@ -34,6 +35,8 @@ pub struct CacheRequest<'a> {
     pub identity: &'a TaskIdentity,
     /// The key of the task with its inputs, also where the task is not cached.
     pub work: &'a Digest,
+    /// In the task's order.
+    pub inputs: &'a [Value],
     pub mode: CacheMode,
     /// Whether the user asked for the result to be overwritten.
     pub overwrite: bool,
@@ -179,7 +182,7 @@ impl Cache {
             CacheMode::Off => return Decision::Skipped(SkipCause::Off),
             CacheMode::ReadWrite | CacheMode::ReadOnly => {}
         }
-        match self.lookup(request.task, request.identity, request.work) {
+        match self.lookup(request) {
             Ok(Ok(hit)) => Decision::Hit(Box::new(hit)),
             // The memo comes first: it knows whether a task was edited under its pinned version.
             Ok(Err(miss)) => prior().unwrap_or(Decision::Miss(miss)),
@@ -193,37 +196,57 @@ impl Cache {
         let outputs = read_record(request.task, &done.outputs).ok()?;
         self.verify(&outputs).ok()?;
         let (source, duration_ms) = (done.source.clone(), done.duration_ms);
-        Some(Hit { outputs, source, duration_ms, edited: None })
+        Some(Hit { outputs, source, duration_ms, edited: None, alias: None })
     }
 
-    fn lookup(
-        &self,
-        task: &Task,
-        identity: &TaskIdentity,
-        key: &Digest,
-    ) -> Result<Result<Hit, Miss>, MemoError> {
+    fn lookup(&self, request: &CacheRequest) -> Result<Result<Hit, Miss>, MemoError> {
+        let CacheRequest { task, work: key, .. } = *request;
         if let Some(pending) = self.pending.borrow().get(key) {
             let Pending { outputs, source, duration_ms } = pending;
             let (outputs, source) = (outputs.clone(), source.clone());
-            return Ok(Ok(Hit { outputs, source, duration_ms: *duration_ms, edited: None }));
+            return Ok(Ok(Hit { outputs, source, duration_ms: *duration_ms, edited: None, alias: None }));
         }
         let Some(memo) = &self.memo else { return Ok(Err(Miss::Nothing)) };
-        let Some(found) = memo.lookup(key)? else { return Ok(Err(Miss::Nothing)) };
+        let Some(found) = memo.lookup(key)? else {
+            return Ok(self.under_alias(&**memo, request)?.ok_or(Miss::Nothing));
+        };
         Ok(self.usable(task, &found).map(|outputs| {
             if found.used < self.long_ago {
                 self.used.borrow_mut().push(*key);
             }
-            Hit {
-                outputs,
-                edited: self.edited(task, identity, &found.definition),
-                source: Source { run: found.run, node: found.node, time: found.created },
-                duration_ms: found.duration_ms,
-            }
+            self.hit(request, outputs, found)
         }))
     }
 
+    fn hit(&self, request: &CacheRequest, outputs: Box<[Value]>, found: Found) -> Hit {
+        Hit {
+            outputs,
+            edited: self.edited(request.task, request.identity, &found.definition),
+            duration_ms: found.duration_ms,
+            source: source_of(found),
+            alias: None,
+        }
+    }
+
+    /// The result that the task has under a name that it had before, with all else equal.
+    fn under_alias(&self, memo: &dyn Memo, request: &CacheRequest) -> Result<Option<Hit>, MemoError> {
+        for (name, key) in request.identity.alias_keys(request.task, request.inputs) {
+            let Some(mut found) = memo.lookup(&key)? else { continue };
+            let Ok(outputs) = self.usable(request.task, &found) else { continue };
+            let mut provenance = Provenance::from_record(found.provenance.as_deref());
+            provenance.alias.get_or_insert_with(|| name.to_owned());
+            found.provenance = provenance.to_record();
+            let hit = self.hit(request, outputs, found.clone());
+            return Ok(Some(Hit { alias: Some(Box::new(found)), ..hit }));
+        }
+        Ok(None)
+    }
+
     /// The outputs of a stored result, if it counts.
-    fn usable(&self, task: &Task, found: &Found) -> Result<Box<[Value]>, Miss> {
+    ///
+    /// # Errors
+    /// Why it does not count.
+    pub fn usable(&self, task: &Task, found: &Found) -> Result<Box<[Value]>, Miss> {
         if let Some(max_age) = task.cache.max_age {
             self.check_age(found.created, max_age)?;
         }
@@ -271,9 +294,9 @@ impl Cache {
 
     /// Adds a result of this run that will be visible soon: identical work hits it already.
     pub fn add_pending(&self, entry: &Entry, outputs: &[Value]) {
-        let Found { run, node, created, duration_ms, .. } = entry.found.clone();
-        let source = Source { run, node, time: created };
-        let pending = Pending { outputs: outputs.into(), source, duration_ms };
+        let duration_ms = entry.found.duration_ms;
+        let pending =
+            Pending { outputs: outputs.into(), source: source_of(entry.found.clone()), duration_ms };
         self.pending.borrow_mut().insert(entry.key, pending);
     }
 
@@ -281,6 +304,12 @@ impl Cache {
     pub fn remove_pending(&self, key: &Digest) {
         self.pending.borrow_mut().remove(key);
     }
+}
+
+/// Where a stored result came from.
+fn source_of(found: Found) -> Source {
+    let provenance = Provenance::from_record(found.provenance.as_deref());
+    Source { run: found.run, node: found.node, time: found.created, provenance }
 }
 
 /// Named values as the memo and the history keep them.

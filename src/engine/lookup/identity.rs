@@ -28,6 +28,8 @@ pub struct TaskIdentity {
     pub sources: Arc<[SourceFile]>,
     /// Indices of the inputs that are in the key, sorted by name.
     keyed: Box<[usize]>,
+    /// Names that the task had before, with the makers of the keys that it had then.
+    aliases: Box<[(String, KeyMaker)]>,
 }
 
 impl TaskIdentity {
@@ -56,6 +58,11 @@ impl TaskIdentity {
         keyed.sort_by(|a, b| task.inputs[*a].name.cmp(&task.inputs[*b].name));
         let signature = Signature::of(task);
         let interface = Interface::of(&signature, &task.cache.ignore_inputs);
+        let alias = |name: &String| {
+            let signature = Signature { task: name.clone(), ..signature.clone() };
+            (name.clone(), KeyMaker::new(scope, &version, &signature))
+        };
+        let aliases = task.cache.aliases.iter().map(alias).collect();
         Ok(Self {
             maker: KeyMaker::new(scope, &version, &signature),
             version,
@@ -65,12 +72,22 @@ impl TaskIdentity {
             definition_digest,
             sources: sources.into(),
             keyed: keyed.into(),
+            aliases,
         })
     }
 
     /// The key of this task for these inputs, which are in the task's order.
     pub fn key(&self, task: &Task, inputs: &[Value]) -> Digest {
         self.maker.key(self.keyed(task, inputs))
+    }
+
+    /// Each name that this task had before, and the key that it had then for these inputs.
+    pub fn alias_keys<'a>(
+        &'a self,
+        task: &'a Task,
+        inputs: &'a [Value],
+    ) -> impl Iterator<Item = (&'a str, Digest)> {
+        self.aliases.iter().map(|(name, maker)| (&**name, maker.key(self.keyed(task, inputs))))
     }
 
     /// The inputs that are in the key, sorted by name.

@@ -44,7 +44,12 @@ impl PriorRun {
         let stored = matches!(node.cache, Some(CacheStatus::Populated | CacheStatus::Hit));
         let work = node.work.or(node.key.filter(|_| stored));
         let (Some(work), Status::Succeeded, Kind::Task) = (work, node.status, node.kind) else { return };
-        let own = || Source { run: self.run.clone(), node: node.path().to_string(), time: node.time };
+        let own = || Source {
+            run: self.run.clone(),
+            node: node.path().to_string(),
+            time: node.time,
+            provenance: Default::default(),
+        };
         let source = node.source.clone().unwrap_or_else(own);
         let duration_ms = node.duration_ms.max(node.saved_ms);
         let family = node.path().family().into_owned();

@@ -401,7 +401,8 @@ impl<'a, 'c> Planner<'a, 'c> {
         };
         let found = |hit: Hit| {
             let time = hit.source.time.strftime("%Y-%m-%d %H:%M:%S UTC");
-            let reason = format!("from run {}, node `{}`, {time}", hit.source.run, hit.source.node);
+            let (run, node, note) = (&hit.source.run, &hit.source.node, hit.source.note());
+            let reason = format!("from run {run}, node `{node}`, {time}{note}");
             let saved_ms = hit.duration_ms;
             (
                 Verdict { saved_ms, edited: hit.edited.clone(), ..verdict(Expectation::Hit, reason, false) },
@@ -413,6 +414,7 @@ impl<'a, 'c> Planner<'a, 'c> {
             task,
             identity: &state,
             work: &work,
+            inputs,
             mode: options.mode,
             overwrite: options.overwrite[spot.number],
             node: &|| self.explainer.outline.name(spot.number),

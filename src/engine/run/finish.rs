@@ -104,6 +104,9 @@ impl Engine {
             source: Some(hit.source),
             ..self.finished(spot, Status::Succeeded, &inputs)
         };
+        if let (Some(found), Some(key), true) = (hit.alias, key, self.options.mode.writes()) {
+            self.record_alias(unit, spot, key, &event, *found);
+        }
         if let Some(edited) = hit.edited {
             self.bus.warn(Some(spot.label()), edited.to_string());
         }

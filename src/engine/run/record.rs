@@ -103,10 +103,27 @@ impl Engine {
                 node: spot.label(),
                 created: event.time,
                 duration_ms: event.duration_ms,
+                provenance: None,
                 used: event.time,
             },
         };
-        Some(Row { entry, definition: state.definition.clone(), interface: state.interface.clone() })
+        let definition = Some(state.definition.clone());
+        Some(Row { entry, definition, interface: state.interface.clone() })
+    }
+
+    /// A result that was found under a name that the task had before is stored under the one that it has now.
+    pub(super) fn record_alias(
+        &self,
+        unit: UnitId,
+        spot: &NodeInstance,
+        key: Digest,
+        event: &NodeFinished,
+        found: Found,
+    ) {
+        let Some(mut row) = self.row(spot, key, event, &[]) else { return };
+        (row.entry.found, row.definition) = (found, None);
+        // Nobody waits for it: without it the next lookup goes by the alias again.
+        self.recorder.result(NewResult { unit, row: Some(Box::new(row)), blobs: Vec::new() });
     }
 
     /// The writer has stored a result, or could not.

@@ -33,6 +33,8 @@ pub struct Found {
     pub created: Timestamp,
     /// What the successful attempt took, in milliseconds.
     pub duration_ms: u64,
+    /// A [`crate::core::provenance::Provenance`] as JSON; `None` for a result of the task's own run.
+    pub provenance: Option<String>,
     /// When it was last handed out, give or take a day; if never, when it was made.
     pub used: Timestamp,
 }
@@ -48,6 +50,10 @@ impl Found {
         }
         hasher.update(&self.created.as_millisecond().to_le_bytes());
         hasher.update(&self.duration_ms.to_le_bytes());
+        // Rows without one are as old as the table.
+        if let Some(provenance) = &self.provenance {
+            hasher.frame(provenance.as_bytes());
+        }
         let Digest(bytes) = hasher.finish();
         let mut first = [0; 8];
         first.copy_from_slice(&bytes[..8]);

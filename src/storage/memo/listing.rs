@@ -27,7 +27,7 @@ pub struct EntryFilter {
 }
 
 const COLUMNS: &str = "key, project, domain, task, version, inputs, definition, outputs, run, node, created_ms, \
-                       duration_ms, used_ms, checksum, interface";
+                       duration_ms, used_ms, checksum, interface, provenance";
 
 impl EntryFilter {
     pub fn is_empty(&self) -> bool {
@@ -63,6 +63,7 @@ fn read(row: &Row) -> rusqlite::Result<Listed> {
         node: row.get(9)?,
         created,
         duration_ms: row.get::<_, i64>(11)?.unsigned_abs(),
+        provenance: row.get(15)?,
         used: row.get::<_, Option<i64>>(12)?.map_or(created, instant),
     };
     let intact = found.checksum(&key) == row.get::<_, i64>(13)?;
@@ -150,12 +151,12 @@ fn collect(name: &str, value: &Json, files: &mut Vec<(String, Artifact)>) {
 mod tests {
     use jiff::Timestamp;
 
-    use super::super::sqlite::{EXPLAINED, SCHEMA, record};
+    use super::super::sqlite::{EXPLAINED, PROVENANCE, SCHEMA, record};
     use super::*;
 
     fn database() -> Connection {
         let db = Connection::open_in_memory().unwrap();
-        db.execute_batch(&[SCHEMA, EXPLAINED].concat()).unwrap();
+        db.execute_batch(&[SCHEMA, EXPLAINED, PROVENANCE].concat()).unwrap();
         for (i, (task, project)) in [("wf.a", "p"), ("wf.a", "q"), ("wf.b", "p")].into_iter().enumerate() {
             let at = Timestamp::from_second(1_700_000_000 + i as i64).unwrap();
             let found = Found {
@@ -168,6 +169,7 @@ mod tests {
                 node: "n".into(),
                 created: at,
                 duration_ms: 5,
+                provenance: None,
                 used: at,
             };
             let mut key = Digest::of(task);

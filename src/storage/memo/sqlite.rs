@@ -45,10 +45,13 @@ pub const EXPLAINED: &str = "
     ) WITHOUT ROWID;
 ";
 
+/// How a result came under its key, see [`Found::provenance`].
+pub const PROVENANCE: &str = "ALTER TABLE memo ADD COLUMN provenance TEXT;";
+
 /// The result under `key`; `None` as well for a row that was damaged.
 pub fn lookup(db: &Connection, key: &Digest) -> rusqlite::Result<Option<Found>> {
     let mut statement = db.prepare_cached(
-        "SELECT definition, outputs, run, node, created_ms, duration_ms, checksum, used_ms FROM memo WHERE key = ?1",
+        "SELECT definition, outputs, run, node, created_ms, duration_ms, checksum, used_ms, provenance FROM memo WHERE key = ?1",
     )?;
     let row = statement
         .query_row([&key.0[..]], |row| {
@@ -60,6 +63,7 @@ pub fn lookup(db: &Connection, key: &Digest) -> rusqlite::Result<Option<Found>> 
                 node: row.get(3)?,
                 created,
                 duration_ms: row.get::<_, i64>(5)?.unsigned_abs(),
+                provenance: row.get(8)?,
                 used: row.get::<_, Option<i64>>(7)?.map_or(created, instant),
             };
             Ok((found, row.get::<_, i64>(6)?))
@@ -86,10 +90,10 @@ pub fn record_use(db: &Connection, keys: &[Digest], now: Timestamp) -> rusqlite:
 pub fn record(db: &Connection, entry: &Entry) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached(
         "INSERT INTO memo (key, project, domain, task, version, definition, inputs, outputs, run, node, created_ms, \
-         duration_ms, checksum, interface) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) \
+         duration_ms, checksum, interface, provenance) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
          ON CONFLICT (key) DO UPDATE SET definition = ?6, inputs = ?7, outputs = ?8, run = ?9, node = ?10, \
          created_ms = ?11, duration_ms = ?12, checksum = ?13, project = ?2, domain = ?3, task = ?4, version = ?5, \
-         interface = ?14, used_ms = NULL",
+         interface = ?14, provenance = ?15, used_ms = NULL",
     )?;
     statement.execute(params![
         &entry.key.0[..],
@@ -106,6 +110,7 @@ pub fn record(db: &Connection, entry: &Entry) -> rusqlite::Result<()> {
         i64::try_from(entry.found.duration_ms).unwrap_or(i64::MAX),
         entry.found.checksum(&entry.key),
         entry.interface.as_ref().map(|digest| &digest.0[..]),
+        entry.found.provenance,
     ])?;
     Ok(())
 }
@@ -133,7 +138,7 @@ mod tests {
 
     fn database() -> Connection {
         let db = Connection::open_in_memory().unwrap();
-        db.execute_batch(&[SCHEMA, EXPLAINED].concat()).unwrap();
+        db.execute_batch(&[SCHEMA, EXPLAINED, PROVENANCE].concat()).unwrap();
         db
     }
 
@@ -153,6 +158,7 @@ mod tests {
                 node: "n".into(),
                 created: Timestamp::from_millisecond(1_700_000_000_123).unwrap(),
                 duration_ms: 42,
+                provenance: None,
                 used: Timestamp::from_millisecond(1_700_000_000_123).unwrap(),
             },
         }
@@ -187,6 +193,13 @@ mod tests {
     fn a_damaged_row_is_a_miss() {
         let db = database();
         let entry = entry("a", r#"{"y":1}"#);
+        record(&db, &entry).unwrap();
+        let mut accepted = entry.clone();
+        accepted.found.provenance = Some("{}".into());
+        record(&db, &accepted).unwrap();
+        assert_eq!(lookup(&db, &entry.key).unwrap(), Some(accepted.found));
+        db.execute("UPDATE memo SET provenance = NULL", []).unwrap();
+        assert_eq!(lookup(&db, &entry.key).unwrap(), None);
         record(&db, &entry).unwrap();
         db.execute("UPDATE memo SET outputs = '{\"y\":2}'", []).unwrap();
         assert_eq!(lookup(&db, &entry.key).unwrap(), None);

@@ -176,7 +176,7 @@ impl<'t> Rows<'t> {
     fn from(&self, node: &NodeFinished) -> String {
         let Some(source) = &node.source else { return String::new() };
         let when = age(source.time, self.now);
-        inert(&format!("run {}, node {}, {when}", source.run, source.node)).into_owned()
+        inert(&format!("run {}, node {}, {when}{}", source.run, source.node, source.note())).into_owned()
     }
 
     fn attempt(&mut self, attempt: &AttemptState, unit: &NodeState) -> Tried {

@@ -222,7 +222,7 @@ impl Narrator {
             (source, Some(CacheStatus::Hit)) => {
                 let source = source.as_ref().map_or_else(String::new, |source| {
                     let age = age(source.time, &node.time.to_zoned(self.zone.clone()));
-                    format!(" from {}/{}, {age}", source.run, source.node)
+                    format!(" from {}/{}, {age}{}", source.run, source.node, inert(&source.note()))
                 });
                 return format!("cached{}", self.ink.paint(FAINT, source));
             }

@@ -147,10 +147,10 @@ impl NodeStory {
             Some(reason) => format!("{cache}: {reason}"),
             None => cache.to_string(),
         });
-        let source = node
-            .source
-            .as_ref()
-            .map(|source| format!("run {}, node {}, {}", source.run, source.node, age(source.time, now)));
+        let source = node.source.as_ref().map(|source| {
+            let (run, node, note) = (&source.run, &source.node, source.note());
+            format!("run {run}, node {node}, {}{}", age(source.time, now), inert(&note))
+        });
         let missed = node.why.as_ref().map(|why| inert(&why.text()).into_owned());
         let why = if node.cache.is_none() { reason } else { missed };
         let waited = self.starts.last().map(|start| start.waited_ms).filter(|ms| *ms >= 100).map(duration);

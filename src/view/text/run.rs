@@ -217,7 +217,8 @@ impl NodeState {
             parts.push(format!("attempt {}", node.attempts));
         }
         if let Some(source) = &node.source {
-            parts.push(format!("from {}/{}, {}", source.run, source.node, age(source.time, now)));
+            let (run, node, note) = (&source.run, &source.node, source.note());
+            parts.push(format!("from {run}/{node}, {}{}", age(source.time, now), inert(&note)));
         }
         parts.extend(node.reason.as_ref().map(|reason| inert(reason).into_owned()));
         // Why it ran, where there is something to tell: not of a first time.

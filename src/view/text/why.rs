@@ -51,6 +51,9 @@ pub fn render(answer: &Answer, ink: Ink, now: &Zoned) -> String {
                 "  from run {}, node {}, {age}; it took {took} then\n",
                 source.run, source.node
             ));
+            if let Some(note) = source.provenance.note() {
+                text.push_str(&format!("  {}\n", inert(&note)));
+            }
         }
         (None, None) => text.push_str(&format!("  {}\n", inert(&answer.reason))),
     }

@@ -15,6 +15,7 @@ pub fn of_task(task: &Task, text: &Text) -> Vec<Lint> {
             ("cache_version", cache.version.is_some()),
             ("cache_serialize", cache.serialize),
             ("cache_max_age", cache.max_age.is_some()),
+            ("cache_aliases", !cache.aliases.is_empty()),
             ("cache_ignore_inputs", !cache.ignore_inputs.is_empty()),
         ];
         for (key, _) in idle.into_iter().filter(|(key, set)| *set && text.text.contains(key)) {
