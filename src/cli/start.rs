@@ -58,7 +58,7 @@ pub fn start(flags: &Flags, prepared: Prepared, home: Option<&Path>, color: Colo
         return super::plan::show(&prepared, home, color, flags.json).map(drop);
     }
     // Before the home folder comes into being.
-    prepared.pools()?;
+    let prepared = prepared.ready()?;
     let verbosity = match (flags.quiet, flags.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,

@@ -4,12 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::home::HomeReader;
-use super::open::{Mistakes, Opened, check as validate};
+use super::needs::{as_warnings, lacking};
+use super::open::{Mistakes, Opened, check as validate, pools, processors};
 use crate::engine::lookup::cache::Cache;
 use crate::engine::scope::values::Files;
 use crate::engine::{RefusedOutput, protected, refused_outputs};
 use crate::storage::memo::{Scope, Version, earlier};
 use crate::workflow::diagnostic::Diagnostic;
+use crate::workflow::graph::select::Role;
 use crate::workflow::lint::{Lint, lint, tasks};
 use crate::workflow::load::load;
 
@@ -27,8 +29,19 @@ pub fn check(path: &Path, home: Option<&Path>) -> Result<(Opened, Vec<Lint>), Mi
         return Err(Mistakes { diagnostics, sources: opened.sources });
     }
     let mut lints = lint(&opened.workflows, &opened.sources);
+    lints.extend(needs(&opened));
     lints.extend(edited(&opened, home));
     Ok((opened, lints))
+}
+
+/// What a run with the defaults would lack.
+fn needs(opened: &Opened) -> Vec<Lint> {
+    let inputs: Vec<_> = opened.workflow.inputs.iter().map(|input| input.default.clone()).collect();
+    let roles = vec![Role::Run; opened.outline.len()];
+    match pools(opened, processors(), &[]) {
+        Ok(pools) => as_warnings(lacking(opened, &roles, &inputs, &pools)),
+        Err(_) => Vec::new(),
+    }
 }
 
 /// Outputs that would replace a file that the run is made of.

@@ -3,7 +3,7 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `open.rs`, `inputs.rs` | from a request to a workflow that can be run |
+//! | `open.rs`, `inputs.rs`, `needs.rs` | from a request to a workflow that can be run; what a run lacks |
 //! | `home.rs` | the home folder, opened for a run or for looking only |
 //! | `run.rs`, `run_lock.rs`, `retry.rs`, `prior.rs`, `watch/` | running, in turn, running again, waiting for a reason to |
 //! | `plan.rs`, `estimate.rs`, `why.rs`, `check.rs`, `picture.rs` | what would run, how long, why; what looks wrong; the graph |
@@ -24,6 +24,7 @@ pub mod home;
 mod inputs;
 pub mod inspect;
 pub mod logs;
+mod needs;
 pub mod node_arg;
 pub mod open;
 mod output_diff;

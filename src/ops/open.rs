@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::needs::lacking;
 use super::prior::Prior;
 use super::{Error, inputs};
 use crate::core::run_request::RunRequest;
@@ -18,6 +19,7 @@ use crate::workflow::documents::Document;
 use crate::workflow::graph::Graph;
 use crate::workflow::graph::outline::Outline;
 use crate::workflow::graph::select::{Role, matching, roles};
+use crate::workflow::lint::Lint;
 use crate::workflow::load::{Loaded, check_label, load};
 use crate::workflow::policy::parse_amount;
 
@@ -106,9 +108,31 @@ impl Prepared {
     /// The pools of the run.
     ///
     /// # Errors
-    /// A resource that is not understood, and nodes whose requests can never be met.
+    /// A resource that is not understood.
     pub fn pools(&self) -> Result<Pools, Error> {
-        pools(&self.opened, &self.options, &self.request.resources)
+        pools(&self.opened, self.options.jobs, &self.request.resources)
+    }
+
+    /// The same, if nothing that the run needs is lacking.
+    ///
+    /// # Errors
+    /// Everything that is lacking, each with its place; a resource that is not understood.
+    pub fn ready(self) -> Result<Self, Error> {
+        let lacking = self.lacking()?;
+        if lacking.is_empty() {
+            return Ok(self);
+        }
+        let diagnostics = lacking.into_iter().map(|lint| lint.diagnostic).collect();
+        Err(Mistakes { diagnostics, sources: self.opened.sources }.into())
+    }
+
+    /// What the run needs and does not have.
+    ///
+    /// # Errors
+    /// A resource that is not understood.
+    pub fn lacking(&self) -> Result<Vec<Lint>, Error> {
+        let inputs: Vec<_> = self.inputs.iter().cloned().map(Some).collect();
+        Ok(lacking(&self.opened, &self.options.roles, &inputs, &self.pools()?))
     }
 }
 
@@ -151,15 +175,19 @@ fn options(opened: &Opened, request: &RunRequest) -> Result<RunOptions, Error> {
     })
 }
 
-fn processors() -> usize {
+pub(super) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn pools(opened: &Opened, options: &RunOptions, resources: &[String]) -> Result<Pools, Error> {
+/// What nodes share: the machine, `[resources]`, and `resources` as the command line has them.
+///
+/// # Errors
+/// One of these that is not understood.
+pub(super) fn pools(opened: &Opened, jobs: usize, resources: &[String]) -> Result<Pools, Error> {
     let workflow = &opened.workflow;
     let mut capacity = BTreeMap::from([
         // Whoever allows more jobs than there are processors means it.
-        ("cpus".to_owned(), options.jobs.max(processors()) as u64),
+        ("cpus".to_owned(), jobs.max(processors()) as u64),
         ("memory".to_owned(), total_memory()),
     ]);
     capacity.extend(workflow.resources.clone());
@@ -171,20 +199,7 @@ fn pools(opened: &Opened, options: &RunOptions, resources: &[String]) -> Result<
             .map_err(|problem| Error::invalid(format!("--resource {assignment}: `{name}` {problem}")))?;
         capacity.insert(name.to_owned(), amount);
     }
-    let pools = Pools::new(options.jobs, capacity);
-    let mut problems = Vec::new();
-    for (place, role) in opened.outline.places().zip(&options.roles) {
-        if (*role == Role::Run || place.is_hook())
-            && let Some(execution) = place.node().execution()
-            && let Err(problem) = pools.check(&execution.resources)
-        {
-            problems.push(format!("node `{}` can never run: {problem}", place.name()));
-        }
-    }
-    match problems.len() {
-        0 => Ok(pools),
-        _ => Err(Error::invalid(problems.join("\n"))),
-    }
+    Ok(Pools::new(jobs, capacity))
 }
 
 /// The machine's memory in bytes; without a way to know, no limit.

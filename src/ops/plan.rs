@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Error;
 use super::estimate::Estimate;
 use super::home::HomeReader;
+use super::needs::UNPROVIDED;
 use super::open::Prepared;
 use crate::core::value::Value;
 use crate::engine;
@@ -28,7 +29,11 @@ pub struct Plan {
 /// # Errors
 /// A resource that can never be had, an input file that cannot be read, or a home that cannot be.
 pub fn plan(prepared: &Prepared, home: Option<&Path>) -> Result<Plan, Error> {
-    prepared.pools()?;
+    let never = prepared.lacking()?.into_iter().filter(|lint| lint.name == UNPROVIDED);
+    let never: Vec<_> = never.map(|lint| lint.diagnostic).collect();
+    if !never.is_empty() {
+        return Err(Error::invalid(prepared.opened.sources.render(&never, false)));
+    }
     let reader = HomeReader::open(home)?;
     let opened = &prepared.opened;
     // Without times there is no estimate.

@@ -77,6 +77,7 @@ pub async fn run(
     interrupts: UnboundedReceiver<Interrupt>,
 ) -> Result<RunResult, Error> {
     let cap = cap::from_environment()?;
+    let prepared = prepared.ready()?;
     let pools = prepared.pools()?;
     let Prepared { request, mut opened, scope, inputs: bindings, options: mut order, prior } = prepared;
     let HomeWriter { home, db, store, mut warnings } = open_home(home)?;

@@ -19,7 +19,7 @@
 //! | `schedules.rs` | when the workflow is due by itself |
 //! | `settings.rs` | policies that the command line sets |
 //! | `signature.rs`, `definition.rs` | what of a task is in the cache key |
-//! | `diagnostic.rs` | errors, and how they are shown |
+//! | `diagnostic.rs`, `places.rs` | errors, and how they are shown; where something stands in a file |
 
 mod binder;
 pub mod binding;
@@ -40,6 +40,7 @@ pub mod load;
 mod names;
 pub mod node;
 pub mod paths;
+pub mod places;
 pub mod policy;
 mod published;
 pub mod reader;

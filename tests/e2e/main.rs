@@ -36,6 +36,7 @@ mod logs;
 mod looking;
 mod manual;
 mod many_runs;
+mod needs;
 mod numbers;
 mod output_pipe;
 mod processes;

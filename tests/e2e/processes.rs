@@ -79,7 +79,6 @@ fn kinds_of_failure() {
         ("argv = ['/etc/passwd']", "spawn", json!(null), "/etc/passwd"),
         ("timeout = '100ms'\nrun = 'sleep 600'", "timeout", json!(null), "timeout of 100ms"),
         ("outputs = { a = 'int' }\nrun = 'true'", "output", json!(null), "output `a`"),
-        ("secrets = ['NO_SUCH_SECRET']\nrun = 'true'", "input", json!(null), "NO_SUCH_SECRET"),
     ] {
         lab.write("w.toml", &one(body));
         let error = lab.exec("w.toml", &[]).expect_code(1).node("t")["error"].clone();

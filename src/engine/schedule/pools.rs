@@ -5,6 +5,16 @@ use std::collections::BTreeMap;
 /// What a node reserves while it runs, by resource.
 pub type Request = BTreeMap<String, u64>;
 
+/// A request that can never be met.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unmet {
+    pub resource: String,
+    /// The rest of a sentence about who asks.
+    pub message: String,
+    /// How to mend it.
+    pub help: String,
+}
+
 /// Capacities, and how much of each is taken.
 pub struct Pools {
     slots: usize,
@@ -20,18 +30,25 @@ impl Pools {
     }
 
     /// Why `request` can never be met, if so. Nothing of a resource can be had even where nobody provides it.
-    pub fn check(&self, request: &Request) -> Result<(), String> {
+    pub fn check(&self, request: &Request) -> Result<(), Unmet> {
         for (name, amount) in request.iter().filter(|(_, amount)| **amount > 0) {
             match self.capacity.get(name) {
                 None => {
-                    return Err(format!(
-                        "it asks for {amount} of the resource `{name}`, which nobody provides: \
-                         add `{name} = N` to [resources], or give --resource {name}=N"
-                    ));
+                    return Err(Unmet {
+                        resource: name.clone(),
+                        message: format!(
+                            "it asks for {amount} of the resource `{name}`, which nobody provides"
+                        ),
+                        help: format!("add `{name} = N` to [resources], or give --resource {name}=N"),
+                    });
                 }
                 Some(capacity) if capacity < amount => {
                     let (amount, capacity) = (shown(name, *amount), shown(name, *capacity));
-                    return Err(format!("it asks for {amount} of `{name}`, and there are only {capacity}"));
+                    return Err(Unmet {
+                        resource: name.clone(),
+                        message: format!("it asks for {amount} of `{name}`, and there are only {capacity}"),
+                        help: format!("ask for less, or say that there is more with --resource {name}=N"),
+                    });
                 }
                 Some(_) => {}
             }
@@ -107,9 +124,10 @@ mod tests {
         assert_eq!(pools.check(&request("cpus", 4)), Ok(()));
         assert_eq!(pools.check(&request("gpus", 0)), Ok(()));
         let told = pools.check(&request("cpus", 5)).unwrap_err();
-        assert_eq!(told, "it asks for 5 of `cpus`, and there are only 4");
+        assert_eq!(told.message, "it asks for 5 of `cpus`, and there are only 4");
         let told = pools.check(&request("gpus", 1)).unwrap_err();
-        assert!(told.contains("which nobody provides: add `gpus = N` to [resources]"), "{told}");
+        assert!(told.message.contains("which nobody provides"), "{told:?}");
+        assert!(told.help.starts_with("add `gpus = N` to [resources]"), "{told:?}");
     }
 
     #[test]

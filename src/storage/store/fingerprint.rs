@@ -91,6 +91,20 @@ impl Store {
     }
 }
 
+/// Whether a user's file or folder is there and may be read.
+///
+/// # Errors
+/// What is there instead.
+pub fn check_there(path: &Path, is_dir: bool) -> Result<(), FileError> {
+    let metadata = fs::metadata(path).map_err(|e| FileError::at(path, e))?;
+    match (is_dir, metadata.is_dir()) {
+        (true, true) => {}
+        (true, false) => return Err(FileError::NotDirectory(path.to_owned())),
+        (false, _) => regular(path, &metadata)?,
+    }
+    rustix::fs::access(path, rustix::fs::Access::READ_OK).map_err(|e| FileError::at(path, e.into()))
+}
+
 impl Snapshot {
     /// Adds what another snapshot holds.
     pub fn merge(&mut self, other: Self) {

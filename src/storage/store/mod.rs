@@ -48,7 +48,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use blobs::BlobFile;
 pub use error::{Damage, FileError, SealError, Wrong};
-pub use fingerprint::Snapshot;
+pub use fingerprint::{Snapshot, check_there};
 pub use generation::{Collector, ExclusiveLock};
 pub use input_copies::read_text;
 pub use publish::{EntryContent, PublishEntry, sync_folder};

@@ -1,0 +1,88 @@
+//! Where things stand in a file that was read: found again by key, for messages about what only a run can know.
+
+use std::path::Path;
+
+use super::diagnostic::{FileId, SourceSpan, Sources};
+use super::syntax::{self, Item, Kind, Table};
+
+/// One file's tree.
+pub struct Places<'s> {
+    file: FileId,
+    tree: Table<'s>,
+}
+
+impl<'s> Places<'s> {
+    pub fn of(sources: &'s Sources, file: FileId) -> Self {
+        Self { file, tree: syntax::parse(sources.text(file), file).0 }
+    }
+
+    /// The item under some keys, each inside the one before.
+    pub fn item(&self, keys: &[&str]) -> Option<&Item<'s>> {
+        let (last, tables) = keys.split_last()?;
+        let mut table = &self.tree;
+        for key in tables {
+            let Kind::Table(inner) = &table.get(key)?.kind else { return None };
+            table = inner;
+        }
+        table.get(last)
+    }
+
+    /// Where the item under some keys stands.
+    pub fn place(&self, keys: &[&str]) -> Option<SourceSpan> {
+        self.item(keys).map(|item| self.span(item))
+    }
+
+    /// Where under some keys a text stands that `is_it`.
+    pub fn text(&self, keys: &[&str], is_it: &dyn Fn(&str) -> bool) -> Option<SourceSpan> {
+        let mut found = None;
+        for_each_text(self.item(keys)?, &mut |text, item| {
+            if found.is_none() && is_it(text) {
+                found = Some(self.span(item));
+            }
+        });
+        found
+    }
+
+    /// Where under some keys a path stands that, from `dir` on, is `path`.
+    pub fn path(&self, keys: &[&str], dir: &Path, path: &Path) -> Option<SourceSpan> {
+        self.text(keys, &|text| dir.join(text) == path)
+    }
+
+    fn span(&self, item: &Item) -> SourceSpan {
+        SourceSpan { file: self.file, span: item.span }
+    }
+}
+
+/// Calls `visit` for each text in `item`.
+fn for_each_text<'i, 's>(item: &'i Item<'s>, visit: &mut dyn FnMut(&'i str, &'i Item<'s>)) {
+    match &item.kind {
+        Kind::String(text) => visit(text, item),
+        Kind::Array(items) => items.iter().for_each(|item| for_each_text(item, visit)),
+        Kind::Table(table) => table.iter().for_each(|(_, item)| for_each_text(item, visit)),
+        Kind::Integer(_) | Kind::Float(_) | Kind::Bool(_) | Kind::Datetime(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_texts_and_paths_are_found_by_key() {
+        let text =
+            "[nodes.a]\ninputs = { f = [\"./x.csv\", \"y.csv\"], n = 1 }\n[nodes.b.inputs]\nf = \"z\"\n";
+        let mut sources = Sources::default();
+        let file = sources.add(Path::new("w.toml"), text.into());
+        let places = Places::of(&sources, file);
+        let shown = |place: Option<SourceSpan>| {
+            place.map(|place| &text[place.span.start as usize..place.span.end as usize])
+        };
+        let keys = ["nodes", "a", "inputs", "f"];
+        assert_eq!(shown(places.path(&keys, Path::new("/d"), Path::new("/d/x.csv"))), Some("\"./x.csv\""));
+        assert_eq!(shown(places.text(&keys, &|text| text == "y.csv")), Some("\"y.csv\""));
+        assert_eq!(shown(places.place(&["nodes", "a", "inputs", "n"])), Some("1"));
+        assert_eq!(shown(places.place(&["nodes", "b", "inputs", "f"])), Some("\"z\""));
+        assert_eq!(places.place(&["nodes", "a", "inputs", "f", "g"]), None);
+        assert_eq!(places.place(&["nodes", "c", "inputs"]), None);
+    }
+}
