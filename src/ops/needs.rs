@@ -166,7 +166,7 @@ impl<'o> Survey<'o> {
             let input = &node.body.inputs()[i];
             let mut paths = Vec::new();
             binding.for_each_path(&node.bound_type(i), &mut |path, is_dir| {
-                paths.push((path.to_owned(), is_dir))
+                paths.push((path.to_owned(), is_dir));
             });
             for (path, is_dir) in paths {
                 let Some(problem) = self.problem(&path, is_dir) else { continue };
