@@ -74,7 +74,12 @@ pub fn start(flags: &Flags, prepared: Prepared, home: Option<&Path>, color: Colo
         };
         Ok(Some(ops::run::run(prepared, turn, home, listeners, interrupts).await?))
     })?;
-    let Some(RunResult { run, summary, history, collected }) = ended? else { return Ok(()) };
+    let Some(RunResult { run, summary, history, collected, warnings, missing }) = ended? else {
+        return Ok(());
+    };
+    for warning in warnings {
+        note(&format!("warning: {warning}"));
+    }
     if let Some(problem) = history {
         note(&format!("warning: the history of run {run} is incomplete: {problem}"));
     }
@@ -86,6 +91,10 @@ pub fn start(flags: &Flags, prepared: Prepared, home: Option<&Path>, color: Colo
     }
     match (summary.signal, summary.status) {
         (Some(signal), _) => Err(Failure::silent(128 + signal as u8)),
+        _ if !missing.is_empty() => Err(Failure::store(format!(
+            "the run {run} ended, but what it hands back is not there: {}",
+            missing.join(", ")
+        ))),
         (None, Status::Succeeded) => Ok(()),
         (None, _) => Err(Failure::silent(code::FAILED)),
     }

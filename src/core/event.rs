@@ -173,6 +173,21 @@ pub struct NodeFinished {
     /// How what it sums up ended; null for work of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counts: Option<Counts>,
+    /// Present if the cache stored the result: what it needs beside this event to have the result again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<Box<StoredAs>>,
+}
+
+/// How the cache stored a result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoredAs {
+    /// The cache version as shown to people.
+    pub version: String,
+    /// Digest of the task's definition.
+    pub definition: Digest,
+    /// Digest of the task's interface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<Digest>,
 }
 
 /// What attempts used, as far as is known.
@@ -428,6 +443,7 @@ mod tests {
             log: None,
             why: None,
             counts: None,
+            stored: None,
         });
         let line = event.to_line();
         assert!(

@@ -16,6 +16,7 @@ use crate::storage::memo::listing::{self, EntryFilter};
 use crate::storage::store::Store;
 
 pub use crate::storage::gc::{Collected, Limits};
+pub use crate::storage::recovery::unclaimed::FILE as UNCLAIMED_FILE;
 
 /// How many of the newest runs of each workflow keep all that they need, if nobody says.
 pub const KEEP_RUNS: usize = 3;
@@ -59,22 +60,29 @@ pub struct AfterRun {
 }
 
 /// Collects at the end of a run. `None` where there is nothing to say about it: it only frees space, and the next run
-/// tries again.
+/// tries again. Beside it comes what there is to say about the home.
 pub fn after_run(
     home: &Home,
     store: &Store,
     footprint: Option<Footprint>,
     cap: Option<u64>,
-) -> Option<AfterRun> {
+) -> (Option<AfterRun>, Option<String>) {
     let passed = cap.filter(|cap| footprint.is_some_and(|footprint| footprint.passes(*cap)));
     // Without a count, or with garbage left, the collection itself finds out what is to be done.
     let passed = passed.filter(|_| footprint.is_some_and(|footprint| footprint.bytes.is_some()));
     let limit = passed.map(|cap| cap / 10 * 9).or(cap);
     let wanted =
         Wanted { limits: Limits { size: limit, age: None }, keep_runs: KEEP_RUNS, patience: Duration::ZERO };
-    let (mut db, _) = db::open(home.path()).ok()?;
-    let collected = gc::collect(home, &mut db, store, wanted).ok()?;
-    passed.map(|cap| AfterRun { cap, collected })
+    let mut db = match db::open(home.path()) {
+        Ok((db, None)) => db,
+        // A database that was just begun anew is no reason to remove anything.
+        Ok((_, warning)) => return (None, warning),
+        Err(_) => return (None, None),
+    };
+    match gc::collect(home, &mut db, store, wanted) {
+        Ok(collected) => (passed.map(|cap| AfterRun { cap, collected }), None),
+        Err(error) => (None, Some(format!("old results were not collected: {error}"))),
+    }
 }
 
 /// Removes the picked results: all that `filter` fits, or of those with the keys that begin as `keys` say.

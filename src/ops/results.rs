@@ -144,7 +144,7 @@ pub fn show(home: Option<&Path>, prefix: &str) -> Result<ResultDetail, Error> {
         digest: artifact.digest,
         path: store.blob_path(&artifact.digest),
         problem: store
-            .verify(&artifact, !store.parts(&artifact.digest).is_empty())
+            .verify(&artifact, store.parts(&artifact.digest).is_ok_and(|parts| !parts.is_empty()))
             .err()
             .map(|damage| damage.to_string()),
     });

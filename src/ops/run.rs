@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde_json::Value as Json;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::Error;
@@ -22,7 +23,7 @@ use crate::core::clock::SystemClock;
 use crate::core::event::Counts;
 use crate::core::reporter::Reporter;
 use crate::core::run_request::RunRequest;
-use crate::core::value::Value;
+use crate::core::value::{Artifact, Value};
 use crate::engine::attempt::environment::{self, HostEnv};
 use crate::engine::attempt::perform::AttemptShared;
 use crate::engine::attempt::scratch::Scratch;
@@ -54,6 +55,10 @@ pub struct RunResult {
     pub history: Option<String>,
     /// The collection that the run's end called for.
     pub collected: Option<AfterRun>,
+    /// What the user should know of the home after the run.
+    pub warnings: Vec<String>,
+    /// Files that the run hands back and that are not there.
+    pub missing: Vec<String>,
 }
 
 /// Opens the home on a thread of its own: ending the processes that a killed run left takes a runtime, and the caller may be
@@ -203,11 +208,36 @@ pub async fn run(
     home.sweep_scratch(&run);
     // The run has ended: a collection need not spare anything for it.
     drop(lock);
-    let collected = match gc::is_due(&store, footprint, cap) {
+    let (collected, warning) = match gc::is_due(&store, footprint, cap) {
         true => after_run(&home, &store, footprint, cap),
-        false => None,
+        false => (None, None),
     };
-    Ok(RunResult { run, summary, history: failure.or(history), collected })
+    let missing = missing(&summary, &home.outputs(&run));
+    let warnings = warning.into_iter().collect();
+    Ok(RunResult { run, summary, history: failure.or(history), collected, warnings, missing })
+}
+
+/// The files among the outputs of a run that should be in `folder` and are not.
+fn missing(summary: &Summary, folder: &Path) -> Vec<String> {
+    fn collect(value: &Json, folder: &Path, missing: &mut Vec<String>) {
+        match value {
+            Json::Array(items) => items.iter().for_each(|item| collect(item, folder, missing)),
+            Json::Object(entries) => {
+                match (entries.get("path").and_then(Json::as_str), entries.get("digest")) {
+                    (Some(path), Some(_)) if Artifact::from_record(value).is_ok() => {
+                        if Path::new(path).starts_with(folder) && std::fs::metadata(path).is_err() {
+                            missing.push(path.to_owned());
+                        }
+                    }
+                    _ => entries.values().for_each(|item| collect(item, folder, missing)),
+                }
+            }
+            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
+        }
+    }
+    let mut missing = Vec::new();
+    summary.outputs.iter().for_each(|(_, handed)| collect(&handed.event, folder, &mut missing));
+    missing
 }
 
 /// Warnings about secrets that will be seen: those that are too short to be masked, and inputs that hold one.

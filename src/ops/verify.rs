@@ -99,10 +99,18 @@ fn check_rows(db: &Connection, store: &Store, findings: &mut Findings) -> Result
     for Listed { entry, intact } in rows {
         let problem = match intact {
             false => Some("its row in the database is damaged".to_owned()),
-            true => listing::files_in(&entry.found.outputs).into_iter().find_map(|(output, artifact)| {
-                let lost = artifact.origin.is_none() && !files.with_parts(&artifact.digest).1;
-                lost.then(|| format!("a file of its output `{output}` is missing or was damaged"))
-            }),
+            true => {
+                listing::files_in(&entry.found.outputs).into_iter().find_map(|(output, artifact)| match files
+                    .with_parts(&artifact.digest)
+                {
+                    _ if artifact.origin.is_some() => None,
+                    Ok((_, true)) => None,
+                    Ok((_, false)) => {
+                        Some(format!("a file of its output `{output}` is missing or was damaged"))
+                    }
+                    Err(error) => Some(format!("a file of its output `{output}` cannot be read: {error}")),
+                })
+            }
         };
         if let Some(problem) = problem {
             findings.broken.push(Broken { entry, problem });

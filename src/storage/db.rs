@@ -4,16 +4,17 @@
 //! and an empty one is begun: the cache may forget, and no crash needs a manual step.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use crate::storage::home::{is_full, no_space};
+use crate::storage::own_file::{self, Access};
+use crate::storage::recovery::{self, Recovered, unclaimed};
 
 /// The file's name inside of the home folder.
 const FILE: &str = "runner.db";
@@ -99,37 +100,58 @@ const STAT_SCHEMA: &str = "
     ) WITHOUT ROWID;
 ";
 
-/// Opens the database in `home` for writing, creating or migrating it. The text is a warning: an older
-/// database was damaged and set aside.
+/// Opens the database in `home` for writing, creating or migrating it. The text is a warning: an older database was lost,
+/// and what it held was taken up again as far as the files of the runs tell.
+///
+/// A database is set aside only when it was read anew and found damaged each time. An error of the disk is none: it is
+/// tried again, and then returned.
 pub fn open(home: &Path) -> Result<(Connection, Option<String>), DbError> {
     let path = home.join(FILE);
     let io = |error| DbError::Io { path: path.clone(), error };
     // One process at a time creates, migrates or sets aside.
-    let lock = File::options()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(home.join("runner.db.lock"))
-        .map_err(io)?;
+    let lock = own_file::open(&home.join("runner.db.lock"), Access::Append).map_err(io)?;
     lock.lock().map_err(io)?;
     let suspect = home.join(SUSPECT);
-    let first = prepare(&path, suspect.exists());
-    let error = match first {
-        Ok(db) => {
+    let damage = match prepare_again(&path, suspect.exists()) {
+        Ok((db, recovered)) => {
             let _ = fs::remove_file(&suspect);
-            return Ok((db, None));
+            let lost =
+                recovered.map(|recovered| format!("the database was lost and begun anew; {recovered}"));
+            return Ok((db, lost));
         }
         Err(error) if is_damage(&error) => error,
         Err(error) => return Err(error),
     };
+    // Before anything else can go wrong: what the next database does not know is not garbage.
+    unclaimed::protect_everything(home).map_err(io)?;
     let aside = set_aside(&path).map_err(io)?;
     let _ = fs::remove_file(&suspect);
-    let db = prepare(&path, false)?;
+    let (db, recovered) = prepare_again(&path, false)?;
+    let recovered = recovered.map(|recovered| format!("; {recovered}")).unwrap_or_default();
     let warning = format!(
-        "the database was damaged ({error}); it was set aside as {} and an empty one begun",
+        "the database was damaged ({damage}); it was set aside as {} and begun anew{recovered}",
         aside.display()
     );
     Ok((db, Some(warning)))
+}
+
+/// How often a database is opened before an error of the disk, or damage, is believed.
+const MAX_OPENINGS: u32 = 3;
+/// The wait before the second opening, in milliseconds; it doubles.
+const FIRST_WAIT_MS: u64 = 20;
+
+/// Prepares a database; tries again after an error that may pass. From the second time on all of it is checked.
+fn prepare_again(path: &Path, check: bool) -> Result<(Connection, Option<Recovered>), DbError> {
+    let mut tried = 1;
+    loop {
+        match prepare(path, check || tried > 1) {
+            Err(error) if tried < MAX_OPENINGS && (is_damage(&error) || is_disk_trouble(&error)) => {
+                std::thread::sleep(Duration::from_millis(FIRST_WAIT_MS << (tried - 1)));
+                tried += 1;
+            }
+            prepared => return prepared,
+        }
+    }
 }
 
 /// Opens the database for reading only; `None` if there is none yet. An older one is migrated first: what was stored
@@ -149,8 +171,9 @@ pub fn open_read_only(home: &Path) -> Result<Option<Connection>, DbError> {
 /// The database for reading only, and whether its schema is today's; else it is older.
 fn open_current(home: &Path) -> Result<Option<(Connection, bool)>, DbError> {
     let path = home.join(FILE);
-    if !path.exists() {
-        return Ok(None);
+    match fs::symlink_metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        found => expect_file(&path, found)?,
     }
     let sqlite = |error| DbError::Sqlite { path: path.clone(), error };
     let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(sqlite)?;
@@ -188,7 +211,7 @@ pub fn open_writer(home: &Path) -> Result<Connection, DbError> {
 pub fn suspect(home: &Path, error: &rusqlite::Error) {
     if matches!(code(error), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) {
         // If even this cannot be written, the next run meets the damage again and tries again.
-        let _ = File::create(home.join(SUSPECT));
+        let _ = own_file::open(&home.join(SUSPECT), Access::Replace);
     }
 }
 
@@ -197,24 +220,40 @@ pub fn suspect(home: &Path, error: &rusqlite::Error) {
 /// A file that exists is not opened: SQLite's locks belong to the process, and closing any other descriptor of the file
 /// would release those of every connection in it.
 fn create_private(path: &Path) -> Result<(), DbError> {
-    match File::options().create_new(true).write(true).mode(0o600).open(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(DbError::Io { path: path.to_owned(), error })
+    for suffix in ["-wal", "-shm"] {
+        let companion = companion(path, suffix);
+        match fs::symlink_metadata(&companion) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => expect_file(&companion, found)?,
         }
-        _ => Ok(()),
+    }
+    match own_file::open(path, Access::New) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            expect_file(path, fs::symlink_metadata(path))
+        }
+        Err(error) => Err(DbError::Io { path: path.to_owned(), error }),
+        Ok(_) => Ok(()),
     }
 }
 
-fn prepare(path: &Path, check: bool) -> Result<Connection, DbError> {
+/// Refuses whatever is no regular file of this user: SQLite would follow a link and wait for a FIFO.
+fn expect_file(path: &Path, found: io::Result<fs::Metadata>) -> Result<(), DbError> {
+    found
+        .and_then(|found| own_file::expect_regular(path, &found))
+        .map_err(|error| DbError::Io { path: path.to_owned(), error })
+}
+
+/// The database, and what was taken up again if it is new in a home that has a past.
+fn prepare(path: &Path, check: bool) -> Result<(Connection, Option<Recovered>), DbError> {
     let sqlite = |error| DbError::Sqlite { path: path.to_owned(), error };
     create_private(path)?;
-    let db = Connection::open(path).map_err(sqlite)?;
+    let mut db = Connection::open(path).map_err(sqlite)?;
     // The log stays when the program ends: to copy and sync it each time would cost a short run more than its work.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sqlite)?;
     db.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite)?;
-    let steps = steps();
-    if version > steps.len() as i64 {
+    let known = steps().len() as i64;
+    if version > known {
         return Err(DbError::Newer { path: path.to_owned(), found: version });
     }
     if check {
@@ -233,15 +272,31 @@ fn prepare(path: &Path, check: bool) -> Result<Connection, DbError> {
             io::Error::other("no write-ahead log can be kept beside it: is the disk local and sound?");
         return Err(DbError::Io { path: path.to_owned(), error });
     }
-    if version < steps.len() as i64 {
-        let mut batch = String::from("BEGIN IMMEDIATE;");
-        steps[version.max(0) as usize..].iter().for_each(|step| batch.push_str(step));
-        batch.push_str(&format!("PRAGMA user_version = {}; COMMIT;", steps.len()));
-        db.execute_batch(&batch).map_err(sqlite)?;
-    }
+    let recovered = if version < known { migrate(&mut db, path, version.max(0))? } else { None };
     db.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; PRAGMA mmap_size = 268435456")
         .map_err(sqlite)?;
-    Ok(db)
+    Ok((db, recovered))
+}
+
+/// Takes the steps that are left, all or none of them. A new database in a home that has a past begins with what the files
+/// of its runs tell.
+fn migrate(db: &mut Connection, path: &Path, version: i64) -> Result<Option<Recovered>, DbError> {
+    let sqlite = |error| DbError::Sqlite { path: path.to_owned(), error };
+    let io = |error| DbError::Io { path: path.to_owned(), error };
+    let steps = steps();
+    let home = path.parent().unwrap_or(path);
+    let has_past = version == 0 && unclaimed::protect_everything(home).map_err(io)?;
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
+    let left = steps.iter().skip(usize::try_from(version).unwrap_or(0));
+    let mut batch: String = left.map(String::as_str).collect();
+    batch.push_str(&format!("PRAGMA user_version = {};", steps.len()));
+    transaction.execute_batch(&batch).map_err(sqlite)?;
+    let recovered = match has_past {
+        true => Some(recovery::recover(&transaction, home).map_err(sqlite)?),
+        false => None,
+    };
+    transaction.commit().map_err(sqlite)?;
+    Ok(recovered)
 }
 
 fn code(error: &rusqlite::Error) -> Option<ErrorCode> {
@@ -259,23 +314,41 @@ fn is_damage(error: &DbError) -> bool {
     }
 }
 
+/// Whether the disk, or what it is reached by, failed: the same may succeed a moment later.
+fn is_disk_trouble(error: &DbError) -> bool {
+    match error {
+        DbError::Sqlite { error, .. } => is_read_trouble(error),
+        DbError::Io { error, .. } => error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()),
+        DbError::Newer { .. } => false,
+    }
+}
+
+/// Whether an error means that a file could not be read or opened, which says nothing of its content.
+pub fn is_read_trouble(error: &rusqlite::Error) -> bool {
+    matches!(code(error), Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen))
+}
+
+/// The path of a file that SQLite keeps beside the database.
+fn companion(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
 /// Moves the database and its companions to names of their own.
 fn set_aside(path: &Path) -> io::Result<PathBuf> {
     let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S").to_string();
-    let named = |suffix: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        PathBuf::from(name)
-    };
+    let named = |suffix: &str| companion(path, suffix);
     let target = |n: u32| format!(".damaged-{stamp}-{n}");
     let n = (0..).find(|n| !named(&target(*n)).exists()).unwrap_or(0);
-    fs::rename(path, named(&target(n)))?;
-    for companion in ["-wal", "-shm"] {
+    // The companions first: a log that stayed behind would be taken for that of the next database.
+    for companion in ["-shm", "-wal"] {
         match fs::rename(named(companion), named(&format!("{}{companion}", target(n)))) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
+    fs::rename(path, named(&target(n)))?;
     Ok(named(&target(n)))
 }
 

@@ -12,11 +12,12 @@
 //! | `kept/<id>/` | scratch folders that a user wants to keep |
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::storage::own_file::{self, Access};
 use crate::storage::store::remove_tree;
 
 /// The file of reserved space, inside the home folder.
@@ -103,6 +104,11 @@ impl Home {
             .map_err(|error| HomeError::Unusable { path: path.to_owned(), error })
     }
 
+    /// The home at an absolute path; nothing is created.
+    pub(crate) fn at(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
     /// Makes the folder, for its owner alone.
     ///
     /// # Errors
@@ -136,6 +142,11 @@ impl Home {
     /// The file of a run's events.
     pub fn events(&self, run: &str) -> PathBuf {
         self.logs(run).join("events.jsonl")
+    }
+
+    /// The file with what a run was asked for: a copy of its record in the database.
+    pub fn request(&self, run: &str) -> PathBuf {
+        self.logs(run).join("request.json")
     }
 
     /// Makes the file of a new run's events.
@@ -219,10 +230,11 @@ impl Home {
 
     /// Whether a run is under way, in this process or another.
     pub fn is_alive(&self, run: &str) -> bool {
-        match File::open(self.scratch(run).join("lock")) {
+        match own_file::open(&self.scratch(run).join("lock"), Access::Read) {
             // Shared: two that ask at once do not take each other for the run.
-            Ok(file) => matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)),
-            Err(_) => false,
+            Ok(file) => !matches!(file.try_lock_shared(), Ok(())),
+            // What cannot be asked may live: only a lock that is not there is nobody's.
+            Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
         }
     }
 

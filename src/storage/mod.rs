@@ -8,6 +8,8 @@
 //! | [`home`] | the home folder and the locks of live runs |
 //! | [`locks`] | locks of identical work |
 //! | [`db`] | the database file: opening, schema versions, damage |
+//! | [`recovery`] | runs and results taken up again after the database was lost |
+//! | [`own_file`] | opening files of the home: no links, no waiting |
 //! | [`publish`] | outputs put at paths of the user, and the record of what was published |
 //! | [`user_file`] | writing a file that a user names, whatever stands there |
 //! | [`writer`] | the one writer: group commit of blobs, rows and events |
@@ -19,7 +21,9 @@ pub mod history;
 pub mod home;
 pub mod locks;
 pub mod memo;
+pub mod own_file;
 pub mod publish;
+pub mod recovery;
 pub mod store;
 pub mod user_file;
 pub mod writer;

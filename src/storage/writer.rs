@@ -19,9 +19,10 @@ use crate::core::definition::Definition;
 use crate::core::digest::Digest;
 use crate::storage::db;
 use crate::storage::gc::footprint::{self, Footprint, ROW};
-use crate::storage::history::invocation::{Beginning, record_beginning};
+use crate::storage::history::invocation::{Beginning, record_beginning, write_copy};
 use crate::storage::history::times::{self, Times};
 use crate::storage::history::{self, Run};
+use crate::storage::home::Home;
 use crate::storage::memo::{Entry, Interface, earlier, sqlite};
 use crate::storage::store::{FileKey, Lookup, PendingBlob, StatEntry, Store};
 
@@ -294,6 +295,10 @@ impl Work {
 
     fn commit(&mut self) {
         let mut batch = std::mem::take(&mut self.batch);
+        for Beginning { run, invocation, .. } in &batch.beginnings {
+            // A copy: what the database keeps is what counts while there is one.
+            let _ = write_copy(&Home::at(&self.home).request(&run.id), invocation);
+        }
         let stored = self.commit_blobs(&mut batch.results);
         batch.stats.extend(self.store.stats().drain_fresh());
         let written = self.write(&batch, stored.is_ok());

@@ -62,6 +62,7 @@ pub fn executed(node: &str) -> NodeFinished {
         log: None,
         why: None,
         counts: None,
+        stored: None,
     }
 }
 

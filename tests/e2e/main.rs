@@ -24,6 +24,7 @@ mod estimates;
 mod examples;
 mod faults_crash;
 mod faults_database;
+mod faults_lost_database;
 mod faults_store;
 mod full_disk;
 mod globs;

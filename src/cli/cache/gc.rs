@@ -10,7 +10,7 @@ use super::rows::table;
 use crate::cli::screen::{ColorChoice, note, print};
 use crate::core::event::VERSION;
 use crate::ops::cap::{self, Cap, parse_age, parse_cap};
-use crate::ops::collect::{AfterRun, Collect, Collected, KEEP_RUNS, Limits, collect};
+use crate::ops::collect::{AfterRun, Collect, Collected, KEEP_RUNS, Limits, UNCLAIMED_FILE, collect};
 use crate::ops::results::StoredResult;
 use crate::view::text::{count, size};
 
@@ -98,6 +98,11 @@ fn document(collected: &Collected, dry_run: bool) -> serde_json::Value {
         "pending": if collected.swept { 0 } else { collected.freed() },
         "left": collected.plan.after,
         "live_runs": collected.inventory.live,
+        "unclaimed": {
+            "files": collected.inventory.unclaimed.blobs.len(),
+            "bytes": collected.inventory.unclaimed_size(),
+            "runs": collected.inventory.unclaimed.runs,
+        },
     })
 }
 
@@ -144,5 +149,16 @@ fn told(collected: &Collected, dry_run: bool, limit: Option<u64>, color: bool) -
             size(limit)
         ),
     });
+    let unclaimed = &collected.inventory.unclaimed;
+    if !unclaimed.is_empty() {
+        text.push_str(&format!(
+            "{} files ({}) and {} runs are from before the database was lost and stay: remove {} in the home folder to \
+             let them go\n",
+            count(unclaimed.blobs.len() as u64),
+            size(collected.inventory.unclaimed_size()),
+            count(unclaimed.runs.len() as u64),
+            UNCLAIMED_FILE,
+        ));
+    }
     text
 }

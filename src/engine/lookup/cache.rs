@@ -25,7 +25,7 @@ use crate::core::types::Type;
 use crate::core::value::Value;
 use crate::engine::scope::content::ContentStore;
 use crate::engine::scope::values::Files;
-use crate::storage::memo::{Entry, Found, Scope, Version};
+use crate::storage::memo::{Entry, Found, Scope, UNKNOWN_DEFINITION, Version};
 use crate::storage::store::Damage;
 use crate::workflow::Task;
 
@@ -284,7 +284,8 @@ impl Cache {
     /// task.
     pub fn edited(&self, task: &Task, identity: &TaskIdentity, definition: &Digest) -> Option<Edited> {
         let Version::Pinned(version) = &identity.version else { return None };
-        if *definition == identity.definition_digest || !self.warned.borrow_mut().insert(task.name.clone()) {
+        let is_same = *definition == identity.definition_digest || *definition == UNKNOWN_DEFINITION;
+        if is_same || !self.warned.borrow_mut().insert(task.name.clone()) {
             return None;
         }
         let old = self.memo.as_ref().and_then(|memo| memo.definition(definition));

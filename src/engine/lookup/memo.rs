@@ -64,7 +64,12 @@ impl SqliteMemo {
 
 impl Memo for SqliteMemo {
     fn lookup(&self, key: &Digest) -> Result<Option<Found>, MemoError> {
-        sqlite::lookup(&self.db, key).map_err(|error| {
+        let found = match sqlite::lookup(&self.db, key) {
+            // What could not be read now may be read a moment later.
+            Err(error) if db::is_read_trouble(&error) => sqlite::lookup(&self.db, key),
+            found => found,
+        };
+        found.map_err(|error| {
             if let Some(home) = &self.home {
                 db::suspect(home, &error);
             }

@@ -51,6 +51,7 @@ impl Engine {
             log: None,
             why: None,
             counts: None,
+            stored: None,
         }
     }
 

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use super::cost::AttemptCost;
 use super::{Engine, InFlight};
 use crate::core::digest::Digest;
-use crate::core::event::{CacheStatus, Event, NodeFinished, Status, Warning};
+use crate::core::event::{CacheStatus, Event, NodeFinished, Status, StoredAs, Warning};
 use crate::core::value::Value;
 use crate::engine::attempt::perform::{Success, log_path};
 use crate::engine::lookup::cache::to_record;
@@ -71,6 +71,11 @@ impl Engine {
                 other => other,
             };
             if let Some(row) = &row {
+                event.stored = Some(Box::new(StoredAs {
+                    version: row.entry.version.clone(),
+                    definition: row.entry.found.definition,
+                    interface: row.entry.interface,
+                }));
                 self.cache.add_pending(&row.entry, &success.outputs);
             }
             // Counted now: what it belongs to may end before the result is stored.
@@ -153,6 +158,7 @@ impl Engine {
                     _ => CacheStatus::PutFailure,
                 });
                 event.reason = Some(reason);
+                event.stored = None;
             }
         }
         events.push(Event::NodeFinished(event));

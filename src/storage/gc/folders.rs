@@ -24,17 +24,28 @@ fn size(folder: &Path) -> u64 {
         .sum()
 }
 
-/// Runs that have folders and no row: those of a database that was lost, or removed by a collection that
-/// did not come to its end.
-pub(super) fn strays(home: &Home, known: &HashSet<&str>) -> Vec<String> {
-    let below = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
-    let all = ["logs", "outputs"].into_iter().flat_map(|name| below(&home.path().join(name)));
-    let names = all.filter_map(|entry| entry.file_name().into_string().ok());
-    let mut strays: Vec<String> =
-        names.filter(|name| RunId::parse(name).is_ok() && !known.contains(&**name)).collect();
+/// Runs that have folders and no row: those removed by a collection that did not come to its end, or of a database that
+/// was lost.
+///
+/// # Errors
+/// A folder cannot be read.
+pub(super) fn strays(home: &Home, known: &HashSet<&str>) -> io::Result<Vec<String>> {
+    let mut strays = Vec::new();
+    for folder in ["logs", "outputs"] {
+        let entries = match fs::read_dir(home.path().join(folder)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let name = entry?.file_name().into_string().unwrap_or_default();
+            if RunId::parse(&name).is_ok() && !known.contains(&*name) {
+                strays.push(name);
+            }
+        }
+    }
     strays.sort();
     strays.dedup();
-    strays
+    Ok(strays)
 }
 
 /// Removes the folders of runs that are no more.

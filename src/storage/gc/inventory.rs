@@ -1,6 +1,7 @@
 //! What there is: results, runs and files, who names whom, and what the runs that are kept need.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -12,10 +13,11 @@ use super::policy::{PastRun, Stock, Stored};
 use super::{Error, folders};
 use crate::core::digest::Digest;
 use crate::core::event::{Event, Status};
-use crate::storage::history::{self, RUNNING, Run, invocation};
+use crate::storage::history::{self, HistoryError, RUNNING, Run, invocation};
 use crate::storage::home::Home;
 use crate::storage::memo::Entry;
 use crate::storage::memo::listing::{self, EntryFilter, Listed};
+use crate::storage::recovery::unclaimed::Unclaimed;
 use crate::storage::store::{BlobFile, Store};
 
 /// Everything that is kept, as the policy numbers it.
@@ -28,8 +30,10 @@ pub struct Inventory {
     pub runs: Vec<String>,
     /// By number.
     pub blobs: Vec<BlobFile>,
-    /// Runs that have folders and no row.
+    /// Runs that have folders and no row, and were not there when a database was lost.
     pub strays: Vec<String>,
+    /// What was there when a database was lost and no later one knows: the list for the next collection.
+    pub unclaimed: Unclaimed,
     /// Runs that are under way.
     pub live: Vec<String>,
 }
@@ -50,10 +54,12 @@ impl Inventory {
         let sources = sources(db)?;
         let none = Vec::new();
         let sources_of = |row: &Listed| sources.get(&row.entry.found.definition).unwrap_or(&none);
-        let results: Vec<Stored> =
-            listed.iter().map(|row| stored(row, sources_of(row), &mut files, now)).collect();
+        let results: Vec<Stored> = listed
+            .iter()
+            .map(|row| stored(row, sources_of(row), &mut files, now))
+            .collect::<io::Result<_>>()?;
         let kept = newest(&runs, keep_runs);
-        let past = runs.iter().enumerate().map(|(i, run)| {
+        let past = runs.iter().enumerate().map(|(i, run)| -> Result<PastRun, Error> {
             let size = sizes.get(&run.id).copied().flatten();
             let mut past = PastRun {
                 size: size.unwrap_or_else(|| folders::of_run(home, &run.id)),
@@ -62,24 +68,39 @@ impl Inventory {
                 ..PastRun::default()
             };
             if past.kept {
-                let needs = Needs::of(home, db, &run.id);
+                let needs = Needs::of(home, db, &run.id)?;
                 let own = listed.iter().enumerate().filter(|(_, row)| row.entry.found.run == run.id);
                 let named = needs.keys.iter().filter_map(|key| by_key.get(key).copied());
                 past.results = named.chain(own.map(|(i, _)| i)).collect();
-                past.files = needs.files.iter().flat_map(|digest| files.with_parts(digest).0).collect();
+                for digest in &needs.files {
+                    past.files.extend(files.with_parts(digest)?.0);
+                }
             }
-            past
+            Ok(past)
         });
-        let past: Vec<PastRun> = past.collect();
+        let past: Vec<PastRun> = past.collect::<Result<_, _>>()?;
         let known: HashSet<&str> = runs.iter().map(|run| run.id.as_str()).collect();
-        let strays = folders::strays(home, &known);
+        let mut strays = folders::strays(home, &known)?;
+        let mut unclaimed = Unclaimed::read(home.path())?;
+        unclaimed.runs.retain(|run| strays.contains(run));
+        strays.retain(|run| !unclaimed.runs.contains(run));
+        let named = results.iter().flat_map(|result| result.outputs.iter().chain(&result.inputs));
+        let named: HashSet<usize> = named.chain(past.iter().flat_map(|run| &run.files)).copied().collect();
+        unclaimed.blobs.retain(|digest| files.number(digest).is_some_and(|number| !named.contains(&number)));
+        let kept_back = unclaimed.blobs.iter().filter_map(|digest| files.number(digest)).collect();
         live.extend(home.live_runs().into_iter().filter(|run| !known.contains(&**run)));
         let waste = store.damaged_size() + strays.iter().map(|run| folders::of_run(home, run)).sum::<u64>();
         let blobs = files.into_blobs();
-        let stock = Stock { files: blobs.iter().map(|blob| blob.size).collect(), results, runs: past, waste };
+        let sizes = blobs.iter().map(|blob| blob.size).collect();
+        let stock = Stock { files: sizes, results, runs: past, unclaimed: kept_back, waste };
         let results = listed.into_iter().map(|row| without_texts(row.entry)).collect();
         let runs = runs.into_iter().map(|run| run.id).collect();
-        Ok(Self { stock, results, runs, blobs, strays, live })
+        Ok(Self { stock, results, runs, blobs, strays, unclaimed, live })
+    }
+
+    /// The size of the files that no database knows, in bytes.
+    pub fn unclaimed_size(&self) -> u64 {
+        self.stock.unclaimed.iter().map(|file| self.stock.files[*file]).sum()
     }
 }
 
@@ -97,33 +118,35 @@ fn without_texts(mut entry: Entry) -> Entry {
 }
 
 /// `sources` are what its definition names.
-fn stored(row: &Listed, sources: &[Digest], files: &mut Files, now: Timestamp) -> Stored {
+fn stored(row: &Listed, sources: &[Digest], files: &mut Files, now: Timestamp) -> io::Result<Stored> {
     let Listed { entry, intact } = row;
     let mut broken = !intact;
-    let mut named = |record: &str, must: bool| {
+    let mut named = |record: &str, must: bool| -> io::Result<Vec<usize>> {
         let mut numbers = Vec::new();
         for (_, artifact) in listing::files_in(record) {
             // A user's own file may have no copy here.
-            let (found, complete) = files.with_parts(&artifact.digest);
+            let (found, complete) = files.with_parts(&artifact.digest)?;
             broken |= must && !complete && artifact.origin.is_none();
             numbers.extend(found);
         }
         numbers.sort_unstable();
         numbers.dedup();
-        numbers
+        Ok(numbers)
     };
-    let (outputs, mut inputs) = (named(&entry.found.outputs, true), named(&entry.inputs, false));
-    inputs.extend(sources.iter().flat_map(|digest| files.with_parts(digest).0));
+    let (outputs, mut inputs) = (named(&entry.found.outputs, true)?, named(&entry.inputs, false)?);
+    for digest in sources {
+        inputs.extend(files.with_parts(digest)?.0);
+    }
     inputs.sort_unstable();
     inputs.dedup();
-    Stored {
+    Ok(Stored {
         size: ROW + (entry.inputs.len() + entry.found.outputs.len()) as u64,
         outputs,
         inputs,
         duration: entry.found.duration_ms,
         idle: since(entry.found.used, now),
         broken,
-    }
+    })
 }
 
 /// The files that definitions were made of, of which there may be copies: by the digest of the definition.
@@ -171,14 +194,16 @@ struct Needs {
 }
 
 impl Needs {
-    fn of(home: &Home, db: &Connection, run: &str) -> Self {
+    fn of(home: &Home, db: &Connection, run: &str) -> Result<Self, Error> {
         let mut needs = Self::default();
-        if let Ok(invocation) = invocation::invocation(db, run) {
-            needs.add(&invocation.inputs);
+        match invocation::invocation(db, run) {
+            Ok(invocation) => needs.add(&invocation.inputs),
+            Err(HistoryError::Database(error)) => return Err(error.into()),
+            Err(_) => {}
         }
-        // Events that cannot be read name nothing that anybody could still find by them.
-        for event in history::events(&home.events(run)).into_iter().flatten() {
-            match event {
+        // Without all of its events nobody knows what it needs.
+        for event in history::events_checked(&home.events(run))? {
+            match event? {
                 Event::NodeFinished(node) => {
                     needs.keys.extend(node.key.filter(|_| node.status == Status::Succeeded));
                     needs.add(&node.outputs);
@@ -188,7 +213,7 @@ impl Needs {
                 _ => {}
             }
         }
-        needs
+        Ok(needs)
     }
 
     fn add(&mut self, named: &JsonMap<String, Json>) {

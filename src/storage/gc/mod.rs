@@ -22,6 +22,9 @@
 //! | 6. beside others: what is garbage now is condemned | garbage under a mark |
 //! | 7. if no garbage is left, the mark is removed | nothing |
 //!
+//! Nothing goes that was there when a database was lost and that no later database knows; and where rows, events or
+//! blobs cannot be read, nothing goes at all.
+//!
 //! A run that ends collects again if it finds the mark and something can be removed. A run under way is never touched:
 //! its lock in `scratch/` says that it lives, in this process or another.
 
@@ -49,6 +52,8 @@ use crate::core::digest::Digest;
 use crate::storage::history::{self, invocation};
 use crate::storage::home::{Home, is_full, no_space};
 use crate::storage::memo::{Entry, listing};
+use crate::storage::recovery::evicted;
+use crate::storage::recovery::unclaimed::Unclaimed;
 use crate::storage::store::{ExclusiveLock, Store};
 
 /// What to collect.
@@ -125,6 +130,10 @@ fn sweep(home: &Home, db: &mut Connection, store: &Store, wanted: Wanted) -> Res
             plan.before.saturating_sub(rows + due.iter().map(size).sum::<u64>())
         }
     };
+    // What a row names now may go with it later: it leaves the list before the row does.
+    if inventory.unclaimed != Unclaimed::read(home.path())? {
+        inventory.unclaimed.write(home.path())?;
+    }
     remove_rows(db, &inventory, &plan, &due, Footprint { bytes: Some(left), floor })?;
     let digest = |file: &usize| &inventory.blobs[*file].digest;
     let gone = plan.runs.iter().map(|i| inventory.runs[*i].as_str());
@@ -189,6 +198,7 @@ pub fn evict(
 ) -> Result<(usize, Collected), Error> {
     home.give_up_reserve();
     mark_unswept(store)?;
+    evicted::add(home.path(), results)?;
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut removed = 0;
     for entry in results {

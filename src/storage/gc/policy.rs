@@ -1,6 +1,7 @@
 //! What goes: a pure function from what there is, and limits, to a plan. Knows no files, rows or clocks.
 //!
-//! 1. What a kept run needs stays, whatever the limits say.
+//! 1. What a kept run needs stays, whatever the limits say, and so do files that were there when a database was lost and
+//!    that no later one knows.
 //! 2. Results that cannot be handed out any more go, and results and runs that were not used for longer than the
 //!    greatest age.
 //! 3. Files that no result and no kept run names go.
@@ -24,6 +25,8 @@ pub struct Stock {
     pub files: Vec<u64>,
     pub results: Vec<Stored>,
     pub runs: Vec<PastRun>,
+    /// Files that no database knows since an earlier one was lost: they stay.
+    pub unclaimed: Vec<usize>,
     /// What there is beside them and goes in any case.
     pub waste: u64,
 }
@@ -135,6 +138,7 @@ impl<'a> Planning<'a> {
         let kept = || stock.runs.iter().filter(|run| run.kept);
         let pinned_results: HashSet<usize> = kept().flat_map(|run| run.results.iter().copied()).collect();
         let needed = pinned_results.iter().flat_map(|i| stock.results[*i].outputs.iter());
+        let needed = needed.chain(&stock.unclaimed);
         let pinned_files = kept().flat_map(|run| run.files.iter()).chain(needed).copied().collect();
         let (mut handed, mut used) = (vec![0; stock.files.len()], vec![0; stock.files.len()]);
         for result in &stock.results {
@@ -257,10 +261,21 @@ mod tests {
             ],
             runs: vec![PastRun { size: 1000, idle: 1 << 40, ..PastRun::default() }],
             waste: 7,
+            ..Stock::default()
         };
         let plan = plan(&stock, Limits::default());
         assert_eq!((plan.results, plan.runs, plan.files), (vec![1], vec![], vec![2, 3]));
         assert_eq!((plan.before, plan.after), (2027, 1310));
+    }
+
+    #[test]
+    fn what_no_database_knows_stays_under_any_pressure() {
+        let files = vec![100, 200, 300];
+        let stock = Stock { files, unclaimed: vec![1], ..Stock::default() };
+        for limits in [Limits::default(), size(0)] {
+            let plan = plan(&stock, limits);
+            assert_eq!((plan.files, plan.after), (vec![0, 2], 200));
+        }
     }
 
     #[test]
@@ -353,7 +368,7 @@ mod tests {
                 for run in &mut runs {
                     run.results.retain(|i| results.get(*i).is_some_and(|result: &Stored| !result.broken));
                 }
-                Stock { files: files.clone(), results, runs, waste }
+                Stock { files: files.clone(), results, runs, unclaimed: Vec::new(), waste }
             })
         })
     }

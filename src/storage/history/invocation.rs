@@ -3,6 +3,8 @@
 //! Texts are kept once each, under their digests, however many runs read them. No secret is ever in it.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -12,6 +14,7 @@ use serde_json::{Map as JsonMap, Value as Json};
 use super::{HistoryError, Run, record_run};
 use crate::core::digest::Digest;
 use crate::core::run_request::RunRequest;
+use crate::storage::own_file::{self, Access};
 
 /// What a run was asked for. Fields may join; one that an older run lacks is empty.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -84,6 +87,23 @@ pub fn record_beginning(db: &Connection, beginning: &Beginning) -> rusqlite::Res
         insert.execute(params![&file.digest.0[..], &*text.text])?;
     }
     Ok(())
+}
+
+/// Maximum size of a copy, in bytes.
+const MAX_COPY_BYTES: u64 = 256 << 20;
+
+/// Keeps what a run was asked for as a file beside its events, for when the database is lost.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_copy(path: &Path, invocation: &Invocation) -> io::Result<()> {
+    let text = serde_json::to_string(invocation).unwrap_or_default();
+    own_file::open(path, Access::Replace)?.write_all(text.as_bytes())
+}
+
+/// What [`write_copy`] kept, if it can be read.
+pub fn read_copy(path: &Path) -> Option<Invocation> {
+    serde_json::from_slice(&own_file::read(path, MAX_COPY_BYTES).ok()?).ok()
 }
 
 /// Removes texts that no run read which is still known.

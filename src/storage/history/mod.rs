@@ -9,7 +9,6 @@ pub mod invocation;
 pub mod places;
 pub mod times;
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
@@ -20,6 +19,7 @@ pub use error::HistoryError;
 
 use crate::core::event::{Counts, Event};
 use crate::core::run_id::RunName;
+use crate::storage::own_file::{self, Access};
 
 /// Creates the tables; part of the database's schema, see `db.rs`.
 pub const SCHEMA: &str = "
@@ -165,13 +165,26 @@ pub fn find(db: &Connection, name: &str) -> Result<Run, HistoryError> {
 ///
 /// They are read as they are asked for: a run of many elements has very many. What cannot be read ends them.
 pub fn events(path: &Path) -> io::Result<impl Iterator<Item = Event> + use<>> {
-    let file = match File::open(path) {
+    Ok(events_checked(path)?.map_while(Result::ok))
+}
+
+/// The same for a caller that must know whether these are all: a file that cannot be read ends with the error.
+///
+/// # Errors
+/// The file is there and cannot be opened.
+pub fn events_checked(path: &Path) -> io::Result<impl Iterator<Item = io::Result<Event>> + use<>> {
+    let file = match own_file::open(path, Access::Read) {
         Ok(file) => Some(file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
-    let lines = file.into_iter().flat_map(|file| BufReader::new(file).split(b'\n').map_while(Result::ok));
-    Ok(lines.filter_map(|line| serde_json::from_slice(&line).ok()))
+    let mut failed = false;
+    let lines = file.into_iter().flat_map(|file| BufReader::new(file).split(b'\n'));
+    let lines = lines.take_while(move |line| !std::mem::replace(&mut failed, line.is_err()));
+    Ok(lines.filter_map(|line| match line {
+        Ok(line) => serde_json::from_slice(&line).ok().map(Ok),
+        Err(error) => Some(Err(error)),
+    }))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::Path;
 
 use crate::core::event::Event;
+use crate::storage::own_file::{self, Access};
 
 /// The events in order, each with its place. As with [`super::events`], lines that do not read are left out, and a
 /// missing file is a run without events.
@@ -44,7 +45,7 @@ impl Events {
 }
 
 fn open(path: &Path) -> io::Result<Option<File>> {
-    match File::open(path) {
+    match own_file::open(path, Access::Read) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

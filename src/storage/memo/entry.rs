@@ -4,6 +4,9 @@ use jiff::Timestamp;
 
 use crate::core::digest::{Digest, Hasher};
 
+/// The definition of a result whose own is not known: one that was taken up again from the events of an older program.
+pub const UNKNOWN_DEFINITION: Digest = Digest([0; 32]);
+
 /// A row of the memo.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {

@@ -3,16 +3,17 @@
 //! Knows nothing of who may remove them: see `generation`.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::Ordering;
 
 use super::Store;
-use super::manifest::{HEADER, Item, Manifest};
+use super::manifest::{HEADER, Item, MAX_MANIFEST_BYTES, Manifest};
 use super::stat::FileKey;
 use super::temp::remove_tree;
 use crate::core::digest::Digest;
+use crate::storage::own_file::{self, Access};
 
 /// The file that marks garbage.
 const UNSWEPT: &str = "unswept";
@@ -65,7 +66,7 @@ impl Store {
     /// # Errors
     /// The mark cannot be written.
     pub fn mark_unswept(&self) -> io::Result<()> {
-        File::create(self.folder.join(UNSWEPT)).map(drop)
+        own_file::open(&self.folder.join(UNSWEPT), Access::Replace).map(drop)
     }
 
     /// Whether garbage may be left that no collection could remove yet.
@@ -73,13 +74,33 @@ impl Store {
         self.folder.join(UNSWEPT).exists()
     }
 
-    /// The files that a directory's blob names, each once; none for any other blob.
-    pub fn parts(&self, digest: &Digest) -> Vec<Digest> {
-        let Ok(mut file) = File::open(self.blob_path(digest)) else { return Vec::new() };
-        let mut bytes = vec![0; HEADER.len()];
-        if file.read_exact(&mut bytes).is_err() || bytes != HEADER || file.read_to_end(&mut bytes).is_err() {
-            return Vec::new();
+    /// The files that a directory's blob names, each once; none for any other blob, and for one that is gone.
+    ///
+    /// # Errors
+    /// The blob cannot be read: its parts are not known.
+    pub fn parts(&self, digest: &Digest) -> io::Result<Vec<Digest>> {
+        let path = self.blob_path(digest);
+        let is_blob = match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            // Whatever else stands there names nothing.
+            found => found?.is_file(),
+        };
+        if !is_blob {
+            return Ok(Vec::new());
         }
+        let mut file = match own_file::open(&path, Access::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            file => file?,
+        };
+        let mut bytes = vec![0; HEADER.len()];
+        match file.read_exact(&mut bytes) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Vec::new()),
+            read => read?,
+        }
+        if bytes != HEADER {
+            return Ok(Vec::new());
+        }
+        file.take(MAX_MANIFEST_BYTES).read_to_end(&mut bytes)?;
         let items = Manifest::decode(&bytes).unwrap_or_default().entries.into_values();
         let digests: BTreeSet<Digest> = items
             .filter_map(|item| match item {
@@ -87,7 +108,7 @@ impl Store {
                 Item::Folder | Item::Link(_) => None,
             })
             .collect();
-        digests.into_iter().collect()
+        Ok(digests.into_iter().collect())
     }
 
     /// The number of bytes added to the store since the last call.

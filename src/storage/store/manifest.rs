@@ -9,12 +9,18 @@
 //! What is read from the store is checked as if an enemy had written it: no name and no link may lead out.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use super::publish::EntryContent;
 use super::scan::MAX_HOPS;
 use crate::core::digest::Digest;
+use crate::storage::own_file;
 
 /// What the bytes of every directory begin with.
 pub(super) const HEADER: &[u8] = b"runner-manifest 1\n";
+
+/// Maximum size of a manifest, in bytes: several million entries.
+pub(super) const MAX_MANIFEST_BYTES: u64 = 1 << 30;
 
 /// What a directory holds, by name relative to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -150,6 +156,19 @@ impl Manifest {
         }
         !target.is_empty()
     }
+}
+
+/// What the store of a home holds under the digest of a directory: each entry by its name. `None` if it is not there.
+pub fn directory_entries(home: &Path, digest: &Digest) -> Option<Vec<(String, EntryContent)>> {
+    let path = home.join("store/blobs").join(digest.hex());
+    let bytes = own_file::read(&path, MAX_MANIFEST_BYTES).ok()?;
+    let manifest = Manifest::decode(&bytes).filter(|_| Digest::of(&bytes) == *digest)?;
+    let entry = |(name, item)| match item {
+        Item::Folder => (name, EntryContent::Folder),
+        Item::File { executable, digest, .. } => (name, EntryContent::File { digest, executable }),
+        Item::Link(target) => (name, EntryContent::Link(target)),
+    };
+    Some(manifest.entries.into_iter().map(entry).collect())
 }
 
 /// Takes the next `N` bytes off the front.

@@ -51,6 +51,7 @@ pub use error::{Damage, FileError, SealError, Wrong};
 pub use fingerprint::{Snapshot, check_there};
 pub use generation::{Collector, ExclusiveLock};
 pub use input_copies::read_text;
+pub use manifest::directory_entries;
 pub use publish::{EntryContent, PublishEntry, sync_folder};
 pub use seal::{Output, Sealed};
 pub use stage::{Guard, Spoiled};
@@ -94,18 +95,18 @@ impl Store {
         if !found.is_dir() || !ours {
             return Err(io::Error::other(format!("{folder:?} is not a folder of this user alone")));
         }
-        Ok(Self::at(folder, true, stats))
+        Self::at(folder, true, stats)
     }
 
     /// Opens the store below `home` for looking only: creates, moves and removes nothing, and works when there
     /// is no store at all. Sealing, committing and publishing fail.
     pub fn open_read_only(home: &Path, stats: StatCache) -> io::Result<Self> {
-        Ok(Self::at(absolute(home)?.join("store"), false, stats))
+        Self::at(absolute(home)?.join("store"), false, stats)
     }
 
-    fn at(folder: PathBuf, writable: bool, stats: StatCache) -> Self {
-        let lock = SharedLock::take(&folder);
-        Self {
+    fn at(folder: PathBuf, writable: bool, stats: StatCache) -> io::Result<Self> {
+        let lock = SharedLock::take(&folder)?;
+        Ok(Self {
             folder,
             writable,
             stats,
@@ -114,7 +115,7 @@ impl Store {
             committing: Mutex::default(),
             lock,
             added: AtomicU64::new(0),
-        }
+        })
     }
 
     /// The stat cache, whose fresh entries somebody must persist.

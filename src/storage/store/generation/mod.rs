@@ -34,6 +34,7 @@ use rustix::io::Errno;
 use super::temp::remove_tree;
 use super::{Store, make_folder};
 use crate::core::digest::Digest;
+use crate::storage::own_file;
 
 /// The folder of generations, below the store's.
 const FOLDER: &str = "generations";
@@ -77,21 +78,28 @@ pub struct Collector<'a> {
 }
 
 impl SharedLock {
-    /// Joins the newest generation; waits while a collector is alone. `None` without locks.
-    pub fn take(store: &Path) -> Option<Self> {
+    /// Joins the newest generation; waits while a collector is alone. `None` without locks, or where there is no store.
+    ///
+    /// # Errors
+    /// The generations or the lists of condemned blobs cannot be read: nobody knows what may be counted on.
+    pub fn take(store: &Path) -> io::Result<Option<Self>> {
         let folder = store.join(FOLDER);
         for _ in 0..MAX_OPENINGS {
-            let generation = newest(&folder);
+            let generation = newest(&folder)?;
             let Ok(file) = open(store, generation) else { continue };
-            share(&file)?;
+            if share(&file).is_none() {
+                return Ok(None);
+            }
             // Otherwise a collector may have found this generation free before it was joined.
-            if newest(&folder) == generation {
-                return Some(Self { file, generation, condemned: condemned(&folder) });
+            if newest(&folder)? == generation {
+                return Ok(Some(Self { file, generation, condemned: condemned(&folder)? }));
             }
         }
-        let file = open(store, 0).ok()?;
-        share(&file)?;
-        Some(Self { file, generation: 0, condemned: condemned(&folder) })
+        let Ok(file) = open(store, 0) else { return Ok(None) };
+        if share(&file).is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Self { file, generation: 0, condemned: condemned(&folder)? }))
     }
 }
 
@@ -118,7 +126,7 @@ impl Store {
     pub fn alone(&self) -> Option<ExclusiveLock<'_>> {
         let own = self.lock.as_ref().filter(|_| self.writable)?;
         let folder = self.folder.join(FOLDER);
-        let (before, mut others) = (newest(&folder), Vec::new());
+        let (before, mut others) = (newest(&folder).ok()?, Vec::new());
         let mut lock = |generation: u64| {
             if generation == own.generation {
                 return exclude(&own.file);
@@ -128,8 +136,8 @@ impl Store {
             others.push(file);
             Some(())
         };
-        let all = generations(&folder).into_iter().try_for_each(&mut lock);
-        if all.is_some() && newest(&folder) == before {
+        let all = generations(&folder).ok().and_then(|all| all.into_iter().try_for_each(&mut lock));
+        if all.is_some() && newest(&folder).is_ok_and(|newest| newest == before) {
             return Some(ExclusiveLock { store: self, _others: others });
         }
         // The attempt may have cost the shared lock. A caller that wants to be alone counts on no blob.
@@ -151,8 +159,8 @@ impl Store {
             *generation != own.generation
                 && open(&self.folder, *generation).is_ok_and(|file| exclude(&file).is_some())
         };
-        let ended = generations(&folder).into_iter().take_while(is_free).last();
-        Some(Collector { store: self, ended, lists: lists(&folder), folder, _lock: lock })
+        let ended = generations(&folder).ok()?.into_iter().take_while(is_free).last();
+        Some(Collector { store: self, ended, lists: lists(&folder).ok()?, folder, _lock: lock })
     }
 
     /// Whether a collection could remove garbage now that an earlier one had to leave.
@@ -182,7 +190,7 @@ impl ExclusiveLock<'_> {
     /// A file of the store cannot be removed.
     pub fn swept(&self) -> io::Result<()> {
         let folder = self.store.folder.join(FOLDER);
-        for generation in lists(&folder).keys() {
+        for generation in lists(&folder)?.keys() {
             remove_tree(&folder.join(format!("{generation}.{LIST}")))?;
         }
         self.store.remove_generations(u64::MAX)?;
@@ -264,7 +272,7 @@ impl Collector<'_> {
         if new.is_empty() {
             return Ok(waiting.is_empty());
         }
-        let current = newest(&self.folder);
+        let current = newest(&self.folder)?;
         // A generation has a list already only where a collection died before it began the next one.
         let mut list = self.lists.remove(&current).unwrap_or_default();
         list.retain(|digest, _| waiting.contains(digest));
@@ -295,9 +303,9 @@ impl Store {
     /// Removes the files of generations up to `last`, but for the newest and the own.
     fn remove_generations(&self, last: u64) -> io::Result<()> {
         let folder = self.folder.join(FOLDER);
-        let (newest, own) = (newest(&folder), self.lock.as_ref().map(|lock| lock.generation));
+        let (newest, own) = (newest(&folder)?, self.lock.as_ref().map(|lock| lock.generation));
         let over = |n: &u64| *n > 0 && *n <= last && *n < newest && Some(*n) != own;
-        let mut old = generations(&folder).into_iter().filter(over);
+        let mut old = generations(&folder)?.into_iter().filter(over);
         old.try_for_each(|generation| remove_tree(&folder.join(generation.to_string())))
     }
 }
@@ -332,40 +340,58 @@ fn open(store: &Path, generation: u64) -> io::Result<File> {
     }
 }
 
+/// The names in the folder of generations; none where there is no folder yet.
+fn names(folder: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        entries => entries?,
+    };
+    entries.map(|entry| Ok(entry?.file_name().into_string().unwrap_or_default())).collect()
+}
+
 /// All generations, in order.
-fn generations(folder: &Path) -> Vec<u64> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut all: Vec<u64> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+fn generations(folder: &Path) -> io::Result<Vec<u64>> {
+    let mut all: Vec<u64> = names(folder)?.iter().filter_map(|name| name.parse().ok()).collect();
     all.push(0);
     all.sort_unstable();
     all.dedup();
-    all
+    Ok(all)
 }
 
-fn newest(folder: &Path) -> u64 {
-    generations(folder).last().copied().unwrap_or(0)
+fn newest(folder: &Path) -> io::Result<u64> {
+    Ok(generations(folder)?.last().copied().unwrap_or(0))
 }
+
+/// Maximum size of a list, in bytes.
+const MAX_LIST_BYTES: u64 = 1 << 30;
 
 /// The lists of condemned blobs, by generation. A line that does not read condemns nothing.
-fn lists(folder: &Path) -> BTreeMap<u64, HashMap<Digest, BlobId>> {
+fn lists(folder: &Path) -> io::Result<BTreeMap<u64, HashMap<Digest, BlobId>>> {
     let line = |line: &str| {
         let mut words = line.split(' ');
         let digest = words.next()?.parse().ok()?;
         let id = BlobId { ino: words.next()?.parse().ok()?, mtime_ns: words.next()?.parse().ok()? };
         Some((digest, id))
     };
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let list = |entry: fs::DirEntry| {
-        let name = entry.file_name();
-        let generation = name.to_str()?.strip_suffix(LIST)?.strip_suffix('.')?.parse().ok()?;
-        Some((generation, fs::read_to_string(entry.path()).ok()?.lines().filter_map(line).collect()))
-    };
-    entries.filter_map(list).collect()
+    let mut lists = BTreeMap::new();
+    for name in names(folder)? {
+        let generation = name.strip_suffix(LIST).and_then(|name| name.strip_suffix('.')?.parse().ok());
+        let Some(generation) = generation else { continue };
+        let bytes = match own_file::read(&folder.join(&name), MAX_LIST_BYTES) {
+            // Another collection has ended meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            bytes => bytes?,
+        };
+        lists.insert(generation, String::from_utf8_lossy(&bytes).lines().filter_map(line).collect());
+    }
+    Ok(lists)
 }
 
 /// All condemned blobs; where two lists name one, the later list counts.
-fn condemned(folder: &Path) -> HashMap<Digest, BlobId> {
-    lists(folder).into_values().flatten().collect()
+fn condemned(folder: &Path) -> io::Result<HashMap<Digest, BlobId>> {
+    Ok(lists(folder)?.into_values().flatten().collect())
 }
 
 #[cfg(test)]

@@ -164,7 +164,7 @@ fn one_who_is_alone_ends_all_lists() {
     alone.swept().unwrap();
     drop(alone);
     thread.join().unwrap();
-    assert!(lists(&dir.path().join("store/generations")).is_empty());
+    assert!(lists(&dir.path().join("store/generations")).unwrap().is_empty());
 }
 
 /// Counts a thread as ended, also one that panicked.

@@ -1,0 +1,52 @@
+//! The results that users evicted, so that a database which is taken up again from events does not bring them back.
+//!
+//! Written before the rows are removed. Knows nothing of why a result was evicted.
+
+use std::collections::HashSet;
+use std::io::{self, Write};
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use crate::core::digest::Digest;
+use crate::storage::memo::Entry;
+use crate::storage::own_file::{self, Access};
+
+/// The file's name inside of the home folder.
+const FILE: &str = "evicted";
+/// Maximum size of the file that is read, in bytes: some millions of results.
+const MAX_FILE_BYTES: u64 = 1 << 30;
+
+/// Results by key and time.
+#[derive(Default)]
+pub struct Evicted(HashSet<(Digest, i64)>);
+
+impl Evicted {
+    /// Whether the result under `key` that was made at `created` was evicted.
+    pub fn contains(&self, key: &Digest, created: Timestamp) -> bool {
+        self.0.contains(&(*key, created.as_millisecond()))
+    }
+}
+
+/// Notes results that are about to be removed.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn add(home: &Path, results: &[Entry]) -> io::Result<()> {
+    let line = |entry: &Entry| format!("{} {}\n", entry.key.hex(), entry.found.created.as_millisecond());
+    let text: String = results.iter().map(line).collect();
+    let mut file = own_file::open(&home.join(FILE), Access::Append)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// The results that were evicted; a line that does not read names none.
+pub fn read(home: &Path) -> Evicted {
+    let bytes = own_file::read(&home.join(FILE), MAX_FILE_BYTES).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let line = |line: &str| {
+        let (key, created) = line.split_once(' ')?;
+        Some((key.parse().ok()?, created.parse().ok()?))
+    };
+    Evicted(text.lines().filter_map(line).collect())
+}
