@@ -234,11 +234,11 @@ fn a_run_keeps_to_the_cap_and_says_what_it_did() {
         finish(command.env("RUNNER_CACHE_MAX_SIZE", cap))
     };
     for n in 1..=4 {
-        let run = with_cap("95kB", &["-i", &format!("n={n}")]).expect_code(0);
+        let run = with_cap("103kB", &["-i", &format!("n={n}")]).expect_code(0);
         assert_eq!((blobs(&lab), run.err.contains("cache:")), (n, false), "{run:?}");
     }
-    let run = with_cap("95kB", &["-i", "n=5"]).expect_code(0);
-    assert!(run.err.contains("cache: over 92.8 KiB, 1 result and 2 runs removed"), "{run:?}");
+    let run = with_cap("103kB", &["-i", "n=5"]).expect_code(0);
+    assert!(run.err.contains("cache: over 100.6 KiB, 1 result and 2 runs removed"), "{run:?}");
     assert!(blobs(&lab) == 4 && run.out.contains("size = 10000"), "{run:?}");
     let run = with_cap("60kB", &["-q", "-i", "n=6"]).expect_code(0);
     assert_eq!((run.err.as_str(), blobs(&lab)), ("", 3));
