@@ -182,6 +182,7 @@ impl TakingUp<'_> {
                 created: node.time,
                 duration_ms: node.duration_ms,
                 used: node.time,
+                provenance: None,
             },
         };
         sqlite::record(self.db, &entry)?;
