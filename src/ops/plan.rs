@@ -57,6 +57,24 @@ pub fn explain(
     look(prepared, HomeReader::open(home)?, Detail::Full, Some(observer)).map(drop)
 }
 
+/// Walks the plan over a cache that the caller has, in full; `observer` hears of each node and element that it wants.
+///
+/// # Errors
+/// An input file that cannot be read.
+pub(super) fn look_with(
+    prepared: &Prepared,
+    cache: &Cache,
+    files: &Files,
+    observer: PlanObserver,
+) -> Result<(), Error> {
+    let Prepared { opened, options, .. } = prepared;
+    let inputs = workflow_inputs(&opened.workflow, files, &prepared.inputs).map_err(Error::invalid)?;
+    let memory = ExplainMemory::default();
+    let explainer = engine::plan::explainer(&opened.outline, options, cache, files, &memory, Detail::Full);
+    engine::plan::plan(explainer, inputs, Some(observer));
+    Ok(())
+}
+
 fn look(
     prepared: &Prepared,
     reader: HomeReader,

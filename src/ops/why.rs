@@ -12,16 +12,16 @@ use crate::workflow::graph::select::matching;
 
 pub use crate::storage::memo::Version;
 
-/// What is asked for.
-struct Asked {
+/// Nodes and elements that a person names.
+pub(super) struct Asked {
     /// Names and globs without the numbers of elements.
-    globs: Vec<String>,
+    pub globs: Vec<String>,
     /// The labels that are meant where there are numbers.
     labels: Vec<String>,
 }
 
 impl Asked {
-    fn read(nodes: &[String]) -> Self {
+    pub fn read(nodes: &[String]) -> Self {
         let mut asked = Self { globs: Vec::new(), labels: Vec::new() };
         for node in nodes {
             // Brackets that hold no number are part of a glob.
@@ -38,7 +38,7 @@ impl Asked {
         asked
     }
 
-    fn means(&self, label: &str) -> bool {
+    pub fn means(&self, label: &str) -> bool {
         let path = NodeRef::parse(label);
         self.labels.is_empty() || self.labels.iter().any(|wanted| wanted == label || path.is_inside(wanted))
     }

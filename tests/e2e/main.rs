@@ -2,6 +2,7 @@
 
 mod common;
 
+mod accept;
 mod aliases;
 mod architecture;
 mod bombs;

@@ -6,6 +6,7 @@
 //! | `find.rs` | the flags that pick results |
 //! | `recompute_text.rs` | how results that were run again differ, for people and as JSON |
 
+mod accept;
 mod evict;
 mod find;
 pub mod gc;
@@ -32,6 +33,7 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Verb {
+    Accept(accept::Args),
     Ls(ls::Args),
     Show(show::Args),
     Stats(stats::Args),
@@ -42,6 +44,7 @@ enum Verb {
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     match args.verb {
+        Verb::Accept(args) => accept::run(args, home, color),
         Verb::Ls(args) => ls::run(args, home, color),
         Verb::Show(args) => show::run(args, home, color),
         Verb::Stats(args) => stats::run(args, home, color),
