@@ -145,6 +145,9 @@ impl Unit {
     }
 }
 
+/// A stored result with its outputs, or why it does not count.
+type Checked = Result<(Found, Box<[Value]>), String>;
+
 struct Judge<'j> {
     prepared: &'j Prepared,
     request: &'j Acceptance<'j>,
@@ -226,11 +229,7 @@ impl Judge<'_> {
     }
 
     /// The stored result behind an earlier one, if it would count; else why not.
-    fn usable(
-        &self,
-        task: &Task,
-        past: &EarlierResult,
-    ) -> Result<Result<(Found, Box<[Value]>), String>, Error> {
+    fn usable(&self, task: &Task, past: &EarlierResult) -> Result<Checked, Error> {
         let found = match &self.history {
             Some(db) => sqlite::lookup(db, &past.key).map_err(Error::cache)?,
             None => None,
