@@ -1,7 +1,7 @@
 //! `runner logs`: what nodes printed, also while they do.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use super::screen::{ColorChoice, print};
@@ -9,7 +9,7 @@ use super::stdout::Stdout;
 use super::{Failure, Outcome};
 use crate::ops::logs::RunLogs;
 use crate::ops::node_arg::node_ref;
-use crate::view::text::inert;
+use crate::view::text::log_lines::LogLines;
 use crate::view::text::logs::{Logged, render};
 use crate::view::text::style::{Ink, STRONG};
 
@@ -106,17 +106,25 @@ fn print_log(path: &Path, stdout: &mut Stdout) -> Outcome {
     let mut log = File::open(path).map_err(cannot)?;
     // A reader that went away, as `head` does, is no failure.
     let _ = match io::stdout().is_terminal() {
-        true => print_inert(log, stdout),
+        true => print_lines(path, stdout),
         false => io::copy(&mut log, stdout).map(|_| ()),
     };
     let _ = stdout.flush();
     Ok(())
 }
 
-/// Prints a log so that nothing in it can act on the terminal; programs get it as it is.
-fn print_inert(log: File, stdout: &mut impl Write) -> io::Result<()> {
-    for line in BufReader::new(log).split(b'\n') {
-        writeln!(stdout, "{}", inert(&String::from_utf8_lossy(&line?)))?;
+/// Prints a log so that nothing in it can act on the terminal, of a line that was written over its last state; programs
+/// get it as it is.
+fn print_lines(path: &Path, stdout: &mut impl Write) -> io::Result<()> {
+    let mut lines = LogLines::new(path.display().to_string());
+    let mut more = true;
+    while more {
+        let mut text = String::new();
+        more = lines.read("", &mut text);
+        if !more {
+            lines.end("", &mut text);
+        }
+        stdout.write_all(text.as_bytes())?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map as JsonMap, Value as Json};
 
+use crate::core::condition::Condition;
 use crate::core::digest::Digest;
 use crate::core::node_path::NodeRef;
 use crate::core::provenance::Provenance;
@@ -164,6 +165,9 @@ pub struct NodeFinished {
     /// Why the node did not run, or why its result was not stored.
     #[serde(default)]
     pub reason: Option<String>,
+    /// The condition because of which it was skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<Box<Condition>>,
     /// The log of the last attempt.
     #[serde(default)]
     pub log: Option<String>,
@@ -440,6 +444,7 @@ mod tests {
             error: Some(TaskError::new(ErrorKind::Timeout, "took over 3s")),
             inputs: JsonMap::new(),
             reason: None,
+            condition: None,
             log: None,
             why: None,
             counts: None,

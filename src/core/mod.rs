@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod closest;
+pub mod condition;
 pub mod cron;
 pub mod definition;
 pub mod digest;

@@ -61,6 +61,7 @@ pub fn executed(node: &str) -> NodeFinished {
         reason: None,
         log: None,
         why: None,
+        condition: None,
         counts: None,
         stored: None,
     }

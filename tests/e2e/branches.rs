@@ -57,6 +57,9 @@ fn branches() -> Lab {
     lab
 }
 
+const QUICK_IS_FALSE: &str =
+    "its condition is false: {{ inputs.mode != 'full' }}, where inputs.mode = \"full\"";
+
 #[track_caller]
 fn skipped(run: &Done, node: &str, reason: &str) {
     let event = run.node(node);
@@ -91,8 +94,17 @@ fn under(condition: &str) -> String {
 fn a_node_whose_condition_is_false_is_skipped_and_its_command_never_runs() {
     let lab = branches();
     let run = lab.ok("w.toml", &[]);
-    skipped(&run, "quick", "its condition is false");
+    skipped(&run, "quick", QUICK_IS_FALSE);
+    let condition = &run.node("quick")["condition"];
+    assert_eq!(
+        condition,
+        &json!({"expression": "{{ inputs.mode != 'full' }}", "values": {"inputs.mode": "full"}})
+    );
+    let node = lab.run(&["show", "@last", "quick"]).expect_code(0).out;
+    assert!(node.contains(QUICK_IS_FALSE), "{node}");
     assert_eq!((lab.ran_as("full"), lab.ran_as("quick")), (1, 0));
+    let verbose = lab.run(&["exec", "w.toml", "-v"]).expect_code(0).err;
+    assert!(verbose.contains(QUICK_IS_FALSE), "{verbose}");
 }
 
 #[test]
@@ -142,7 +154,11 @@ fn either_of_two_branches_is_taken_by_coalesce() {
     assert_eq!(full.outputs()["either"], "<F>");
     let quick = lab.ok("w.toml", &["-i", "mode=quick"]);
     assert_eq!(quick.outputs(), json!({ "below": "Q", "soft": "<Q>", "either": "<Q>" }));
-    skipped(&quick, "full", "its condition is false");
+    skipped(
+        &quick,
+        "full",
+        "its condition is false: {{ inputs.mode == 'full' }}, where inputs.mode = \"quick\"",
+    );
     assert_eq!((lab.ran_as("full"), lab.ran_as("quick"), lab.ran_as("either")), (1, 1, 2));
 }
 
@@ -221,7 +237,7 @@ fn plan_tells_what_the_inputs_already_decide() {
     let lab = branches();
     let planned = lab.run(&["plan", "w.toml", "--json"]).expect_code(0);
     let line = |node: &str| planned.lines().into_iter().find(|line| line["node"] == node).unwrap();
-    assert_eq!(line("quick")["reason"], "its condition is false");
+    assert_eq!(line("quick")["reason"], QUICK_IS_FALSE);
     assert_eq!(line("below")["reason"], "`quick` is skipped");
     assert!(!line("full")["reason"].as_str().unwrap().contains("condition"));
     assert_eq!(lab.ran(), 0);
@@ -234,7 +250,10 @@ fn show_tells_what_was_skipped_and_why() {
     let shown = lab.run(&["show", "@last"]).expect_code(0).out;
     let line =
         |node: &str| shown.lines().find(|line| line.contains(&format!(" {node} "))).unwrap().to_owned();
-    assert!(line("quick").contains("skipped") && line("quick").ends_with("its condition is false"));
+    assert!(
+        line("quick").contains("skipped") && line("quick").contains("its condition is false: {{ inputs.mode"),
+        "{shown}"
+    );
     assert!(line("far_below").ends_with("`quick` was skipped"), "{shown}");
 }
 

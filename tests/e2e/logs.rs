@@ -165,3 +165,21 @@ fn a_node_of_workflows_for_each_element_is_named_with_or_without_a_number() {
     lab.exec("w.toml", &["-k"]).expect_code(1);
     assert_eq!(lab.run(&["logs", "@last", "sub/a"]).expect_code(0).out, "this is 2\n", "the one that failed");
 }
+
+#[test]
+fn a_captured_standard_output_is_shown_beside_standard_error() {
+    let lab = Lab::new();
+    lab.write(
+        "w.toml",
+        "[workflow]\nname = 'w'\n\
+         [tasks.t]\noutputs = { y = { type = 'string', from = 'stdout' } }\nrun = 'echo result; echo complaint >&2'\n\
+         [tasks.bad]\noutputs = { y = { type = 'string', from = 'stdout' } }\nrun = 'echo half; exit 3'\n\
+         [nodes.t]\n[nodes.bad]\nneeds = ['t']\n",
+    );
+    let run = lab.exec("w.toml", &[]).expect_code(1);
+    assert_eq!(
+        lab.run(&["logs", "@last", "t"]).expect_code(0).out,
+        "complaint\n── standard output ──\nresult\n"
+    );
+    assert!(run.err.contains("│ half\n"), "{}", run.err);
+}

@@ -203,7 +203,10 @@ fn skip_takes_the_whole_of_it() {
 fn a_condition_skips_the_whole_of_it_too() {
     let lab = lab(&MAIN.replace("\"prep.toml\"\n", "\"prep.toml\"\nif = \"{{ inputs.word != 'ab' }}\"\n"));
     let run = lab.ok("w.toml", &[]);
-    assert_eq!((&run.node("prep")["reason"], lab.ran()), (&json!("its condition is false"), 0));
+    assert_eq!(
+        (&run.node("prep")["reason"], lab.ran()),
+        (&json!("its condition is false: {{ inputs.word != 'ab' }}, where inputs.word = \"ab\""), 0)
+    );
     assert_eq!(lab.ok("w.toml", &["-i", "word=x"]).outputs(), json!({ "x": "<xx>" }));
 }
 

@@ -1,6 +1,8 @@
 //! One attempt of a node: made ready in a fresh scratch folder, the command run, the outputs taken in.
 
 use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -100,6 +102,7 @@ pub async fn perform<E: Executor>(shared: Arc<AttemptShared<E>>, job: AttemptJob
     let label = NodeRef::new(name, *index).file_name();
     let (mut duration, mut usage) = (Duration::ZERO, None);
     let mut exit_code = None;
+    let mut stderr_tail = Vec::new();
     let result = match shared.scratch.take(&format!("{label}.{attempt}")) {
         Err(error) => Err((ErrorKind::Spawn, format!("the scratch folder cannot be made: {error}"))),
         Ok(folder) => {
@@ -134,6 +137,10 @@ pub async fn perform<E: Executor>(shared: Arc<AttemptShared<E>>, job: AttemptJob
                     if let End::Exited(code) = outcome.end {
                         exit_code = Some(code);
                     }
+                    if captures {
+                        stderr_tail = tail(&log, TAIL);
+                        append_stdout(&log, &folder.stdout(), &shared.masker);
+                    }
                     let heavy = is_heavy(&job.subject) || collect::is_heavy(&job.subject.task, &folder.out());
                     in_place(heavy, || finish(&shared, &job, &folder, &guards, &outcome, &path))
                 }
@@ -147,9 +154,38 @@ pub async fn perform<E: Executor>(shared: Arc<AttemptShared<E>>, job: AttemptJob
         message: shared.masker.mask(&message),
         exit_code: exit_code.filter(|_| kind == ErrorKind::Exit),
         log: Some(log.display().to_string()),
-        tail: tail(&log, TAIL),
+        tail: if stderr_tail.is_empty() { tail(&log, TAIL) } else { stderr_tail },
     });
     AttemptEnded { unit: job.unit, attempt, duration, usage, result }
+}
+
+/// Maximum bytes of a captured standard output that a log holds.
+const MAX_LOGGED_STDOUT: u64 = 64 << 10;
+
+/// Adds the end of a standard output that is an output of the task to the log, which has standard error only. A log
+/// that cannot be written is no reason to fail.
+fn append_stdout(log: &Path, stdout: &Path, masker: &Masker) {
+    let append = || -> io::Result<()> {
+        let mut file = File::open(stdout)?;
+        let size = file.metadata()?.len();
+        if size == 0 {
+            return Ok(());
+        }
+        let left_out = size.saturating_sub(MAX_LOGGED_STDOUT);
+        file.seek(SeekFrom::Start(left_out))?;
+        let mut end = Vec::new();
+        file.take(MAX_LOGGED_STDOUT).read_to_end(&mut end)?;
+        let mut text = String::from("── standard output ──\n");
+        if left_out > 0 {
+            text.push_str(&format!("... {left_out} bytes before\n"));
+        }
+        text.push_str(&masker.mask(&String::from_utf8_lossy(&end)));
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        OpenOptions::new().append(true).open(log)?.write_all(text.as_bytes())
+    };
+    let _ = append();
 }
 
 /// Does work that may keep a thread for a while. Handing the thread's other tasks to another one first costs more

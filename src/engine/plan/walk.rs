@@ -195,7 +195,8 @@ impl<'a, 'c> Planner<'a, 'c> {
     fn planned_node(&mut self, spot: Visit) -> Result<Handed, String> {
         let values = spot.scene.frame.values(self.explainer.files);
         if !values.holds(spot.node())? {
-            self.all(spot, "its condition is false", Expectation::Skipped, None);
+            let reason = values.condition_of(spot.node()).reason();
+            self.all(spot, &reason, Expectation::Skipped, None);
             return Ok(Handed::Skipped);
         }
         let inputs = values.inputs_of(spot.node())?;

@@ -4,6 +4,7 @@ use serde_json::{Map as JsonMap, Value as Json};
 
 use super::cost::AttemptCost;
 use super::{Engine, millis, publish};
+use crate::core::condition::Condition;
 use crate::core::digest::Digest;
 use crate::core::event::{
     AttemptFailed, CacheStatus, ErrorKind, Event, Kind, NodeFinished, Status, TaskError,
@@ -19,6 +20,24 @@ use crate::workflow::Body;
 
 /// Why a part of an element did not run.
 pub(super) const DOOMED: &str = "another part of this element failed";
+
+/// Why a unit never ran.
+pub(super) struct IdleReason {
+    reason: String,
+    condition: Option<Box<Condition>>,
+}
+
+impl From<&str> for IdleReason {
+    fn from(reason: &str) -> Self {
+        Self { reason: reason.to_owned(), condition: None }
+    }
+}
+
+impl From<Condition> for IdleReason {
+    fn from(condition: Condition) -> Self {
+        Self { reason: condition.reason(), condition: Some(Box::new(condition)) }
+    }
+}
 
 impl Engine {
     /// A unit that has its end from somewhere else than an attempt.
@@ -48,6 +67,7 @@ impl Engine {
             error: None,
             inputs: to_record(declared.map(|input| &*input.name), inputs),
             reason: None,
+            condition: None,
             log: None,
             why: None,
             counts: None,
@@ -124,13 +144,13 @@ impl Engine {
         }
         let reason = self.spot(unit).map_or_else(String::new, |cause| format!("`{}` {what}", cause.label()));
         for skipped in in_consequence {
-            self.settle_idle(skipped, Status::Skipped, &reason);
+            self.settle_idle(skipped, Status::Skipped, &*reason);
         }
     }
 
     /// A unit that never ran, and for which the scheduler knows already or will be told. What a skipped one hands
     /// back is null.
-    pub(super) fn settle_idle(&mut self, unit: UnitId, status: Status, reason: &str) {
+    pub(super) fn settle_idle(&mut self, unit: UnitId, status: Status, why: impl Into<IdleReason>) {
         let Some(spot) = self.spot(unit) else { return };
         let flight = self.in_flight.remove(&unit);
         let mut event = match flight {
@@ -142,7 +162,8 @@ impl Engine {
             },
             None => self.finished(&spot, status, &[]),
         };
-        event.reason = Some(reason.into());
+        let IdleReason { reason, condition } = why.into();
+        (event.reason, event.condition) = (Some(reason), condition);
         if status == Status::Skipped {
             let nothing = spot.node().body.nothing();
             event.outputs = self.outputs_json(&spot, &nothing);

@@ -74,7 +74,7 @@ impl Engine {
         if let Some(lacking) = lacking
             && let Some(unit) = self.scheduler.take_ready()
         {
-            self.skip(unit, &format!("`{}` was skipped", workflow.nodes[lacking].name));
+            self.skip(unit, &*format!("`{}` was skipped", workflow.nodes[lacking].name));
         }
         true
     }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::finish::IdleReason;
 use super::seams::LockAttempt;
 use super::single_flight::LockWaiter;
 use super::{Engine, InFlight, millis};
@@ -50,7 +51,10 @@ impl Engine {
         let node = spot.node();
         match values.holds(node) {
             Ok(true) => {}
-            Ok(false) => return self.skip(unit, "its condition is false"),
+            Ok(false) => {
+                let condition = values.condition_of(node);
+                return self.skip(unit, condition);
+            }
             Err(problem) => return self.fail_before(unit, spot, Vec::new(), problem),
         }
         let inputs = match values.inputs_of(node) {
@@ -320,7 +324,7 @@ impl Engine {
         });
     }
 
-    pub(super) fn skip(&mut self, unit: UnitId, reason: &str) {
+    pub(super) fn skip(&mut self, unit: UnitId, reason: impl Into<IdleReason>) {
         self.settle_idle(unit, Status::Skipped, reason);
         self.finish(unit, State::Skipped, "was skipped");
     }

@@ -6,6 +6,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::Value as Json;
+
+use crate::core::condition::Condition;
 use crate::core::types::Type;
 use crate::core::value::{Artifact, Value};
 use crate::engine::scope::content::ContentStore;
@@ -132,6 +135,45 @@ impl Values<'_> {
                 _ => Err(format!("`if`: {problem}")),
             },
         }
+    }
+}
+
+impl Values<'_> {
+    /// The condition of a node, with the values that it refers to.
+    pub fn condition_of(&self, node: &Node) -> Condition {
+        let Some(condition) = &node.condition else { return Condition::new("true".into(), []) };
+        let mut references = Vec::new();
+        condition.for_each_reference(&mut |reference| {
+            if !references.contains(&reference) {
+                references.push(reference);
+            }
+        });
+        let values: Vec<(String, Json)> = references
+            .into_iter()
+            .filter_map(|reference| {
+                let value = binding::Values::get(self, reference).ok()?;
+                Some((self.name_of(reference)?, value.to_record()))
+            })
+            .collect();
+        let expression = match (&**condition, values.first()) {
+            (Binding::Template(bound), _) => bound.source().to_owned(),
+            (Binding::Reference(_), Some((name, _))) => format!("{{{{ {name} }}}}"),
+            _ => "false".into(),
+        };
+        Condition::new(expression, values)
+    }
+
+    /// `inputs.mode`, `count.rows`
+    fn name_of(&self, reference: Reference) -> Option<String> {
+        Some(match reference {
+            Reference::Input(input) => format!("inputs.{}", self.workflow.inputs.get(input as usize)?.name),
+            Reference::Output { node, output } => {
+                let node = self.workflow.nodes.get(node as usize)?;
+                format!("{}.{}", node.name, node.body.outputs().get(output as usize)?.0)
+            }
+            Reference::Failure(Failure::Node) => "failure.node".into(),
+            Reference::Failure(Failure::Message) => "failure.message".into(),
+        })
     }
 }
 

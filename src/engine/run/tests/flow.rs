@@ -42,7 +42,13 @@ inputs = {{ x = '{{{{ a.text }}}}' }}
         (ran.status("a"), ran.status("b"), ran.status("c")),
         ("skipped".into(), "skipped".into(), "succeeded disabled".into())
     );
-    assert_eq!((ran.reason("a"), ran.reason("b")), ("its condition is false", "`a` was skipped"));
+    assert_eq!(
+        (ran.reason("a"), ran.reason("b")),
+        (
+            "its condition is false: {{ inputs.mode == 'full' }}, where inputs.mode = \"quick\"",
+            "`a` was skipped"
+        )
+    );
     assert_eq!((ran.summary.status, ran.summary.counts.skipped), (Status::Succeeded, 2));
 }
 
