@@ -2,10 +2,15 @@
 
 use std::path::Path;
 
-use super::Outcome;
+use jiff::Timestamp;
+
 use super::screen::ColorChoice;
 use super::start::{Flags, start};
+use super::time_arg::{Edge, parse};
+use super::{Failure, Outcome};
+use crate::core::schedule::{ScheduledRun, Trigger};
 use crate::ops::open::prepare;
+use crate::ops::schedules::find;
 
 /// Run a workflow; nodes with a cached result are not run again
 ///
@@ -27,11 +32,34 @@ pub struct Args {
     /// during a run starts another run after it.
     #[arg(long, help_heading = "Running")]
     watch: bool,
+    /// Take inputs, project and domain from this schedule of the workflow; what the other flags give wins
+    #[arg(long, value_name = "NAME", conflicts_with = "watch", help_heading = "Running")]
+    schedule: Option<String>,
+    /// The instant of the schedule: RFC 3339, or 2026-11-01T02:00 in its zone [default: the newest that has passed]
+    #[arg(long, value_name = "T", requires = "schedule", help_heading = "Running")]
+    scheduled_at: Option<String>,
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    match args.watch {
-        true => super::watch::run(&args.flags, home, color),
-        false => start(&args.flags, prepare(args.flags.request())?, home, color),
+    if args.watch {
+        return super::watch::run(&args.flags, home, color);
     }
+    let mut request = args.flags.request();
+    if let Some(name) = &args.schedule {
+        let at =
+            args.scheduled_at.as_deref().map(|text| instant(text, name, &request.workflow)).transpose()?;
+        request.scheduled = Some(ScheduledRun { schedule: name.clone(), at });
+        request.trigger = Trigger::Schedule;
+    }
+    start(&args.flags, prepare(request)?, home, color)
+}
+
+/// The instant that `--scheduled-at` means, in the zone of the schedule.
+fn instant(text: &str, schedule: &str, workflow: &Path) -> Result<Timestamp, Failure> {
+    if let Ok(instant) = text.parse() {
+        return Ok(instant);
+    }
+    let zone = find(schedule, &[workflow.to_owned()])?.schedule().rhythm.zone();
+    parse(text, Edge::Start, &Timestamp::now().to_zoned(zone))
+        .map_err(|problem| Failure::usage(format!("--scheduled-at: {problem}")))
 }

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use clap::ValueEnum;
 use jiff::Zoned;
 
 use super::screen::{ColorChoice, columns, note, print};
 use super::time_arg::{Edge, parse};
 use super::{Failure, Outcome};
+use crate::core::schedule::Trigger;
 use crate::ops::inspect::{INTERRUPTED, RUNNING, RunFilter, runs};
 use crate::view::text::runs::render;
 
@@ -44,9 +46,45 @@ pub struct Args {
     /// Only runs started until then, in the same forms; a date alone means the end of that day
     #[arg(long, value_name = "WHEN")]
     until: Option<String>,
+    /// Only runs of this schedule: `<workflow>/<name>`, or the name alone
+    #[arg(long, value_name = "NAME")]
+    schedule: Option<String>,
+    /// Only runs that began for this reason
+    #[arg(long, value_name = "WHY")]
+    trigger: Option<TriggerChoice>,
+    /// Only runs in which nothing was executed and nothing failed
+    #[arg(long, conflicts_with = "no_no_ops")]
+    no_op: bool,
+    /// Only runs in which something was executed or failed
+    #[arg(long)]
+    no_no_ops: bool,
     /// Print one line of JSON for each run
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum TriggerChoice {
+    Manual,
+    Schedule,
+    #[value(name = "catch_up")]
+    CatchUp,
+    Backfill,
+    Retry,
+    Api,
+}
+
+impl From<TriggerChoice> for Trigger {
+    fn from(choice: TriggerChoice) -> Self {
+        match choice {
+            TriggerChoice::Manual => Self::Manual,
+            TriggerChoice::Schedule => Self::Schedule,
+            TriggerChoice::CatchUp => Self::CatchUp,
+            TriggerChoice::Backfill => Self::Backfill,
+            TriggerChoice::Retry => Self::Retry,
+            TriggerChoice::Api => Self::Api,
+        }
+    }
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -101,6 +139,9 @@ fn filter(args: &Args, now: &Zoned) -> Result<RunFilter, Failure> {
         statuses: args.status.iter().copied().chain(failed).map(|status| status.name().into()).collect(),
         since: instant("--since", &args.since, Edge::Start)?,
         until: instant("--until", &args.until, Edge::End)?,
+        schedule: args.schedule.clone(),
+        trigger: args.trigger.map(Trigger::from),
+        no_op: (args.no_op || args.no_no_ops).then_some(args.no_op),
         before: None,
     })
 }
@@ -116,6 +157,12 @@ fn words(args: &Args) -> String {
         named("project", &args.project),
         named("domain", &args.domain),
         statuses,
+        named("schedule", &args.schedule),
+        args.trigger
+            .and_then(|trigger| trigger.to_possible_value())
+            .map(|value| format!("trigger {}", value.get_name())),
+        args.no_op.then(|| "no-ops".to_owned()),
+        args.no_no_ops.then(|| "not no-ops".to_owned()),
         named("since", &args.since),
         named("until", &args.until),
     ];

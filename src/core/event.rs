@@ -11,6 +11,7 @@ use crate::core::condition::Condition;
 use crate::core::digest::Digest;
 use crate::core::node_path::NodeRef;
 use crate::core::provenance::Provenance;
+use crate::core::schedule::Trigger;
 pub use crate::core::task_error::{ErrorKind, TaskError};
 use crate::core::why::Why;
 
@@ -59,6 +60,14 @@ pub struct RunStarted {
     /// How many of them may run at once.
     #[serde(default)]
     pub jobs: u64,
+    /// What made it begin.
+    #[serde(default)]
+    pub trigger: Trigger,
+    /// The whole name of its schedule, and the instant that it is for.
+    #[serde(default)]
+    pub schedule: Option<String>,
+    #[serde(default)]
+    pub scheduled_at: Option<Timestamp>,
     /// The run that this one retries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<String>,

@@ -10,6 +10,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map as JsonMap, Value as Json};
 
+use super::schedule::{ScheduledRun, Trigger};
+
 /// A run, as asked for. A field that is left out means the workflow file's own setting, or the default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -39,6 +41,12 @@ pub struct RunRequest {
     /// A lock that at most one run at a time holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lock: Option<LockRequest>,
+    /// What makes the run begin.
+    #[serde(skip_serializing_if = "Trigger::is_manual")]
+    pub trigger: Trigger,
+    /// The schedule of the workflow whose inputs, project and domain the run takes where nothing else gives them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheduled: Option<ScheduledRun>,
     /// The run that this one retries.
     pub retry_of: Option<String>,
 }
@@ -170,6 +178,10 @@ impl RunRequest {
         self.jobs = newer.jobs.or(self.jobs);
         self.resources.extend(newer.resources);
         self.lock = newer.lock.or(self.lock);
+        self.scheduled = newer.scheduled.or(self.scheduled);
+        if !newer.trigger.is_manual() {
+            self.trigger = newer.trigger;
+        }
         self.retry_of = newer.retry_of.or(self.retry_of);
         self
     }

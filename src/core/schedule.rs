@@ -1,6 +1,7 @@
 //! A schedule of a workflow: when its runs are due, what they are given, and what happens when they meet or were missed. Plain data.
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::cron::Rhythm;
@@ -56,6 +57,41 @@ pub enum CatchUp {
     #[default]
     Latest,
     All,
+}
+
+/// What made a run begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// A person, or a script that nothing else is known of.
+    #[default]
+    Manual,
+    /// An instant of a schedule.
+    Schedule,
+    /// An instant that had been missed.
+    CatchUp,
+    /// An instant of the past, on request.
+    Backfill,
+    /// An earlier run is gone on with.
+    Retry,
+    /// A request by HTTP.
+    Api,
+}
+
+impl Trigger {
+    pub fn is_manual(&self) -> bool {
+        *self == Self::Manual
+    }
+}
+
+/// The schedule that a run belongs to, and the instant that it is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduledRun {
+    /// The whole name of the schedule; in a request also its name alone.
+    pub schedule: String,
+    /// Without one: the newest instant that has passed.
+    #[serde(rename = "scheduled_at")]
+    pub at: Option<Timestamp>,
 }
 
 impl Schedule {

@@ -1,6 +1,7 @@
 //! What a run is asked to do, resolved: knows nothing of where it was asked for.
 
 use crate::core::run_request::CacheMode;
+use crate::core::schedule::{ScheduledRun, Trigger};
 use crate::workflow::graph::select::Role;
 
 /// What a run is to do. Lists have one entry for each node of the outline.
@@ -15,6 +16,10 @@ pub struct RunOptions {
     pub keep_going: bool,
     /// How many nodes may run at once.
     pub jobs: usize,
+    /// What makes it begin.
+    pub trigger: Trigger,
+    /// The schedule it belongs to; its instant is known.
+    pub scheduled: Option<ScheduledRun>,
     /// The run that this one retries.
     pub retry_of: Option<String>,
 }

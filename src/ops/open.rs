@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::needs::lacking;
 use super::prior::Prior;
+use super::schedules::take_schedule;
 use super::{Error, inputs};
 use crate::core::run_request::RunRequest;
 use crate::engine::RunOptions;
@@ -96,8 +97,9 @@ pub fn check(loaded: Loaded) -> Result<Opened, Mistakes> {
 ///
 /// # Errors
 /// Mistakes in the workflow, and whatever of the request does not fit it.
-pub fn prepare(request: RunRequest) -> Result<Prepared, Error> {
+pub fn prepare(mut request: RunRequest) -> Result<Prepared, Error> {
     let opened = open(&request.workflow, &request.settings)?;
+    take_schedule(&mut request, &opened.workflow)?;
     let scope = scope(&opened.workflow, &request)?;
     let inputs = inputs::resolve(&opened.workflow, &request.given)?;
     let options = options(&opened, &request)?;
@@ -171,6 +173,8 @@ fn options(opened: &Opened, request: &RunRequest) -> Result<RunOptions, Error> {
         mode: request.cache.unwrap_or_default(),
         keep_going: request.keep_going,
         jobs: request.jobs.map_or_else(processors, |jobs| jobs.max(1) as usize),
+        trigger: request.trigger,
+        scheduled: request.scheduled.clone(),
         retry_of: request.retry_of.clone(),
     })
 }

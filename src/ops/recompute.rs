@@ -287,7 +287,7 @@ impl Again<'_> {
         past.notes.clear();
         let caller = past.caller();
         let snapshots = files.snapshots(&past.subject.inputs);
-        let Replay { subject, timeout, grace, notes, .. } = past;
+        let Replay { subject, scheduled_at, timeout, grace, notes, .. } = past;
         // A folder of its own: many results may be of one node.
         let scratch = self.scratch.join(entry.key.hex());
         let logs = scratch.join("logs");
@@ -297,6 +297,7 @@ impl Again<'_> {
             store: store.clone(),
             run: self.id.clone(),
             scope,
+            scheduled_at,
             caller,
             scratch: Scratch::new(scratch),
             logs,

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
+
 use super::Error;
 use crate::core::event::{Event, Kind, NodeFinished, Status};
 use crate::core::node_path::NodeRef;
@@ -34,6 +36,8 @@ pub struct Replay {
     /// How it ended.
     pub end: NodeFinished,
     pub subject: TaskInstance,
+    /// The instant of its schedule that the run was for.
+    pub scheduled_at: Option<Timestamp>,
     /// What an attempt may take, and how long it is given to end.
     pub timeout: Option<Duration>,
     pub grace: Duration,
@@ -97,7 +101,8 @@ impl Replay {
             sources,
             attempt: end.attempts.max(1),
         };
-        Ok(Self { run, label, end, subject, timeout, grace, environment, notes })
+        let scheduled_at = invocation.request.scheduled.and_then(|scheduled| scheduled.at);
+        Ok(Self { run, label, end, subject, scheduled_at, timeout, grace, environment, notes })
     }
 
     /// The environment of whoever started the run; what may not be as it was is noted.
@@ -126,7 +131,14 @@ impl Replay {
         let subject = &self.subject;
         let folder = Scratch::new(root).take(&subject.path().file_name()).map_err(no_folder)?;
         let scope = Scope { project: self.run.project.clone(), domain: self.run.domain.clone() };
-        let around = AttemptContext { store, run: &self.run.id, scope: &scope, caller, staging };
+        let around = AttemptContext {
+            store,
+            run: &self.run.id,
+            scope: &scope,
+            scheduled_at: self.scheduled_at,
+            caller,
+            staging,
+        };
         match prepare(&around, subject, &folder) {
             Ok(prepared) => Ok(Ready { folder, prepared, id, is_kept: keep, _lock: lock }),
             Err((_, problem)) => {

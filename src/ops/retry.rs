@@ -9,6 +9,7 @@ use super::home::HomeReader;
 use super::open::{Prepared, prepare};
 use super::prior::Prior;
 use crate::core::run_request::{CacheMode, GivenInputs, RunRequest};
+use crate::core::schedule::Trigger;
 use crate::engine::lookup::prior_run::PriorRun;
 use crate::storage::history::invocation::{Invocation, invocation};
 use crate::storage::history::{RUNNING, Run};
@@ -43,6 +44,7 @@ pub fn retry(home: Option<&Path>, name: &str, newer: RunRequest) -> Result<Retry
         true => PriorRun::of(&run.id, []),
         false => PriorRun::of(&run.id, home.events(&run.id)?),
     };
+    request.trigger = Trigger::Retry;
     request.retry_of = Some(run.id.clone());
     let mut prepared = prepare(request.overridden_by(newer))?;
     let mut prior = Prior { run: run.id, inputs, earlier };
@@ -61,6 +63,7 @@ pub fn rerun(home: Option<&Path>, name: &str, newer: RunRequest) -> Result<Prepa
     let run = home.find(name)?;
     let (mut request, _) = recorded(home, &run)?;
     request.retry_of = None;
+    request.trigger = Trigger::Manual;
     prepare(request.overridden_by(newer))
 }
 

@@ -161,6 +161,7 @@ pub async fn run(
         store: store.clone(),
         run: run.clone(),
         scope: scope.clone(),
+        scheduled_at: order.scheduled.as_ref().and_then(|scheduled| scheduled.at),
         caller: HostEnv::now(),
         scratch: Scratch::new(lock.scratch.clone()),
         logs: home.logs(&run),

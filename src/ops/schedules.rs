@@ -1,13 +1,17 @@
-//! Finding schedules: by name, among workflow files and the files of folders. Nothing is created or changed.
+//! Schedules by name: among workflow files and the files of folders, and the one that a request takes its inputs from. Nothing is
+//! created or changed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::Error;
 use super::open::{Opened, check};
 use crate::core::closest::closest;
 use crate::core::inert::quote;
+use crate::core::run_request::{GivenInputs, RunRequest};
 use crate::core::schedule::Schedule;
 use crate::workflow::Workflow;
 use crate::workflow::load::load;
@@ -89,6 +93,46 @@ pub fn find(name: &str, paths: &[PathBuf]) -> Result<Found, Error> {
             Err(Error::invalid(message).hint("give the whole name"))
         }
     }
+}
+
+/// Puts what the schedule of the request gives below what the request gives by itself, and the instant that is meant into the request.
+///
+/// # Errors
+/// The workflow has no such schedule, or no instant of it has passed.
+pub fn take_schedule(request: &mut RunRequest, workflow: &Workflow) -> Result<(), Error> {
+    let is_recorded = request.given.iter().any(|given| matches!(given, GivenInputs::Recorded(_)));
+    let Some(asked) = request.scheduled.as_mut().filter(|_| !is_recorded) else {
+        // An earlier run took them from its schedule, which may be another one now.
+        return Ok(());
+    };
+    let whole_name = |name: &str| format!("{}/{name}", workflow.name);
+    let schedules = || workflow.schedules.iter().map(|placed| &placed.schedule);
+    let fits = |schedule: &&Schedule| {
+        schedule.name == asked.schedule || whole_name(&schedule.name) == asked.schedule
+    };
+    let Some(schedule) = schedules().find(fits) else {
+        let names: Vec<_> = schedules().map(|schedule| &*schedule.name).collect();
+        let hint = match (closest(&asked.schedule, names.iter().copied()), names.is_empty()) {
+            (Some(near), _) => format!("did you mean `{near}`?"),
+            (None, true) => "it has no [[schedules]]".to_owned(),
+            (None, false) => format!("it has {}", names.join(", ")),
+        };
+        let message = format!("{} has no schedule {}", workflow.path.display(), quote(&asked.schedule));
+        return Err(Error::invalid(message).hint(hint));
+    };
+    let at = match asked.at {
+        Some(at) => at,
+        None => schedule.rhythm.latest(Timestamp::now()).map(|instant| instant.at).ok_or_else(|| {
+            let message = format!("schedule `{}` had no instant yet", schedule.name);
+            Error::invalid(message).hint("say which one is meant with --scheduled-at")
+        })?,
+    };
+    (asked.schedule, asked.at) = (whole_name(&schedule.name), Some(at));
+    let dir = workflow.dir().to_owned();
+    request.given.insert(0, GivenInputs::Values { dir, values: schedule.inputs_at(at) });
+    request.project = request.project.take().or_else(|| schedule.project.clone());
+    request.domain = request.domain.take().or_else(|| schedule.domain.clone());
+    Ok(())
 }
 
 /// The file itself, or the workflow files directly in a folder, by name.

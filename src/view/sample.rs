@@ -5,6 +5,7 @@ use serde_json::{Map as JsonMap, json};
 
 use crate::core::digest::Digest;
 use crate::core::event::*;
+use crate::core::schedule::Trigger;
 
 pub const RUN: &str = "k3v9x2qm";
 
@@ -22,6 +23,9 @@ pub fn run_started(nodes: u64) -> Event {
         domain: "development".into(),
         nodes,
         jobs: 4,
+        trigger: Trigger::Manual,
+        schedule: None,
+        scheduled_at: None,
         retry_of: None,
     })
 }

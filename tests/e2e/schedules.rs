@@ -156,3 +156,65 @@ fn a_schedule_of_a_file_is_found_by_its_name() {
     let several = lab.run(&["schedule", "next", "nightly"]).expect_code(2);
     assert!(several.err.contains("several schedules: etl/nightly, other/nightly"), "{}", several.err);
 }
+
+#[test]
+fn a_run_of_a_schedule_takes_its_inputs_and_its_instant() {
+    let lab = Lab::new();
+    lab.write("etl.toml", NIGHTLY);
+    let at = ["--schedule", "nightly", "--scheduled-at"];
+    let first = lab.ok("etl.toml", &[&at[..], &["2026-03-28T02:30"]].concat());
+    assert_eq!(first.outputs(), serde_json::json!({"text": "2026-03-28 5 2026-03-28T01:30:00Z"}));
+    let begun = first.events("run_started").remove(0);
+    assert_eq!(begun["project"], "night");
+    assert_eq!(begun["trigger"], "schedule");
+    assert_eq!(begun["schedule"], "etl/nightly");
+    assert_eq!(begun["scheduled_at"], "2026-03-28T01:30:00Z");
+    // The same instant in another form; flags win over what the schedule gives.
+    let again = lab.ok("etl.toml", &[&at[..], &["2026-03-28T01:30:00Z", "-i", "rounds=6"]].concat());
+    assert_eq!(again.outputs()["text"], "2026-03-28 6 2026-03-28T01:30:00Z");
+    assert_eq!(lab.ok("etl.toml", &[&at[..], &["2026-03-28T01:30:00Z"]].concat()).cache("t"), "hit");
+    // Without an instant: the newest one that has passed.
+    let newest = lab.ok("etl.toml", &["--schedule", "etl/nightly"]);
+    let scheduled: Timestamp =
+        newest.events("run_started").remove(0)["scheduled_at"].as_str().unwrap().parse().unwrap();
+    let age = Timestamp::now().duration_since(scheduled).as_hours();
+    assert!((0..=25).contains(&age), "{scheduled}");
+    // By hand there is neither.
+    let by_hand = lab.ok("etl.toml", &["-i", "day=2026-03-28"]);
+    let begun = by_hand.events("run_started").remove(0);
+    assert_eq!(begun["trigger"], "manual");
+    assert!(begun["schedule"].is_null() && begun["scheduled_at"].is_null(), "{begun}");
+    assert_eq!(by_hand.outputs()["text"], "2026-03-28 1 ");
+
+    let listed = |args: &[&str]| {
+        let done = lab.run(&[&["runs", "--json"], args].concat()).expect_code(0);
+        done.out.lines().count()
+    };
+    assert_eq!(listed(&["--schedule", "nightly"]), 4);
+    assert_eq!(listed(&["--schedule", "etl/nightly", "--no-op"]), 1);
+    assert_eq!(listed(&["--trigger", "manual"]), 1);
+    assert_eq!(listed(&["--trigger", "schedule", "--no-no-ops"]), 3);
+    assert_eq!(listed(&["--schedule", "hourly"]), 0);
+
+    let unknown = lab.run(&["exec", "etl.toml", "--schedule", "nighly"]).expect_code(2);
+    assert!(unknown.err.contains("has no schedule \"nighly\""), "{}", unknown.err);
+    assert!(unknown.err.contains("did you mean `nightly`?"), "{}", unknown.err);
+}
+
+#[test]
+fn a_retry_keeps_the_instant_and_the_values_of_the_schedule_as_they_were() {
+    let lab = Lab::new();
+    let fails =
+        NIGHTLY.replace("run = 'printf", "run = '[ -e \"$RUNNER_WORKFLOW_DIR/go\" ] || exit 3; printf");
+    lab.write("etl.toml", &fails);
+    let at =
+        ["exec", "etl.toml", "--json", "--schedule", "nightly", "--scheduled-at", "2026-03-28T01:30:00Z"];
+    lab.run(&at).expect_code(1);
+    lab.write("go", "");
+    lab.write("etl.toml", &fails.replace("rounds = 5", "rounds = 7"));
+    let retried = lab.run(&["retry", "@last", "--json"]).expect_code(0);
+    assert_eq!(retried.outputs()["text"], "2026-03-28 5 2026-03-28T01:30:00Z");
+    let begun = retried.events("run_started").remove(0);
+    assert_eq!((&begun["trigger"], &begun["schedule"]), (&"retry".into(), &"etl/nightly".into()));
+    assert_eq!(begun["scheduled_at"], "2026-03-28T01:30:00Z");
+}

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::core::event::{ErrorKind, TaskError};
 use crate::core::node_path::NodeRef;
 use crate::core::value::Value;
@@ -31,6 +33,8 @@ pub struct AttemptShared<E> {
     pub store: Arc<Store>,
     pub run: String,
     pub scope: Scope,
+    /// The instant of its schedule that the run is for.
+    pub scheduled_at: Option<Timestamp>,
     /// The environment that tasks are given their part of.
     pub caller: HostEnv,
     pub scratch: Scratch,
@@ -107,8 +111,9 @@ pub async fn perform<E: Executor>(shared: Arc<AttemptShared<E>>, job: AttemptJob
         Err(error) => Err((ErrorKind::Spawn, format!("the scratch folder cannot be made: {error}"))),
         Ok(folder) => {
             let prepared = in_place(is_heavy(&job.subject), || {
-                let AttemptShared { store, run, scope, caller, .. } = &*shared;
-                let around = AttemptContext { store, run, scope, caller, staging: None };
+                let AttemptShared { store, run, scope, scheduled_at, caller, .. } = &*shared;
+                let around =
+                    AttemptContext { store, run, scope, scheduled_at: *scheduled_at, caller, staging: None };
                 prepare(&around, &job.subject, &folder)
             });
             let result = match prepared {

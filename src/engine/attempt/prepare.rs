@@ -8,6 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use serde_json::{Map as JsonMap, Value as Json};
 
 use crate::core::event::ErrorKind;
@@ -57,6 +59,8 @@ pub struct AttemptContext<'a> {
     pub store: &'a Store,
     pub run: &'a str,
     pub scope: &'a Scope,
+    /// The instant of its schedule that the run is for.
+    pub scheduled_at: Option<Timestamp>,
     pub caller: &'a HostEnv,
     /// How files are brought, if not as the task says.
     pub staging: Option<Staging>,
@@ -118,6 +122,9 @@ pub fn prepare(
     own("RUNNER_ATTEMPT", subject.attempt.to_string().into());
     own("RUNNER_PROJECT", around.scope.project.clone().into());
     own("RUNNER_DOMAIN", around.scope.domain.clone().into());
+    if let Some(instant) = around.scheduled_at {
+        own("RUNNER_SCHEDULED_AT", instant.to_string().into());
+    }
     let (program, inline) = program(subject, folder, &staged)?;
     let dir = if task.in_workflow_dir { subject.workflow_dir.clone() } else { work };
     Ok(Prepared { program, inline, dir, env, secrets, guards: staged.guards })

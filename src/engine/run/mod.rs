@@ -227,6 +227,7 @@ impl Engine {
         mut interrupts: UnboundedReceiver<Interrupt>,
     ) -> Summary {
         let started = Instant::now();
+        let scheduled = self.options.scheduled.as_ref();
         self.bus.emit(Event::RunStarted(RunStarted {
             time: self.clock.now(),
             run: self.context.run.clone(),
@@ -235,6 +236,9 @@ impl Engine {
             domain: self.context.scope.domain.clone(),
             nodes: self.counts.nodes,
             jobs: self.options.jobs as u64,
+            trigger: self.options.trigger,
+            schedule: scheduled.map(|scheduled| scheduled.schedule.clone()),
+            scheduled_at: scheduled.and_then(|scheduled| scheduled.at),
             retry_of: self.options.retry_of.clone(),
         }));
         if let Some(reading) = self.read_files_ahead() {

@@ -7,6 +7,10 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use super::{COLUMNS, INTERRUPTED, RUNNING, Run, read_run};
+use crate::core::schedule::Trigger;
+
+/// What a run was asked for, as JSON; nothing for runs older than the record of requests.
+const REQUEST: &str = "iif(json_valid(invocation), invocation, '{}')";
 
 /// What a run must be like; nothing that is left out matters.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +24,11 @@ pub struct RunFilter {
     pub since: Option<Timestamp>,
     /// When it began, before this.
     pub until: Option<Timestamp>,
+    /// Of this schedule: its whole name, or what comes behind `/`.
+    pub schedule: Option<String>,
+    pub trigger: Option<Trigger>,
+    /// Whether it was a no-op: nothing was executed and nothing failed.
+    pub no_op: Option<bool>,
     /// Older than this one.
     pub before: Option<String>,
 }
@@ -69,6 +78,19 @@ impl RunFilter {
             if let Some(text) = text {
                 add(term, Value::Text(text.clone()));
             }
+        }
+        let trigger = self.trigger.and_then(|trigger| serde_json::to_value(trigger).ok());
+        if let Some(serde_json::Value::String(name)) = trigger {
+            add(&format!("coalesce({REQUEST} ->> 'trigger', 'manual') = ?"), Value::Text(name));
+        }
+        if let Some(name) = &self.schedule {
+            let whole = format!("{REQUEST} ->> '$.scheduled.schedule'");
+            let term = format!("? IN ({whole}, substr({whole}, instr({whole}, '/') + 1))");
+            add(&term, Value::Text(name.clone()));
+        }
+        if let Some(no_op) = self.no_op {
+            let term = "(status = 'succeeded' AND counts ->> 'executed' = 0 AND counts ->> 'failed' = 0) = ?";
+            add(term, Value::Integer(no_op.into()));
         }
         for (term, instant) in [("started_ms >= ?", self.since), ("started_ms < ?", self.until)] {
             if let Some(instant) = instant {

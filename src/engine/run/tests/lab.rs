@@ -18,6 +18,7 @@ use crate::core::event::{ErrorKind, Event, TaskError};
 use crate::core::reporter::Reporter;
 use crate::core::run_request::CacheMode;
 use crate::core::run_request::Selection;
+use crate::core::schedule::Trigger;
 use crate::core::types::Type;
 use crate::core::value::Value;
 use crate::engine::attempt::perform::{AttemptEnded, AttemptFuture, AttemptJob, AttemptRunner, Success};
@@ -302,6 +303,8 @@ impl Lab {
                 mode: self.mode,
                 keep_going: self.keep_going,
                 jobs: self.jobs,
+                trigger: Trigger::Manual,
+                scheduled: None,
                 retry_of: None,
             },
             pools: Pools::new(self.jobs, self.resources),
