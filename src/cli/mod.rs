@@ -166,6 +166,9 @@ enum Verb {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    if let Some(code) = crate::exec::enter_views() {
+        return code;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -4,11 +4,12 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use super::screen::{ColorChoice, note};
 use super::{Failure, Outcome, code, signals};
+use crate::exec::{NotEntered, Views};
 use crate::ops::node_arg::node_ref;
 use crate::ops::replay::{Ready, Replay};
 use crate::ops::shell::ShellSession;
@@ -49,26 +50,48 @@ pub struct Args {
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let wanted = node_ref(&args.node, args.index).map_err(Failure::usage)?;
-    let session = ShellSession::open(home, &args.run, wanted, args.keep)?;
+    let mut session = ShellSession::open(home, &args.run, wanted, args.keep)?;
     session.warnings().iter().for_each(|warning| note(&format!("warning: {warning}")));
-    let ended = work(&session, color);
+    let commands = commands()?;
+    let mut ended = work(&session, commands.as_deref(), color);
+    if let Ok(None) = ended {
+        session = session.without_views()?;
+        ended = work(&session, commands.as_deref(), color);
+    }
     let kept = args.keep.then(|| session.ready.folder.path().to_owned());
     session.close();
     if let Some(folder) = kept {
         note(&format!("kept: {}", folder.display()));
     }
-    match ended?.into_raw() {
-        0 => Ok(()),
-        raw => {
-            let status = ExitStatus::from_raw(raw);
+    match ended? {
+        None => Err(Failure::store("this system does not show the shell its large inputs")),
+        Some(status) if status.success() => Ok(()),
+        Some(status) => {
             let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
             Err(Failure::silent(u8::try_from(code).unwrap_or(code::FAILED)))
         }
     }
 }
 
-/// The shell, from before it is told what there is until after it is told what it left.
-fn work(session: &ShellSession, color: ColorChoice) -> Result<ExitStatus, Failure> {
+/// The script on standard input, unless that is a terminal.
+fn commands() -> Result<Option<Vec<u8>>, Failure> {
+    let mut text = Vec::new();
+    if io::stdin().is_terminal() {
+        return Ok(None);
+    }
+    io::stdin().lock().read_to_end(&mut text).map_err(|error| {
+        Failure::usage(format!("standard input, which should hold a script, cannot be read: {error}"))
+    })?;
+    Ok(Some(text))
+}
+
+/// The shell, from before the summary of what there is until after that of what it left; `None` if this system does not
+/// show it the views that are prepared for it.
+fn work(
+    session: &ShellSession,
+    commands: Option<&[u8]>,
+    color: ColorChoice,
+) -> Result<Option<ExitStatus>, Failure> {
     let ShellSession { past, ready, .. } = session;
     let Ready { folder, prepared, .. } = ready;
     let cannot = |error: io::Error| {
@@ -77,34 +100,39 @@ fn work(session: &ShellSession, color: ColorChoice) -> Result<ExitStatus, Failur
     let script = session.write_command().map_err(cannot)?;
     let ink = Ink(color.on_stderr());
     let shell = shell();
-    let interactive = io::stdin().is_terminal();
-    let mut command = Command::new(&shell);
+    let views = prepared.views(folder);
+    let mut command = match &views {
+        None => Command::new(&shell),
+        Some(views) => views.command(&find_program(&shell), &shell).map_err(cannot)?,
+    };
     command
         .env_clear()
         .envs(&prepared.env)
         .env("RUNNER_SCRIPT", script.as_os_str())
         .current_dir(&prepared.dir);
-    if interactive {
-        eprint_all(&banner::before(past, ready, ink));
-        command.args(without_start_up_files(&shell)).envs(of_the_terminal(past));
-    } else {
+    if let Some(text) = commands {
         past.notes.iter().for_each(|text| note(&format!("note: {text}")));
         let commands = folder.path().join("commands");
-        let mut text = Vec::new();
-        io::stdin().lock().read_to_end(&mut text).map_err(|error| {
-            Failure::usage(format!("standard input, which should hold a script, cannot be read: {error}"))
-        })?;
         fs::write(&commands, text).map_err(cannot)?;
         command.arg(&commands).stdin(Stdio::null());
+    } else {
+        eprint_all(&banner::before(past, ready, ink));
+        command.args(without_start_up_files(&shell)).envs(of_the_terminal(past));
     }
-    let status = attend(command).map_err(|error| {
+    let no_shell = |error: io::Error| {
         let shell = Path::new(&shell).display().to_string();
         Failure::usage(format!("the shell {shell} cannot be started: {error}; set SHELL to another"))
-    })?;
+    };
+    let status = attend(command).map_err(no_shell)?;
+    match views.as_ref().and_then(Views::failure) {
+        Some(NotEntered::NoViews(_)) => return Ok(None),
+        Some(NotEntered::NotStarted(error)) => return Err(no_shell(io::Error::from_raw_os_error(error))),
+        None => {}
+    }
     if io::stderr().is_terminal() {
         eprint_all(&banner::after(&past.subject.task, &session.check_outputs(), ink));
     }
-    Ok(status)
+    Ok(Some(status))
 }
 
 /// `$SHELL`, or one that is everywhere.
@@ -117,6 +145,16 @@ fn shell() -> OsString {
         Some(shell) if !shell.is_empty() => shell,
         _ if found("bash") => "bash".into(),
         _ => "sh".into(),
+    }
+}
+
+/// The path of a program that is looked for in our `PATH` if it is named without a folder.
+fn find_program(name: &OsString) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut found = std::env::split_paths(&path).map(|folder| folder.join(name));
+    match Path::new(name).components().count() {
+        1 => found.find(|path| path.is_file()).unwrap_or_else(|| name.into()),
+        _ => name.into(),
     }
 }
 

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use super::children::adopt_orphans;
 use super::ending::{end, gone_within};
 use super::pump::Pump;
-use super::spawn::{Started, start};
-use super::{Attempt, Cancel, End, Executor, Level, Outcome, Usage};
+use super::spawn::{Started, explain_late, start};
+use super::views::NotEntered;
+use super::{Attempt, Cancel, End, Executor, Level, Outcome, Usage, Views};
 
 /// Time that processes have to end by themselves after the command: the `tee` of a shell's `>(tee file)`
 /// still has a last line to write.
@@ -44,12 +45,28 @@ impl Executor for Local {
             never(End::Cancelled)
         } else {
             match start(&attempt).await {
-                Ok(started) => follow(started, &attempt, &cancel).await,
+                Ok(started) => {
+                    let followed = follow(started, &attempt, &cancel).await;
+                    match followed.end {
+                        End::Exited(_) => reached(followed, &attempt),
+                        _ => followed,
+                    }
+                }
                 Err(message) => never(End::NotStarted(message)),
             }
         };
         Outcome { end, duration: begin.elapsed(), leftovers, usage }
     }
+}
+
+/// What became of a command that had to be reached through its views first.
+fn reached(followed: Followed, attempt: &Attempt) -> Followed {
+    let end = match attempt.views.as_ref().and_then(Views::failure) {
+        None => return followed,
+        Some(NotEntered::NoViews(problem)) => End::NoViews(problem),
+        Some(NotEntered::NotStarted(errno)) => End::NotStarted(explain_late(attempt, errno)),
+    };
+    Followed { end, leftovers: 0, usage: None }
 }
 
 /// What became of a command: its [`Outcome`] but for the time.

@@ -5,6 +5,8 @@
 
 mod children;
 mod ending;
+#[cfg(target_os = "linux")]
+mod enter;
 mod local;
 mod process;
 mod pump;
@@ -14,6 +16,7 @@ mod spawn;
 mod sweep;
 mod tail;
 mod tree;
+mod views;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -27,6 +30,18 @@ pub use local::Local;
 pub use secrets::{MIN_SECRET_CHARS, Masker, is_maskable};
 pub use sweep::{end_marked, sweep_strays};
 pub use tail::tail;
+pub use views::{NotEntered, Original, SUPPORTED as VIEWS_SUPPORTED, View, Views};
+
+/// Becomes the command of an attempt with views, if this process was started for that: to be called before anything else,
+/// while there is one thread. Returns only if it was not, or the code to exit with.
+#[cfg(target_os = "linux")]
+pub use enter::enter_views;
+
+/// There are no views on this system.
+#[cfg(not(target_os = "linux"))]
+pub fn enter_views() -> Option<std::process::ExitCode> {
+    None
+}
 
 /// Runs attempts. One that runs them on this machine is [`Local`].
 pub trait Executor {
@@ -59,6 +74,8 @@ pub struct Attempt {
     pub masks_stdout: bool,
     /// The value of the variable `OUT` in `env`; unique to the attempt, so that its processes are known by it.
     pub out: PathBuf,
+    /// What the command sees in a mount namespace of its own.
+    pub views: Option<Views>,
 }
 
 /// How an attempt went.
@@ -101,6 +118,8 @@ pub enum End {
     Cancelled,
     /// What was tried, why it failed and how to mend it.
     NotStarted(String),
+    /// The attempt's views cannot be shown on this system, and why. Nothing of the command ran.
+    NoViews(String),
     /// The command ended, but its result cannot be trusted, and why: what it printed could not be written, or
     /// a process that it left behind could not be ended.
     Unsound(String),

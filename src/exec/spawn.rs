@@ -66,6 +66,14 @@ fn errno(error: &io::Error) -> Option<Errno> {
     Errno::from_io_error(error)
 }
 
+/// Why a command with views that could not become its program did not start.
+pub fn explain_late(attempt: &Attempt, errno: i32) -> String {
+    let name = attempt.program.first().map_or("", String::as_str);
+    let error = io::Error::from_raw_os_error(errno);
+    find_program(attempt, name)
+        .map_or_else(|problem| problem, |program| explain(attempt, name, &program, &error))
+}
+
 /// The command with its files; with secrets it writes to pumps.
 fn prepare(attempt: &Attempt, program: &Path) -> Result<(Command, Vec<Pump>), String> {
     let open = |path: &Path, how: &mut OpenOptions| {
@@ -78,9 +86,17 @@ fn prepare(attempt: &Attempt, program: &Path) -> Result<(Command, Vec<Pump>), St
         files.push(open(stdout, OpenOptions::new().write(true).truncate(true))?);
     }
     let wired = wire(files, attempt).map_err(|error| format!("no pipe could be made: {error}"))?;
-    let mut command = Command::new(program);
+    let mut command = match &attempt.views {
+        None => {
+            let mut command = Command::new(program);
+            command.arg0(&attempt.program[0]);
+            command
+        }
+        Some(views) => views
+            .command(program, attempt.program[0].as_ref())
+            .map_err(|error| format!("{} could not be written: {error}", views.plan.display()))?,
+    };
     command
-        .arg0(&attempt.program[0])
         .args(&attempt.program[1..])
         .env_clear()
         .envs(attempt.env.iter().map(|(name, value)| (name, value)))

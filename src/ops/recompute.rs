@@ -303,7 +303,7 @@ impl Again<'_> {
             logs,
             cancel: self.cancel.clone(),
             masker: environment::masker_of(&environment::secrets_of(std::iter::once(&*task))),
-            links_noted: Default::default(),
+            large: Default::default(),
         };
         let job = AttemptJob { unit: 0, subject, timeout, grace, snapshots };
         Ok(Ready { notes, task, job, shared })

@@ -13,7 +13,7 @@ use crate::core::run_id::RunId;
 use crate::core::staging::Staging;
 use crate::core::value::{Artifact, Value};
 use crate::engine::attempt::environment::{HostEnv, Remembered};
-use crate::engine::attempt::prepare::{AttemptContext, Prepared, TaskInstance, prepare};
+use crate::engine::attempt::prepare::{AttemptContext, LargeInputs, Prepared, TaskInstance, prepare};
 use crate::engine::attempt::scratch::{Folder, Scratch};
 use crate::engine::attempt::source::SourceFile;
 use crate::ops::home::{HomeReader, HomeWriter};
@@ -118,6 +118,7 @@ impl Replay {
         session: &HomeWriter,
         caller: &HostEnv,
         staging: Option<Staging>,
+        large: LargeInputs,
         keep: bool,
     ) -> Result<Ready, Error> {
         let HomeWriter { home, store, .. } = session;
@@ -138,6 +139,7 @@ impl Replay {
             scheduled_at: self.scheduled_at,
             caller,
             staging,
+            large,
         };
         match prepare(&around, subject, &folder) {
             Ok(prepared) => Ok(Ready { folder, prepared, id, is_kept: keep, _lock: lock }),

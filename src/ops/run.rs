@@ -167,7 +167,7 @@ pub async fn run(
         logs: home.logs(&run),
         cancel: Cancel::default(),
         masker,
-        links_noted: Default::default(),
+        large: Default::default(),
     };
     let context = RunContext {
         run: shared.run.clone(),

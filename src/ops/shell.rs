@@ -12,9 +12,10 @@ use super::replay::{Ready, Replay};
 use crate::core::node_path::NodeRef;
 use crate::core::value::Value;
 use crate::engine::attempt::collect::check_outputs;
+use crate::engine::attempt::environment::HostEnv;
 use crate::engine::attempt::perform::places;
-use crate::engine::attempt::prepare::Prepared;
-use crate::exec::Masker;
+use crate::engine::attempt::prepare::{LargeInputs, Prepared};
+use crate::exec::{Masker, VIEWS_SUPPORTED};
 use crate::workflow::Capture;
 
 /// A past attempt in a scratch folder.
@@ -22,6 +23,7 @@ pub struct ShellSession {
     home: HomeWriter,
     pub past: Replay,
     pub ready: Ready,
+    caller: HostEnv,
 }
 
 impl ShellSession {
@@ -35,8 +37,21 @@ impl ShellSession {
         let home = HomeWriter::open(home)?;
         let mut past = Replay::find(&view, &home.store, run, wanted, "shell")?;
         let caller = past.caller();
-        let ready = past.prepare(&home, &caller, None, keep)?;
-        Ok(Self { home, past, ready })
+        // Views end with the shell: what is kept holds copies.
+        let large = if keep || !VIEWS_SUPPORTED { LargeInputs::Copy } else { LargeInputs::View };
+        let ready = past.prepare(&home, &caller, None, large, keep)?;
+        Ok(Self { home, past, ready, caller })
+    }
+
+    /// Makes it ready once more, with copies of large inputs: for a system that does not show views.
+    ///
+    /// # Errors
+    /// As of [`ShellSession::open`].
+    pub fn without_views(self) -> Result<Self, Error> {
+        let Self { home, past, ready, caller } = self;
+        ready.close(&home);
+        let ready = past.prepare(&home, &caller, None, LargeInputs::Copy, false)?;
+        Ok(Self { home, past, ready, caller })
     }
 
     /// Warnings about the home.

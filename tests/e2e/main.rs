@@ -33,6 +33,7 @@ mod graph;
 mod hooks;
 mod language_inputs;
 mod language_outputs;
+mod large_inputs;
 mod lint;
 mod logs;
 mod looking;

@@ -2,6 +2,8 @@
 
 pub mod collect;
 pub mod environment;
+pub mod hints;
+pub mod large;
 pub mod perform;
 pub mod prepare;
 pub mod scratch;

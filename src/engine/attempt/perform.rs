@@ -6,7 +6,6 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,7 +15,9 @@ use crate::core::node_path::NodeRef;
 use crate::core::value::Value;
 use crate::engine::attempt::collect::{self, MAX_LIGHT_BYTES, OutputPlaces};
 use crate::engine::attempt::environment::HostEnv;
-use crate::engine::attempt::prepare::{AttemptContext, Failure, Guarded, Prepared, TaskInstance, prepare};
+use crate::engine::attempt::hints::{Ended, OUT_OF_MEMORY};
+use crate::engine::attempt::large::{LargeInputState, settle_links};
+use crate::engine::attempt::prepare::{AttemptContext, Failure, Prepared, TaskInstance, prepare};
 use crate::engine::attempt::scratch::{Folder, Scratch};
 use crate::engine::schedule::UnitId;
 use crate::exec::{Attempt, Cancel, End, Executor, Masker, Outcome, Usage, signal_name, tail};
@@ -43,8 +44,7 @@ pub struct AttemptShared<E> {
     pub cancel: Cancel,
     /// Masks the secrets of all tasks of the run: what one of them writes to a file another may print.
     pub masker: Masker,
-    /// Whether the run has said that large files are links.
-    pub links_noted: AtomicBool,
+    pub large: LargeInputState,
 }
 
 /// Runs attempts: the seam below the loop. What implements it for a home is [`AttemptShared`].
@@ -104,64 +104,98 @@ pub async fn perform<E: Executor>(shared: Arc<AttemptShared<E>>, job: AttemptJob
     let attempt = *attempt;
     let log = log_path(&shared.logs, name, *index, attempt);
     let label = NodeRef::new(name, *index).file_name();
-    let (mut duration, mut usage) = (Duration::ZERO, None);
-    let mut exit_code = None;
-    let mut stderr_tail = Vec::new();
-    let result = match shared.scratch.take(&format!("{label}.{attempt}")) {
-        Err(error) => Err((ErrorKind::Spawn, format!("the scratch folder cannot be made: {error}"))),
-        Ok(folder) => {
-            let prepared = in_place(is_heavy(&job.subject), || {
-                let AttemptShared { store, run, scope, scheduled_at, caller, .. } = &*shared;
-                let around =
-                    AttemptContext { store, run, scope, scheduled_at: *scheduled_at, caller, staging: None };
-                prepare(&around, &job.subject, &folder)
-            });
-            let result = match prepared {
-                Err(failure) => Err(failure),
-                Ok(Prepared { program, dir, env, secrets, guards, .. }) => {
-                    let path = env.get(OsStr::new("PATH")).map(|path| path.to_string_lossy().into_owned());
-                    let path = path.unwrap_or_default();
-                    let captures =
-                        job.subject.task.outputs.iter().any(|output| output.capture == Capture::Stdout);
-                    let attempt = Attempt {
-                        label,
-                        program,
-                        dir,
-                        env: env.into_iter().collect(),
-                        log: log.clone(),
-                        stdout: captures.then(|| folder.stdout()),
-                        timeout: job.timeout,
-                        grace: job.grace,
-                        masker: shared.masker.clone(),
-                        // A file is an output like any other where the task knows no secret itself.
-                        masks_stdout: !secrets.is_empty(),
-                        out: folder.out(),
-                    };
-                    let outcome = shared.executor.run(attempt, shared.cancel.clone()).await;
-                    (duration, usage) = (outcome.duration, outcome.usage);
-                    if let End::Exited(code) = outcome.end {
-                        exit_code = Some(code);
-                    }
-                    if captures {
-                        stderr_tail = tail(&log, TAIL);
-                        append_stdout(&log, &folder.stdout(), &shared.masker);
-                    }
-                    let heavy = is_heavy(&job.subject) || collect::is_heavy(&job.subject.task, &folder.out());
-                    in_place(heavy, || finish(&shared, &job, &folder, &guards, &outcome, &path))
-                }
-            };
-            shared.scratch.give_back(folder, result.is_ok());
-            result
+    let mut trace = Trace::default();
+    let result = loop {
+        let folder = match shared.scratch.take(&format!("{label}.{attempt}")) {
+            Ok(folder) => folder,
+            Err(error) => {
+                break Err((ErrorKind::Spawn, format!("the scratch folder cannot be made: {error}")));
+            }
+        };
+        let tried = try_in(&shared, &job, &folder, &label, &log, &mut trace).await;
+        shared.scratch.give_back(folder, matches!(tried, Ok(Ok(_))));
+        match tried {
+            Ok(result) => break result,
+            Err(NoViews) => {}
         }
     };
     let result = result.map_err(|(kind, message)| TaskError {
         kind,
         message: shared.masker.mask(&message),
-        exit_code: exit_code.filter(|_| kind == ErrorKind::Exit),
+        exit_code: trace.exit_code.filter(|_| kind == ErrorKind::Exit),
         log: Some(log.display().to_string()),
-        tail: if stderr_tail.is_empty() { tail(&log, TAIL) } else { stderr_tail },
+        tail: if trace.tail.is_empty() { tail(&log, TAIL) } else { trace.tail },
     });
-    AttemptEnded { unit: job.unit, attempt, duration, usage, result }
+    AttemptEnded { unit: job.unit, attempt, duration: trace.duration, usage: trace.usage, result }
+}
+
+/// What is known of a command that ran, however it ended.
+#[derive(Default)]
+struct Trace {
+    duration: Duration,
+    usage: Option<Usage>,
+    exit_code: Option<i32>,
+    /// The last lines that it printed on standard error.
+    tail: Vec<String>,
+}
+
+/// Nothing ran: this system shows no views, as the run knows from now on.
+struct NoViews;
+
+/// Runs the command in an empty scratch folder.
+async fn try_in<E: Executor>(
+    shared: &AttemptShared<E>,
+    job: &AttemptJob,
+    folder: &Folder,
+    label: &str,
+    log: &Path,
+    trace: &mut Trace,
+) -> Result<Result<Success, Failure>, NoViews> {
+    let prepared = in_place(is_heavy(&job.subject), || {
+        let AttemptShared { store, run, scope, scheduled_at, caller, large, .. } = shared;
+        let large = large.placement();
+        let scheduled_at = *scheduled_at;
+        let around = AttemptContext { store, run, scope, scheduled_at, caller, staging: None, large };
+        prepare(&around, &job.subject, folder)
+    });
+    let mut prepared = match prepared {
+        Ok(prepared) => prepared,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    let captures = job.subject.task.outputs.iter().any(|output| output.capture == Capture::Stdout);
+    let path = prepared.env.get(OsStr::new("PATH")).map(|path| path.to_string_lossy().into_owned());
+    let attempt = Attempt {
+        label: label.to_owned(),
+        program: std::mem::take(&mut prepared.program),
+        dir: prepared.dir.clone(),
+        env: std::mem::take(&mut prepared.env).into_iter().collect(),
+        log: log.to_owned(),
+        stdout: captures.then(|| folder.stdout()),
+        timeout: job.timeout,
+        grace: job.grace,
+        masker: shared.masker.clone(),
+        // A file is an output like any other where the task knows no secret itself.
+        masks_stdout: !prepared.secrets.is_empty(),
+        out: folder.out(),
+        views: prepared.views(folder),
+    };
+    let outcome = shared.executor.run(attempt, shared.cancel.clone()).await;
+    if let End::NoViews(reason) = outcome.end {
+        shared.large.refuse(reason);
+        return Err(NoViews);
+    }
+    (trace.duration, trace.usage) = (outcome.duration, outcome.usage);
+    if let End::Exited(code) = outcome.end {
+        trace.exit_code = Some(code);
+    }
+    trace.tail = tail(log, TAIL);
+    if captures {
+        append_stdout(log, &folder.stdout(), &shared.masker);
+    }
+    let heavy = is_heavy(&job.subject) || collect::is_heavy(&job.subject.task, &folder.out());
+    let finishing =
+        Finishing { shared, job, folder, prepared: &prepared, path: path.unwrap_or_default(), tail: &trace.tail };
+    Ok(in_place(heavy, || finishing.finish(&outcome)))
 }
 
 /// Maximum bytes of a captured standard output that a log holds.
@@ -210,75 +244,85 @@ fn is_heavy(subject: &TaskInstance) -> bool {
     !subject.sources.is_empty() || size >= MAX_LIGHT_BYTES
 }
 
-fn finish<E>(
-    shared: &AttemptShared<E>,
-    job: &AttemptJob,
-    folder: &Folder,
-    guarded: &[Guarded],
-    outcome: &Outcome,
-    path: &str,
-) -> Result<Success, Failure> {
-    let spoiled: Vec<&str> = guarded
-        .iter()
-        .filter(|guarded| !shared.store.check(&guarded.guards).is_empty())
-        .map(|guarded| guarded.name.as_str())
-        .collect();
-    match &outcome.end {
-        End::Exited(0) => {}
-        End::Exited(code) => return Err((ErrorKind::Exit, exit_message(*code, path))),
-        End::Signalled(signal) => {
-            let hint = if *signal == SIGKILL { format!("; {OUT_OF_MEMORY}") } else { String::new() };
-            return Err((ErrorKind::Signal, format!("ended by {}{hint}", signal_name(*signal))));
+/// An attempt whose command has ended.
+struct Finishing<'a, E> {
+    shared: &'a AttemptShared<E>,
+    job: &'a AttemptJob,
+    folder: &'a Folder,
+    prepared: &'a Prepared,
+    /// The `PATH` that the command had.
+    path: String,
+    /// The last lines that it printed on standard error.
+    tail: &'a [String],
+}
+
+impl<E> Finishing<'_, E> {
+    fn finish(&self, outcome: &Outcome) -> Result<Success, Failure> {
+        let Self { shared, job, folder, .. } = *self;
+        let Prepared { guards, views, .. } = self.prepared;
+        let spoiled: Vec<&str> = guards
+            .iter()
+            .filter(|guarded| !shared.store.check(&guarded.guards).is_empty())
+            .map(|guarded| guarded.name.as_str())
+            .collect();
+        self.ended(&outcome.end)?;
+        if !spoiled.is_empty() {
+            let message = format!(
+                "the task changed its own {}, which is a link to the original: let it work on a copy, or set stage = \"copy\"",
+                spoiled.join(", ")
+            );
+            return Err((ErrorKind::Input, message));
         }
-        End::TimedOut => {
-            let limit = job.timeout.unwrap_or_default();
-            let limit = jiff::SignedDuration::try_from(limit).map(|d| format!("{d:#}")).unwrap_or_default();
-            return Err((ErrorKind::Timeout, format!("took longer than its timeout of {limit}")));
+        let mut notes = Vec::new();
+        notes.extend(shared.large.note(guards, job.subject.task.staging));
+        if outcome.leftovers > 0 {
+            let n = outcome.leftovers;
+            let processes = if n == 1 { "process" } else { "processes" };
+            let were = if n == 1 { "it was" } else { "they were" };
+            notes.push(format!("the command left {n} {processes} running; {were} terminated"));
         }
-        End::Cancelled => return Err((ErrorKind::Cancelled, "the run was cancelled".into())),
-        End::NotStarted(message) => return Err((ErrorKind::Spawn, message.clone())),
-        End::Unsound(message) => return Err((ErrorKind::Output, message.clone())),
+        let subject = &job.subject;
+        let places = places(subject, folder);
+        if !views.is_empty() {
+            settle_links(&shared.store, views, &[folder.out(), folder.work()])?;
+        }
+        let collected = collect::outputs(&shared.store, &subject.task.outputs, &places, &shared.masker, &mut notes)
+            .map_err(|message| (ErrorKind::Output, message))?;
+        let mut blobs = collected.blobs;
+        if subject.task.cache.enabled {
+            blobs.extend(keep_small_files(&shared.store, subject));
+        }
+        let sources = subject.sources.iter().map(|source| &source.snapshot);
+        let changed =
+            job.snapshots.iter().chain(sources).find_map(|snapshot| snapshot.changed(&shared.store));
+        let notes = notes.iter().map(|note| shared.masker.mask(note)).collect();
+        Ok(Success { outputs: collected.values, blobs, changed, notes })
     }
-    if !spoiled.is_empty() {
-        let message = format!(
-            "the task changed its own {}, which is a link to the original: let it work on a copy, or set stage = \"copy\"",
-            spoiled.join(", ")
-        );
-        return Err((ErrorKind::Input, message));
+
+    /// The failure that the command's end is, if it is one.
+    fn ended(&self, end: &End) -> Result<(), Failure> {
+        match end {
+            End::Exited(0) => Ok(()),
+            End::Exited(code) => {
+                let has_views = !self.prepared.views.is_empty();
+                let ended = Ended { code: *code, path: &self.path, tail: self.tail, has_views };
+                Err((ErrorKind::Exit, ended.message()))
+            }
+            End::Signalled(signal) => {
+                let hint = if *signal == SIGKILL { format!("; {OUT_OF_MEMORY}") } else { String::new() };
+                Err((ErrorKind::Signal, format!("ended by {}{hint}", signal_name(*signal))))
+            }
+            End::TimedOut => {
+                let limit = self.job.timeout.unwrap_or_default();
+                let limit =
+                    jiff::SignedDuration::try_from(limit).map(|d| format!("{d:#}")).unwrap_or_default();
+                Err((ErrorKind::Timeout, format!("took longer than its timeout of {limit}")))
+            }
+            End::Cancelled => Err((ErrorKind::Cancelled, "the run was cancelled".into())),
+            End::NotStarted(message) | End::NoViews(message) => Err((ErrorKind::Spawn, message.clone())),
+            End::Unsound(message) => Err((ErrorKind::Output, message.clone())),
+        }
     }
-    let mut notes = Vec::new();
-    if let Some(guarded) = guarded.iter().find(|guarded| !guarded.guards.is_empty())
-        && !shared.links_noted.swap(true, Ordering::Relaxed)
-    {
-        notes.push(format!(
-            "{} is a symbolic link to the original, as large files are where the file system cannot share blocks: programs \
-             that look at links (tar, find -type f) see one. stage = \"copy\" gives a regular file. Said once a run",
-            guarded.name
-        ));
-    }
-    if outcome.leftovers > 0 {
-        let n = outcome.leftovers;
-        let processes = if n == 1 { "process" } else { "processes" };
-        let were = if n == 1 { "it was" } else { "they were" };
-        notes.push(format!("the command left {n} {processes} running; {were} terminated"));
-    }
-    let subject = &job.subject;
-    let collected = collect::outputs(
-        &shared.store,
-        &subject.task.outputs,
-        &places(subject, folder),
-        &shared.masker,
-        &mut notes,
-    )
-    .map_err(|message| (ErrorKind::Output, message))?;
-    let mut blobs = collected.blobs;
-    if subject.task.cache.enabled {
-        blobs.extend(keep_small_files(&shared.store, subject));
-    }
-    let sources = subject.sources.iter().map(|source| &source.snapshot);
-    let changed = job.snapshots.iter().chain(sources).find_map(|snapshot| snapshot.changed(&shared.store));
-    let notes = notes.iter().map(|note| shared.masker.mask(note)).collect();
-    Ok(Success { outputs: collected.values, blobs, changed, notes })
 }
 
 /// The user's own small files, as the result came from them: what differs can be told when they have changed.
@@ -304,20 +348,4 @@ pub fn places(subject: &TaskInstance, folder: &Folder) -> OutputPlaces {
     }
 }
 
-/// What ends a command by SIGKILL when nobody else did.
-const OUT_OF_MEMORY: &str = "where nobody sent it, the system was out of memory: `dmesg` says so, and \
-    resources = { memory = \"...\" } keeps others from running beside the task";
 const SIGKILL: i32 = 9;
-
-fn exit_message(code: i32, path: &str) -> String {
-    match code {
-        126 => "exit code 126: a command was found but cannot be executed".into(),
-        127 => format!("exit code 127: a command was not found; the task's PATH is {path}"),
-        137 => format!("exit code 137: a command was ended by SIGKILL; {OUT_OF_MEMORY}"),
-        128.. => {
-            let signal = signal_name(code - 128);
-            format!("exit code {code}: a command was ended by {signal}")
-        }
-        _ => format!("exit code {code}"),
-    }
-}

@@ -19,9 +19,10 @@ use crate::core::value::{Artifact, Value};
 use crate::engine::attempt::environment::{self, HostEnv};
 use crate::engine::attempt::scratch::Folder;
 use crate::engine::attempt::source::SourceFile;
+use crate::exec::{Original, View, Views};
 use crate::storage::home::make_private;
 use crate::storage::memo::Scope;
-use crate::storage::store::{Guard, Store};
+use crate::storage::store::{Guard, LargeFiles, Staged as Placed, Store};
 use crate::workflow::template::Lookup;
 use crate::workflow::{Command, Pass, Task};
 
@@ -64,6 +65,17 @@ pub struct AttemptContext<'a> {
     pub caller: &'a HostEnv,
     /// How files are brought, if not as the task says.
     pub staging: Option<Staging>,
+    pub large: LargeInputs,
+}
+
+/// How large input files are brought, where the task leaves that open and the file system cannot share blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LargeInputs {
+    /// In a view, which whoever starts the command has to show.
+    View,
+    Copy,
+    /// By a hard link to the store, else a symbolic link.
+    Link,
 }
 
 /// What has been made ready in a scratch folder.
@@ -79,10 +91,30 @@ pub struct Prepared {
     /// The values of secrets.
     pub secrets: Vec<String>,
     pub guards: Vec<Guarded>,
+    /// What is to be shown to the command.
+    pub views: Vec<StagedView>,
+}
+
+/// An input that is not in its place, but is to be shown there.
+pub struct StagedView {
+    pub view: View,
+    pub input: String,
+    pub artifact: Arc<Artifact>,
+    pub is_dir: bool,
+    /// Where it is shown.
+    pub path: PathBuf,
 }
 
 /// What a failed attempt is reported with.
 pub type Failure = (ErrorKind, String);
+
+impl Prepared {
+    /// What the command is to see in a mount namespace of its own.
+    pub fn views(&self, folder: &Folder) -> Option<Views> {
+        let list: Vec<View> = self.views.iter().map(|staged| staged.view.clone()).collect();
+        (!list.is_empty()).then(|| Views { list, plan: folder.views_plan() })
+    }
+}
 
 impl TaskInstance {
     /// What the script is called, to itself and as a file.
@@ -127,7 +159,7 @@ pub fn prepare(
     }
     let (program, inline) = program(subject, folder, &staged)?;
     let dir = if task.in_workflow_dir { subject.workflow_dir.clone() } else { work };
-    Ok(Prepared { program, inline, dir, env, secrets, guards: staged.guards })
+    Ok(Prepared { program, inline, dir, env, secrets, guards: staged.guards, views: staged.views })
 }
 
 /// Where the files of the inputs were put.
@@ -136,6 +168,7 @@ struct Staged {
     /// By digest, name and executable bit: one place for each distinct artifact.
     places: Vec<(Arc<Artifact>, PathBuf)>,
     guards: Vec<Guarded>,
+    views: Vec<StagedView>,
 }
 
 /// Originals that the task could write to, through links.
@@ -143,6 +176,8 @@ pub struct Guarded {
     /// The input or source they belong to.
     pub name: String,
     pub guards: Vec<Guard>,
+    /// Whether one of the links is a symbolic one.
+    pub has_symlink: bool,
 }
 
 impl Staged {
@@ -175,11 +210,31 @@ fn stage_inputs(
                 make_private(&dir).map_err(|e| fail(e.to_string()))?;
             }
             let target = dir.join(&*artifact.name);
-            let guards = around
+            let layers = folder.views().join(staged.places.len().to_string());
+            let large = match around.large {
+                LargeInputs::View => {
+                    make_private(&folder.views()).map_err(|e| fail(e.to_string()))?;
+                    LargeFiles::View(&layers)
+                }
+                LargeInputs::Copy => LargeFiles::Copy,
+                LargeInputs::Link => LargeFiles::HardLink,
+            };
+            let Placed { guards, view, has_symlink } = around
                 .store
-                .stage(&artifact, is_dir, &target, around.staging.unwrap_or(subject.task.staging))
+                .stage(&artifact, is_dir, &target, around.staging.unwrap_or(subject.task.staging), large)
                 .map_err(|error| fail(error.to_string()))?;
-            staged.guards.push(Guarded { name: format!("input `{}`", input.name), guards });
+            staged.guards.push(Guarded { name: format!("input `{}`", input.name), guards, has_symlink });
+            if let Some(view) = view {
+                let files = view.files.into_iter().map(|(name, path)| Original { name, path }).collect();
+                let view = View { target: dir, layers: view.layers, data: view.data, files };
+                staged.views.push(StagedView {
+                    view,
+                    input: input.name.to_string(),
+                    artifact: artifact.clone(),
+                    is_dir,
+                    path: target.clone(),
+                });
+            }
             staged.places.push((artifact, target));
         }
     }
@@ -199,11 +254,13 @@ fn stage_sources(
         if let Some(parent) = target.parent() {
             fs::create_dir_all(parent).map_err(|e| fail(e.to_string()))?;
         }
-        let guards = around
+        // In the working folder a task may rename and remove: large files are copied.
+        let how = around.staging.unwrap_or(subject.task.staging);
+        let Placed { guards, has_symlink, .. } = around
             .store
-            .stage(&source.artifact, false, &target, around.staging.unwrap_or(subject.task.staging))
+            .stage(&source.artifact, false, &target, how, LargeFiles::Copy)
             .map_err(|error| fail(error.to_string()))?;
-        staged.guards.push(Guarded { name: format!("source `{shown}`"), guards });
+        staged.guards.push(Guarded { name: format!("source `{shown}`"), guards, has_symlink });
     }
     Ok(())
 }

@@ -8,6 +8,8 @@
 //! |---|---|
 //! | `work/` | the working directory, with the task's sources |
 //! | `in/<input>/` | staged files, under their base names |
+//! | `views/` | the layers of views: large inputs, shown in `in/<input>/` to the command alone |
+//! | `views.plan` | which views the command's process sets up |
 //! | `out/` | what `$OUT` names |
 //! | `inputs.json` | what `$RUNNER_INPUTS` names |
 //! | `script/<task>` | the script, where it has to be a file |
@@ -79,6 +81,16 @@ impl Folder {
 
     pub fn stdout(&self) -> PathBuf {
         self.0.join("stdout")
+    }
+
+    /// Where layers of views are made.
+    pub fn views(&self) -> PathBuf {
+        self.0.join("views")
+    }
+
+    /// Where the command's process reads which views it is to set up.
+    pub fn views_plan(&self) -> PathBuf {
+        self.0.join("views.plan")
     }
 
     /// Where files of an input are staged; the folder is there.

@@ -16,7 +16,7 @@ use crate::engine::scope::values::Files;
 use crate::storage::home::make_private;
 use crate::storage::publish::record::Publisher;
 use crate::storage::publish::{Item, Protected, Publication, Tree};
-use crate::storage::store::{Store, remove_tree};
+use crate::storage::store::{LargeFiles, Store, remove_tree};
 use crate::workflow::Published;
 
 /// An output that was handed back.
@@ -208,7 +208,9 @@ fn stage(output: &Published, value: &Value, store: &Store, dir: &Path) -> Result
         if fs::symlink_metadata(&target).is_ok() {
             remove_tree(&target).map_err(failed)?;
         }
-        store.stage(&artifact, is_dir, &target, Staging::Auto).map_err(|e| e.to_string())?;
+        store
+            .stage(&artifact, is_dir, &target, Staging::Auto, LargeFiles::Symlink)
+            .map_err(|e| e.to_string())?;
         places.push(target);
     }
     Ok(places)

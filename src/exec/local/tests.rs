@@ -28,6 +28,7 @@ fn attempt(dir: &Path, script: &str) -> Attempt {
         masker: Masker::default(),
         masks_stdout: true,
         out,
+        views: None,
     }
 }
 

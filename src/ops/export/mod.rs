@@ -14,6 +14,7 @@ use super::replay::{Ready, Replay};
 use crate::core::node_path::NodeRef;
 use crate::core::staging::Staging;
 use crate::engine::attempt::environment::HostEnv;
+use crate::engine::attempt::prepare::LargeInputs;
 use crate::storage::user_file::write_user_file;
 
 mod script;
@@ -49,7 +50,7 @@ pub fn export(
         tell(format!("note: the task runs in {folder} (cwd = \"workflow\"), which is not in the archive"));
     }
     // What is not there yet is asked for by the script; and links would lead out of the archive.
-    let ready = past.prepare(&session, &HostEnv::nobody(), Some(Staging::Copy), false)?;
+    let ready = past.prepare(&session, &HostEnv::nobody(), Some(Staging::Copy), LargeInputs::Copy, false)?;
     let name = format!("{}-{}", past.run.id, past.subject.path().file_name());
     let path = path.map_or_else(|| format!("{name}.tar.gz").into(), Path::to_owned);
     let written = pack(&past, &ready, &name, &path);

@@ -111,8 +111,8 @@ fn touch(path: &Path, folders: &mut BTreeSet<PathBuf>) {
 mod tests {
     use std::sync::mpsc;
 
-    use super::super::Output;
     use super::super::testing::{place, reopen};
+    use super::super::{LargeFiles, Output};
     use super::*;
     use crate::core::staging::Staging;
 
@@ -132,7 +132,7 @@ mod tests {
                         let target = p.path(&format!("user/{thread}-{i}"));
                         send.send(blobs).unwrap();
                         // Whether it has its final name by now is a matter of luck, and must not matter.
-                        p.store.stage(&artifact, false, &target, how).unwrap();
+                        p.store.stage(&artifact, false, &target, how, LargeFiles::Copy).unwrap();
                         assert_eq!(fs::read_to_string(target).unwrap(), format!("content {}", i / 3));
                     }
                 });
@@ -189,7 +189,7 @@ mod tests {
         let [PendingBlob(Blob::Temp(temp))] = blobs.as_slice() else { panic!("one temporary") };
         temp.becomes(State::Lost);
         assert!(p.store.commit(&blobs).is_err());
-        p.store.stage(&artifact, false, &p.path("user/f"), Staging::Auto).unwrap();
+        p.store.stage(&artifact, false, &p.path("user/f"), Staging::Auto, LargeFiles::Copy).unwrap();
         p.write("attempt/f", "content");
         let again = p.keep("attempt/f", false);
         p.store.verify(&again, false).unwrap();

@@ -21,6 +21,7 @@
 //! | `generation` | who may remove blobs, and when |
 //! | `compare` | what two artifacts differ in |
 //! | `stage` | read-only copies or links for tasks, and whether a task changed the original |
+//! | `view` | the tree of an artifact whose large files are shown where they lie |
 //! | `publish` | writable copies at a user's own path |
 
 mod blobs;
@@ -38,6 +39,7 @@ mod stage;
 mod stat;
 mod temp;
 mod verify;
+mod view;
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -54,9 +56,10 @@ pub use input_copies::read_text;
 pub use manifest::directory_entries;
 pub use publish::{EntryContent, PublishEntry, sync_folder};
 pub use seal::{Output, Sealed};
-pub use stage::{Guard, Spoiled};
+pub use stage::{Guard, LargeFiles, Spoiled, Staged};
 pub use stat::{FileKey, Lookup, StatCache, StatEntry};
 pub use temp::{PendingBlob, remove_tree};
+pub use view::View;
 
 use crate::core::digest::Digest;
 use generation::SharedLock;

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::Store;
 use super::error::FileError;
-use super::stage::{Form, Part, Place, Source};
+use super::stage::{Form, LargeFiles, Part, Place, Source, Staged};
 use super::temp::remove_tree;
 use crate::core::digest::Digest;
 use crate::core::staging::Staging;
@@ -43,7 +43,7 @@ pub enum EntryContent {
 }
 
 /// Copies that last: a crash of the system leaves them whole.
-const FORM: Form = Form { staging: Staging::Copy, writable: true, sync: true };
+const FORM: Form = Form { staging: Staging::Copy, large: LargeFiles::Copy, writable: true, sync: true };
 
 impl Store {
     /// What an artifact puts at a place, folders before what they hold.
@@ -92,9 +92,8 @@ impl Store {
             (EntryContent::Link(to), _) => {
                 self.place_new(target, replace, |new| symlink(to, new).map_err(|e| FileError::at(new, e)))
             }
-            (EntryContent::File { .. }, Some(source)) => {
-                self.place_new(target, replace, |new| self.put_file(source, new, FORM).map(drop))
-            }
+            (EntryContent::File { .. }, Some(source)) => self
+                .place_new(target, replace, |new| self.put_file(source, new, FORM, &mut Staged::default())),
             // A file has a source wherever it is made.
             (EntryContent::File { .. }, None) => Err(FileError::Missing(target.to_owned())),
         }
@@ -102,7 +101,7 @@ impl Store {
 
     /// Puts a whole directory at `target`, where nothing is, in one step.
     pub fn place_folder(&self, artifact: &Artifact, target: &Path) -> Result<(), FileError> {
-        self.place_new(target, false, |new| self.put(artifact, true, new, FORM).map(drop))
+        self.place_new(target, false, |new| self.put(artifact, true, new, FORM))
     }
 
     /// Makes something under another name on the same file system, and gives it the name `target`.

@@ -1,7 +1,8 @@
-//! Artifacts put where somebody reads them: read-only copies or links for tasks, and whether a task wrote
-//! through a link to the original.
+//! Artifacts put where somebody reads them: read-only copies, trees for views, or links for tasks, and whether a task
+//! wrote through a link to the original.
 //!
-//! Never by hard link: whoever runs as root could write through it into the store, unseen.
+//! By link only where nothing better can be had or where it is asked for: whoever runs as root can write through one, so
+//! that each is looked at again when the task is done.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -15,6 +16,7 @@ use super::manifest::Item;
 use super::scan::{Kind, Reach, scan};
 use super::stat::{self, FileStat, now_ns};
 use super::temp::{Blob, PendingBlob};
+use super::view::View;
 use crate::core::digest::Digest;
 use crate::core::staging::Staging;
 use crate::core::value::Artifact;
@@ -37,13 +39,43 @@ pub struct Spoiled {
     pub blob: Option<Digest>,
 }
 
+/// What was staged, beside what lies in its place.
+#[derive(Debug, Default)]
+pub struct Staged {
+    /// To be given to [`Store::check`] when the task is done.
+    pub guards: Vec<Guard>,
+    /// Nothing is in its place: this is to be shown there, in the folder that holds it.
+    pub view: Option<View>,
+    /// Whether there is a symbolic link to a large file.
+    pub has_symlink: bool,
+}
+
+/// How large files are brought by [`Staging::Auto`] where the file system cannot share blocks.
+#[derive(Clone, Copy, Debug)]
+pub enum LargeFiles<'a> {
+    /// By a view, whose layers are made in this folder, where nothing is yet.
+    View(&'a Path),
+    Copy,
+    /// By a hard link to what the store holds, else by a symbolic link.
+    HardLink,
+    Symlink,
+}
+
 /// The form in which an artifact is put somewhere.
 #[derive(Clone, Copy)]
-pub(super) struct Form {
+pub(super) struct Form<'a> {
     pub staging: Staging,
+    pub large: LargeFiles<'a>,
     pub writable: bool,
     /// Whether all of it must be on the disk before the call returns.
     pub sync: bool,
+}
+
+/// What an artifact consists of.
+pub(super) enum Pieces {
+    File(Source),
+    /// Sorted by name.
+    Folder(Vec<(String, Part)>),
 }
 
 /// Where a file's content is read.
@@ -59,23 +91,37 @@ pub(super) enum Place {
     Origin(PathBuf),
 }
 
-/// Files over this many bytes are linked to rather than copied, if there is a choice.
-const LARGE: u64 = 16 << 20;
+/// Files over this many bytes are not copied, if there is a choice.
+pub(super) const LARGE: u64 = 16 << 20;
 /// Files up to this many bytes are copied through memory, which takes the fewest calls.
 const SMALL: u64 = 64 << 10;
 
 impl Store {
     /// Puts an artifact at exactly `target`, where nothing is yet, read-only: from the store, or from its origin.
-    /// What is read from an origin is not compared with the digest. After the task is done the guards must
-    /// be given to [`Store::check`].
+    /// What is read from an origin is not compared with the digest.
+    ///
+    /// # Errors
+    /// The artifact cannot be read, or `target` cannot be written.
     pub fn stage(
         &self,
         artifact: &Artifact,
         is_dir: bool,
         target: &Path,
         how: Staging,
-    ) -> Result<Vec<Guard>, FileError> {
-        self.put(artifact, is_dir, target, Form { staging: how, writable: false, sync: false })
+        large: LargeFiles,
+    ) -> Result<Staged, FileError> {
+        let form = Form { staging: how, large, writable: false, sync: false };
+        let pieces = self.pieces(artifact, is_dir)?;
+        match large {
+            LargeFiles::View(layers) if how == Staging::Auto && pieces.has_large() => {
+                self.stage_view(artifact, &pieces, target, layers, form)
+            }
+            _ => {
+                let mut staged = Staged::default();
+                self.put_pieces(&pieces, target, form, &mut staged)?;
+                Ok(staged)
+            }
+        }
     }
 
     /// Finds out which originals were changed behind their links. Spoiled blobs are set aside.
@@ -109,40 +155,45 @@ impl Store {
         is_dir: bool,
         target: &Path,
         form: Form,
-    ) -> Result<Vec<Guard>, FileError> {
-        let mut guards = Vec::new();
-        if is_dir {
-            self.put_folder(artifact, target, form, &mut guards)?;
-        } else {
-            let place = match &artifact.origin {
-                Some(origin) => Place::Origin(origin.to_path_buf()),
-                None => Place::Blob(artifact.digest),
-            };
-            let source = Source { place, size: artifact.size, executable: artifact.executable };
-            guards.extend(self.put_file(&source, target, form)?);
-        }
-        Ok(guards)
+    ) -> Result<(), FileError> {
+        self.put_pieces(&self.pieces(artifact, is_dir)?, target, form, &mut Staged::default())
     }
 
-    fn put_folder(
+    /// What an artifact consists of.
+    fn pieces(&self, artifact: &Artifact, is_dir: bool) -> Result<Pieces, FileError> {
+        if is_dir {
+            return self.items(artifact).map(Pieces::Folder);
+        }
+        let place = match &artifact.origin {
+            Some(origin) => Place::Origin(origin.to_path_buf()),
+            None => Place::Blob(artifact.digest),
+        };
+        Ok(Pieces::File(Source { place, size: artifact.size, executable: artifact.executable }))
+    }
+
+    pub(super) fn put_pieces(
         &self,
-        artifact: &Artifact,
+        pieces: &Pieces,
         target: &Path,
         form: Form,
-        guards: &mut Vec<Guard>,
+        staged: &mut Staged,
     ) -> Result<(), FileError> {
+        let items = match pieces {
+            Pieces::File(source) => return self.put_file(source, target, form, staged),
+            Pieces::Folder(items) => items,
+        };
         // Folders come before what they hold, and get their final mode after it.
         let mut folders = vec![target.to_owned()];
         make_open_folder(target)?;
-        for (name, item) in self.items(artifact)? {
+        for (name, item) in items {
             let path = target.join(name);
             match item {
                 Part::Folder => {
                     make_open_folder(&path)?;
                     folders.push(path);
                 }
-                Part::Link(to) => symlink(&to, &path).map_err(|e| FileError::at(&path, e))?,
-                Part::File(source) => guards.extend(self.put_file(&source, &path, form)?),
+                Part::Link(to) => symlink(to, &path).map_err(|e| FileError::at(&path, e))?,
+                Part::File(source) => self.put_file(source, &path, form, staged)?,
             }
         }
         let mode = if form.writable { 0o755 } else { 0o555 };
@@ -191,12 +242,10 @@ impl Store {
         source: &Source,
         target: &Path,
         form: Form,
-    ) -> Result<Option<Guard>, FileError> {
-        let large = source.size > LARGE;
-        // A blob has no executable bit to lend.
-        let may_link = !(source.executable && matches!(source.place, Place::Blob(_)));
-        if form.staging == Staging::Link && may_link {
-            return self.link(source, target).map(Some);
+        staged: &mut Staged,
+    ) -> Result<(), FileError> {
+        if form.staging == Staging::Link && source.may_link() {
+            return self.symlink(source, target, staged);
         }
         let mode = match (form.writable, source.executable) {
             (false, false) => 0o444,
@@ -205,9 +254,21 @@ impl Store {
             (true, true) => 0o755,
         };
         let (mut from, _) = self.open_source(&source.place)?;
+        let large = source.size > LARGE;
         let cloned = large && reflink_copy::reflink_file_to_path(&from, target).is_ok();
-        if large && !cloned && form.staging == Staging::Auto && may_link {
-            return self.link(source, target).map(Some);
+        if large && !cloned && form.staging == Staging::Auto && source.may_link() {
+            match form.large {
+                LargeFiles::View(_) => {
+                    if let Some(view) = &mut staged.view
+                        && self.put_stub(source, target, mode, view)?
+                    {
+                        return Ok(());
+                    }
+                }
+                LargeFiles::HardLink => return self.hard_link(source, target, staged),
+                LargeFiles::Symlink => return self.symlink(source, target, staged),
+                LargeFiles::Copy => {}
+            }
         }
         let mut copy = || {
             let to = if cloned {
@@ -220,31 +281,49 @@ impl Store {
             to.set_permissions(Permissions::from_mode(mode))?;
             if form.sync { to.sync_all() } else { Ok(()) }
         };
-        copy().map_err(|e| FileError::at(target, e))?;
-        Ok(None)
+        copy().map_err(|e| FileError::at(target, e))
     }
 
-    fn link(&self, source: &Source, target: &Path) -> Result<Guard, FileError> {
-        let (path, blob) = match &source.place {
-            Place::Origin(path) => (path.clone(), None),
+    /// The path of a file's content, which stays: a blob gets its final name.
+    pub(super) fn lasting_path(&self, place: &Place) -> Result<PathBuf, FileError> {
+        match place {
+            Place::Origin(path) => Ok(path.clone()),
             Place::Blob(digest) => {
-                // A link needs the final name.
                 if let Some(temp) = self.pending.get(digest) {
                     let path = temp.path().to_owned();
                     self.commit(&[PendingBlob(Blob::Temp(temp))])
                         .map_err(|error| FileError::Io { path, error })?;
                 }
-                (self.blob_path(digest), Some(*digest))
+                Ok(self.blob_path(digest))
             }
-        };
+        }
+    }
+
+    fn symlink(&self, source: &Source, target: &Path, staged: &mut Staged) -> Result<(), FileError> {
+        let path = self.lasting_path(&source.place)?;
         let now = now_ns();
         let (_, stat) = self.open_source(&source.place)?;
         symlink(&path, target).map_err(|e| FileError::at(target, e))?;
-        Ok(Guard { path, blob, young: stat.young(now), stat })
+        staged.has_symlink = true;
+        staged.guards.push(Guard { path, blob: source.place.blob(), young: stat.young(now), stat });
+        Ok(())
+    }
+
+    /// A hard link where that is possible and nobody but the store is concerned. It gives the blob another ctime, so that
+    /// its content is looked at when it is needed next.
+    fn hard_link(&self, source: &Source, target: &Path, staged: &mut Staged) -> Result<(), FileError> {
+        let Some(digest) = source.place.blob() else { return self.symlink(source, target, staged) };
+        let path = self.lasting_path(&source.place)?;
+        if fs::hard_link(&path, target).is_err() {
+            return self.symlink(source, target, staged);
+        }
+        let (_, stat) = stat::open(target)?;
+        staged.guards.push(Guard { path, blob: Some(digest), young: true, stat });
+        Ok(())
     }
 
     /// Opens a file's content, wherever it is just now.
-    fn open_source(&self, place: &Place) -> Result<(File, FileStat), FileError> {
+    pub(super) fn open_source(&self, place: &Place) -> Result<(File, FileStat), FileError> {
         let digest = match place {
             Place::Origin(path) => return stat::open(path),
             Place::Blob(digest) => digest,
@@ -259,6 +338,35 @@ impl Store {
             FileError::Missing(_) => Damage { digest: *digest, path, wrong: Wrong::Missing }.into(),
             error => error,
         })
+    }
+}
+
+impl Pieces {
+    /// Whether it holds a file that is not copied if there is a choice.
+    fn has_large(&self) -> bool {
+        let is_large = |source: &Source| source.size > LARGE && source.may_link();
+        match self {
+            Self::File(source) => is_large(source),
+            Self::Folder(items) => {
+                items.iter().any(|(_, part)| matches!(part, Part::File(source) if is_large(source)))
+            }
+        }
+    }
+}
+
+impl Source {
+    /// Whether the original can stand for a copy: a blob has no executable bit to lend.
+    fn may_link(&self) -> bool {
+        !(self.executable && self.place.blob().is_some())
+    }
+}
+
+impl Place {
+    fn blob(&self) -> Option<Digest> {
+        match self {
+            Self::Blob(digest) => Some(*digest),
+            Self::Origin(_) => None,
+        }
     }
 }
 
@@ -280,7 +388,7 @@ impl fmt::Display for Spoiled {
     }
 }
 
-fn make_open_folder(path: &Path) -> Result<(), FileError> {
+pub(super) fn make_open_folder(path: &Path) -> Result<(), FileError> {
     DirBuilder::new().mode(0o700).create(path).map_err(|e| FileError::at(path, e))
 }
 
@@ -297,159 +405,4 @@ fn copy_bytes(from: &mut File, to: &mut File, size: u64) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::MetadataExt;
-
-    use super::super::testing::{Place, place, reopen};
-    use super::*;
-
-    fn mode(path: &Path) -> u32 {
-        fs::symlink_metadata(path).unwrap().mode() & 0o7777
-    }
-
-    fn set_mode(path: &Path, mode: u32) {
-        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
-    }
-
-    fn stage(
-        p: &Place,
-        artifact: &Artifact,
-        is_dir: bool,
-        name: &str,
-        how: Staging,
-    ) -> (PathBuf, Vec<Guard>) {
-        let target = p.path(name);
-        let guards = p.store.stage(artifact, is_dir, &target, how).unwrap();
-        (target, guards)
-    }
-
-    #[test]
-    fn files_come_back_read_only_before_and_after_commit() {
-        let p = place();
-        for (i, (text, bits)) in [("plain", 0o600), ("tool", 0o700)].into_iter().enumerate() {
-            set_mode(&p.write("attempt/f", text), bits);
-            let (artifact, blobs) = p.seal("attempt/f", false).unwrap();
-            let (early, _) = stage(&p, &artifact, false, &format!("user/early{i}"), Staging::Auto);
-            p.store.commit(&blobs).unwrap();
-            let (late, guards) = stage(&p, &artifact, false, &format!("user/late{i}"), Staging::Auto);
-            assert!(guards.is_empty());
-            for path in [early, late] {
-                assert_eq!(fs::read_to_string(&path).unwrap(), text);
-                assert_eq!(mode(&path), if bits == 0o700 { 0o555 } else { 0o444 });
-            }
-        }
-    }
-
-    #[test]
-    fn a_changed_copy_never_reaches_the_store() {
-        let p = place();
-        p.write("attempt/f", "content");
-        let artifact = p.keep("attempt/f", false);
-        for how in [Staging::Auto, Staging::Copy] {
-            let (path, guards) = stage(&p, &artifact, false, &format!("user/{how:?}"), how);
-            assert!(guards.is_empty());
-            set_mode(&path, 0o644);
-            fs::write(&path, "CONTENT").unwrap();
-        }
-        reopen(p.dir.path()).verify(&artifact, false).unwrap();
-    }
-
-    #[test]
-    fn directories_round_trip_from_store_and_origin() {
-        let p = place();
-        for root in ["attempt/d", "user/d"] {
-            set_mode(&p.write(&format!("{root}/s/tool"), "#!"), 0o755);
-            p.write(&format!("{root}/odd \n\u{e9}\"'"), "odd");
-            fs::create_dir(p.path(&format!("{root}/empty"))).unwrap();
-            symlink("s/tool", p.path(&format!("{root}/link"))).unwrap();
-            symlink("..", p.path(&format!("{root}/s/up"))).unwrap();
-        }
-        let (own, _) = p.store.fingerprint(&p.path("user/d"), true).unwrap();
-        let stored = p.keep("attempt/d", true);
-        assert_eq!(own.digest, stored.digest);
-        for (artifact, name) in [(&own, "user/own"), (&stored, "user/stored")] {
-            let (path, _) = stage(&p, artifact, true, name, Staging::Auto);
-            let (again, _) = p.store.fingerprint(&path, true).unwrap();
-            assert_eq!(again.digest, stored.digest, "{name}");
-            assert_eq!(fs::read_link(path.join("link")).unwrap(), Path::new("s/tool"));
-            let modes = ["", "s", "empty", "s/tool", "odd \n\u{e9}\"'"].map(|entry| mode(&path.join(entry)));
-            assert_eq!(modes, [0o555, 0o555, 0o555, 0o555, 0o444]);
-        }
-    }
-
-    #[test]
-    fn links_are_guarded_and_a_spoiled_blob_is_set_aside() {
-        let p = place();
-        p.write("attempt/f", "content");
-        // Not committed yet: the link must hold all the same.
-        let (artifact, _blobs) = p.seal("attempt/f", false).unwrap();
-        let (path, guards) = stage(&p, &artifact, false, "user/link", Staging::Link);
-        assert_eq!(fs::read_link(&path).unwrap(), p.store.blob_path(&artifact.digest));
-        assert_eq!(p.store.check(&guards), []);
-        // Only opened up: nothing is spoiled, and it is closed again.
-        set_mode(&path, 0o644);
-        assert_eq!(p.store.check(&guards), []);
-        assert_eq!(mode(&fs::canonicalize(&path).unwrap()), 0o444);
-        let mtime = fs::metadata(&path).unwrap().modified().unwrap();
-        set_mode(&path, 0o644);
-        fs::write(&path, "CONTENT").unwrap();
-        File::options().write(true).open(&path).unwrap().set_modified(mtime).unwrap();
-        set_mode(&path, 0o444);
-        let spoiled = p.store.check(&guards);
-        assert_eq!(spoiled.iter().map(|s| s.blob).collect::<Vec<_>>(), [Some(artifact.digest)]);
-        assert!(p.path("store/damaged").join(artifact.digest.hex()).exists());
-        assert_eq!(p.store.verify(&artifact, false).unwrap_err().wrong, Wrong::Missing);
-    }
-
-    #[test]
-    fn links_to_a_users_own_files_are_guarded() {
-        let p = place();
-        p.write("user/d/a", "a");
-        p.write("user/d/b", "b");
-        let (artifact, _) = p.store.fingerprint(&p.path("user/d"), true).unwrap();
-        let (path, guards) = stage(&p, &artifact, true, "user/staged", Staging::Link);
-        assert_eq!(guards.len(), 2);
-        assert_eq!(p.store.check(&guards), []);
-        fs::write(path.join("b"), "longer").unwrap();
-        assert_eq!(p.store.check(&guards), [Spoiled { path: p.path("user/d/b"), blob: None }]);
-    }
-
-    #[test]
-    fn large_files_are_not_copied_unless_asked_for_or_executable() {
-        let p = place();
-        let large = |mode| {
-            let file = File::create(p.path("attempt/f")).unwrap();
-            file.set_len(LARGE + 1).unwrap();
-            set_mode(&p.path("attempt/f"), mode);
-        };
-        large(0o644);
-        let mut artifact = p.keep("attempt/f", false);
-        let (auto, guards) = stage(&p, &artifact, false, "user/auto", Staging::Auto);
-        // One or the other, as the file system can.
-        assert_eq!(fs::symlink_metadata(&auto).unwrap().is_symlink(), guards.len() == 1);
-        let (copy, guards) = stage(&p, &artifact, false, "user/copy", Staging::Copy);
-        assert!(guards.is_empty() && mode(&copy) == 0o444);
-        assert_eq!(fs::metadata(&copy).unwrap().len(), LARGE + 1);
-        artifact.executable = true;
-        for how in [Staging::Auto, Staging::Link] {
-            let (tool, guards) = stage(&p, &artifact, false, &format!("user/tool-{how:?}"), how);
-            assert!(guards.is_empty() && mode(&tool) == 0o555);
-        }
-    }
-
-    #[test]
-    fn what_is_in_the_way_or_missing_is_an_error() {
-        let p = place();
-        p.write("attempt/f", "content");
-        let artifact = p.keep("attempt/f", false);
-        let there = p.write("user/there", "mine");
-        symlink("there", p.path("user/planted")).unwrap();
-        for name in ["user/there", "user/planted"] {
-            assert!(p.store.stage(&artifact, false, &p.path(name), Staging::Auto).is_err());
-        }
-        assert_eq!(fs::read_to_string(there).unwrap(), "mine");
-        fs::remove_file(p.store.blob_path(&artifact.digest)).unwrap();
-        let error = p.store.stage(&artifact, false, &p.path("user/new"), Staging::Auto).unwrap_err();
-        assert!(error.to_string().contains("is missing"), "{error}");
-    }
-}
+mod tests;
