@@ -58,6 +58,8 @@ mod code {
     pub const STORE: u8 = 4;
     /// Standard output could not be written (EX_IOERR).
     pub const OUTPUT: u8 = 74;
+    /// A command with views was not reached.
+    pub const NOT_REACHED: u8 = 125;
 }
 
 /// Why a verb did not do what it was asked to: an exit code, and what to say on standard error.
@@ -166,8 +168,12 @@ enum Verb {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    if let Some(code) = crate::exec::enter_views() {
-        return code;
+    if let Some(problem) = crate::exec::enter_views() {
+        // Seldom more than the exit code, which nobody relies on: whoever started this process reads a report.
+        if !problem.is_empty() {
+            eprintln!("runner: {problem}");
+        }
+        return ExitCode::from(code::NOT_REACHED);
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -29,31 +29,25 @@ use rustix::process::{getegid, geteuid};
 
 use super::views::{NOT_STARTED, Original, VERB, View, decode, failure_path};
 
-/// The exit code when the command was not reached. Nobody relies on it: the report counts.
-const NOT_REACHED: u8 = 125;
 /// How often the command is tried while another process has its program open for writing. Pauses double from 1 ms.
 const TRIES: u32 = 11;
 
 /// Becomes a command with views, if this process was started for that; returns only if it was not (`None`) or if the
-/// command was not reached.
-pub fn enter_views() -> Option<ExitCode> {
+/// command was not reached, with what is still to be said of that.
+pub fn enter_views() -> Option<String> {
     let mut args = std::env::args_os().skip(1);
     if args.next()? != VERB {
         return None;
     }
     let (Some(plan), Some(program), Some(arg0)) = (args.next(), args.next(), args.next()) else {
-        eprintln!("runner: {VERB} is for runner itself");
-        return Some(ExitCode::from(NOT_REACHED));
+        return Some(format!("{VERB} is for runner itself"));
     };
     let plan = PathBuf::from(plan);
     let report = match show(&plan) {
         Ok(()) => become_command(program, arg0, args.collect(), &plan),
         Err(problem) => problem,
     };
-    if fs::write(failure_path(&plan), &report).is_err() {
-        eprintln!("runner: {report}");
-    }
-    Some(ExitCode::from(NOT_REACHED))
+    Some(fs::write(failure_path(&plan), &report).map_or(report, |()| String::new()))
 }
 
 /// Returns only if it cannot.

@@ -33,13 +33,13 @@ pub use tail::tail;
 pub use views::{NotEntered, Original, SUPPORTED as VIEWS_SUPPORTED, View, Views};
 
 /// Becomes the command of an attempt with views, if this process was started for that: to be called before anything else,
-/// while there is one thread. Returns only if it was not, or the code to exit with.
+/// while there is one thread. Returns only if it was not, or if it failed, with what is still to be said of that.
 #[cfg(target_os = "linux")]
 pub use enter::enter_views;
 
 /// There are no views on this system.
 #[cfg(not(target_os = "linux"))]
-pub fn enter_views() -> Option<std::process::ExitCode> {
+pub fn enter_views() -> Option<String> {
     None
 }
 

@@ -286,8 +286,9 @@ impl<E> Finishing<'_, E> {
         if !views.is_empty() {
             settle_links(&shared.store, views, &[folder.out(), folder.work()])?;
         }
-        let collected = collect::outputs(&shared.store, &subject.task.outputs, &places, &shared.masker, &mut notes)
-            .map_err(|message| (ErrorKind::Output, message))?;
+        let collected =
+            collect::outputs(&shared.store, &subject.task.outputs, &places, &shared.masker, &mut notes)
+                .map_err(|message| (ErrorKind::Output, message))?;
         let mut blobs = collected.blobs;
         if subject.task.cache.enabled {
             blobs.extend(keep_small_files(&shared.store, subject));
