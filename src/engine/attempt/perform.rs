@@ -193,8 +193,14 @@ async fn try_in<E: Executor>(
         append_stdout(log, &folder.stdout(), &shared.masker);
     }
     let heavy = is_heavy(&job.subject) || collect::is_heavy(&job.subject.task, &folder.out());
-    let finishing =
-        Finishing { shared, job, folder, prepared: &prepared, path: path.unwrap_or_default(), tail: &trace.tail };
+    let finishing = Finishing {
+        shared,
+        job,
+        folder,
+        prepared: &prepared,
+        path: path.unwrap_or_default(),
+        tail: &trace.tail,
+    };
     Ok(in_place(heavy, || finishing.finish(&outcome)))
 }
 
