@@ -61,7 +61,7 @@ impl LargeInputState {
 /// The task may have changed such an input, and its view is gone.
 pub fn settle_links(store: &Store, views: &[StagedView], folders: &[PathBuf]) -> Result<(), Failure> {
     let links = folders.iter().flat_map(|folder| WalkDir::new(folder).into_iter().flatten());
-    for link in links.filter(|entry| entry.path_is_symlink()) {
+    for link in links.filter(walkdir::DirEntry::path_is_symlink) {
         let Some(target) = target_of(link.path()) else { continue };
         let Some(staged) = views.iter().find(|staged| target.starts_with(&staged.path)) else { continue };
         let fail = |problem: String| {

@@ -114,9 +114,8 @@ pub async fn perform<E: Executor>(shared: Arc<AttemptShared<E>>, job: AttemptJob
         };
         let tried = try_in(&shared, &job, &folder, &label, &log, &mut trace).await;
         shared.scratch.give_back(folder, matches!(tried, Ok(Ok(_))));
-        match tried {
-            Ok(result) => break result,
-            Err(NoViews) => {}
+        if let Ok(result) = tried {
+            break result;
         }
     };
     let result = result.map_err(|(kind, message)| TaskError {
