@@ -27,6 +27,21 @@ pub struct Target {
     pub settings: Vec<String>,
 }
 
+/// One task instead of the whole workflow.
+#[derive(Clone, clap::Args, Default)]
+pub struct OneTask {
+    /// One task of the file, which may be a library, as a workflow of that one node; -i gives the task's inputs
+    #[arg(long, value_name = "NAME", help_heading = "Which nodes")]
+    pub task: Option<String>,
+}
+
+impl OneTask {
+    /// The request for that task, where one is named.
+    pub fn of(&self, request: RunRequest) -> RunRequest {
+        RunRequest { task: self.task.clone(), ..request }
+    }
+}
+
 /// Which nodes; each takes names or globs, separated by commas.
 #[derive(Clone, clap::Args, Default)]
 #[command(next_help_heading = "Which nodes")]

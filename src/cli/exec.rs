@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::screen::ColorChoice;
 use super::start::{Flags, start};
 use super::time_arg::{Edge, parse};
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, args};
 use crate::core::schedule::{ScheduledRun, Trigger};
 use crate::ops::open::prepare;
 use crate::ops::schedules::find;
@@ -22,10 +22,13 @@ Examples:
   runner exec workflow.toml
   runner exec workflow.toml --project shop --domain production -i day=2026-01-31
   runner exec workflow.toml --until train -j 4 --keep-going
+  runner exec lib/text.toml --task hash -i text=hello
   runner exec workflow.toml --watch")]
 pub struct Args {
     #[command(flatten)]
     flags: Flags,
+    #[command(flatten)]
+    one: args::OneTask,
     /// Run again whenever a file that the run depends on changes, until Ctrl-C
     ///
     /// Watched are the workflow file, its imports and sub-workflows, sources of tasks, and input files. A change
@@ -41,10 +44,10 @@ pub struct Args {
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
+    let mut request = args.one.of(args.flags.request());
     if args.watch {
-        return super::watch::run(&args.flags, home, color);
+        return super::watch::run(&args.flags, &request, home, color);
     }
-    let mut request = args.flags.request();
     if let Some(name) = &args.schedule {
         let at =
             args.scheduled_at.as_deref().map(|text| instant(text, name, &request.workflow)).transpose()?;

@@ -7,6 +7,7 @@ use jiff::Zoned;
 use super::screen::{ColorChoice, note, tell_failure};
 use super::start::{Flags, start};
 use super::{Failure, Outcome, signals};
+use crate::core::run_request::RunRequest;
 use crate::engine::Interrupt;
 use crate::ops::open::prepare;
 use crate::ops::watch::{Waiter, Watched, dependencies};
@@ -14,16 +15,15 @@ use crate::view::text::inert;
 use crate::view::text::style::{FAINT, Ink};
 
 /// Runs, waits for a change, runs again; ends by a signal only.
-pub fn run(flags: &Flags, home: Option<&Path>, color: ColorChoice) -> Outcome {
+pub fn run(flags: &Flags, request: &RunRequest, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let clock = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let clock = clock.map_err(|error| Failure::store(format!("there is no clock to wait by: {error}")))?;
     let mut waiter = Waiter::new(clock.block_on(async { signals::listen() }));
     let ink = Ink(color.on_stderr());
-    let request = flags.request();
     let mut watched = Watched::default();
     loop {
         // Looked at before the run reads anything: a change from here on is another one.
-        watched = dependencies(&request, home, watched)?;
+        watched = dependencies(request, home, watched)?;
         let before = watched.looks();
         waiter.watch(&watched.folders(&before));
         let outcome = prepare(request.clone()).map_err(Failure::from);

@@ -30,6 +30,8 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     target: args::Target,
+    #[command(flatten)]
+    one: args::OneTask,
     /// The nodes, by name or glob; an element as fit[3], a node of a sub-workflow as prep/clean
     #[arg(value_name = "NODE", required = true)]
     nodes: Vec<String>,
@@ -50,7 +52,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         (_, Some(_)) => return Err(Failure::usage("--index goes with one node")),
         (nodes, None) => nodes.to_vec(),
     };
-    let prepared = prepare(args.target.request())?;
+    let prepared = prepare(args.one.of(args.target.request()))?;
     let mut listing = Listing::default();
     why(&prepared, home, &nodes, &mut |told| match args.json {
         true => print(&format!("{}\n", document(told))),

@@ -18,6 +18,9 @@ use super::schedule::{ScheduledRun, Trigger};
 pub struct RunRequest {
     /// The workflow file.
     pub workflow: PathBuf,
+    /// One task of that file, which may be a library, instead of the workflow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
     pub project: Option<String>,
     pub domain: Option<String>,
     /// Values of the workflow's inputs; of two for one input the later counts.
@@ -161,7 +164,7 @@ impl Selection {
 
 impl RunRequest {
     /// This request with what `newer` asks for on top: single values replace, lists of settings and resources
-    /// are added to, a selection replaces the whole selection. The workflow stays.
+    /// are added to, a selection replaces the whole selection. The workflow and the task stay.
     #[must_use]
     pub fn overridden_by(mut self, newer: Self) -> Self {
         self.given.extend(newer.given);

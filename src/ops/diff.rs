@@ -191,6 +191,7 @@ fn asked(before: &Invocation, after: &Invocation) -> Vec<Change<Json>> {
             "--overwrite": run.request.overwrite,
             "--resource": run.request.resources,
             "workflow": run.request.workflow,
+            "--task": run.request.task,
             "runner": run.runner,
         })
     };

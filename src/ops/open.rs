@@ -16,12 +16,12 @@ use crate::storage::memo::Scope;
 use crate::workflow::Workflow;
 use crate::workflow::binding::Binding;
 use crate::workflow::diagnostic::{Diagnostic, Sources};
-use crate::workflow::documents::Document;
+use crate::workflow::documents::{Document, Texts};
 use crate::workflow::graph::Graph;
 use crate::workflow::graph::outline::Outline;
 use crate::workflow::graph::select::{Role, matching, roles};
 use crate::workflow::lint::Lint;
-use crate::workflow::load::{Loaded, check_label, load};
+use crate::workflow::load::{Loaded, check_label, load, load_requested};
 use crate::workflow::policy::parse_amount;
 
 /// A workflow without mistakes, and all of its nodes.
@@ -98,7 +98,7 @@ pub fn check(loaded: Loaded) -> Result<Opened, Mistakes> {
 /// # Errors
 /// Mistakes in the workflow, and whatever of the request does not fit it.
 pub fn prepare(mut request: RunRequest) -> Result<Prepared, Error> {
-    let opened = open(&request.workflow, &request.settings)?;
+    let opened = check(load_requested(Texts::default(), &request)).map_err(Error::from)?;
     take_schedule(&mut request, &opened.workflow)?;
     let scope = scope(&opened.workflow, &request)?;
     let inputs = inputs::resolve(&opened.workflow, &request.given)?;

@@ -7,7 +7,7 @@ use crate::ops::open::{Opened, check};
 use crate::storage::history::Run;
 use crate::storage::history::invocation::{self, Invocation};
 use crate::workflow::documents::{Document, Texts};
-use crate::workflow::load::load_from;
+use crate::workflow::load::load_requested;
 
 /// What a run was asked for, and the workflow that it ran.
 pub struct Again {
@@ -36,8 +36,7 @@ pub fn as_it_was(view: &HomeReader, run: &Run) -> Result<Again, String> {
         asked: text.asked.into_iter().map(PathBuf::from).collect(),
         text: text.text,
     });
-    let loaded =
-        load_from(Texts::recorded(documents), &invocation.request.workflow, &invocation.request.settings);
+    let loaded = load_requested(Texts::recorded(documents), &invocation.request);
     let opened = check(loaded).map_err(|mistakes| {
         format!(
             "the workflow that run {} ran does not fit this version of runner:\n{}",
@@ -58,6 +57,7 @@ mod tests {
     use crate::storage::db;
     use crate::storage::history::invocation::{Beginning, Text, record_beginning};
     use crate::storage::history::{RUNNING, record_run};
+    use crate::workflow::load::load_from;
 
     #[test]
     fn a_workflow_is_had_as_it_was_when_its_files_are_gone() -> Result<(), Error> {

@@ -8,6 +8,7 @@ use super::defaults::Defaults;
 use super::diagnostic::{Diagnostic, FileId, SourceSpan, Sources, Span};
 use super::documents::Texts;
 use super::link::Tasks;
+use super::one_task::TaskFile;
 use super::reader::Reader;
 use super::settings::{Setting, Target};
 use super::source::{base_name, read_own_name};
@@ -169,6 +170,15 @@ impl Reading {
         if let Some(library) = self.libraries.get_mut(&path) {
             library.imports = imports;
         }
+    }
+
+    /// A library as a file to take a task from, with what it imports; `None` where it cannot be read, which is reported.
+    pub fn task_file(&mut self, shown: &Path, path: PathBuf, text: Arc<str>) -> Option<TaskFile> {
+        self.library(shown, path.clone(), text, SourceSpan::default(), &mut Vec::new());
+        let library = self.libraries.get(&path)?;
+        let mut tasks = Tasks::default();
+        self.add_imported(std::slice::from_ref(&path), &mut tasks);
+        Some(TaskFile { name: library.name.clone(), tasks: tasks.all, path })
     }
 
     /// The tasks of libraries and of those that they import, under their qualified names.

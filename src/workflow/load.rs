@@ -10,6 +10,7 @@ use super::documents::{Document, Texts};
 use super::import::{Reading, import_paths};
 use super::interface::read_inputs;
 use super::link::{Linked, Scene, Tasks, link};
+use super::one_task::TaskFile;
 use super::policy::amounts;
 use super::reader::Reader;
 use super::schedules::read_schedules;
@@ -17,7 +18,7 @@ use super::settings::{Setting, Target};
 use super::source::{base_name, read_own_name};
 use super::syntax::{self, Table};
 use super::{Body, Node, Workflow, keys};
-use crate::core::run_request::LockMode;
+use crate::core::run_request::{LockMode, RunRequest};
 
 /// Maximum nesting depth of sub-workflows.
 const MAX_SUB_WORKFLOW_DEPTH: usize = 32;
@@ -42,8 +43,17 @@ pub fn load(path: &Path, settings: &[String]) -> Loaded {
     load_from(Texts::default(), path, settings)
 }
 
+/// Reads what a run was asked for: a workflow, or one task of a file as a workflow of that one node.
+pub fn load_requested(texts: Texts, request: &RunRequest) -> Loaded {
+    read(texts, &request.workflow, &request.settings, request.task.as_deref())
+}
+
 /// Like [`load`], from `texts` instead of the disk.
 pub fn load_from(texts: Texts, path: &Path, settings: &[String]) -> Loaded {
+    read(texts, path, settings, None)
+}
+
+fn read(texts: Texts, path: &Path, settings: &[String], task: Option<&str>) -> Loaded {
     let mut loader = Loader::default();
     loader.reading.texts = texts;
     for text in settings {
@@ -53,7 +63,10 @@ pub fn load_from(texts: Texts, path: &Path, settings: &[String]) -> Loaded {
         }
     }
     let workflow = match loader.reading.texts.read(path) {
-        Ok((absolute, text)) => loader.workflow(path, absolute, text),
+        Ok((absolute, text)) => match task {
+            Some(task) => loader.one_task(path, absolute, text, task),
+            None => loader.workflow(path, absolute, text),
+        },
         Err(problem) => {
             loader.reading.diagnostics.push(Diagnostic::new(problem));
             None
@@ -92,6 +105,49 @@ impl Loader {
         workflow
     }
 
+    /// One task of a workflow or library file; the rest of the file has to be sound as well.
+    fn one_task(
+        &mut self,
+        shown: &Path,
+        absolute: PathBuf,
+        text: Arc<str>,
+        name: &str,
+    ) -> Option<Arc<Workflow>> {
+        let mut found = None;
+        let file = match is_library(&text) {
+            true => self.reading.task_file(shown, absolute.clone(), text)?,
+            false => {
+                let workflow = self.workflow(shown, absolute.clone(), text)?;
+                let file = TaskFile {
+                    path: workflow.path.clone(),
+                    name: workflow.name.clone(),
+                    tasks: workflow.tasks.clone(),
+                };
+                found = Some(workflow);
+                file
+            }
+        };
+        let one = match file.find(name) {
+            Ok(task) => file.workflow_of(task),
+            Err(diagnostic) => {
+                self.reading.diagnostics.push(*diagnostic);
+                return None;
+            }
+        };
+        let one = Arc::new(match found {
+            Some(around) => Workflow {
+                project: around.project.clone(),
+                domain: around.domain.clone(),
+                resources: around.resources.clone(),
+                ..one
+            },
+            None => one,
+        });
+        // What else the file would run takes no part.
+        self.workflows = BTreeMap::from([(absolute, Some(one.clone()))]);
+        Some(one)
+    }
+
     fn read_workflow(&mut self, path: &Path, absolute: &Path, text: &Arc<str>) -> Option<Workflow> {
         let dir = absolute.parent().unwrap_or(Path::new("/"));
         let file = self.reading.sources.add(path, text.clone());
@@ -103,7 +159,7 @@ impl Loader {
         }
         let mut reader = Reader::new(file);
         if tree.get("workflow").is_none() && tree.get("library").is_some() {
-            let help = "a library holds tasks for workflows that import it; name one of those";
+            let help = "a library holds tasks for workflows that import it; name one of those, or one task with --task";
             let span = tree.get("library").map_or(Span::default(), |item| item.span);
             reader.report(
                 Diagnostic::at(reader.place(span), "this file is a library, not a workflow", "").help(help),
@@ -262,6 +318,14 @@ impl Loader {
         let shown = self.reading.sources.path(place.file).parent().unwrap_or(Path::new("")).join(name);
         self.workflow(&shown, absolute, text).ok_or(None)
     }
+}
+
+/// Whether a file is a library, as far as it can be read.
+fn is_library(text: &Arc<str>) -> bool {
+    let mut scratch = Sources::default();
+    let file = scratch.add(Path::new(""), text.clone());
+    let (tree, errors) = syntax::parse(text, file);
+    errors.is_empty() && tree.get("workflow").is_none() && tree.get("library").is_some()
 }
 
 pub fn read_label(reader: &mut Reader, table: &Table, key: &str) -> Option<String> {

@@ -39,6 +39,7 @@ pub mod lint;
 pub mod load;
 mod names;
 pub mod node;
+mod one_task;
 pub mod paths;
 pub mod places;
 pub mod policy;
@@ -96,7 +97,7 @@ pub struct Workflow {
 }
 
 /// An input of a task or of the workflow.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Input {
     pub name: Box<str>,
     pub ty: Type,

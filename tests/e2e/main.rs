@@ -41,6 +41,7 @@ mod manual;
 mod many_runs;
 mod needs;
 mod numbers;
+mod one_task;
 mod output_pipe;
 mod processes;
 mod publishing;

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value as Json, json};
 
 use super::{Failure, Outcome};
-use crate::cli::args::Target;
+use crate::cli::args::{OneTask, Target};
 use crate::cli::code;
 use crate::cli::screen::{ColorChoice, note, print};
 use crate::core::event::VERSION;
@@ -27,6 +27,8 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     target: Target,
+    #[command(flatten)]
+    one: OneTask,
     /// The nodes, by name or glob; an element as fit[3], a node of a sub-workflow as prep/clean
     #[arg(value_name = "NODE", required = true)]
     nodes: Vec<String>,
@@ -42,7 +44,7 @@ pub struct Args {
 const DIGITS: usize = 12;
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let prepared = prepare(args.target.request())?;
+    let prepared = prepare(args.one.of(args.target.request()))?;
     let by = user();
     let done = accept(&prepared, home, &Acceptance { nodes: &args.nodes, by: &by, dry_run: args.dry_run })?;
     done.warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));

@@ -15,7 +15,8 @@ use super::{Error, inputs};
 use crate::core::run_request::{GivenInputs, RunRequest};
 use crate::engine::Interrupt;
 use crate::storage::home::Home;
-use crate::workflow::load::load;
+use crate::workflow::documents::Texts;
+use crate::workflow::load::load_requested;
 
 mod watched;
 
@@ -35,7 +36,7 @@ const POLL: Duration = Duration::from_millis(500);
 /// There is no place for a home folder.
 pub fn dependencies(request: &RunRequest, home: Option<&Path>, before: Watched) -> Result<Watched, Error> {
     let home = Home::locate(home).map_err(Error::store)?;
-    let loaded = load(&request.workflow, &request.settings);
+    let loaded = load_requested(Texts::default(), request);
     let mut watched = Watched::new(home.path());
     watched.file(&request.workflow);
     loaded.documents.iter().for_each(|document| watched.file(&document.path));
