@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::Failure;
 use crate::core::run_request::{CacheMode, GivenInputs, RunRequest, Selection};
+use crate::workflow::load::check_label;
 
 /// Which workflow, and what it is given.
 #[derive(Clone, clap::Args)]
@@ -10,11 +12,11 @@ pub struct Target {
     /// The workflow file
     #[arg(value_name = "WORKFLOW")]
     pub workflow: PathBuf,
-    /// Keep results apart by project [default: the file's, else "default"]
-    #[arg(long, value_name = "P", env = "RUNNER_PROJECT", hide_env_values = true)]
+    /// Keep results apart by project [default: $RUNNER_PROJECT, else the file's, else "default"]
+    #[arg(long, value_name = "P")]
     pub project: Option<String>,
-    /// Keep results apart by domain [default: the file's, else "development"]
-    #[arg(long, value_name = "D", env = "RUNNER_DOMAIN", hide_env_values = true)]
+    /// Keep results apart by domain [default: $RUNNER_DOMAIN, else the file's, else "development"]
+    #[arg(long, value_name = "D")]
     pub domain: Option<String>,
     /// Give an input of the workflow; lists, maps and json as JSON
     #[arg(short, long = "input", value_name = "NAME=VALUE")]
@@ -106,43 +108,81 @@ impl From<CacheChoice> for CacheMode {
 #[derive(Clone, clap::Args)]
 #[command(next_help_heading = "Running")]
 pub struct Resources {
-    /// How many nodes may run at once [default: the number of processors]
-    #[arg(short, long, value_name = "N", env = "RUNNER_JOBS", hide_env_values = true,
-          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    /// How many nodes may run at once [default: $RUNNER_JOBS, else the number of processors]
+    #[arg(short, long, value_name = "N", value_parser = parse_jobs)]
     pub jobs: Option<u32>,
     /// Say how much of a resource there is: gpu=2, memory=16GiB
     #[arg(long = "resource", value_name = "NAME=N")]
     pub resources: Vec<String>,
 }
 
-/// The request that these flags make.
-pub fn request(target: &Target, resources: &Resources, cache: &CacheFlags, nodes: &Nodes) -> RunRequest {
-    RunRequest {
+/// The request that these flags and the environment make.
+///
+/// # Errors
+/// A variable that stands in for a flag and is not understood.
+pub fn request(
+    target: &Target,
+    resources: &Resources,
+    cache: &CacheFlags,
+    nodes: &Nodes,
+) -> Result<RunRequest, Failure> {
+    let jobs = match resources.jobs {
+        None => variable("RUNNER_JOBS", |text| parse_jobs(text).map_err(|problem| format!(": {problem}")))?,
+        jobs => jobs,
+    };
+    Ok(RunRequest {
         selection: nodes.selection(),
         cache: cache.cache.map(CacheMode::from),
         overwrite: cache.overwrite.clone(),
-        jobs: resources.jobs,
+        jobs,
         resources: resources.resources.clone(),
-        ..target.request()
-    }
+        ..target.request()?
+    })
 }
 
 impl Target {
-    /// The request that these flags make alone: all nodes.
-    pub fn request(&self) -> RunRequest {
+    /// The request that these flags and the environment make alone: all nodes.
+    ///
+    /// # Errors
+    /// As [`request`].
+    pub fn request(&self) -> Result<RunRequest, Failure> {
         let mut given = Vec::new();
         given.extend(self.inputs_file.clone().map(GivenInputs::File));
         if !self.inputs.is_empty() {
             let dir = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
             given.push(GivenInputs::Assignments { dir, values: self.inputs.clone() });
         }
-        RunRequest {
+        let label = |text: &str| match check_label(text) {
+            Ok(()) => Ok(text.to_owned()),
+            Err(problem) => Err(format!(" {problem}")),
+        };
+        let named = |flag: &Option<String>, name| match flag {
+            Some(flag) => Ok(Some(flag.clone())),
+            None => variable(name, label),
+        };
+        Ok(RunRequest {
             workflow: self.workflow.clone(),
-            project: self.project.clone(),
-            domain: self.domain.clone(),
+            project: named(&self.project, "RUNNER_PROJECT")?,
+            domain: named(&self.domain, "RUNNER_DOMAIN")?,
             given,
             settings: self.settings.clone(),
             ..RunRequest::default()
-        }
+        })
     }
+}
+
+/// The most nodes that may run at once.
+const MAX_JOBS: u32 = 100_000;
+
+fn parse_jobs(text: &str) -> Result<u32, String> {
+    let jobs = text.trim().parse().ok().filter(|jobs| (1..=MAX_JOBS).contains(jobs));
+    jobs.ok_or_else(|| format!("expected a number from 1 to {MAX_JOBS}, found {text:?}"))
+}
+
+/// What a variable says that stands in for a flag; an empty one says nothing. `parse` gives the rest of a sentence that
+/// begins with its name.
+fn variable<T>(name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, Failure> {
+    let Some(text) = std::env::var_os(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let parsed = text.to_str().ok_or_else(|| " is not UTF-8 text".to_owned()).and_then(parse);
+    parsed.map(Some).map_err(|problem| Failure::usage(format!("the variable {name}{problem}")))
 }

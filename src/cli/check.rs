@@ -1,4 +1,4 @@
-//! `runner check`, or `lint`: validates workflows, says what looks wrong in them, and does nothing else.
+//! `runner check`, or `lint`: validates workflows and libraries, says what looks wrong in them, and does nothing else.
 
 use std::path::{Path, PathBuf};
 
@@ -7,16 +7,15 @@ use serde_json::{Value as Json, json};
 use super::screen::{ColorChoice, note, print, tell_mistakes};
 use super::{Failure, Outcome, code};
 use crate::core::event::VERSION;
-use crate::ops::check::check;
-use crate::ops::open::{Mistakes, Opened};
+use crate::ops::check::{Checked, Contents, check};
+use crate::ops::open::Mistakes;
 use crate::workflow::diagnostic::{Diagnostic, Severity, Sources};
-use crate::workflow::lint::Lint;
 
-/// Find errors in workflow files, and warn of what looks wrong
+/// Find errors in workflow and library files, and warn of what looks wrong
 ///
-/// Errors prevent a run. Warnings do not: a cached task that uses files it does not declare, an absolute
-/// path, network, clock or chance; an output that nothing uses; a task that was edited under its pinned version; a
-/// setting without effect.
+/// Errors prevent a run. Warnings point at what a run would lack (a secret, a resource, an input file), at text that
+/// is taken literally (`~`, `$HOME`, `{% if %}`), at files, network, clock or chance that a cached task depends on
+/// without declaring them, at edits under a pinned version, and at outputs and settings without effect.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -24,10 +23,10 @@ Examples:
   runner lint workflow.toml --strict
   runner check workflow.toml --json | jq .message")]
 pub struct Args {
-    /// The workflow files
-    #[arg(value_name = "WORKFLOW", required = true)]
+    /// The workflow or library files
+    #[arg(value_name = "FILE", required = true)]
     workflows: Vec<PathBuf>,
-    /// Exit with 2 if there are warnings, too
+    /// Exit with 2 for warnings, too
     #[arg(long)]
     strict: bool,
     /// Print one line of JSON for each error and warning
@@ -39,13 +38,13 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let (mut wrong, mut warned) = (false, false);
     for path in &args.workflows {
         match check(path, home) {
-            Ok((opened, lints)) => {
-                warned |= !lints.is_empty();
+            Ok(checked) => {
+                warned |= !checked.lints.is_empty();
                 match args.json {
-                    true => lints.iter().for_each(|lint| {
-                        tell(&lint.diagnostic, Some(lint.name), &opened.sources);
+                    true => checked.lints.iter().for_each(|lint| {
+                        tell(&lint.diagnostic, Some(lint.name), &checked.sources);
                     }),
-                    false => show(path, &opened, lints, color),
+                    false => show(path, checked, color),
                 }
             }
             Err(mistakes) => {
@@ -61,15 +60,18 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     if wrong || warned && args.strict { Err(Failure::silent(code::USAGE)) } else { Ok(()) }
 }
 
-fn show(path: &Path, opened: &Opened, lints: Vec<Lint>, color: ColorChoice) {
+fn show(path: &Path, checked: Checked, color: ColorChoice) {
     let named = |n: usize, name: &str| format!("{n} {name}{}", if n == 1 { "" } else { "s" });
-    let nodes = named(opened.workflow.size, "node");
-    let diagnostics: Vec<Diagnostic> = lints.into_iter().map(|lint| lint.diagnostic).collect();
+    let contents = match checked.contents {
+        Contents::Nodes(nodes) => named(nodes, "node"),
+        Contents::Tasks(tasks) => named(tasks, "task"),
+    };
+    let diagnostics: Vec<Diagnostic> = checked.lints.into_iter().map(|lint| lint.diagnostic).collect();
     if diagnostics.is_empty() {
-        return note(&format!("{}: ok, {nodes}", path.display()));
+        return note(&format!("{}: ok, {contents}", path.display()));
     }
-    note(&opened.sources.render(&diagnostics, color.on_stderr()));
-    note(&format!("{}: ok, {nodes}, {}", path.display(), named(diagnostics.len(), "warning")));
+    note(&checked.sources.render(&diagnostics, color.on_stderr()));
+    note(&format!("{}: ok, {contents}, {}", path.display(), named(diagnostics.len(), "warning")));
 }
 
 fn tell(diagnostic: &Diagnostic, lint: Option<&str>, sources: &Sources) {

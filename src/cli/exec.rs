@@ -20,7 +20,7 @@ use crate::ops::schedules::find;
 #[command(after_help = "\
 Examples:
   runner exec workflow.toml
-  runner exec workflow.toml --project shop --domain production -i day=2026-01-31
+  runner exec workflow.toml --project shop --domain production -i rounds=5
   runner exec workflow.toml --until train -j 4 --keep-going
   runner exec lib/text.toml --task hash -i text=hello
   runner exec workflow.toml --watch")]
@@ -44,7 +44,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let mut request = args.one.of(args.flags.request());
+    let mut request = args.one.of(args.flags.request()?);
     if args.watch {
         return super::watch::run(&args.flags, &request, home, color);
     }

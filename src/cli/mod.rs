@@ -23,6 +23,7 @@ mod help;
 mod init;
 mod logs;
 mod man;
+mod mistake;
 mod outputs_toml;
 mod plan;
 mod report;
@@ -178,6 +179,11 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            let args: Vec<_> = std::env::args_os().skip(1).collect();
+            if let Some(message) = mistake::explain(&error, &args) {
+                screen::error(screen::ColorChoice::Auto, &message);
+                return ExitCode::from(code::USAGE);
+            }
             // Help and version go to standard output and succeed; mistakes to standard error, with code 2.
             return match (error.print(), error.use_stderr()) {
                 (_, true) => ExitCode::from(code::USAGE),

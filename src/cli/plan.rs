@@ -49,7 +49,7 @@ const TIMED: usize = 21;
 const UNTIMED: usize = 12;
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let request = args.one.of(args::request(&args.target, &args.resources, &args.cache, &args.nodes));
+    let request = args.one.of(args::request(&args.target, &args.resources, &args.cache, &args.nodes)?);
     let runs = show(&prepare(request)?, home, color, args.json)?;
     if args.exit_code && runs {
         return Err(Failure::silent(code::WORK_TO_DO));

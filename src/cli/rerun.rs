@@ -21,7 +21,7 @@ use crate::ops::retry::rerun;
     after_help = "\
 Examples:
   runner rerun @last
-  runner rerun @-2 -i day=2026-01-31
+  runner rerun @-2 -i rounds=5
   runner rerun k3v9 --domain production --dry-run"
 )]
 pub struct Args {
@@ -30,7 +30,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let newer = args.flags.request();
+    let newer = args.flags.request()?;
     let name = newer.workflow.to_string_lossy().into_owned();
     let prepared = rerun(home, &name, newer)?;
     start(&args.flags, prepared, home, color)

@@ -25,7 +25,7 @@ use crate::view::text::inert;
     after_help = "\
 Examples:
   runner retry @last-failed
-  runner retry k3v9 -i day=2026-01-31 --keep-going
+  runner retry k3v9 -i rounds=5 --keep-going
   runner retry @last-failed --dry-run"
 )]
 pub struct Args {
@@ -37,7 +37,7 @@ pub const RUN: &str =
     "A run's id, a unique prefix of one, @last, @last-failed, or @-2 for the one before the last";
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let newer = args.flags.request();
+    let newer = args.flags.request()?;
     let name = newer.workflow.to_string_lossy().into_owned();
     match retry(home, &name, newer)? {
         Retry::Ready(prepared) => start(&args.flags, *prepared, home, color),

@@ -101,13 +101,16 @@ pub fn start(flags: &Flags, prepared: Prepared, home: Option<&Path>, color: Colo
 }
 
 impl Flags {
-    /// The request that the flags make.
-    pub fn request(&self) -> RunRequest {
-        RunRequest {
+    /// The request that the flags and the environment make.
+    ///
+    /// # Errors
+    /// A variable that stands in for a flag and is not understood.
+    pub fn request(&self) -> Result<RunRequest, Failure> {
+        Ok(RunRequest {
             keep_going: self.keep_going,
             replace_outputs: self.replace_outputs,
             lock: self.lock.clone(),
-            ..args::request(&self.target, &self.resources, &self.cache, &self.nodes)
-        }
+            ..args::request(&self.target, &self.resources, &self.cache, &self.nodes)?
+        })
     }
 }

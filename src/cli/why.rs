@@ -25,7 +25,7 @@ use crate::view::text::why::{Answer, render};
 #[command(after_help = "\
 Examples:
   runner why workflow.toml train
-  runner why workflow.toml 'fit[3]' --domain production -i day=2026-01-31
+  runner why workflow.toml 'fit[3]' --domain production -i rounds=5
   runner why workflow.toml 'prep/*' --json | jq .why.changes")]
 pub struct Args {
     #[command(flatten)]
@@ -52,7 +52,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         (_, Some(_)) => return Err(Failure::usage("--index goes with one node")),
         (nodes, None) => nodes.to_vec(),
     };
-    let prepared = prepare(args.one.of(args.target.request()))?;
+    let prepared = prepare(args.one.of(args.target.request()?))?;
     let mut listing = Listing::default();
     why(&prepared, home, &nodes, &mut |told| match args.json {
         true => print(&format!("{}\n", document(told))),

@@ -1,4 +1,4 @@
-//! Checking a workflow: every mistake, and what looks wrong in one without mistakes.
+//! Checking a workflow or library: every mistake, and what looks wrong in one without mistakes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,19 +10,42 @@ use crate::engine::lookup::cache::Cache;
 use crate::engine::scope::values::Files;
 use crate::engine::{RefusedOutput, protected, refused_outputs};
 use crate::storage::memo::{Scope, Version, earlier};
-use crate::workflow::diagnostic::Diagnostic;
+use crate::workflow::Task;
+use crate::workflow::diagnostic::{Diagnostic, Sources};
 use crate::workflow::graph::select::Role;
-use crate::workflow::lint::{Lint, lint, tasks};
-use crate::workflow::load::load;
+use crate::workflow::lint::{Lint, lint, lint_library, tasks};
+use crate::workflow::load::{LoadedLibrary, load, load_library};
 
 /// Maximum results of a task that are looked at for one under its pinned version.
 const MAX_RESULTS: u32 = 200;
 
-/// Reads and checks a workflow file; warnings come with a workflow that can be run.
+/// A file without errors.
+pub struct Checked {
+    pub contents: Contents,
+    pub sources: Sources,
+    pub lints: Vec<Lint>,
+}
+
+/// What a file holds, and how much of it.
+pub enum Contents {
+    Nodes(usize),
+    /// Of a library.
+    Tasks(usize),
+}
+
+/// Reads and checks a workflow or library file; warnings come with one that can be used.
 ///
 /// # Errors
-/// Everything that keeps it from being run.
-pub fn check(path: &Path, home: Option<&Path>) -> Result<(Opened, Vec<Lint>), Mistakes> {
+/// Everything that keeps it from being used.
+pub fn check(path: &Path, home: Option<&Path>) -> Result<Checked, Mistakes> {
+    if let Some(LoadedLibrary { tasks, sources, diagnostics }) = load_library(path) {
+        if !diagnostics.is_empty() {
+            return Err(Mistakes { diagnostics, sources });
+        }
+        let mut lints = lint_library(&tasks, &sources);
+        lints.extend(edited(&tasks, home));
+        return Ok(Checked { contents: Contents::Tasks(tasks.len()), sources, lints });
+    }
     let opened = validate(load(path, &[]))?;
     let diagnostics = refused(&opened);
     if !diagnostics.is_empty() {
@@ -30,8 +53,8 @@ pub fn check(path: &Path, home: Option<&Path>) -> Result<(Opened, Vec<Lint>), Mi
     }
     let mut lints = lint(&opened.workflows, &opened.sources);
     lints.extend(needs(&opened));
-    lints.extend(edited(&opened, home));
-    Ok((opened, lints))
+    lints.extend(edited(&tasks(&opened.workflows), home));
+    Ok(Checked { contents: Contents::Nodes(opened.workflow.size), sources: opened.sources, lints })
 }
 
 /// What a run with the defaults would lack.
@@ -57,7 +80,7 @@ fn refused(opened: &Opened) -> Vec<Diagnostic> {
 
 /// Tasks that were edited under a pinned version since a result was stored, whatever the project and domain. A home that
 /// cannot be read tells nothing.
-fn edited(opened: &Opened, home: Option<&Path>) -> Vec<Lint> {
+fn edited(tasks: &[Arc<Task>], home: Option<&Path>) -> Vec<Lint> {
     let looked = || {
         let view = HomeReader::open(home).ok()?;
         let store = Arc::new(view.store().ok()?);
@@ -68,7 +91,7 @@ fn edited(opened: &Opened, home: Option<&Path>) -> Vec<Lint> {
         let results = earlier::of_task(&db, task, MAX_RESULTS).unwrap_or_default();
         results.into_iter().filter(|past| past.version == version).max_by_key(|past| past.created)
     };
-    let pinned = tasks(&opened.workflows).into_iter().filter_map(|task| {
+    let pinned = tasks.iter().filter_map(|task| {
         let version = task.cache.version.clone().filter(|_| task.cache.enabled)?;
         let result = newest(&task.name, &version)?;
         Some((task, result))
@@ -76,9 +99,9 @@ fn edited(opened: &Opened, home: Option<&Path>) -> Vec<Lint> {
     let pinned: Vec<_> = pinned.collect();
     let cache = Cache::new(Scope { project: String::new(), domain: String::new() }, store, Some(db), None);
     let warnings = pinned.into_iter().filter_map(|(task, result)| {
-        let state = cache.task(&task, &files).ok()?;
+        let state = cache.task(task, &files).ok()?;
         debug_assert!(matches!(state.version, Version::Pinned(_)));
-        let edited = cache.edited(&task, &state, &result.definition)?;
+        let edited = cache.edited(task, &state, &result.definition)?;
         let diagnostic =
             Diagnostic::warning(task.place, edited.message(), "edited since").help(edited.help().to_owned());
         Some(Lint { name: "edited-under-pinned-version", diagnostic })

@@ -100,6 +100,7 @@ pub struct HomeReader {
 impl HomeReader {
     pub fn open(flag: Option<&Path>) -> Result<Self, Error> {
         let home = Home::locate(flag).map_err(Error::store)?;
+        home.check().map_err(Error::store)?;
         let db = db::open_read_only(home.path()).map_err(|error| Error::store(error.to_string()))?;
         Ok(Self { home, db })
     }

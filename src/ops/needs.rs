@@ -15,7 +15,7 @@ use crate::workflow::binding::{self, Binding, Reference};
 use crate::workflow::diagnostic::{Diagnostic, FileId, Severity, SourceSpan};
 use crate::workflow::graph::outline::OutlineNode;
 use crate::workflow::graph::select::Role;
-use crate::workflow::lint::Lint;
+use crate::workflow::lint::{Lint, expansion};
 use crate::workflow::places::Places;
 use crate::workflow::{Body, Input, Task};
 
@@ -253,10 +253,7 @@ fn is_default(input: &Input, path: &Path) -> bool {
 /// What to write in place of `~` and variables, which mean nothing in a path.
 fn literal_help(path: &Path, dir: &Path) -> Option<String> {
     let written = path.strip_prefix(dir).unwrap_or(path);
-    let literal = written.components().find_map(|part| {
-        let part = part.as_os_str().to_str()?;
-        (part.starts_with('~') || part.contains('$')).then_some(part)
-    })?;
+    let literal = expansion(written.to_str()?)?;
     Some(format!(
         "`{literal}` is taken literally: nothing is filled in here; write the whole path, or give it with \
          -i NAME=\"$HOME/...\", where your shell fills it in"

@@ -30,6 +30,7 @@ use crate::exec::{Cancel, Level, Local, sweep_strays};
 use crate::ops::home::{HomeReader, HomeWriter};
 use crate::ops::node_arg::node_ref;
 use crate::ops::replay::Replay;
+use crate::storage::history::filter::runs_of;
 use crate::storage::home::make_private;
 use crate::storage::memo::listing::{self, EntryFilter, Listed};
 use crate::storage::memo::{Scope, sqlite};
@@ -41,6 +42,10 @@ pub use crate::storage::memo::Entry;
 pub struct Picked {
     /// A node as history calls it, or a glob.
     pub node: Option<String>,
+    /// The name of the workflow whose runs the results came from.
+    pub workflow: Option<String>,
+    /// The qualified name of their task.
+    pub task: Option<String>,
     /// How many of a hundred.
     pub sample: Option<f64>,
     /// Which ones of many that is: the same of the same.
@@ -87,6 +92,14 @@ pub struct Recomputed {
     /// How many results there were to pick from.
     pub of: usize,
     pub signal: Option<i32>,
+}
+
+impl Recomputed {
+    /// Whether something could be checked, and all of that was right.
+    pub fn is_sound(&self) -> bool {
+        let verdicts = || self.checked.iter().map(|checked| &checked.verdict);
+        !verdicts().any(Verdict::is_wrong) && verdicts().any(|verdict| matches!(verdict, Verdict::Same))
+    }
 }
 
 /// The results that are to be run again, with the home that they are in.
@@ -157,12 +170,17 @@ impl Recomputing {
 
 fn pick(db: &Connection, picked: &Picked) -> Result<(Vec<Entry>, usize), Error> {
     let mut all = Vec::new();
-    listing::visit(db, &EntryFilter::default(), &mut |Listed { entry, intact }| {
+    let filter = EntryFilter { task: picked.task.clone(), ..EntryFilter::default() };
+    listing::visit(db, &filter, &mut |Listed { entry, intact }| {
         if intact {
             all.push(entry);
         }
     })
     .map_err(Error::cache)?;
+    if let Some(workflow) = &picked.workflow {
+        let of_workflow = runs_of(db, workflow).map_err(Error::history)?;
+        all.retain(|entry| of_workflow.contains(&entry.found.run));
+    }
     if let Some(wanted) = &picked.node {
         let glob = Glob::new(wanted).ok().map(|glob| glob.compile_matcher());
         let known: Vec<String> = all.iter().map(|entry| entry.found.node.clone()).collect();
@@ -176,7 +194,12 @@ fn pick(db: &Connection, picked: &Picked) -> Result<(Vec<Entry>, usize), Error> 
         if all.is_empty() {
             let near = closest(wanted, known.iter().map(String::as_str));
             let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-            return Err(Error::invalid(format!("no stored result came from a node `{wanted}`{hint}")));
+            let of = match (&picked.task, &picked.workflow) {
+                (Some(task), _) => format!(" with the task `{task}`"),
+                (None, Some(workflow)) => format!(" in a run of the workflow `{workflow}`"),
+                (None, None) => String::new(),
+            };
+            return Err(Error::invalid(format!("no stored result came from a node `{wanted}`{of}{hint}")));
         }
     }
     let of = all.len();

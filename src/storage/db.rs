@@ -160,9 +160,8 @@ pub fn open_read_only(home: &Path) -> Result<Option<Connection>, DbError> {
     match open_current(home)? {
         Some((db, true)) => Ok(Some(db)),
         Some((_, false)) => {
-            // In a home that cannot be written to there is nothing to be seen until it can.
-            let migrated = open(home).is_ok();
-            Ok(open_current(home)?.filter(|_| migrated).map(|(db, _)| db))
+            open(home)?;
+            Ok(open_current(home)?.map(|(db, _)| db))
         }
         None => Ok(None),
     }
@@ -373,6 +372,18 @@ mod tests {
         assert_eq!(version, steps().len() as i64);
         let published = crate::storage::publish::record::row(&db, Path::new("/p")).unwrap();
         assert_eq!(published, None, "the table is there");
+    }
+
+    #[test]
+    fn a_database_that_cannot_be_read_is_not_an_empty_one() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(open_read_only(dir.path()).unwrap().is_none());
+        fs::create_dir(dir.path().join(FILE)).unwrap();
+        let error = open_read_only(dir.path()).unwrap_err().to_string();
+        assert!(error.contains(FILE), "{error}");
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(open_read_only(&file).unwrap_err().to_string().contains("Not a directory"));
     }
 
     /// Each run of a process opens the database; none of them may cost the others their locks.

@@ -65,9 +65,18 @@ impl fmt::Display for HomeError {
             ),
             Self::Unusable { path, error } if is_full(error) => f.write_str(&no_space(path)),
             Self::Unusable { path, error } => {
-                write!(f, "cannot use the home folder {}: {error}", path.display())
+                write!(f, "cannot use the home folder {}{}: {error}", path.display(), named_by(path))
             }
         }
+    }
+}
+
+/// Says so where the environment named the folder.
+fn named_by(path: &Path) -> &'static str {
+    let named = std::env::var_os("RUNNER_HOME").filter(|named| !named.is_empty());
+    match named.and_then(|named| std::path::absolute(named).ok()) {
+        Some(named) if named == path => " (named by RUNNER_HOME)",
+        _ => "",
     }
 }
 
@@ -109,11 +118,25 @@ impl Home {
         Self(path.to_owned())
     }
 
+    /// Whether what is there can be looked at; a home that is not there yet can.
+    ///
+    /// # Errors
+    /// Something else than a folder is in its place, or it may not be entered.
+    pub fn check(&self) -> Result<(), HomeError> {
+        match fs::read_dir(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(HomeError::Unusable { path: self.0.clone(), error })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Makes the folder, for its owner alone.
     ///
     /// # Errors
     /// It cannot be made or entered, or belongs to another user.
     pub fn create(&self) -> Result<(), HomeError> {
+        self.check()?;
         let failed = |error: io::Error| HomeError::Unusable { path: self.0.clone(), error };
         make_private(&self.0).map_err(failed)?;
         let metadata = fs::metadata(&self.0).map_err(failed)?;

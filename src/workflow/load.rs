@@ -17,7 +17,7 @@ use super::schedules::read_schedules;
 use super::settings::{Setting, Target};
 use super::source::{base_name, read_own_name};
 use super::syntax::{self, Table};
-use super::{Body, Node, Workflow, keys};
+use super::{Body, Node, Task, Workflow, keys};
 use crate::core::run_request::{LockMode, RunRequest};
 
 /// Maximum nesting depth of sub-workflows.
@@ -84,6 +84,27 @@ fn read(texts: Texts, path: &Path, settings: &[String], task: Option<&str>) -> L
         sources: loader.reading.sources,
         diagnostics: loader.reading.diagnostics,
     }
+}
+
+/// A library with what was found wrong in it.
+pub struct LoadedLibrary {
+    pub tasks: Vec<Arc<Task>>,
+    pub sources: Sources,
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads the library file at `path` and everything it imports; `None` if it is none, or cannot be read.
+pub fn load_library(path: &Path) -> Option<LoadedLibrary> {
+    let mut reading = Reading::default();
+    let (absolute, text) = reading.texts.read(path).ok()?;
+    if !is_library(&text) {
+        return None;
+    }
+    let file = reading.task_file(path, absolute, text);
+    let mut tasks = file.map(|file| file.tasks).unwrap_or_default();
+    // Its own file was the first; those of other libraries are checked with their own.
+    tasks.retain(|task| task.place.file == FileId(0));
+    Some(LoadedLibrary { tasks, sources: reading.sources, diagnostics: reading.diagnostics })
 }
 
 #[derive(Default)]
@@ -159,7 +180,8 @@ impl Loader {
         }
         let mut reader = Reader::new(file);
         if tree.get("workflow").is_none() && tree.get("library").is_some() {
-            let help = "a library holds tasks for workflows that import it; name one of those, or one task with --task";
+            let help = "a library holds tasks for workflows that import it: name one of those, or one task with --task; \
+                        runner check FILE checks it";
             let span = tree.get("library").map_or(Span::default(), |item| item.span);
             reader.report(
                 Diagnostic::at(reader.place(span), "this file is a library, not a workflow", "").help(help),

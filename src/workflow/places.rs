@@ -8,12 +8,14 @@ use super::syntax::{self, Item, Kind, Table};
 /// One file's tree.
 pub struct Places<'s> {
     file: FileId,
+    source: &'s str,
     tree: Table<'s>,
 }
 
 impl<'s> Places<'s> {
     pub fn of(sources: &'s Sources, file: FileId) -> Self {
-        Self { file, tree: syntax::parse(sources.text(file), file).0 }
+        let source = sources.text(file);
+        Self { file, source, tree: syntax::parse(source, file).0 }
     }
 
     /// The item under some keys, each inside the one before.
@@ -41,6 +43,22 @@ impl<'s> Places<'s> {
             }
         });
         found
+    }
+
+    /// Calls `visit` for each text under some keys, with its place.
+    pub fn for_each_text(&self, keys: &[&str], visit: &mut dyn FnMut(&str, SourceSpan)) {
+        if let Some(item) = self.item(keys) {
+            for_each_text(item, &mut |text, item| visit(text, self.span(item)));
+        }
+    }
+
+    /// Where inside of the item under some keys `words` stand as they are.
+    pub fn part(&self, keys: &[&str], words: &str) -> Option<SourceSpan> {
+        let mut place = self.place(keys)?;
+        let all = self.source.get(place.span.start as usize..place.span.end as usize)?;
+        place.span.start += all.find(words)? as u32;
+        place.span.end = place.span.start + words.len() as u32;
+        Some(place)
     }
 
     /// Where under some keys a path stands that, from `dir` on, is `path`.
@@ -82,6 +100,8 @@ mod tests {
         assert_eq!(shown(places.text(&keys, &|text| text == "y.csv")), Some("\"y.csv\""));
         assert_eq!(shown(places.place(&["nodes", "a", "inputs", "n"])), Some("1"));
         assert_eq!(shown(places.place(&["nodes", "b", "inputs", "f"])), Some("\"z\""));
+        assert_eq!(shown(places.part(&["nodes", "a", "inputs"], "y.c")), Some("y.c"));
+        assert_eq!(places.part(&["nodes", "a", "inputs"], "[nodes"), None);
         assert_eq!(places.place(&["nodes", "a", "inputs", "f", "g"]), None);
         assert_eq!(places.place(&["nodes", "c", "inputs"]), None);
     }

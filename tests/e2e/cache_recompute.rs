@@ -122,7 +122,7 @@ fn what_cannot_be_had_as_it_was_is_counted_and_named() {
     lab.ok("w.toml", &[]);
     assert_eq!(one(&lab, "n", 0)["verdict"], "same");
     let reason = || {
-        let told = one(&lab, "n", 0);
+        let told = one(&lab, "n", 1);
         assert_eq!(told["verdict"], "unchecked", "{told}");
         told["reason"].as_str().unwrap().to_owned()
     };
@@ -140,7 +140,7 @@ fn what_cannot_be_had_as_it_was_is_counted_and_named() {
     let db = rusqlite::Connection::open(lab.home().join("runner.db")).unwrap();
     db.execute("DELETE FROM run", []).unwrap();
     assert!(reason().contains("is gone"), "{}", reason());
-    let human = lab.run(&["cache", "verify", "--recompute", "n"]).expect_code(0).out;
+    let human = lab.run(&["cache", "verify", "--recompute", "n"]).expect_code(1).out;
     assert!(
         human.contains("could not be checked: run") && human.contains("1 could not be checked"),
         "{human}"
@@ -156,7 +156,7 @@ fn a_task_that_works_in_the_users_folder_is_left_alone() {
          run = 'echo t >> @COUNT@; echo 1 > \"$OUT/y\"'\n[nodes.t]\n",
     );
     lab.ok("w.toml", &[]);
-    assert_eq!((one(&lab, "t", 0)["verdict"].clone(), lab.ran()), (json!("unchecked"), 1));
+    assert_eq!((one(&lab, "t", 1)["verdict"].clone(), lab.ran()), (json!("unchecked"), 1));
 }
 
 #[test]
@@ -199,4 +199,30 @@ fn every_result_of_a_node_is_run_again_in_a_folder_of_its_own() {
     let told = verify(&lab, &["--recompute", "make"], 0);
     let verdicts: Vec<_> = told["checked"].as_array().unwrap().iter().map(|c| &c["verdict"]).collect();
     assert_eq!(verdicts, ["same", "same"], "{told}");
+}
+
+#[test]
+fn a_node_is_told_from_others_of_its_name_by_workflow_or_task() {
+    let lab = Lab::new();
+    for name in ["one", "two"] {
+        lab.write(
+            &format!("{name}.toml"),
+            &format!(
+                "[workflow]\nname = \"{name}\"\n[tasks.t]\ncache = true\noutputs = {{ y = \"int\" }}\n\
+                 run = 'echo {name} >> @COUNT@; echo 1 > \"$OUT/y\"'\n[nodes.n]\ntask = \"t\"\n"
+            ),
+        );
+        lab.ok(&format!("{name}.toml"), &[]);
+    }
+    assert_eq!(verify(&lab, &["--recompute", "n"], 0)["same"], 2);
+    assert_eq!(verify(&lab, &["--recompute", "n", "--workflow", "one"], 0)["same"], 1);
+    assert_eq!(verify(&lab, &["--recompute", "n", "--task", "two.t"], 0)["same"], 1);
+    assert_eq!((lab.ran_as("one"), lab.ran_as("two")), (3, 3));
+    for args in [&["--workflow", "three"][..], &["--task", "one.x"]] {
+        let none = lab.run(&[&["cache", "verify", "--recompute", "n"], args].concat()).expect_code(2);
+        assert!(none.err.contains("no stored result came from a node `n`"), "{}", none.err);
+    }
+    lab.run(&["cache", "evict", "--task", "one.t"]).expect_code(0);
+    lab.run(&["cache", "evict", "--task", "two.t"]).expect_code(0);
+    lab.run(&["cache", "verify", "--sample", "5%"]).expect_code(1);
 }

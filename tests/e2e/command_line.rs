@@ -377,3 +377,25 @@ fn bad_usage_is_code_2_and_help_is_not() {
     }
     assert!(!lab.home().exists());
 }
+
+#[test]
+fn verbs_of_other_tools_lead_to_ours() {
+    let lab = Lab::new();
+    for (args, said) in [
+        (&["run", "x.toml"][..], "did you mean `runner exec x.toml`?"),
+        (&["start"], "did you mean `runner exec workflow.toml`?"),
+        (&["build", "-j", "4"], "did you mean `runner exec workflow.toml`?"),
+        (&["x.toml"], "did you mean `runner exec x.toml`?"),
+        (&["--home", "h", "x.toml", "-k"], "did you mean `runner exec x.toml`?"),
+        (&["list"], "`runner runs` lists runs"),
+        (&["ls", "x.toml"], "`runner graph x.toml`"),
+        (&["status"], "did you mean `runner show @last`?"),
+        (&["version"], "did you mean `runner --version`?"),
+        (&["exce", "x.toml"], "exec"),
+        (&["cache", "list"], "unrecognized subcommand"),
+    ] {
+        let done = lab.run(args).expect_code(2);
+        assert!(done.err.contains(said) && done.out.is_empty(), "{args:?} {}", done.err);
+    }
+    lab.run(&["help"]).expect_code(0);
+}

@@ -116,7 +116,6 @@ fn keys_and_tables() {
         &format!("{STEP}cpus = 4\n"),
         &["unknown key `cpus` in node `step`", "the keys there are:", "resources"],
     );
-    says("[library]\nname = \"x\"\n", &["this file is a library, not a workflow"]);
     let lab = Lab::new();
     assert!(check(&lab, "[workflow]\nname = \"x\"\n").err.contains("has no nodes: there is nothing to run"));
 }

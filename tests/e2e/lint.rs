@@ -192,3 +192,98 @@ fn mistakes_are_lines_of_json_as_well() {
     assert_eq!((&line["level"], &line["line"], &line["lint"]), (&json!("error"), &json!(4), &Value::Null));
     assert!(done.err.is_empty(), "{}", done.err);
 }
+
+#[test]
+fn what_is_taken_literally_is_told() {
+    let lab = Lab::new();
+    lab.write(
+        "w.toml",
+        r#"[workflow]
+name = "w"
+[inputs]
+x = { type = "string", default = "a" }
+[defaults]
+env = { CACHE = "~/cache" }
+[tasks.t]
+inputs = { f = "file?", s = "string" }
+outputs = { out = { type = "file", path = "{{ s }}.txt" }, more = { type = "file", path = "~/more" } }
+env = { PATH = "$HOME/bin:$PATH", FINE = "cost 5$" }
+run = """
+{% if s %}
+echo "${#s}"
+{% endif %}"""
+[tasks.a]
+inputs = { s = "string" }
+argv = ["echo", "{# note #} {{ s }}", "{%s}"]
+[nodes.t]
+inputs = { f = "~/in/{{ inputs.x }}.csv", s = "{% if x %}a{% endif %}" }
+[nodes.a]
+inputs = { s = "$HOME is fine in text" }
+if = "{{ inputs.x == 'a' }}"
+[outputs]
+one = { value = "{{ t.out }}", path = "{{ inputs.x }}/one.txt" }
+two = { value = "{{ t.more }}", path = "$HOME/two.txt" }
+"#,
+    );
+    let told: Vec<String> = warnings(&lab)
+        .iter()
+        .map(|line| {
+            assert!(
+                line["column"].as_u64() > Some(0) && !line["help"].as_array().unwrap().is_empty(),
+                "{line}"
+            );
+            format!("{}@{}", line["lint"].as_str().unwrap(), line["line"])
+        })
+        .collect();
+    let mut told: Vec<&str> = told.iter().map(String::as_str).collect();
+    told.sort_unstable();
+    assert_eq!(
+        told,
+        [
+            "literal-env@10",
+            "literal-env@6",
+            "literal-path@19",
+            "literal-path@25",
+            "literal-path@9",
+            "template-block@17",
+            "template-block@19",
+            "template-in-path@24",
+            "template-in-path@9",
+            "template-in-script@12",
+        ]
+    );
+}
+
+#[test]
+fn libraries_are_checked_and_not_run() {
+    let lab = Lab::new();
+    lab.write(
+        "lib.toml",
+        "[library]\nname = \"text\"\n[defaults]\ncache = true\n[tasks.get]\noutputs = { page = \"file\" }\n\
+         run = 'curl -s http://h/p > \"$OUT/page\"'\n[tasks.fine]\nrun = 'true'\n",
+    );
+    let checked = lab.run(&["check", "lib.toml"]).expect_code(0);
+    assert!(
+        checked.err.contains("lib.toml:7:8") && checked.err.contains("uses the network"),
+        "{}",
+        checked.err
+    );
+    assert!(checked.err.ends_with("lib.toml: ok, 2 tasks, 1 warning\n"), "{}", checked.err);
+    lab.run(&["check", "lib.toml", "--strict"]).expect_code(2);
+    let json = lab.run(&["check", "lib.toml", "--json"]).expect_code(0).lines();
+    assert_eq!((json.len(), json[0]["lint"].as_str()), (1, Some("network")));
+    let exec = lab.run(&["exec", "lib.toml"]).expect_code(2);
+    assert!(exec.err.contains("this file is a library") && exec.err.contains("help:"), "{}", exec.err);
+    for (text, said) in [
+        ("[library]\nname = \"l\"\n[tasks.t]\nrum = 'x'\n", "unknown key `rum`"),
+        ("[library]\nname = \"l\"\n[defaults]\nretries = \"x\"\n", "retries"),
+        ("[library]\nname = \"l\"\n[nodes.t]\n", "unknown key `nodes`"),
+        ("import = [\"none.toml\"]\n[library]\nname = \"l\"\n", "the import cannot be read"),
+        ("[library]\nname = \"l\"\n[tasks.t\n", "bad.toml:3"),
+    ] {
+        lab.write("bad.toml", text);
+        let bad = lab.run(&["check", "bad.toml"]).expect_code(2);
+        assert!(bad.err.contains(said) && bad.err.contains("bad.toml"), "{text} {}", bad.err);
+        lab.run(&["check", "bad.toml", "--json"]).expect_code(2);
+    }
+}

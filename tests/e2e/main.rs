@@ -61,6 +61,7 @@ mod signals;
 mod sub_workflows;
 mod task_output;
 mod templates;
+mod unreadable_home;
 mod watch;
 mod why;
 mod workflow_inputs;

@@ -158,8 +158,25 @@ fn flag_then_environment_then_file_then_default() {
     let event =
         finish(lab.command(&["exec", "w.toml", "--json"]).env("RUNNER_JOBS", "3")).events("run_started");
     assert_eq!(event[0]["jobs"], 3);
-    let wrong = finish(lab.command(&["exec", "w.toml"]).env("RUNNER_JOBS", "none")).expect_code(2);
-    assert!(wrong.err.contains("none"), "{}", wrong.err);
+    scope(&[], &[("RUNNER_JOBS", ""), ("RUNNER_PROJECT", "")]);
+    assert_eq!(scope(&["-j", "2"], &[("RUNNER_JOBS", "none")]), "from-file development");
+    for (name, value, said) in [
+        (
+            "RUNNER_JOBS",
+            "none",
+            "the variable RUNNER_JOBS: expected a number from 1 to 100000, found \"none\"",
+        ),
+        ("RUNNER_JOBS", "0", "the variable RUNNER_JOBS: expected a number from 1 to 100000, found \"0\""),
+        ("RUNNER_PROJECT", "a\tb", "the variable RUNNER_PROJECT must not hold control characters"),
+        ("RUNNER_DOMAIN", "\t", "the variable RUNNER_DOMAIN must not hold control characters"),
+        ("RUNNER_CACHE_MAX_SIZE", "lots", "RUNNER_CACHE_MAX_SIZE: expected a size such as 10GiB"),
+    ] {
+        let wrong = finish(lab.command(&["exec", "w.toml"]).env(name, value)).expect_code(2);
+        assert!(wrong.err.contains(said) && !wrong.err.contains("--"), "{name} {}", wrong.err);
+    }
+    let nowhere = lab.write("file", "");
+    let wrong = finish(lab.command(&["exec", "w.toml"]).env("RUNNER_HOME", nowhere)).expect_code(4);
+    assert!(wrong.err.contains("(named by RUNNER_HOME)"), "{}", wrong.err);
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub struct Args {
 const DIGITS: usize = 12;
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let prepared = prepare(args.one.of(args.target.request()))?;
+    let prepared = prepare(args.one.of(args.target.request()?))?;
     let by = user();
     let done = accept(&prepared, home, &Acceptance { nodes: &args.nodes, by: &by, dry_run: args.dry_run })?;
     done.warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));

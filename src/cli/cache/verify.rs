@@ -22,18 +22,26 @@ use crate::view::text::{count, inert, size};
 ///
 /// Reads every stored file and sets damaged ones aside, so that what needs them runs again. With --recompute or --sample,
 /// runs tasks again in a scratch folder instead, with the inputs that they had: a result that differs was wrongly cached,
-/// because it depends on something that is not in its key. Nothing of that is stored. Exits with 1 if anything was wrong.
+/// because it depends on something that is not in its key. Nothing of that is stored. Exits with 1 if anything was wrong,
+/// or if none of what was asked for could be checked.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   runner cache verify
   runner cache verify --recompute train
+  runner cache verify --recompute train --workflow churn
   runner cache verify --recompute 'prep/*' --sample 10%
   runner cache verify --sample 2%")]
 pub struct Args {
     /// Run the results again that came from this node: train, prep/clean, each[3], or a glob
     #[arg(long, value_name = "NODE")]
     recompute: Option<String>,
+    /// Of that node, only results of this workflow's runs, by its name
+    #[arg(long, value_name = "W", requires = "recompute", conflicts_with = "task")]
+    workflow: Option<String>,
+    /// Of that node, only results of this task, by its qualified name: text.hash
+    #[arg(long, value_name = "QUALIFIED", requires = "recompute")]
+    task: Option<String>,
     /// Run this part of the results again, at least one: 2%
     #[arg(long, value_name = "PERCENT", value_parser = parse_percent)]
     sample: Option<f64>,
@@ -55,7 +63,8 @@ fn parse_percent(text: &str) -> Result<f64, String> {
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     if args.recompute.is_some() || args.sample.is_some() {
         let seed = args.seed.unwrap_or_else(|| Timestamp::now().as_second().unsigned_abs() % 100_000);
-        let picked = Picked { node: args.recompute, sample: args.sample, seed };
+        let Args { recompute: node, workflow, task, sample, .. } = args;
+        let picked = Picked { node, workflow, task, sample, seed };
         return again(picked, args.json, home, color);
     }
     let (findings, warnings) = verify(home, &Reading::default())?;
@@ -97,8 +106,8 @@ fn again(picked: Picked, json: bool, home: Option<&Path>, color: ColorChoice) ->
     let picking = Recomputing::pick(home, &picked)?;
     picking.warnings().iter().for_each(|warning| note(&format!("warning: {warning}")));
     if picking.is_empty() {
-        note("nothing is stored yet");
-        return Ok(());
+        note("nothing is stored that could be run again");
+        return Err(Failure::silent(code::FAILED));
     }
     // Hidden where standard error is no terminal.
     let bar = ProgressBar::with_draw_target(Some(picking.len() as u64), ProgressDrawTarget::stderr());
@@ -118,9 +127,7 @@ fn again(picked: Picked, json: bool, home: Option<&Path>, color: ColorChoice) ->
     });
     match done {
         Recomputed { signal: Some(signal), .. } => Err(Failure::silent(128 + signal as u8)),
-        done if done.checked.iter().any(|checked| checked.verdict.is_wrong()) => {
-            Err(Failure::silent(code::FAILED))
-        }
+        done if !done.is_sound() => Err(Failure::silent(code::FAILED)),
         _ => Ok(()),
     }
 }

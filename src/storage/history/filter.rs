@@ -61,6 +61,11 @@ pub fn workflows(db: &Connection) -> rusqlite::Result<BTreeSet<String>> {
     db.prepare("SELECT DISTINCT workflow FROM run")?.query_map([], |row| row.get(0))?.collect()
 }
 
+/// The ids of all runs of a workflow.
+pub fn runs_of(db: &Connection, workflow: &str) -> rusqlite::Result<BTreeSet<String>> {
+    db.prepare("SELECT run FROM run WHERE workflow = ?1")?.query_map([workflow], |row| row.get(0))?.collect()
+}
+
 impl RunFilter {
     /// A `WHERE`, or nothing, with its values in order.
     fn conditions(&self) -> (String, Vec<Value>) {

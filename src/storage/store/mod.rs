@@ -104,7 +104,11 @@ impl Store {
     /// Opens the store below `home` for looking only: creates, moves and removes nothing, and works when there
     /// is no store at all. Sealing, committing and publishing fail.
     pub fn open_read_only(home: &Path, stats: StatCache) -> io::Result<Self> {
-        Self::at(absolute(home)?.join("store"), false, stats)
+        let folder = absolute(home)?.join("store");
+        match fs::read_dir(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Self::at(folder, false, stats),
+        }
     }
 
     fn at(folder: PathBuf, writable: bool, stats: StatCache) -> io::Result<Self> {

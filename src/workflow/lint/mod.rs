@@ -8,20 +8,25 @@
 //! | `unused.rs` | outputs and tasks that nobody uses |
 //! | `published.rs` | paths of outputs outside of the workflow's folder |
 //! | `policies.rs` | settings without effect |
+//! | `literal.rs` | variables, `~` and templates where nothing is filled in |
 //!
 //! A warning is a guess: it never prevents a run. Knows nothing of the cache.
 
 mod commands;
 mod globs;
+mod literal;
 mod policies;
 mod published;
 mod unused;
 mod words;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::workflow::diagnostic::{Diagnostic, SourceSpan, Sources};
+pub use literal::expansion;
+
+use crate::workflow::diagnostic::{Diagnostic, FileId, SourceSpan, Sources};
+use crate::workflow::places::Places;
 use crate::workflow::{Body, Task, Workflow};
 
 /// Something that looks wrong.
@@ -37,17 +42,49 @@ const MAX_UNUSED_OUTPUTS: usize = 50;
 /// The warnings about a workflow and its sub-workflows.
 pub fn lint(workflows: &[Arc<Workflow>], sources: &Sources) -> Vec<Lint> {
     let mut lints = Vec::new();
+    let mut trees = Trees { sources, places: HashMap::new() };
     for workflow in workflows {
+        if let Some(node) = workflow.nodes.first() {
+            lints.extend(literal::of_workflow(workflow, trees.of(node.place.file)));
+        }
         lints.extend(unused::outputs(workflow, sources));
         lints.extend(globs::of_workflow(workflow));
     }
     lints.extend(workflows.first().into_iter().flat_map(|workflow| published::outside(workflow)));
-    for task in tasks(workflows) {
-        let text = Text::of(&task, sources);
-        lints.extend(commands::of_task(&task, &text));
-        lints.extend(policies::of_task(&task, &text));
+    lints.extend(of_tasks(&tasks(workflows), &mut trees));
+    lints
+}
+
+/// The warnings about the tasks of a library.
+pub fn lint_library(tasks: &[Arc<Task>], sources: &Sources) -> Vec<Lint> {
+    of_tasks(tasks, &mut Trees { sources, places: HashMap::new() })
+}
+
+fn of_tasks(tasks: &[Arc<Task>], trees: &mut Trees) -> Vec<Lint> {
+    let mut lints = Vec::new();
+    // What `[defaults]` says of many tasks is reported once.
+    let mut seen = HashSet::new();
+    for task in tasks {
+        let text = Text::of(task, trees.sources);
+        lints.extend(commands::of_task(task, &text));
+        lints.extend(policies::of_task(task, &text));
+        let literal = literal::of_task(task, trees.of(task.place.file));
+        let place = |lint: &Lint| lint.diagnostic.primary.as_ref().map(|(place, _)| *place);
+        lints.extend(literal.into_iter().filter(|lint| seen.insert((lint.name, place(lint)))));
     }
     lints
+}
+
+/// The trees of files, each read once.
+struct Trees<'s> {
+    sources: &'s Sources,
+    places: HashMap<FileId, Places<'s>>,
+}
+
+impl<'s> Trees<'s> {
+    fn of(&mut self, file: FileId) -> &Places<'s> {
+        self.places.entry(file).or_insert_with(|| Places::of(self.sources, file))
+    }
 }
 
 /// The tasks that are used, each once; those of libraries among them.
