@@ -178,7 +178,7 @@ fn what_a_task_hands_on_in_a_file_is_masked_in_the_logs_of_others() {
     );
     let done = exec(&lab, "w.toml", &["--json"]).expect_code(0);
     assert_eq!(done.node("read")["outputs"]["text"], "***");
-    assert_eq!(lab.run(&["logs", "@last", "read"]).out.trim(), "***");
+    assert_eq!(lab.run(&["logs", "@last", "read"]).out, "***\n── standard output ──\n***\n");
     // Files are what tasks made them: here, and in the store.
     let copy = done.outputs()["copy"]["path"].as_str().unwrap().to_owned();
     assert_eq!(std::fs::read_to_string(copy).unwrap().trim(), NAME);
