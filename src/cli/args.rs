@@ -2,8 +2,12 @@
 
 use std::path::PathBuf;
 
+use clap::Arg;
+
 use super::Failure;
+use crate::core::node_path::NodeRef;
 use crate::core::run_request::{CacheMode, GivenInputs, RunRequest, Selection};
+use crate::ops::node_arg::node_ref;
 use crate::workflow::load::check_label;
 
 /// Which workflow, and what it is given.
@@ -70,6 +74,65 @@ impl Nodes {
             until: self.until.clone(),
             skip: self.skip.clone(),
         }
+    }
+}
+
+const RUN: &str =
+    "A run's id, a unique prefix of one, @last, @last-failed, or @-2 for the one before the last";
+
+/// The argument of a verb that takes a past run where `exec` takes a workflow.
+pub fn in_place_of_workflow(arg: Arg) -> Arg {
+    arg.value_name("RUN").help(RUN)
+}
+
+/// The argument that names another `what` than the past run's; variables do not.
+pub fn replaced(arg: Arg, what: &str) -> Arg {
+    arg.env(None::<&str>).help(format!("Another {what} than the run's"))
+}
+
+/// Which past run.
+#[derive(Clone, clap::Args)]
+pub struct RunArg {
+    #[arg(value_name = "RUN", help = RUN)]
+    pub run: String,
+}
+
+/// Which node or element of a past run.
+#[derive(Clone, clap::Args)]
+pub struct Unit {
+    #[command(flatten)]
+    pub of: RunArg,
+    /// The node's name, with those of the nodes that it is inside of: `train`, `prep/clean`, `prep[3]/clean`
+    #[arg(value_name = "NODE")]
+    pub node: String,
+    /// Which element of a `foreach` or `matrix` node, counted from 0
+    #[arg(long, value_name = "N")]
+    pub index: Option<u64>,
+}
+
+impl Unit {
+    pub fn node(&self) -> Result<NodeRef<'_>, Failure> {
+        node_ref(&self.node, self.index).map_err(Failure::usage)
+    }
+}
+
+/// A past run, and which of its nodes if one is meant.
+#[derive(Clone, clap::Args)]
+pub struct MaybeUnit {
+    #[command(flatten)]
+    pub of: RunArg,
+    /// The node's name, with those of the nodes that it is inside of: `train`, `prep/clean`, `prep[3]/clean`
+    #[arg(value_name = "NODE")]
+    pub node: Option<String>,
+    /// Which element of the node, counted from 0
+    #[arg(long, value_name = "N", requires = "node")]
+    pub index: Option<u64>,
+}
+
+impl MaybeUnit {
+    pub fn node(&self) -> Result<Option<NodeRef<'_>>, Failure> {
+        let node = self.node.as_deref().map(|node| node_ref(node, self.index));
+        node.transpose().map_err(Failure::usage)
     }
 }
 

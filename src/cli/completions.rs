@@ -1,21 +1,26 @@
-//! `runner completions`: scripts that complete the command line.
+//! `runner completions`: what makes a shell complete the command line.
 
 use clap_complete::Shell;
 
 use super::Outcome;
+use super::complete::registration;
+use super::screen::print;
 
-/// Print a completion script for a shell
+/// Print what makes a shell complete the command line
+///
+/// Runs, nodes, inputs, tasks, keys and topics are completed as well: the shell asks runner, which reads the home and the
+/// workflow file and changes nothing.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Example:
-  runner completions bash > ~/.local/share/bash-completion/completions/runner")]
+Examples:
+  runner completions bash > ~/.local/share/bash-completion/completions/runner
+  runner completions zsh > ~/.zfunc/_runner         with fpath+=~/.zfunc before compinit
+  runner completions fish > ~/.config/fish/completions/runner.fish")]
 pub struct Args {
     shell: Shell,
 }
 
-pub fn run(args: Args, command: &mut clap::Command) -> Outcome {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, command, "runner", &mut script);
-    super::screen::print(&String::from_utf8_lossy(&script));
+pub fn run(args: Args) -> Outcome {
+    print(&registration(args.shell));
     Ok(())
 }

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::Outcome;
+use super::args::Unit;
 use super::screen::{note, print};
-use super::{Failure, Outcome};
 use crate::core::event::VERSION;
 use crate::ops::export::{Exported, export};
-use crate::ops::node_arg::node_ref;
 
 /// Pack a node's attempt as an archive that runs without runner
 ///
@@ -21,15 +21,8 @@ Examples:
   runner export @last-failed train
   runner export @last each --index 3 -o broken.tar.gz")]
 pub struct Args {
-    /// A run's id, a unique prefix of one, @last, @last-failed, or @-2 for the one before the last
-    #[arg(value_name = "RUN")]
-    run: String,
-    /// The node's name, with those of the nodes that it is inside of: `train`, `prep/clean`, `prep[3]/clean`
-    #[arg(value_name = "NODE")]
-    node: String,
-    /// Which element of a `foreach` or `matrix` node, counted from 0
-    #[arg(long, value_name = "N")]
-    index: Option<u64>,
+    #[command(flatten)]
+    unit: Unit,
     /// Where to write it [default: RUN-NODE.tar.gz in the current folder]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -39,9 +32,9 @@ pub struct Args {
 }
 
 pub fn run(args: Args, home: Option<&Path>) -> Outcome {
-    let wanted = node_ref(&args.node, args.index).map_err(Failure::usage)?;
+    let wanted = args.unit.node()?;
     let path = args.output.as_deref();
-    let exported = export(home, &args.run, wanted, path, &mut |line| note(&line))?;
+    let exported = export(home, &args.unit.of.run, wanted, path, &mut |line| note(&line))?;
     print(&match args.json {
         true => {
             let Exported { run, node, index, path } = exported;

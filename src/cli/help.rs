@@ -54,6 +54,11 @@ pub struct Args {
     words: Vec<String>,
 }
 
+/// Name and summary of each topic.
+pub fn topics() -> impl Iterator<Item = (&'static str, &'static str)> {
+    TOPICS.iter().map(|topic| (topic.name, topic.summary))
+}
+
 pub fn run(args: &Args, command: Command, color: ColorChoice) -> Outcome {
     let ink = Ink(color.on_stdout());
     let width = columns().unwrap_or(DEFAULT_COLUMNS).min(MAX_COLUMNS);

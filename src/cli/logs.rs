@@ -4,16 +4,19 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+use super::args::MaybeUnit;
 use super::screen::{ColorChoice, print};
 use super::stdout::Stdout;
 use super::{Failure, Outcome};
 use crate::ops::logs::RunLogs;
-use crate::ops::node_arg::node_ref;
 use crate::view::text::log_lines::LogLines;
 use crate::view::text::logs::{Logged, render};
 use crate::view::text::style::{Ink, STRONG};
 
 /// Print the log of a node
+///
+/// Without a node: the log of the only one that ran, else a list of logs. Of a node with elements the one that failed is
+/// meant where --index names none.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -26,17 +29,8 @@ Examples:
   runner logs @last train --follow         while it runs, retries too
   runner logs @last -f                     of all nodes, each line with its node")]
 pub struct Args {
-    /// A run's id, a unique prefix of one, @last, @last-failed, or @-2 for the one before the last
-    #[arg(value_name = "RUN")]
-    run: String,
-    /// The node's name, with those of the nodes that it is inside of: `train`, `prep/clean`, `prep[3]/clean`
-    ///
-    /// Without it: the log of the only node that ran, else a list of logs
-    #[arg(value_name = "NODE")]
-    node: Option<String>,
-    /// Which element of a `foreach` or `matrix` node, counted from 0 [default: the one that failed]
-    #[arg(long, value_name = "N")]
-    index: Option<u64>,
+    #[command(flatten)]
+    unit: MaybeUnit,
     /// Which attempt, counted from 1 [default: the last]
     #[arg(long, value_name = "N")]
     attempt: Option<u32>,
@@ -49,14 +43,13 @@ pub struct Args {
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let logs = RunLogs::open(home, &args.run)?;
+    let logs = RunLogs::open(home, &args.unit.of.run)?;
     if args.failed {
         return failed(&logs, color);
     }
-    let wanted =
-        args.node.as_deref().map(|node| node_ref(node, args.index)).transpose().map_err(Failure::usage)?;
-    if wanted.is_none() && (args.index.is_some() || args.attempt.is_some()) {
-        return Err(Failure::usage("--index and --attempt are about a NODE: name it before them"));
+    let wanted = args.unit.node()?;
+    if wanted.is_none() && args.attempt.is_some() {
+        return Err(Failure::usage("--attempt is about a NODE: name it before"));
     }
     if args.follow {
         let any = logs.follow(wanted, io::stdout().is_terminal(), &mut Stdout)?;

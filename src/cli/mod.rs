@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `args.rs` | flags that several verbs share |
 //! | `cache/` | one file for each verb of `cache` |
+//! | `complete/` | completion in shells |
 //! | `runtime.rs` | the threads of the engine |
 //! | `schedule/` | one file for each verb of `schedule` |
 //! | `screen.rs` | colour, and who listens to a run |
@@ -14,6 +15,7 @@
 mod args;
 mod cache;
 mod check;
+mod complete;
 mod completions;
 mod diff;
 mod exec;
@@ -176,6 +178,10 @@ pub fn main() -> ExitCode {
         }
         return ExitCode::from(code::NOT_REACHED);
     }
+    if let Some(shell) = std::env::var_os(complete::VARIABLE) {
+        complete::answer(&shell, &Cli::command);
+        return ExitCode::SUCCESS;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -215,7 +221,7 @@ pub fn main() -> ExitCode {
         Verb::Schedule(args) => schedule::run(args, color),
         Verb::Init(args) => init::run(args),
         Verb::Schema(args) => schema::run(args),
-        Verb::Completions(args) => completions::run(args, &mut Cli::command()),
+        Verb::Completions(args) => completions::run(args),
         Verb::Help(args) => help::run(&args, Cli::command(), color),
         Verb::Man(args) => man::run(&args, Cli::command()),
     };

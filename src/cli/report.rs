@@ -6,6 +6,7 @@ use jiff::Zoned;
 use serde_json::json;
 
 use super::Outcome;
+use super::args::RunArg;
 use super::screen::print;
 use crate::core::event::VERSION;
 use crate::ops::report::{Report, report};
@@ -18,9 +19,8 @@ Examples:
   runner report @last-failed -o failed.html
   xdg-open \"$(runner report @last)\"")]
 pub struct Args {
-    /// A run's id, a unique prefix of one, @last, @last-failed, or @-2 for the one before the last
-    #[arg(value_name = "RUN")]
-    run: String,
+    #[command(flatten)]
+    of: RunArg,
     /// Where to write it [default: report-<run>.html in the current folder]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -30,7 +30,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args, home: Option<&Path>) -> Outcome {
-    let Report { run, path } = report(home, &args.run, args.output, &Zoned::now())?;
+    let Report { run, path } = report(home, &args.of.run, args.output, &Zoned::now())?;
     print(&match args.json {
         true => format!("{}\n", json!({"v": VERSION, "run": run, "path": path.display().to_string()})),
         false => format!("{}\n", path.display()),

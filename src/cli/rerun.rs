@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use super::Outcome;
-use super::retry::RUN;
 use super::screen::ColorChoice;
 use super::start::{Flags, start};
+use super::{Outcome, args};
 use crate::ops::retry::rerun;
 
 /// Make the request of a past run again: the same workflow, inputs and flags, all nodes through the cache
@@ -15,9 +14,9 @@ use crate::ops::retry::rerun;
 /// --skip replaces its selection. `retry` takes over what had succeeded instead, cached or not.
 #[derive(clap::Args)]
 #[command(
-    mut_arg("workflow", |arg| arg.value_name("RUN").help(RUN)),
-    mut_arg("project", |arg| arg.env(None::<&str>).help("Another project than the run's")),
-    mut_arg("domain", |arg| arg.env(None::<&str>).help("Another domain than the run's")),
+    mut_arg("workflow", args::in_place_of_workflow),
+    mut_arg("project", |arg| args::replaced(arg, "project")),
+    mut_arg("domain", |arg| args::replaced(arg, "domain")),
     after_help = "\
 Examples:
   runner rerun @last

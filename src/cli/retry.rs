@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::Outcome;
 use super::screen::{ColorChoice, note};
 use super::start::{Flags, start};
+use super::{Outcome, args};
 use crate::ops::retry::{Retry, retry};
 use crate::view::text::inert;
 
@@ -19,9 +19,9 @@ use crate::view::text::inert;
 /// of what they name.
 #[derive(clap::Args)]
 #[command(
-    mut_arg("workflow", |arg| arg.value_name("RUN").help(RUN)),
-    mut_arg("project", |arg| arg.env(None::<&str>).help("Another project than the run's")),
-    mut_arg("domain", |arg| arg.env(None::<&str>).help("Another domain than the run's")),
+    mut_arg("workflow", args::in_place_of_workflow),
+    mut_arg("project", |arg| args::replaced(arg, "project")),
+    mut_arg("domain", |arg| args::replaced(arg, "domain")),
     after_help = "\
 Examples:
   runner retry @last-failed
@@ -32,9 +32,6 @@ pub struct Args {
     #[command(flatten)]
     flags: Flags,
 }
-
-pub const RUN: &str =
-    "A run's id, a unique prefix of one, @last, @last-failed, or @-2 for the one before the last";
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let newer = args.flags.request()?;

@@ -7,10 +7,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
+use super::args::Unit;
 use super::screen::{ColorChoice, note};
 use super::{Failure, Outcome, code, signals};
 use crate::exec::{NotEntered, Views};
-use crate::ops::node_arg::node_ref;
 use crate::ops::replay::{Ready, Replay};
 use crate::ops::shell::ShellSession;
 use crate::view::text::style::Ink;
@@ -34,23 +34,16 @@ Examples:
   runner shell @last 'prep[3]/clean' --keep
   echo 'head \"$data\"; env' | runner shell @last train")]
 pub struct Args {
-    /// A run's id, a unique prefix of one, @last, @last-failed, or @-2 for the one before the last
-    #[arg(value_name = "RUN")]
-    run: String,
-    /// The node's name, with those of the nodes that it is inside of: `train`, `prep/clean`, `prep[3]/clean`
-    #[arg(value_name = "NODE")]
-    node: String,
-    /// Which element of a `foreach` or `matrix` node, counted from 0
-    #[arg(long, value_name = "N")]
-    index: Option<u64>,
+    #[command(flatten)]
+    unit: Unit,
     /// Keep the scratch folder, and say where it is
     #[arg(long)]
     keep: bool,
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let wanted = node_ref(&args.node, args.index).map_err(Failure::usage)?;
-    let mut session = ShellSession::open(home, &args.run, wanted, args.keep)?;
+    let wanted = args.unit.node()?;
+    let mut session = ShellSession::open(home, &args.unit.of.run, wanted, args.keep)?;
     session.warnings().iter().for_each(|warning| note(&format!("warning: {warning}")));
     let commands = commands()?;
     let mut ended = work(&session, commands.as_deref(), color);

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use jiff::Zoned;
 
+use super::Outcome;
+use super::args::MaybeUnit;
 use super::screen::{ColorChoice, print};
 use super::stdout::Stdout;
-use super::{Failure, Outcome};
 use crate::ops::inspect;
-use crate::ops::node_arg::node_ref;
 use crate::view::model::run::Keep;
 
 /// Show a run, or one of its nodes in full
@@ -22,17 +22,10 @@ Examples:
   runner show @last each --index 3
   runner show k3v9 --json | jq '.nodes[] | select(.cache == \"miss\")'")]
 pub struct Args {
-    /// A run's id, a unique prefix of one, @last, @last-failed, or @-2 for the one before the last
-    #[arg(value_name = "RUN")]
-    run: String,
-    /// Show this node in full: `train`, `prep/clean`, `prep[3]/clean`
-    #[arg(value_name = "NODE", conflicts_with = "all")]
-    node: Option<String>,
-    /// Which element of the node, counted from 0
-    #[arg(long, value_name = "N", requires = "node")]
-    index: Option<u64>,
+    #[command(flatten)]
+    unit: MaybeUnit,
     /// List every node and every element, however many there are
-    #[arg(long)]
+    #[arg(long, conflicts_with = "node")]
     all: bool,
     /// Print one JSON document
     #[arg(long)]
@@ -41,10 +34,10 @@ pub struct Args {
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let now = Zoned::now();
-    match &args.node {
-        Some(node) => {
-            let wanted = node_ref(node, args.index).map_err(Failure::usage)?;
-            let story = inspect::node(home, &args.run, wanted)?;
+    let name = &args.unit.of.run;
+    match args.unit.node()? {
+        Some(wanted) => {
+            let story = inspect::node(home, name, wanted)?;
             print(&match args.json {
                 true => format!("{}\n", story.to_json()),
                 false => story.render(color.on_stdout(), &now),
@@ -53,11 +46,11 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         None if args.json => {
             let mut out = io::BufWriter::new(Stdout);
             // `main` reports a failure of standard output.
-            let _ = inspect::document(home, &args.run, &mut out)?;
+            let _ = inspect::document(home, name, &mut out)?;
         }
         None => {
             let keep = if args.all { Keep::EVERYTHING } else { Keep::OUTLINE };
-            let run = inspect::run(home, &args.run, keep)?;
+            let run = inspect::run(home, name, keep)?;
             print(&run.render(args.all, color.on_stdout(), &now));
         }
     }

@@ -105,6 +105,14 @@ impl HomeReader {
         Ok(Self { home, db })
     }
 
+    /// The home for a short look that changes nothing, not even the version of its database; `None` where there is nothing
+    /// to be read.
+    pub fn peek(flag: Option<&Path>) -> Option<Self> {
+        let home = Home::locate(flag).ok()?;
+        let db = db::peek(home.path())?;
+        Some(Self { home, db: Some(db) })
+    }
+
     /// The store, for looking only.
     pub fn store(&self) -> Result<Store, Error> {
         let stats = StatCache::new(stat_lookup(self.home.path().to_owned()));

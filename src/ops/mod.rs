@@ -10,7 +10,7 @@
 //! | `inspect.rs`, `report.rs`, `diff.rs`, `logs/`, `recorded.rs` | past runs |
 //! | `replay.rs`, `shell.rs`, `export/`, `quoting.rs` | an attempt of a past run, by hand or elsewhere |
 //! | `results.rs`, `accept.rs`, `stats.rs`, `collect.rs`, `cap.rs`, `verify.rs`, `recompute.rs`, `output_diff.rs` | the cache |
-//! | `node_arg.rs`, `user_file.rs` | which node or element a person means; files that a user named |
+//! | `node_arg.rs`, `names.rs`, `user_file.rs` | which node or element a person means; the names that there are; files that a user named |
 //! | `error.rs` | why an operation was not done |
 
 pub mod accept;
@@ -25,6 +25,7 @@ pub mod home;
 mod inputs;
 pub mod inspect;
 pub mod logs;
+pub mod names;
 mod needs;
 pub mod node_arg;
 pub mod open;

@@ -167,6 +167,35 @@ pub fn open_read_only(home: &Path) -> Result<Option<Connection>, DbError> {
     }
 }
 
+/// The database for a short look that changes nothing on the disk and waits for nobody; `None` if it is not there, was
+/// written by another version, or cannot be read.
+pub fn peek(home: &Path) -> Option<Connection> {
+    let path = home.join(FILE);
+    let exists = |suffix: &str| path.with_extension(suffix).exists();
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let db = match exists("db-wal") && exists("db-shm") {
+        true => Connection::open_with_flags(&path, flags).ok()?,
+        // A reader would make them. Nobody writes without them, so the file can be read as it is.
+        false => {
+            let name: String = path
+                .to_str()?
+                .chars()
+                .map(|c| match c {
+                    '%' => "%25".into(),
+                    '?' => "%3f".into(),
+                    '#' => "%23".into(),
+                    c => c.to_string(),
+                })
+                .collect();
+            let uri = format!("file:{name}?immutable=1");
+            Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI).ok()?
+        }
+    };
+    db.busy_timeout(Duration::ZERO).ok()?;
+    let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).ok()?;
+    (version == steps().len() as i64).then_some(db)
+}
+
 /// The database for reading only, and whether its schema is today's; else it is older.
 fn open_current(home: &Path) -> Result<Option<(Connection, bool)>, DbError> {
     let path = home.join(FILE);

@@ -15,6 +15,7 @@ mod cache_key;
 mod cache_recompute;
 mod cache_verbs;
 mod command_line;
+mod completion;
 mod dates;
 mod defaults;
 mod diagnostics;

@@ -66,6 +66,12 @@ pub fn runs_of(db: &Connection, workflow: &str) -> rusqlite::Result<BTreeSet<Str
     db.prepare("SELECT run FROM run WHERE workflow = ?1")?.query_map([workflow], |row| row.get(0))?.collect()
 }
 
+/// The projects or the domains, as `column` says, of all runs.
+pub fn labels(db: &Connection, column: &'static str) -> rusqlite::Result<Vec<String>> {
+    let query = format!("SELECT DISTINCT {column} FROM run ORDER BY 1");
+    db.prepare(&query)?.query_map([], |row| row.get(0))?.collect()
+}
+
 impl RunFilter {
     /// A `WHERE`, or nothing, with its values in order.
     fn conditions(&self) -> (String, Vec<Value>) {

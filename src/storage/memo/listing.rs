@@ -110,6 +110,24 @@ pub fn tasks(db: &Connection) -> rusqlite::Result<Vec<String>> {
     db.prepare("SELECT DISTINCT task FROM memo")?.query_map([], |row| row.get(0))?.collect()
 }
 
+/// The latest results whose keys begin with `prefix`, which is hexadecimal or empty: key, task and node of each.
+pub fn latest_keys(
+    db: &Connection,
+    prefix: &str,
+    limit: usize,
+) -> rusqlite::Result<Vec<(String, String, String)>> {
+    let bound =
+        |digit: char| format!("{prefix}{}", digit.to_string().repeat(64_usize.saturating_sub(prefix.len())));
+    let (Ok(Digest(low)), Ok(Digest(high))) = (bound('0').parse(), bound('f').parse()) else {
+        return Ok(Vec::new());
+    };
+    let mut statement =
+        db.prepare("SELECT key, task, node FROM memo WHERE key BETWEEN ?1 AND ?2 ORDER BY id DESC LIMIT ?3")?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let read = |row: &Row| Ok((Digest(row.get(0)?).hex(), row.get(1)?, row.get(2)?));
+    statement.query_map(params![&low[..], &high[..], limit], read)?.collect()
+}
+
 /// Removes a result, unless another one has taken its place.
 pub fn remove(db: &Connection, entry: &Entry) -> rusqlite::Result<bool> {
     let mut statement = db.prepare_cached("DELETE FROM memo WHERE key = ?1 AND created_ms = ?2")?;
