@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map as JsonMap, Value as Json};
+use serde_json::Value as Json;
 
 use super::Error;
+use super::input_file::read_file;
 use crate::core::closest::closest;
-use crate::core::json;
 use crate::core::run_request::GivenInputs;
 use crate::core::value::Value;
 use crate::workflow::binding::Binding;
 use crate::workflow::{Input, Workflow};
+
+/// Maximum number of errors that are shown; the others are counted.
+const MAX_SHOWN: usize = 100;
 
 /// One binding for each of the workflow's inputs.
 ///
@@ -24,7 +27,10 @@ pub fn resolve(workflow: &Workflow, sources: &[GivenInputs]) -> Result<Vec<Bindi
     let mut faulty = BTreeSet::new();
     let mut recorded = Vec::new();
     let mut take = |name: &str, shown: String, bind: &dyn Fn(&Input) -> Result<Binding, String>| {
-        if let Some(input) = find(workflow, name, &shown, &mut problems) {
+        if problems.len() > MAX_SHOWN && !workflow.inputs.iter().any(|input| *input.name == *name) {
+            // Only counted.
+            problems.push(String::new());
+        } else if let Some(input) = find(workflow, name, &shown, &mut problems) {
             match bind(input) {
                 Ok(binding) => drop(given.insert(name.to_owned(), binding)),
                 Err(problem) => {
@@ -107,9 +113,14 @@ pub fn resolve(workflow: &Workflow, sources: &[GivenInputs]) -> Result<Vec<Bindi
         }
     }
     match problems.len() {
-        0 => Ok(bindings),
-        _ => Err(Error::invalid(problems.join("\n"))),
+        0 => return Ok(bindings),
+        count if count > MAX_SHOWN => {
+            problems.truncate(MAX_SHOWN);
+            problems.push(format!("... and {} more errors", count - MAX_SHOWN));
+        }
+        _ => {}
     }
+    Err(Error::invalid(problems.join("\n")))
 }
 
 /// A recorded value as a person would write it: files by their paths.
@@ -175,34 +186,4 @@ fn find<'w>(
 fn parent_of(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     absolute.parent().map_or(absolute.clone(), Path::to_owned)
-}
-
-fn read_file(path: &Path) -> Result<JsonMap<String, Json>, String> {
-    let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| format!("--inputs {shown}: {error}"))?;
-    let parsed = match path.extension().and_then(|e| e.to_str()) {
-        Some("json") => json::parse(&text),
-        Some("toml") => toml::from_str::<toml::Table>(&text)
-            .map(|table| to_json(toml::Value::Table(table)))
-            .map_err(|error| error.to_string()),
-        _ => Err("the name must end in .toml or .json".into()),
-    };
-    match parsed.map_err(|error| format!("--inputs {shown}: {error}"))? {
-        Json::Object(entries) => Ok(entries),
-        _ => Err(format!("--inputs {shown}: expected an object of inputs by name")),
-    }
-}
-
-fn to_json(value: toml::Value) -> Json {
-    match value {
-        toml::Value::String(text) => text.into(),
-        toml::Value::Integer(n) => n.into(),
-        toml::Value::Float(n) => {
-            serde_json::Number::from_f64(n).map_or_else(|| Value::Float(n).to_record(), Json::Number)
-        }
-        toml::Value::Boolean(b) => b.into(),
-        toml::Value::Datetime(instant) => instant.to_string().into(),
-        toml::Value::Array(items) => items.into_iter().map(to_json).collect(),
-        toml::Value::Table(table) => Json::Object(table.into_iter().map(|(k, v)| (k, to_json(v))).collect()),
-    }
 }

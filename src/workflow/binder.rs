@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::binding::{Binding, BoundTemplate, ROOT, Reference, Scope};
+use super::budget::Resource;
 use super::diagnostic::{Diagnostic, Span};
 use super::hints::{day_hint_of, list_hint, literal_hint};
 use super::paths::check_glob;
@@ -89,14 +90,24 @@ impl Binder<'_> {
     }
 
     fn list(&mut self, name: &dyn Display, element: &Type, items: &[Item]) -> Option<Binding> {
-        let bind = |(i, item)| self.bind(&format_args!("{name}[{i}]"), element, item);
-        let bound: Vec<_> = items.iter().enumerate().map(bind).collect();
-        let bound: Option<Arc<[Binding]>> = bound.into_iter().collect();
-        Some(if let Some(values) = literals(bound.as_ref()?.iter()) {
-            let list: Value = values.into_iter().collect();
-            if *element == Type::Json { json(list.to_record()) } else { Binding::Literal(list) }
-        } else {
-            Binding::List(bound?)
+        // Values that are known already take far less memory than bindings.
+        let mut values: Vec<Value> = Vec::new();
+        let mut bound: Vec<Binding> = Vec::new();
+        let mut complete = true;
+        for (i, item) in items.iter().enumerate() {
+            match self.bind(&format_args!("{name}[{i}]"), element, item) {
+                Some(Binding::Literal(value)) if bound.is_empty() => values.push(value),
+                Some(binding) => {
+                    bound.extend(std::mem::take(&mut values).into_iter().map(Binding::Literal));
+                    bound.push(binding);
+                }
+                None => complete = false,
+            }
+        }
+        complete.then(|| match bound.is_empty() {
+            true if *element == Type::Json => json(values.into_iter().map(into_json).collect()),
+            true => Binding::Literal(values.into_iter().collect()),
+            false => Binding::List(bound.into()),
         })
     }
 
@@ -227,7 +238,9 @@ impl Binder<'_> {
     /// Parses a template, its errors placed.
     pub fn parse(&mut self, text: &str, span: Span) -> Option<Template> {
         match Template::parse(text) {
-            Ok(template) => Some(template),
+            Ok(template) => {
+                self.reader.spend(Resource::Expressions, template.expressions(), span).then_some(template)
+            }
             Err(error) => {
                 let at = inner_span(span, text, error.range);
                 self.reader.error(at, format!("the template does not parse: {}", error.message), "here");
@@ -238,6 +251,7 @@ impl Binder<'_> {
 
     fn mismatch(&mut self, name: &dyn Display, ty: &Type, item: &Item, hint: &str) -> Option<Binding> {
         if self.reader.is_full() {
+            self.reader.omit();
             return None;
         }
         let label = match (ty.required(), &item.kind) {
@@ -290,6 +304,13 @@ fn coalesced(types: Vec<Option<Type>>) -> Option<Type> {
         true => Type::Optional(Box::new(first)),
         false => first,
     })
+}
+
+fn into_json(value: Value) -> Json {
+    match value {
+        Value::Json(json) => Arc::try_unwrap(json).unwrap_or_else(|shared| (*shared).clone()),
+        other => other.to_record(),
+    }
 }
 
 fn json(value: Json) -> Binding {

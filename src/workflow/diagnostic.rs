@@ -4,14 +4,17 @@
 //! only the lines that matter are cut out of a text, whatever its size, and nothing that came from a file
 //! reaches the terminal as a control character. Knows nothing of TOML or workflows.
 
+mod lines;
+
 use std::collections::HashSet;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::path::Path;
+use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 use crate::core::inert::{PLACEHOLDER, inert_in_place, inert_message};
+use self::lines::File;
 
 /// A stretch of a source text, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -37,13 +40,6 @@ pub struct Sources {
     files: Vec<File>,
 }
 
-struct File {
-    path: PathBuf,
-    text: Arc<str>,
-    /// Where each line starts, in bytes; found when first asked for.
-    lines: OnceLock<Vec<u32>>,
-}
-
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Severity {
@@ -65,21 +61,19 @@ pub struct Diagnostic {
     pub secondary: Vec<(SourceSpan, String)>,
     /// How to mend it.
     pub help: Vec<String>,
+    /// Greater than 0 where it stands for further errors of a file, which are counted and not described.
+    pub omitted: usize,
 }
 
-/// How many diagnostics are shown.
-const MAX_SHOWN: usize = 50;
-/// A line with more characters than this is cut to the surroundings of what is underlined.
-const MAX_LINE_CHARS: usize = 140;
-/// What remains of a long line: so many characters before the underlined text, and from its start on.
-const CUT_BEFORE: usize = 40;
-const CUT_AFTER: usize = 80;
-/// Places of one file that are at most so many lines apart share an excerpt.
+/// Maximum number of diagnostics that are shown; the others are counted.
+const MAX_SHOWN: usize = 100;
+/// Places of one file that are at most this many lines apart share an excerpt.
 const NEAR: usize = 40;
+
 impl Sources {
     /// Adds a file under the path that messages show.
     pub fn add(&mut self, path: &Path, text: Arc<str>) -> FileId {
-        self.files.push(File { path: path.to_owned(), text, lines: OnceLock::new() });
+        self.files.push(File::new(path.to_owned(), text));
         FileId((self.files.len() - 1) as u32)
     }
 
@@ -103,10 +97,11 @@ impl Sources {
     }
 
     /// The diagnostics as text for people, in the order of files and positions, exact duplicates dropped, at
-    /// most 50 of them; with escape sequences for colour if asked for. Empty for none, else ends in a newline.
+    /// most 100 of them; with escape sequences for colour if asked for. Empty for none, else ends in a newline.
     pub fn render(&self, diagnostics: &[Diagnostic], color: bool) -> String {
         let mut seen = HashSet::new();
-        let mut shown: Vec<&Diagnostic> = diagnostics.iter().filter(|d| seen.insert(*d)).collect();
+        let mut shown: Vec<&Diagnostic> =
+            diagnostics.iter().filter(|d| d.omitted == 0 && seen.insert(*d)).collect();
         shown.sort_by_key(|d| d.primary.as_ref().map(|(place, _)| (place.file.0, place.span.start)));
 
         let renderer = if color { Renderer::styled().hyperlink(false) } else { Renderer::plain() };
@@ -120,10 +115,10 @@ impl Sources {
             out.push_str(&self.render_one(diagnostic, &renderer));
             out.push('\n');
         }
-        match shown.len().saturating_sub(MAX_SHOWN) {
+        let omitted: usize = diagnostics.iter().map(|d| d.omitted).sum();
+        match omitted + shown.len().saturating_sub(MAX_SHOWN) {
             0 => {}
-            1 => out.push_str("\n... and 1 more error\n"),
-            more => out.push_str(&format!("\n... and {more} more errors\n")),
+            more => out.push_str(&format!("\n... and {}\n", further(more, omitted > 0))),
         }
         out
     }
@@ -239,60 +234,10 @@ struct Excerpt<'d> {
     marks: Vec<(Range<usize>, Mark<'d>)>,
 }
 
-impl File {
-    fn lines(&self) -> &[u32] {
-        self.lines.get_or_init(|| {
-            // A byte order mark is no part of the first line.
-            let first = if self.text.starts_with('\u{feff}') { 3 } else { 0 };
-            let breaks = self.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-            std::iter::once(first).chain(breaks.map_while(|(i, _)| u32::try_from(i + 1).ok())).collect()
-        })
-    }
-
-    /// The line that holds a position; counts from 0.
-    fn line_of(&self, position: u32) -> usize {
-        self.lines().partition_point(|start| *start <= position).saturating_sub(1)
-    }
-
-    /// The bytes of a line without its line break.
-    fn line_range(&self, line: usize) -> Range<usize> {
-        let lines = self.lines();
-        let start = lines[line] as usize;
-        let end = lines.get(line + 1).map_or(self.text.len(), |next| *next as usize);
-        let text = &self.text[start..end];
-        let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
-        start..start + text.len()
-    }
-
-    fn is_long(&self, line: Range<usize>) -> bool {
-        self.text[line].chars().nth(MAX_LINE_CHARS).is_some()
-    }
-
-    /// The position, or the nearest one before it that is inside the text and between two characters.
-    fn boundary(&self, position: u32) -> usize {
-        let mut position = (position as usize).min(self.text.len());
-        while !self.text.is_char_boundary(position) {
-            position -= 1;
-        }
-        position
-    }
-
-    /// The part of a line to show when `at` is underlined: all of it unless it is long.
-    fn window(&self, line: Range<usize>, at: u32) -> Range<usize> {
-        if !self.is_long(line.clone()) {
-            return line;
-        }
-        let at = self.boundary(at).clamp(line.start, line.end);
-        let before = self.text[line.start..at].char_indices().rev().nth(CUT_BEFORE);
-        let after = self.text[at..line.end].char_indices().nth(CUT_AFTER);
-        before.map_or(line.start, |(i, _)| line.start + i)..after.map_or(line.end, |(i, _)| at + i)
-    }
-}
-
 impl Diagnostic {
     pub fn new(message: impl Into<String>) -> Self {
         let (message, severity) = (message.into(), Severity::Error);
-        Self { severity, message, primary: None, secondary: Vec::new(), help: Vec::new() }
+        Self { severity, message, primary: None, secondary: Vec::new(), help: Vec::new(), omitted: 0 }
     }
 
     /// Something at `place` that looks wrong.
@@ -305,6 +250,12 @@ impl Diagnostic {
         Self { primary: Some((place, label.into())), ..Self::new(message) }
     }
 
+    /// Stands for `count` errors that are not described; `None` for none.
+    pub fn omitted(count: usize) -> Option<Self> {
+        let message = format!("and {}", further(count, true));
+        (count > 0).then(|| Self { omitted: count, ..Self::new(message) })
+    }
+
     pub fn also(mut self, place: SourceSpan, label: impl Into<String>) -> Self {
         self.secondary.push((place, label.into()));
         self
@@ -314,6 +265,15 @@ impl Diagnostic {
         self.help.push(help.into());
         self
     }
+}
+
+/// A number of errors that are not shown. Where a file has very many, not all are looked for.
+fn further(count: usize, at_least: bool) -> String {
+    format!(
+        "{}{count} more error{}",
+        if at_least { "at least " } else { "" },
+        if count == 1 { "" } else { "s" }
+    )
 }
 
 #[cfg(test)]
@@ -398,12 +358,17 @@ error: no
     }
 
     #[test]
-    fn at_most_fifty_are_shown() {
+    fn at_most_a_hundred_are_shown_and_the_rest_is_counted() {
         let (sources, _) = sources("");
         let many = |n: usize| (0..n).map(|i| Diagnostic::new(format!("number {i}"))).collect::<Vec<_>>();
-        assert!(!sources.render(&many(50), false).contains("more"));
-        assert!(sources.render(&many(51), false).ends_with("number 49\n\n... and 1 more error\n"));
-        assert!(sources.render(&many(99), false).ends_with("\n... and 49 more errors\n"));
+        assert!(!sources.render(&many(100), false).contains("more"));
+        assert!(sources.render(&many(101), false).ends_with("number 99\n\n... and 1 more error\n"));
+        assert!(sources.render(&many(149), false).ends_with("\n... and 49 more errors\n"));
+        let with_omitted = [many(101), Diagnostic::omitted(7).into_iter().collect()].concat();
+        assert!(
+            sources.render(&with_omitted, false).ends_with("number 99\n\n... and at least 8 more errors\n")
+        );
+        assert_eq!(Diagnostic::omitted(0), None);
     }
 
     #[test]

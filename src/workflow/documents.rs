@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use super::source::read_text;
+use super::source::{MAX_FILE_BYTES, read_text};
 
 /// A file that was read while a workflow was loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Texts {
     recorded: Option<HashMap<PathBuf, Document>>,
     /// The files read so far, by path.
     read: BTreeMap<PathBuf, Document>,
+    /// How many bytes these have together.
+    bytes: u64,
 }
 
 impl Texts {
@@ -38,7 +40,7 @@ impl Texts {
             }
             recorded.insert(document.path.clone(), document);
         }
-        Self { recorded: Some(recorded), read: BTreeMap::new() }
+        Self { recorded: Some(recorded), ..Self::default() }
     }
 
     /// The file that `asked` leads to: its path without symbolic links, and its text.
@@ -58,7 +60,16 @@ impl Texts {
                 let path = std::fs::canonicalize(asked).unwrap_or_else(|_| plain.clone());
                 match self.read.get(&path) {
                     Some(known) => known.clone(),
-                    None => Document { path, asked: Vec::new(), text: read_text(asked)? },
+                    None => {
+                        let text = read_text(asked)?;
+                        self.bytes += text.len() as u64;
+                        if self.bytes > MAX_FILE_BYTES {
+                            let most = MAX_FILE_BYTES >> 20;
+                            let shown = asked.display();
+                            return Err(format!("with {shown} the files of the workflow exceed {most} MiB"));
+                        }
+                        Document { path, asked: Vec::new(), text }
+                    }
                 }
             }
         };

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
+use super::budget::{Budget, Resource};
 use super::defaults::Defaults;
 use super::diagnostic::{Diagnostic, FileId, SourceSpan, Sources, Span};
 use super::documents::Texts;
@@ -30,6 +32,8 @@ pub struct Library {
 pub struct Reading {
     pub texts: Texts,
     pub sources: Sources,
+    /// What all files together may hold.
+    pub budget: Rc<Budget>,
     pub diagnostics: Vec<Diagnostic>,
     /// Policies from the command line.
     pub settings: Vec<Setting>,
@@ -54,7 +58,11 @@ impl Reading {
             setting.apply(&mut defaults.execution, &mut defaults.cache, &mut self.diagnostics);
         }
         let context = TaskContext { owner, dir, defaults };
-        let entries = reader.tables(tree, "tasks");
+        let mut entries = reader.tables(tree, "tasks");
+        let span = tree.get("tasks").map_or_else(Default::default, |item| item.span);
+        if !reader.spend(Resource::Tasks, entries.len(), span) {
+            entries.clear();
+        }
         let read = |entry: super::reader::Entry| {
             let mut task = read_task(reader, &context, entry)?;
             let own = entry.key.name.to_string();
@@ -125,12 +133,12 @@ impl Reading {
         chain: &mut Vec<PathBuf>,
     ) {
         let file = self.sources.add(shown, text.clone());
-        let (tree, errors) = syntax::parse(&text, file);
+        let (tree, errors) = syntax::parse_within(&text, file, &self.budget);
         if !errors.is_empty() {
             self.diagnostics.extend(errors);
             return;
         }
-        let mut reader = Reader::new(file);
+        let mut reader = Reader::within(file, self.budget.clone());
         if tree.get("library").is_none() {
             let (message, help) = match tree.get("workflow") {
                 Some(_) => (
@@ -161,7 +169,7 @@ impl Reading {
         let dir = path.parent().unwrap_or(Path::new("/")).to_owned();
         let tasks = self.read_tasks(&mut reader, &tree, &dir, &name, false);
         let imports = import_paths(&mut reader, &tree);
-        self.diagnostics.extend(reader.diagnostics);
+        self.diagnostics.extend(reader.into_diagnostics());
         // Known before its imports are read, so that the name is taken.
         self.libraries.insert(path.clone(), Library { name, tasks, imports: Vec::new() });
         chain.push(path.clone());

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::binder::Binder;
 use super::binding::Binding;
+use super::budget::Resource;
 use super::keys;
 use super::paths::check_inside;
 use super::reader::Reader;
@@ -21,6 +22,9 @@ pub fn read_inputs(
     known: &'static [keys::Key],
 ) -> Vec<Input> {
     let Some(inner) = reader.table(table, "inputs") else { return Vec::new() };
+    if !spend(reader, table, "inputs", inner) {
+        return Vec::new();
+    }
     let mut inputs = Vec::with_capacity(inner.len());
     for (key, item) in inner.iter() {
         if !reader.check_name(key, "an input", false) {
@@ -51,6 +55,11 @@ pub fn read_inputs(
         inputs.push(input);
     }
     inputs
+}
+
+fn spend(reader: &mut Reader, table: &Table, key: &str, declared: &Table) -> bool {
+    let span = table.get(key).map_or_else(Default::default, |item| item.span);
+    reader.spend(Resource::Declarations, declared.len(), span)
 }
 
 fn read_pass(reader: &mut Reader, ty: &Type, long: &Table, what: &str) -> Pass {
@@ -116,6 +125,9 @@ impl Input {
 /// Reads `[tasks.NAME.outputs]`.
 pub fn read_outputs(reader: &mut Reader, table: &Table, owner: &str) -> Vec<Output> {
     let Some(inner) = reader.table(table, "outputs") else { return Vec::new() };
+    if !spend(reader, table, "outputs", inner) {
+        return Vec::new();
+    }
     let mut outputs: Vec<Output> = Vec::with_capacity(inner.len());
     for (key, item) in inner.iter() {
         if !reader.check_name(key, "an output", false) {

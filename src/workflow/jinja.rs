@@ -126,7 +126,7 @@ pub fn describe(value: &JinjaValue) -> String {
 }
 
 /// Maximum size of a value that an expression returns, in bytes; each element counts `ELEMENT_BYTES`.
-const MAX_VALUE_BYTES: usize = 256 << 20;
+const MAX_VALUE_BYTES: usize = 64 << 20;
 const ELEMENT_BYTES: usize = 64;
 
 /// Refuses a value that would need too much memory: a list such as `[x] * 100000000` takes none before its
@@ -151,7 +151,7 @@ pub fn bounded(value: &JinjaValue) -> Result<(), String> {
     weigh(value, &mut { MAX_VALUE_BYTES }).ok_or_else(|| TOO_MUCH.to_owned())
 }
 
-const TOO_MUCH: &str = "it uses too much: about 250 MB of text or a few million list elements is the most";
+const TOO_MUCH: &str = "it uses too much: 64 MiB of text or a million list elements is the most";
 
 /// A value as minijinja computes with it: durations in seconds, dates and datetimes as text.
 pub fn to_jinja(value: &Value) -> JinjaValue {

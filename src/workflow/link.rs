@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::binding::{Binding, Reference};
+use super::budget::Resource;
 use super::diagnostic::Diagnostic;
 use super::keys;
 use super::names::{Face, Moment, Names};
@@ -54,6 +55,10 @@ pub struct Linked {
 /// Reads `[nodes]` and `[outputs]` of the workflow file, of which `header` is `[workflow]`.
 pub fn link(reader: &mut Reader, file: &Table, header: Option<&Table>, scene: &Scene) -> Linked {
     let mut entries = reader.tables(file, "nodes");
+    let span = file.get("nodes").map_or_else(Default::default, |item| item.span);
+    if !reader.spend(Resource::Nodes, entries.len(), span) {
+        entries.clear();
+    }
     entries.retain(|entry| {
         let reserved = RESERVED_NODES.contains(&&*entry.key.name);
         if reserved {
@@ -200,6 +205,7 @@ fn find_task(reader: &mut Reader, entry: &Entry, tasks: &Tasks) -> Option<Arc<Ta
         return Some(task.clone());
     }
     if reader.is_full() {
+        reader.omit();
         return None;
     }
     let named = entry.table.get("task").is_some();

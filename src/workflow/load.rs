@@ -23,7 +23,7 @@ use crate::core::run_request::{LockMode, RunRequest};
 /// Maximum nesting depth of sub-workflows.
 const MAX_SUB_WORKFLOW_DEPTH: usize = 32;
 /// Maximum number of nodes of a workflow with those of its sub-workflows.
-const MAX_NODES: usize = 2_000_000;
+const MAX_NODES: usize = 1_000_000;
 
 /// A workflow with what was found wrong in it. With diagnostics it is incomplete and must not be run.
 pub struct Loaded {
@@ -172,13 +172,13 @@ impl Loader {
     fn read_workflow(&mut self, path: &Path, absolute: &Path, text: &Arc<str>) -> Option<Workflow> {
         let dir = absolute.parent().unwrap_or(Path::new("/"));
         let file = self.reading.sources.add(path, text.clone());
-        let (tree, errors) = syntax::parse(text, file);
+        let (tree, errors) = syntax::parse_within(text, file, &self.reading.budget);
         if !errors.is_empty() {
             // Errors that follow from broken syntax would be noise: a task that seems to be missing, and the like.
             self.reading.diagnostics.extend(errors);
             return None;
         }
-        let mut reader = Reader::new(file);
+        let mut reader = Reader::within(file, self.reading.budget.clone());
         if tree.get("workflow").is_none() && tree.get("library").is_some() {
             let help = "a library holds tasks for workflows that import it: name one of those, or one task with --task; \
                         runner check FILE checks it";
@@ -186,7 +186,7 @@ impl Loader {
             reader.report(
                 Diagnostic::at(reader.place(span), "this file is a library, not a workflow", "").help(help),
             );
-            self.reading.diagnostics.extend(reader.diagnostics);
+            self.reading.diagnostics.extend(reader.into_diagnostics());
             return None;
         }
         reader.check_keys(&tree, keys::FILE, "the workflow file");
@@ -255,7 +255,7 @@ impl Loader {
             );
             reader.report(Diagnostic::new(message));
         }
-        self.reading.diagnostics.extend(reader.diagnostics);
+        self.reading.diagnostics.extend(reader.into_diagnostics());
         Some(Workflow {
             path: absolute.to_owned(),
             name,

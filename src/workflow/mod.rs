@@ -17,12 +17,14 @@
 //! | `documents.rs` | the texts of those files: from the disk, or as they were read before |
 //! | `link.rs`, `names.rs`, `node.rs`, `published.rs` | names and types across one workflow: nodes and outputs |
 //! | `schedules.rs` | when the workflow is due by itself |
+//! | `budget.rs` | how much the files of one workflow may hold together |
 //! | `settings.rs` | policies that the command line sets |
 //! | `signature.rs`, `definition.rs` | what of a task is in the cache key |
 //! | `diagnostic.rs`, `places.rs` | errors, and how they are shown; where something stands in a file |
 
 mod binder;
 pub mod binding;
+mod budget;
 mod defaults;
 pub mod definition;
 pub mod diagnostic;
@@ -49,7 +51,7 @@ pub mod schedules;
 pub mod schema;
 mod settings;
 pub mod signature;
-mod source;
+pub mod source;
 pub mod spec;
 pub mod syntax;
 pub mod template;

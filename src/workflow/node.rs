@@ -162,7 +162,7 @@ fn read_needs(reader: &mut Reader, entry: &Entry, names: &Names) -> Box<[u32]> {
                 Ok(()) => needs.push(face.index),
                 Err(problem) => reader.error(span, problem, "cannot be waited for"),
             },
-            None if reader.is_full() => break,
+            None if reader.is_full() => reader.omit(),
             None => {
                 let label = closest(needed, names.nodes.keys().copied())
                     .map_or("no such node".into(), |near| format!("did you mean `{near}`?"));
@@ -267,7 +267,8 @@ fn check_names<'t>(
             continue;
         }
         if reader.is_full() {
-            break;
+            reader.omit();
+            continue;
         }
         let near = closest(&key.name, body.inputs().iter().map(|input| &*input.name));
         meant.extend(near.filter(|near| table.get(near).is_none()));

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use super::Published;
 use super::binder::Binder;
 use super::binding::Binding;
+use super::budget::Resource;
 use super::diagnostic::Diagnostic;
 use super::keys;
 use super::names::Names;
@@ -23,6 +24,10 @@ pub fn read_outputs(
     may_be_null: &dyn Fn(&Binding) -> bool,
 ) -> Vec<Published> {
     let Some(table) = reader.table(file, "outputs") else { return Vec::new() };
+    let span = file.get("outputs").map_or_else(Default::default, |item| item.span);
+    if !reader.spend(Resource::Declarations, table.len(), span) {
+        return Vec::new();
+    }
     let mut outputs: Vec<Published> = Vec::with_capacity(table.len());
     let mut published = HashMap::new();
     for (key, item) in table.iter() {

@@ -1,24 +1,51 @@
 //! Typed access to the TOML tree of one file: what is wrong is noted, and reading goes on.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
+use super::budget::{Budget, Resource, Spent};
 use super::diagnostic::{Diagnostic, FileId, SourceSpan, Span};
 use super::keys::{self, Key, State};
 use super::syntax::{Item, Key as TomlKey, Kind, Table};
 use crate::core::closest::closest;
 
-/// Maximum number of errors reported for one file.
+/// Maximum number of errors of one file that are described; the others are counted.
 const MAX_ERRORS: usize = 100;
 
 /// Reads one file's tree and collects diagnostics.
 pub struct Reader {
     pub file: FileId,
     pub diagnostics: Vec<Diagnostic>,
+    /// Errors that were found and not described.
+    omitted: usize,
+    budget: Rc<Budget>,
 }
 
 impl Reader {
     pub fn new(file: FileId) -> Self {
-        Self { file, diagnostics: Vec::new() }
+        Self::within(file, Rc::default())
+    }
+
+    /// For one of several files that share a budget.
+    pub fn within(file: FileId, budget: Rc<Budget>) -> Self {
+        Self { file, diagnostics: Vec::new(), omitted: 0, budget }
+    }
+
+    /// Everything that was found.
+    pub fn into_diagnostics(self) -> Vec<Diagnostic> {
+        let mut diagnostics = self.diagnostics;
+        diagnostics.extend(Diagnostic::omitted(self.omitted));
+        diagnostics
+    }
+
+    /// Counts `count` more of what is limited. False where the files of the workflow hold too many; the first time that
+    /// is an error at `span`.
+    pub fn spend(&mut self, resource: Resource, count: usize, span: Span) -> bool {
+        let spent = self.budget.spend(resource, count);
+        if spent == Spent::First {
+            self.error(span, resource.too_many(), "too many from here on");
+        }
+        spent == Spent::Within
     }
 
     pub fn place(&self, span: Span) -> SourceSpan {
@@ -26,18 +53,20 @@ impl Reader {
     }
 
     pub fn report(&mut self, diagnostic: Diagnostic) {
-        if self.diagnostics.len() < MAX_ERRORS {
-            self.diagnostics.push(diagnostic);
-        } else if !self.is_full() {
-            self.diagnostics.push(Diagnostic::new(format!(
-                "there are more than {MAX_ERRORS} errors; the rest is not shown"
-            )));
+        match self.is_full() {
+            false => self.diagnostics.push(diagnostic),
+            true => self.omitted += 1,
         }
     }
 
-    /// Whether further errors are dropped, so that callers can skip the search for them.
+    /// Whether further errors are only counted, so that callers need not describe them.
     pub fn is_full(&self) -> bool {
-        self.diagnostics.len() > MAX_ERRORS
+        self.diagnostics.len() >= MAX_ERRORS
+    }
+
+    /// Counts an error that the caller did not describe because the reader is full.
+    pub fn omit(&mut self) {
+        self.omitted += 1;
     }
 
     /// Notes an error at `span`.
@@ -48,15 +77,13 @@ impl Reader {
     /// Checks that a table holds only `known` keys, and none that is reserved. `owner` names the table: "task `t`".
     pub fn check_keys(&mut self, table: &Table, known: &[Key], owner: &str) {
         for (key, _) in table.iter() {
-            if self.is_full() {
-                return;
-            }
             match known.iter().find(|k| k.name == key.name) {
                 Some(Key { state: State::Ready, .. }) => {}
                 Some(Key { state: State::Reserved, .. }) => {
                     let message = format!("`{}` is reserved for a later version", key.name);
                     self.error(key.span, message, "cannot be used");
                 }
+                None if self.is_full() => self.omit(),
                 None => self.unknown_key(key, known, owner),
             }
         }

@@ -86,7 +86,7 @@ impl Setting {
         reader.check_keys(&tree, keys::POLICIES, "what --set can change");
         *execution = execution.overridden(&mut reader, &tree);
         *cache = cache.overridden(&mut reader, &tree);
-        diagnostics.extend(reader.diagnostics);
+        diagnostics.extend(reader.into_diagnostics());
     }
 
     /// Changes the policies of a node, which has none about the cache.
@@ -97,7 +97,7 @@ impl Setting {
         reader.diagnostics.extend(errors);
         reader.check_keys(&tree, keys::NODE_POLICIES, "what --set can change of a node");
         let execution = execution.overridden(&mut reader, &tree);
-        diagnostics.extend(reader.diagnostics);
+        diagnostics.extend(reader.into_diagnostics());
         execution
     }
 

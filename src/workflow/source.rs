@@ -9,8 +9,8 @@ use super::is_name;
 use super::reader::Reader;
 use super::syntax::Table;
 
-/// Maximum size of a workflow file, in bytes: 64 MiB, about 500,000 nodes.
-const MAX_FILE_BYTES: u64 = 64 << 20;
+/// Maximum size of a workflow file, in bytes: 64 MiB. All files of a workflow together have no more.
+pub const MAX_FILE_BYTES: u64 = 64 << 20;
 
 /// `name` of `[workflow]` or `[library]`; empty if there is none that can be used.
 pub fn read_own_name(reader: &mut Reader, tree: &Table, header: Option<&Table>, section: &str) -> String {

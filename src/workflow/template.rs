@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Expression, Value as JinjaValue};
@@ -44,9 +44,10 @@ enum Part {
     Expression(Box<Compiled>),
 }
 
+/// An expression that compiles. What minijinja makes of it takes thousands of bytes, so it is made anew where the cache
+/// of those in use has lost it.
 struct Compiled {
-    source: String,
-    expression: Expression<'static, 'static>,
+    source: Box<str>,
 }
 
 impl fmt::Debug for Compiled {
@@ -75,6 +76,29 @@ pub struct TemplateError {
 /// Maximum length of an expression, in bytes: parsing nests one level deeper for each operator.
 const MAX_EXPRESSION_BYTES: usize = 4000;
 
+/// Maximum number of expressions in one text.
+const MAX_EXPRESSIONS: usize = 10_000;
+/// Maximum number of compiled expressions that are kept.
+const MAX_COMPILED: usize = 64;
+
+type CompiledExpression = Arc<Expression<'static, 'static>>;
+
+/// The expression behind a source text.
+fn compiled(source: &str) -> Result<CompiledExpression, minijinja::Error> {
+    static RECENT: Mutex<BTreeMap<Box<str>, CompiledExpression>> = Mutex::new(BTreeMap::new());
+    let recent = || RECENT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = recent().get(source) {
+        return Ok(known.clone());
+    }
+    let expression = Arc::new(ENVIRONMENT.compile_expression_owned(source.to_owned())?);
+    let mut recent = recent();
+    if recent.len() >= MAX_COMPILED {
+        recent.clear();
+    }
+    recent.insert(source.into(), expression.clone());
+    Ok(expression)
+}
+
 /// Whether `text` holds a template at all.
 pub fn is_template(text: &str) -> bool {
     text.contains("{{")
@@ -92,6 +116,10 @@ impl Template {
         while let Some(open) = text[at..].find("{{").map(|i| at + i) {
             if open > at {
                 template.parts.push(Part::Text(text[at..open].into()));
+            }
+            if template.parts.len() >= 2 * MAX_EXPRESSIONS {
+                let message = format!("the text holds more than {MAX_EXPRESSIONS} expressions");
+                return Err(TemplateError { message, range: open..open + 2 });
             }
             let close = closing(text, open + 2).ok_or_else(|| TemplateError {
                 message: "`{{` is never closed by `}}`".into(),
@@ -127,7 +155,7 @@ impl Template {
             );
             return Err(TemplateError { message, range });
         }
-        let expression = ENVIRONMENT.compile_expression_owned(source.to_owned()).map_err(|error| {
+        compiled(source).map_err(|error| {
             let at = error.range().filter(|r| r.end <= source.len() && r.start < r.end);
             TemplateError {
                 message: explain_in(source, &error),
@@ -153,13 +181,18 @@ impl Template {
                 self.variables.push(variable);
             }
         }
-        self.parts.push(Part::Expression(Box::new(Compiled { source: source.into(), expression })));
+        self.parts.push(Part::Expression(Box::new(Compiled { source: source.into() })));
         Ok(())
     }
 
     /// The text that it was parsed from.
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// How many expressions it holds that are more than the name of a value.
+    pub fn expressions(&self) -> usize {
+        self.parts.iter().filter(|part| matches!(part, Part::Expression(_))).count()
     }
 
     /// The variables it uses.
@@ -310,7 +343,9 @@ impl Template {
             context.insert(&[filters::FOUND_FILES.to_owned()], found.into());
         }
         without_file_text(|| {
-            let value = compiled.expression.eval(context.into_jinja());
+            let expression =
+                self::compiled(&compiled.source).map_err(|e| explain_in(&compiled.source, &e))?;
+            let value = expression.eval(context.into_jinja());
             let value = value.map_err(|e| explain_in(&compiled.source, &e))?;
             bounded(&value)?;
             Ok(value)

@@ -87,7 +87,7 @@ impl ScatteredInputs {
 }
 
 /// Maximum elements of one node.
-const MAX_ELEMENTS: usize = 10_000_000;
+const MAX_ELEMENTS: usize = 1_000_000;
 
 /// What all elements hand back, as one list for each of `outputs` outputs; null for an element without any.
 pub fn gather(elements: &[Option<Box<[Value]>>], outputs: usize) -> Box<[Value]> {

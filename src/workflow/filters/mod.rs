@@ -31,8 +31,8 @@ const GLOB: &str = "glob";
 /// The variable that holds what was found, by pattern: an expression itself reads no folder.
 pub const FOUND_FILES: &str = "__found_files";
 
-/// Maximum cost of one expression: about 250 MB of text, or a few million list elements.
-const FUEL: u64 = 4_000_000;
+/// Maximum cost of one expression: about 64 MiB of text, or a million list elements.
+const FUEL: u64 = 1_000_000;
 
 /// The environment that parses and evaluates expressions.
 pub fn environment() -> Environment<'static> {

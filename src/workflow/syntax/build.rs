@@ -11,7 +11,8 @@ use toml_parser::parser::EventReceiver;
 use toml_parser::{ErrorSink, ParseError, Raw};
 
 use super::tree::{Form, Item, Key, Kind, Table};
-use super::{Document, MAX_DEPTH, MAX_VALUES, Mistakes, scalar, span, words};
+use super::{Document, MAX_DEPTH, Mistakes, scalar, span, words};
+use crate::workflow::budget::Resource;
 use crate::workflow::diagnostic::{Diagnostic, Span};
 
 pub(super) struct Builder<'s, 'm> {
@@ -32,6 +33,8 @@ pub(super) struct Builder<'s, 'm> {
     /// Whether a key of the statement is broken, so that nobody knows where its value belongs.
     lost: bool,
     values: usize,
+    /// Maximum number of keys and values.
+    max_values: usize,
 }
 
 struct Container<'s> {
@@ -48,7 +51,7 @@ enum Content<'s> {
 }
 
 impl<'s, 'm> Builder<'s, 'm> {
-    pub(super) fn new(document: Document<'s>, mistakes: &'m RefCell<Mistakes>) -> Self {
+    pub(super) fn new(document: Document<'s>, mistakes: &'m RefCell<Mistakes>, max_values: usize) -> Self {
         Self {
             document,
             mistakes,
@@ -60,6 +63,7 @@ impl<'s, 'm> Builder<'s, 'm> {
             refused: 0,
             lost: false,
             values: 0,
+            max_values,
         }
     }
 
@@ -77,7 +81,12 @@ impl<'s, 'm> Builder<'s, 'm> {
 
     /// Whether the file holds more than may be kept.
     pub(super) fn is_full(&self) -> bool {
-        self.values > MAX_VALUES
+        self.values > self.max_values
+    }
+
+    /// How many keys and values there are.
+    pub(super) fn values(&self) -> usize {
+        self.values
     }
 
     pub(super) fn finish(mut self) -> Table<'s> {
@@ -88,9 +97,9 @@ impl<'s, 'm> Builder<'s, 'm> {
     /// Counts a key or value; false once there are too many.
     fn count(&mut self, at: Span) -> bool {
         self.values += 1;
-        if self.values == MAX_VALUES + 1 {
-            let message = format!("the file holds more than {MAX_VALUES} keys and values");
-            self.breaks(Diagnostic::at(self.document.place(at), message, "too much from here on"));
+        if self.values == self.max_values + 1 {
+            let place = self.document.place(at);
+            self.breaks(Diagnostic::at(place, Resource::Values.too_many(), "too many from here on"));
         }
         !self.is_full()
     }
@@ -257,7 +266,7 @@ impl EventReceiver for Builder<'_, '_> {
             return;
         }
         let (kind, fault) = scalar::decode(self.raw(at, encoding));
-        if let Some(fault) = fault.filter(|_| self.mistakes.borrow().listens()) {
+        if let Some(fault) = fault {
             match words::scalar(self.document, span(at), encoding, &fault) {
                 Some((diagnostic, true)) => self.breaks(diagnostic),
                 Some((diagnostic, false)) => self.add(diagnostic),

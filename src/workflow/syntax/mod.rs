@@ -27,27 +27,33 @@ use toml_parser::parser::parse_document;
 
 use self::build::Builder;
 use self::statement::Statements;
+use super::budget::{Budget, Resource};
 use super::diagnostic::{Diagnostic, FileId, SourceSpan, Span};
 
-/// A longer text is refused, in bytes.
+/// Maximum length of a text, in bytes.
 const MAX_BYTES: usize = 64 << 20;
 /// How deep values, dotted keys and headers may nest, all taken together.
 const MAX_DEPTH: usize = 64;
-/// How many keys and values a file may hold.
-const MAX_VALUES: usize = 4_000_000;
+/// Maximum number of errors that are described; the others are counted.
+const MAX_MISTAKES: usize = 100;
 /// Maximum number of errors before parsing stops.
-const MAX_MISTAKES: usize = 1000;
+const MAX_COUNTED_MISTAKES: usize = 100_000;
 
 /// Reads a TOML 1.1 document. The tree holds all that could be understood; where there are diagnostics,
 /// something may be missing from it.
 pub fn parse<'s>(source: &'s str, file: FileId) -> (Table<'s>, Vec<Diagnostic>) {
+    parse_within(source, file, &Budget::default())
+}
+
+/// The same, for one of several files that share a budget of values.
+pub fn parse_within<'s>(source: &'s str, file: FileId, budget: &Budget) -> (Table<'s>, Vec<Diagnostic>) {
     let document = Document { source, file };
     let mistakes = RefCell::new(Mistakes::default());
     if source.len() > MAX_BYTES {
         let place = document.place(Span::default());
         return (Table::default(), vec![Diagnostic::at(place, "the file is larger than 64 MiB", "")]);
     }
-    let mut builder = Builder::new(document, &mistakes);
+    let mut builder = Builder::new(document, &mistakes, budget.left(Resource::Values));
     let mut statements = Statements::new(source);
     while let Some((tokens, problem)) = statements.next() {
         mistakes.borrow_mut().broken = false;
@@ -58,12 +64,15 @@ pub fn parse<'s>(source: &'s str, file: FileId) -> (Table<'s>, Vec<Diagnostic>) 
             |error: ParseError| mistakes.borrow_mut().breaks(|| words::structure(document, &error));
         parse_document(tokens, &mut builder, &mut error);
         builder.end_statement();
-        if builder.is_full() || mistakes.borrow().found.len() >= MAX_MISTAKES {
+        if builder.is_full() || mistakes.borrow().omitted >= MAX_COUNTED_MISTAKES {
             break;
         }
     }
+    budget.spend(Resource::Values, builder.values());
     let table = builder.finish();
-    (table, mistakes.into_inner().found)
+    let Mistakes { mut found, omitted, .. } = mistakes.into_inner();
+    found.extend(Diagnostic::omitted(omitted));
+    (table, found)
 }
 
 /// The text that is read, and which file it is.
@@ -88,19 +97,20 @@ impl<'s> Document<'s> {
 #[derive(Default)]
 struct Mistakes {
     found: Vec<Diagnostic>,
+    /// How many were not described.
+    omitted: usize,
     broken: bool,
 }
 
 impl Mistakes {
-    /// Whether another error would be kept.
-    fn listens(&self) -> bool {
-        !self.broken && self.found.len() < MAX_MISTAKES
-    }
-
     /// An error after which the rest of the statement can still be understood.
     fn add(&mut self, diagnostic: impl FnOnce() -> Diagnostic) {
-        if self.listens() {
-            self.found.push(diagnostic());
+        if self.broken {
+            return;
+        }
+        match self.found.len() < MAX_MISTAKES {
+            true => self.found.push(diagnostic()),
+            false => self.omitted += 1,
         }
     }
 
@@ -371,7 +381,11 @@ mod tests {
         let long = "\n".repeat(MAX_BYTES + 1);
         let (table, mistakes) = parse(&long, FileId(0));
         assert!(table.is_empty() && mistakes[0].message.contains("64 MiB"));
-        assert_eq!(parse(&"a = 1\n".repeat(100_000), FileId(0)).1.len(), MAX_MISTAKES);
+        let (_, mistakes) = parse(&"a = 1\n".repeat(50_000), FileId(0));
+        assert_eq!((mistakes.len(), mistakes[MAX_MISTAKES].omitted), (MAX_MISTAKES + 1, 49_899));
+        // Stops before it has counted a million.
+        let (_, mistakes) = parse(&"a = 1\n".repeat(1_000_000), FileId(0));
+        assert_eq!(mistakes[MAX_MISTAKES].omitted, MAX_COUNTED_MISTAKES);
     }
 
     #[test]

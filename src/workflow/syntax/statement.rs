@@ -10,8 +10,8 @@ use toml_parser::lexer::{Lexer, Token, TokenKind};
 use super::span;
 use crate::workflow::diagnostic::Span;
 
-/// A single statement may be of so many tokens: as many as an array of four million numbers.
-const MAX_TOKENS: usize = 8_000_000;
+/// Maximum tokens of a statement: as many as an array of half a million numbers. They are held all at once.
+pub(super) const MAX_TOKENS: usize = 1_000_000;
 
 pub(super) struct Statements<'s> {
     source: &'s str,
@@ -50,6 +50,10 @@ impl<'s> Statements<'s> {
         let mut line = 0;
         let mut mismatch = None;
         while let Some(token) = known.next().or_else(|| self.lexer.next()) {
+            // An empty line says nothing: a file may consist of millions of them.
+            if self.tokens.is_empty() && token.kind() == TokenKind::Newline && self.is_line_feed(token) {
+                continue;
+            }
             // Inside brackets white space says nothing.
             if token.kind() == TokenKind::Whitespace && !self.open.is_empty() {
                 continue;
@@ -128,6 +132,11 @@ impl<'s> Statements<'s> {
             && !key.is_empty()
             && self.starts_line(line)
             && key.iter().all(|token| is_key(token.kind()))
+    }
+
+    fn is_line_feed(&self, token: Token) -> bool {
+        let span = token.span();
+        span.end() - span.start() == 1 && self.source.as_bytes().get(span.start()) == Some(&b'\n')
     }
 
     /// Whether nothing stands before a token in its line.

@@ -8,7 +8,7 @@ use toml_parser::decoder::Encoding;
 use toml_parser::{Expected, ParseError};
 
 pub(super) use self::value::scalar;
-use super::statement::Problem;
+use super::statement::{MAX_TOKENS, Problem};
 use super::tree::Form;
 use super::{Document, Item, Key, Kind, span};
 use crate::workflow::diagnostic::{Diagnostic, Span};
@@ -58,7 +58,11 @@ pub(super) fn brackets(document: Document, problem: Problem) -> Diagnostic {
             let (kind, closer) = what(open);
             Diagnostic::at(place(open), format!("an {kind} is not closed"), format!("no `{closer}` follows"))
         }
-        Problem::TooLong(start) => Diagnostic::at(place(start), "a statement is too long", "it starts here"),
+        Problem::TooLong(start) => {
+            let message = format!("a statement has more than {MAX_TOKENS} words and signs");
+            Diagnostic::at(place(start), message, "it starts here")
+                .help("long lists are given with --inputs FILE.json, or as a file")
+        }
     }
 }
 
