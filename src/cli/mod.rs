@@ -7,6 +7,7 @@
 //! | `complete/` | completion in shells |
 //! | `runtime.rs` | the threads of the engine |
 //! | `schedule/` | one file for each verb of `schedule` |
+//! | `process_state.rs` | signals, their mask and the end of memory |
 //! | `screen.rs` | colour, and who listens to a run |
 //! | `signals.rs` | Ctrl-C and its kin |
 //! | `time_arg.rs` | points in time |
@@ -28,6 +29,7 @@ mod man;
 mod mistake;
 mod outputs_toml;
 mod plan;
+mod process_state;
 mod report;
 mod rerun;
 mod retry;
@@ -182,6 +184,7 @@ pub fn main() -> ExitCode {
         complete::answer(&shell, &Cli::command);
         return ExitCode::SUCCESS;
     }
+    process_state::settle();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

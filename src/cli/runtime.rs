@@ -1,17 +1,26 @@
-//! The threads on which an operation of the engine runs.
+//! The threads that a run needs, or a message where the system refuses them.
 
-use std::future::Future;
+use std::panic::{self, AssertUnwindSafe};
+
+use tokio::runtime::{Builder, Runtime};
 
 use super::Failure;
+use crate::ops::run::NO_THREAD;
 
-/// Runs `work` to its end on threads of its own. What it leaves behind in the background is not waited for.
-pub fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime =
-        builder.worker_threads(2).enable_all().build().map_err(|error| {
-            Failure::store(format!("the threads of the runner cannot be started: {error}"))
-        })?;
-    let done = runtime.block_on(work);
-    runtime.shutdown_background();
-    Ok(done)
+/// A runtime of two threads.
+pub fn runtime() -> Result<Runtime, Failure> {
+    // Where the system refuses the first thread, the builder panics; where it refuses only the second, one does the work.
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let built = panic::catch_unwind(AssertUnwindSafe(|| {
+        Builder::new_multi_thread().worker_threads(2).enable_all().build()
+    }));
+    panic::set_hook(hook);
+    match built {
+        Ok(Ok(runtime)) => Ok(runtime),
+        Ok(Err(error)) => {
+            Err(Failure::store(format!("the threads of the runner cannot be started: {error}")))
+        }
+        Err(_) => Err(Failure::store(NO_THREAD)),
+    }
 }

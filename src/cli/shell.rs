@@ -179,7 +179,11 @@ fn attend(mut command: Command) -> io::Result<ExitStatus> {
         let mut quit = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::quit())?;
         let mut child = command.spawn()?;
         let pid = rustix::process::Pid::from_child(&child);
-        let mut ended = tokio::task::spawn_blocking(move || child.wait());
+        let (tell, mut ended) = tokio::sync::oneshot::channel();
+        if let Err(error) = std::thread::Builder::new().spawn(move || tell.send(child.wait())) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::HUP);
+            return Err(error);
+        }
         loop {
             tokio::select! {
                 status = &mut ended => return status.unwrap_or_else(|error| Err(io::Error::other(error))),

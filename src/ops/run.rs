@@ -47,6 +47,9 @@ use crate::workflow::documents::Document;
 use crate::workflow::graph::remaining::remaining;
 use crate::workflow::graph::select::leaves;
 
+/// Why a run cannot begin where the system has no thread left.
+pub const NO_THREAD: &str = "the system refuses another thread; end other processes or raise `ulimit -u`";
+
 /// A run that has ended.
 pub struct RunResult {
     pub run: String,
@@ -118,7 +121,8 @@ pub async fn run(
     let lock = home.begin_run(&run).map_err(no_home)?;
     let events = home.create_events(&run).map_err(no_home)?;
     let reader = db::open_reader(home.path()).map_err(|error| Error::store(error.to_string()))?;
-    let (writer, handle, acknowledged) = Writer::start(db, store.clone(), home.path().to_owned());
+    let (writer, handle, acknowledged) = Writer::start(db, store.clone(), home.path().to_owned())
+        .map_err(|error| Error::store(format!("{NO_THREAD}: {error}")))?;
     let locks = match Locks::open(home.path()) {
         Ok(locks) => Some(locks),
         Err(error) => {

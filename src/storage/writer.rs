@@ -5,6 +5,7 @@
 //! nodes beyond the number it hands back.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -90,11 +91,14 @@ pub struct Closed {
 
 impl Writer {
     /// Starts the thread on a database that `db::open` prepared.
+    ///
+    /// # Errors
+    /// The system has no thread left.
     pub fn start(
         db: Connection,
         store: Arc<Store>,
         home: PathBuf,
-    ) -> (Self, Handle, UnboundedReceiver<Acknowledged>) {
+    ) -> io::Result<(Self, Handle, UnboundedReceiver<Acknowledged>)> {
         let (sender, receiver) = sync_channel(MAX_QUEUED_MESSAGES);
         let (acknowledge, acknowledged) = unbounded_channel();
         let work = Work {
@@ -108,8 +112,8 @@ impl Writer {
             refused: Vec::new(),
             closing: false,
         };
-        let thread = std::thread::spawn(move || work.run(&receiver));
-        (Self(sender), Handle(thread), acknowledged)
+        let thread = std::thread::Builder::new().name("writer".into()).spawn(move || work.run(&receiver))?;
+        Ok((Self(sender), Handle(thread), acknowledged))
     }
 
     fn send(&self, message: Message) {

@@ -15,6 +15,7 @@
 //! block it for moments; its attempts are tasks of the shared runtime.
 
 mod aggregate;
+mod aside;
 mod cost;
 mod event_log;
 mod finish;
@@ -34,9 +35,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot::Receiver;
 use tokio::time::MissedTickBehavior;
 
+use self::aside::aside;
 use self::finish::DOOMED;
 use self::seams::{Publisher, Recorder, WorkLocks};
 use self::single_flight::SingleFlight;
@@ -283,7 +285,7 @@ impl Engine {
 
     /// Digests the user's files that are known beforehand, in parallel and beside the engine, which must hear
     /// of signals meanwhile.
-    fn read_files_ahead(&self) -> Option<JoinHandle<()>> {
+    fn read_files_ahead(&self) -> Option<Receiver<()>> {
         let mut paths = Vec::new();
         for (number, place) in self.outline.places().enumerate() {
             if self.options.roles[number] == Role::Run {
@@ -302,7 +304,7 @@ impl Engine {
         paths.dedup();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let store = self.store.clone();
-        Some(tokio::task::spawn_blocking(move || store.fingerprint_all(&paths, threads)))
+        Some(aside(move || store.fingerprint_all(&paths, threads)))
     }
 
     /// Opens a frame below the unit that it is.
