@@ -1,26 +1,61 @@
 //! The threads that a run needs, or a message where the system refuses them.
 
-use std::panic::{self, AssertUnwindSafe};
+use std::os::unix::fs::MetadataExt;
+use std::panic;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::Failure;
+use super::screen::{ColorChoice, tell_failure};
+use super::{Failure, code};
 use crate::ops::run::NO_THREAD;
 
+/// Threads that poll attempts, beside the one that drives the run.
+const WORKERS: usize = 2;
+
+/// Runs `work` to its end on threads of its own. What it leaves behind in the background is not waited for.
+pub fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = runtime()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    Ok(done)
+}
+
 /// A runtime of two threads.
-pub fn runtime() -> Result<Runtime, Failure> {
-    // Where the system refuses the first thread, the builder panics; where it refuses only the second, one does the work.
+fn runtime() -> Result<Runtime, Failure> {
+    let before = threads();
+    // Where the system refuses a thread the builder panics, and what it then takes apart may wait for ever: so the process
+    // ends before that.
     let hook = panic::take_hook();
-    panic::set_hook(Box::new(|_| {}));
-    let built = panic::catch_unwind(AssertUnwindSafe(|| {
-        Builder::new_multi_thread().worker_threads(2).enable_all().build()
+    panic::set_hook(Box::new(move |panic| {
+        let failure = match panic.payload_as_str() {
+            Some(why) if !why.contains("thread") => refused(why),
+            _ => Failure::store(NO_THREAD),
+        };
+        tell_failure(ColorChoice::Auto, &failure);
+        std::process::exit(code::STORE.into());
     }));
+    let built = Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
     panic::set_hook(hook);
-    match built {
-        Ok(Ok(runtime)) => Ok(runtime),
-        Ok(Err(error)) => {
-            Err(Failure::store(format!("the threads of the runner cannot be started: {error}")))
-        }
-        Err(_) => Err(Failure::store(NO_THREAD)),
+    let runtime = built.map_err(refused)?;
+    if threads() < before + WORKERS {
+        // Work that is meant for the missing one would never be done.
+        runtime.shutdown_background();
+        return Err(Failure::store(NO_THREAD));
+    }
+    Ok(runtime)
+}
+
+fn refused(why: impl std::fmt::Display) -> Failure {
+    Failure::store(format!("the threads of the runner cannot be started: {why}"))
+}
+
+/// How many threads this process has: as many links lead to the folder as it holds folders, and two. Where the system does
+/// not tell, the number grows as asked for.
+fn threads() -> usize {
+    static UNKNOWN: AtomicUsize = AtomicUsize::new(0);
+    match std::fs::metadata("/proc/self/task") {
+        Ok(folder) => folder.nlink() as usize,
+        Err(_) => UNKNOWN.fetch_add(WORKERS, Ordering::Relaxed),
     }
 }

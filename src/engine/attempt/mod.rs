@@ -4,6 +4,7 @@ pub mod collect;
 pub mod environment;
 pub mod hints;
 pub mod large;
+mod in_place;
 pub mod perform;
 pub mod prepare;
 pub mod scratch;

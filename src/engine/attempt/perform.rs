@@ -235,7 +235,7 @@ fn append_stdout(log: &Path, stdout: &Path, masker: &Masker) {
 /// Does work that may keep a thread for a while. Handing the thread's other tasks to another one first costs more
 /// than light work does.
 fn in_place<T>(heavy: bool, work: impl FnOnce() -> T) -> T {
-    if heavy { tokio::task::block_in_place(work) } else { work() }
+    if heavy { super::in_place::in_place(work) } else { work() }
 }
 
 /// Whether there is much to stage, or to look at again afterwards.

@@ -61,7 +61,7 @@ impl Scratch {
             self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(folder.0);
         } else {
             // Garbage costs space and nothing else: what resists is swept when the run ends.
-            let _ = tokio::task::block_in_place(|| remove_tree(&folder.0));
+            let _ = super::in_place::in_place(|| remove_tree(&folder.0));
         }
     }
 }

@@ -1,8 +1,15 @@
-//! Work beside the engine, which must hear of signals meanwhile. Knows nothing of what the work is.
+//! Work beside the engine, which must hear of signals meanwhile, and must hear of the end of each. Knows nothing of what
+//! the work is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot::{Receiver, channel};
+
+use crate::core::event::{ErrorKind, TaskError};
+use crate::engine::attempt::perform::AttemptEnded;
+use crate::engine::schedule::UnitId;
 
 /// Does `work` on a thread of its own, or at once where the system has no thread left. The runtime's own threads for
 /// such work would never begin it then.
@@ -23,6 +30,54 @@ pub fn aside(work: impl Fn() + Send + Sync + 'static) -> Receiver<()> {
     receiver
 }
 
+/// Runs an attempt as a task of the runtime. Its end is sent even where a fault of this program ends the task: an engine
+/// that never hears of it would wait for ever.
+pub fn attempt(
+    unit: UnitId,
+    number: u32,
+    ended: UnboundedSender<AttemptEnded>,
+    attempt: impl Future<Output = AttemptEnded> + Send + 'static,
+) {
+    let mut report = Report { unit, number, ended: Some(ended) };
+    tokio::spawn(async move {
+        let end = attempt.await;
+        if let Some(ended) = report.ended.take() {
+            // The engine outlives its attempts: somebody listens.
+            let _ = ended.send(end);
+        }
+    });
+}
+
+struct Report {
+    unit: UnitId,
+    number: u32,
+    /// Until the end is told.
+    ended: Option<UnboundedSender<AttemptEnded>>,
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        let Some(ended) = self.ended.take() else { return };
+        let error = TaskError {
+            kind: ErrorKind::Spawn,
+            message: "the runner itself failed while it attended to this task; standard error says where"
+                .into(),
+            exit_code: None,
+            log: None,
+            tail: Vec::new(),
+        };
+        let (unit, attempt) = (self.unit, self.number);
+        // Nobody listens where the whole run is being dropped.
+        let _ = ended.send(AttemptEnded {
+            unit,
+            attempt,
+            duration: Duration::ZERO,
+            usage: None,
+            result: Err(error),
+        });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,5 +93,14 @@ mod tests {
         });
         assert_eq!(told.blocking_recv(), Ok(()));
         assert!(flag.load(Ordering::Relaxed));
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_panics_ends_all_the_same() {
+        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+        let unit: UnitId = 7;
+        attempt(unit, 3, sender, async { panic!("expected by a test") });
+        let ended = receiver.recv().await.unwrap();
+        assert_eq!((ended.unit, ended.attempt, ended.result.is_err()), (unit, 3, true));
     }
 }

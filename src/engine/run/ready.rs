@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::aside;
 use super::finish::IdleReason;
 use super::seams::LockAttempt;
 use super::single_flight::LockWaiter;
@@ -317,11 +318,7 @@ impl Engine {
             queued: self.scheduler.queued() as u64,
             waited_ms: millis(waited),
         }));
-        let (attempt, ended) = (self.attempts.clone().run(job), self.ended.0.clone());
-        tokio::spawn(async move {
-            // The engine outlives its attempts: somebody listens.
-            let _ = ended.send(attempt.await);
-        });
+        aside::attempt(unit, attempt, self.ended.0.clone(), self.attempts.clone().run(job));
     }
 
     pub(super) fn skip(&mut self, unit: UnitId, reason: impl Into<IdleReason>) {
