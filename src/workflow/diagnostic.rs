@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-use crate::core::inert::{PLACEHOLDER, inert_in_place, inert_message};
 use self::lines::File;
+use crate::core::inert::{PLACEHOLDER, inert_in_place, inert_message};
 
 /// A stretch of a source text, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -24,6 +24,7 @@ mod docs;
 mod elements;
 mod estimates;
 mod examples;
+mod faults;
 mod faults_crash;
 mod faults_database;
 mod faults_lost_database;

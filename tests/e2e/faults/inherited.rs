@@ -1,0 +1,65 @@
+//! What a parent leaves to a runner that it starts: ignored and blocked signals.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{ends, ends_by_itself};
+use crate::common::trial::Trial;
+
+/// The program as a parent starts it that has run these lines of Python first.
+fn started_by(trial: &Trial, setup: &str, args: &[&str]) -> Command {
+    let script = format!("import os, signal, sys\n{setup}\nos.execv(sys.argv[1], sys.argv[1:])");
+    let mut command = Command::new("python3");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_runner")]).args(args);
+    command.current_dir(trial.lab.dir()).env("RUNNER_HOME", trial.lab.home());
+    command
+}
+
+#[test]
+fn ignored_children_do_not_fail_every_task() {
+    // Seen to fail: with SIGCHLD ignored nobody can wait for a child.
+    let trial = Trial::new();
+    let ignore = "signal.signal(signal.SIGCHLD, signal.SIG_IGN)";
+    let run = ends(&mut started_by(&trial, ignore, &["exec", "w.toml", "--json"])).expect_code(0);
+    trial.expect_outputs(&run);
+    trial.settles();
+}
+
+#[test]
+fn blocked_signals_are_answered_and_reach_tasks() {
+    // Seen to fail: TERM stayed blocked, in the runner and in what it started.
+    let trial = Trial::new();
+    let text = trial.lab.read("w.toml").replace("seq -f", "touch @DIR@/begun; sleep 600; seq -f");
+    trial.lab.write("slow.toml", &text);
+    let block = "signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))";
+    let mut command = started_by(&trial, block, &["exec", "slow.toml"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while !trial.lab.path("begun").exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let done = ends_by_itself(child, "blocked");
+    assert_eq!(done.code, Some(143), "{}", done.err);
+    trial.settles();
+}
+
+#[test]
+fn tasks_have_the_usual_disposition_of_every_signal() {
+    let trial = Trial::new();
+    trial.lab.write(
+        "signals.toml",
+        "[workflow]\nname = 'signals'\n[tasks.t]\noutputs = { s = { type = 'string', from = 'stdout' } }\n\
+         run = 'grep -E \"^Sig(Ign|Blk)\" /proc/self/status'\n[nodes.t]\n[outputs]\ns = '{{ t.s }}'\n",
+    );
+    let setup =
+        "signal.signal(signal.SIGPIPE, signal.SIG_DFL)\nsignal.signal(signal.SIGXFSZ, signal.SIG_DFL)";
+    let run = ends(&mut started_by(&trial, setup, &["exec", "signals.toml", "--json"])).expect_code(0);
+    let text = run.outputs()["s"].as_str().unwrap().to_owned();
+    for line in text.lines() {
+        let (_, mask) = line.split_once(":\t").unwrap();
+        // The two above 31 are those that the C library keeps for itself.
+        assert_eq!(u64::from_str_radix(mask, 16).unwrap() & 0x7fff_ffff, 0, "{text}");
+    }
+}
