@@ -28,7 +28,7 @@ fn runtime() -> Result<Runtime, Failure> {
     // ends before that.
     let hook = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
-        let failure = match panic.payload_as_str() {
+        let failure = match panic.payload().downcast_ref::<String>() {
             Some(why) if !why.contains("thread") => refused(why),
             _ => Failure::store(NO_THREAD),
         };

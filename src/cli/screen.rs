@@ -75,7 +75,7 @@ pub fn tell_failure(color: ColorChoice, failure: &Failure) {
 /// Shows what is wrong with a workflow, each mistake in its place.
 pub fn tell_mistakes(color: ColorChoice, mistakes: &Mistakes) {
     note(mistakes.render(color.on_stderr()).trim_end());
-    let count: usize = mistakes.diagnostics.iter().map(|found| found.omitted.max(1)).sum();
+    let count: usize = mistakes.diagnostics.iter().map(|found| found.omitted.max(1) as usize).sum();
     if count > 1 {
         note(&format!("\n{count} errors; nothing was run"));
     }

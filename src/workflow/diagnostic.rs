@@ -62,7 +62,7 @@ pub struct Diagnostic {
     /// How to mend it.
     pub help: Vec<String>,
     /// Greater than 0 where it stands for further errors of a file, which are counted and not described.
-    pub omitted: usize,
+    pub omitted: u32,
 }
 
 /// Maximum number of diagnostics that are shown; the others are counted.
@@ -115,7 +115,7 @@ impl Sources {
             out.push_str(&self.render_one(diagnostic, &renderer));
             out.push('\n');
         }
-        let omitted: usize = diagnostics.iter().map(|d| d.omitted).sum();
+        let omitted: usize = diagnostics.iter().map(|d| d.omitted as usize).sum();
         match omitted + shown.len().saturating_sub(MAX_SHOWN) {
             0 => {}
             more => out.push_str(&format!("\n... and {}\n", further(more, omitted > 0))),
@@ -253,7 +253,7 @@ impl Diagnostic {
     /// Stands for `count` errors that are not described; `None` for none.
     pub fn omitted(count: usize) -> Option<Self> {
         let message = format!("and {}", further(count, true));
-        (count > 0).then(|| Self { omitted: count, ..Self::new(message) })
+        (count > 0).then(|| Self { omitted: u32::try_from(count).unwrap_or(u32::MAX), ..Self::new(message) })
     }
 
     pub fn also(mut self, place: SourceSpan, label: impl Into<String>) -> Self {

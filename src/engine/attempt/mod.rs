@@ -3,8 +3,8 @@
 pub mod collect;
 pub mod environment;
 pub mod hints;
-pub mod large;
 mod in_place;
+pub mod large;
 pub mod perform;
 pub mod prepare;
 pub mod scratch;

@@ -202,7 +202,7 @@ pub(super) fn in_parallel<T: Sync>(threads: usize, items: &[T], work: impl Fn(&T
         // The calling thread is one of them.
         for _ in 1..threads.min(items.len()) {
             // Where the system has no thread left, there are fewer of them.
-            if std::thread::Builder::new().spawn_scoped(scope, &run).is_err() {
+            if std::thread::Builder::new().spawn_scoped(scope, run).is_err() {
                 break;
             }
         }

@@ -385,7 +385,7 @@ mod tests {
         assert_eq!((mistakes.len(), mistakes[MAX_MISTAKES].omitted), (MAX_MISTAKES + 1, 49_899));
         // Stops before it has counted a million.
         let (_, mistakes) = parse(&"a = 1\n".repeat(1_000_000), FileId(0));
-        assert_eq!(mistakes[MAX_MISTAKES].omitted, MAX_COUNTED_MISTAKES);
+        assert_eq!(mistakes[MAX_MISTAKES].omitted as usize, MAX_COUNTED_MISTAKES);
     }
 
     #[test]
