@@ -221,7 +221,7 @@ pub fn main() -> ExitCode {
         Verb::Shell(args) => shell::run(args, home, color),
         Verb::Export(args) => export::run(args, home),
         Verb::Diff(args) => diff::run(args, home, color),
-        Verb::Schedule(args) => schedule::run(args, color),
+        Verb::Schedule(args) => schedule::run(args, home, color),
         Verb::Init(args) => init::run(args),
         Verb::Schema(args) => schema::run(args),
         Verb::Completions(args) => completions::run(args),

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use jiff::Timestamp;
 
-use crate::common::Lab;
+use crate::common::{Lab, finish};
 
 /// The instants of an expression after `from` and until `until`, as seconds.
 fn instants(lab: &Lab, cron: &str, zone: &str, from: &str, until: &str) -> Vec<i64> {
@@ -217,4 +217,64 @@ fn a_retry_keeps_the_instant_and_the_values_of_the_schedule_as_they_were() {
     let begun = retried.events("run_started").remove(0);
     assert_eq!((&begun["trigger"], &begun["schedule"]), (&"retry".into(), &"etl/nightly".into()));
     assert_eq!(begun["scheduled_at"], "2026-03-28T01:30:00Z");
+}
+
+#[test]
+fn schedules_become_lines_of_a_crontab_or_timers_of_systemd() {
+    let lab = Lab::new();
+    let odd = "[[schedules]]\nname = \"odd\"\ncron = \"0 9 15W * *\"\nscheduled_at_input = \"day\"\n";
+    let file = lab.write("my etl.toml", &format!("{NIGHTLY}{odd}"));
+    let tz = |verb: &[&str]| {
+        let mut command = lab.command(verb);
+        finish(command.env("TZ", "Europe/Berlin"))
+    };
+    let crontab = tz(&["schedule", "crontab"]).expect_code(0).out;
+    let call = format!("exec '{}' --schedule nightly --lock etl/nightly -q", file.display());
+    for expected in [
+        "# etl/nightly: daily at 02:30, in Europe/Berlin\n",
+        "# cron has no jitter, no catching up on missed instants\n",
+        "\n30 2 * * * /",
+        &call,
+        "# left out: a crontab cannot say `15W`",
+    ] {
+        assert!(crontab.contains(expected), "{expected:?} is missing in\n{crontab}");
+    }
+    assert!(!crontab.contains("CRON_TZ"), "{crontab}");
+    let elsewhere = finish(lab.command(&["schedule", "crontab"]).env("TZ", "UTC")).expect_code(0).out;
+    assert!(elsewhere.starts_with("# CRON_TZ is known to cronie"), "{elsewhere}");
+    assert!(elsewhere.contains("\nCRON_TZ=Europe/Berlin\n30 2 * * * "), "{elsewhere}");
+
+    let refused = lab.run(&["schedule", "crontab", "--systemd"]).expect_code(2);
+    assert!(
+        refused.err.contains("schedule `etl/odd`: systemd's OnCalendar cannot say `15W`"),
+        "{}",
+        refused.err
+    );
+    lab.write("my etl.toml", NIGHTLY);
+    let written = lab.run(&["schedule", "crontab", "--systemd", "-o", "units"]).expect_code(0);
+    assert_eq!(written.out, "units/runner-etl.nightly.service\nunits/runner-etl.nightly.timer\n");
+    let timer = lab.read("units/runner-etl.nightly.timer");
+    for line in [
+        "OnCalendar=*-*-* 2:30:0 Europe/Berlin",
+        "Persistent=true",
+        "RandomizedDelaySec=600",
+        "FixedRandomDelay=true",
+    ] {
+        assert!(timer.lines().any(|other| other == line), "{line} is missing in\n{timer}");
+    }
+    let service = lab.read("units/runner-etl.nightly.service");
+    assert!(service.contains(&format!("exec \"{}\" --schedule nightly", file.display())), "{service}");
+    // Its own files are replaced, and no others.
+    lab.run(&["schedule", "crontab", "--systemd", "-o", "units"]).expect_code(0);
+    lab.write("units/runner-etl.nightly.timer", "# mine\n");
+    let kept = lab.run(&["schedule", "crontab", "--systemd", "-o", "units"]).expect_code(2);
+    assert!(kept.err.contains("is not a unit that runner made"), "{}", kept.err);
+    assert_eq!(lab.read("units/runner-etl.nightly.timer"), "# mine\n");
+
+    // The line does what it says.
+    let line =
+        elsewhere.lines().find(|line| line.starts_with("30 2 ")).unwrap().replacen("30 2 * * * ", "", 1);
+    let mut shell = std::process::Command::new("sh");
+    finish(shell.args(["-c", &line]).env("RUNNER_HOME", lab.home())).expect_code(0);
+    assert_eq!(lab.run(&["runs", "--schedule", "nightly", "--json"]).out.lines().count(), 1);
 }

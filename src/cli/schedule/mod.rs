@@ -1,13 +1,16 @@
 //! `runner schedule`: schedules by themselves. One file a verb.
 
+mod crontab;
 mod next;
+
+use std::path::Path;
 
 use clap::Subcommand;
 
 use super::Outcome;
 use super::screen::ColorChoice;
 
-/// Look at schedules: when they are due
+/// Look at schedules: when they are due, and as timers of the system
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -17,10 +20,12 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Verb {
     Next(next::Args),
+    Crontab(crontab::Args),
 }
 
-pub fn run(args: Args, color: ColorChoice) -> Outcome {
+pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     match args.verb {
         Verb::Next(args) => next::run(args, color),
+        Verb::Crontab(args) => crontab::run(&args, home),
     }
 }

@@ -8,6 +8,7 @@ mod field;
 mod instants;
 mod jitter;
 mod rhythm;
+mod system;
 mod words;
 
 use std::ops::Range;
@@ -16,6 +17,7 @@ pub use expression::Expression;
 pub use instants::{Clocks, Instant};
 pub use jitter::delay;
 pub use rhythm::{Rhythm, zone};
+pub use system::{Unsayable, crontab_times, on_calendar};
 pub use words::words;
 
 /// What is wrong with an expression, and where.
