@@ -1,7 +1,6 @@
 //! `runner schedule crontab`: schedules for the system's own timers, cron or systemd, each a call of `runner exec --schedule`.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;

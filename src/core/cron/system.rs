@@ -107,7 +107,7 @@ fn special_days(expression: &Expression) -> Result<(), Unsayable> {
     if let Some(day) = days.nearest_workday.numbers().next() {
         return Err(Unsayable(format!("`{day}W`, the workday nearest to a day")));
     }
-    for (day, nth) in weekdays.nth.iter().enumerate().filter(|(_, nth)| **nth != 0) {
+    if let Some((day, nth)) = weekdays.nth.iter().enumerate().find(|(_, nth)| **nth != 0) {
         let which = nth.trailing_zeros();
         let name = WEEKDAYS[day];
         return Err(Unsayable(format!("`{day}#{which}`, the {name} of that number in a month")));
