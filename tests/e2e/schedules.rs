@@ -274,7 +274,7 @@ fn schedules_become_lines_of_a_crontab_or_timers_of_systemd() {
     // The line does what it says.
     let line =
         elsewhere.lines().find(|line| line.starts_with("30 2 ")).unwrap().replacen("30 2 * * * ", "", 1);
-    let mut shell = std::process::Command::new("sh");
+    let mut shell = Command::new("sh");
     finish(shell.args(["-c", &line]).env("RUNNER_HOME", lab.home())).expect_code(0);
     assert_eq!(lab.run(&["runs", "--schedule", "nightly", "--json"]).out.lines().count(), 1);
 }
