@@ -11,6 +11,7 @@ use crate::core::condition::Condition;
 use crate::core::digest::Digest;
 use crate::core::node_path::NodeRef;
 use crate::core::provenance::Provenance;
+use crate::core::run_id::RunId;
 use crate::core::schedule::Trigger;
 pub use crate::core::task_error::{ErrorKind, TaskError};
 use crate::core::why::Why;
@@ -51,7 +52,7 @@ pub struct LockBusy {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunStarted {
     pub time: Timestamp,
-    pub run: String,
+    pub run: RunId,
     pub workflow: String,
     pub project: String,
     pub domain: String,
@@ -70,7 +71,7 @@ pub struct RunStarted {
     pub scheduled_at: Option<Timestamp>,
     /// The run that this one retries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_of: Option<String>,
+    pub retry_of: Option<RunId>,
 }
 
 /// The inputs of a `foreach` or `matrix` node are known, and so is the number of its elements.
@@ -261,6 +262,7 @@ pub enum Kind {
 /// The run, node and time that a cached result came from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Source {
+    /// As the result's row has it.
     pub run: String,
     pub node: String,
     pub time: Timestamp,
@@ -285,7 +287,7 @@ pub struct Warning {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunFinished {
     pub time: Timestamp,
-    pub run: String,
+    pub run: RunId,
     pub status: Status,
     pub duration_ms: u64,
     #[serde(flatten)]

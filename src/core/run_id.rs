@@ -164,6 +164,21 @@ impl fmt::Display for NotARunName {
 
 impl std::error::Error for NotARunName {}
 
+/// The short names that tests give to runs, filled up with `x`.
+#[cfg(test)]
+impl From<&str> for RunId {
+    fn from(name: &str) -> Self {
+        Self::parse(&format!("{name:x<8}")).unwrap()
+    }
+}
+
+#[cfg(test)]
+impl PartialEq<&str> for RunId {
+    fn eq(&self, name: &&str) -> bool {
+        *self == Self::from(*name)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;

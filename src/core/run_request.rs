@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::schedule::{ScheduledRun, Trigger};
+use crate::core::run_id::RunId;
 
 /// A run, as asked for. A field that is left out means the workflow file's own setting, or the default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -51,7 +52,7 @@ pub struct RunRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheduled: Option<ScheduledRun>,
     /// The run that this one retries.
-    pub retry_of: Option<String>,
+    pub retry_of: Option<RunId>,
 }
 
 /// Where values of inputs come from.

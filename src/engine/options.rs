@@ -1,5 +1,6 @@
 //! What a run is asked to do, resolved: knows nothing of where it was asked for.
 
+use crate::core::run_id::RunId;
 use crate::core::run_request::CacheMode;
 use crate::core::schedule::{ScheduledRun, Trigger};
 use crate::workflow::graph::select::Role;
@@ -21,5 +22,5 @@ pub struct RunOptions {
     /// The schedule it belongs to; its instant is known.
     pub scheduled: Option<ScheduledRun>,
     /// The run that this one retries.
-    pub retry_of: Option<String>,
+    pub retry_of: Option<RunId>,
 }

@@ -39,7 +39,7 @@ pub fn diff(home: Option<&Path>, first: &str, second: Option<&str>) -> Result<Ru
     };
     let known = known(view, &before, &after);
     let rows = (RunRow::from(before.clone()), RunRow::from(after.clone()));
-    let mut diff = compare(rows, known, |later| view.events(if later { &after.id } else { &before.id }))?;
+    let mut diff = compare(rows, known, |later| view.events(if later { after.id } else { before.id }))?;
     if let (Some(db), Ok(store)) = (&view.db, view.store()) {
         for node in diff.nodes.iter_mut().take(MAX_EXPLAINED) {
             node.changes = key_changes(db, &store, node);
@@ -100,11 +100,8 @@ fn with_lines(store: &Store, part: DefinitionChange) -> DefinitionChange {
 /// The run of the same workflow before `run`, in the same project and domain if there is one.
 fn previous(view: &HomeReader, run: &Run) -> Result<Run, Error> {
     let Some(db) = &view.db else { return Err(Error::not_found("there is no run yet")) };
-    let any = RunFilter {
-        workflow: Some(run.workflow.clone()),
-        before: Some(run.id.clone()),
-        ..RunFilter::default()
-    };
+    let any =
+        RunFilter { workflow: Some(run.workflow.clone()), before: Some(run.id), ..RunFilter::default() };
     let same =
         RunFilter { project: Some(run.project.clone()), domain: Some(run.domain.clone()), ..any.clone() };
     for filter in [same, any] {
@@ -123,7 +120,7 @@ fn known(view: &HomeReader, before: &Run, after: &Run) -> Known {
     let (earlier, later) = (as_it_was(view, before).ok(), as_it_was(view, after).ok());
     let invoked = |again: &Option<Again>, run: &Run| match again {
         Some(again) => Some(again.invocation.clone()),
-        None => invocation(view.db.as_ref()?, &run.id).ok(),
+        None => invocation(view.db.as_ref()?, run.id).ok(),
     };
     let asked = match (invoked(&earlier, before), invoked(&later, after)) {
         (Some(before), Some(after)) => asked(&before, &after),

@@ -7,6 +7,7 @@ use rusqlite::Connection;
 
 use super::Error;
 use crate::core::event::{Counts, Event};
+use crate::core::run_id::RunId;
 use crate::exec::end_marked;
 use crate::storage::db;
 use crate::storage::history::{self, INTERRUPTED};
@@ -49,10 +50,9 @@ impl HomeWriter {
                 return;
             }
         };
-        let dead: Vec<_> = unfinished.into_iter().filter(|run| !self.home.is_alive(&run.id)).collect();
+        let dead: Vec<_> = unfinished.into_iter().filter(|run| !self.home.is_alive(run.id)).collect();
         // A run that was killed before its first row, or whose history is lost, left its folder only.
-        let mut swept: Vec<_> =
-            dead.iter().map(|run| run.id.clone()).chain(self.home.dead_scratch()).collect();
+        let mut swept: Vec<_> = dead.iter().map(|run| run.id).chain(self.home.dead_scratch()).collect();
         swept.sort();
         swept.dedup();
         // A run that was killed at its very end has its last row, and may have left temporaries all the same. What
@@ -65,15 +65,15 @@ impl HomeWriter {
         let clock = tokio::runtime::Builder::new_current_thread().enable_time().build();
         for run in &swept {
             // A run that had only just begun is no dead one: its processes are left alone.
-            let Some(_claim) = self.home.claim_dead(run) else { continue };
+            let Some(_claim) = self.home.claim_dead(*run) else { continue };
             if let Ok(clock) = &clock {
                 clock.block_on(end_marked(run));
             }
-            self.home.sweep_scratch(run);
+            self.home.sweep_scratch(*run);
         }
         for mut run in dead {
             run.status = INTERRUPTED.into();
-            run.counts = counts_so_far(&self.home, &run.id, run.counts);
+            run.counts = counts_so_far(&self.home, run.id, run.counts);
             if let Err(error) = history::record_run(&self.db, &run) {
                 self.warnings.push(format!("the interrupted run {} cannot be marked: {error}", run.id));
             }
@@ -82,7 +82,7 @@ impl HomeWriter {
 }
 
 /// The outcomes that the events of an interrupted run have.
-fn counts_so_far(home: &Home, run: &str, planned: Counts) -> Counts {
+fn counts_so_far(home: &Home, run: RunId, planned: Counts) -> Counts {
     let mut tally = Tally::default();
     for event in history::events(&home.events(run)).into_iter().flatten() {
         tally.step(&event);
@@ -139,14 +139,14 @@ impl HomeReader {
 
     /// A run's status; one whose process is gone was interrupted, even before the next run marks it so.
     pub fn status(&self, run: &history::Run) -> String {
-        match run.status == history::RUNNING && !self.home.is_alive(&run.id) {
+        match run.status == history::RUNNING && !self.home.is_alive(run.id) {
             true => INTERRUPTED.into(),
             false => run.status.clone(),
         }
     }
 
     /// The events of a run.
-    pub fn events(&self, run: &str) -> Result<impl Iterator<Item = Event> + use<>, Error> {
+    pub fn events(&self, run: RunId) -> Result<impl Iterator<Item = Event> + use<>, Error> {
         history::events(&self.home.events(run))
             .map_err(|error| Error::store(format!("the history cannot be read: {error}")))
     }

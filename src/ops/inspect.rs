@@ -72,7 +72,7 @@ pub fn runs(home: Option<&Path>, filter: &RunFilter, limit: usize) -> Result<Run
 pub fn run(home: Option<&Path>, name: &str, keep: Keep) -> Result<RunState, Error> {
     let view = HomeReader::open(home)?;
     let run = view.find(name)?;
-    Ok(RunState::from_events(view.events(&run.id)?, &run.status, keep))
+    Ok(RunState::from_events(view.events(run.id)?, &run.status, keep))
 }
 
 /// Writes the run that a person means by `name` as one JSON document; the inner result is that of the writing.
@@ -82,7 +82,7 @@ pub fn run(home: Option<&Path>, name: &str, keep: Keep) -> Result<RunState, Erro
 pub fn document(home: Option<&Path>, name: &str, out: &mut impl Write) -> Result<io::Result<()>, Error> {
     let view = HomeReader::open(home)?;
     let run = view.find(name)?;
-    let path = view.home.events(&run.id);
+    let path = view.home.events(run.id);
     let mut again = places::Events::open(&path).map_err(Error::history)?;
     let events = places::events(&path).map_err(Error::history)?;
     Ok(run_document::write(out, events, |place| again.at(place), &run.status).and_then(|()| out.flush()))
@@ -95,10 +95,10 @@ pub fn document(home: Option<&Path>, name: &str, out: &mut impl Write) -> Result
 pub fn node(home: Option<&Path>, name: &str, wanted: NodeRef) -> Result<NodeStory, Error> {
     let view = HomeReader::open(home)?;
     let run = view.find(name)?;
-    match NodeStory::from_events(view.events(&run.id)?, &run.id, &run.status, wanted) {
+    match NodeStory::from_events(view.events(run.id)?, &run.id, &run.status, wanted) {
         Some(story) => Ok(story),
         None => {
-            let events: Vec<_> = view.events(&run.id)?.collect();
+            let events: Vec<_> = view.events(run.id)?.collect();
             Err(Error::not_found(unknown(&events, wanted, &run.id)))
         }
     }

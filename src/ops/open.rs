@@ -175,7 +175,7 @@ fn options(opened: &Opened, request: &RunRequest) -> Result<RunOptions, Error> {
         jobs: request.jobs.map_or_else(processors, |jobs| jobs.max(1) as usize),
         trigger: request.trigger,
         scheduled: request.scheduled.clone(),
-        retry_of: request.retry_of.clone(),
+        retry_of: request.retry_of,
     })
 }
 

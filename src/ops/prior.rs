@@ -3,13 +3,14 @@
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::inputs;
+use crate::core::run_id::RunId;
 use crate::engine::RunOptions;
 use crate::engine::lookup::prior_run::PriorRun;
 use crate::workflow::graph::outline::Outline;
 
 /// What a run that is retried left.
 pub struct Prior {
-    pub run: String,
+    pub run: RunId,
     /// Its inputs, as it recorded them.
     pub inputs: JsonMap<String, Json>,
     /// The results that are taken over.

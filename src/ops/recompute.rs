@@ -146,13 +146,12 @@ impl Recomputing {
     ) -> Result<Recomputed, Error> {
         let Self { session, view, entries, of } = self;
         let (session, view) = (&session, &view);
-        let id = RunId::make().to_string();
+        let id = RunId::make();
         let no_home = |error: std::io::Error| {
             Error::store(format!("cannot use the home folder {}: {error}", session.home.path().display()))
         };
-        let lock = session.home.hold(&id).map_err(no_home)?;
-        let again =
-            Again { session, view, id: id.clone(), scratch: lock.scratch.clone(), cancel: Cancel::default() };
+        let lock = session.home.hold(id).map_err(no_home)?;
+        let again = Again { session, view, id, scratch: lock.scratch.clone(), cancel: Cancel::default() };
         let mut done = Recomputed { checked: Vec::with_capacity(entries.len()), of, signal: None };
         for entry in entries {
             tell(&entry);
@@ -163,7 +162,7 @@ impl Recomputing {
             done.checked.push(Checked { entry, verdict });
         }
         sweep_strays().await;
-        session.home.sweep_scratch(&id);
+        session.home.sweep_scratch(id);
         Ok(done)
     }
 }
@@ -216,7 +215,7 @@ struct Again<'a> {
     session: &'a HomeWriter,
     view: &'a HomeReader,
     /// Names the scratch folder, and processes if this one is killed.
-    id: String,
+    id: RunId,
     scratch: PathBuf,
     cancel: Cancel,
 }

@@ -29,7 +29,7 @@ pub struct Again {
 /// A sentence that says why it cannot be had: the run is older than that record, or what it read is not kept any more.
 pub fn as_it_was(view: &HomeReader, run: &Run) -> Result<Again, String> {
     let db = view.db.as_ref().ok_or("there is no history")?;
-    let invocation = invocation::invocation(db, &run.id)?;
+    let invocation = invocation::invocation(db, run.id)?;
     let texts = invocation::texts(db, &invocation.files)?;
     let documents = texts.into_iter().map(|text| Document {
         path: text.path.into(),

@@ -52,7 +52,7 @@ pub struct Ready {
     pub folder: Folder,
     pub prepared: Prepared,
     /// Names the scratch folder, and nothing else.
-    pub id: String,
+    pub id: RunId,
     /// Whether the folder stays.
     pub is_kept: bool,
     _lock: RunLock,
@@ -70,7 +70,7 @@ impl Replay {
         wanted: NodeRef,
         verb: &str,
     ) -> Result<Self, Error> {
-        let events: Vec<Event> = view.events(&run.id)?.collect();
+        let events: Vec<Event> = view.events(run.id)?.collect();
         let end = find_end(&events, &run, wanted, verb).map_err(Error::invalid)?;
         let label = wanted.to_string();
         let Again { invocation, opened } = as_it_was(view, &run)
@@ -122,19 +122,19 @@ impl Replay {
         keep: bool,
     ) -> Result<Ready, Error> {
         let HomeWriter { home, store, .. } = session;
-        let id = RunId::make().to_string();
+        let id = RunId::make();
         let no_folder = |error: std::io::Error| {
             Error::store(format!("cannot use the home folder {}: {error}", home.path().display()))
         };
-        let lock = home.hold(&id).map_err(no_folder)?;
-        let root = if keep { home.kept(&id) } else { lock.scratch.clone() };
+        let lock = home.hold(id).map_err(no_folder)?;
+        let root = if keep { home.kept(id) } else { lock.scratch.clone() };
         make_private(&root).map_err(no_folder)?;
         let subject = &self.subject;
         let folder = Scratch::new(root).take(&subject.path().file_name()).map_err(no_folder)?;
         let scope = Scope { project: self.run.project.clone(), domain: self.run.domain.clone() };
         let around = AttemptContext {
             store,
-            run: &self.run.id,
+            run: self.run.id,
             scope: &scope,
             scheduled_at: self.scheduled_at,
             caller,
@@ -144,9 +144,9 @@ impl Replay {
         match prepare(&around, subject, &folder) {
             Ok(prepared) => Ok(Ready { folder, prepared, id, is_kept: keep, _lock: lock }),
             Err((_, problem)) => {
-                home.sweep_scratch(&id);
+                home.sweep_scratch(id);
                 if keep {
-                    home.sweep_kept(&id);
+                    home.sweep_kept(id);
                 }
                 Err(Error::failed(format!("`{}`: {problem}", self.label)))
             }
@@ -157,7 +157,7 @@ impl Replay {
 impl Ready {
     /// Removes the scratch folder, unless it is kept.
     pub fn close(self, session: &HomeWriter) {
-        session.home.sweep_scratch(&self.id);
+        session.home.sweep_scratch(self.id);
     }
 }
 

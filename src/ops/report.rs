@@ -11,6 +11,7 @@ use super::home::HomeReader;
 use super::picture::picture;
 use super::recorded::as_it_was;
 use crate::core::digest::Digest;
+use crate::core::run_id::RunId;
 use crate::storage::store::Store;
 use crate::storage::user_file::write_user_file;
 use crate::view::html::{Sources, page};
@@ -18,7 +19,7 @@ use crate::view::html::{Sources, page};
 /// A page that was written.
 pub struct Report {
     /// The id of its run.
-    pub run: String,
+    pub run: RunId,
     pub path: PathBuf,
 }
 
@@ -38,7 +39,7 @@ pub fn report(
     let path = output.unwrap_or_else(|| format!("report-{}.html", run.id).into());
     let picture = as_it_was(&view, &run).map(|again| picture(&again.opened.workflow));
     let kept = Kept { store: view.store()? };
-    let page = page(view.events(&run.id)?, &run.status, picture, &kept, now);
+    let page = page(view.events(run.id)?, &run.status, picture, &kept, now);
     write_user_file(&path, |file| std::io::Write::write_all(file, page.as_bytes()))
         .map_err(|error| Error::invalid(format!("cannot write {}: {error}", path.display())))?;
     Ok(Report { run: run.id, path })

@@ -41,11 +41,11 @@ pub fn retry(home: Option<&Path>, name: &str, newer: RunRequest) -> Result<Retry
     let overwrites = newer.overwrite.is_some();
     let ignores = matches!(newer.cache, Some(CacheMode::WriteOnly | CacheMode::Off));
     let earlier = match ignores {
-        true => PriorRun::of(&run.id, []),
-        false => PriorRun::of(&run.id, home.events(&run.id)?),
+        true => PriorRun::of(run.id, []),
+        false => PriorRun::of(run.id, home.events(run.id)?),
     };
     request.trigger = Trigger::Retry;
-    request.retry_of = Some(run.id.clone());
+    request.retry_of = Some(run.id);
     let mut prepared = prepare(request.overridden_by(newer))?;
     let mut prior = Prior { run: run.id, inputs, earlier };
     prior.exclude(&prepared.opened.outline, &prepared.options, overwrites);
@@ -70,7 +70,7 @@ pub fn rerun(home: Option<&Path>, name: &str, newer: RunRequest) -> Result<Prepa
 /// What a run was asked for, with the inputs that it recorded, and these by themselves.
 fn recorded(home: &HomeReader, run: &Run) -> Result<(RunRequest, JsonMap<String, Json>), Error> {
     let Some(db) = &home.db else { return Err(Error::not_found("there is no history")) };
-    let Invocation { mut request, inputs, .. } = invocation(db, &run.id)
+    let Invocation { mut request, inputs, .. } = invocation(db, run.id)
         .map_err(|why| Error::invalid(why.to_string()).hint(format!("use `runner exec {}`", run.path)))?;
     request.given = vec![GivenInputs::Recorded(inputs.clone())];
     Ok((request, inputs))

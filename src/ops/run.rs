@@ -22,6 +22,7 @@ use super::run_lock::RunTurn;
 use crate::core::clock::SystemClock;
 use crate::core::event::Counts;
 use crate::core::reporter::Reporter;
+use crate::core::run_id::RunId;
 use crate::core::run_request::RunRequest;
 use crate::core::value::{Artifact, Value};
 use crate::engine::attempt::environment::{self, HostEnv};
@@ -52,7 +53,7 @@ pub const NO_THREAD: &str = "the system refuses another thread; end other proces
 
 /// A run that has ended.
 pub struct RunResult {
-    pub run: String,
+    pub run: RunId,
     pub summary: Summary,
     /// Why its history is incomplete, if it is.
     pub history: Option<String>,
@@ -93,7 +94,6 @@ pub async fn run(
     let (workflow, outline) = (&opened.workflow, &opened.outline);
     // The locks are held until this function returns.
     let RunTurn { run, locks: _held } = turn;
-    let run = run.to_string();
     let files = Files::new(store.clone());
     let inputs = workflow_inputs(workflow, &files, &bindings).map_err(Error::invalid)?;
     let read = documents.iter().map(|document| document.path.as_path());
@@ -118,8 +118,8 @@ pub async fn run(
     warnings.extend(unmasked(&secrets, &masker, workflow, &inputs));
     let no_home =
         |error| Error::store(format!("cannot use the home folder {}: {error}", home.path().display()));
-    let lock = home.begin_run(&run).map_err(no_home)?;
-    let events = home.create_events(&run).map_err(no_home)?;
+    let lock = home.begin_run(run).map_err(no_home)?;
+    let events = home.create_events(run).map_err(no_home)?;
     let reader = db::open_reader(home.path()).map_err(|error| Error::store(error.to_string()))?;
     let (writer, handle, acknowledged) = Writer::start(db, store.clone(), home.path().to_owned())
         .map_err(|error| Error::store(format!("{NO_THREAD}: {error}")))?;
@@ -140,7 +140,7 @@ pub async fn run(
     let started = Timestamp::now();
     let taking_part = leaves(outline, &order.roles, 0..outline.len());
     let mut row = history::Run {
-        id: run.clone(),
+        id: run,
         workflow: workflow.name.clone(),
         path: workflow.path.display().to_string(),
         project: scope.project.clone(),
@@ -163,18 +163,18 @@ pub async fn run(
     let shared = AttemptShared {
         executor: Local::new(),
         store: store.clone(),
-        run: run.clone(),
+        run,
         scope: scope.clone(),
         scheduled_at: order.scheduled.as_ref().and_then(|scheduled| scheduled.at),
         caller: HostEnv::now(),
         scratch: Scratch::new(lock.scratch.clone()),
-        logs: home.logs(&run),
+        logs: home.logs(run),
         cancel: Cancel::default(),
         masker,
         large: Default::default(),
     };
     let context = RunContext {
-        run: shared.run.clone(),
+        run: shared.run,
         scope: shared.scope.clone(),
         logs: shared.logs.clone(),
         cancel: shared.cancel.clone(),
@@ -182,7 +182,7 @@ pub async fn run(
     let cache = Cache::new(scope, store.clone(), Some(reader), Some(home.path().to_owned()));
     let cache = cache.with_prior(prior.map(|prior| prior.earlier));
     let options = PublishOptions { home: home.path().to_owned(), protected, replace };
-    let publisher = StorePublisher::new(store.clone(), home.outputs(&run), options);
+    let publisher = StorePublisher::new(store.clone(), home.outputs(run), options);
     let engine = Engine::new(EngineInputs {
         outline: outline.clone(),
         options: order,
@@ -205,19 +205,19 @@ pub async fn run(
     row.finished = Some(Timestamp::now());
     row.counts = summary.counts;
     row.saved_ms = summary.saved_ms;
-    writer.size(&run, gc::of_run(&home, &run));
+    writer.size(run, gc::of_run(&home, run));
     writer.run(row);
     drop(writer);
     let history = summary.history.as_ref().map(ToString::to_string);
     let Closed { failure, footprint } = handle.join();
-    home.sweep_scratch(&run);
+    home.sweep_scratch(run);
     // The run has ended: a collection need not spare anything for it.
     drop(lock);
     let (collected, warning) = match gc::is_due(&store, footprint, cap) {
         true => after_run(&home, &store, footprint, cap),
         false => (None, None),
     };
-    let missing = missing(&summary, &home.outputs(&run));
+    let missing = missing(&summary, &home.outputs(run));
     let warnings = warning.into_iter().collect();
     Ok(RunResult { run, summary, history: failure.or(history), collected, warnings, missing })
 }

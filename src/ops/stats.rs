@@ -102,7 +102,7 @@ pub fn stats(home: Option<&Path>) -> Result<Option<CacheStats>, Error> {
         file_bytes: blobs.iter().map(|blob| blob.size).sum(),
         row_bytes: rows,
         runs: runs.len(),
-        run_bytes: runs.iter().map(|run| gc::of_run(&view.home, &run.id)).sum(),
+        run_bytes: runs.iter().map(|run| gc::of_run(&view.home, run.id)).sum(),
         hits: runs.iter().map(|run| run.counts.cached).sum(),
         executed: runs.iter().map(|run| run.counts.executed + run.counts.failed).sum(),
         saved_ms: runs.iter().map(|run| run.saved_ms).sum(),

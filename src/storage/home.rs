@@ -17,6 +17,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::core::run_id::RunId;
 use crate::storage::own_file::{self, Access};
 use crate::storage::store::remove_tree;
 
@@ -154,40 +155,40 @@ impl Home {
         &self.0
     }
 
-    pub fn scratch(&self, run: &str) -> PathBuf {
-        self.0.join("scratch").join(run)
+    pub fn scratch(&self, run: RunId) -> PathBuf {
+        self.0.join("scratch").join(run.as_str())
     }
 
-    pub fn logs(&self, run: &str) -> PathBuf {
-        self.0.join("logs").join(run)
+    pub fn logs(&self, run: RunId) -> PathBuf {
+        self.0.join("logs").join(run.as_str())
     }
 
     /// The file of a run's events.
-    pub fn events(&self, run: &str) -> PathBuf {
+    pub fn events(&self, run: RunId) -> PathBuf {
         self.logs(run).join("events.jsonl")
     }
 
     /// The file with what a run was asked for: a copy of its record in the database.
-    pub fn request(&self, run: &str) -> PathBuf {
+    pub fn request(&self, run: RunId) -> PathBuf {
         self.logs(run).join("request.json")
     }
 
     /// Makes the file of a new run's events.
-    pub fn create_events(&self, run: &str) -> io::Result<File> {
+    pub fn create_events(&self, run: RunId) -> io::Result<File> {
         File::options().create_new(true).append(true).mode(0o600).open(self.events(run))
     }
 
-    pub fn outputs(&self, run: &str) -> PathBuf {
-        self.0.join("outputs").join(run)
+    pub fn outputs(&self, run: RunId) -> PathBuf {
+        self.0.join("outputs").join(run.as_str())
     }
 
     /// Where a scratch folder is put that is to be kept.
-    pub fn kept(&self, id: &str) -> PathBuf {
-        self.0.join("kept").join(id)
+    pub fn kept(&self, id: RunId) -> PathBuf {
+        self.0.join("kept").join(id.as_str())
     }
 
     /// Makes the folders of a new run and takes hold of it.
-    pub fn begin_run(&self, run: &str) -> io::Result<RunLock> {
+    pub fn begin_run(&self, run: RunId) -> io::Result<RunLock> {
         // The lock comes first: a collection takes folders of runs that are not alive for garbage.
         let lock = self.hold(run)?;
         make_private(&self.logs(run))?;
@@ -217,7 +218,7 @@ impl Home {
     }
 
     /// Makes a scratch folder and takes hold of it: it is swept up when its process is gone.
-    pub fn hold(&self, id: &str) -> io::Result<RunLock> {
+    pub fn hold(&self, id: RunId) -> io::Result<RunLock> {
         let scratch = self.scratch(id);
         let path = scratch.join("lock");
         loop {
@@ -237,22 +238,22 @@ impl Home {
     }
 
     /// Runs that have a scratch folder and no process, whether or not the history knows of them.
-    pub fn dead_scratch(&self) -> Vec<String> {
-        self.scratch_folders().filter(|run| !self.is_alive(run)).collect()
+    pub fn dead_scratch(&self) -> Vec<RunId> {
+        self.scratch_folders().filter(|run| !self.is_alive(*run)).collect()
     }
 
     /// Runs whose processes live, whether or not the history knows of them.
-    pub fn live_runs(&self) -> Vec<String> {
-        self.scratch_folders().filter(|run| self.is_alive(run)).collect()
+    pub fn live_runs(&self) -> Vec<RunId> {
+        self.scratch_folders().filter(|run| self.is_alive(*run)).collect()
     }
 
-    fn scratch_folders(&self) -> impl Iterator<Item = String> {
+    fn scratch_folders(&self) -> impl Iterator<Item = RunId> {
         let entries = fs::read_dir(self.0.join("scratch")).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().into_string().ok())
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
     }
 
     /// Whether a run is under way, in this process or another.
-    pub fn is_alive(&self, run: &str) -> bool {
+    pub fn is_alive(&self, run: RunId) -> bool {
         match own_file::open(&self.scratch(run).join("lock"), Access::Read) {
             // Shared: two that ask at once do not take each other for the run.
             Ok(file) => !matches!(file.try_lock_shared(), Ok(())),
@@ -262,19 +263,19 @@ impl Home {
     }
 
     /// Removes a run's scratch folder; for the run itself.
-    pub fn sweep_scratch(&self, run: &str) {
+    pub fn sweep_scratch(&self, run: RunId) {
         // Whatever resists is garbage that costs space and nothing else.
         let _ = remove_tree(&self.scratch(run));
     }
 
     /// Removes a kept folder that is of no use.
-    pub fn sweep_kept(&self, id: &str) {
+    pub fn sweep_kept(&self, id: RunId) {
         let _ = remove_tree(&self.kept(id));
     }
 
     /// Takes over what a dead run left; `None` if the run lives, begins right now, or left nothing. Until the result is
     /// dropped no run can begin in that folder: whatever is swept meanwhile is the dead run's.
-    pub fn claim_dead(&self, run: &str) -> Option<RunLock> {
+    pub fn claim_dead(&self, run: RunId) -> Option<RunLock> {
         let scratch = self.scratch(run);
         let lock =
             File::options().create(true).truncate(false).write(true).open(scratch.join("lock")).ok()?;

@@ -18,6 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::core::definition::Definition;
 use crate::core::digest::Digest;
+use crate::core::run_id::RunId;
 use crate::storage::db;
 use crate::storage::gc::footprint::{self, Footprint, ROW};
 use crate::storage::history::invocation::{Beginning, record_beginning, write_copy};
@@ -70,7 +71,7 @@ enum Message {
     /// Results that were handed out.
     Used(Vec<Digest>),
     /// What the folders of a run take, in bytes.
-    Size(String, u64),
+    Size(RunId, u64),
     FlushNow,
 }
 
@@ -146,8 +147,8 @@ impl Writer {
     }
 
     /// Records what the folders of a run take, in bytes.
-    pub fn size(&self, run: &str, bytes: u64) {
-        self.send(Message::Size(run.to_owned(), bytes));
+    pub fn size(&self, run: RunId, bytes: u64) {
+        self.send(Message::Size(run, bytes));
     }
 
     /// Records a run that begins.
@@ -182,7 +183,7 @@ struct Batch {
     /// Sent once a run, at its end.
     times: Times,
     used: Vec<Digest>,
-    size: Option<(String, u64)>,
+    size: Option<(RunId, u64)>,
     stats: Vec<(FileKey, StatEntry)>,
     since: Option<Instant>,
     flush_now: bool,
@@ -301,7 +302,7 @@ impl Work {
         let mut batch = std::mem::take(&mut self.batch);
         for Beginning { run, invocation, .. } in &batch.beginnings {
             // A copy: what the database keeps is what counts while there is one.
-            let _ = write_copy(&Home::at(&self.home).request(&run.id), invocation);
+            let _ = write_copy(&Home::at(&self.home).request(run.id), invocation);
         }
         let stored = self.commit_blobs(&mut batch.results);
         batch.stats.extend(self.store.stats().drain_fresh());
@@ -369,7 +370,7 @@ impl Work {
             history::record_run(&transaction, run)?;
         }
         if let Some((run, bytes)) = &batch.size {
-            footprint::record_run(&transaction, run, *bytes)?;
+            footprint::record_run(&transaction, *run, *bytes)?;
         }
         times::record(&transaction, &batch.times)?;
         sqlite::record_use(&transaction, &batch.used, Timestamp::now())?;

@@ -79,7 +79,7 @@ fn exclusive_runs_of_one_process_go_one_after_the_other() {
 }
 
 fn expect_success(result: &ops::run::RunResult, home: &Path) {
-    let events = || std::fs::read_to_string(home.join("logs").join(&result.run).join("events.jsonl"));
+    let events = || std::fs::read_to_string(home.join("logs").join(result.run.as_str()).join("events.jsonl"));
     assert_eq!(result.summary.status, Status::Succeeded, "{:?}", events());
     assert!(result.history.is_none(), "{:?}", result.history);
 }

@@ -127,7 +127,10 @@ pub fn pending(collected: &Collected) -> String {
     match &collected.inventory.live[..] {
         [] => format!("{freed} are freed when what uses the store has ended"),
         [run] => format!("{freed} are freed when run {run} has ended"),
-        runs => format!("{freed} are freed when runs {} have ended", runs.join(", ")),
+        runs => {
+            let runs: Vec<&str> = runs.iter().map(|run| run.as_str()).collect();
+            format!("{freed} are freed when runs {} have ended", runs.join(", "))
+        }
     }
 }
 

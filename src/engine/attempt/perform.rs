@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use crate::core::event::{ErrorKind, TaskError};
 use crate::core::node_path::NodeRef;
+use crate::core::run_id::RunId;
 use crate::core::value::Value;
 use crate::engine::attempt::collect::{self, MAX_LIGHT_BYTES, OutputPlaces};
 use crate::engine::attempt::environment::HostEnv;
@@ -32,7 +33,7 @@ const TAIL: usize = 10;
 pub struct AttemptShared<E> {
     pub executor: E,
     pub store: Arc<Store>,
-    pub run: String,
+    pub run: RunId,
     pub scope: Scope,
     /// The instant of its schedule that the run is for.
     pub scheduled_at: Option<Timestamp>,
@@ -154,7 +155,7 @@ async fn try_in<E: Executor>(
         let AttemptShared { store, run, scope, scheduled_at, caller, large, .. } = shared;
         let large = large.placement();
         let scheduled_at = *scheduled_at;
-        let around = AttemptContext { store, run, scope, scheduled_at, caller, staging: None, large };
+        let around = AttemptContext { store, run: *run, scope, scheduled_at, caller, staging: None, large };
         prepare(&around, &job.subject, folder)
     });
     let mut prepared = match prepared {

@@ -14,6 +14,7 @@ use serde_json::{Map as JsonMap, Value as Json};
 
 use crate::core::event::ErrorKind;
 use crate::core::node_path::NodeRef;
+use crate::core::run_id::RunId;
 use crate::core::staging::Staging;
 use crate::core::value::{Artifact, Value};
 use crate::engine::attempt::environment::{self, HostEnv};
@@ -58,7 +59,7 @@ impl TaskInstance {
 /// What it takes place in.
 pub struct AttemptContext<'a> {
     pub store: &'a Store,
-    pub run: &'a str,
+    pub run: RunId,
     pub scope: &'a Scope,
     /// The instant of its schedule that the run is for.
     pub scheduled_at: Option<Timestamp>,
@@ -146,7 +147,7 @@ pub fn prepare(
     own("OUT", folder.out().into());
     own("RUNNER_INPUTS", inputs_file.into());
     own("RUNNER_WORKFLOW_DIR", subject.workflow_dir.clone().into());
-    own("RUNNER_RUN_ID", around.run.into());
+    own("RUNNER_RUN_ID", around.run.as_str().into());
     own("RUNNER_NODE", subject.name.clone().into());
     if let Some(index) = subject.index {
         own("RUNNER_INDEX", index.to_string().into());

@@ -10,11 +10,12 @@ use serde_json::{Map as JsonMap, Value as Json};
 
 use crate::core::digest::Digest;
 use crate::core::event::{CacheStatus, Event, Kind, NodeFinished, Source, Status};
+use crate::core::run_id::RunId;
 
 /// The results of an earlier run.
 #[derive(Clone)]
 pub struct PriorRun {
-    run: String,
+    run: RunId,
     /// By the name of the node, without numbers of elements, and by its work.
     done: HashMap<String, HashMap<Digest, PriorResult>>,
 }
@@ -30,8 +31,8 @@ pub struct PriorResult {
 
 impl PriorRun {
     /// Those of `run`, from its events.
-    pub fn of(run: &str, events: impl IntoIterator<Item = Event>) -> Self {
-        let mut earlier = Self { run: run.to_owned(), done: HashMap::new() };
+    pub fn of(run: RunId, events: impl IntoIterator<Item = Event>) -> Self {
+        let mut earlier = Self { run, done: HashMap::new() };
         for event in events {
             if let Event::NodeFinished(node) = event {
                 earlier.add(node);
@@ -45,7 +46,7 @@ impl PriorRun {
         let work = node.work.or(node.key.filter(|_| stored));
         let (Some(work), Status::Succeeded, Kind::Task) = (work, node.status, node.kind) else { return };
         let own = || Source {
-            run: self.run.clone(),
+            run: self.run.to_string(),
             node: node.path().to_string(),
             time: node.time,
             provenance: Default::default(),

@@ -45,6 +45,7 @@ use self::single_flight::SingleFlight;
 use crate::core::clock::Clock;
 use crate::core::digest::Digest;
 use crate::core::event::{CacheStatus, Counts, Event, NodeWaiting, RunStarted, Status};
+use crate::core::run_id::RunId;
 use crate::core::value::Value;
 use crate::core::why::Why;
 use crate::engine::RunOptions;
@@ -165,7 +166,7 @@ pub struct EngineInputs {
 #[derive(Clone)]
 pub struct RunContext {
     /// The id of the run.
-    pub run: String,
+    pub run: RunId,
     pub scope: Scope,
     /// The run's folder of logs.
     pub logs: PathBuf,
@@ -232,7 +233,7 @@ impl Engine {
         let scheduled = self.options.scheduled.as_ref();
         self.bus.emit(Event::RunStarted(RunStarted {
             time: self.clock.now(),
-            run: self.context.run.clone(),
+            run: self.context.run,
             workflow: self.outline.workflow().name.clone(),
             project: self.context.scope.project.clone(),
             domain: self.context.scope.domain.clone(),
@@ -241,7 +242,7 @@ impl Engine {
             trigger: self.options.trigger,
             schedule: scheduled.map(|scheduled| scheduled.schedule.clone()),
             scheduled_at: scheduled.and_then(|scheduled| scheduled.at),
-            retry_of: self.options.retry_of.clone(),
+            retry_of: self.options.retry_of,
         }));
         if let Some(reading) = self.read_files_ahead() {
             tokio::select! {

@@ -214,7 +214,7 @@ impl Engine {
     /// Queues a unit that holds the lock of its key, or keeps it waiting for the holder.
     fn try_key_lock(&mut self, mut waiting: LockWaiter) {
         let Some(spot) = self.spot(waiting.unit) else { return };
-        let holder = Holder { run: self.context.run.clone(), node: spot.label() };
+        let holder = Holder { run: self.context.run.to_string(), node: spot.label() };
         match self.serial.try_take(&waiting.key, &holder) {
             Ok(LockAttempt::Taken(held)) => {
                 if let Some(flight) = self.in_flight.get_mut(&waiting.unit) {
@@ -224,9 +224,9 @@ impl Engine {
             }
             Ok(LockAttempt::Busy(other)) => {
                 if !std::mem::replace(&mut waiting.told, true) {
-                    let run = &self.context.run;
+                    let run = self.context.run.as_str();
                     let whom = match other {
-                        Some(other) if other.run == *run => {
+                        Some(other) if other.run == run => {
                             format!("for {}, which does the same work", other.node)
                         }
                         Some(other) => {

@@ -104,7 +104,7 @@ impl Engine {
             found: Found {
                 definition: state.definition_digest,
                 outputs: Json::Object(to_record(names, outputs)).to_string(),
-                run: self.context.run.clone(),
+                run: self.context.run.to_string(),
                 node: spot.label(),
                 created: event.time,
                 duration_ms: event.duration_ms,

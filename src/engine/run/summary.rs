@@ -22,7 +22,7 @@ impl Engine {
         self.recorder.used(self.cache.take_used());
         self.bus.emit(Event::RunFinished(RunFinished {
             time: self.clock.now(),
-            run: self.context.run.clone(),
+            run: self.context.run,
             status,
             duration_ms: millis(started.elapsed()),
             counts: self.counts,

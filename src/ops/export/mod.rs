@@ -12,6 +12,7 @@ use super::Error;
 use super::home::{HomeReader, HomeWriter};
 use super::replay::{Ready, Replay};
 use crate::core::node_path::NodeRef;
+use crate::core::run_id::RunId;
 use crate::core::staging::Staging;
 use crate::engine::attempt::environment::HostEnv;
 use crate::engine::attempt::prepare::LargeInputs;
@@ -21,7 +22,7 @@ mod script;
 
 /// An archive that was written.
 pub struct Exported {
-    pub run: String,
+    pub run: RunId,
     pub node: String,
     pub index: Option<u64>,
     pub path: PathBuf,

@@ -44,7 +44,7 @@ impl Follower {
     /// Prints until what is wanted has ended, or the run has; whether there was any log.
     pub fn follow(mut self, view: &HomeReader, run: &Run, out: &mut impl Write) -> Result<bool, Error> {
         let mut events = Lines::default();
-        let path = view.home.events(&run.id);
+        let path = view.home.events(run.id);
         loop {
             // What was written before the run was seen to have ended is read below.
             let ended = !matches!(&*view.status(&view.find(&run.id)?), RUNNING);

@@ -42,7 +42,7 @@ impl RunLogs {
     }
 
     fn events(&self) -> Result<Vec<Event>, Error> {
-        Ok(self.view.events(&self.run.id)?.collect())
+        Ok(self.view.events(self.run.id)?.collect())
     }
 
     /// The log of a node or element: of the attempt given, else of the last one.
@@ -58,7 +58,7 @@ impl RunLogs {
     /// # Errors
     /// The history cannot be read.
     pub fn list(&self) -> Result<Vec<Logged>, Error> {
-        Ok(logged(self.view.events(&self.run.id)?))
+        Ok(logged(self.view.events(self.run.id)?))
     }
 
     /// The tasks that ran and failed, each with the log of its last attempt.

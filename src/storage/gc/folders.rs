@@ -10,7 +10,7 @@ use crate::storage::home::Home;
 use crate::storage::store::remove_tree;
 
 /// What a run's logs, events and handed back files take, in bytes.
-pub fn of_run(home: &Home, run: &str) -> u64 {
+pub fn of_run(home: &Home, run: RunId) -> u64 {
     size(&home.logs(run)) + size(&home.outputs(run))
 }
 
@@ -29,7 +29,7 @@ fn size(folder: &Path) -> u64 {
 ///
 /// # Errors
 /// A folder cannot be read.
-pub(super) fn strays(home: &Home, known: &HashSet<&str>) -> io::Result<Vec<String>> {
+pub(super) fn strays(home: &Home, known: &HashSet<RunId>) -> io::Result<Vec<RunId>> {
     let mut strays = Vec::new();
     for folder in ["logs", "outputs"] {
         let entries = match fs::read_dir(home.path().join(folder)) {
@@ -37,10 +37,8 @@ pub(super) fn strays(home: &Home, known: &HashSet<&str>) -> io::Result<Vec<Strin
             entries => entries?,
         };
         for entry in entries {
-            let name = entry?.file_name().into_string().unwrap_or_default();
-            if RunId::parse(&name).is_ok() && !known.contains(&*name) {
-                strays.push(name);
-            }
+            let run = entry?.file_name().to_str().and_then(|name| RunId::parse(name).ok());
+            strays.extend(run.filter(|run| !known.contains(run)));
         }
     }
     strays.sort();
@@ -49,7 +47,7 @@ pub(super) fn strays(home: &Home, known: &HashSet<&str>) -> io::Result<Vec<Strin
 }
 
 /// Removes the folders of runs that are no more.
-pub(super) fn remove<'r>(home: &Home, runs: impl Iterator<Item = &'r str>) -> io::Result<()> {
+pub(super) fn remove(home: &Home, runs: impl Iterator<Item = RunId>) -> io::Result<()> {
     for run in runs {
         remove_tree(&home.logs(run))?;
         remove_tree(&home.outputs(run))?;

@@ -3,6 +3,7 @@
 //! The writer adds what it stores. That is an estimate: what is stored twice counts twice, and a crash may lose a
 //! part. A collection counts anew.
 
+use crate::core::run_id::RunId;
 use rusqlite::{Connection, params};
 
 /// Creates the table, and adds a column to the runs; part of the database's schema, see `db.rs`. `bytes` is null
@@ -62,7 +63,7 @@ pub fn set(db: &Connection, footprint: Footprint) -> rusqlite::Result<()> {
 }
 
 /// Keeps what the folders of a run take.
-pub fn record_run(db: &Connection, run: &str, bytes: u64) -> rusqlite::Result<()> {
+pub fn record_run(db: &Connection, run: RunId, bytes: u64) -> rusqlite::Result<()> {
     db.execute("UPDATE run SET bytes = ?2 WHERE run = ?1", params![run, signed(bytes)])?;
     add(db, bytes)
 }

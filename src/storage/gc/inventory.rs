@@ -13,6 +13,7 @@ use super::policy::{PastRun, Stock, Stored};
 use super::{Error, folders};
 use crate::core::digest::Digest;
 use crate::core::event::{Event, Status};
+use crate::core::run_id::RunId;
 use crate::storage::history::{self, HistoryError, RUNNING, Run, invocation};
 use crate::storage::home::Home;
 use crate::storage::memo::Entry;
@@ -27,15 +28,15 @@ pub struct Inventory {
     /// By number; without the texts of inputs and outputs.
     pub results: Vec<Entry>,
     /// By number: their ids.
-    pub runs: Vec<String>,
+    pub runs: Vec<RunId>,
     /// By number.
     pub blobs: Vec<BlobFile>,
     /// Runs that have folders and no row, and were not there when a database was lost.
-    pub strays: Vec<String>,
+    pub strays: Vec<RunId>,
     /// What was there when a database was lost and no later one knows: the list for the next collection.
     pub unclaimed: Unclaimed,
     /// Runs that are under way.
-    pub live: Vec<String>,
+    pub live: Vec<RunId>,
 }
 
 impl Inventory {
@@ -46,8 +47,7 @@ impl Inventory {
         listing::visit(db, &EntryFilter::default(), &mut |row| listed.push(row))?;
         let runs = history::latest(db, usize::MAX)?;
         let sizes = sizes(db)?;
-        let mut live: Vec<String> =
-            runs.iter().filter(|run| is_live(home, run)).map(|run| run.id.clone()).collect();
+        let mut live: Vec<RunId> = runs.iter().filter(|run| is_live(home, run)).map(|run| run.id).collect();
         let mut files = Files::new(store)?;
         let by_key: HashMap<Digest, usize> =
             listed.iter().enumerate().map(|(i, row)| (row.entry.key, i)).collect();
@@ -60,16 +60,16 @@ impl Inventory {
             .collect::<io::Result<_>>()?;
         let kept = newest(&runs, keep_runs);
         let past = runs.iter().enumerate().map(|(i, run)| -> Result<PastRun, Error> {
-            let size = sizes.get(&run.id).copied().flatten();
+            let size = sizes.get(run.id.as_str()).copied().flatten();
             let mut past = PastRun {
-                size: size.unwrap_or_else(|| folders::of_run(home, &run.id)),
+                size: size.unwrap_or_else(|| folders::of_run(home, run.id)),
                 idle: since(run.finished.unwrap_or(run.started), now),
                 kept: kept.contains(&i) || live.contains(&run.id),
                 ..PastRun::default()
             };
             if past.kept {
-                let needs = Needs::of(home, db, &run.id)?;
-                let own = listed.iter().enumerate().filter(|(_, row)| row.entry.found.run == run.id);
+                let needs = Needs::of(home, db, run.id)?;
+                let own = listed.iter().enumerate().filter(|(_, row)| row.entry.found.run == run.id.as_str());
                 let named = needs.keys.iter().filter_map(|key| by_key.get(key).copied());
                 past.results = named.chain(own.map(|(i, _)| i)).collect();
                 for digest in &needs.files {
@@ -79,7 +79,7 @@ impl Inventory {
             Ok(past)
         });
         let past: Vec<PastRun> = past.collect::<Result<_, _>>()?;
-        let known: HashSet<&str> = runs.iter().map(|run| run.id.as_str()).collect();
+        let known: HashSet<RunId> = runs.iter().map(|run| run.id).collect();
         let mut strays = folders::strays(home, &known)?;
         let mut unclaimed = Unclaimed::read(home.path())?;
         unclaimed.runs.retain(|run| strays.contains(run));
@@ -88,8 +88,8 @@ impl Inventory {
         let named: HashSet<usize> = named.chain(past.iter().flat_map(|run| &run.files)).copied().collect();
         unclaimed.blobs.retain(|digest| files.number(digest).is_some_and(|number| !named.contains(&number)));
         let kept_back = unclaimed.blobs.iter().filter_map(|digest| files.number(digest)).collect();
-        live.extend(home.live_runs().into_iter().filter(|run| !known.contains(&**run)));
-        let waste = store.damaged_size() + strays.iter().map(|run| folders::of_run(home, run)).sum::<u64>();
+        live.extend(home.live_runs().into_iter().filter(|run| !known.contains(run)));
+        let waste = store.damaged_size() + strays.iter().map(|run| folders::of_run(home, *run)).sum::<u64>();
         let blobs = files.into_blobs();
         let sizes = blobs.iter().map(|blob| blob.size).collect();
         let stock = Stock { files: sizes, results, runs: past, unclaimed: kept_back, waste };
@@ -105,7 +105,7 @@ impl Inventory {
 }
 
 fn is_live(home: &Home, run: &Run) -> bool {
-    run.status == RUNNING && home.is_alive(&run.id)
+    run.status == RUNNING && home.is_alive(run.id)
 }
 
 fn since(then: Timestamp, now: Timestamp) -> u64 {
@@ -194,7 +194,7 @@ struct Needs {
 }
 
 impl Needs {
-    fn of(home: &Home, db: &Connection, run: &str) -> Result<Self, Error> {
+    fn of(home: &Home, db: &Connection, run: RunId) -> Result<Self, Error> {
         let mut needs = Self::default();
         match invocation::invocation(db, run) {
             Ok(invocation) => needs.add(&invocation.inputs),

@@ -136,8 +136,8 @@ fn sweep(home: &Home, db: &mut Connection, store: &Store, wanted: Wanted) -> Res
     }
     remove_rows(db, &inventory, &plan, &due, Footprint { bytes: Some(left), floor })?;
     let digest = |file: &usize| &inventory.blobs[*file].digest;
-    let gone = plan.runs.iter().map(|i| inventory.runs[*i].as_str());
-    let gone = gone.chain(inventory.strays.iter().map(String::as_str));
+    let gone = plan.runs.iter().map(|i| inventory.runs[*i]);
+    let gone = gone.chain(inventory.strays.iter().copied());
     if let Some(exclusive) = &exclusive {
         for file in &due {
             exclusive.remove(digest(file))?;
@@ -151,7 +151,7 @@ fn sweep(home: &Home, db: &mut Connection, store: &Store, wanted: Wanted) -> Res
         }
         store.remove_damaged()?;
         // A run may have begun since: its lock, or else its row, says so.
-        folders::remove(home, gone.filter(|run| !home.is_alive(run) && !history::is_known(db, run)))?;
+        folders::remove(home, gone.filter(|run| !home.is_alive(*run) && !history::is_known(db, *run)))?;
         let waiting: HashSet<Digest> = waiting.iter().map(digest).copied().collect();
         // What only a run under way needs may be garbage when it ends.
         if beside.finish(&waiting)? && inventory.live.is_empty() {

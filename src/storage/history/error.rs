@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::core::run_id::NotARunName;
+use crate::core::run_id::RunId;
 
 /// Why the history does not answer.
 #[derive(Debug)]
@@ -20,9 +21,9 @@ pub enum HistoryError {
     /// `@last-failed` in a home without failed runs.
     NoFailedRun,
     /// The run is older than the record of what was requested.
-    NotRecorded { run: String },
+    NotRecorded { run: RunId },
     /// The record of what was requested does not parse.
-    Unreadable { run: String, error: serde_json::Error },
+    Unreadable { run: RunId, error: serde_json::Error },
     /// The text of a workflow file is no longer kept.
     TextRemoved { path: String },
 }

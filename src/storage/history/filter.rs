@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use super::{COLUMNS, INTERRUPTED, RUNNING, Run, read_run};
+use super::{COLUMNS, INTERRUPTED, RUNNING, Run, read_run, readable};
+use crate::core::run_id::RunId;
 use crate::core::schedule::Trigger;
 
 /// What a run was asked for, as JSON; nothing for runs older than the record of requests.
@@ -30,7 +31,7 @@ pub struct RunFilter {
     /// Whether it was a no-op: nothing was executed and nothing failed.
     pub no_op: Option<bool>,
     /// Older than this one.
-    pub before: Option<String>,
+    pub before: Option<RunId>,
 }
 
 /// The latest runs that are asked for, the newest first. `status` tells a run's status where its row may be out of date.
@@ -43,7 +44,7 @@ pub fn select(
     let (conditions, values) = filter.conditions();
     let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM run {conditions} ORDER BY id DESC"))?;
     let mut runs = Vec::new();
-    let mut rows = statement.query_map(rusqlite::params_from_iter(values), read_run)?;
+    let mut rows = readable(statement.query_map(rusqlite::params_from_iter(values), read_run)?);
     while runs.len() < limit
         && let Some(run) = rows.next()
     {
@@ -80,12 +81,9 @@ impl RunFilter {
             values.push(value);
             terms.push(term.replace('?', &format!("?{}", values.len())));
         };
-        for (term, text) in [
-            ("workflow = ?", &self.workflow),
-            ("project = ?", &self.project),
-            ("domain = ?", &self.domain),
-            ("id < (SELECT id FROM run WHERE run = ?)", &self.before),
-        ] {
+        for (term, text) in
+            [("workflow = ?", &self.workflow), ("project = ?", &self.project), ("domain = ?", &self.domain)]
+        {
             if let Some(text) = text {
                 add(term, Value::Text(text.clone()));
             }
@@ -102,6 +100,9 @@ impl RunFilter {
         if let Some(no_op) = self.no_op {
             let term = "(status = 'succeeded' AND counts ->> 'executed' = 0 AND counts ->> 'failed' = 0) = ?";
             add(term, Value::Integer(no_op.into()));
+        }
+        if let Some(run) = self.before {
+            add("id < (SELECT id FROM run WHERE run = ?)", Value::Text(run.to_string()));
         }
         for (term, instant) in [("started_ms >= ?", self.since), ("started_ms < ?", self.until)] {
             if let Some(instant) = instant {
@@ -133,12 +134,12 @@ mod tests {
     use super::*;
 
     fn found(db: &Connection, filter: &RunFilter, limit: usize) -> String {
-        let alive = |run: &Run| match &*run.id {
-            "dead" => INTERRUPTED.into(),
-            _ => run.status.clone(),
+        let alive = |run: &Run| match run.id == "dead" {
+            true => INTERRUPTED.into(),
+            false => run.status.clone(),
         };
         let runs = select(db, filter, limit, alive).unwrap();
-        runs.iter().map(|run| &*run.id).collect::<Vec<_>>().join(" ")
+        runs.iter().map(|run| run.id.trim_end_matches('x')).collect::<Vec<_>>().join(" ")
     }
 
     fn statuses(names: &[&str]) -> RunFilter {
@@ -148,7 +149,8 @@ mod tests {
     #[test]
     fn conditions_compose() {
         let db = database(&[("a", "failed"), ("dead", "running"), ("b", "running"), ("c", "failed")]);
-        db.execute("UPDATE run SET workflow = 'it''s', started_ms = 1000 WHERE run = 'c'", []).unwrap();
+        db.execute("UPDATE run SET workflow = 'it''s', started_ms = 1000 WHERE run = 'cxxxxxxx'", [])
+            .unwrap();
         assert_eq!(found(&db, &RunFilter::default(), 9), "c b dead a");
         assert_eq!(found(&db, &RunFilter::default(), 2), "c b");
         assert_eq!(found(&db, &statuses(&["failed"]), 9), "c a");

@@ -13,6 +13,7 @@ use serde_json::{Map as JsonMap, Value as Json};
 
 use super::{HistoryError, Run, record_run};
 use crate::core::digest::Digest;
+use crate::core::run_id::RunId;
 use crate::core::run_request::RunRequest;
 use crate::storage::own_file::{self, Access};
 
@@ -120,7 +121,7 @@ pub fn remove_unused(db: &Connection) -> rusqlite::Result<()> {
 ///
 /// # Errors
 /// It was not recorded, the record does not parse, or the database cannot be read.
-pub fn invocation(db: &Connection, run: &str) -> Result<Invocation, HistoryError> {
+pub fn invocation(db: &Connection, run: RunId) -> Result<Invocation, HistoryError> {
     let text: Option<String> =
         db.query_row("SELECT invocation FROM run WHERE run = ?1", [run], |row| row.get(0)).optional()?;
     match text.as_deref() {
@@ -181,7 +182,7 @@ mod tests {
         for (id, text) in [("one", "first"), ("two", "second"), ("three", "first")] {
             let written = beginning(id, text);
             record_beginning(&db, &written).unwrap();
-            let read = invocation(&db, id).unwrap();
+            let read = invocation(&db, id.into()).unwrap();
             assert_eq!(read, written.invocation);
             let texts = texts(&db, &read.files).unwrap();
             assert_eq!((&*texts[0].text, &*texts[0].asked[0]), (text, "/link/w.toml"));
@@ -201,7 +202,7 @@ mod tests {
             record_beginning(&db, &beginning(id, text)).unwrap();
         }
         let left = |gone: &str| -> Vec<String> {
-            db.execute("DELETE FROM run WHERE run = ?1", [gone]).unwrap();
+            db.execute("DELETE FROM run WHERE run = ?1", [RunId::from(gone)]).unwrap();
             remove_unused(&db).unwrap();
             let mut statement = db.prepare("SELECT text FROM document ORDER BY text").unwrap();
             statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
@@ -216,7 +217,7 @@ mod tests {
         let db = Connection::open_in_memory().unwrap();
         db.execute_batch(&[SCHEMA, REMEMBERED].concat()).unwrap();
         record_run(&db, &beginning("old", "").run).unwrap();
-        assert!(invocation(&db, "old").unwrap_err().to_string().contains("older"));
+        assert!(invocation(&db, "old".into()).unwrap_err().to_string().contains("older"));
         assert_eq!(serde_json::from_str::<Invocation>("{}").unwrap(), Invocation::default());
     }
 }

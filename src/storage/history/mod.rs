@@ -13,12 +13,13 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use jiff::Timestamp;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 pub use error::HistoryError;
 
 use crate::core::event::{Counts, Event};
-use crate::core::run_id::RunName;
+use crate::core::run_id::{RunId, RunName};
 use crate::storage::own_file::{self, Access};
 
 /// Creates the tables; part of the database's schema, see `db.rs`.
@@ -54,10 +55,22 @@ pub const RUNNING: &str = "running";
 /// The runner was killed, or its machine stopped.
 pub const INTERRUPTED: &str = "interrupted";
 
+impl ToSql for RunId {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.as_str().into())
+    }
+}
+
+impl FromSql for RunId {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        Self::parse(value.as_str()?).map_err(|error| FromSqlError::Other(Box::new(error)))
+    }
+}
+
 /// A run's row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
-    pub id: String,
+    pub id: RunId,
     pub workflow: String,
     /// The workflow file, absolute.
     pub path: String,
@@ -90,6 +103,13 @@ fn read_run(row: &Row) -> rusqlite::Result<Run> {
     })
 }
 
+/// Leaves out rows whose id is damaged: one such row must not hide the others.
+fn readable(
+    rows: impl Iterator<Item = rusqlite::Result<Run>>,
+) -> impl Iterator<Item = rusqlite::Result<Run>> {
+    rows.filter(|row| !matches!(row, Err(rusqlite::Error::FromSqlConversionFailure(..))))
+}
+
 /// Writes a new run, or what has become of it.
 pub fn record_run(db: &Connection, run: &Run) -> rusqlite::Result<()> {
     let counts = serde_json::to_string(&run.counts).unwrap_or_default();
@@ -116,18 +136,18 @@ pub fn record_run(db: &Connection, run: &Run) -> rusqlite::Result<()> {
 pub fn latest(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Run>> {
     let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM run ORDER BY id DESC LIMIT ?1"))?;
     let rows = statement.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], read_run)?;
-    rows.collect()
+    readable(rows).collect()
 }
 
 /// The runs whose row says that they are running.
 pub fn unfinished(db: &Connection) -> rusqlite::Result<Vec<Run>> {
     let mut statement =
         db.prepare(&format!("SELECT {COLUMNS} FROM run WHERE status = 'running' ORDER BY id"))?;
-    statement.query_map([], read_run)?.collect()
+    readable(statement.query_map([], read_run)?).collect()
 }
 
 /// Whether a run has a row; yes where that cannot be read.
-pub fn is_known(db: &Connection, run: &str) -> bool {
+pub fn is_known(db: &Connection, run: RunId) -> bool {
     let found = db.query_row("SELECT 1 FROM run WHERE run = ?1", [run], |_| Ok(()));
     !matches!(found, Err(rusqlite::Error::QueryReturnedNoRows))
 }
@@ -196,7 +216,7 @@ mod tests {
         db.execute_batch(&[SCHEMA, REMEMBERED].concat()).unwrap();
         for (id, status) in runs {
             let run = Run {
-                id: id.to_string(),
+                id: (*id).into(),
                 workflow: "w".into(),
                 path: "/w.toml".into(),
                 project: "p".into(),

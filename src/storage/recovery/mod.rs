@@ -60,10 +60,10 @@ pub fn recover(db: &Connection, home: &Path) -> rusqlite::Result<Recovered> {
     let mut recovered = Recovered::default();
     let mut begun: Vec<RunStarted> = Vec::new();
     for run in run_folders(&home) {
-        match first_start(&home, &run) {
+        match first_start(&home, run) {
             Ok(Some(start)) => begun.push(start),
             // A run that was killed before its first event.
-            Ok(None) if fs::metadata(home.events(&run)).is_ok_and(|found| found.len() == 0) => {}
+            Ok(None) if fs::metadata(home.events(run)).is_ok_and(|found| found.len() == 0) => {}
             Ok(None) | Err(_) => recovered.unreadable += 1,
         }
     }
@@ -81,7 +81,7 @@ pub fn recover(db: &Connection, home: &Path) -> rusqlite::Result<Recovered> {
 }
 
 /// The event of a run's start; warnings may come before it.
-fn first_start(home: &Home, run: &str) -> io::Result<Option<RunStarted>> {
+fn first_start(home: &Home, run: RunId) -> io::Result<Option<RunStarted>> {
     for event in history::events_checked(&home.events(run))? {
         if let Event::RunStarted(start) = event? {
             return Ok((start.run == run).then_some(start));
@@ -90,10 +90,9 @@ fn first_start(home: &Home, run: &str) -> io::Result<Option<RunStarted>> {
     Ok(None)
 }
 
-fn run_folders(home: &Home) -> Vec<String> {
+fn run_folders(home: &Home) -> Vec<RunId> {
     let entries = fs::read_dir(home.path().join("logs")).into_iter().flatten().flatten();
-    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    names.filter(|name| RunId::parse(name).is_ok()).collect()
+    entries.filter_map(|entry| RunId::parse(entry.file_name().to_str()?).ok()).collect()
 }
 
 /// One run.
@@ -116,7 +115,7 @@ struct Finished {
 impl TakingUp<'_> {
     /// Takes up the results; whether all events could be read.
     fn events(&mut self, evicted: &evicted::Evicted) -> rusqlite::Result<bool> {
-        let Ok(events) = history::events_checked(&self.home.events(&self.start.run)) else {
+        let Ok(events) = history::events_checked(&self.home.events(self.start.run)) else {
             return Ok(false);
         };
         let mut counts = Counts { nodes: self.start.nodes, ..Counts::default() };
@@ -142,7 +141,7 @@ impl TakingUp<'_> {
                 Err(_) => whole = false,
             }
         }
-        let status = if self.home.is_alive(&self.start.run) { RUNNING } else { INTERRUPTED };
+        let status = if self.home.is_alive(self.start.run) { RUNNING } else { INTERRUPTED };
         let outputs = serde_json::Map::new();
         self.finished.get_or_insert(Finished {
             time: None,
@@ -177,7 +176,7 @@ impl TakingUp<'_> {
             found: Found {
                 definition: stored.map_or(UNKNOWN_DEFINITION, |stored| stored.definition),
                 outputs: Json::Object(node.outputs.clone()).to_string(),
-                run: self.start.run.clone(),
+                run: self.start.run.to_string(),
                 node: node.path().to_string(),
                 created: node.time,
                 duration_ms: node.duration_ms,
@@ -193,13 +192,13 @@ impl TakingUp<'_> {
     /// The row of the run, what it was asked for, and what it published.
     fn run(&self) -> rusqlite::Result<()> {
         let Some(finished) = &self.finished else { return Ok(()) };
-        let asked = invocation::read_copy(&self.home.request(&self.start.run));
+        let asked = invocation::read_copy(&self.home.request(self.start.run));
         let path =
             asked.as_ref().map_or_else(String::new, |asked| asked.request.workflow.display().to_string());
         history::record_run(
             self.db,
             &Run {
-                id: self.start.run.clone(),
+                id: self.start.run,
                 workflow: self.start.workflow.clone(),
                 path: path.clone(),
                 project: self.start.project.clone(),

@@ -21,7 +21,7 @@ const MAX_LIST_BYTES: u64 = 1 << 30;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unclaimed {
     pub blobs: BTreeSet<Digest>,
-    pub runs: BTreeSet<String>,
+    pub runs: BTreeSet<RunId>,
 }
 
 /// The path of the list.
@@ -43,7 +43,7 @@ impl Unclaimed {
         for line in String::from_utf8_lossy(&bytes).lines() {
             match line.split_once(' ') {
                 Some(("blob", hex)) => list.blobs.extend(hex.parse::<Digest>()),
-                Some(("run", id)) => list.runs.extend(RunId::parse(id).map(|id| id.to_string())),
+                Some(("run", id)) => list.runs.extend(RunId::parse(id)),
                 _ => {}
             }
         }
@@ -65,7 +65,7 @@ impl Unclaimed {
         };
         let blobs = names("store/blobs")?.into_iter().filter_map(|name| name.parse().ok()).collect();
         let runs = names("logs")?.into_iter().chain(names("outputs")?);
-        Ok(Self { blobs, runs: runs.filter(|name| RunId::parse(name).is_ok()).collect() })
+        Ok(Self { blobs, runs: runs.filter_map(|name| RunId::parse(&name).ok()).collect() })
     }
 
     pub fn is_empty(&self) -> bool {
@@ -135,7 +135,7 @@ mod tests {
         fs::write(home.path().join("store/blobs").join(digest.hex()), "a").unwrap();
         assert!(protect_everything(home.path()).unwrap());
         let list = Unclaimed::read(home.path()).unwrap();
-        assert_eq!(list, Unclaimed { blobs: [digest].into(), runs: ["abcdefgh".to_owned()].into() });
+        assert_eq!(list, Unclaimed { blobs: [digest].into(), runs: ["abcdefgh".into()].into() });
         fs::remove_dir(home.path().join("logs/abcdefgh")).unwrap();
         assert!(protect_everything(home.path()).unwrap());
         assert_eq!(Unclaimed::read(home.path()).unwrap(), list, "what was on the list stays");

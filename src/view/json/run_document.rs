@@ -127,7 +127,7 @@ impl Document {
             .map(|warning| json!({"time": warning.time, "node": warning.node, "message": warning.message}));
         let (before, after): (BTreeMap<&str, Json>, BTreeMap<&str, Json>) = [
             ("v", json!(VERSION)),
-            ("run", json!(of(|run| &run.run))),
+            ("run", json!(begun.as_ref().map_or("", |run| run.run.as_str()))),
             ("workflow", json!(of(|run| &run.workflow))),
             ("project", json!(of(|run| &run.project))),
             ("domain", json!(of(|run| &run.domain))),

@@ -11,6 +11,7 @@ use crate::core::event::{
     AttemptFailed, CacheStatus, Counts, Event, Kind, NodeFinished, NodeStarted, Status, Usage, Warning,
 };
 use crate::core::node_path::{NodePath, NodeRef};
+use crate::core::run_id::RunId;
 use crate::view::model::by_name::ByName;
 use crate::view::model::tally::{Added, Spread, Tally};
 use crate::view::model::timeline::{Activity, Span};
@@ -45,7 +46,7 @@ pub struct RunState {
     pub project: String,
     pub domain: String,
     /// The run that this one retries.
-    pub retry_of: Option<String>,
+    pub retry_of: Option<RunId>,
     /// `succeeded`, `failed`, `cancelled`, or the caller's word for a run without an end.
     pub status: String,
     pub ended: Option<Status>,
@@ -248,7 +249,7 @@ impl Folding {
         self.run.status = self.tally.status(unfinished);
         if let Some(begun) = self.tally.begun.take() {
             let run = &mut self.run;
-            (run.id, run.workflow, run.retry_of) = (begun.run, begun.workflow, begun.retry_of);
+            (run.id, run.workflow, run.retry_of) = (begun.run.to_string(), begun.workflow, begun.retry_of);
             (run.project, run.domain) = (begun.project, begun.domain);
         }
         if let Some(ended) = self.tally.ended.take() {

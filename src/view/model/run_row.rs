@@ -6,12 +6,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::core::event::Counts;
+use crate::core::run_id::RunId;
 
 /// One run; as JSON, a line of `runner runs --json`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunRow {
     #[serde(rename = "run")]
-    pub id: String,
+    pub id: RunId,
     pub workflow: String,
     pub project: String,
     pub domain: String,

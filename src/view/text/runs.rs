@@ -128,19 +128,23 @@ mod tests {
     #[test]
     fn a_line_for_each_run() {
         let now = at(0).to_zoned(jiff::tz::TimeZone::UTC);
-        let rows = [row("k3v9", "running", 3), row("k3a1", "succeeded", 60), row("b7", "interrupted", 1500)];
+        let rows = [
+            row("k3v9x2qm", "running", 3),
+            row("k3a1b2c3", "succeeded", 60),
+            row("b7d4e5f6", "interrupted", 1500),
+        ];
         assert_eq!(
             render(&rows, "failed, since 2d", false, None, &now),
             "\
 failed, since 2d; all in demo/development
-RUN   WORKFLOW      STATUS         STARTED          TIME   NODES
-k3v9  hash-strings  … running      3 min ago
-k3a1  hash-strings  ✓ succeeded    today 02:00      12.3s  43 executed
-b7    hash-strings  … interrupted  yesterday 02:00
+RUN       WORKFLOW      STATUS         STARTED          TIME   NODES
+k3v9x2qm  hash-strings  … running      3 min ago
+k3a1b2c3  hash-strings  ✓ succeeded    today 02:00      12.3s  43 executed
+b7d4e5f6  hash-strings  … interrupted  yesterday 02:00
 "
         );
         let coloured = render(&rows, "", true, None, &now);
-        assert!(coloured.contains("\x1b[1mk3v\x1b[0m\x1b[2m9\x1b[0m"), "{coloured:?}");
+        assert!(coloured.contains("\x1b[1mk3v\x1b[0m\x1b[2m9x2qm\x1b[0m"), "{coloured:?}");
         let mut rows = rows;
         rows[0].project = "other".into();
         rows[1].workflow = "a-workflow-with-a-rather-long-name".into();
@@ -162,10 +166,10 @@ b7    hash-strings  … interrupted  yesterday 02:00
 
     #[test]
     fn a_row_is_one_flat_object() {
-        let json = serde_json::to_value(row("k3v9", "running", 0)).unwrap();
+        let json = serde_json::to_value(row("k3v9x2qm", "running", 0)).unwrap();
         assert_eq!(
             (&json["run"], &json["cached"], &json["duration_ms"]),
-            (&"k3v9".into(), &0.into(), &().into())
+            (&"k3v9x2qm".into(), &0.into(), &().into())
         );
     }
 }

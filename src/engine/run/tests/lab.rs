@@ -252,7 +252,7 @@ impl Lab {
     }
 
     pub fn retry_of(mut self, ran: &Ran) -> Self {
-        self.prior = Some(PriorRun::of("first", ran.events.clone()));
+        self.prior = Some(PriorRun::of("first".into(), ran.events.clone()));
         self
     }
 
