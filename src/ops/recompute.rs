@@ -317,7 +317,7 @@ impl Again<'_> {
         let shared = AttemptShared {
             executor: Local::new(),
             store: store.clone(),
-            run: self.id.clone(),
+            run: self.id,
             scope,
             scheduled_at,
             caller,

@@ -9,6 +9,7 @@ use super::Outcome;
 use super::rows::table;
 use crate::cli::screen::{ColorChoice, note, print};
 use crate::core::event::VERSION;
+use crate::core::run_id::RunId;
 use crate::ops::cap::{self, Cap, parse_age, parse_cap};
 use crate::ops::collect::{AfterRun, Collect, Collected, KEEP_RUNS, Limits, UNCLAIMED_FILE, collect};
 use crate::ops::results::StoredResult;
@@ -128,7 +129,7 @@ pub fn pending(collected: &Collected) -> String {
         [] => format!("{freed} are freed when what uses the store has ended"),
         [run] => format!("{freed} are freed when run {run} has ended"),
         runs => {
-            let runs: Vec<&str> = runs.iter().map(|run| run.as_str()).collect();
+            let runs: Vec<&str> = runs.iter().map(RunId::as_str).collect();
             format!("{freed} are freed when runs {} have ended", runs.join(", "))
         }
     }
