@@ -117,7 +117,7 @@ fn runs(current: &OsStr) -> Candidates {
     let failed = latest.iter().find(|run| run.status == "failed");
     let words = [("@last", latest.first()), ("@last-failed", failed), ("@-2", latest.get(1))];
     let words = words.into_iter().filter_map(|(word, run)| Some((word.to_owned(), described(run?))));
-    beginning(current, words.chain(latest.iter().map(|run| (run.id.clone(), described(run)))))
+    beginning(current, words.chain(latest.iter().map(|run| (run.id.to_string(), described(run)))))
 }
 
 /// Nodes of the workflow or run.
