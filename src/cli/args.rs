@@ -22,13 +22,13 @@ pub struct Target {
     /// Keep results apart by domain [default: $RUNNER_DOMAIN, else the file's, else "development"]
     #[arg(long, value_name = "D")]
     pub domain: Option<String>,
-    /// Give an input of the workflow; lists, maps and json as JSON
+    /// Give an input of the workflow; lists, maps and json are written as JSON
     #[arg(short, long = "input", value_name = "NAME=VALUE")]
     pub inputs: Vec<String>,
     /// Take inputs from a TOML or JSON file; -i wins
     #[arg(long = "inputs", value_name = "FILE")]
     pub inputs_file: Option<PathBuf>,
-    /// Set a policy otherwise than the file: tasks.train.timeout=2h, nodes.fit.retries=3, defaults.cache=true
+    /// Set a policy for this run: tasks.train.timeout=2h, nodes.fit.retries=3, defaults.cache=true
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub settings: Vec<String>,
 }
@@ -52,16 +52,16 @@ impl OneTask {
 #[derive(Clone, clap::Args, Default)]
 #[command(next_help_heading = "Which nodes")]
 pub struct Nodes {
-    /// Only these; what they need must be in the cache
+    /// Run only these; what they need must be in the cache
     #[arg(long, value_name = "NODE", value_delimiter = ',')]
     pub only: Vec<String>,
-    /// These and everything that waits for them
+    /// Run these and everything that depends on them
     #[arg(long, value_name = "NODE", value_delimiter = ',')]
     pub from: Vec<String>,
-    /// These and everything they wait for
+    /// Run these and everything they depend on
     #[arg(long, value_name = "NODE", value_delimiter = ',')]
     pub until: Vec<String>,
-    /// Not these, nor what waits for them
+    /// Skip these and everything that depends on them
     #[arg(long, value_name = "NODE", value_delimiter = ',')]
     pub skip: Vec<String>,
 }
@@ -87,7 +87,7 @@ pub fn in_place_of_workflow(arg: Arg) -> Arg {
 
 /// The argument that names another `what` than the past run's; variables do not.
 pub fn replaced(arg: Arg, what: &str) -> Arg {
-    arg.env(None::<&str>).help(format!("Another {what} than the run's"))
+    arg.help(format!("Use this {what} instead of the run's"))
 }
 
 /// Which past run.
@@ -102,7 +102,7 @@ pub struct RunArg {
 pub struct Unit {
     #[command(flatten)]
     pub of: RunArg,
-    /// The node's name, with those of the nodes that it is inside of: `train`, `prep/clean`, `prep[3]/clean`
+    /// The node: `train`; inside of a sub-workflow `prep/clean`, of an element `prep[3]/clean`
     #[arg(value_name = "NODE")]
     pub node: String,
     /// Which element of a `foreach` or `matrix` node, counted from 0
@@ -121,7 +121,7 @@ impl Unit {
 pub struct MaybeUnit {
     #[command(flatten)]
     pub of: RunArg,
-    /// The node's name, with those of the nodes that it is inside of: `train`, `prep/clean`, `prep[3]/clean`
+    /// The node: `train`; inside of a sub-workflow `prep/clean`, of an element `prep[3]/clean`
     #[arg(value_name = "NODE")]
     pub node: Option<String>,
     /// Which element of the node, counted from 0
@@ -140,10 +140,10 @@ impl MaybeUnit {
 #[derive(Clone, clap::Args, Default)]
 #[command(next_help_heading = "The cache")]
 pub struct CacheFlags {
-    /// Read and write it, only read, only write, or neither [default: rw]
+    /// Read and write the cache, only read it, only write it, or neither [default: rw]
     #[arg(long, value_name = "MODE")]
     pub cache: Option<CacheChoice>,
-    /// Run these nodes (all, if none is named) whatever the cache has, and store the results
+    /// Run these nodes (all, if none is named) even where the cache has a result, and store the new one
     #[arg(long, value_name = "NODE", value_delimiter = ',', num_args = 0.., require_equals = true)]
     pub overwrite: Option<Vec<String>>,
 }
@@ -174,7 +174,7 @@ pub struct Resources {
     /// How many nodes may run at once [default: $RUNNER_JOBS, else the number of processors]
     #[arg(short, long, value_name = "N", value_parser = parse_jobs)]
     pub jobs: Option<u32>,
-    /// Say how much of a resource there is: gpu=2, memory=16GiB
+    /// How much of a resource there is: gpu=2, memory=16GiB
     #[arg(long = "resource", value_name = "NAME=N")]
     pub resources: Vec<String>,
 }
@@ -189,48 +189,81 @@ pub fn request(
     cache: &CacheFlags,
     nodes: &Nodes,
 ) -> Result<RunRequest, Failure> {
-    let jobs = match resources.jobs {
-        None => variable("RUNNER_JOBS", |text| parse_jobs(text).map_err(|problem| format!(": {problem}")))?,
-        jobs => jobs,
-    };
-    Ok(RunRequest {
+    with_scope(with_jobs(given(target, resources, cache, nodes))?)
+}
+
+/// The request that these flags and the environment make of one that a past run made: project and domain are the run's
+/// where no flag names others.
+///
+/// # Errors
+/// As [`request`].
+pub fn request_on_top(
+    target: &Target,
+    resources: &Resources,
+    cache: &CacheFlags,
+    nodes: &Nodes,
+) -> Result<RunRequest, Failure> {
+    with_jobs(given(target, resources, cache, nodes))
+}
+
+/// The request that these flags make alone.
+fn given(target: &Target, resources: &Resources, cache: &CacheFlags, nodes: &Nodes) -> RunRequest {
+    RunRequest {
         selection: nodes.selection(),
         cache: cache.cache.map(CacheMode::from),
         overwrite: cache.overwrite.clone(),
-        jobs,
+        jobs: resources.jobs,
         resources: resources.resources.clone(),
-        ..target.request()?
-    })
+        ..target.given()
+    }
+}
+
+fn with_jobs(request: RunRequest) -> Result<RunRequest, Failure> {
+    let jobs = match request.jobs {
+        None => variable("RUNNER_JOBS", |text| parse_jobs(text).map_err(|problem| format!(": {problem}")))?,
+        jobs => jobs,
+    };
+    Ok(RunRequest { jobs, ..request })
+}
+
+fn with_scope(request: RunRequest) -> Result<RunRequest, Failure> {
+    let label = |text: &str| match check_label(text) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(problem) => Err(format!(" {problem}")),
+    };
+    let named = |flag: &Option<String>, name| match flag {
+        Some(flag) => Ok(Some(flag.clone())),
+        None => variable(name, label),
+    };
+    let project = named(&request.project, "RUNNER_PROJECT")?;
+    let domain = named(&request.domain, "RUNNER_DOMAIN")?;
+    Ok(RunRequest { project, domain, ..request })
 }
 
 impl Target {
-    /// The request that these flags and the environment make alone: all nodes.
+    /// The request that these flags and the environment make: all nodes.
     ///
     /// # Errors
     /// As [`request`].
     pub fn request(&self) -> Result<RunRequest, Failure> {
+        with_scope(self.given())
+    }
+
+    fn given(&self) -> RunRequest {
         let mut given = Vec::new();
         given.extend(self.inputs_file.clone().map(GivenInputs::File));
         if !self.inputs.is_empty() {
             let dir = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
             given.push(GivenInputs::Assignments { dir, values: self.inputs.clone() });
         }
-        let label = |text: &str| match check_label(text) {
-            Ok(()) => Ok(text.to_owned()),
-            Err(problem) => Err(format!(" {problem}")),
-        };
-        let named = |flag: &Option<String>, name| match flag {
-            Some(flag) => Ok(Some(flag.clone())),
-            None => variable(name, label),
-        };
-        Ok(RunRequest {
+        RunRequest {
             workflow: self.workflow.clone(),
-            project: named(&self.project, "RUNNER_PROJECT")?,
-            domain: named(&self.domain, "RUNNER_DOMAIN")?,
+            project: self.project.clone(),
+            domain: self.domain.clone(),
             given,
             settings: self.settings.clone(),
             ..RunRequest::default()
-        })
+        }
     }
 }
 

@@ -26,7 +26,7 @@ pub struct Args {
     /// The workflow or library files
     #[arg(value_name = "FILE", required = true)]
     workflows: Vec<PathBuf>,
-    /// Exit with 2 for warnings, too
+    /// Exit with 2 for warnings as well
     #[arg(long)]
     strict: bool,
     /// Print one line of JSON for each error and warning

@@ -17,6 +17,7 @@ Examples:
   runner completions zsh > ~/.zfunc/_runner         with fpath+=~/.zfunc before compinit
   runner completions fish > ~/.config/fish/completions/runner.fish")]
 pub struct Args {
+    /// The shell that the script is for
     shell: Shell,
 }
 

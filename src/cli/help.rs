@@ -45,9 +45,9 @@ const TOPICS: &[Topic] = &[
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  runner help                        list the topics
-  runner help templates              read a page; a unique beginning of its name is enough
-  runner help cache gc               the flags of a verb, like `runner cache gc --help`")]
+  runner help              list the topics
+  runner help templates    read a page; a unique beginning of its name is enough
+  runner help cache gc     the flags of a verb, as `runner cache gc --help`")]
 pub struct Args {
     /// A topic of the manual, or a verb
     #[arg(value_name = "TOPIC")]

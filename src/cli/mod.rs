@@ -112,13 +112,15 @@ type Outcome = Result<(), Failure>;
 
 const AFTER_HELP: &str = "\
 Start here:
-  runner init                        write a commented workflow to begin with
-  runner exec workflow.toml          run it; run it again to see the cache at work
-  runner show @last                  look at what happened
+  runner init                  write a commented workflow to begin with
+  runner exec workflow.toml    run it; run it again to see the cache at work
+  runner show @last            look at what happened
 
-Exit codes: 0 succeeded (cached or not), 1 a task failed, 2 bad usage or workflow,
-3 `plan --exit-code` with work to do, 4 the store cannot be used, 74 standard output cannot be
-written, 129/130/143 on HUP/INT/TERM.";
+Exit codes:
+  0  succeeded (cached or not)      4            the store cannot be used
+  1  a task failed                  74           standard output cannot be written
+  2  bad usage or workflow          129/130/143  ended by HUP/INT/TERM
+  3  `plan --exit-code`: work to do";
 
 /// Runs workflows of typed tasks, and never does the same work twice.
 ///
@@ -246,5 +248,38 @@ fn exit_code(color: screen::ColorChoice, code: u8) -> ExitCode {
             screen::error(color, &format!("standard output cannot be written: {problem}"));
             ExitCode::from(code::OUTPUT)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Width in which help must be readable, in characters.
+    const COLUMNS: usize = 80;
+
+    fn for_each_verb(command: &clap::Command, visit: &mut dyn FnMut(&clap::Command)) {
+        visit(command);
+        command.get_subcommands().for_each(|inner| for_each_verb(inner, visit));
+    }
+
+    #[test]
+    fn examples_in_help_are_not_broken_into_lines() {
+        for_each_verb(&Cli::command(), &mut |verb| {
+            let text = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in text.lines() {
+                assert!(line.chars().count() <= COLUMNS, "{}: {line}", verb.get_name());
+            }
+        });
+    }
+
+    #[test]
+    fn every_flag_and_argument_says_what_it_does() {
+        for_each_verb(&Cli::command(), &mut |verb| {
+            for arg in verb.get_arguments().filter(|arg| !arg.is_hide_set()) {
+                assert!(arg.get_help().is_some(), "{} {}", verb.get_name(), arg.get_id());
+            }
+            assert!(verb.get_about().is_some(), "{}", verb.get_name());
+        });
     }
 }

@@ -7,16 +7,19 @@ use super::start::{Flags, start};
 use super::{Outcome, args};
 use crate::ops::retry::rerun;
 
-/// Make the request of a past run again: the same workflow, inputs and flags, all nodes through the cache
+/// Run the request of a past run again: same workflow, inputs and flags
 ///
-/// The workflow file and files among the inputs are read as they are now. All flags of `exec` are taken: -i and --inputs
-/// replace inputs one by one, --set and --resource are added to those of the run, one of --only, --from, --until and
-/// --skip replaces its selection. `retry` takes over what had succeeded instead, cached or not.
+/// Every node is looked up in the cache; `retry` also reuses what succeeded without being cached. The workflow file and
+/// input files are read as they are now.
+///
+/// All flags of `exec` work: -i and --inputs replace single inputs, --set and --resource add to those of the run, and
+/// any of --only, --from, --until and --skip replaces its selection.
 #[derive(clap::Args)]
 #[command(
     mut_arg("workflow", args::in_place_of_workflow),
     mut_arg("project", |arg| args::replaced(arg, "project")),
     mut_arg("domain", |arg| args::replaced(arg, "domain")),
+    mut_arg("jobs", |arg| arg.help("How many nodes may run at once [default: $RUNNER_JOBS, else as in the run]")),
     after_help = "\
 Examples:
   runner rerun @last
@@ -29,7 +32,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let newer = args.flags.request()?;
+    let newer = args.flags.request_on_top()?;
     let name = newer.workflow.to_string_lossy().into_owned();
     let prepared = rerun(home, &name, newer)?;
     start(&args.flags, prepared, home, color)

@@ -22,6 +22,7 @@ use crate::view::text::inert;
     mut_arg("workflow", args::in_place_of_workflow),
     mut_arg("project", |arg| args::replaced(arg, "project")),
     mut_arg("domain", |arg| args::replaced(arg, "domain")),
+    mut_arg("jobs", |arg| arg.help("How many nodes may run at once [default: $RUNNER_JOBS, else as in the run]")),
     after_help = "\
 Examples:
   runner retry @last-failed
@@ -34,7 +35,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let newer = args.flags.request()?;
+    let newer = args.flags.request_on_top()?;
     let name = newer.workflow.to_string_lossy().into_owned();
     match retry(home, &name, newer)? {
         Retry::Ready(prepared) => start(&args.flags, *prepared, home, color),

@@ -18,7 +18,7 @@ use crate::view::model::run::Keep;
 Examples:
   runner show @last
   runner show @last-failed
-  runner show @last train                       inputs, outputs, key, attempts of one node
+  runner show @last train              one node: inputs, outputs, key, attempts
   runner show @last each --index 3
   runner show k3v9 --json | jq '.nodes[] | select(.cache == \"miss\")'")]
 pub struct Args {

@@ -29,13 +29,13 @@ pub struct Flags {
     pub cache: args::CacheFlags,
     #[command(flatten)]
     pub nodes: args::Nodes,
-    /// Let published outputs replace files that `runner` did not publish; never a workflow, source or input file
+    /// Let published outputs replace files that `runner` did not publish, but never a workflow, source or input file
     #[arg(long, help_heading = "Running")]
     replace_outputs: bool,
     /// Let at most one run at a time hold this lock: a second one ends at once (skip, the default) or waits (wait)
     #[arg(long, value_name = "NAME[=skip|wait]", help_heading = "Running")]
     lock: Option<LockRequest>,
-    /// Only say what would run; nothing is run or written
+    /// Show what would run; run and write nothing
     #[arg(short = 'n', long, help_heading = "Running")]
     pub dry_run: bool,
     /// Print events as JSON Lines on standard output
@@ -111,6 +111,19 @@ impl Flags {
             replace_outputs: self.replace_outputs,
             lock: self.lock.clone(),
             ..args::request(&self.target, &self.resources, &self.cache, &self.nodes)?
+        })
+    }
+
+    /// What the flags ask for on top of the request of a past run.
+    ///
+    /// # Errors
+    /// As [`Flags::request`].
+    pub fn request_on_top(&self) -> Result<RunRequest, Failure> {
+        Ok(RunRequest {
+            keep_going: self.keep_going,
+            replace_outputs: self.replace_outputs,
+            lock: self.lock.clone(),
+            ..args::request_on_top(&self.target, &self.resources, &self.cache, &self.nodes)?
         })
     }
 }

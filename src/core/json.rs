@@ -14,6 +14,9 @@ use std::str::FromStr;
 
 use serde_json::{Number, Value as Json};
 
+use super::inert::quote;
+use super::types::Type;
+
 /// The key by which serde_json knows a number on its way between its own types.
 const NUMBER_KEY: &str = "$serde_json::private::Number";
 
@@ -23,6 +26,49 @@ const FLOAT_DIGITS: usize = 17;
 
 /// Exponents up to which a number that no float holds is written out in full.
 const PLAIN_EXPONENTS: std::ops::RangeInclusive<i64> = -7..=40;
+
+/// What a JSON value is, in words, for messages about one that does not fit.
+pub fn described(json: &Json) -> String {
+    let many =
+        |n: usize, one: &str, more: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {more}") };
+    match json {
+        Json::Null => "null".into(),
+        Json::Bool(value) => value.to_string(),
+        Json::Number(number) => format!("the number {number}"),
+        Json::String(text) => format!("the text {}", quote(text)),
+        Json::Array(items) => format!("a list of {}", many(items.len(), "element", "elements")),
+        Json::Object(entries) => format!("a table of {}", many(entries.len(), "entry", "entries")),
+    }
+}
+
+/// Why text is no value of a type that is written as JSON; `problem` is what the parser says.
+pub fn not_json(ty: &Type, text: &str, problem: &str) -> String {
+    let message = format!("expected {ty} as JSON, as in {}; found {}", example(ty), quote(text));
+    match text.trim_start().starts_with(['[', '{', '"']) {
+        true => format!("{message}: {problem}"),
+        // It was not meant as JSON: what a parser says of it leads nowhere.
+        false => message,
+    }
+}
+
+/// A value of a type, as JSON.
+fn example(ty: &Type) -> String {
+    match ty {
+        Type::Optional(inner) => example(inner),
+        Type::String => "\"a\"".into(),
+        Type::Int => "1".into(),
+        Type::Float => "1.5".into(),
+        Type::Bool => "true".into(),
+        Type::Date => "\"2026-01-31\"".into(),
+        Type::Datetime => "\"2026-01-31T08:00:00Z\"".into(),
+        Type::Duration => "\"90s\"".into(),
+        Type::File => "\"a.csv\"".into(),
+        Type::Dir => "\"folder\"".into(),
+        Type::Json => "{\"key\": \"text\"}".into(),
+        Type::List(element) => format!("[{0}, {0}]", example(element)),
+        Type::Map(element) => format!("{{\"key\": {}}}", example(element)),
+    }
+}
 
 /// Reads JSON text.
 ///

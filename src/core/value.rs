@@ -114,8 +114,7 @@ impl Value {
                 .map(Self::Duration)
                 .map_err(|_| wrong(" (as in 90s or 1h30m)")),
             Type::Json | Type::List(_) | Type::Map(_) => {
-                let json = json::parse(trimmed)
-                    .map_err(|e| format!("expected {ty} as JSON, found {}: {e}", quote(text)))?;
+                let json = json::parse(trimmed).map_err(|e| json::not_json(ty, text, &e))?;
                 Self::from_json(ty, &json)
             }
             Type::File | Type::Dir => Err(wrong("")),
@@ -125,7 +124,7 @@ impl Value {
     /// Reads JSON as a value of type `ty`: the inverse of [`Value::to_record`], which also accepts what a
     /// person would write.
     pub fn from_json(ty: &Type, json: &Json) -> Result<Self, String> {
-        let wrong = || format!("expected {ty}, found {}", quote(&json.to_string()));
+        let wrong = || format!("expected {ty}, found {}", json::described(json));
         match (ty, json) {
             (Type::Json, json) => json::normalized(json).map(|json| Self::Json(Arc::new(json))),
             (Type::Optional(_), Json::Null) => Ok(Self::Null),

@@ -31,7 +31,10 @@ pub(super) fn read_file(path: &Path) -> Result<JsonMap<String, Json>, String> {
     check_size(&text).map_err(wrong)?;
     match json::parse(&text).map_err(wrong)? {
         Json::Object(entries) => Ok(entries),
-        _ => Err(wrong("expected an object of inputs by name".into())),
+        other => Err(wrong(format!(
+            "expected inputs by name, as in {{\"NAME\": VALUE}}, found {}",
+            json::described(&other)
+        ))),
     }
 }
 

@@ -66,11 +66,11 @@ pub fn resolve(workflow: &Workflow, sources: &[GivenInputs]) -> Result<Vec<Bindi
             GivenInputs::Assignments { dir, values } => {
                 for assignment in values {
                     match assignment.split_once('=') {
-                        Some((name, text)) => {
+                        Some((name, text)) if !name.is_empty() => {
                             let bind = |input: &Input| Binding::from_text(&input.ty, text, dir);
                             take(name, format!("-i {name}"), &bind);
                         }
-                        None => {
+                        _ => {
                             perhaps_given.push(assignment.clone());
                             unreadable.push(format!("-i {assignment}: expected NAME=VALUE"));
                         }

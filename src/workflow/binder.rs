@@ -15,7 +15,7 @@ use super::paths::check_glob;
 use super::reader::Reader;
 use super::syntax::{Item, Kind, Table};
 use super::template::{Template, Variable, is_template};
-use crate::core::time_text::{day_hint, parse_date};
+use crate::core::time_text::{day_hint, parse_date, parse_seconds};
 use crate::core::types::Type;
 use crate::core::value::Value;
 
@@ -55,6 +55,10 @@ impl Binder<'_> {
                     return self.mismatch(name, ty, item, "a path was expected, found empty text");
                 }
                 Some(Binding::Path(self.dir.join(&**text).into()))
+            }
+            // A person says the unit; tasks export seconds.
+            (Type::Duration, Kind::String(text)) if parse_seconds(text.trim()).is_some() => {
+                self.mismatch(name, ty, item, &format!("say the unit: \"{}s\"", text.trim()))
             }
             (Type::Duration | Type::Date | Type::Datetime, Kind::String(text)) => {
                 match Value::from_text(ty, text) {

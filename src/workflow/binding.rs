@@ -11,7 +11,6 @@ use serde_json::Value as Json;
 use super::diagnostic::SourceSpan;
 use super::paths::find_files;
 use super::template::{Lookup, Template, Variable};
-use crate::core::inert::quote;
 use crate::core::json;
 use crate::core::time_text::parse_seconds;
 use crate::core::types::Type;
@@ -216,7 +215,7 @@ impl Binding {
                 .map(|(key, item)| Ok((key.clone(), Self::from_json(element, item, dir)?)))
                 .collect::<Result<BTreeMap<_, _>, String>>()
                 .map(|entries| Self::Map(Arc::new(entries))),
-            _ => Err(format!("expected {ty}, found {}", quote(&json.to_string()))),
+            _ => Err(format!("expected {ty}, found {}", json::described(json))),
         }
     }
 
@@ -228,8 +227,7 @@ impl Binding {
         match ty.required() {
             Type::File | Type::Dir => given_path(ty, text, dir),
             required if required.holds_files() => {
-                let json = json::parse(text)
-                    .map_err(|e| format!("expected {required} as JSON, found {}: {e}", quote(text)))?;
+                let json = json::parse(text).map_err(|e| json::not_json(required, text, &e))?;
                 Self::from_json(required, &json, dir)
             }
             // A person says the unit; tasks export seconds.

@@ -47,6 +47,8 @@ pub fn literal_hint(ty: &Type, kind: &Kind) -> String {
         }
         (Type::Duration, Kind::Integer(n)) => format!("say the unit: \"{n}s\""),
         (Type::Int, Kind::Float(_)) => "there is no conversion from float to int".into(),
+        (Type::Bool, Kind::String(_) | Kind::Integer(_)) => "write true or false, without quotes".into(),
+        (Type::File | Type::Dir, _) => "a path is written as text".into(),
         (Type::List(_), _) => "a list is written as [a, b]".into(),
         (Type::Map(_), _) => "a map is written as { key = value }".into(),
         _ => String::new(),

@@ -1,6 +1,6 @@
 //! `retry`: only what failed or was not reached runs again.
 
-use crate::common::{Done, Lab};
+use crate::common::{Done, Lab, finish};
 
 /// Uncached `a`, then `b`, which fails until there is a file `ok`, then `c`; and elements that do likewise.
 const CHAIN: &str = r#"
@@ -193,4 +193,19 @@ fn a_rerun_is_the_same_request_through_the_cache() {
     assert_eq!((other.cache("t"), other.outputs()["y"].as_str()), ("populated".into(), Some("a2")));
     assert_eq!(lab.ran(), 2);
     assert!(lab.run(&["rerun", "nope"]).expect_code(2).err.contains("nope"));
+}
+
+#[test]
+fn the_environment_does_not_move_a_retry_into_another_project() {
+    let lab = Lab::new();
+    lab.write("w.toml", "[workflow]\nname = \"w\"\n[tasks.t]\nrun = 'exit 3'\n[nodes.t]\n");
+    lab.exec("w.toml", &["--project", "p", "--domain", "d"]).expect_code(1);
+    for verb in ["retry", "rerun"] {
+        let mut command = lab.command(&[verb, "@last", "--json"]);
+        let done = finish(command.env("RUNNER_PROJECT", "other").env("RUNNER_DOMAIN", "other"));
+        let begun = done.expect_code(1).events("run_started").remove(0);
+        assert_eq!((begun["project"].as_str(), begun["domain"].as_str()), (Some("p"), Some("d")), "{verb}");
+        let wrong = finish(lab.command(&[verb, "@last"]).env("RUNNER_JOBS", "many")).expect_code(2);
+        assert!(wrong.err.contains("the variable RUNNER_JOBS"), "{}", wrong.err);
+    }
 }

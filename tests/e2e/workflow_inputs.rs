@@ -204,3 +204,69 @@ fn an_empty_path_is_refused_and_one_fault_is_one_error() {
     let done = lab.run(&["exec", "w.toml", "--inputs", "in.json"]).expect_code(2);
     assert!(done.err.contains("in.json") && !done.err.contains("needs the input"), "{}", done.err);
 }
+
+#[test]
+fn what_does_not_fit_is_said_in_words_with_the_form_that_does() {
+    let lab = Lab::new();
+    lab.write(
+        "w.toml",
+        "[workflow]\nname = \"w\"\n[inputs]\ns = \"string?\"\nn = \"int?\"\nb = \"bool?\"\nl = \"list<int>?\"\n\
+         m = \"map<string>?\"\nj = \"json?\"\nps = \"list<file>?\"\nd = \"duration?\"\n[tasks.t]\nrun = 'true'\n[nodes.t]\n",
+    );
+    lab.write("wrong.toml", "s = 5\nn = \"3\"\nb = \"true\"\nl = \"[1]\"\nm = { a = 1 }\nps = [7]\n");
+    lab.write("null.json", "{\"n\": 3.5, \"l\": {\"a\": 1}, \"s\": [\"x\"], \"b\": null}");
+    lab.write("list.json", "[1]");
+    lab.write("broken.toml", "s = \"x\"\nn = \n");
+    for (args, says) in [
+        (&["-i", "l=1,2"][..], &["-i l: expected list<int> as JSON, as in [1, 1]; found \"1,2\"\n"][..]),
+        (&["-i", "l=[1,"], &["-i l: expected list<int> as JSON, as in [1, 1]; found \"[1,\": EOF"]),
+        (&["-i", "l=[1,\"a\"]"], &["-i l: element 1: expected int, found the text \"a\"\n"]),
+        (&["-i", "m=a=b"], &["-i m: expected map<string> as JSON, as in {\"key\": \"a\"}; found \"a=b\"\n"]),
+        (&["-i", "m={\"a\":1}"], &["-i m: entry \"a\": expected string, found the number 1\n"]),
+        (&["-i", "j=x"], &["-i j: expected json as JSON, as in {\"key\": \"text\"}; found \"x\"\n"]),
+        (&["-i", "ps=a.csv"], &["as in [\"a.csv\", \"a.csv\"]; found \"a.csv\"\n"]),
+        (&["-i", "=3"], &["-i =3: expected NAME=VALUE\n"]),
+        (&["-i", "d=5"], &["did you mean 5s?"]),
+        (
+            &["--inputs", "wrong.toml"],
+            &[
+                "`s`: expected string, found the number 5\n",
+                "`n`: expected int, found the text \"3\"\n",
+                "`b`: expected bool, found the text \"true\"\n",
+                "`l`: expected list<int>, found the text \"[1]\"\n",
+                "`m`: entry \"a\": expected string, found the number 1\n",
+                "`ps`: expected file, found the number 7\n",
+            ],
+        ),
+        (
+            &["--inputs", "null.json"],
+            &[
+                "`n`: expected int, found the number 3.5\n",
+                "`l`: expected list<int>, found a table of 1 entry\n",
+                "`s`: expected string, found a list of 1 element\n",
+            ],
+        ),
+        (
+            &["--inputs", "list.json"],
+            &["expected inputs by name, as in {\"NAME\": VALUE}, found a list of 1 element\n"],
+        ),
+        (&["--inputs", "broken.toml"], &["--inputs broken.toml: line 2"]),
+    ] {
+        let done = lab.run(&[&["exec", "w.toml"], args].concat()).expect_code(2);
+        says.iter().for_each(|says| assert!(done.err.contains(says), "{args:?} {says}\n{}", done.err));
+        let errors = done.err.matches("error: ").count();
+        assert_eq!(errors, says.len(), "one line for each fault: {}", done.err);
+    }
+    for (default, help) in [
+        ("d = { type = \"duration\", default = \"5\" }", "say the unit: \"5s\""),
+        ("b = { type = \"bool\", default = \"yes\" }", "write true or false, without quotes"),
+        ("f = { type = \"file\", default = 7 }", "a path is written as text"),
+    ] {
+        lab.write(
+            "d.toml",
+            &format!("[workflow]\nname = \"w\"\n[inputs]\n{default}\n[tasks.t]\nrun = 'true'\n[nodes.t]\n"),
+        );
+        let done = lab.run(&["check", "d.toml"]).expect_code(2);
+        assert!(done.err.contains(help) && done.err.matches("error: ").count() == 1, "{}", done.err);
+    }
+}

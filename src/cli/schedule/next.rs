@@ -27,7 +27,7 @@ Examples:
   runner schedule next nightly
   runner schedule next --cron '0 2 * * *' --timezone Europe/Berlin
   runner schedule next --cron '0 9 LW * *' --count 12
-  runner schedule next --cron '30 2 * * *' --timezone Europe/Berlin --from 2026-03-28 --until 2026-03-31
+  runner schedule next nightly --from 2026-03-28 --until 2026-03-31
   runner schedule next --every 90m --start 2026-01-01T00:00:00Z --json")]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
 pub struct Args {
