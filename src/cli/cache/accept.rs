@@ -23,7 +23,7 @@ use crate::view::text::style::{BAD, CACHED, FAINT, GOOD, Ink, STRONG};
 Examples:
   runner cache accept workflow.toml train
   runner cache accept workflow.toml 'prep/*' train --dry-run
-  runner cache accept workflow.toml train --domain production -i day=2026-01-31T00:00:00Z")]
+  runner cache accept workflow.toml train --domain production -i rounds=5")]
 pub struct Args {
     #[command(flatten)]
     target: Target,
