@@ -58,3 +58,19 @@ fn a_collection_runs_on_a_full_disk() {
     fs::remove_file(lab.home().join("filler")).unwrap();
     lab.ok("w.toml", &["-i", "n=9"]);
 }
+
+#[test]
+fn a_task_that_fails_on_a_full_disk_says_where() {
+    let lab = Lab::new();
+    let Some(disk) = Disk::mount(&lab.home(), "24m") else {
+        eprintln!("skipped: no file system can be mounted here");
+        return;
+    };
+    let named = format!("no space left on {}", disk.0.display());
+    for run in ["head -c 40000000 /dev/zero > big", "head -c 40000000 /dev/zero > big 2> /dev/null"] {
+        lab.write("w.toml", &format!("[workflow]\nname = 'wf'\n[tasks.t]\nrun = '{run}'\n[nodes.t]\n"));
+        let err = lab.run(&["exec", "w.toml"]).expect_code(1).err;
+        assert!(err.contains(&named), "{err}");
+    }
+    drop(disk);
+}

@@ -25,6 +25,7 @@ mod elements;
 mod estimates;
 mod examples;
 mod faults;
+mod failing_lines;
 mod faults_crash;
 mod faults_database;
 mod faults_lost_database;

@@ -16,6 +16,7 @@ use crate::core::run_id::RunId;
 use crate::core::value::Value;
 use crate::engine::attempt::collect::{self, MAX_LIGHT_BYTES, OutputPlaces};
 use crate::engine::attempt::environment::HostEnv;
+use crate::engine::attempt::failing_line::{failing_line, set_trap};
 use crate::engine::attempt::hints::{Ended, OUT_OF_MEMORY};
 use crate::engine::attempt::large::{LargeInputState, settle_links};
 use crate::engine::attempt::prepare::{AttemptContext, Failure, Prepared, TaskInstance, prepare};
@@ -162,6 +163,9 @@ async fn try_in<E: Executor>(
         Ok(prepared) => prepared,
         Err(failure) => return Ok(Err(failure)),
     };
+    if let Err(error) = set_trap(&job.subject.task, folder, &mut prepared) {
+        return Ok(Err((ErrorKind::Spawn, format!("the scratch folder cannot be written to: {error}"))));
+    }
     let captures = job.subject.task.outputs.iter().any(|output| output.capture == Capture::Stdout);
     let path = prepared.env.get(OsStr::new("PATH")).map(|path| path.to_string_lossy().into_owned());
     let attempt = Attempt {
@@ -306,15 +310,30 @@ impl<E> Finishing<'_, E> {
         Ok(Success { outputs: collected.values, blobs, changed, notes })
     }
 
+    fn exit_message(&self, code: i32) -> String {
+        let TaskInstance { task, workflow_dir, .. } = &self.job.subject;
+        let work = self.folder.work();
+        let in_workflow_dir = task.in_workflow_dir;
+        let mut written = vec![self.folder.path().to_owned(), std::env::temp_dir()];
+        written.extend(in_workflow_dir.then(|| workflow_dir.clone()));
+        let ended = Ended {
+            code,
+            path: &self.path,
+            tail: self.tail,
+            has_views: !self.prepared.views.is_empty(),
+            line: failing_line(task, self.folder, code),
+            work: (!in_workflow_dir).then_some(&*work),
+            task_dir: &task.dir,
+            written: &written,
+        };
+        ended.message()
+    }
+
     /// The failure that the command's end is, if it is one.
     fn ended(&self, end: &End) -> Result<(), Failure> {
         match end {
             End::Exited(0) => Ok(()),
-            End::Exited(code) => {
-                let has_views = !self.prepared.views.is_empty();
-                let ended = Ended { code: *code, path: &self.path, tail: self.tail, has_views };
-                Err((ErrorKind::Exit, ended.message()))
-            }
+            End::Exited(code) => Err((ErrorKind::Exit, self.exit_message(*code))),
             End::Signalled(signal) => {
                 let hint = if *signal == SIGKILL { format!("; {OUT_OF_MEMORY}") } else { String::new() };
                 Err((ErrorKind::Signal, format!("ended by {}{hint}", signal_name(*signal))))

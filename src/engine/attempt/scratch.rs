@@ -12,6 +12,7 @@
 //! | `views.plan` | which views the command's process sets up |
 //! | `out/` | what `$OUT` names |
 //! | `inputs.json` | what `$RUNNER_INPUTS` names |
+//! | `trap`, `failing-line` | the trap that says which line ended a script, and what it said |
 //! | `script/<task>` | the script, where it has to be a file |
 //! | `stdout` | standard output, where an output is taken from it |
 
@@ -108,14 +109,29 @@ impl Folder {
         Ok(path)
     }
 
+    /// What a script reads before its first command.
+    pub fn trap(&self) -> PathBuf {
+        self.0.join("trap")
+    }
+
+    /// Where it is told which line ended a script.
+    pub fn failing_line(&self) -> PathBuf {
+        self.0.join("failing-line")
+    }
+
     /// Writes what `$RUNNER_INPUTS` names; its path.
     pub fn write_inputs(&self, json: &str) -> io::Result<PathBuf> {
         let path = self.0.join("inputs.json");
-        // Shortened after writing rather than emptied before: an emptied file is flushed to disk when it is closed.
-        let mut file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
-        file.write_all(json.as_bytes())?;
-        file.set_len(json.len() as u64)?;
+        self.write_private(&path, json.as_bytes())?;
         Ok(path)
+    }
+
+    /// Writes a file that may be there from an earlier attempt.
+    pub fn write_private(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        // Shortened after writing rather than emptied before: an emptied file is flushed to disk when it is closed.
+        let mut file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+        file.write_all(bytes)?;
+        file.set_len(bytes.len() as u64)
     }
 
     /// Writes a script as a file; its path.
@@ -136,7 +152,8 @@ impl Folder {
                 Some("work") => is_ours(&entry)? && fs::read_dir(entry.path())?.next().is_none(),
                 Some("out") => is_ours(&entry)? && remove_files(&entry.path())?,
                 Some("in") => is_ours(&entry)? && clean_inputs(&entry.path())?,
-                Some("inputs.json" | "stdout") => {
+                Some("failing-line") => fs::remove_file(entry.path()).is_ok(),
+                Some("inputs.json" | "stdout" | "trap") => {
                     let metadata = entry.metadata()?;
                     metadata.is_file() && metadata.nlink() == 1 && metadata.mode() & 0o777 == 0o600
                 }
