@@ -3,7 +3,7 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `open.rs`, `inputs.rs`, `input_file.rs`, `needs.rs` | from a request to a workflow that can be run; what a run lacks |
+//! | `open.rs`, `inputs.rs`, `input_file.rs`, `needs.rs`, `home_inside.rs` | from a request to a workflow that can be run; what a run lacks |
 //! | `home.rs` | the home folder, opened for a run or for looking only |
 //! | `run.rs`, `run_lock.rs`, `retry.rs`, `prior.rs`, `watch/` | running, in turn, running again, waiting for a reason to |
 //! | `plan.rs`, `estimate.rs`, `why.rs`, `check.rs`, `picture.rs` | what would run, how long, why; what looks wrong; the graph |
@@ -22,6 +22,7 @@ mod error;
 pub mod estimate;
 pub mod export;
 pub mod home;
+mod home_inside;
 mod input_file;
 mod inputs;
 pub mod inspect;

@@ -17,6 +17,7 @@ use super::Error;
 use super::cap;
 use super::collect::{AfterRun, after_run};
 use super::home::HomeWriter;
+use super::home_inside::home_inside;
 use super::open::{Opened, Prepared};
 use super::run_lock::RunTurn;
 use crate::core::clock::SystemClock;
@@ -37,16 +38,18 @@ use crate::engine::{
 use crate::exec::{Cancel, Local, MIN_SECRET_CHARS, Masker, is_maskable, sweep_strays};
 use crate::storage::db;
 use crate::storage::gc;
-use crate::storage::history::invocation::{Beginning, Invocation, Text};
+use crate::storage::history::invocation::{Beginning, Invocation, Text, has_read};
 use crate::storage::history::times::of_workflow;
 use crate::storage::history::{self, RUNNING};
 use crate::storage::locks::Locks;
 use crate::storage::memo::Scope;
 use crate::storage::writer::{Closed, Writer};
 use crate::workflow::Workflow;
+use crate::workflow::diagnostic::Diagnostic;
 use crate::workflow::documents::Document;
 use crate::workflow::graph::remaining::remaining;
 use crate::workflow::graph::select::leaves;
+use crate::workflow::lint;
 
 /// Why a run cannot begin where the system has no thread left.
 pub const NO_THREAD: &str = "the system refuses another thread; end other processes or raise `ulimit -u`";
@@ -95,7 +98,12 @@ pub async fn run(
     // The locks are held until this function returns.
     let RunTurn { run, locks: _held } = turn;
     let files = Files::new(store.clone());
-    let inputs = workflow_inputs(workflow, &files, &bindings).map_err(Error::invalid)?;
+    let inside = home_inside(&opened, &bindings, home.path());
+    let inputs = workflow_inputs(workflow, &files, &bindings).map_err(|problem| {
+        // A home that changes while it is read as an input may be the cause.
+        Error::invalid([&[problem], &inside[..]].concat().join("\n"))
+    })?;
+    warnings.extend(inside);
     let read = documents.iter().map(|document| document.path.as_path());
     let protected = protected(&opened.workflows, read, &inputs);
     let refused = refused_outputs(workflow, &protected);
@@ -121,6 +129,14 @@ pub async fn run(
     let lock = home.begin_run(run).map_err(no_home)?;
     let events = home.create_events(run).map_err(no_home)?;
     let reader = db::open_reader(home.path()).map_err(|error| Error::store(error.to_string()))?;
+    // Said once for each definition: whoever keeps it has decided.
+    if documents.iter().any(|document| !has_read(&reader, &document.text)) {
+        let undeclared = lint::undeclared(&opened.workflows, &opened.sources);
+        warnings.extend(undeclared.into_iter().map(|lint| {
+            let Diagnostic { message, help, .. } = lint.diagnostic;
+            format!("{message}: {}. Said once for this workflow", help.join("; "))
+        }));
+    }
     let (writer, handle, acknowledged) = Writer::start(db, store.clone(), home.path().to_owned())
         .map_err(|error| Error::store(format!("{NO_THREAD}: {error}")))?;
     let locks = match Locks::open(home.path()) {

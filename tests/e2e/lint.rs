@@ -1,7 +1,9 @@
 //! What `check` warns of, and what it does not.
 
-use crate::common::Lab;
+use std::fs;
+
 use crate::common::one_task::OneTask;
+use crate::common::{Done, Lab};
 use serde_json::{Value, json};
 
 /// The warnings of the one workflow, by name and line: `network@9 message`.
@@ -285,5 +287,61 @@ fn libraries_are_checked_and_not_run() {
         let bad = lab.run(&["check", "bad.toml"]).expect_code(2);
         assert!(bad.err.contains(said) && bad.err.contains("bad.toml"), "{text} {}", bad.err);
         lab.run(&["check", "bad.toml", "--json"]).expect_code(2);
+    }
+}
+
+/// What is read through the workflow's folder is not in the key: said by `check` with that reason, and by a run once for
+/// each definition, whether or not it hits.
+#[test]
+fn files_of_the_workflows_folder_are_not_in_the_key() {
+    let lab = Lab::new();
+    lab.write("b.txt", "b");
+    let reason = |run: &str, extra: &str| {
+        let text = OneTask { run, extra, ..OneTask::default() }.text();
+        lab.write("w.toml", &text);
+        let done = lab.run(&["check", "w.toml", "--json"]).expect_code(0);
+        let lints = done.lines().into_iter().filter(|line| line["lint"] == "undeclared-file");
+        lints.map(|line| line["message"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    for run in [
+        "cat \"$RUNNER_WORKFLOW_DIR/b.txt\" > \"$OUT/y\"",
+        "cat \"$RUNNER_WORKFLOW_DIR\"/b.txt > \"$OUT/y\"",
+        "cd \"$RUNNER_WORKFLOW_DIR\"; cat b.txt > \"$OUT/y\"",
+        "cat ${RUNNER_WORKFLOW_DIR:?}/b.txt > \"$OUT/y\"",
+        "python3 -c 'import os; print(open(os.environ[\"RUNNER_WORKFLOW_DIR\"] + \"/b.txt\").read())' > \"$OUT/y\"",
+    ] {
+        let found = reason(run, "");
+        assert_eq!(found.len(), 1, "{run}: {found:?}");
+        assert!(found[0].starts_with("cached task `t`") && found[0].ends_with("which it does not declare"));
+        let warned = |done: &Done| {
+            let warnings = done.events("warning");
+            warnings.iter().filter(|w| w["message"].as_str().unwrap().contains("does not declare")).count()
+        };
+        assert_eq!(warned(&lab.ok("w.toml", &["--overwrite"])), 1, "{run}");
+        assert_eq!(warned(&lab.ok("w.toml", &[])), 0, "{run}");
+        assert_eq!(warned(&lab.ok("w.toml", &["--overwrite"])), 0, "{run}");
+    }
+    assert_eq!(reason("cat \"$RUNNER_WORKFLOW_DIR/b.txt\" > \"$OUT/y\"", "sources = [\"*.txt\"]"), [""; 0]);
+}
+
+#[test]
+fn a_home_inside_an_input_is_named_before_the_run() {
+    let lab = Lab::new();
+    lab.write("b.txt", "b");
+    let dir = OneTask {
+        inputs: "d = \"dir\"",
+        bind: "d = \".\"",
+        run: "ls \"$d\" > \"$OUT/y\"",
+        ..OneTask::default()
+    };
+    let sources = OneTask { extra: "sources = [\"**/*\"]", ..OneTask::default() };
+    let apart = OneTask { extra: "sources = [\"*.txt\"]", ..OneTask::default() };
+    for (task, warns) in [(dir, true), (sources, true), (apart, false)] {
+        let text = task.text();
+        lab.write("w.toml", &text);
+        let err = lab.run(&["exec", "w.toml"]).err;
+        let home = fs::canonicalize(lab.home()).unwrap().display().to_string();
+        let said = err.lines().any(|line| line.contains("the home folder") && line.contains(&home));
+        assert_eq!(said, warns, "{text}\n{err}");
     }
 }

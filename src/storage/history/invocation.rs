@@ -117,6 +117,13 @@ pub fn remove_unused(db: &Connection) -> rusqlite::Result<()> {
     )
 }
 
+/// Whether an earlier run read a file with this text; `false` if that cannot be known.
+pub fn has_read(db: &Connection, text: &str) -> bool {
+    let known = "SELECT 1 FROM document WHERE digest = ?1";
+    let found = db.query_row(known, [&Digest::of(text).0[..]], |_| Ok(())).optional();
+    found.is_ok_and(|found| found.is_some())
+}
+
 /// What a run was asked for.
 ///
 /// # Errors

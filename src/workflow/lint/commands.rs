@@ -54,6 +54,13 @@ const CALLS: [(&str, &str); 17] = [
     ("requests.post(", ASKS),
     ("urlopen(", ASKS),
 ];
+/// The lint about files that a task reads and does not declare.
+const UNDECLARED: &str = "undeclared-file";
+const NOT_IN_KEY: &str = "not in the key";
+const DECLARE: &str =
+    "declare it as an input of type file or dir, or among `sources`: then a change of it counts";
+/// The variable that names the workflow's folder.
+const WORKFLOW_DIR: &str = "RUNNER_WORKFLOW_DIR";
 const CLOCK: &str = "reads the clock";
 const CHANCE: &str = "uses random numbers";
 const ASKS: &str = "uses the network";
@@ -66,9 +73,18 @@ pub fn of_task(task: &Task, text: &Text) -> Vec<Lint> {
         }
         Command::Program(argv) => ("argv", argv.iter().map(Template::source).collect::<Vec<_>>()),
     };
-    let mut found = Found { task, text, key, script: "", said: BTreeSet::new(), lints: Vec::new() };
+    let mut found = Found {
+        task,
+        text,
+        key,
+        script: "",
+        in_workflow_dir: false,
+        said: BTreeSet::new(),
+        lints: Vec::new(),
+    };
     for part in parts {
         found.script = part;
+        found.in_workflow_dir = task.in_workflow_dir || part.contains(WORKFLOW_DIR);
         for word in words(part) {
             found.path(&word);
             if task.cache.enabled {
@@ -77,9 +93,19 @@ pub fn of_task(task: &Task, text: &Text) -> Vec<Lint> {
         }
         if task.cache.enabled {
             found.calls(part);
+            found.workflow_dir(part);
         }
     }
     found.lints
+}
+
+/// The warnings about files that a cached task reads, but whose changes do not count.
+pub fn undeclared(task: &Task, text: &Text) -> Vec<Lint> {
+    let mut lints = of_task(task, text);
+    let is_stale =
+        |lint: &Lint| lint.diagnostic.primary.as_ref().is_some_and(|(_, label)| label == NOT_IN_KEY);
+    lints.retain(|lint| lint.name == UNDECLARED && is_stale(lint));
+    lints
 }
 
 struct Found<'t> {
@@ -89,6 +115,8 @@ struct Found<'t> {
     key: &'t str,
     /// The part of it that is looked at.
     script: &'t str,
+    /// Whether that part may be in the workflow's folder when it names a file.
+    in_workflow_dir: bool,
     /// The words that have been reported.
     said: BTreeSet<String>,
     lints: Vec<Lint>,
@@ -117,15 +145,18 @@ impl Found<'_> {
         if path.starts_with('/') {
             return self.absolute(word.at, path);
         }
-        let folder = ["$RUNNER_WORKFLOW_DIR/", "${RUNNER_WORKFLOW_DIR}/", "$HOME/", "${HOME}/", "~/"]
-            .iter()
-            .find_map(|prefix| path.strip_prefix(prefix));
+        let below = |prefixes: &[&str]| {
+            let rest = prefixes.iter().find_map(|prefix| path.strip_prefix(prefix));
+            rest.filter(|rest| !rest.is_empty())
+        };
+        let beside = below(&["$RUNNER_WORKFLOW_DIR/", "${RUNNER_WORKFLOW_DIR}/"]);
         let task = short(self.task);
-        if folder.is_some_and(|rest| !rest.is_empty()) && self.task.cache.enabled {
+        if beside.or(below(&["$HOME/", "${HOME}/", "~/"])).is_some() && self.task.cache.enabled {
+            if beside.is_some_and(|rest| self.is_declared(rest)) {
+                return;
+            }
             let message = format!("cached task `{task}` reads `{path}`, which it does not declare");
-            let help =
-                "declare it as an input of type file or dir, or among `sources`: then a change of it counts";
-            return self.warn("undeclared-file", (word.at, path), message, "not in the key", help);
+            return self.warn(UNDECLARED, (word.at, path), message, NOT_IN_KEY, DECLARE);
         }
         if path.contains(['.', '/']) && !path.starts_with(['-', '$', '{', '.', '*']) {
             self.relative(word.at, path);
@@ -156,30 +187,45 @@ impl Found<'_> {
     /// A word that is the name of a file beside the task.
     fn relative(&mut self, at: usize, path: &str) {
         let beside = self.task.dir.join(path);
-        let is_declared = || {
-            let sources = sources_of(self.task).unwrap_or_default();
-            sources.iter().any(|source| source.staged == Path::new(path) || source.staged.starts_with(path))
-        };
-        if !beside.is_file() || is_declared() {
+        if !beside.is_file() || self.is_declared(path) {
             return;
         }
         let task = short(self.task);
-        match (self.task.in_workflow_dir, self.task.cache.enabled) {
+        match (self.in_workflow_dir, self.task.cache.enabled) {
             (true, false) => {}
             (true, true) => {
-                let message = format!("cached task `{task}` names `{path}`, which it does not declare");
-                let help =
-                    "declare it as an input of type file, or among `sources`: then a change of it counts";
-                self.warn("undeclared-file", (at, path), message, "not in the key", help);
+                let message = format!(
+                    "cached task `{task}` names `{path}` of the workflow's folder, which it does not declare"
+                );
+                self.warn(UNDECLARED, (at, path), message, NOT_IN_KEY, DECLARE);
             }
             (false, _) => {
                 let message = format!("task `{task}` names `{path}`, which it does not declare");
                 let help = format!(
                     "a task runs in an empty folder: add sources = [\"{path}\"], or make it an input of type file"
                 );
-                self.warn("undeclared-file", (at, path), message, "will not be there", &help);
+                self.warn(UNDECLARED, (at, path), message, "will not be there", &help);
             }
         }
+    }
+
+    /// Whether `path` below the task's folder is a source, or a folder of sources.
+    fn is_declared(&self, path: &str) -> bool {
+        let sources = sources_of(self.task).unwrap_or_default();
+        sources.iter().any(|source| source.staged == Path::new(path) || source.staged.starts_with(path))
+    }
+
+    /// The use of the workflow's folder where no file of it is named in plain words.
+    fn workflow_dir(&mut self, script: &str) {
+        let is_named = self.lints.iter().any(|lint| lint.name == UNDECLARED);
+        let Some(at) = script.find(WORKFLOW_DIR).filter(|_| !is_named && self.task.sources.is_empty()) else {
+            return;
+        };
+        let message = format!(
+            "cached task `{}` uses files of the workflow's folder, which it does not declare",
+            short(self.task)
+        );
+        self.warn(UNDECLARED, (at, WORKFLOW_DIR), message, NOT_IN_KEY, DECLARE);
     }
 
     fn program(&mut self, word: &Word) {
@@ -188,7 +234,7 @@ impl Found<'_> {
         let mut says = |name, what: &str| {
             let help = "the result is cached anyway: make the value an input, or do not cache the task";
             let message = format!("cached task `{}` {what}: `{text}`", short(self.task));
-            self.warn(name, (word.at, text), message, "not in the key", help);
+            self.warn(name, (word.at, text), message, NOT_IN_KEY, help);
         };
         if ["$RANDOM", "${RANDOM}", "/dev/urandom", "/dev/random"].contains(&text) {
             return says("chance", CHANCE);
@@ -225,7 +271,7 @@ impl Found<'_> {
             };
             let help = "the result is cached anyway: make the value an input, or do not cache the task";
             let message = format!("cached task `{}` {what}: `{call}...)`", short(self.task));
-            self.warn(name, (at, call), message, "not in the key", help);
+            self.warn(name, (at, call), message, NOT_IN_KEY, help);
         }
     }
 }

@@ -87,6 +87,12 @@ impl<'s> Trees<'s> {
     }
 }
 
+/// The warnings about files that cached tasks read, but whose changes do not count: a run says them as well.
+pub fn undeclared(workflows: &[Arc<Workflow>], sources: &Sources) -> Vec<Lint> {
+    let cached = tasks(workflows).into_iter().filter(|task| task.cache.enabled);
+    cached.flat_map(|task| commands::undeclared(&task, &Text::of(&task, sources))).collect()
+}
+
 /// The tasks that are used, each once; those of libraries among them.
 pub fn tasks(workflows: &[Arc<Workflow>]) -> Vec<Arc<Task>> {
     let mut seen = BTreeSet::new();
