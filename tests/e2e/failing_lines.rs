@@ -16,7 +16,6 @@ fn the_line_that_ended_a_silent_script_is_named() {
     let lab = Lab::new();
     for (run, line) in [
         ("true\ngrep -q x /dev/null\necho never", "line 2 of `run` ended it: grep -q x /dev/null"),
-        ("grep -q x /dev/null", "line 1 of `run` ended it: grep -q x /dev/null"),
         ("true\nf() {\n  false\n}\ntrue\nf", "line 6 of `run` ended it: f"),
         ("true\nx=$(false)\necho $x", "line 2 of `run` ended it: x=$(false)"),
         ("set +e\nfalse\nset -e\n\ntest 1 = 2", "line 5 of `run` ended it: test 1 = 2"),
@@ -35,6 +34,7 @@ fn the_line_that_ended_a_silent_script_is_named() {
     for (run, extra) in [
         ("true\necho why >&2\nfalse", ""),
         ("true\nexit 3", ""),
+        ("grep -q x /dev/null", ""),
         ("set +e\nfalse\nexit 3", ""),
         ("true\nfalse", "shell = [\"sh\", \"-e\"]"),
         ("trap : ERR\ntrap : EXIT\nfalse", ""),

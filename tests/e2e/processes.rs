@@ -74,7 +74,7 @@ fn kinds_of_failure() {
     for (body, kind, code, phrase) in [
         ("run = 'exit 7'", "exit", json!(7), "exit code 7"),
         ("run = 'kill -9 $$'", "signal", json!(null), "SIGKILL"),
-        ("run = 'no-such-command'", "exit", json!(127), "not found; the task's PATH is /"),
+        ("run = 'no-such-command'", "exit", json!(127), "not found\nthe task's PATH is /"),
         ("argv = ['no-such-command']", "spawn", json!(null), "no-such-command"),
         ("argv = ['/etc/passwd']", "spawn", json!(null), "/etc/passwd"),
         ("timeout = '100ms'\nrun = 'sleep 600'", "timeout", json!(null), "timeout of 100ms"),

@@ -52,16 +52,10 @@ pub fn set_trap(task: &Task, folder: &Folder, prepared: &mut Prepared) -> io::Re
 /// The line that ended a script with `code`, if the trap told of it.
 pub fn failing_line(task: &Task, folder: &Folder, code: i32) -> Option<FailingLine> {
     let script = script(task)?;
-    let only = || {
-        let mut lines = script.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        lines.next().filter(|_| lines.next().is_none()).and_then(|(i, _)| u32::try_from(i + 1).ok())
-    };
-    let told = || {
-        let report = fs::read_to_string(folder.failing_line()).ok()?;
-        let (status, line) = report.split_once(' ')?;
-        (status.parse() == Ok(code)).then(|| line.parse().ok())?
-    };
-    let number: u32 = only().or_else(told)?;
+    let report = fs::read_to_string(folder.failing_line()).ok()?;
+    let (status, number) = report.split_once(' ')?;
+    // Another command may have failed before without ending the script.
+    let number: u32 = number.parse().ok().filter(|_| status.parse() == Ok(code))?;
     let line = script.lines().nth(usize::try_from(number).ok()?.checked_sub(1)?)?.trim();
     let mut text: String = line.chars().take(MAX_LINE_CHARS).collect();
     if text.len() < line.len() {
