@@ -21,6 +21,7 @@ mod completions;
 mod diff;
 mod exec;
 mod export;
+mod find;
 mod graph;
 mod help;
 mod init;
@@ -165,6 +166,7 @@ enum Verb {
     Shell(shell::Args),
     Export(export::Args),
     Diff(diff::Args),
+    Find(find::Args),
     Schedule(schedule::Args),
     Init(init::Args),
     Schema(schema::Args),
@@ -223,6 +225,7 @@ pub fn main() -> ExitCode {
         Verb::Shell(args) => shell::run(args, home, color),
         Verb::Export(args) => export::run(args, home),
         Verb::Diff(args) => diff::run(args, home, color),
+        Verb::Find(args) => find::run(args, home, color),
         Verb::Schedule(args) => schedule::run(args, home, color),
         Verb::Init(args) => init::run(args),
         Verb::Schema(args) => schema::run(args),

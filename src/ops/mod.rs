@@ -9,7 +9,7 @@
 //! | `plan.rs`, `estimate.rs`, `why.rs`, `check.rs`, `picture.rs` | what would run, how long, why; what looks wrong; the graph |
 //! | `inspect.rs`, `report.rs`, `diff.rs`, `logs/`, `recorded.rs` | past runs |
 //! | `replay.rs`, `shell.rs`, `export/`, `quoting.rs` | an attempt of a past run, by hand or elsewhere |
-//! | `results.rs`, `accept.rs`, `stats.rs`, `collect.rs`, `cap.rs`, `verify.rs`, `recompute.rs`, `output_diff.rs` | the cache |
+//! | `results.rs`, `find.rs`, `accept.rs`, `stats.rs`, `collect.rs`, `cap.rs`, `verify.rs`, `recompute.rs`, `output_diff.rs` | the cache |
 //! | `node_arg.rs`, `names.rs`, `user_file.rs` | which node or element a person means; the names that there are; files that a user named |
 //! | `error.rs` | why an operation was not done |
 
@@ -21,6 +21,7 @@ pub mod diff;
 mod error;
 pub mod estimate;
 pub mod export;
+pub mod find;
 pub mod home;
 mod home_inside;
 mod input_file;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
+use crate::storage::contents;
 use crate::storage::home::{is_full, no_space};
 use crate::storage::own_file::{self, Access};
 use crate::storage::recovery::{self, Recovered, unclaimed};
@@ -30,8 +31,11 @@ const SUSPECT: &str = "runner.db.suspect";
 /// How long a writer waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The step that brings the index of contents, which is filled from the results that are there.
+const INDEX_STEP: i64 = 7;
+
 /// The steps from an empty database to today's schema; `user_version` counts those taken.
-fn steps() -> [String; 6] {
+fn steps() -> [String; 7] {
     [
         [crate::storage::memo::sqlite::SCHEMA, crate::storage::history::SCHEMA, STAT_SCHEMA].concat(),
         crate::storage::history::times::SCHEMA.to_owned(),
@@ -44,6 +48,7 @@ fn steps() -> [String; 6] {
         crate::storage::gc::footprint::SCHEMA.to_owned(),
         crate::storage::publish::record::SCHEMA.to_owned(),
         crate::storage::memo::sqlite::PROVENANCE.to_owned(),
+        contents::SCHEMA.to_owned(),
     ]
 }
 
@@ -323,6 +328,9 @@ fn migrate(db: &mut Connection, path: &Path, version: i64) -> Result<Option<Reco
         true => Some(recovery::recover(&transaction, home).map_err(sqlite)?),
         false => None,
     };
+    if version < INDEX_STEP && (version > 0 || has_past) {
+        contents::backfill(&transaction, home).map_err(sqlite)?;
+    }
     transaction.commit().map_err(sqlite)?;
     Ok(recovered)
 }

@@ -5,6 +5,7 @@
 //! | [`store`] | files by content, stat cache, staging, publishing |
 //! | [`memo`] | the cache key, the table of results, the nearest earlier one |
 //! | [`history`] | runs, what they were asked for, and their events |
+//! | [`contents`] | which node made or used a content: an index |
 //! | [`home`] | the home folder and the locks of live runs |
 //! | [`locks`] | locks of identical work |
 //! | [`db`] | the database file: opening, schema versions, damage |
@@ -15,6 +16,7 @@
 //! | [`writer`] | the one writer: group commit of blobs, rows and events |
 //! | [`gc`] | what is kept, what goes, and removing it safely beside runs |
 
+pub mod contents;
 pub mod db;
 pub mod gc;
 pub mod history;

@@ -19,6 +19,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::core::definition::Definition;
 use crate::core::digest::Digest;
 use crate::core::run_id::RunId;
+use crate::storage::contents::{self, Execution, Indexed};
 use crate::storage::db;
 use crate::storage::gc::footprint::{self, Footprint, ROW};
 use crate::storage::history::invocation::{Beginning, record_beginning, write_copy};
@@ -45,6 +46,8 @@ pub struct NewResult {
     /// `None` for a result whose files are kept for this run and its history, but not found again.
     pub row: Option<Box<Row>>,
     pub blobs: Vec<PendingBlob>,
+    /// The files that the node used and made, to be found by content.
+    pub files: Option<Box<Execution>>,
 }
 
 /// What makes a result findable.
@@ -63,6 +66,8 @@ pub struct Acknowledged {
 
 enum Message {
     Result(NewResult),
+    /// Files of a node that leaves nothing else to be stored.
+    Files(Box<Execution>),
     Stats(Vec<(FileKey, StatEntry)>),
     Begin(Box<Beginning>),
     Run(Box<Run>),
@@ -126,6 +131,11 @@ impl Writer {
         self.send(Message::Result(result));
     }
 
+    /// Indexes the files of a node that leaves nothing else to be stored.
+    pub fn files(&self, files: Box<Execution>) {
+        self.send(Message::Files(files));
+    }
+
     pub fn stats(&self, stats: Vec<(FileKey, StatEntry)>) {
         if !stats.is_empty() {
             self.send(Message::Stats(stats));
@@ -178,6 +188,7 @@ impl Handle {
 #[derive(Default)]
 struct Batch {
     results: Vec<NewResult>,
+    files: Vec<Execution>,
     beginnings: Vec<Beginning>,
     runs: Vec<Run>,
     /// Sent once a run, at its end.
@@ -199,6 +210,7 @@ impl Batch {
                 }
                 self.results.push(result);
             }
+            Message::Files(files) => self.files.push(*files),
             Message::Stats(stats) => self.stats.extend(stats),
             Message::Begin(mut beginning) => {
                 beginning.digest_texts();
@@ -218,6 +230,7 @@ impl Batch {
 
     fn is_empty(&self) -> bool {
         self.results.is_empty()
+            && self.files.is_empty()
             && self.beginnings.is_empty()
             && self.runs.is_empty()
             && self.stats.is_empty()
@@ -341,10 +354,17 @@ impl Work {
             self.db.execute_batch(wanted.pragma())?;
             self.durability = wanted;
         }
+        // Directories are read before the database is locked.
+        let of_results = batch.results.iter().filter(|_| with_results).filter_map(|new| new.files.as_deref());
+        let indexed: Vec<_> =
+            of_results.chain(&batch.files).map(|files| Indexed::new(files, &self.store)).collect();
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for indexed in &indexed {
+            contents::record(&transaction, indexed)?;
+        }
         if with_results {
             let mut known: Option<(Digest, Option<Digest>)> = None;
-            let mut added = self.store.take_added();
+            let mut added = self.store.take_added() + indexed.iter().map(Indexed::size).sum::<u64>();
             for Row { entry, definition, interface } in
                 batch.results.iter().filter_map(|new| new.row.as_deref())
             {

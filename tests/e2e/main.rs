@@ -30,6 +30,7 @@ mod faults_crash;
 mod faults_database;
 mod faults_lost_database;
 mod faults_store;
+mod find;
 mod full_disk;
 mod globs;
 mod graph;

@@ -11,6 +11,7 @@ use crate::engine::attempt::perform::{Success, log_path};
 use crate::engine::lookup::cache::to_record;
 use crate::engine::schedule::{State, UnitId};
 use crate::engine::scope::frames::NodeInstance;
+use crate::storage::contents::{Execution, NamedFile};
 use crate::storage::memo::{Entry, Found};
 use crate::storage::writer::{Acknowledged, NewResult, Row};
 
@@ -63,7 +64,11 @@ impl Engine {
             }
         }
         let row = key.and_then(|key| self.row(spot, key, &event, &success.outputs));
+        let files = self.files_of(spot, &flight.inputs, &success.outputs, &event);
         if row.is_none() && success.blobs.is_empty() {
+            if let Some(files) = files {
+                self.recorder.files(files);
+            }
             self.tell(unit, event);
         } else {
             let stored = match flight.cache {
@@ -82,10 +87,34 @@ impl Engine {
             self.count(unit, &event);
             self.bus.hold(unit);
             self.unacknowledged.insert(unit, StoredEnd { event, stored, _held: flight.held });
-            self.recorder.result(NewResult { unit, row: row.map(Box::new), blobs: success.blobs });
+            self.recorder.result(NewResult { unit, row: row.map(Box::new), blobs: success.blobs, files });
         }
         self.keep_outputs(unit, success.outputs);
         self.finish(unit, State::Succeeded, "");
+    }
+
+    /// The files that a node used and made; `None` if it had nothing to do with any.
+    fn files_of(
+        &self,
+        spot: &NodeInstance,
+        inputs: &[Value],
+        outputs: &[Value],
+        event: &NodeFinished,
+    ) -> Option<Box<Execution>> {
+        let task = spot.node().task()?;
+        let used = NamedFile::all(task.inputs.iter().map(|input| &*input.name), inputs);
+        let made = NamedFile::all(task.outputs.iter().map(|output| &*output.name), outputs);
+        (!used.is_empty() || !made.is_empty()).then(|| {
+            Box::new(Execution {
+                run: self.context.run.clone(),
+                node: spot.label(),
+                task: task.name.clone(),
+                key: event.key,
+                time: event.time,
+                used,
+                made,
+            })
+        })
     }
 
     /// What the memo is to keep of a result.
@@ -128,7 +157,7 @@ impl Engine {
         let Some(mut row) = self.row(spot, key, event, &[]) else { return };
         (row.entry.found, row.definition) = (found, None);
         // Nobody waits for it: without it the next lookup goes by the alias again.
-        self.recorder.result(NewResult { unit, row: Some(Box::new(row)), blobs: Vec::new() });
+        self.recorder.result(NewResult { unit, row: Some(Box::new(row)), blobs: Vec::new(), files: None });
     }
 
     /// The writer has stored a result, or could not.

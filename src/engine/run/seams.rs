@@ -9,6 +9,7 @@ use super::publish::{self, PublishOptions, PublishedOutput};
 use crate::core::digest::Digest;
 use crate::engine::scope::frames::Frame;
 use crate::engine::scope::values::Files;
+use crate::storage::contents::Execution;
 use crate::storage::history::times::Times;
 use crate::storage::locks::{Attempt, Holder, Locks};
 use crate::storage::store::{FileKey, StatEntry, Store};
@@ -18,6 +19,9 @@ use crate::storage::writer::{NewResult, Writer};
 pub trait Recorder: Send {
     /// Records a result.
     fn result(&self, result: NewResult);
+
+    /// Indexes the files of a node that leaves nothing else to be stored.
+    fn files(&self, files: Box<Execution>);
 
     /// Records entries of the stat cache.
     fn stats(&self, stats: Vec<(FileKey, StatEntry)>);
@@ -35,6 +39,10 @@ pub trait Recorder: Send {
 impl Recorder for Writer {
     fn result(&self, result: NewResult) {
         self.result(result);
+    }
+
+    fn files(&self, files: Box<Execution>) {
+        self.files(files);
     }
 
     fn stats(&self, stats: Vec<(FileKey, StatEntry)>) {

@@ -49,6 +49,7 @@ pub use policy::{Limits, Plan};
 
 use self::footprint::Footprint;
 use crate::core::digest::Digest;
+use crate::storage::contents;
 use crate::storage::history::{self, invocation};
 use crate::storage::home::{Home, is_full, no_space};
 use crate::storage::memo::{Entry, listing};
@@ -241,6 +242,7 @@ fn remove_rows(
     if !plan.runs.is_empty() {
         invocation::remove_unused(&transaction)?;
     }
+    contents::remove_unused(&transaction)?;
     footprint::set(&transaction, left)?;
     transaction.commit()
 }

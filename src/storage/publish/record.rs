@@ -111,6 +111,16 @@ pub fn below(db: &Connection, root: &Path) -> rusqlite::Result<Vec<(PathBuf, Row
     Ok(rows.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
+/// Where a file with this content was published, and by which workflow.
+pub fn with_content(db: &Connection, digest: &Digest) -> rusqlite::Result<Vec<(PathBuf, String)>> {
+    let mut statement = db
+        .prepare_cached("SELECT path, workflow FROM published WHERE content = ?1 AND placed = 1 LIMIT 100")?;
+    let rows = statement.query_map([Content::File(*digest).text()], |row| {
+        Ok((PathBuf::from(OsStr::from_bytes(&row.get::<_, Vec<u8>>(0)?)), row.get(1)?))
+    })?;
+    rows.collect()
+}
+
 /// Whether the same workflow published just this content at the same place relative to its file, in another folder:
 /// the project was moved or copied.
 pub fn was_moved(db: &Connection, by: Publisher, path: &Path, found: &Content) -> rusqlite::Result<bool> {

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use super::Store;
@@ -79,35 +80,8 @@ impl Store {
     /// # Errors
     /// The blob cannot be read: its parts are not known.
     pub fn parts(&self, digest: &Digest) -> io::Result<Vec<Digest>> {
-        let path = self.blob_path(digest);
-        let is_blob = match fs::symlink_metadata(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            // Whatever else stands there names nothing.
-            found => found?.is_file(),
-        };
-        if !is_blob {
-            return Ok(Vec::new());
-        }
-        let mut file = match own_file::open(&path, Access::Read) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            file => file?,
-        };
-        let mut bytes = vec![0; HEADER.len()];
-        match file.read_exact(&mut bytes) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Vec::new()),
-            read => read?,
-        }
-        if bytes != HEADER {
-            return Ok(Vec::new());
-        }
-        file.take(MAX_MANIFEST_BYTES).read_to_end(&mut bytes)?;
-        let items = Manifest::decode(&bytes).unwrap_or_default().entries.into_values();
-        let digests: BTreeSet<Digest> = items
-            .filter_map(|item| match item {
-                Item::File { digest, .. } => Some(digest),
-                Item::Folder | Item::Link(_) => None,
-            })
-            .collect();
+        let files = files_of_directory(&self.blob_path(digest))?.into_iter();
+        let digests: BTreeSet<Digest> = files.map(|(_, digest)| digest).collect();
         Ok(digests.into_iter().collect())
     }
 
@@ -131,4 +105,38 @@ impl Store {
     pub fn clear_unswept(&self) -> io::Result<()> {
         remove_tree(&self.folder.join(UNSWEPT))
     }
+}
+
+/// The files of the directory whose manifest is the blob at this path, by name relative to it; none for any other blob.
+///
+/// # Errors
+/// The blob cannot be read: its files are not known.
+pub fn files_of_directory(blob: &Path) -> io::Result<Vec<(String, Digest)>> {
+    let is_blob = match fs::symlink_metadata(blob) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        // Whatever else stands there names nothing.
+        found => found?.is_file(),
+    };
+    if !is_blob {
+        return Ok(Vec::new());
+    }
+    let mut file = match own_file::open(blob, Access::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        file => file?,
+    };
+    let mut bytes = vec![0; HEADER.len()];
+    match file.read_exact(&mut bytes) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Vec::new()),
+        read => read?,
+    }
+    if bytes != HEADER {
+        return Ok(Vec::new());
+    }
+    file.take(MAX_MANIFEST_BYTES).read_to_end(&mut bytes)?;
+    let entries = Manifest::decode(&bytes).unwrap_or_default().entries.into_iter();
+    let file = |(name, item)| match item {
+        Item::File { digest, .. } => Some((name, digest)),
+        Item::Folder | Item::Link(_) => None,
+    };
+    Ok(entries.filter_map(file).collect())
 }

@@ -48,7 +48,7 @@ use std::path::{Path, PathBuf, absolute};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use blobs::BlobFile;
+pub use blobs::{BlobFile, files_of_directory};
 pub use error::{Damage, FileError, SealError, Wrong};
 pub use fingerprint::{Snapshot, check_there};
 pub use generation::{Collector, ExclusiveLock};

@@ -15,6 +15,7 @@ use crate::core::value::Artifact;
 use crate::engine::lookup::memo::{Memo, MemoError};
 use crate::engine::run::seams::{LockAttempt, Recorder, WorkLocks};
 use crate::engine::scope::content::ContentStore;
+use crate::storage::contents::Execution;
 use crate::storage::history::times::Times;
 use crate::storage::locks::Holder;
 use crate::storage::memo::Found;
@@ -126,6 +127,8 @@ impl Recorder for Recording {
         }
         let _ = self.1.send(Acknowledged { unit: result.unit, result: answer });
     }
+
+    fn files(&self, _: Box<Execution>) {}
 
     fn stats(&self, _: Vec<(FileKey, StatEntry)>) {}
 
