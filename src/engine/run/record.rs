@@ -106,7 +106,7 @@ impl Engine {
         let made = NamedFile::all(task.outputs.iter().map(|output| &*output.name), outputs);
         (!used.is_empty() || !made.is_empty()).then(|| {
             Box::new(Execution {
-                run: self.context.run.clone(),
+                run: self.context.run.to_string(),
                 node: spot.label(),
                 task: task.name.clone(),
                 key: event.key,
