@@ -104,6 +104,11 @@ pub fn is_live(out: Option<&[u8]>) -> bool {
     }
 }
 
+/// Whether this process was born with a child, as a shell's that then became this program.
+pub fn is_inherited(pid: Pid) -> bool {
+    LIST.get().is_some_and(|list| list.inherited.contains(&pid))
+}
+
 /// Whether there may be strays, running or waiting to be reaped. Cheap.
 pub fn may_have_strays() -> bool {
     !candidates().is_empty()

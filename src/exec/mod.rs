@@ -4,6 +4,7 @@
 //! caller only, never to the user.
 
 mod children;
+mod descendants;
 mod ending;
 #[cfg(target_os = "linux")]
 mod enter;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::sync::watch;
 
+pub use descendants::{Record, Recorder, record};
 pub use local::Local;
 pub use secrets::{MIN_SECRET_CHARS, Masker, is_maskable};
 pub use sweep::{end_marked, sweep_strays};

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// A process that was seen running.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Process {
     pub pid: Pid,
     /// Its process group.
@@ -30,7 +30,15 @@ pub struct Stat {
     /// Whether it has no environment for good: it was given none, or its memory is gone.
     bare: bool,
     pub parent: Option<Pid>,
+    pub session: Option<Pid>,
     pub process: Process,
+}
+
+impl Process {
+    /// When it began, in clock ticks since the machine started.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
 }
 
 impl Stat {
@@ -52,6 +60,7 @@ impl Stat {
             bare: *fields.get(20)? == "0"
                 || (*fields.get(23)? != "0" && fields.get(47)? == fields.get(48)?),
             parent: parse_pid(fields.get(1)?),
+            session: parse_pid(fields.get(3)?),
             process: Process { pid, group: parse_pid(fields.get(2)?)?, start: fields.get(19)?.parse().ok()? },
         })
     }

@@ -9,6 +9,7 @@ use rustix::process::{Pid, geteuid, getpid};
 
 use super::Cancel;
 use super::children::{is_live, strays};
+use super::descendants::Record;
 use super::ending::end;
 use super::process::{Process, Stat, has_variable, parse_pid, variable};
 
@@ -27,9 +28,9 @@ pub async fn sweep_strays() -> usize {
     end_found(find).await
 }
 
-/// Ends every process of our user that was started with `RUNNER_RUN_ID=<run>`, except this one and those that
-/// it descends from; how many there were. For a run whose runner was killed.
-pub async fn end_marked(run: &str) -> usize {
+/// Ends every process of our user that was started with `RUNNER_RUN_ID=<run>` or that the run's `record` knows, except this
+/// one and those that it descends from; how many there were. For a run whose runner was killed.
+pub async fn end_marked(run: &str, record: Option<&Record>) -> usize {
     let find = || {
         let ancestors = lineage(getpid());
         let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
@@ -39,8 +40,11 @@ pub async fn end_marked(run: &str) -> usize {
             .filter(|(pid, _)| !ancestors.contains(pid))
             .filter(|(_, entry)| entry.metadata().is_ok_and(|meta| meta.uid() == geteuid().as_raw()))
             .filter_map(|(pid, _)| Stat::of(pid).filter(|stat| !stat.dead))
+            .filter(|stat| {
+                record.is_some_and(|record| record.knows(stat))
+                    || has_variable(stat.process.pid, "RUNNER_RUN_ID", OsStr::new(run))
+            })
             .map(|stat| stat.process)
-            .filter(|process| has_variable(process.pid, "RUNNER_RUN_ID", OsStr::new(run)))
             .collect()
     };
     end_found(find).await
@@ -78,7 +82,7 @@ mod tests {
         let sleeper = |run: &str| Command::new("sleep").arg("600").env("RUNNER_RUN_ID", run).spawn().unwrap();
         let (mut marked, mut other) = (sleeper(&run), sleeper(&format!("{run}0")));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        assert_eq!(runtime.block_on(end_marked(&run)), 1);
+        assert_eq!(runtime.block_on(end_marked(&run, None)), 1);
         assert_eq!(marked.wait().unwrap().signal(), Some(15));
         assert_eq!(other.try_wait().unwrap(), None);
         other.kill().unwrap();

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::Error;
 use crate::core::event::{Counts, Event};
 use crate::core::run_id::RunId;
-use crate::exec::end_marked;
+use crate::exec::{Record, end_marked};
 use crate::storage::db;
 use crate::storage::history::{self, INTERRUPTED};
 use crate::storage::home::Home;
@@ -67,7 +67,8 @@ impl HomeWriter {
             // A run that had only just begun is no dead one: its processes are left alone.
             let Some(_claim) = self.home.claim_dead(*run) else { continue };
             if let Ok(clock) = &clock {
-                clock.block_on(end_marked(run));
+                let record = self.home.processes(*run).ok().and_then(Record::read);
+                clock.block_on(end_marked(run, record.as_ref()));
             }
             self.home.sweep_scratch(*run);
         }

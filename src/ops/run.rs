@@ -35,7 +35,7 @@ use crate::engine::{
     Engine, EngineInputs, EventLog, Interrupt, PublishOptions, RunContext, StorePublisher, Summary,
     WorkLocks, protected, refused_outputs,
 };
-use crate::exec::{Cancel, Local, MIN_SECRET_CHARS, Masker, is_maskable, sweep_strays};
+use crate::exec::{self, Cancel, Local, MIN_SECRET_CHARS, Masker, is_maskable, sweep_strays};
 use crate::storage::db;
 use crate::storage::gc;
 use crate::storage::history::invocation::{Beginning, Invocation, Text, has_read};
@@ -128,6 +128,7 @@ pub async fn run(
         |error| Error::store(format!("cannot use the home folder {}: {error}", home.path().display()));
     let lock = home.begin_run(run).map_err(no_home)?;
     let events = home.create_events(run).map_err(no_home)?;
+    let recorder = home.create_processes(run).and_then(exec::record).map_err(no_home)?;
     let reader = db::open_reader(home.path()).map_err(|error| Error::store(error.to_string()))?;
     // Said once for each definition: whoever keeps it has decided.
     if documents.iter().any(|document| !has_read(&reader, &document.text)) {
@@ -217,6 +218,7 @@ pub async fn run(
     });
     let summary = engine.run(acknowledged, interrupts).await;
     sweep_strays().await;
+    drop(recorder);
     row.status = summary.status.name().into();
     row.finished = Some(Timestamp::now());
     row.counts = summary.counts;

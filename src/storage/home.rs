@@ -7,7 +7,7 @@
 //! | `work.lock`, `work.holders/` | locks of identical work, and who holds them |
 //! | `logs/<run>/` | what tasks printed, and the run's events |
 //! | `outputs/<run>/` | files handed back by workflows |
-//! | `scratch/<run>/` | attempts under way; its `lock` is held while the run lives |
+//! | `scratch/<run>/` | attempts under way; its `lock` is held while the run lives, `processes` names what it started |
 //! | `reserve` | space that a collection gives up first, so that it can run on a full disk |
 //! | `kept/<id>/` | scratch folders that a user wants to keep |
 
@@ -25,6 +25,9 @@ use crate::storage::store::remove_tree;
 const RESERVE: &str = "reserve";
 /// Size of the reserved space: enough for the database to remove rows, in bytes.
 const RESERVE_BYTES: u64 = 1 << 20;
+
+/// The record of a run's processes, inside its scratch folder.
+const PROCESSES: &str = "processes";
 
 /// The folder under which everything is kept.
 #[derive(Clone, Debug)]
@@ -176,6 +179,22 @@ impl Home {
     /// Makes the file of a new run's events.
     pub fn create_events(&self, run: RunId) -> io::Result<File> {
         File::options().create_new(true).append(true).mode(0o600).open(self.events(run))
+    }
+
+    /// Makes the record of the processes of a new run.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn create_processes(&self, run: RunId) -> io::Result<File> {
+        own_file::open(&self.scratch(run).join(PROCESSES), Access::New)
+    }
+
+    /// The record of the processes of a run that was killed.
+    ///
+    /// # Errors
+    /// It has none, or the system refuses it.
+    pub fn processes(&self, run: RunId) -> io::Result<File> {
+        own_file::open(&self.scratch(run).join(PROCESSES), Access::Read)
     }
 
     pub fn outputs(&self, run: RunId) -> PathBuf {

@@ -291,6 +291,7 @@ impl<E> Finishing<'_, E> {
             let were = if n == 1 { "it was" } else { "they were" };
             notes.push(format!("the command left {n} {processes} running; {were} terminated"));
         }
+        folder.expect_own().map_err(|message| (ErrorKind::Output, message))?;
         let subject = &job.subject;
         let places = places(subject, folder);
         if !views.is_empty() {

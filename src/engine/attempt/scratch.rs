@@ -68,6 +68,22 @@ impl Scratch {
 }
 
 impl Folder {
+    /// Refuses what the command may have put in place of its folders: outputs would be taken from elsewhere.
+    ///
+    /// # Errors
+    /// The folder that is no folder any more.
+    pub fn expect_own(&self) -> Result<(), String> {
+        for path in [self.0.clone(), self.out(), self.work()] {
+            if !fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir()) {
+                return Err(format!(
+                    "the task replaced {}, a folder of its attempt: nothing is taken from what is there now",
+                    path.display()
+                ));
+            }
+        }
+        Ok(())
+    }
+
     pub fn path(&self) -> &Path {
         &self.0
     }

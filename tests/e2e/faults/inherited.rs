@@ -1,11 +1,10 @@
 //! What a parent leaves to a runner that it starts: ignored and blocked signals.
 
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{ends, ends_by_itself};
+use super::{appears, ends, ends_by_itself};
 use crate::common::trial::Trial;
 
 /// The program as a parent starts it that has run these lines of Python first.
@@ -36,9 +35,7 @@ fn blocked_signals_are_answered_and_reach_tasks() {
     let block = "signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))";
     let mut command = started_by(&trial, block, &["exec", "slow.toml"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    while !trial.lab.path("begun").exists() {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    appears(&trial, "begun");
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     let done = ends_by_itself(child, "blocked");
     assert_eq!(done.code, Some(143), "{}", done.err);

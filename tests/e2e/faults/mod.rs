@@ -9,7 +9,11 @@
 //! there says SKIPPED and why.
 
 mod inherited;
+mod orphans;
+mod planted;
+mod runner_killed;
 mod scarce;
+mod stopped;
 
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
@@ -85,6 +89,16 @@ fn injected(trial: &Trial, inject: &str) -> Option<Done> {
     command.args(["-e", &format!("trace={calls}"), "-e", &format!("inject={inject}")]);
     command.args([env!("CARGO_BIN_EXE_runner"), "exec", "w.toml", "--json"]);
     Some(ends(command.current_dir(trial.lab.dir()).env("RUNNER_HOME", trial.lab.home())))
+}
+
+/// Waits for a file that a task writes.
+#[track_caller]
+fn appears(trial: &Trial, name: &str) {
+    let begin = Instant::now();
+    while std::fs::metadata(trial.lab.path(name)).is_err() {
+        assert!(begin.elapsed() < MAX_DURATION, "{name} never came");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// The program in a shell that first runs `setup`, such as a `ulimit`.
