@@ -119,7 +119,7 @@ Start here:
 
 Exit codes:
   0  succeeded (cached or not)      4            the store cannot be used
-  1  a task failed                  74           standard output cannot be written
+  1  a task failed                  74           stdout cannot be written
   2  bad usage or workflow          129/130/143  ended by HUP/INT/TERM
   3  `plan --exit-code`: work to do";
 

@@ -58,7 +58,7 @@ mod tests {
         assert_eq!(
             condition.reason(),
             "its condition is false: {{ inputs.mode == 'full' and count.rows > 2 }}, \
-             where inputs.mode = \"quick\", count.rows = 3"
+             where count.rows = 3, inputs.mode = \"quick\""
         );
         let long =
             Condition::new("{{ inputs.t }}".into(), [("inputs.t".to_owned(), json!("x".repeat(5000)))]);
