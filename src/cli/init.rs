@@ -1,4 +1,4 @@
-//! `runner init`: a commented workflow to begin with.
+//! `runner init`: a commented workflow to begin with, and the schema that editors check it by. No file is ever replaced.
 
 use std::fs::File;
 use std::io::{ErrorKind, Write};
@@ -6,11 +6,17 @@ use std::path::PathBuf;
 
 use super::screen::note;
 use super::{Failure, Outcome};
+use crate::workflow::schema::text;
 
 /// The starter, which the tests run.
 const STARTER: &str = include_str!("starter.toml");
 
+/// The schema's file, beside the workflow, which names it.
+const SCHEMA: &str = "runner.schema.json";
+
 /// Write a commented workflow that runs as it is
+///
+/// Beside it comes runner.schema.json, by which editors complete and check workflow files. Files that exist stay as they are.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example:
@@ -31,6 +37,16 @@ pub fn run(args: Args) -> Outcome {
     };
     let mut file = File::create_new(&args.file).map_err(failed)?;
     file.write_all(STARTER.as_bytes()).map_err(failed)?;
+    let schema = args.file.with_file_name(SCHEMA);
+    let written = File::create_new(&schema).and_then(|mut file| file.write_all(text().as_bytes()));
+    if let Err(error) = written {
+        let shown = schema.display();
+        match error.kind() {
+            ErrorKind::AlreadyExists => note(&format!("{shown} exists already and stays as it is")),
+            // The workflow runs without it.
+            _ => note(&format!("warning: cannot write {shown}: {error}")),
+        }
+    }
     note(&format!("wrote {shown}; now run it twice:\n  runner exec {shown}"));
     Ok(())
 }

@@ -10,6 +10,7 @@ use super::time_arg::{Edge, parse};
 use super::{Failure, Outcome};
 use crate::core::schedule::Trigger;
 use crate::ops::inspect::{INTERRUPTED, RUNNING, RunFilter, runs};
+use crate::view::csv;
 use crate::view::text::runs::render;
 
 /// List runs, newest first
@@ -61,6 +62,9 @@ pub struct Args {
     /// Print one line of JSON for each run
     #[arg(long)]
     json: bool,
+    /// Print a row of comma-separated values for each run
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -115,6 +119,8 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     if args.json {
         let line = |row| serde_json::to_string(row).map(|line| line + "\n").unwrap_or_default();
         print(&list.rows.iter().map(line).collect::<String>());
+    } else if args.csv {
+        print(&csv::runs(&list.rows));
     } else if !list.rows.is_empty() {
         print(&render(&list.rows, &asked, color.on_stdout(), columns(), &now));
     } else if !list.has_history || asked.is_empty() {

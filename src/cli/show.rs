@@ -20,6 +20,7 @@ Examples:
   runner show @last-failed
   runner show @last train              one node: inputs, outputs, key, attempts
   runner show @last each --index 3
+  runner show @last --csv > nodes.csv
   runner show k3v9 --json | jq '.nodes[] | select(.cache == \"miss\")'")]
 pub struct Args {
     #[command(flatten)]
@@ -30,6 +31,9 @@ pub struct Args {
     /// Print one JSON document
     #[arg(long)]
     json: bool,
+    /// Print a row of comma-separated values for each node and element
+    #[arg(long, conflicts_with_all = ["node", "all", "json"])]
+    csv: bool,
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
@@ -47,6 +51,11 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
             let mut out = io::BufWriter::new(Stdout);
             // `main` reports a failure of standard output.
             let _ = inspect::document(home, name, &mut out)?;
+        }
+        None if args.csv => {
+            let mut out = io::BufWriter::new(Stdout);
+            // `main` reports a failure of standard output.
+            let _ = inspect::csv(home, name, &mut out)?;
         }
         None => {
             let keep = if args.all { Keep::EVERYTHING } else { Keep::OUTLINE };

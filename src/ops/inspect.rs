@@ -10,6 +10,7 @@ use crate::core::closest::closest;
 use crate::core::node_path::NodeRef;
 use crate::storage::history::filter::{select, workflows};
 use crate::storage::history::{Run, places};
+use crate::view::csv;
 use crate::view::json::run_document;
 use crate::view::model::run::{Keep, RunState};
 use crate::view::model::run_row::RunRow;
@@ -86,6 +87,17 @@ pub fn document(home: Option<&Path>, name: &str, out: &mut impl Write) -> Result
     let mut again = places::Events::open(&path).map_err(Error::history)?;
     let events = places::events(&path).map_err(Error::history)?;
     Ok(run_document::write(out, events, |place| again.at(place), &run.status).and_then(|()| out.flush()))
+}
+
+/// Writes the nodes of the run that a person means by `name` as comma-separated values; the inner result is that of the
+/// writing.
+///
+/// # Errors
+/// The run is not known, or the history cannot be read.
+pub fn csv(home: Option<&Path>, name: &str, out: &mut impl Write) -> Result<io::Result<()>, Error> {
+    let view = HomeReader::open(home)?;
+    let run = view.find(name)?;
+    Ok(csv::nodes(out, view.events(&run.id)?, &run.status))
 }
 
 /// One node or element of the run that a person means by `name`.

@@ -8,9 +8,11 @@
 //! | [`text`] | what is written as lines of text: plain progress, `show`, `runs`, `diff`, `why`, `graph` |
 //! | [`terminal`] | live progress on a terminal |
 //! | [`json`] | events as JSON Lines, a run as one JSON document |
+//! | [`csv`] | runs and nodes as comma-separated values |
 //! | [`html`] | a run as one page |
 //! | [`draw`] | a graph as a drawing |
 
+pub mod csv;
 pub mod draw;
 pub mod html;
 pub mod json;

@@ -302,3 +302,24 @@ fn limits_hold() {
     );
     assert_eq!(lab.ok(LIMITS, &["--resource", "licence=3"]).finished()["cached"], 1);
 }
+
+#[test]
+fn what_init_writes_is_checked_hits_and_replaces_nothing() {
+    let lab = Lab::new();
+    lab.run(&["init", "flows/w.toml"]).expect_code(2);
+    fs::create_dir(lab.path("flows")).unwrap();
+    lab.run(&["init", "flows/w.toml"]).expect_code(0);
+    assert!(lab.read("flows/w.toml").starts_with("#:schema ./runner.schema.json\n"));
+    assert_eq!(lab.read("flows/runner.schema.json"), lab.run(&["schema"]).out);
+    let checked = lab.run(&["check", "flows/w.toml", "--strict"]).expect_code(0);
+    assert!(!checked.err.contains("warning"), "{}", checked.err);
+    lab.ok("flows/w.toml", &[]);
+    let again = lab.ok("flows/w.toml", &[]);
+    assert_eq!((&again.finished()["cached"], &again.finished()["executed"]), (&2.into(), &0.into()));
+
+    lab.write("flows/runner.schema.json", "mine");
+    lab.run(&["init", "flows/w.toml"]).expect_code(2);
+    let other = lab.run(&["init", "flows/other.toml"]).expect_code(0);
+    assert!(other.err.contains("runner.schema.json exists already and stays as it is"), "{}", other.err);
+    assert_eq!(lab.read("flows/runner.schema.json"), "mine");
+}

@@ -88,3 +88,39 @@ fn a_killed_run_is_interrupted_before_anyone_marks_it() {
     assert_eq!(listed(&lab, &["--status", "interrupted"]), ["w interrupted"]);
     assert_eq!(listed(&lab, &["--status", "running"]), [""; 0]);
 }
+
+/// Rows of comma-separated values, read by another program.
+fn csv(lab: &Lab, args: &[&str]) -> Vec<serde_json::Value> {
+    let done = lab.run(args).expect_code(0);
+    lab.write("table.csv", &done.out);
+    let read = "import csv, json; print(json.dumps(list(csv.DictReader(open('table.csv', newline='')))))";
+    let output =
+        std::process::Command::new("python3").args(["-c", read]).current_dir(lab.dir()).output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn tables_are_read_by_other_programs() {
+    let lab = lab();
+    let runs = csv(&lab, &["runs", "--csv"]);
+    let listed: Vec<_> = runs.iter().map(|run| (&run["workflow"], &run["status"], &run["failed"])).collect();
+    let [ok, bad] = ["0", "1"].map(serde_json::Value::from);
+    let [well, ill, succeeded, failed] = ["well", "ill", "succeeded", "failed"].map(serde_json::Value::from);
+    assert_eq!(listed, [(&well, &succeeded, &ok), (&ill, &failed, &bad), (&well, &succeeded, &ok)]);
+    let json = lab.run(&["runs", "--json"]).lines();
+    assert_eq!(runs[0]["started"], json[0]["started"]);
+
+    let text = "[workflow]\nname = 'w'\n[tasks.t]\ninputs = { n = 'int' }\noutputs = { 'o' = 'int' }\n\
+                run = '''\nprintf 'a, \"b\"' > \"$OUT/o\"\n'''\n[nodes.each]\ntask = 't'\nforeach = ['n']\n\
+                inputs = { n = [1, 2] }\n";
+    lab.write("w.toml", text);
+    lab.exec("w.toml", &["-k"]).expect_code(1);
+    let nodes = csv(&lab, &["show", "@last", "--csv"]);
+    let ends: Vec<_> =
+        nodes.iter().map(|node| (node["index"].as_str().unwrap(), node["kind"].as_str().unwrap())).collect();
+    assert_eq!((ends.len(), ends.last()), (3, Some(&("", "elements"))));
+    assert!(nodes[0]["message"].as_str().unwrap().contains("a, \\\"b\\\""), "{}", nodes[0]["message"]);
+    assert_eq!(nodes[0]["error_kind"], "output");
+    lab.run(&["show", "@last", "each", "--csv"]).expect_code(2);
+    lab.run(&["runs", "--csv", "--json"]).expect_code(2);
+}
