@@ -97,7 +97,7 @@ pub fn document(home: Option<&Path>, name: &str, out: &mut impl Write) -> Result
 pub fn csv(home: Option<&Path>, name: &str, out: &mut impl Write) -> Result<io::Result<()>, Error> {
     let view = HomeReader::open(home)?;
     let run = view.find(name)?;
-    Ok(csv::nodes(out, view.events(&run.id)?, &run.status))
+    Ok(csv::nodes(out, view.events(run.id)?, &run.status))
 }
 
 /// One node or element of the run that a person means by `name`.
