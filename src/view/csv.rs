@@ -57,7 +57,7 @@ pub fn runs(rows: &[RunRow]) -> String {
     for row in rows {
         let counts = &row.counts;
         text.push_str(&line(&[
-            row.id.clone(),
+            row.id.to_string(),
             row.workflow.clone(),
             row.project.clone(),
             row.domain.clone(),
