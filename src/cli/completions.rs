@@ -14,7 +14,7 @@ use super::screen::print;
 #[command(after_help = "\
 Examples:
   runner completions bash > ~/.local/share/bash-completion/completions/runner
-  runner completions zsh > ~/.zfunc/_runner         with fpath+=~/.zfunc before compinit
+  runner completions zsh > ~/.zfunc/_runner    with fpath+=~/.zfunc in ~/.zshrc
   runner completions fish > ~/.config/fish/completions/runner.fish")]
 pub struct Args {
     /// The shell that the script is for
