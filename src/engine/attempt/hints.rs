@@ -115,9 +115,12 @@ impl Ended<'_> {
             }
         }
         found.truncate(MAX_NAMED);
-        let (first, is) = (found.first()?, if found.len() == 1 { "exists" } else { "exist" });
+        let is = match found.len() {
+            0 => return None,
+            1 => "exists",
+            _ => "exist",
+        };
         let names = found.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
-        debug_assert!(!first.is_empty());
         Some(format!(
             "{names} {is} beside the workflow file, but the task runs in an empty folder: add sources = [{names}]"
         ))
@@ -125,12 +128,12 @@ impl Ended<'_> {
 }
 
 /// The sentence about a full file system that holds `folder`.
-pub fn no_space_left(folder: &Path) -> String {
+fn no_space_left(folder: &Path) -> String {
     format!("no space left on {}", mount_point(folder).display())
 }
 
 /// Whether the file system of `folder` is full.
-pub fn is_full(folder: &Path) -> bool {
+fn is_full(folder: &Path) -> bool {
     statvfs(folder).is_ok_and(|room| {
         let out_of_files = room.f_files > 0 && room.f_favail == 0;
         room.f_bavail.saturating_mul(room.f_frsize) < FULL_BELOW || out_of_files
