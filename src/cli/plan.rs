@@ -40,7 +40,7 @@ pub struct Args {
     json: bool,
 }
 
-/// So many nodes of the critical path are named, in so many columns.
+/// Maximum nodes of the critical path that are named, and columns that they take.
 const LONGEST_PATH: usize = 8;
 const PATH_WIDTH: usize = 58;
 

@@ -43,7 +43,7 @@ pub struct Args {
     json: bool,
 }
 
-/// So many elements of one node are answered for in full; misses come first.
+/// Maximum elements of one node explained in full; misses come first.
 const IN_FULL: usize = 2;
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {

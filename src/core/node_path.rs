@@ -59,7 +59,7 @@ impl<'a> NodeRef<'a> {
         }
     }
 
-    /// Whether it is an element, or inside of one.
+    /// Whether it is an element, or inside one.
     pub fn is_in_element(self) -> bool {
         self.index.is_some() || self.node.contains('[')
     }
@@ -79,7 +79,7 @@ impl<'a> NodeRef<'a> {
         around.chain(self.index.map(|_| self.node))
     }
 
-    /// The path that it is directly inside of: `prep[3]` for `prep[3]/clean`, `each` for `each[3]`.
+    /// The path that it is directly inside: `prep[3]` for `prep[3]/clean`, `each` for `each[3]`.
     pub fn parent(self) -> Option<&'a str> {
         match self.index {
             Some(_) => Some(self.node),
@@ -108,7 +108,7 @@ impl<'a> NodeRef<'a> {
         family.into()
     }
 
-    /// Whether it is inside of what `outer` names: an element of it, a node of that sub-workflow, or deeper. Numbers of
+    /// Whether it is inside what `outer` names: an element of it, a node of that sub-workflow, or deeper. Numbers of
     /// elements may be left out of `outer`: `prep/clean` holds `prep[0]/clean`, `prep[1]/clean`...
     pub fn is_inside(self, outer: &str) -> bool {
         let below = |rest: &str| rest.starts_with(['/', '[']) || rest.is_empty() && self.index.is_some();

@@ -1,4 +1,4 @@
-//! Running one attempt of a task: what an executor is given, what it hands back, and how it is called off.
+//! Running one attempt of a task: what an executor is given, what it returns, and how it is cancelled.
 //!
 //! An executor gets plain data. It knows nothing of workflows, the cache or the screen, and it reports to its
 //! caller only, never to the user.

@@ -7,7 +7,7 @@ use crate::core::event::{Event, Kind, NodeFinished};
 use crate::core::node_path::NodeRef;
 use crate::view::text::count;
 
-/// So many failures are named where one is to be picked.
+/// Maximum failures named where one is to be picked.
 const NAMED: usize = 3;
 
 /// What the arguments name; `each[3]` is the same as `each` with the index 3.

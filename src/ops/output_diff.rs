@@ -18,7 +18,7 @@ pub struct Difference {
     pub diff: Vec<String>,
 }
 
-/// So many lines of what differs are shown.
+/// Maximum lines of a difference that are shown.
 const LINES: usize = 12;
 /// Texts of more bytes than this are not compared line by line.
 const LONGEST: u64 = 64 << 10;

@@ -1,4 +1,4 @@
-//! A workflow as a picture: its nodes, what feeds what, and sub-workflows inside of their nodes.
+//! A workflow as a picture: its nodes, what feeds what, and sub-workflows inside their nodes.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ struct Level<'w> {
     /// What stands before the names of its nodes.
     prefix: &'w str,
     outermost: bool,
-    /// Whether what is inside of nodes is shown.
+    /// Whether what is inside nodes is shown.
     deep: bool,
 }
 

@@ -17,7 +17,7 @@ use crate::storage::home::{is_full, no_space};
 use crate::storage::own_file::{self, Access};
 use crate::storage::recovery::{self, Recovered, unclaimed};
 
-/// The file's name inside of the home folder.
+/// The file's name inside the home folder.
 const FILE: &str = "runner.db";
 
 /// The path of SQLite's write-ahead log.

@@ -180,6 +180,88 @@ fn the_command_line_asks_operations_and_no_storage() {
     assert!(broken.is_empty(), "belongs behind an operation in src/ops:\n{}", broken.join("\n"));
 }
 
+/// One for each verb of the command line.
+const NAME_OF_EACH_VERB: &str = "Args";
+
+/// Type names that stand for several things, each inside one folder of its own. They wait for a better name: the list
+/// may only shrink.
+const NAMES_OF_SEVERAL_TYPES: &[&str] = &[
+    "Attempt",
+    "Change",
+    "Checked",
+    "Collected",
+    "Command",
+    "Content",
+    "Edge",
+    "Ended",
+    "Entry",
+    "Error",
+    "ErrorKind",
+    "Evicted",
+    "Failure",
+    "Files",
+    "Form",
+    "Found",
+    "Held",
+    "Item",
+    "Key",
+    "Kind",
+    "Line",
+    "Lookup",
+    "Moment",
+    "Names",
+    "Node",
+    "Outcome",
+    "Output",
+    "Place",
+    "Plan",
+    "Prepared",
+    "Progress",
+    "Publisher",
+    "Request",
+    "Role",
+    "Row",
+    "Scope",
+    "Source",
+    "Sources",
+    "Span",
+    "State",
+    "Sum",
+    "Target",
+    "Tree",
+    "Unit",
+    "Usage",
+    "Values",
+    "Verdict",
+    "View",
+];
+
+/// The names of public types that a text declares.
+fn declared(text: &str) -> Vec<&str> {
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let rest = code.lines().filter_map(|line| {
+        let line = line.trim_start().strip_prefix("pub")?;
+        let line = if line.starts_with('(') { line.split_once(')')?.1 } else { line };
+        ["struct ", "enum ", "trait ", "type "].iter().find_map(|word| line.trim_start().strip_prefix(word))
+    });
+    rest.map(|name| name.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default()).collect()
+}
+
+#[test]
+fn one_type_name_stands_for_one_thing() {
+    let mut places: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    for (path, text) in sources() {
+        for name in declared(&text) {
+            places.entry(name.to_owned()).or_default().push(path.clone());
+        }
+    }
+    places.retain(|name, places| {
+        let known = name == NAME_OF_EACH_VERB || NAMES_OF_SEVERAL_TYPES.contains(&&**name);
+        places.len() > 1 && !known
+    });
+    assert!(places.is_empty(), "a public type of this name exists already: {places:#?}");
+}
+
 #[test]
 fn every_source_file_says_first_what_it_owns() {
     let silent: Vec<_> =

@@ -286,3 +286,39 @@ fn what_varies_is_not_compared_and_all_else_is() {
     ));
     assert!(!same("1 would run", "2 would run") && !same("a\nb", "a") && !same("54 B", "55 B"));
 }
+
+/// Messages on the troubleshooting page that are not the program's own words.
+const WORDS_OF_OTHERS: &[&str] = &["No such file or directory", "disk I/O error"];
+
+#[test]
+fn each_message_of_the_troubleshooting_page_is_one_of_the_program() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let sources = walkdir::WalkDir::new(root.join("src")).into_iter().map(|entry| entry.unwrap().into_path());
+    let sources = sources.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    let code: String = sources.map(|path| fs::read_to_string(path).unwrap()).collect();
+    // Literals broken over lines, and what is filled in, have any form.
+    let code = Regex::new(r"\\\n\s*").unwrap().replace_all(&code, "").into_owned();
+    let code = Regex::new(r"\{[^{}]*\}").unwrap().replace_all(&code, "{}").into_owned();
+    let page = fs::read_to_string(root.join("docs/troubleshooting.md")).unwrap();
+    let (_, table) = page.split_once("| message |").unwrap();
+    let rows = table.lines().skip(2).map_while(|line| line.strip_prefix("| "));
+    let mut unknown = Vec::new();
+    let mut checked = 0;
+    for row in rows {
+        let message = row.split(" | ").next().unwrap();
+        // Numbers, and the words that go with them, are filled in.
+        for piece in Regex::new(r"\.\.\.|; they were | [0-9]+ processes | [0-9]+|an integer|a symbolic link")
+            .unwrap()
+            .split(message)
+        {
+            let piece = piece.trim();
+            if piece.len() > 3 {
+                checked += 1;
+                if !code.contains(piece) && !WORDS_OF_OTHERS.iter().any(|words| piece.contains(words)) {
+                    unknown.push(format!("{piece:?} of {message:?}"));
+                }
+            }
+        }
+    }
+    assert!(unknown.is_empty() && checked > 10, "no such words in the program: {unknown:#?}");
+}

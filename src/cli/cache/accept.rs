@@ -40,7 +40,7 @@ pub struct Args {
     json: bool,
 }
 
-/// So many digits of a key are shown.
+/// Number of digits of a key that are shown.
 const DIGITS: usize = 12;
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {

@@ -59,7 +59,7 @@ enum Sort {
     Task,
 }
 
-/// So many are listed for people who do not say how many.
+/// Default number of results listed for people.
 const LIMIT: usize = 50;
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {

@@ -9,7 +9,7 @@ use crate::view::text::style::{BAD, CAUTION, Cell, FAINT, GOOD, Ink, PLAIN, STRO
 use crate::view::text::{cut, inert, size};
 use crate::workflow::{Capture, Task};
 
-/// Values are shown up to so many columns.
+/// Maximum columns of a value.
 const WIDEST: usize = 50;
 
 /// What there is.

@@ -1,4 +1,4 @@
-//! The workflow's own outputs: values handed back, files put where people can read them.
+//! The workflow's own outputs: values, and files put where people can read them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,7 +19,7 @@ use crate::storage::publish::{Item, Protected, Publication, Tree};
 use crate::storage::store::{LargeFiles, Store, remove_tree};
 use crate::workflow::Published;
 
-/// An output that was handed back.
+/// A published output.
 #[derive(Clone, Debug)]
 pub struct PublishedOutput {
     /// As it stands in events: files with path, digest and size.
@@ -53,7 +53,7 @@ fn artifact_json(artifact: &Artifact, path: &Path) -> Json {
     json
 }
 
-/// What a run hands back.
+/// The outputs of a run.
 pub(super) struct HandedOut {
     /// By name, in the file's order.
     pub outputs: Vec<(String, PublishedOutput)>,

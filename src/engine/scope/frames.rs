@@ -80,7 +80,7 @@ pub struct NodeInstance {
     pub number: usize,
     /// The element's number.
     pub index: Option<usize>,
-    /// The node's name with those of the nodes that it is inside of.
+    /// The node's name with those of the nodes that it is inside.
     pub name: String,
 }
 
@@ -140,7 +140,7 @@ impl ValueScope {
         }
     }
 
-    /// Keeps what the unit of number `i` hands back.
+    /// Keeps the outputs of the unit of number `i`.
     pub fn set_outputs(&mut self, i: usize, values: Box<[Value]>) {
         match self {
             Self::Frame(Frame { outputs, .. }) | Self::Elements(Elements { outputs, .. }) => {

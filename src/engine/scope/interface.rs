@@ -1,4 +1,4 @@
-//! What a use of a workflow hands back: its `[outputs]` evaluated over the nodes that have ended.
+//! The outputs of a use of a workflow: its `[outputs]` evaluated over the nodes that have ended.
 
 use crate::core::types::Type;
 use crate::core::value::Value;
@@ -7,7 +7,7 @@ use crate::engine::scope::values::{Files, Values};
 use crate::workflow::binding::{Binding, Reference};
 use crate::workflow::{Published, Workflow};
 
-/// What a sub-workflow hands back to the workflow that runs it; `None` if some of it is outside of the run.
+/// The outputs of a sub-workflow; `None` if some of them are outside the run.
 ///
 /// # Errors
 /// A sentence that names the output.
@@ -39,7 +39,7 @@ pub(in crate::engine) fn lacks(workflow: &Workflow, outputs: &[Value]) -> bool {
     workflow.outputs.iter().zip(outputs).any(|(output, value)| *value == Value::Null && counted_on(output))
 }
 
-/// What a skipped node would have handed back is null, and so is what is made of it.
+/// The outputs of a skipped node are null, and so is every value made of them.
 pub(in crate::engine) fn evaluate(output: &Published, frame: &Frame, files: &Files) -> Result<Value, String> {
     let mut of_null = false;
     output.value.for_each_reference(&mut |reference| {

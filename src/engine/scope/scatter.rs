@@ -1,4 +1,4 @@
-//! The elements of a `foreach` or `matrix` node: what each takes in, and what all of them hand back together.
+//! The elements of a `foreach` or `matrix` node: the inputs of each, and the outputs of all together.
 
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ impl ScatteredInputs {
 /// Maximum elements of one node.
 const MAX_ELEMENTS: usize = 1_000_000;
 
-/// What all elements hand back, as one list for each of `outputs` outputs; null for an element without any.
+/// The outputs of all elements, as one list for each of `outputs` outputs; null for an element without any.
 pub fn gather(elements: &[Option<Box<[Value]>>], outputs: usize) -> Box<[Value]> {
     let column = |output: usize| -> Value {
         let of = |element: &Option<Box<[Value]>>| {

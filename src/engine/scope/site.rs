@@ -6,7 +6,7 @@ use super::frames::Frame;
 #[derive(Clone, Copy)]
 pub struct FrameChain<'s> {
     pub frame: &'s Frame,
-    /// The use that it is inside of, the index of the node that it is there, and the element's number.
+    /// The use that it is inside, the index of the node that it is there, and the element's number.
     pub outer: Option<(&'s FrameChain<'s>, usize, Option<usize>)>,
 }
 

@@ -16,7 +16,7 @@ use forms::{Form, forms};
 /// What stands in place of a secret.
 const MASK: &[u8] = b"***";
 
-/// How encoders break lines, also inside of a JSON text.
+/// How encoders break lines, also inside a JSON text.
 const BREAKS: [&[u8]; 4] = [b"\n", b"\r\n", b"\\n", b"\\r\\n"];
 
 /// A set of secrets. Clones share it.
@@ -35,7 +35,7 @@ struct Patterns {
 /// What a stretch of text and a pattern have in common from their starts on.
 enum Match {
     Not,
-    /// So many bytes of the text are an occurrence.
+    /// Number of bytes of the text that are an occurrence.
     Bytes(usize),
     /// The text ends before it is decided.
     Undecided,

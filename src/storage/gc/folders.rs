@@ -9,7 +9,7 @@ use crate::core::run_id::RunId;
 use crate::storage::home::Home;
 use crate::storage::store::remove_tree;
 
-/// What a run's logs, events and handed back files take, in bytes.
+/// The size of a run's logs, events and output files, in bytes.
 pub fn of_run(home: &Home, run: RunId) -> u64 {
     size(&home.logs(run)) + size(&home.outputs(run))
 }

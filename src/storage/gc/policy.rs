@@ -51,7 +51,7 @@ pub struct Stored {
 /// A past run.
 #[derive(Clone, Debug, Default)]
 pub struct PastRun {
-    /// Of its logs, events, and the files that it handed back.
+    /// The size of its logs, events and output files.
     pub size: u64,
     /// Since it ended.
     pub idle: u64,

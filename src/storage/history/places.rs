@@ -34,7 +34,7 @@ impl Events {
         Ok(Self(open(path)?.map(BufReader::new)))
     }
 
-    /// The event at a place that [`events`] has told.
+    /// The event at an offset that [`events`] gave.
     pub fn at(&mut self, place: u64) -> Option<Event> {
         let reader = self.0.as_mut()?;
         let mut line = Vec::new();

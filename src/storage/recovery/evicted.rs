@@ -12,7 +12,7 @@ use crate::core::digest::Digest;
 use crate::storage::memo::Entry;
 use crate::storage::own_file::{self, Access};
 
-/// The file's name inside of the home folder.
+/// The file's name inside the home folder.
 const FILE: &str = "evicted";
 /// Maximum size of the file that is read, in bytes: some millions of results.
 const MAX_FILE_BYTES: u64 = 1 << 30;

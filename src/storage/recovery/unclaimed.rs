@@ -12,7 +12,7 @@ use crate::core::digest::Digest;
 use crate::core::run_id::RunId;
 use crate::storage::own_file::{self, Access};
 
-/// The file's name inside of the home folder.
+/// The file's name inside the home folder.
 pub const FILE: &str = "runner.db.unclaimed";
 /// Maximum size of the list: some millions of blobs.
 const MAX_LIST_BYTES: u64 = 1 << 30;

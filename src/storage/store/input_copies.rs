@@ -107,14 +107,14 @@ impl Store {
 }
 
 impl Store {
-    /// The text that the store holds under a digest, if it is one of at most so many bytes.
+    /// The text that the store holds under a digest, unless it has more bytes than this.
     pub fn text(&self, digest: &Digest, most: u64) -> Option<String> {
         // A damaged blob is none.
         read_text(&self.locate(digest), most).filter(|text| Digest::of(text) == *digest)
     }
 }
 
-/// A text file of at most so many bytes.
+/// A text file, unless it has more bytes than this.
 pub fn read_text(path: &Path, most: u64) -> Option<String> {
     let small = fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() <= most);
     let text = small.then(|| fs::read_to_string(path).ok()).flatten()?;

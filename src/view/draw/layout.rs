@@ -1,6 +1,6 @@
 //! From sizes and edges to boxes and curves: one graph that hangs together, top down.
 //!
-//! A curve bends between two layers only, and inside of a layer keeps to the room of a waypoint or of its end: so none
+//! A curve bends between two layers only, and inside a layer keeps to the room of a waypoint or of its end: so none
 //! ever passes through a node.
 
 use super::layers::{Layers, Link};

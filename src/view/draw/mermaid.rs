@@ -1,4 +1,4 @@
-//! The picture in the language of Mermaid, which code hosts draw inside of Markdown.
+//! The picture in the language of Mermaid, which code hosts draw inside Markdown.
 
 use std::fmt::Write;
 

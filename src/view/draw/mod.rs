@@ -6,10 +6,10 @@
 //! | file | owns |
 //! |---|---|
 //! | `layers.rs` | which layer a node is in, and the waypoints of edges that pass others |
-//! | `order.rs` | the order inside of the layers: few crossings |
-//! | `place.rs` | the place inside of the layers: edges short and straight, nothing overlaps |
+//! | `order.rs` | the order inside the layers: few crossings |
+//! | `place.rs` | the place inside the layers: edges short and straight, nothing overlaps |
 //! | `layout.rs` | from sizes and edges to boxes and curves |
-//! | `sheet.rs` | pictures inside of pictures, parts that hang together, and the direction of all |
+//! | `sheet.rs` | pictures inside pictures, parts that hang together, and the direction of all |
 //! | `svg.rs`, `style.rs` | the drawing as SVG, and its colours |
 //! | `dot.rs`, `mermaid.rs` | the picture for programs that do their own layout |
 
@@ -47,7 +47,7 @@ pub struct Node {
     pub role: Role,
     /// How it ended, as a class of the drawing; nothing for a picture that tells no run.
     pub state: Option<State>,
-    /// What else is to be told of it, a line each.
+    /// Further lines about it.
     pub remarks: Vec<String>,
     /// Where a click leads.
     pub link: Option<String>,
@@ -88,12 +88,12 @@ pub struct Edge {
 }
 
 impl Picture {
-    /// How many nodes there are, with those inside of others.
+    /// How many nodes there are, with those inside others.
     pub fn size(&self) -> usize {
         self.nodes.iter().map(|node| 1 + node.inside.as_ref().map_or(0, Self::size)).sum()
     }
 
-    /// The same without what is inside of its nodes.
+    /// The same without what is inside its nodes.
     pub fn closed(&self) -> Self {
         let close = |node: &Node| {
             let hidden = node.inside.as_ref().map(|inside| match inside.size() {

@@ -1,11 +1,11 @@
-//! The order inside of the layers, so that few edges cross: sweeps by the mean place of neighbours, and exchanges of
+//! The order inside the layers, so that few edges cross: sweeps by the mean place of neighbours, and exchanges of
 //! what stands side by side.
 
 use super::layers::Layers;
 
-/// So many sweeps without an improvement end it.
+/// Number of sweeps without an improvement after which the search ends.
 const PATIENCE: usize = 4;
-/// So many sweeps at most.
+/// Maximum sweeps.
 const SWEEPS: usize = 24;
 
 /// Sets the order of the rows.

@@ -1,11 +1,11 @@
-//! The place of each item inside of its layer: as if edges were springs, and nothing overlaps.
+//! The place of each item inside its layer: as if edges were springs, and nothing overlaps.
 //!
 //! One layer after the other takes the places that are best for it while the others stand still, down and up again.
 //! Each step is exact, so the drawing only ever gets better, and a hundred of them are done in milliseconds.
 
 use super::layers::Layers;
 
-/// So often each layer is placed anew.
+/// Number of passes over all layers.
 const ROUNDS: usize = 150;
 /// How much more than others the parts of long lines want to be straight.
 const STRAIGHT: f64 = 8.0;

@@ -1,4 +1,4 @@
-//! A whole picture on a sheet: pictures inside of pictures, parts that hang together side by side, hooks below.
+//! A whole picture on a sheet: pictures inside pictures, parts that hang together side by side, hooks below.
 //!
 //! Everything is laid out top down and from left to right, and what has to be shrunk less to fit on a screen is
 //! taken.
@@ -21,7 +21,7 @@ pub const HEAD: f64 = 34.0;
 const PADDING: f64 = 14.0;
 const ONE_LINE: f64 = 30.0;
 const TWO_LINES: f64 = 42.0;
-/// Around what is inside of a box.
+/// Around what is inside a box.
 const INSET: f64 = 16.0;
 /// Between nodes of one layer that stand side by side, and that stand below each other.
 const GAP_BESIDE: f64 = 24.0;
@@ -72,7 +72,7 @@ pub struct Sheet<'p> {
     pub direction: Direction,
     pub width: f64,
     pub height: f64,
-    /// A box comes before those inside of it.
+    /// A box comes before those inside it.
     pub boxes: Vec<Placed<'p>>,
     pub edges: Vec<Drawn<'p>>,
 }

@@ -1,4 +1,4 @@
-//! The drawing as SVG: complete in itself, for a file or to stand inside of a page.
+//! The drawing as SVG: complete in itself, for a file or to stand inside a page.
 
 use std::fmt::Write;
 
@@ -19,7 +19,7 @@ const MARGIN: f64 = 20.0;
 /// The tip of an edge, in pixels.
 const TIP: f64 = 7.0;
 
-/// Draws `picture`, which is called `title`; `None` if it has more nodes than can be drawn. If only what is inside of
+/// Draws `picture`, which is called `title`; `None` if it has more nodes than can be drawn. If only what is inside
 /// nodes makes them too many, it is drawn without that.
 pub fn svg(picture: &Picture, title: &str) -> Option<String> {
     if picture.size() > MOST {
@@ -49,7 +49,7 @@ fn write(sheet: &Sheet, title: &str) -> String {
         h = number(height),
         x = number(-MARGIN),
     );
-    // What is inside of a box, edges as well, comes after it.
+    // What is inside a box, edges as well, comes after it.
     let (groups, nodes): (Vec<_>, Vec<_>) =
         sheet.boxes.iter().partition(|placed| placed.node.inside.is_some());
     groups.iter().for_each(|placed| node(&mut svg, placed));

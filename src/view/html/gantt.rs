@@ -7,7 +7,7 @@ use crate::view::text::duration;
 
 /// More spans than these are drawn as how many there were at a time.
 const MOST_SPANS: usize = 40;
-/// Into so many parts the time is cut then.
+/// Number of parts that the time is cut into then.
 const PARTS: usize = 200;
 
 pub struct Bar {

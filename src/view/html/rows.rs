@@ -24,7 +24,7 @@ pub struct Row {
     /// What leads here.
     pub number: usize,
     pub label: String,
-    /// Whether it is inside of the node above.
+    /// Whether it is inside the node above.
     pub inside: bool,
     pub state: &'static str,
     pub status: String,

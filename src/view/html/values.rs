@@ -8,14 +8,14 @@ use serde_json::{Map as JsonMap, Value as Json};
 use super::Sources;
 use crate::view::text::{inert, size};
 
-/// A value is cut off behind so many letters.
+/// Maximum characters of a value.
 const LONGEST: usize = 600;
 /// Larger files are not looked into.
 const LARGEST_IMAGE: u64 = 2 << 20;
 const LARGEST_TEXT: u64 = 4 << 10;
 /// So much of all files is shown in one page, in bytes.
 const ALL_FILES: u64 = 6 << 20;
-/// So many files in one list.
+/// Maximum files in one list.
 const MOST_FILES: usize = 20;
 
 pub struct Field {

@@ -68,7 +68,7 @@ pub struct RunState {
     pub logged: Option<NodePath>,
 }
 
-/// A node, or something inside of its elements.
+/// A node, or something inside its elements.
 #[derive(Debug)]
 pub struct NodeState {
     pub node: String,
@@ -82,7 +82,7 @@ pub struct NodeState {
     pub spread: Option<Spread>,
     /// When its elements worked; only with [`Keep::PAGE`].
     pub spans: Vec<Span>,
-    /// Its elements and everything inside of them, as far as they are kept.
+    /// Its elements and everything inside them, as far as they are kept.
     pub inside: Vec<Self>,
     /// How many of `inside` failed.
     failures: usize,
@@ -135,7 +135,7 @@ impl RunState {
         folding.end(unfinished)
     }
 
-    /// Every node and element that is kept, each node before what is inside of it.
+    /// Every node and element that is kept, each node before what is inside it.
     pub fn all(&self) -> impl Iterator<Item = &NodeState> {
         self.nodes.iter().flat_map(|node| std::iter::once(node).chain(&node.inside))
     }
@@ -232,7 +232,7 @@ impl Folding {
         }
     }
 
-    /// A node that is not inside of another one's elements.
+    /// A node that is not inside another one's elements.
     fn alone(&mut self, node: &str) -> &mut NodeState {
         self.nodes.entry(node, || NodeState::new(NodeRef::new(node, None)))
     }
@@ -315,7 +315,7 @@ impl NodeState {
         (numbers, !own, name)
     }
 
-    /// What is inside of it, and then itself.
+    /// What is inside it, and then itself.
     pub fn inside_first(&self) -> impl Iterator<Item = &Self> {
         self.inside.iter().chain([self])
     }

@@ -18,9 +18,9 @@ use crate::view::model::tally::Tally;
 
 use inside::count_inside;
 
-/// So many elements of one node are told one by one.
+/// Maximum elements of one node listed one by one.
 const TOLD_ELEMENTS: usize = 20;
-/// A duration has changed if it differs by so many milliseconds at least, and by half.
+/// Minimum difference of two durations that counts as a change, in milliseconds; it must also be half of the shorter.
 const NOTABLE_MS: u64 = 1000;
 
 /// What events do not tell: how the nodes hang together, and what was edited. All of it by names without the numbers
@@ -262,7 +262,7 @@ fn changes(before: &mut JsonMap<String, Json>, after: &JsonMap<String, Json>) ->
 struct Folding {
     before: HashMap<NodePath, Brief>,
     after: HashMap<NodePath, Brief>,
-    /// What differs and is told, in order.
+    /// The units that differ and are listed, in order.
     told: Vec<NodePath>,
     full: HashMap<NodePath, (Option<NodeFinished>, Option<NodeFinished>)>,
     folded: ByName<Folded>,
@@ -270,7 +270,7 @@ struct Folding {
 }
 
 impl Folding {
-    /// Collects from one run what differs and is told.
+    /// Collects from one run the units that differ and are listed.
     fn collect(&mut self, events: impl Iterator<Item = Event>, later: bool) {
         let mut met = HashSet::new();
         for event in events {
@@ -280,7 +280,7 @@ impl Folding {
                     let folded = self.family(&family);
                     *(if later { &mut folded.after } else { &mut folded.before }) += node.elements;
                 }
-                // It is told at the place of its start if it never ended.
+                // A unit that never ended is listed at the place of its start.
                 Event::NodeStarted(node) => {
                     let unit = node.path().to_owned();
                     let briefs = if later { &self.after } else { &self.before };
@@ -387,7 +387,7 @@ fn node_diff(
         full.as_ref().map(|node| of(node).clone()).unwrap_or_default()
     };
     let ran = |brief: Brief| matches!(brief.status, Some(Status::Succeeded | Status::Failed));
-    // What never ran was given nothing, and what failed has handed back nothing: that goes without saying.
+    // A unit that never ran has no inputs, and a failed one no outputs: only units that have both are compared.
     let compared = |of: fn(&NodeFinished) -> &JsonMap<String, Json>, told: bool| match both {
         Some((Brief { kind: Kind::Task | Kind::Workflow, .. }, _)) if told => {
             changes(&mut values(&full_before, of), &values(&full_after, of))
@@ -405,7 +405,7 @@ fn node_diff(
     let role = match both {
         Some((before, after)) if before.same_work(&after) => Role::Aside,
         _ if !because.is_empty() => Role::Consequence,
-        // It sums up what is told as well.
+        // It sums up units that are listed themselves.
         Some((Brief { kind: Kind::Elements | Kind::Workflow, .. }, _)) => Role::Consequence,
         _ => Role::Cause,
     };

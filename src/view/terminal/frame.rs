@@ -4,7 +4,7 @@ use crate::core::event::Counts;
 use crate::view::text::style::{BAD, CACHED, CAUTION, FAINT, GOOD, Ink, PLAIN, STRONG};
 use crate::view::text::{count, cut, duration, width};
 
-/// At most so many running nodes are shown.
+/// Maximum running nodes in a frame.
 pub(super) const SHOWN: usize = 8;
 
 const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];

@@ -11,9 +11,9 @@ use crate::view::text::style::{BAD, CAUTION, Cell, FAINT, GOOD, Ink, PLAIN, STRO
 use crate::view::text::why::change_text;
 use crate::view::text::{age, count, cut, duration, inert, size, width};
 
-/// So many nodes of each group are told one by one.
+/// Maximum nodes of each group shown one by one.
 const SHOWN: usize = 30;
-/// So many values of one node.
+/// Maximum values shown of one node.
 const SHOWN_VALUES: usize = 6;
 /// The columns of a line.
 const LINE: usize = 80;
@@ -82,7 +82,7 @@ impl RunDiff {
 
     fn group(&self, text: &mut String, heading: &str, role: Role, ink: Ink) {
         let nodes: Vec<_> = self.nodes.iter().filter(|node| node.role == role).collect();
-        // What elements have changed is told once for all of them; the first of each kind is an example.
+        // Changes of elements are shown once for all of them, with the first of each kind as an example.
         let mut left = SHOWN;
         let mut told: Vec<&str> = Vec::new();
         let mut body = String::new();

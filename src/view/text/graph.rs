@@ -80,7 +80,7 @@ fn mark(waits: &Waits, node: usize) -> &'static str {
     if waits.above[node].is_empty() { "○" } else { "●" }
 }
 
-/// A node's line, and those of what is inside of it.
+/// A node's line, and the lines of everything inside it.
 fn add<'p>(
     picture: &'p Picture,
     waits: &Waits,

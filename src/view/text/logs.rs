@@ -19,7 +19,7 @@ pub struct Logged {
     pub example: Option<(String, Option<u64>)>,
 }
 
-/// So many are listed.
+/// Maximum logs that are listed.
 const SHOWN: usize = 100;
 
 /// One line a node.

@@ -15,19 +15,19 @@ use crate::view::text::style::{BAD, CAUTION, FAINT, Ink, STRONG};
 use crate::view::text::why;
 use crate::view::text::{age, count, duration, inert};
 
-/// So many skipped or cancelled nodes get a line each; the others one line together, at the end.
+/// Maximum skipped or cancelled nodes with a line each; the others share one line at the end.
 const IDLE_LINES: u64 = 5;
-/// So many failures are shown with their log's end; later ones in one line each...
+/// Maximum failures shown with the end of their log; later ones get one line each.
 const DETAILED_FAILURES: u64 = 10;
-/// ... and of elements only until so many were told.
+/// Maximum failures with a line; later failures of elements get none.
 const TOLD_FAILURES: u64 = 50;
-/// So many failures are repeated at the end.
+/// Maximum failures repeated at the end.
 const REPEATED_FAILURES: usize = 20;
-/// A single failure is repeated at the end if more than so many things were said after it.
+/// Minimum number of later messages after which a single failure is repeated at the end.
 const STILL_IN_SIGHT: u64 = 8;
-/// Waiting for a slot is told from so many milliseconds on.
+/// Minimum wait for a slot that is shown, in milliseconds.
 const WORTH_TELLING: u64 = 100;
-/// So many warnings are kept back in a quiet run, the first ones.
+/// Maximum warnings that a quiet run keeps for its end.
 const HELD_WARNINGS: usize = 1000;
 
 pub(in crate::view) struct Narrator {
@@ -181,7 +181,7 @@ impl Narrator {
         if node.status == Status::Succeeded && node.cache == Some(CacheStatus::Hit) && !self.verbose() {
             return Vec::new();
         }
-        // The node with the elements speaks for all that is inside of them, and the nodes of a sub-workflow for it.
+        // The node with the elements has the line for everything inside them, and the nodes of a sub-workflow for it.
         let inside = node.path().is_in_element();
         let spoken_for = inside || node.kind == Kind::Workflow;
         let sum = summed(node, added.spread.map(|spread| spread.elements));

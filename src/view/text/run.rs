@@ -13,13 +13,13 @@ use crate::view::text::phrases::{counts, details, logs_command, mark, summed, us
 use crate::view::text::style::{BAD, Cell, FAINT, Ink, PLAIN, STRONG, columns};
 use crate::view::text::{age, count, cut, duration, inert, size};
 
-/// Without `all`, so many hits get a line of their own...
+/// Maximum hits with a line each, without `all`.
 const SHOWN_HITS: usize = 10;
-/// ... and so many nodes of each other kind.
+/// Maximum nodes of each other kind with a line each, without `all`.
 const SHOWN_OTHERS: usize = 50;
-/// So many failures are shown with the end of their logs.
+/// Maximum failures shown with the end of their logs.
 const DETAILED_FAILURES: usize = 10;
-/// Processor time is told from so many milliseconds on.
+/// Minimum processor time that is shown, in milliseconds.
 const WORTH_TELLING: u64 = 100;
 /// The most columns that the reason of a miss may take.
 const WHY_WIDTH: usize = 40;
@@ -36,7 +36,7 @@ struct Rows<'a> {
 }
 
 impl RunState {
-    /// The run for a person, ages as seen from `now`. Without `all`, what is many is told by its number.
+    /// The run for a person, ages as seen from `now`. Without `all`, long lists are cut and counted.
     pub fn render(&self, all: bool, color: bool, now: &Zoned) -> String {
         let ink = Ink(color);
         let mut text = self.header(ink, now);
@@ -145,7 +145,7 @@ impl RunState {
 }
 
 impl Rows<'_> {
-    /// A row for `node`, and one for each thing inside of it that is worth one.
+    /// A row for `node`, and one for each notable unit inside it.
     fn add(&mut self, node: &NodeState) {
         self.row(node);
         for inner in &node.inside {
@@ -246,7 +246,7 @@ impl NodeState {
 }
 
 impl Bucket {
-    /// In the order in which what is left out is told.
+    /// In the order in which the counts of hidden rows are shown.
     const ALL: [Self; 5] = [Self::Failed, Self::Unfinished, Self::Idle, Self::Executed, Self::Cached];
 
     fn shown(self) -> usize {

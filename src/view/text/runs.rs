@@ -16,7 +16,7 @@ const LONGEST_NAME: usize = 20;
 const LEAST: usize = 8;
 
 /// The rows in the order given, under a line that says what was `asked` for, if anything was. The shortest beginning
-/// that sets an id apart from the others is emphasised. On a screen of so many columns, what is too long is cut.
+/// that sets an id apart from the others is emphasised. On a screen, long cells are cut to its columns.
 pub fn render(rows: &[RunRow], asked: &str, color: bool, screen: Option<usize>, now: &Zoned) -> String {
     let ink = Ink(color);
     let mut caption = Vec::new();

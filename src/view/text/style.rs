@@ -42,7 +42,7 @@ impl Cell {
         self
     }
 
-    /// Cuts its text to so many columns.
+    /// Cuts its text to this number of columns.
     pub fn cut(&mut self, columns: usize) {
         let mut left = columns;
         for (_, text) in &mut self.0 {

@@ -28,9 +28,9 @@ pub struct Answer {
 
 /// The columns of a terminal that the lines keep to.
 const WIDTH: usize = 80;
-/// So many digits of a key are shown.
+/// Number of digits of a key that are shown.
 const DIGITS: usize = 12;
-/// So many lines of a script's difference are shown.
+/// Maximum lines of a script's difference that are shown.
 const DIFF_LINES: usize = 24;
 
 /// The answer in lines, each ending with a newline.
@@ -98,7 +98,7 @@ fn is_of(change: &Change, part: &str) -> bool {
     }
 }
 
-/// A value in one line of so many columns.
+/// A value in one line, cut to this number of columns.
 fn shown(value: &Json, room: usize) -> String {
     let text = match value {
         Json::String(text) => inert(text).into_owned(),

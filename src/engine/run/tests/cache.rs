@@ -7,6 +7,7 @@ use super::lab::{Lab, Reply, text};
 use super::world::World;
 use crate::core::digest::Digest;
 use crate::core::event::{ErrorKind, Status};
+use crate::core::run_id::RunId;
 use crate::core::run_request::CacheMode;
 use crate::core::run_request::Selection;
 
@@ -236,7 +237,7 @@ needs = ['a']
     );
     let retry = Lab::of(toml).retry_of(&first).run();
     assert_eq!(retry.status("a"), "succeeded hit");
-    assert_eq!(retry.end("a").source.as_ref().unwrap().run, "first");
+    assert_eq!(retry.end("a").source.as_ref().unwrap().run, RunId::from("first").to_string());
     // The other node with the same work is none of its own.
     assert_eq!(retry.calls, ["b#1"]);
 }

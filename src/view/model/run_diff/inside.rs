@@ -1,4 +1,4 @@
-//! How many nodes there are inside of elements: they are not expanded themselves, so that no event says it.
+//! How many nodes there are inside elements: they are not expanded themselves, so that no event says it.
 
 use std::collections::HashMap;
 
