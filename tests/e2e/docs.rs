@@ -302,15 +302,14 @@ fn each_message_of_the_troubleshooting_page_is_one_of_the_program() {
     let page = fs::read_to_string(root.join("docs/troubleshooting.md")).unwrap();
     let (_, table) = page.split_once("| message |").unwrap();
     let rows = table.lines().skip(2).map_while(|line| line.strip_prefix("| "));
+    let filled_in =
+        Regex::new(r"\.\.\.|; they were | [0-9]+ processes | [0-9]+|an integer|a symbolic link").unwrap();
     let mut unknown = Vec::new();
     let mut checked = 0;
     for row in rows {
         let message = row.split(" | ").next().unwrap();
         // Numbers, and the words that go with them, are filled in.
-        for piece in Regex::new(r"\.\.\.|; they were | [0-9]+ processes | [0-9]+|an integer|a symbolic link")
-            .unwrap()
-            .split(message)
-        {
+        for piece in filled_in.split(message) {
             let piece = piece.trim();
             if piece.len() > 3 {
                 checked += 1;
