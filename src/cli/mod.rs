@@ -270,7 +270,9 @@ mod tests {
     fn examples_in_help_are_not_broken_into_lines() {
         for_each_verb(&Cli::command(), &mut |verb| {
             let text = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
-            for line in text.lines() {
+            // A digest is as long as it is.
+            let is_digest = |word: &str| word.len() > 64;
+            for line in text.lines().filter(|line| !line.split(' ').any(is_digest)) {
                 assert!(line.chars().count() <= COLUMNS, "{}: {line}", verb.get_name());
             }
         });
