@@ -55,6 +55,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::ops::open::Mistakes;
 use crate::ops::{self, ErrorKind};
+use crate::view::text::commands::name_home;
 
 /// Exit codes that scripts rely on.
 mod code {
@@ -209,6 +210,9 @@ pub fn main() -> ExitCode {
     };
     let color = cli.color;
     let home = cli.home.as_deref();
+    if let Some(home) = home {
+        name_home(home);
+    }
     let outcome = match cli.verb {
         Verb::Exec(args) => exec::run(args, home, color),
         Verb::Plan(args) => plan::run(args, home, color),

@@ -11,6 +11,7 @@ use super::screen::{ColorChoice, print};
 use super::stdout::Stdout;
 use crate::ops::inspect;
 use crate::view::model::run::Keep;
+use crate::view::text::run::Order;
 
 /// Show a run, or one of its nodes in full
 #[derive(clap::Args)]
@@ -20,6 +21,7 @@ Examples:
   runner show @last-failed
   runner show @last train              one node: inputs, outputs, key, attempts
   runner show @last each --index 3
+  runner show @last --sort time        the slowest nodes first
   runner show @last --csv > nodes.csv
   runner show k3v9 --json | jq '.nodes[] | select(.cache == \"miss\")'")]
 pub struct Args {
@@ -28,12 +30,21 @@ pub struct Args {
     /// List every node and every element, however many there are
     #[arg(long, conflicts_with = "node")]
     all: bool,
+    /// In which order nodes are listed: as they began, or the slowest first, with elements one by one
+    #[arg(long, value_name = "ORDER", default_value = "start", conflicts_with = "node")]
+    sort: Sort,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
     /// Print a row of comma-separated values for each node and element
     #[arg(long, conflicts_with_all = ["node", "all", "json"])]
     csv: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Sort {
+    Start,
+    Time,
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
@@ -58,9 +69,13 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
             let _ = inspect::csv(home, name, &mut out)?;
         }
         None => {
-            let keep = if args.all { Keep::EVERYTHING } else { Keep::OUTLINE };
+            let (order, keep) = match args.sort {
+                Sort::Time => (Order::Time, Keep::TIMES),
+                Sort::Start if args.all => (Order::Events, Keep::EVERYTHING),
+                Sort::Start => (Order::Events, Keep::OUTLINE),
+            };
             let run = inspect::run(home, name, keep)?;
-            print(&run.render(args.all, color.on_stdout(), &now));
+            print(&run.render(args.all, order, color.on_stdout(), &now));
         }
     }
     Ok(())

@@ -72,6 +72,9 @@ pub struct RunStarted {
     /// The run that this one retries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<RunId>,
+    /// Whether no run of this workflow has succeeded before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub first: bool,
 }
 
 /// The inputs of a `foreach` or `matrix` node are known, and so is the number of its elements.

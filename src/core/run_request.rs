@@ -164,6 +164,45 @@ impl Selection {
 }
 
 impl RunRequest {
+    /// The flags that would make this request, but for the workflow, its inputs, project and domain.
+    pub fn flags(&self) -> Vec<String> {
+        let mut flags = Vec::new();
+        let mut add = |flag: &str, value: &str| flags.extend([flag.to_owned(), value.to_owned()]);
+        for setting in &self.settings {
+            add("--set", setting);
+        }
+        let Selection { only, from, until, skip } = &self.selection;
+        for (flag, nodes) in [("--only", only), ("--from", from), ("--until", until), ("--skip", skip)] {
+            if !nodes.is_empty() {
+                add(flag, &nodes.join(","));
+            }
+        }
+        match self.cache.unwrap_or_default() {
+            CacheMode::ReadWrite => {}
+            CacheMode::ReadOnly => add("--cache", "ro"),
+            CacheMode::WriteOnly => add("--cache", "wo"),
+            CacheMode::Off => add("--cache", "off"),
+        }
+        if let Some(jobs) = self.jobs {
+            add("--jobs", &jobs.to_string());
+        }
+        for resource in &self.resources {
+            add("--resource", resource);
+        }
+        match self.overwrite.as_deref() {
+            None => {}
+            Some([]) => flags.push("--overwrite".into()),
+            Some(nodes) => flags.push(format!("--overwrite={}", nodes.join(","))),
+        }
+        if self.keep_going {
+            flags.push("--keep-going".into());
+        }
+        if self.replace_outputs {
+            flags.push("--replace-outputs".into());
+        }
+        flags
+    }
+
     /// This request with what `newer` asks for on top: single values replace, lists of settings and resources
     /// are added to, a selection replaces the whole selection. The workflow and the task stay.
     #[must_use]
@@ -234,6 +273,16 @@ mod tests {
         for text in ["", "=wait", "a=", "a=later"] {
             assert_eq!(read(text), Err(NotALock(text.into())));
         }
+    }
+
+    #[test]
+    fn a_request_has_its_flags() {
+        let asked = RunRequest { overwrite: Some(vec!["a".into()]), keep_going: true, ..request() };
+        assert_eq!(
+            asked.flags().join(" "),
+            "--set defaults.cache=true --only a --cache ro --jobs 3 --resource gpu=1 --overwrite=a --keep-going"
+        );
+        assert!(RunRequest { cache: Some(CacheMode::ReadWrite), ..RunRequest::default() }.flags().is_empty());
     }
 
     #[test]

@@ -23,4 +23,6 @@ pub struct RunOptions {
     pub scheduled: Option<ScheduledRun>,
     /// The run that this one retries.
     pub retry_of: Option<RunId>,
+    /// Whether no run of the workflow has succeeded before.
+    pub first: bool,
 }

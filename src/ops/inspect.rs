@@ -8,10 +8,13 @@ use super::home::HomeReader;
 use super::node_arg::unknown;
 use crate::core::closest::closest;
 use crate::core::node_path::NodeRef;
+use crate::core::run_id::RunId;
 use crate::storage::history::filter::{select, workflows};
+use crate::storage::history::invocation::{Invocation, invocation};
 use crate::storage::history::{Run, places};
 use crate::view::csv;
 use crate::view::json::run_document;
+use crate::view::model::request::RequestView;
 use crate::view::model::run::{Keep, RunState};
 use crate::view::model::run_row::RunRow;
 use crate::view::text::node::NodeStory;
@@ -73,7 +76,22 @@ pub fn runs(home: Option<&Path>, filter: &RunFilter, limit: usize) -> Result<Run
 pub fn run(home: Option<&Path>, name: &str, keep: Keep) -> Result<RunState, Error> {
     let view = HomeReader::open(home)?;
     let run = view.find(name)?;
-    Ok(RunState::from_events(view.events(run.id)?, &run.status, keep))
+    let request = request(&view, run.id);
+    Ok(RunState { request, ..RunState::from_events(view.events(run.id)?, &run.status, keep) })
+}
+
+/// What a run was asked for; `None` if that is not on record.
+pub(super) fn request(view: &HomeReader, run: RunId) -> Option<RequestView> {
+    let Invocation { runner, dir, request, inputs, .. } = invocation(view.db.as_ref()?, run).ok()?;
+    Some(RequestView {
+        workflow: request.workflow.display().to_string(),
+        dir,
+        project: request.project.clone().unwrap_or_default(),
+        domain: request.domain.clone().unwrap_or_default(),
+        inputs,
+        flags: request.flags(),
+        runner,
+    })
 }
 
 /// Writes the run that a person means by `name` as one JSON document; the inner result is that of the writing.
@@ -86,7 +104,9 @@ pub fn document(home: Option<&Path>, name: &str, out: &mut impl Write) -> Result
     let path = view.home.events(run.id);
     let mut again = places::Events::open(&path).map_err(Error::history)?;
     let events = places::events(&path).map_err(Error::history)?;
-    Ok(run_document::write(out, events, |place| again.at(place), &run.status).and_then(|()| out.flush()))
+    let request = request(&view, run.id);
+    let written = run_document::write(out, events, |place| again.at(place), &run.status, request.as_ref());
+    Ok(written.and_then(|()| out.flush()))
 }
 
 /// Writes the nodes of the run that a person means by `name` as comma-separated values; the inner result is that of the

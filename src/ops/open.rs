@@ -176,6 +176,7 @@ fn options(opened: &Opened, request: &RunRequest) -> Result<RunOptions, Error> {
         trigger: request.trigger,
         scheduled: request.scheduled.clone(),
         retry_of: request.retry_of,
+        first: false,
     })
 }
 

@@ -23,7 +23,7 @@ use crate::storage::history::{RUNNING, Run};
 use crate::storage::home::{RunLock, make_private};
 use crate::storage::memo::Scope;
 use crate::storage::store::Store;
-use crate::view::text::phrases::command_of;
+use crate::view::text::commands::command_of;
 use crate::workflow::Task;
 use crate::workflow::definition::sources_of;
 use crate::workflow::policy::Execution;

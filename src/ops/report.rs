@@ -8,6 +8,7 @@ use jiff::Zoned;
 
 use super::Error;
 use super::home::HomeReader;
+use super::inspect::request;
 use super::picture::picture;
 use super::recorded::as_it_was;
 use crate::core::digest::Digest;
@@ -39,7 +40,8 @@ pub fn report(
     let path = output.unwrap_or_else(|| format!("report-{}.html", run.id).into());
     let picture = as_it_was(&view, &run).map(|again| picture(&again.opened.workflow));
     let kept = Kept { store: view.store()? };
-    let page = page(view.events(run.id)?, &run.status, picture, &kept, now);
+    let asked = request(&view, run.id);
+    let page = page(view.events(run.id)?, &run.status, asked, picture, &kept, now);
     write_user_file(&path, |file| std::io::Write::write_all(file, page.as_bytes()))
         .map_err(|error| Error::invalid(format!("cannot write {}: {error}", path.display())))?;
     Ok(Report { run: run.id, path })

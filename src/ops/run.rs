@@ -154,6 +154,8 @@ pub async fn run(
         let times = of_workflow(&reader, &workflow.name).unwrap_or_default();
         remaining(outline, |node| times.get(node).map(|time| time.wall))
     };
+    // Without an answer nothing is said that only a first run is told.
+    order.first = !history::has_succeeded(&reader, &workflow.name).unwrap_or(true);
     let started = Timestamp::now();
     let taking_part = leaves(outline, &order.roles, 0..outline.len());
     let mut row = history::Run {

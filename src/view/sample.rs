@@ -27,6 +27,7 @@ pub fn run_started(nodes: u64) -> Event {
         schedule: None,
         scheduled_at: None,
         retry_of: None,
+        first: false,
     })
 }
 

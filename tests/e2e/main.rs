@@ -67,5 +67,6 @@ mod task_output;
 mod templates;
 mod unreadable_home;
 mod watch;
+mod what_next;
 mod why;
 mod workflow_inputs;

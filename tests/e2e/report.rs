@@ -164,6 +164,34 @@ fn a_browser_shows_the_page_and_refuses_what_is_foreign() {
 }
 
 #[test]
+fn nothing_is_wider_than_a_telephone() {
+    let Some(browser) = browser() else { return };
+    let lab = lab();
+    lab.exec("w.toml", &[]).expect_code(1);
+    let page = report(&lab);
+    // The page's policy allows no script of a test.
+    let (head, rest) = page.split_once("<meta http-equiv").unwrap();
+    let (_, rest) = rest.split_once('\n').unwrap();
+    let measure = "<script>addEventListener('load', () => { const root = document.documentElement; \
+                   document.title = `wide ${root.scrollWidth} of ${root.clientWidth}`; })</script></body>";
+    lab.write("r.html", &format!("{head}{}", rest.replace("</body>", measure)));
+    let profile = lab.path("narrow");
+    let done = Command::new(browser)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        .args(["--window-size=390,3000", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .arg(format!("file://{}", lab.path("r.html").display()))
+        .output()
+        .unwrap();
+    let dom = String::from_utf8_lossy(&done.stdout);
+    let title =
+        dom.split("<title>").nth(1).and_then(|rest| rest.split("</title>").next()).unwrap_or_default();
+    let (wide, window) = title.trim_start_matches("wide ").split_once(" of ").unwrap_or_default();
+    assert!(!wide.is_empty() && wide == window, "{title}");
+}
+
+#[test]
 fn what_stands_behind_o_is_written_through_and_never_replaced_by_a_file() {
     use std::os::unix::fs::{FileTypeExt, symlink};
     let lab = Lab::new();

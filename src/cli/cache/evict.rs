@@ -48,21 +48,21 @@ pub fn run(args: Args, home: Option<&Path>) -> Outcome {
         let document = json!({
             "v": VERSION,
             "results": rows.iter().map(StoredResult::json).collect::<Vec<_>>(),
-            "freed": if collected.swept { collected.freed() } else { 0 },
-            "pending": if collected.swept { 0 } else { collected.freed() },
+            "freed": collected.freed(),
+            "pending": collected.pending,
             "live_runs": collected.inventory.live,
         });
         print(&format!("{document}\n"));
         return Ok(());
     }
     let results = if removed == 1 { "result" } else { "results" };
-    let files = match collected.swept {
+    let files = match collected.is_complete() {
         true => format!("{} freed", size(collected.freed())),
         false => pending(&collected),
     };
     print(&format!("{} {results} forgotten, {files}\n", count(removed as u64)));
     let named: u64 = rows.iter().map(|row| row.size).sum();
-    if collected.swept && collected.freed() < named {
+    if collected.is_complete() && collected.freed() < named {
         note("files that other results or the newest runs need stay");
     }
     Ok(())

@@ -95,8 +95,8 @@ fn document(collected: &Collected, dry_run: bool) -> serde_json::Value {
         "results": rows(collected).iter().map(StoredResult::json).collect::<Vec<_>>(),
         "runs": collected.runs().collect::<Vec<_>>(),
         "files": collected.plan.files.len(),
-        "freed": if collected.swept { collected.freed() } else { 0 },
-        "pending": if collected.swept { 0 } else { collected.freed() },
+        "freed": collected.freed(),
+        "pending": collected.pending,
         "left": collected.plan.after,
         "live_runs": collected.inventory.live,
         "unclaimed": {
@@ -116,15 +116,21 @@ pub fn summary(collected: &Collected, dry_run: bool) -> String {
         n => format!(" and {}", named(n, "run")),
     };
     match dry_run {
-        true => format!("{results}{runs} would be removed, {} freed", size(collected.freed())),
-        false if collected.swept => format!("{results}{runs} removed, {} freed", size(collected.freed())),
+        true => format!("{results}{runs} would be removed, {} freed", size(collected.total())),
+        false if collected.is_complete() => {
+            format!("{results}{runs} removed, {} freed", size(collected.freed()))
+        }
         false => format!("{results}{runs} removed; {}", pending(collected)),
     }
 }
 
 /// When the files go that could not be removed yet.
 pub fn pending(collected: &Collected) -> String {
-    let freed = size(collected.freed());
+    let now = match collected.freed() {
+        0 => String::new(),
+        bytes => format!("{} freed, ", size(bytes)),
+    };
+    let freed = format!("{now}{}", size(collected.pending));
     match &collected.inventory.live[..] {
         [] => format!("{freed} are freed when what uses the store has ended"),
         [run] => format!("{freed} are freed when run {run} has ended"),

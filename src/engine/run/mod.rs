@@ -243,6 +243,7 @@ impl Engine {
             schedule: scheduled.map(|scheduled| scheduled.schedule.clone()),
             scheduled_at: scheduled.and_then(|scheduled| scheduled.at),
             retry_of: self.options.retry_of,
+            first: self.options.first,
         }));
         if let Some(reading) = self.read_files_ahead() {
             tokio::select! {

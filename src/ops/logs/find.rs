@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::core::event::{Event, Kind, NodeFinished, Status};
 use crate::core::node_path::NodeRef;
 use crate::ops::node_arg::{ends, is_inside, unknown, which};
-use crate::view::text::phrases::logs_command;
+use crate::view::text::commands::logs_command;
 
 /// The log of what is wanted, or why there is none.
 pub fn find_log(

@@ -72,8 +72,8 @@ pub struct Wanted {
 pub struct Collected {
     pub inventory: Inventory,
     pub plan: Plan,
-    /// Whether all files that go are removed; else some wait until the runs that have the store open have ended.
-    pub swept: bool,
+    /// Bytes of what goes and is not removed yet: it waits until the runs that have the store open have ended.
+    pub pending: u64,
 }
 
 /// Why it was not.
@@ -124,12 +124,16 @@ fn sweep(home: &Home, db: &mut Connection, store: &Store, wanted: Wanted) -> Res
     let (due, waiting): (Vec<usize>, Vec<usize>) =
         plan.files.iter().partition(|file| is_due(&inventory.blobs[**file].digest));
     let size = |file: &usize| inventory.stock.files[*file];
+    let rows: u64 = plan.results.iter().map(|i| inventory.stock.results[*i].size).sum();
+    let total = plan.before - plan.after;
+    let pending = match (&exclusive, &beside) {
+        (Some(_), _) => 0,
+        (None, Some(_)) => waiting.iter().map(size).sum::<u64>().min(total),
+        (None, None) => total.saturating_sub(rows),
+    };
     let left = match &exclusive {
         Some(_) => plan.after,
-        None => {
-            let rows: u64 = plan.results.iter().map(|i| inventory.stock.results[*i].size).sum();
-            plan.before.saturating_sub(rows + due.iter().map(size).sum::<u64>())
-        }
+        None => plan.before.saturating_sub(rows + due.iter().map(size).sum::<u64>()),
     };
     // What a row names now may go with it later: it leaves the list before the row does.
     if inventory.unclaimed != Unclaimed::read(home.path())? {
@@ -159,7 +163,7 @@ fn sweep(home: &Home, db: &mut Connection, store: &Store, wanted: Wanted) -> Res
             store.clear_unswept()?;
         }
     }
-    Ok(Collected { inventory, plan, swept: exclusive.is_some() })
+    Ok(Collected { inventory, plan, pending })
 }
 
 /// Marks the store. A disk without room for the mark is a reason to go on: a collection follows at once.
@@ -183,7 +187,8 @@ fn alone<'s>(home: &Home, store: &'s Store) -> Option<ExclusiveLock<'s>> {
 pub fn preview(home: &Home, db: &Connection, store: &Store, wanted: Wanted) -> Result<Collected, Error> {
     let inventory = Inventory::take(home, db, store, wanted.keep_runs)?;
     let plan = policy::plan(&inventory.stock, wanted.limits);
-    Ok(Collected { swept: inventory.live.is_empty(), inventory, plan })
+    let pending = if inventory.live.is_empty() { 0 } else { plan.before - plan.after };
+    Ok(Collected { inventory, plan, pending })
 }
 
 /// Forgets results, whoever needs them, and then removes files that nothing names any more; how many results.
@@ -258,9 +263,19 @@ impl Collected {
         self.plan.runs.iter().map(|i| self.inventory.runs[*i].as_str())
     }
 
-    /// In bytes.
-    pub fn freed(&self) -> u64 {
+    /// Bytes that are removed, or that will be.
+    pub fn total(&self) -> u64 {
         self.plan.before - self.plan.after
+    }
+
+    /// Whether nothing is left to remove when runs that go on have ended, as far as is known now.
+    pub fn is_complete(&self) -> bool {
+        self.pending == 0 && (self.inventory.live.is_empty() || self.freed() > 0)
+    }
+
+    /// Bytes that are removed already.
+    pub fn freed(&self) -> u64 {
+        self.total() - self.pending
     }
 }
 

@@ -132,6 +132,12 @@ pub fn record_run(db: &Connection, run: &Run) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Whether any run of a workflow has succeeded.
+pub fn has_succeeded(db: &Connection, workflow: &str) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT EXISTS (SELECT 1 FROM run WHERE workflow = ?1 AND status = 'succeeded')")?
+        .query_row([workflow], |row| row.get(0))
+}
+
 /// The latest runs, newest first.
 pub fn latest(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Run>> {
     let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM run ORDER BY id DESC LIMIT ?1"))?;

@@ -8,7 +8,7 @@ pub const STYLE: &str = "\
 --strong:#58a6ff;--box:#1b2129;--rim:#545d68;--group:#161b2280;--good:#12351f;--good-rim:#3fb950;--hit:#10304f;\
 --hit-rim:#58a6ff;--bad:#4c1a1c;--bad-rim:#f85149;--care:#3a2d05;--care-rim:#d29922;--busy:#2e1c4a;\
 --busy-rim:#a371f7}}\
-.dag .paper{fill:var(--paper)}\
+.dag .paper{fill:var(--paper)}svg.dag{background:var(--paper)}\
 .dag text{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono','Liberation Mono',monospace;\
 text-anchor:middle;fill:var(--text)}\
 .dag .label{font-size:13px}.dag .note{font-size:10px;fill:var(--faint)}\

@@ -25,6 +25,8 @@ pub struct Bar {
 pub struct Tick {
     pub left: String,
     pub label: String,
+    /// Where its text stands to it: at the end of the axis there is no room behind.
+    pub anchor: &'static str,
 }
 
 /// The bars of a node.
@@ -109,7 +111,8 @@ pub fn ticks(length: u64) -> Vec<Tick> {
         ms => duration(ms),
     };
     let marks = (0..=length / step).map(|i| i * step);
-    marks.map(|ms| Tick { left: percent(ms, length), label: label(ms) }).collect()
+    let anchor = |ms: u64| if ms.saturating_mul(10) > length.saturating_mul(9) { "end" } else { "start" };
+    marks.map(|ms| Tick { left: percent(ms, length), label: label(ms), anchor: anchor(ms) }).collect()
 }
 
 fn percent(ms: u64, length: u64) -> String {

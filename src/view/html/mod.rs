@@ -26,6 +26,7 @@ use crate::core::node_path::NodeRef;
 use crate::view::draw::style::STYLE;
 use crate::view::draw::svg::svg;
 use crate::view::draw::{Picture, State};
+use crate::view::model::request::RequestView;
 use crate::view::model::run::{Keep, RunState};
 use crate::view::text::phrases::counts;
 use crate::view::text::{age, duration, inert, size};
@@ -53,6 +54,7 @@ struct Page<'t> {
     state: &'static str,
     summary: String,
     facts: Vec<(&'static str, String)>,
+    request: Vec<(String, String)>,
     failures: Vec<Failure>,
     warnings: Vec<(String, String)>,
     outputs: Vec<Field>,
@@ -80,11 +82,16 @@ struct Failure {
 pub fn page(
     events: impl IntoIterator<Item = Event>,
     unfinished: &str,
+    request: Option<RequestView>,
     picture: Result<Picture, String>,
     sources: &dyn Sources,
     now: &Zoned,
 ) -> String {
-    let run = RunState::from_events(events, unfinished, Keep::PAGE);
+    let mut run = RunState::from_events(events, unfinished, Keep::PAGE);
+    if run.goes_on() {
+        run.last = run.last.max(Some(now.timestamp()));
+    }
+    run.request = request;
     let mut rows = Rows::new(&run, sources, now);
     let shown = rows.all();
     let drawing = picture.and_then(|mut picture| {
@@ -109,6 +116,7 @@ pub fn page(
         },
         summary: counts(&run.counts, run.saved_ms, run.ended == Some(Status::Succeeded)),
         facts: facts(&run, now),
+        request: run.request.as_ref().map_or_else(Vec::new, RequestView::rows),
         failures: rows.failures(&shown),
         warnings: warnings.collect(),
         outputs: Values::new(sources).outputs(&run.outputs),

@@ -8,7 +8,10 @@ use crate::core::event::{Counts, NodeFinished, Status};
 use crate::core::node_path::NodeRef;
 use crate::view::draw::{Picture, State};
 use crate::view::model::run::{AttemptState, Bucket, NodeState, RunState};
-use crate::view::text::phrases::{logs_command, summed};
+use crate::view::text::commands::logs_command;
+use crate::view::text::phrases::summed;
+use crate::view::text::style::Ink;
+use crate::view::text::why::details;
 use crate::view::text::{age, count, duration, inert, size};
 
 /// A page has no more rows than these,
@@ -26,6 +29,8 @@ pub struct Row {
     pub label: String,
     /// Whether it is inside the node above.
     pub inside: bool,
+    /// The number of that node's row, if it may be folded into it: failures always show.
+    pub around: Option<usize>,
     pub state: &'static str,
     pub status: String,
     pub cache: String,
@@ -39,6 +44,8 @@ pub struct Row {
     pub memory: (String, u64),
     pub remark: String,
     pub from: String,
+    /// Elements and lines that differ from an earlier result.
+    pub differs: String,
     pub bars: Vec<gantt::Bar>,
     pub inputs: Vec<Field>,
     pub outputs: Vec<Field>,
@@ -54,6 +61,7 @@ impl Row {
     /// What the details are about.
     pub fn contents(&self) -> String {
         let parts = [
+            (!self.differs.is_empty(), "what differs"),
             (!self.inputs.is_empty(), "inputs"),
             (!self.outputs.is_empty(), "outputs"),
             (self.attempts.iter().any(|attempt| attempt.log.is_some()), "log"),
@@ -97,7 +105,20 @@ impl<'t> Rows<'t> {
     /// A row for each unit that has one.
     pub fn all(&mut self) -> Vec<Row> {
         let chosen = self.chosen();
-        chosen.into_iter().enumerate().map(|(number, unit)| self.row(number, unit)).collect()
+        let mut rows: Vec<Row> =
+            chosen.into_iter().enumerate().map(|(number, unit)| self.row(number, unit)).collect();
+        let mut around = None;
+        for row in &mut rows {
+            match row.inside {
+                false => around = Some((row.number, row.label.clone())),
+                true => {
+                    let node = around.as_ref().filter(|(_, node)| row.label.starts_with(&format!("{node}[")));
+                    row.around =
+                        node.filter(|_| row.state != State::Failed.name()).map(|(number, _)| *number);
+                }
+            }
+        }
+        rows
     }
 
     /// The units that have rows: all, or if they are too many, rather those that ran or failed.
@@ -148,23 +169,29 @@ impl<'t> Rows<'t> {
         let waited: u64 = unit.attempts.iter().map(|attempt| attempt.waited_ms).sum();
         let worked = node.filter(|node| node.attempts > 0 || node.counts.is_some());
         let shown = |ms: Option<u64>| (ms.map_or_else(String::new, duration), ms.unwrap_or(0));
+        let elapsed = unit.elapsed_ms(self.now.timestamp()).filter(|_| self.goes_on());
         let memory = node.and_then(|node| node.peak_memory);
         Row {
             number,
             label: label(&unit.node, unit.index),
             inside: NodeRef::new(&unit.node, unit.index).is_in_element(),
+            around: None,
             state: state.name(),
             status: node.map_or_else(|| self.run.status.clone(), |node| node.status.to_string()),
             cache: node.and_then(|node| node.cache).map_or_else(String::new, |cache| cache.to_string()),
             task: node.map_or_else(String::new, |node| inert(&node.task).into_owned()),
             key: node.and_then(|node| node.key).map_or_else(String::new, |key| key.hex()),
             began: shown(first),
-            took: shown(worked.map(|node| node.duration_ms)),
+            took: shown(worked.map(|node| node.duration_ms).or(elapsed)),
             waited: shown(Some(waited).filter(|ms| *ms > 0)),
             cpu: shown(node.and_then(|node| node.cpu_ms)),
             memory: (memory.map_or_else(String::new, size), memory.unwrap_or(0)),
             remark: node.map_or_else(|| so_far(unit), |node| remark(node, unit)),
             from: node.map_or_else(String::new, |node| self.from(node)),
+            differs: node
+                .and_then(|node| node.why.as_deref())
+                .map(|why| details(why, 0, Ink(false)))
+                .unwrap_or_default(),
             bars: gantt::bars(self.run, unit),
             inputs: node.map_or_else(Vec::new, |node| self.values.inputs(&node.inputs)),
             outputs: node.map_or_else(Vec::new, |node| self.values.outputs(&node.outputs)),

@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 use crate::core::event::{Event, RunStarted, VERSION, Warning};
 use crate::core::node_path::NodeRef;
 use crate::view::model::by_name::ByName;
+use crate::view::model::request::RequestView;
 use crate::view::model::run::NodeState;
 use crate::view::model::tally::Tally;
 
@@ -48,7 +49,7 @@ struct Family {
 
 /// Writes the document, and a newline. A node is what its `node_finished` event was, with its `failed_attempts`; its
 /// elements come before it. `unfinished` is the status of a run whose end is not among the events; `fetch`
-/// reads the event at an offset again.
+/// reads the event at an offset again, `request` is null where it is not on record.
 ///
 /// # Errors
 /// If it cannot be written.
@@ -57,12 +58,13 @@ pub fn write(
     events: impl Iterator<Item = (Offset, Event)>,
     mut fetch: impl FnMut(Offset) -> Option<Event>,
     unfinished: &str,
+    request: Option<&RequestView>,
 ) -> io::Result<()> {
     let mut document = Document::default();
     for (place, event) in events {
         document.add(place, event);
     }
-    document.write(out, &mut fetch, unfinished)
+    document.write(out, &mut fetch, unfinished, request)
 }
 
 impl Document {
@@ -116,6 +118,7 @@ impl Document {
         out: &mut impl Write,
         fetch: &mut impl FnMut(Offset) -> Option<Event>,
         unfinished: &str,
+        request: Option<&RequestView>,
     ) -> io::Result<()> {
         self.positions = HashMap::new();
         let status = self.tally.status(unfinished);
@@ -137,6 +140,7 @@ impl Document {
             ("duration_ms", json!(ended.as_ref().map(|run| run.duration_ms))),
             ("counts", json!(self.tally.counts)),
             ("saved_ms", json!(self.tally.saved_ms)),
+            ("request", json!(request)),
             ("outputs", json!(ended.map(|run| run.outputs).unwrap_or_default())),
             ("warnings", warnings.collect()),
         ]
@@ -211,7 +215,7 @@ impl Kept {
 pub(super) fn of(events: &[Event], unfinished: &str) -> Json {
     let mut text = Vec::new();
     let all = events.iter().cloned().enumerate().map(|(place, event)| (place as Offset, event));
-    write(&mut text, all, |place| events.get(place as usize).cloned(), unfinished).unwrap();
+    write(&mut text, all, |place| events.get(place as usize).cloned(), unfinished, None).unwrap();
     serde_json::from_slice(&text).unwrap()
 }
 

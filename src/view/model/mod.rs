@@ -5,6 +5,7 @@
 
 pub(in crate::view) mod by_name;
 pub(in crate::view) mod live;
+pub mod request;
 pub mod run;
 pub mod run_diff;
 pub mod run_row;

@@ -13,6 +13,7 @@ use crate::core::event::{
 use crate::core::node_path::{NodePath, NodeRef};
 use crate::core::run_id::RunId;
 use crate::view::model::by_name::ByName;
+use crate::view::model::request::RequestView;
 use crate::view::model::tally::{Added, Spread, Tally};
 use crate::view::model::timeline::{Activity, Span};
 
@@ -34,6 +35,8 @@ impl Keep {
     pub const OUTLINE: Self = Self { failures: 50, others: 0, values: false, timeline: false };
     /// What fits on a page.
     pub const PAGE: Self = Self { failures: 50, others: 50, values: true, timeline: true };
+    /// Every node and element with its times.
+    pub const TIMES: Self = Self { failures: usize::MAX, others: usize::MAX, values: false, timeline: false };
     pub const EVERYTHING: Self =
         Self { failures: usize::MAX, others: usize::MAX, values: true, timeline: false };
 }
@@ -47,6 +50,8 @@ pub struct RunState {
     pub domain: String,
     /// The run that this one retries.
     pub retry_of: Option<RunId>,
+    /// What it was asked for, where that is on record; no event says it.
+    pub request: Option<RequestView>,
     /// `succeeded`, `failed`, `cancelled`, or the caller's word for a run without an end.
     pub status: String,
     pub ended: Option<Status>,
@@ -144,6 +149,11 @@ impl RunState {
     pub fn since_start(&self, time: Timestamp) -> u64 {
         self.started
             .map_or(0, |started| u64::try_from(time.as_millisecond() - started.as_millisecond()).unwrap_or(0))
+    }
+
+    /// Whether it goes on: no event says so, since a run that was killed has no end either.
+    pub fn goes_on(&self) -> bool {
+        self.ended.is_none() && self.status == "running"
     }
 
     /// How long it took, or has taken so far.
@@ -318,6 +328,14 @@ impl NodeState {
     /// What is inside it, and then itself.
     pub fn inside_first(&self) -> impl Iterator<Item = &Self> {
         self.inside.iter().chain([self])
+    }
+
+    /// How long its present attempt has been running.
+    pub fn elapsed_ms(&self, now: Timestamp) -> Option<u64> {
+        let attempt =
+            self.attempts.last().filter(|attempt| attempt.ended.is_none() && attempt.failed.is_none())?;
+        let ms = now.as_millisecond() - attempt.began.as_millisecond();
+        self.finished.is_none().then(|| u64::try_from(ms).unwrap_or(0))
     }
 
     pub fn bucket(&self) -> Bucket {

@@ -301,6 +301,9 @@ mod tests {
                 "  more: runner logs k3v9x2qm train",
                 "○ report  cancelled: train failed",
                 "○ notify  skipped: its condition is false",
+                "next:",
+                "  runner retry k3v9x2qm        runs what failed or was never reached",
+                "  runner shell k3v9x2qm train  opens a shell with what it had",
                 "✗ failed in 16.3s: 1 failed, 1 executed, 1 cached (saved 1.5s), 1 skipped, 1 can",
                 "celled  run k3v9x2qm",
             ]
@@ -339,7 +342,7 @@ mod tests {
         play(&mut terminal, &[run_finished(Status::Cancelled, counts, 0)]);
         assert_eq!(
             tty.rows().join("\n").replace('\n', ""),
-            "✓ hash  0.4s✗ cancelled in 16.3s: 1 executed, 20 cancelled  run k3v9x2qm"
+            "✓ hash  0.4snext:  runner retry k3v9x2qm  runs what failed or was never reached✗ cancelled in 16.3s: 1 executed, 20 cancelled  run k3v9x2qm"
         );
     }
 
@@ -446,6 +449,9 @@ mod tests {
             tty.rows()[5..],
             [
                 "✗ each  1 of 100 elements failed",
+                "next:",
+                "  runner retry k3v9x2qm                  runs what failed or was never reached",
+                "  runner shell k3v9x2qm each --index 10  opens a shell with what it had",
                 "✗ failed in 16.3s: 1 failed, 59 executed, 40 cancelled  run k3v9x2qm"
             ]
         );

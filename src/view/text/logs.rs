@@ -1,7 +1,7 @@
 //! The logs of a run as a list: what there is, and how to get it.
 
+use crate::view::text::commands::logs_command;
 use crate::view::text::count;
-use crate::view::text::phrases::logs_command;
 use crate::view::text::style::{BAD, Cell, FAINT, Ink, PLAIN, columns};
 
 /// A node that printed something, or all of its elements.

@@ -7,12 +7,14 @@
 //! | `format.rs` | durations, ages, sizes and counts as text |
 //! | `style.rs` | colours and columns |
 //! | `phrases.rs` | the parts of lines that several views share |
+//! | `commands.rs` | commands that the lines suggest |
 //! | `narrator.rs` | events as lines, for the terminal and for `plain.rs` |
 //! | `plain.rs` | the listener that writes the lines where there is no terminal |
-//! | `run.rs`, `node.rs`, `runs.rs` | `show RUN`, `show RUN NODE`, `runs` |
+//! | `run.rs`, `request.rs`, `node.rs`, `runs.rs` | `show RUN`, what was asked for, `show RUN NODE`, `runs` |
 //! | `diff.rs`, `why.rs`, `graph.rs`, `logs.rs` | the verb of that name |
 //! | `log_end.rs`, `log_lines.rs`, `task_output.rs` | the last line of a log, its lines as it grows, those of all tasks |
 
+pub mod commands;
 mod diff;
 mod format;
 pub mod graph;
@@ -23,7 +25,8 @@ pub(in crate::view) mod narrator;
 pub mod node;
 pub mod phrases;
 pub mod plain;
-mod run;
+mod request;
+pub mod run;
 pub mod runs;
 pub mod style;
 pub mod task_output;

@@ -1,6 +1,8 @@
 //! Tells a run in lines: which events deserve words, and which words. The terminal and the plain log both
 //! print what it says.
 
+use std::collections::HashSet;
+
 use jiff::tz::TimeZone;
 
 use crate::core::digest::Digest;
@@ -8,8 +10,10 @@ use crate::core::event::{
     AttemptFailed, CacheStatus, Event, Kind, LockBusy, NodeExpanded, NodeFinished, NodeStarted, NodeWaiting,
     RunFinished, RunStarted, Status, Warning,
 };
+use crate::core::node_path::NodePath;
 use crate::view::Verbosity;
 use crate::view::model::tally::{Added, Tally};
+use crate::view::text::commands::{after, command, table};
 use crate::view::text::phrases::{counts, details, mark, summed, usage};
 use crate::view::text::style::{BAD, CAUTION, FAINT, Ink, STRONG};
 use crate::view::text::why;
@@ -39,6 +43,10 @@ pub(in crate::view) struct Narrator {
     pub tally: Tally,
     /// The label of each of the first failed nodes, and why it failed.
     failures: Vec<(String, String)>,
+    /// The first nodes whose commands ran and failed.
+    ran_and_failed: Vec<NodePath>,
+    /// The tasks that were executed and are not cached.
+    uncached: HashSet<String>,
     /// How many failures had a line.
     told: u64,
     /// How many things were said since the last failure.
@@ -65,6 +73,8 @@ impl Narrator {
             zone,
             tally: Tally::default(),
             failures: Vec::new(),
+            ran_and_failed: Vec::new(),
+            uncached: HashSet::new(),
             told: 0,
             since_failure: 0,
             idle: Idle::default(),
@@ -174,9 +184,15 @@ impl Narrator {
     }
 
     fn node_finished(&mut self, node: &NodeFinished, added: Added) -> Vec<String> {
+        let executed = node.status == Status::Succeeded && node.kind == Kind::Task;
+        if executed && node.cache == Some(CacheStatus::Disabled) && !self.uncached.contains(&node.task) {
+            self.uncached.insert(node.task.clone());
+        }
         if added.allows_failures(node) {
             let elements = format!("{}[", node.node);
             self.failures.retain(|(label, _)| !label.starts_with(&elements));
+            let is_allowed = |failed: &NodePath| failed.to_string().starts_with(&elements);
+            self.ran_and_failed.retain(|failed| !is_allowed(failed));
         }
         if node.status == Status::Succeeded && node.cache == Some(CacheStatus::Hit) && !self.verbose() {
             return Vec::new();
@@ -249,6 +265,10 @@ impl Narrator {
 
         let words = node.failure();
         self.since_failure = 0;
+        let has_room = self.ran_and_failed.len() < REPEATED_FAILURES;
+        if has_room && node.kind == Kind::Task && node.attempts > 0 {
+            self.ran_and_failed.push(node.path().to_owned());
+        }
         if self.failures.len() < REPEATED_FAILURES {
             self.failures.push((label.into_owned(), words.clone()));
         }
@@ -307,6 +327,18 @@ impl Narrator {
         if out_of_sight && run.status != Status::Succeeded {
             said.push(self.failures_again());
         }
+        let next = after(&run.run, run.status, self.ran_and_failed.first().map(NodePath::borrowed));
+        if !self.quiet() && !next.is_empty() {
+            said.push(format!("next:\n{}", table(&next, self.ink)));
+        }
+        let is_first = self.tally.begun.as_ref().is_some_and(|begun| begun.first);
+        if is_first && run.status == Status::Succeeded && !self.quiet() && !self.uncached.is_empty() {
+            let tasks = match self.uncached.len() {
+                1 => "1 task is not cached; `cache = true` keeps its results".to_owned(),
+                n => format!("{n} tasks are not cached; `cache = true` keeps their results"),
+            };
+            said.push(format!("{} {tasks}\n", self.ink.paint(FAINT, "·")));
+        }
         if !self.quiet() || run.status != Status::Succeeded {
             said.push(summary(run, self.ink));
         }
@@ -321,7 +353,7 @@ impl Narrator {
         }
         let more = self.tally.failed.saturating_sub(self.failures.len() as u64);
         if more > 0 {
-            let command = self.ink.paint(STRONG, format!("runner show {}", self.run()));
+            let command = self.ink.paint(STRONG, command(&format!("show {}", self.run())));
             text.push_str(&format!("  and {} more: {command}\n", count(more)));
         }
         text

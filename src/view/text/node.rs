@@ -5,8 +5,9 @@ use serde_json::{Map as JsonMap, Value as Json, json};
 
 use crate::core::event::{AttemptFailed, Event, NodeFinished, NodeStarted, NodeWaiting, VERSION, Warning};
 use crate::core::node_path::NodeRef;
+use crate::view::text::commands::logs_command;
 use crate::view::text::narrator::warning_line;
-use crate::view::text::phrases::{details, logs_command, mark, summed, usage};
+use crate::view::text::phrases::{details, mark, summed, usage};
 use crate::view::text::run::output;
 use crate::view::text::style::{BAD, Cell, FAINT, Ink, PLAIN, STRONG, columns};
 use crate::view::text::why;

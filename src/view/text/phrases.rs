@@ -3,7 +3,7 @@
 use anstyle::Style;
 
 use crate::core::event::{CacheStatus, Counts, Kind, NodeFinished, Status, Usage};
-use crate::core::node_path::NodeRef;
+use crate::view::text::commands::logs_command;
 use crate::view::text::style::{BAD, CACHED, CAUTION, FAINT, GOOD, Ink, STRONG};
 use crate::view::text::{count, duration, inert, size};
 
@@ -47,17 +47,6 @@ pub(in crate::view) fn details(node: &NodeFinished, run: &str, ink: Ink) -> Stri
 /// What stands before a line quoted from a log.
 pub(in crate::view) fn quote_mark(ink: Ink) -> String {
     format!("  {} ", ink.paint(FAINT, "│"))
-}
-
-/// The command that prints a node's log.
-pub fn logs_command(run: &str, node: &str, index: Option<u64>) -> String {
-    command_of("logs", run, node, index)
-}
-
-/// The command of a verb that takes a run and a node.
-pub fn command_of(verb: &str, run: &str, node: &str, index: Option<u64>) -> String {
-    let index = index.map_or_else(String::new, |index| format!(" --index {index}"));
-    format!("runner {verb} {run} {}{index}", NodeRef::new(node, None).shell_word())
 }
 
 /// `1 failed, 3 executed, 40 cached (saved 4m 10s)`; where the whole succeeded, `8 executed, 2 failed (allowed)`.
@@ -143,12 +132,6 @@ mod tests {
         assert_eq!(usage(Usage { cpu_ms: Some(61_000), peak_memory: Some(3 << 29) }), "cpu 1m 01s, 1.5 GiB");
         assert_eq!(usage(Usage { cpu_ms: Some(4), peak_memory: None }), "cpu 4ms");
         assert_eq!(usage(Usage::default()), "");
-    }
-
-    #[test]
-    fn a_name_with_brackets_is_no_pattern() {
-        assert_eq!(logs_command("k3v9", "prep/clean", Some(1)), "runner logs k3v9 prep/clean --index 1");
-        assert_eq!(logs_command("k3v9", "prep[3]/clean", None), "runner logs k3v9 'prep[3]/clean'");
     }
 
     #[test]

@@ -66,6 +66,9 @@ mod tests {
   more: runner logs k3v9x2qm train
 03:00:05 ○ report  cancelled: train failed
 03:00:05 ○ notify  skipped: its condition is false
+03:00:16 next:
+  runner retry k3v9x2qm        runs what failed or was never reached
+  runner shell k3v9x2qm train  opens a shell with what it had
 03:00:16 ✗ failed in 16.3s: 1 failed, 1 executed, 1 cached (saved 1.5s), 1 skipped, 1 cancelled  run k3v9x2qm
 ";
         assert_eq!(told(Verbosity::Normal, &failed_run()), expected);
@@ -134,7 +137,8 @@ mod tests {
         let text = told(Verbosity::Normal, &events);
         assert_eq!(text.matches("cancelled: f0 failed").count(), 5);
         assert_eq!(text.matches("  more: runner logs").count(), 10);
-        let end: Vec<_> = text.lines().rev().take(5).collect();
+        assert!(text.contains("next:\n  runner retry k3v9x2qm     runs what"), "{text}");
+        let end: Vec<_> = text.lines().rev().filter(|line| !is_next(line)).take(5).collect();
         assert_eq!(
             end,
             [
@@ -159,6 +163,11 @@ mod tests {
         assert!(told(Verbosity::Normal, &events).contains("failed:\n  ✗ train  exit 3 after 2 attempts\n"));
         events.drain(3..6);
         assert!(!told(Verbosity::Normal, &events).contains("failed:"));
+    }
+
+    /// Whether a line suggests a command, or is the heading above.
+    fn is_next(line: &str) -> bool {
+        line.ends_with(" next:") || line.starts_with("  runner ")
     }
 
     fn end(node: NodeFinished) -> Event {
@@ -196,6 +205,7 @@ mod tests {
                 "  ✗ each[21]  exit 3 after 2 attempts",
             ]
         );
+        let lines: Vec<_> = lines.into_iter().filter(|line| !is_next(line)).collect();
         let last = lines.len() - 2;
         assert_eq!(
             lines[last..],
@@ -205,7 +215,8 @@ mod tests {
             ]
         );
         let quiet = told(Verbosity::Quiet, &events);
-        assert_eq!(quiet, text, "a quiet run tells failures as any other");
+        let quiet: Vec<_> = quiet.lines().collect();
+        assert_eq!(quiet, lines, "a quiet run tells failures as any other, and not what comes next");
     }
 
     #[test]
@@ -233,7 +244,7 @@ mod tests {
         events.push(run_finished(Status::Failed, counts, 0));
         let text = told(Verbosity::Normal, &events);
         assert!(
-            text.contains("failed:\n  ✗ train  exit 3 after 2 attempts\n  ✗ plot   exit 3 after 2 attempts\n03:00:16 ✗ failed"),
+            text.contains("failed:\n  ✗ train  exit 3 after 2 attempts\n  ✗ plot   exit 3 after 2 attempts\n03:00:16 next:\n  runner retry k3v9x2qm        runs what failed or was never reached\n  runner shell k3v9x2qm train  opens"),
             "{text}"
         );
     }
@@ -281,6 +292,8 @@ mod tests {
              03:00:05 ✗ prep[1]/sort  slow  12.0s\n\
              03:00:05 ✗ prep  1 of 2 elements failed\n\
              03:00:16 failed:\n  ✗ one/b         slow\n  ✗ prep[1]/sort  slow\n\
+             03:00:16 next:\n  runner retry k3v9x2qm        runs what failed or was never reached\n\
+             \x20 runner shell k3v9x2qm one/b  opens a shell with what it had\n\
              03:00:16 ✗ failed in 16.3s: 2 failed, 4 executed  run k3v9x2qm\n"
         );
     }
@@ -347,7 +360,7 @@ mod tests {
         }
         let mut log = Log(Vec::new());
         play(&mut Plain::new(&mut log, Verbosity::Normal, TimeZone::UTC), &failed_run());
-        assert_eq!(log.0.len(), 6);
+        assert_eq!(log.0.len(), 7);
         assert!(log.0.iter().all(|text| text.starts_with("03:00:") && text.ends_with('\n')));
         assert!(!log.0.concat().contains(|c: char| c.is_control() && c != '\n'));
     }

@@ -8,8 +8,9 @@ use serde_json::Value as Json;
 use crate::core::event::{Counts, NodeFinished, Status};
 use crate::core::why;
 use crate::view::model::run::{Bucket, NodeState, RunState};
+use crate::view::text::commands::{after, command, logs_command, table};
 use crate::view::text::narrator::warning_line;
-use crate::view::text::phrases::{counts, details, logs_command, mark, summed, usage};
+use crate::view::text::phrases::{counts, details, mark, summed, usage};
 use crate::view::text::style::{BAD, Cell, FAINT, Ink, PLAIN, STRONG, columns};
 use crate::view::text::{age, count, cut, duration, inert, size};
 
@@ -33,16 +34,31 @@ struct Rows<'a> {
     now: &'a Zoned,
     rows: Vec<Vec<Cell>>,
     seen: HashMap<Bucket, usize>,
+    /// How many faster nodes than those that are listed there are.
+    faster: usize,
+}
+
+/// The order of the nodes of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// As their first events came.
+    #[default]
+    Events,
+    /// The slowest first; elements count one by one.
+    Time,
 }
 
 impl RunState {
     /// The run for a person, ages as seen from `now`. Without `all`, long lists are cut and counted.
-    pub fn render(&self, all: bool, color: bool, now: &Zoned) -> String {
+    pub fn render(&self, all: bool, order: Order, color: bool, now: &Zoned) -> String {
         let ink = Ink(color);
         let mut text = self.header(ink, now);
+        if let Some(request) = &self.request {
+            text.push_str(&format!("\n{}", request.render(ink)));
+        }
         if !self.nodes.is_empty() {
             text.push('\n');
-            text.push_str(&self.table(all, ink, now));
+            text.push_str(&self.table(all, order, ink, now));
         }
         self.failures(&mut text, ink);
         if !self.warnings.is_empty() {
@@ -57,8 +73,7 @@ impl RunState {
         }
         let next = self.next();
         if !next.is_empty() {
-            text.push_str(&format!("\n{}\n", ink.paint(STRONG, "next")));
-            text.push_str(&columns(&next, ink));
+            text.push_str(&format!("\n{}\n{}", ink.paint(STRONG, "next"), table(&next, ink)));
         }
         text
     }
@@ -74,6 +89,10 @@ impl RunState {
         if let Some(ms) = self.duration_ms {
             text.push_str(&format!(" in {}", duration(ms)));
         }
+        if let (true, Some(started)) = (self.goes_on(), self.started) {
+            let ms = now.timestamp().as_millisecond() - started.as_millisecond();
+            text.push_str(&format!(" for {}", duration(u64::try_from(ms).unwrap_or(0))));
+        }
         if let Some(started) = self.started {
             let local = started.to_zoned(now.time_zone().clone()).strftime("%Y-%m-%d %H:%M:%S");
             text.push_str(&format!(", started {} ({local})", age(started, now)));
@@ -86,12 +105,19 @@ impl RunState {
         text
     }
 
-    fn table(&self, all: bool, ink: Ink, now: &Zoned) -> String {
+    fn table(&self, all: bool, order: Order, ink: Ink, now: &Zoned) -> String {
         let head = ["NODE", "STATUS", "CACHE", "TIME", ""].map(|name| Cell::new(FAINT, name));
-        let mut rows =
-            Rows { all, run_status: &self.status, now, rows: vec![head.to_vec()], seen: HashMap::new() };
-        for node in &self.nodes {
-            rows.add(node);
+        let mut rows = Rows {
+            all,
+            run_status: &self.status,
+            now,
+            rows: vec![head.to_vec()],
+            seen: HashMap::new(),
+            faster: 0,
+        };
+        match order {
+            Order::Events => self.nodes.iter().for_each(|node| rows.add(node)),
+            Order::Time => rows.add_slowest(self, now),
         }
         let mut text = columns(&rows.rows, ink);
         let hidden = rows.hidden();
@@ -131,16 +157,21 @@ impl RunState {
     }
 
     /// Commands that lead on from here.
-    fn next(&self) -> Vec<Vec<Cell>> {
-        let row = |command: String, what: &str| {
-            vec![Cell::new(STRONG, format!("  {command}")), Cell::new(FAINT, what)]
-        };
+    fn next(&self) -> Vec<(String, &'static str)> {
+        let ran = |node: &&NodeState| node.finished.as_ref().is_some_and(|node| node.attempts > 0);
+        let failed = self.failed().find(ran).map(NodeState::path);
+        // A run that was killed is retried like one that was cancelled.
+        let ended = self.ended.or((!self.goes_on()).then_some(Status::Cancelled));
+        let mut next = ended.map_or_else(Vec::new, |status| after(&self.id, status, failed));
+        if self.goes_on() {
+            next.push((command(&format!("logs {} -f", self.id)), "follows what its tasks print"));
+        }
         // A failure is shown with its own command.
-        let logged = self.logged.as_ref().filter(|_| self.failed().next().is_none());
-        logged
-            .map(|path| row(logs_command(&self.id, &path.node, path.index), "all that it printed"))
-            .into_iter()
-            .collect()
+        let logged = self.logged.as_ref().filter(|_| self.failed().next().is_none() && !self.goes_on());
+        next.extend(
+            logged.map(|path| (logs_command(&self.id, &path.node, path.index), "all that it printed")),
+        );
+        next
     }
 }
 
@@ -157,6 +188,21 @@ impl Rows<'_> {
         if node.unkept_failures > 0 {
             *self.seen.entry(Bucket::Failed).or_default() += node.unkept_failures;
         }
+    }
+
+    /// The nodes and elements that worked longest, the slowest first.
+    fn add_slowest(&mut self, run: &RunState, now: &Zoned) {
+        let time = |node: &&NodeState| match &node.finished {
+            Some(finished) => (finished.attempts > 0).then_some(finished.duration_ms),
+            None if run.goes_on() => node.elapsed_ms(now.timestamp()),
+            None => None,
+        };
+        let mut timed: Vec<(u64, &NodeState)> =
+            run.all().filter(|node| node.own).filter_map(|node| Some((time(&node)?, node))).collect();
+        timed.sort_by_key(|(ms, _)| std::cmp::Reverse(*ms));
+        let shown = if self.all { timed.len() } else { timed.len().min(SHOWN_OTHERS) };
+        self.rows.extend(timed[..shown].iter().map(|(_, node)| node.row(self.run_status, self.now)));
+        self.faster = timed.len() - shown;
     }
 
     /// A row, unless there are enough of its group; what sums up others always has one.
@@ -177,7 +223,9 @@ impl Rows<'_> {
                 self.seen.get(group)?.checked_sub(group.shown()).filter(|more| *more > 0 && !self.all)?;
             Some(format!("{} more {}", count(more as u64), group.words()))
         };
-        Bucket::ALL.iter().filter_map(more).collect::<Vec<_>>().join(", ")
+        let faster =
+            (self.faster > 0).then(|| format!("{} more that were faster", count(self.faster as u64)));
+        Bucket::ALL.iter().filter_map(more).chain(faster).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -186,6 +234,10 @@ impl NodeState {
         let label = self.path();
         let Some(node) = &self.finished else {
             let mut row = vec![Cell::new(PLAIN, format!("… {label}")), Cell::new(PLAIN, run_status)];
+            let elapsed = self.elapsed_ms(now.timestamp()).filter(|_| run_status == "running");
+            if let (Some(ms), None) = (elapsed, &self.spread) {
+                row.extend([Cell::default(), Cell::new(PLAIN, duration(ms))]);
+            }
             if let Some(spread) = &self.spread {
                 let mut far = format!("{} of {} elements", count(spread.done), count(spread.elements));
                 if spread.failed > 0 {
@@ -310,9 +362,13 @@ NODE      STATUS     CACHE      TIME
   more: runner logs k3v9x2qm train
 
 ! train: the pinned version 1.0.0 hides a change of the command
+
+next
+  runner retry k3v9x2qm        runs what failed or was never reached
+  runner shell k3v9x2qm train  opens a shell with what it had
 ";
-        assert_eq!(view.render(false, false, &now()), expected);
-        let coloured = view.render(false, true, &now());
+        assert_eq!(view.render(false, Order::Events, false, &now()), expected);
+        let coloured = view.render(false, Order::Events, true, &now());
         let stripped: Vec<_> = coloured.lines().map(|line| inert(line).into_owned()).collect();
         assert!(coloured.contains('\x1b'));
         assert_eq!(stripped.join("\n") + "\n", expected);
@@ -330,18 +386,21 @@ NODE      STATUS     CACHE      TIME
         let counts = Counts { nodes: 100_000, cached: 100_000, ..Counts::default() };
         events.push(run_finished(Status::Succeeded, counts, 0));
         let view = RunState::from_events(events, "running", Keep::EVERYTHING);
-        let text = view.render(false, false, &now());
+        let text = view.render(false, Order::Events, false, &now());
         assert!(text.contains("99,989 more from the cache; --all lists them\n"), "{text}");
         assert!(text.contains("\n✓ each  succeeded  hit    12.3s  1 element: 1 cached\n"), "{text}");
         assert!(text.contains("outputs\n  hash = \"2cf24d\"\n  model = /home/ada/out/model.bin (3.0 MiB)\n"));
-        assert_eq!(view.render(true, false, &now()).matches("succeeded  hit").count(), 100_001);
+        assert_eq!(
+            view.render(true, Order::Events, false, &now()).matches("succeeded  hit").count(),
+            100_001
+        );
     }
 
     #[test]
     fn a_run_without_an_end_says_so() {
         let events = [run_started(2), node_started("hash", 1, 0)];
         let view = RunState::from_events(events, "interrupted", Keep::OUTLINE);
-        let text = view.render(false, false, &now());
+        let text = view.render(false, Order::Events, false, &now());
         assert!(text.contains("\n… interrupted, started 3 min ago (2026-01-02 03:00:00)\n\nNODE "), "{text}");
         assert!(text.contains("\n… hash  interrupted\n"), "{text}");
     }
@@ -349,22 +408,22 @@ NODE      STATUS     CACHE      TIME
     #[test]
     fn elements_are_folded_into_their_node() {
         let view = RunState::from_events(with_elements(), "running", Keep::OUTLINE);
-        let text = view.render(false, false, &now());
+        let text = view.render(false, Order::Events, false, &now());
         let table: Vec<_> = text.lines().skip(4).filter(|line| !line.contains("each[")).collect();
         assert_eq!(
             table[..4],
             [
                 "NODE             STATUS   CACHE  TIME",
-                "✗ each           failed          12.3s  20 of 200 elements failed; 180 executed",
-                "… prep           running                3 of 4 elements",
-                "… prep[3]/clean  running",
+                "✗ each           failed          12.3s   20 of 200 elements failed; 180 executed",
+                "… prep           running                 3 of 4 elements",
+                "… prep[3]/clean  running         3m 14s",
             ]
         );
         assert_eq!(text.matches("✗ each[").count(), 20 + DETAILED_FAILURES, "{text}");
         assert_eq!(text.matches("failed   miss ").count(), 20, "{text}");
         assert!(text.contains("more: runner logs k3v9x2qm each --index 7\n"), "{text}");
         let all = RunState::from_events(with_elements(), "running", Keep::EVERYTHING);
-        let all = all.render(true, false, &now());
+        let all = all.render(true, Order::Events, false, &now());
         assert_eq!(all.lines().filter(|line| line.contains("succeeded ")).count(), 180 + 3 * 2);
         assert!(
             all.contains("\n✓ each[0]        succeeded  populated  0.4s   cpu 0.3s, 64.0 MiB\n"),
@@ -377,7 +436,7 @@ NODE      STATUS     CACHE      TIME
         let mut events = vec![run_started(1), expanded("each", 70_000, 70_000)];
         events.extend((0..70_000).map(|i| element(i, failed("each"))));
         let view = RunState::from_events(events, "interrupted", Keep::OUTLINE);
-        let text = view.render(false, false, &now());
+        let text = view.render(false, Order::Events, false, &now());
         assert!(text.contains("\n69,950 more failed; --all lists them\n"), "{text}");
         assert!(
             text.contains(
@@ -400,7 +459,12 @@ NODE      STATUS     CACHE      TIME
             Event::NodeFinished(sum("each", Kind::Elements, counts)),
             run_finished(Status::Succeeded, counts, 0),
         ];
-        let text = RunState::from_events(events, "running", Keep::OUTLINE).render(false, false, &now());
+        let text = RunState::from_events(events, "running", Keep::OUTLINE).render(
+            false,
+            Order::Events,
+            false,
+            &now(),
+        );
         assert!(
             text.contains("✓ succeeded in 16.3s, started 3 min ago (2026-01-02 03:00:00)\n2 executed, 1 failed (allowed)\n"),
             "{text}"

@@ -306,6 +306,7 @@ impl Lab {
                 trigger: Trigger::Manual,
                 scheduled: None,
                 retry_of: None,
+                first: false,
             },
             pools: Pools::new(self.jobs, self.resources),
             context,
