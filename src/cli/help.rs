@@ -38,6 +38,7 @@ const TOPICS: &[Topic] = &[
     topic!("cron", "scheduled and unattended runs"),
     topic!("coming-from", "make, Snakemake, Nextflow and Flyte, term by term"),
     topic!("troubleshooting", "messages and what to do about them"),
+    topic!("promises", "what holds after a crash or a fault, and what does not"),
     topic!("performance", "measurements, limits, and what costs time"),
 ];
 

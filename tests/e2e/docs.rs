@@ -244,6 +244,7 @@ pages! {
     debugging: "docs/debugging.md",
     events: "docs/events.md",
     performance: "docs/performance.md",
+    promises: "docs/promises.md",
     templates: "docs/templates.md",
     troubleshooting: "docs/troubleshooting.md",
     workflow_file: "docs/workflow-file.md",

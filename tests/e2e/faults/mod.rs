@@ -14,6 +14,7 @@ mod planted;
 mod runner_killed;
 mod scarce;
 mod stopped;
+mod system_calls;
 
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
