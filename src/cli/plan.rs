@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::screen::{ColorChoice, print, stdout_columns};
+use super::screen::{self, ColorChoice, print};
 use super::{Failure, Outcome, args, code};
 use crate::core::event::VERSION;
 use crate::engine::plan::planned::{ElementTally, Expectation, Planned};
@@ -142,7 +142,7 @@ fn outlook(outline: &Outline, estimate: &Estimate, ink: Ink) -> String {
 fn table(outline: &Outline, planned: &[Planned], estimate: &Estimate, ink: Ink) -> String {
     let timed = !estimate.wall_of.is_empty();
     // In a pipe or a file nothing is cut off.
-    let room = stdout_columns().map_or(usize::MAX, |columns| {
+    let room = screen::columns().map_or(usize::MAX, |columns| {
         let names = planned.iter().map(|node| width(&outline.name(node.number))).max().unwrap_or(0);
         columns.saturating_sub(names + if timed { TIMED } else { UNTIMED })
     });

@@ -1,6 +1,7 @@
 //! Colour, error lines, and who listens to a run.
 
 use std::io::{IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use jiff::tz::TimeZone;
 
@@ -15,6 +16,7 @@ use crate::view::text::inert;
 use crate::view::text::plain::Plain;
 use crate::view::text::style::{BAD, Ink};
 use crate::view::text::task_output::TaskOutputPrinter;
+use crate::view::text::wrap::wrap;
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 pub enum ColorChoice {
@@ -46,20 +48,34 @@ fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
-/// How many columns the screen has; `None` if standard output is none.
+/// The number of columns of standard output, if it is a terminal.
 pub fn columns() -> Option<usize> {
-    let stdout = std::io::stdout();
-    let size = stdout.is_terminal().then(|| rustix::termios::tcgetwinsize(&stdout).ok()).flatten()?;
+    width_of(std::io::stdout())
+}
+
+/// The number of columns of a stream, if it is a terminal.
+fn width_of(stream: impl IsTerminal + AsFd) -> Option<usize> {
+    let size = stream.is_terminal().then(|| rustix::termios::tcgetwinsize(&stream).ok()).flatten()?;
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
+/// A text for people, broken at words where `columns` says that it goes to a terminal.
+fn fitted(text: String, columns: Option<usize>) -> String {
+    match columns {
+        Some(columns) => wrap(&text, columns),
+        None => text,
+    }
 }
 
 /// Prints a failure of the program itself; control characters come out inert.
 pub fn error(color: ColorChoice, message: &str) {
     let ink = Ink(color.on_stderr());
+    let columns = width_of(std::io::stderr());
     let mut stderr = std::io::stderr().lock();
     for line in message.lines() {
         // Nobody is left to tell if standard error is gone.
-        let _ = writeln!(stderr, "{}: {}", ink.paint(BAD, "error"), inert(line));
+        let line = format!("{}: {}\n", ink.paint(BAD, "error"), inert(line));
+        let _ = stderr.write_all(fitted(line, columns).as_bytes());
     }
 }
 
@@ -86,17 +102,15 @@ pub fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
+/// Prints what people read on standard output: on a terminal, lines break at words.
+pub fn print_text(text: String) {
+    print(&fitted(text, columns()));
+}
+
 /// Prints text on standard output.
 pub fn print(text: &str) {
     // A failure is remembered: `main` tells of it.
     let _ = Stdout.write_all(text.as_bytes()).and_then(|()| Stdout.flush());
-}
-
-/// How many columns standard output has, if it is a terminal.
-pub fn stdout_columns() -> Option<usize> {
-    let stdout = std::io::stdout();
-    let size = stdout.is_terminal().then(|| rustix::termios::tcgetwinsize(&stdout).ok()).flatten()?;
-    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// The listeners of a run: people on standard error, JSON Lines on standard output if asked for.

@@ -7,7 +7,7 @@ use jiff::Zoned;
 
 use super::Outcome;
 use super::args::MaybeUnit;
-use super::screen::{ColorChoice, print};
+use super::screen::{ColorChoice, print, print_text};
 use super::stdout::Stdout;
 use crate::ops::inspect;
 use crate::view::model::run::Keep;
@@ -75,7 +75,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
                 Sort::Start => (Order::Events, Keep::OUTLINE),
             };
             let run = inspect::run(home, name, keep)?;
-            print(&run.render(args.all, order, color.on_stdout(), &now));
+            print_text(run.render(args.all, order, color.on_stdout(), &now));
         }
     }
     Ok(())

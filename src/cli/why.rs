@@ -6,7 +6,7 @@ use std::path::Path;
 use jiff::Zoned;
 use serde_json::{Value as Json, json};
 
-use super::screen::{ColorChoice, print};
+use super::screen::{ColorChoice, print, print_text};
 use super::{Failure, Outcome, args};
 use crate::core::event::VERSION;
 use crate::core::node_path::NodeRef;
@@ -58,7 +58,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         true => print(&format!("{}\n", document(told))),
         false => listing.add(told.number, answer(told)),
     })?;
-    print(&listing.render(Ink(color.on_stdout()), &Zoned::now()));
+    print_text(listing.render(Ink(color.on_stdout()), &Zoned::now()));
     Ok(())
 }
 

@@ -27,6 +27,7 @@ use crate::view::text::narrator::Narrator;
 use crate::view::text::phrases::quote_mark;
 use crate::view::text::style::Ink;
 use crate::view::text::task_output::TaskOutput;
+use crate::view::text::wrap::wrap;
 use crate::view::text::{cut, width};
 
 /// The time between two frames. No run that is shorter shows any.
@@ -210,7 +211,7 @@ fn fit(said: &str, columns: usize, ink: Ink) -> String {
     let room = columns.saturating_sub(width("  │ "));
     let fit_line = |line: &str| match line.strip_prefix(&*quoted) {
         Some(text) => format!("{quoted}{}\n", cut(text, room)),
-        None => format!("{line}\n"),
+        None => wrap(&format!("{line}\n"), columns),
     };
     said.lines().map(fit_line).collect()
 }
@@ -304,8 +305,8 @@ mod tests {
                 "next:",
                 "  runner retry k3v9x2qm        runs what failed or was never reached",
                 "  runner shell k3v9x2qm train  opens a shell with what it had",
-                "✗ failed in 16.3s: 1 failed, 1 executed, 1 cached (saved 1.5s), 1 skipped, 1 can",
-                "celled  run k3v9x2qm",
+                "✗ failed in 16.3s: 1 failed, 1 executed, 1 cached (saved 1.5s), 1 skipped, 1",
+                "  cancelled  run k3v9x2qm",
             ]
         );
     }

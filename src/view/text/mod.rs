@@ -5,6 +5,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `format.rs` | durations, ages, sizes and counts as text |
+//! | `wrap.rs` | lines broken at words |
 //! | `style.rs` | colours and columns |
 //! | `phrases.rs` | the parts of lines that several views share |
 //! | `commands.rs` | commands that the lines suggest |
@@ -31,6 +32,7 @@ pub mod runs;
 pub mod style;
 pub mod task_output;
 pub mod why;
+pub mod wrap;
 
 pub use crate::core::inert::inert;
 pub use format::{age, count, cut, duration, size, width};
