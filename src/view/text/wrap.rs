@@ -66,7 +66,10 @@ mod tests {
         assert_eq!(wrap("short\nand one more line here\n", 20), "short\nand one more line\n  here\n");
         assert_eq!(wrap("  ! hash: a message of words", 20), "  ! hash: a message\n    of words");
         assert_eq!(wrap("x /a/very/long/path/in/one/word y", 20), "x\n  /a/very/long/path/in/one/word\n  y");
-        assert_eq!(wrap("\x1b[31mred words that\x1b[0m go on so", 20), "\x1b[31mred words that\x1b[0m go on\n  so");
+        assert_eq!(
+            wrap("\x1b[31mred words that\x1b[0m go on so", 20),
+            "\x1b[31mred words that\x1b[0m go on\n  so"
+        );
         assert_eq!(wrap("日本語 日本語 日本語 日本語", 20), "日本語 日本語 日本語\n  日本語");
         assert_eq!(wrap("too narrow to be broken", 19), "too narrow to be broken");
     }
