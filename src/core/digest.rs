@@ -23,6 +23,9 @@ impl Digest {
     }
 
     /// Reads `reader` to its end; the digest and the number of bytes read.
+    ///
+    /// # Errors
+    /// The reader fails.
     pub fn of_reader(mut reader: impl Read) -> io::Result<(Self, u64)> {
         let mut hasher = Hasher::default();
         let mut buffer = vec![0; CHUNK];

@@ -39,6 +39,9 @@ const MAX_DEPTH: usize = 16;
 
 impl Type {
     /// Reads the written form. The error says what was expected, with a suggestion.
+    ///
+    /// # Errors
+    /// The text is not a type, or is nested too deeply; the message says what was expected, with a suggestion.
     pub fn parse(text: &str) -> Result<Self, String> {
         Self::parse_nested(text.trim(), MAX_DEPTH)
     }

@@ -66,6 +66,9 @@ impl Artifact {
     }
 
     /// Reads what [`Value::to_record`] wrote of a file or directory.
+    ///
+    /// # Errors
+    /// A field is missing or has the wrong form.
     pub fn from_record(record: &Json) -> Result<Self, String> {
         let field = |name: &str| record.get(name).ok_or_else(|| format!("a stored file lacks its {name}"));
         let name = field("name")?.as_str().ok_or("a stored file's name is no text")?;
@@ -91,6 +94,9 @@ fn float_text(value: f64) -> String {
 impl Value {
     /// Reads `text` as a value of type `ty`, as it stands in an output file or behind `-i NAME=`: scalars as
     /// plain text, lists, maps and json as JSON. Files are not values yet at that point.
+    ///
+    /// # Errors
+    /// The text is not a value of the type; the message says what was expected.
     pub fn from_text(ty: &Type, text: &str) -> Result<Self, String> {
         let wrong = |hint: &str| format!("expected {ty}{hint}, found {}", quote(text));
         let trimmed = text.trim();
@@ -123,6 +129,9 @@ impl Value {
 
     /// Reads JSON as a value of type `ty`: the inverse of [`Value::to_record`], which also accepts what a
     /// person would write.
+    ///
+    /// # Errors
+    /// The JSON is not a value of the type; the message says what was expected.
     pub fn from_json(ty: &Type, json: &Json) -> Result<Self, String> {
         let wrong = || format!("expected {ty}, found {}", json::described(json));
         match (ty, json) {
@@ -246,6 +255,9 @@ impl Value {
     }
 
     /// Makes a value of a type that `ty` accepts one of `ty` itself: ints become floats, anything json.
+    ///
+    /// # Errors
+    /// The type does not accept the value.
     pub fn coerce(self, ty: &Type) -> Result<Self, String> {
         match (ty, self) {
             (Type::Optional(_), Self::Null) => Ok(Self::Null),
@@ -294,6 +306,9 @@ impl Value {
     }
 
     /// The value with each file and directory (the flag is true for a directory) as `map` gives it.
+    ///
+    /// # Errors
+    /// The first error of `map`.
     pub fn map_artifacts<E, F>(&self, map: &mut F) -> Result<Self, E>
     where
         F: FnMut(&Arc<Artifact>, bool) -> Result<Arc<Artifact>, E>,

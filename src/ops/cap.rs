@@ -17,6 +17,9 @@ pub const DEFAULT: u64 = 20 << 30;
 pub struct Cap(pub Option<u64>);
 
 /// The cap of this machine; `None` is no cap.
+///
+/// # Errors
+/// The variable holds neither a size nor `off`.
 pub fn from_environment() -> Result<Option<u64>, Error> {
     let Some(text) = std::env::var_os(VARIABLE).filter(|text| !text.is_empty()) else {
         return Ok(Some(DEFAULT));
@@ -27,6 +30,8 @@ pub fn from_environment() -> Result<Option<u64>, Error> {
     Ok(cap.filter(|cap| *cap > 0))
 }
 
+/// # Errors
+/// The text is neither a size nor `off`.
 pub fn parse_cap(text: &str) -> Result<Cap, String> {
     match text {
         "off" => Ok(Cap(None)),
@@ -51,6 +56,8 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         .map_err(|_| format!("expected a size such as 10GiB or 500MB, found {text:?}"))
 }
 
+/// # Errors
+/// The text is not a duration, or is negative.
 pub fn parse_age(text: &str) -> Result<Duration, String> {
     let age =
         parse_duration(text).map_err(|_| format!("expected an age such as 30d or 12h, found {text:?}"))?;

@@ -27,6 +27,9 @@ pub struct HomeWriter {
 
 impl HomeWriter {
     /// Opens the home folder, creating what is not there, and sweeps up what killed runs left behind.
+    ///
+    /// # Errors
+    /// The home, its database or its store cannot be created or opened (kind: store).
     pub fn open(flag: Option<&Path>) -> Result<Self, Error> {
         let home = Home::locate(flag).map_err(Error::store)?;
         home.create().map_err(Error::store)?;
@@ -99,6 +102,8 @@ pub struct HomeReader {
 }
 
 impl HomeReader {
+    /// # Errors
+    /// The home or its database cannot be opened (kind: store).
     pub fn open(flag: Option<&Path>) -> Result<Self, Error> {
         let home = Home::locate(flag).map_err(Error::store)?;
         home.check().map_err(Error::store)?;
@@ -115,6 +120,9 @@ impl HomeReader {
     }
 
     /// The store, for looking only.
+    ///
+    /// # Errors
+    /// The store cannot be opened (kind: store).
     pub fn store(&self) -> Result<Store, Error> {
         let stats = StatCache::new(stat_lookup(self.home.path().to_owned()));
         Store::open_read_only(self.home.path(), stats).map_err(|error| {
@@ -123,6 +131,9 @@ impl HomeReader {
     }
 
     /// The run that a person means by `name`.
+    ///
+    /// # Errors
+    /// No run, or more than one, has this name (kind: not found), or the database cannot be read (kind: store).
     pub fn find(&self, name: &str) -> Result<history::Run, Error> {
         let db = self.db.as_ref().ok_or_else(|| {
             Error::not_found(format!(
@@ -147,6 +158,9 @@ impl HomeReader {
     }
 
     /// The events of a run.
+    ///
+    /// # Errors
+    /// The file of events cannot be opened (kind: store).
     pub fn events(&self, run: RunId) -> Result<impl Iterator<Item = Event> + use<>, Error> {
         history::events(&self.home.events(run))
             .map_err(|error| Error::store(format!("the history cannot be read: {error}")))

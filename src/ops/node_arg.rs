@@ -11,6 +11,9 @@ use crate::view::text::count;
 const NAMED: usize = 3;
 
 /// What the arguments name; `each[3]` is the same as `each` with the index 3.
+///
+/// # Errors
+/// Both arguments name an element, and not the same one.
 pub fn node_ref(node: &str, index: Option<u64>) -> Result<NodeRef<'_>, String> {
     let written = NodeRef::parse(node);
     match (written.index, index) {

@@ -113,6 +113,9 @@ impl Replay {
     }
 
     /// Makes it ready in a scratch folder of its own: a new one in the folder of kept ones if it is to be kept.
+    ///
+    /// # Errors
+    /// The scratch folder cannot be created, or the attempt cannot be prepared in it.
     pub fn prepare(
         &self,
         session: &HomeWriter,

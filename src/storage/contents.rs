@@ -140,6 +140,9 @@ impl<'e> Indexed<'e> {
 }
 
 /// Writes the rows of an execution.
+///
+/// # Errors
+/// The database cannot be written.
 pub fn record(db: &Connection, indexed: &Indexed) -> rusqlite::Result<()> {
     if indexed.rows.is_empty() {
         return Ok(());
@@ -163,6 +166,9 @@ pub fn record(db: &Connection, indexed: &Indexed) -> rusqlite::Result<()> {
 
 /// Fills the index from the results of a database that is older than it. A directory whose blob is gone is indexed as a
 /// whole.
+///
+/// # Errors
+/// The database cannot be read or written.
 pub fn backfill(db: &Connection, home: &Path) -> rusqlite::Result<()> {
     let blobs = home.join("store").join("blobs");
     let mut statement =
@@ -188,6 +194,9 @@ pub fn backfill(db: &Connection, home: &Path) -> rusqlite::Result<()> {
 }
 
 /// Removes executions of runs and results that are both gone.
+///
+/// # Errors
+/// The database cannot be written.
 pub fn remove_unused(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch(
         "DELETE FROM execution WHERE run NOT IN (SELECT run FROM run)
@@ -215,6 +224,9 @@ pub struct Place {
 }
 
 /// The executions that made a content (`used` is false) or used it, the newest `limit` first, and how many there are.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn places(
     db: &Connection,
     digest: &Digest,
@@ -248,6 +260,9 @@ pub fn places(
 }
 
 /// The contents whose digests lie between two, at most `limit`.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn between(db: &Connection, low: &Digest, high: &Digest, limit: u32) -> rusqlite::Result<Vec<Digest>> {
     let mut statement =
         db.prepare_cached("SELECT DISTINCT digest FROM content WHERE digest BETWEEN ?1 AND ?2 LIMIT ?3")?;

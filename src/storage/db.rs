@@ -110,6 +110,9 @@ const STAT_SCHEMA: &str = "
 ///
 /// A database is set aside only when it was read anew and found damaged each time. An error of the disk is none: it is
 /// tried again, and then returned.
+///
+/// # Errors
+/// The disk fails, the database was written by a newer version, or a new one cannot be created.
 pub fn open(home: &Path) -> Result<(Connection, Option<String>), DbError> {
     let path = home.join(FILE);
     let io = |error| DbError::Io { path: path.clone(), error };
@@ -161,6 +164,9 @@ fn prepare_again(path: &Path, check: bool) -> Result<(Connection, Option<Recover
 
 /// Opens the database for reading only; `None` if there is none yet. An older one is migrated first: what was stored
 /// is there to be seen.
+///
+/// # Errors
+/// The database cannot be read, was written by a newer version, or cannot be migrated.
 pub fn open_read_only(home: &Path) -> Result<Option<Connection>, DbError> {
     match open_current(home)? {
         Some((db, true)) => Ok(Some(db)),
@@ -220,6 +226,9 @@ fn open_current(home: &Path) -> Result<Option<(Connection, bool)>, DbError> {
 }
 
 /// A second connection to a database that [`open`] prepared, for reading.
+///
+/// # Errors
+/// The database cannot be opened.
 pub fn open_reader(home: &Path) -> Result<Connection, DbError> {
     let path = home.join(FILE);
     let sqlite = |error| DbError::Sqlite { path: path.clone(), error };
@@ -230,6 +239,9 @@ pub fn open_reader(home: &Path) -> Result<Connection, DbError> {
 }
 
 /// A second connection to a database that [`open`] prepared, for writing what the run's writer does not.
+///
+/// # Errors
+/// The database cannot be opened.
 pub fn open_writer(home: &Path) -> Result<Connection, DbError> {
     let path = home.join(FILE);
     let sqlite = |error| DbError::Sqlite { path: path.clone(), error };

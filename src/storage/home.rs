@@ -177,6 +177,9 @@ impl Home {
     }
 
     /// Makes the file of a new run's events.
+    ///
+    /// # Errors
+    /// The file exists already or cannot be created.
     pub fn create_events(&self, run: RunId) -> io::Result<File> {
         File::options().create_new(true).append(true).mode(0o600).open(self.events(run))
     }
@@ -207,6 +210,9 @@ impl Home {
     }
 
     /// Makes the folders of a new run and takes hold of it.
+    ///
+    /// # Errors
+    /// A folder or its lock cannot be created.
     pub fn begin_run(&self, run: RunId) -> io::Result<RunLock> {
         // The lock comes first: a collection takes folders of runs that are not alive for garbage.
         let lock = self.hold(run)?;
@@ -237,6 +243,9 @@ impl Home {
     }
 
     /// Makes a scratch folder and takes hold of it: it is swept up when its process is gone.
+    ///
+    /// # Errors
+    /// The folder or its lock cannot be created.
     pub fn hold(&self, id: RunId) -> io::Result<RunLock> {
         let scratch = self.scratch(id);
         let path = scratch.join("lock");
@@ -316,6 +325,9 @@ pub fn no_space(folder: &Path) -> String {
 }
 
 /// Makes a folder and those above it; the folder itself, if new, for its owner alone.
+///
+/// # Errors
+/// The folder cannot be created.
 pub fn make_private(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

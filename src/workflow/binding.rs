@@ -103,10 +103,19 @@ pub trait Scope {
 /// The values that bindings are evaluated over.
 pub trait Values {
     /// The value behind a reference; it exists when the node is ready.
+    ///
+    /// # Errors
+    /// The node has no value yet.
     fn get(&self, reference: Reference) -> Result<Value, String>;
     /// The content of a user's own file or directory.
+    ///
+    /// # Errors
+    /// The file or directory cannot be read.
     fn fingerprint(&self, path: &Path, is_dir: bool) -> Result<Arc<Artifact>, String>;
     /// The user's own files that match a pattern, as a list.
+    ///
+    /// # Errors
+    /// The pattern is wrong, or the folder cannot be read.
     fn glob(&self, dir: &Path, pattern: &str) -> Result<Value, String>;
 }
 

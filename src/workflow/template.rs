@@ -357,17 +357,29 @@ impl Template {
 /// The meaning of the variables of a template.
 pub trait Lookup {
     /// The longest leading part of `path` that names a value, and that value.
+    ///
+    /// # Errors
+    /// No leading part names a value, or the value does not exist yet.
     fn root<'p>(&self, path: &'p [String]) -> Result<(&'p [String], Value), String>;
 
     /// The text of a value inside a template; null is nothing.
+    ///
+    /// # Errors
+    /// The value has no form as text.
     fn text(&self, value: &Value) -> Result<String, String>;
 
     /// The files that match a pattern, as a list.
+    ///
+    /// # Errors
+    /// The pattern is wrong, or files cannot be looked for here.
     fn glob(&self, _: &str) -> Result<Value, String> {
         Err("no files can be looked for here".into())
     }
 
     /// The value of a whole path.
+    ///
+    /// # Errors
+    /// Nothing has this path.
     fn value(&self, path: &[String]) -> Result<Found, String> {
         let (root, value) = self.root(path)?;
         let rest = &path[root.len()..];

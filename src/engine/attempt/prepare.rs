@@ -125,6 +125,9 @@ impl TaskInstance {
 }
 
 /// Makes everything ready in an empty scratch folder.
+///
+/// # Errors
+/// An input or source cannot be staged, a template cannot be filled in, or the scratch folder cannot be written to.
 pub fn prepare(
     around: &AttemptContext,
     subject: &TaskInstance,

@@ -42,6 +42,9 @@ impl Scratch {
     }
 
     /// A folder called `name`, which no attempt had before, with an empty `work` and `out` in it.
+    ///
+    /// # Errors
+    /// The folder exists already or cannot be created.
     pub fn take(&self, name: &str) -> io::Result<Folder> {
         let folder = Folder(self.root.join(name));
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -111,6 +114,9 @@ impl Folder {
     }
 
     /// Where files of an input are staged; the folder is there.
+    ///
+    /// # Errors
+    /// The folder cannot be created.
     pub fn input(&self, name: &str) -> io::Result<PathBuf> {
         let path = self.0.join("in").join(name);
         make_private(&path)?;
@@ -118,6 +124,9 @@ impl Folder {
     }
 
     /// Writes the value of an input as a read-only file; its path.
+    ///
+    /// # Errors
+    /// The file exists already or cannot be written.
     pub fn write_value(&self, name: &str, extension: &str, text: &str) -> io::Result<PathBuf> {
         let path = self.input(name)?.join(format!("{name}.{extension}"));
         let mut file = OpenOptions::new().create_new(true).write(true).mode(0o444).open(&path)?;
@@ -136,6 +145,9 @@ impl Folder {
     }
 
     /// Writes what `$RUNNER_INPUTS` names; its path.
+    ///
+    /// # Errors
+    /// The file cannot be written.
     pub fn write_inputs(&self, json: &str) -> io::Result<PathBuf> {
         let path = self.0.join("inputs.json");
         self.write_private(&path, json.as_bytes())?;
@@ -143,6 +155,9 @@ impl Folder {
     }
 
     /// Writes a file that may be there from an earlier attempt.
+    ///
+    /// # Errors
+    /// The file cannot be written.
     pub fn write_private(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         // Shortened after writing rather than emptied before: an emptied file is flushed to disk when it is closed.
         let mut file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
@@ -151,6 +166,9 @@ impl Folder {
     }
 
     /// Writes a script as a file; its path.
+    ///
+    /// # Errors
+    /// The file cannot be written.
     pub fn write_script(&self, name: &str, text: &str) -> io::Result<PathBuf> {
         let folder = self.0.join("script");
         make_private(&folder)?;

@@ -30,6 +30,9 @@ impl Pools {
     }
 
     /// Why `request` can never be met, if so. Nothing of a resource can be had even where nobody provides it.
+    ///
+    /// # Errors
+    /// The first resource of which there is less than the request asks for.
     pub fn check(&self, request: &Request) -> Result<(), Unmet> {
         for (name, amount) in request.iter().filter(|(_, amount)| **amount > 0) {
             match self.capacity.get(name) {

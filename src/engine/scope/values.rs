@@ -38,6 +38,9 @@ impl Files {
     }
 
     /// The content of a file or directory, and how it looked when it was digested.
+    ///
+    /// # Errors
+    /// The file or directory cannot be read.
     pub fn get(&self, path: &Path, is_dir: bool) -> Result<Seen, String> {
         let key = (path.to_owned(), is_dir);
         if let Some(seen) = self.seen.borrow().get(&key) {

@@ -102,6 +102,9 @@ impl Waiter {
     }
 
     /// Waits until files look otherwise than `before`; which do, or the interrupt that came first.
+    ///
+    /// # Errors
+    /// The interrupt that came before a change.
     pub async fn wait(&mut self, watched: &Watched, before: &Looks) -> Result<Vec<PathBuf>, Interrupt> {
         let most = if self.watcher.is_some() { AT_LEAST } else { POLL };
         loop {

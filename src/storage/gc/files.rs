@@ -16,6 +16,8 @@ pub struct Files<'s> {
 }
 
 impl<'s> Files<'s> {
+    /// # Errors
+    /// The folders of the store cannot be read.
     pub fn new(store: &'s Store) -> io::Result<Self> {
         let blobs = store.blobs()?;
         let numbers = blobs.iter().enumerate().map(|(i, blob)| (blob.digest, i)).collect();

@@ -38,6 +38,8 @@ impl Footprint {
     }
 }
 
+/// # Errors
+/// The database cannot be read.
 pub fn read(db: &Connection) -> rusqlite::Result<Footprint> {
     db.query_row("SELECT bytes, floor FROM footprint", [], |row| {
         let bytes = row.get::<_, Option<i64>>(0)?.map(|bytes| bytes.max(0).unsigned_abs());
@@ -46,6 +48,9 @@ pub fn read(db: &Connection) -> rusqlite::Result<Footprint> {
 }
 
 /// Adds what was stored.
+///
+/// # Errors
+/// The database cannot be written.
 pub fn add(db: &Connection, bytes: u64) -> rusqlite::Result<()> {
     if bytes > 0 {
         db.prepare_cached("UPDATE footprint SET bytes = bytes + ?1")?.execute([signed(bytes)])?;
@@ -54,6 +59,9 @@ pub fn add(db: &Connection, bytes: u64) -> rusqlite::Result<()> {
 }
 
 /// Keeps what was counted.
+///
+/// # Errors
+/// The database cannot be written.
 pub fn set(db: &Connection, footprint: Footprint) -> rusqlite::Result<()> {
     db.execute(
         "UPDATE footprint SET bytes = ?1, floor = ?2",
@@ -63,6 +71,9 @@ pub fn set(db: &Connection, footprint: Footprint) -> rusqlite::Result<()> {
 }
 
 /// Keeps what the folders of a run take.
+///
+/// # Errors
+/// The database cannot be written.
 pub fn record_run(db: &Connection, run: RunId, bytes: u64) -> rusqlite::Result<()> {
     db.execute("UPDATE run SET bytes = ?2 WHERE run = ?1", params![run, signed(bytes)])?;
     add(db, bytes)

@@ -35,6 +35,9 @@ pub struct RunFilter {
 }
 
 /// The latest runs that are asked for, the newest first. `status` tells a run's status where its row may be out of date.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn select(
     db: &Connection,
     filter: &RunFilter,
@@ -58,16 +61,25 @@ pub fn select(
 }
 
 /// The names of all workflows that were ever run.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn workflows(db: &Connection) -> rusqlite::Result<BTreeSet<String>> {
     db.prepare("SELECT DISTINCT workflow FROM run")?.query_map([], |row| row.get(0))?.collect()
 }
 
 /// The ids of all runs of a workflow.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn runs_of(db: &Connection, workflow: &str) -> rusqlite::Result<BTreeSet<String>> {
     db.prepare("SELECT run FROM run WHERE workflow = ?1")?.query_map([workflow], |row| row.get(0))?.collect()
 }
 
 /// The projects or the domains, as `column` says, of all runs.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn labels(db: &Connection, column: &'static str) -> rusqlite::Result<Vec<String>> {
     let query = format!("SELECT DISTINCT {column} FROM run ORDER BY 1");
     db.prepare(&query)?.query_map([], |row| row.get(0))?.collect()

@@ -78,6 +78,9 @@ impl Beginning {
 }
 
 /// Writes the row of a run that begins, what it was asked for, and texts that are not kept yet.
+///
+/// # Errors
+/// The database cannot be written.
 pub fn record_beginning(db: &Connection, beginning: &Beginning) -> rusqlite::Result<()> {
     let Beginning { run, invocation, texts } = beginning;
     record_run(db, run)?;
@@ -108,6 +111,9 @@ pub fn read_copy(path: &Path) -> Option<Invocation> {
 }
 
 /// Removes texts that no run read which is still known.
+///
+/// # Errors
+/// The database cannot be written.
 pub fn remove_unused(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch(
         "DELETE FROM document WHERE lower(hex(digest)) NOT IN (

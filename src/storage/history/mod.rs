@@ -111,6 +111,9 @@ fn readable(
 }
 
 /// Writes a new run, or what has become of it.
+///
+/// # Errors
+/// The database cannot be written.
 pub fn record_run(db: &Connection, run: &Run) -> rusqlite::Result<()> {
     let counts = serde_json::to_string(&run.counts).unwrap_or_default();
     db.prepare_cached(&format!(
@@ -133,12 +136,18 @@ pub fn record_run(db: &Connection, run: &Run) -> rusqlite::Result<()> {
 }
 
 /// Whether any run of a workflow has succeeded.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn has_succeeded(db: &Connection, workflow: &str) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT EXISTS (SELECT 1 FROM run WHERE workflow = ?1 AND status = 'succeeded')")?
         .query_row([workflow], |row| row.get(0))
 }
 
 /// The latest runs, newest first.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn latest(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Run>> {
     let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM run ORDER BY id DESC LIMIT ?1"))?;
     let rows = statement.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], read_run)?;
@@ -146,6 +155,9 @@ pub fn latest(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Run>> {
 }
 
 /// The runs whose row says that they are running.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn unfinished(db: &Connection) -> rusqlite::Result<Vec<Run>> {
     let mut statement =
         db.prepare(&format!("SELECT {COLUMNS} FROM run WHERE status = 'running' ORDER BY id"))?;
@@ -190,6 +202,9 @@ pub fn find(db: &Connection, name: &str) -> Result<Run, HistoryError> {
 /// may be torn, and a newer program may have written others. A missing file is a run without events.
 ///
 /// They are read as they are asked for: a run of many elements has very many. What cannot be read ends them.
+///
+/// # Errors
+/// The file exists but cannot be opened.
 pub fn events(path: &Path) -> io::Result<impl Iterator<Item = Event> + use<>> {
     Ok(events_checked(path)?.map_while(Result::ok))
 }

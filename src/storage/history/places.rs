@@ -10,6 +10,9 @@ use crate::storage::own_file::{self, Access};
 
 /// The events in order, each with its place. As with [`super::events`], lines that do not read are left out, and a
 /// missing file is a run without events.
+///
+/// # Errors
+/// The file exists but cannot be opened.
 pub fn events(path: &Path) -> io::Result<impl Iterator<Item = (u64, Event)> + use<>> {
     let mut reader = open(path)?.map(BufReader::new);
     let (mut place, mut line) = (0, Vec::new());
@@ -30,6 +33,8 @@ pub fn events(path: &Path) -> io::Result<impl Iterator<Item = (u64, Event)> + us
 pub struct Events(Option<BufReader<File>>);
 
 impl Events {
+    /// # Errors
+    /// The file exists but cannot be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
         Ok(Self(open(path)?.map(BufReader::new)))
     }

@@ -36,6 +36,9 @@ pub struct Times {
 }
 
 /// Keeps the times of nodes that ran, in place of earlier ones.
+///
+/// # Errors
+/// The database cannot be written.
 pub fn record(db: &Connection, times: &Times) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached(
         "INSERT INTO node_time (workflow, node, duration_ms, mean_ms) VALUES (?1, ?2, ?3, ?4) \
@@ -49,6 +52,9 @@ pub fn record(db: &Connection, times: &Times) -> rusqlite::Result<()> {
 }
 
 /// The times that are known of a workflow's nodes.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn of_workflow(db: &Connection, workflow: &str) -> rusqlite::Result<HashMap<String, NodeTime>> {
     let mut statement = db.prepare("SELECT node, duration_ms, mean_ms FROM node_time WHERE workflow = ?1")?;
     let times = statement.query_map([workflow], |row| {

@@ -65,6 +65,9 @@ fn read(row: &Row) -> rusqlite::Result<EarlierResult> {
 }
 
 /// The results of a task that a node came to, the newest `limit` of them.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn of_node(db: &Connection, task: &str, node: &str, limit: u32) -> rusqlite::Result<Vec<EarlierResult>> {
     let mut statement = db.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM memo WHERE task = ?1 AND node = ?2 ORDER BY created_ms DESC LIMIT ?3"
@@ -73,6 +76,9 @@ pub fn of_node(db: &Connection, task: &str, node: &str, limit: u32) -> rusqlite:
 }
 
 /// The results of a task, the newest `limit` of them as far as that can be told without sorting all.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn of_task(db: &Connection, task: &str, limit: u32) -> rusqlite::Result<Vec<EarlierResult>> {
     let mut statement =
         db.prepare_cached(&format!("SELECT {COLUMNS} FROM memo WHERE +task = ?1 ORDER BY id DESC LIMIT ?2"))?;
@@ -80,6 +86,9 @@ pub fn of_task(db: &Connection, task: &str, limit: u32) -> rusqlite::Result<Vec<
 }
 
 /// Whether a task has any result.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn has_any(db: &Connection, task: &str) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT EXISTS (SELECT 1 FROM memo WHERE task = ?1)")?
         .query_row([task], |row| row.get(0))
@@ -87,6 +96,9 @@ pub fn has_any(db: &Connection, task: &str) -> rusqlite::Result<bool> {
 
 /// The results that nodes of a name came to, whatever their task is called, the newest `limit` of them. Reads the
 /// whole table.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn of_label(db: &Connection, node: &str, limit: u32) -> rusqlite::Result<Vec<EarlierResult>> {
     let mut statement =
         db.prepare_cached(&format!("SELECT {COLUMNS} FROM memo WHERE node = ?1 ORDER BY id DESC LIMIT ?2"))?;
@@ -94,12 +106,18 @@ pub fn of_label(db: &Connection, node: &str, limit: u32) -> rusqlite::Result<Vec
 }
 
 /// Every definition with the tasks that have results of it. Reads the whole table.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn definitions(db: &Connection) -> rusqlite::Result<Vec<(Digest, String)>> {
     let mut statement = db.prepare("SELECT DISTINCT definition, task FROM memo")?;
     statement.query_map([], |row| Ok((Digest(row.get(0)?), row.get(1)?)))?.collect()
 }
 
 /// Stores an interface under its digest.
+///
+/// # Errors
+/// The database cannot be written.
 pub fn record_interface(db: &Connection, digest: &Digest, interface: &Interface) -> rusqlite::Result<()> {
     db.prepare_cached("INSERT OR IGNORE INTO interface (digest, parts) VALUES (?1, ?2)")?
         .execute(params![&digest.0[..], interface.to_json()])?;
@@ -107,6 +125,9 @@ pub fn record_interface(db: &Connection, digest: &Digest, interface: &Interface)
 }
 
 /// The interface with this digest, if it was recorded.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn interface(db: &Connection, digest: &Digest) -> rusqlite::Result<Option<Interface>> {
     let parts: Option<String> = db
         .prepare_cached("SELECT parts FROM interface WHERE digest = ?1")?

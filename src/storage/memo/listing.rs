@@ -81,6 +81,9 @@ fn read(row: &Row) -> rusqlite::Result<Listed> {
 }
 
 /// Visits the results that fit, in the order in which their keys came first.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn visit(db: &Connection, filter: &EntryFilter, visit: &mut dyn FnMut(Listed)) -> rusqlite::Result<()> {
     let (condition, values) = filter.condition();
     let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM memo {condition} ORDER BY id"))?;
@@ -92,6 +95,9 @@ pub fn visit(db: &Connection, filter: &EntryFilter, visit: &mut dyn FnMut(Listed
 }
 
 /// The results whose keys begin with `prefix`, which is hexadecimal; `None` if it is not.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn with_prefix(db: &Connection, prefix: &str) -> rusqlite::Result<Option<Vec<Listed>>> {
     let bound = |digit: char| format!("{prefix}{}", digit.to_string().repeat(64 - prefix.len()));
     if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -106,11 +112,17 @@ pub fn with_prefix(db: &Connection, prefix: &str) -> rusqlite::Result<Option<Vec
 }
 
 /// Every qualified name of a task that has results.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn tasks(db: &Connection) -> rusqlite::Result<Vec<String>> {
     db.prepare("SELECT DISTINCT task FROM memo")?.query_map([], |row| row.get(0))?.collect()
 }
 
 /// The latest results whose keys begin with `prefix`, which is hexadecimal or empty: key, task and node of each.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn latest_keys(
     db: &Connection,
     prefix: &str,
@@ -129,12 +141,18 @@ pub fn latest_keys(
 }
 
 /// Removes a result, unless another one has taken its place.
+///
+/// # Errors
+/// The database cannot be written.
 pub fn remove(db: &Connection, entry: &Entry) -> rusqlite::Result<bool> {
     let mut statement = db.prepare_cached("DELETE FROM memo WHERE key = ?1 AND created_ms = ?2")?;
     Ok(statement.execute(params![&entry.key.0[..], entry.found.created.as_millisecond()])? > 0)
 }
 
 /// Removes what results referred to that are gone.
+///
+/// # Errors
+/// The database cannot be written.
 pub fn remove_unused(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch(
         "DELETE FROM definition WHERE digest NOT IN (SELECT definition FROM memo);

@@ -49,6 +49,9 @@ pub const EXPLAINED: &str = "
 pub const PROVENANCE: &str = "ALTER TABLE memo ADD COLUMN provenance TEXT;";
 
 /// The result under `key`; `None` as well for a row that was damaged.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn lookup(db: &Connection, key: &Digest) -> rusqlite::Result<Option<Found>> {
     let mut statement = db.prepare_cached(
         "SELECT definition, outputs, run, node, created_ms, duration_ms, checksum, used_ms, provenance FROM memo WHERE key = ?1",
@@ -78,6 +81,9 @@ pub(super) fn instant(ms: i64) -> Timestamp {
 }
 
 /// Notes that results were handed out at `now`.
+///
+/// # Errors
+/// The database cannot be written.
 pub fn record_use(db: &Connection, keys: &[Digest], now: Timestamp) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached("UPDATE memo SET used_ms = ?2 WHERE key = ?1")?;
     for key in keys {
@@ -87,6 +93,9 @@ pub fn record_use(db: &Connection, keys: &[Digest], now: Timestamp) -> rusqlite:
 }
 
 /// Stores `entry`, in place of an older one under its key.
+///
+/// # Errors
+/// The database cannot be written.
 pub fn record(db: &Connection, entry: &Entry) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached(
         "INSERT INTO memo (key, project, domain, task, version, definition, inputs, outputs, run, node, created_ms, \
@@ -116,6 +125,9 @@ pub fn record(db: &Connection, entry: &Entry) -> rusqlite::Result<()> {
 }
 
 /// Stores a definition under its digest, so that later runs can say in what it differs from theirs.
+///
+/// # Errors
+/// The database cannot be written.
 pub fn record_definition(db: &Connection, digest: &Digest, definition: &Definition) -> rusqlite::Result<()> {
     let parts = serde_json::to_string(&definition.parts).unwrap_or_default();
     db.prepare_cached("INSERT OR IGNORE INTO definition (digest, parts) VALUES (?1, ?2)")?
@@ -124,6 +136,9 @@ pub fn record_definition(db: &Connection, digest: &Digest, definition: &Definiti
 }
 
 /// The definition with this digest, if it was recorded.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn definition(db: &Connection, digest: &Digest) -> rusqlite::Result<Option<Definition>> {
     let parts: Option<String> = db
         .prepare_cached("SELECT parts FROM definition WHERE digest = ?1")?

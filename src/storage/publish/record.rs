@@ -96,6 +96,9 @@ impl Publisher<'_> {
 }
 
 /// The row of a path.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn row(db: &Connection, path: &Path) -> rusqlite::Result<Option<Row>> {
     let mut statement =
         db.prepare_cached("SELECT path, root, content, previous, placed FROM published WHERE path = ?1")?;
@@ -104,6 +107,9 @@ pub fn row(db: &Connection, path: &Path) -> rusqlite::Result<Option<Row>> {
 }
 
 /// All entries below the path of an output.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn below(db: &Connection, root: &Path) -> rusqlite::Result<Vec<(PathBuf, Row)>> {
     let mut statement =
         db.prepare_cached("SELECT path, root, content, previous, placed FROM published WHERE root = ?1")?;
@@ -112,6 +118,9 @@ pub fn below(db: &Connection, root: &Path) -> rusqlite::Result<Vec<(PathBuf, Row
 }
 
 /// Where a file with this content was published, and by which workflow.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn with_content(db: &Connection, digest: &Digest) -> rusqlite::Result<Vec<(PathBuf, String)>> {
     let mut statement = db
         .prepare_cached("SELECT path, workflow FROM published WHERE content = ?1 AND placed = 1 LIMIT 100")?;
@@ -123,6 +132,9 @@ pub fn with_content(db: &Connection, digest: &Digest) -> rusqlite::Result<Vec<(P
 
 /// Whether the same workflow published just this content at the same place relative to its file, in another folder:
 /// the project was moved or copied.
+///
+/// # Errors
+/// The database cannot be read.
 pub fn was_moved(db: &Connection, by: Publisher, path: &Path, found: &Content) -> rusqlite::Result<bool> {
     let mut statement = db.prepare_cached(
         "SELECT 1 FROM published WHERE workflow = ?1 AND relative = ?2 AND content = ?3 AND placed = 1",
@@ -131,6 +143,9 @@ pub fn was_moved(db: &Connection, by: Publisher, path: &Path, found: &Content) -
 }
 
 /// Writes a row, in place of an earlier one of the path.
+///
+/// # Errors
+/// The database cannot be written.
 pub fn write(db: &Connection, by: Publisher, path: &Path, row: &Row) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached(
         "INSERT OR REPLACE INTO published (path, root, content, previous, placed, workflow, relative)
@@ -149,6 +164,9 @@ pub fn write(db: &Connection, by: Publisher, path: &Path, row: &Row) -> rusqlite
 }
 
 /// Forgets a path.
+///
+/// # Errors
+/// The database cannot be written.
 pub fn forget(db: &Connection, path: &Path) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM published WHERE path = ?1")?.execute([path.as_os_str().as_bytes()])?;
     Ok(())

@@ -17,6 +17,9 @@ impl Store {
     /// Makes blobs durable under their final names; damaged ones that stand there are replaced. Groups are
     /// cheaper than single blobs, for each folder is written once. After an error some of the blobs may have
     /// become durable: the group can be tried again, or one by one to find the one that failed.
+    ///
+    /// # Errors
+    /// A blob or folder cannot be written or synced.
     pub fn commit(&self, blobs: &[PendingBlob]) -> io::Result<()> {
         let _one_at_a_time = lock(&self.committing);
         for PendingBlob(blob) in blobs {

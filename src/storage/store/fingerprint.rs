@@ -34,6 +34,9 @@ struct Folder {
 impl Store {
     /// The user's file or directory (if `is_dir`) at `path`, links followed, as an artifact whose origin is the
     /// absolute path, and how it looked. Unchanged files are not read.
+    ///
+    /// # Errors
+    /// The path does not exist, is of the wrong kind, or cannot be read.
     pub fn fingerprint(&self, path: &Path, is_dir: bool) -> Result<(Artifact, Snapshot), FileError> {
         let origin = absolute(path).map_err(|e| FileError::at(path, e))?;
         let mut artifact = Artifact {

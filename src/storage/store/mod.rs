@@ -85,6 +85,9 @@ pub struct Store {
 impl Store {
     /// Opens the store below `home` and makes its folder (0700) if there is none. Fails if something else
     /// stands there: a file, a link, or a folder that another user owns or may write to.
+    ///
+    /// # Errors
+    /// The folder cannot be created or read, or is not a folder of this user alone.
     pub fn open(home: &Path, stats: StatCache) -> io::Result<Self> {
         let folder = absolute(home)?.join("store");
         let found = match fs::symlink_metadata(&folder) {
@@ -103,6 +106,9 @@ impl Store {
 
     /// Opens the store below `home` for looking only: creates, moves and removes nothing, and works when there
     /// is no store at all. Sealing, committing and publishing fail.
+    ///
+    /// # Errors
+    /// The folder exists but cannot be read.
     pub fn open_read_only(home: &Path, stats: StatCache) -> io::Result<Self> {
         let folder = absolute(home)?.join("store");
         match fs::read_dir(&folder) {
@@ -156,6 +162,9 @@ impl Store {
     }
 
     /// Removes the temporaries of processes that are no more. Those of living ones, ours too, are left alone.
+    ///
+    /// # Errors
+    /// The folder of temporary files cannot be read, or something in it cannot be removed.
     pub fn sweep(&self) -> io::Result<()> {
         temp::sweep(&self.folder.join("tmp"))
     }

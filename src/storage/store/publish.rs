@@ -47,6 +47,9 @@ const FORM: Form = Form { staging: Staging::Copy, large: LargeFiles::Copy, writa
 
 impl Store {
     /// What an artifact puts at a place, folders before what they hold.
+    ///
+    /// # Errors
+    /// The manifest of the directory is missing or damaged.
     pub fn publish_entries(&self, artifact: &Artifact, is_dir: bool) -> Result<Vec<PublishEntry>, FileError> {
         if !is_dir {
             let place = match &artifact.origin {
@@ -79,6 +82,9 @@ impl Store {
     }
 
     /// Puts an entry at `target`, whose folder exists; with `replace` in place of the file or link that stands there.
+    ///
+    /// # Errors
+    /// The content is missing or damaged, or the target cannot be written.
     pub fn place(&self, entry: &PublishEntry, target: &Path, replace: bool) -> Result<(), FileError> {
         let fail = |e| FileError::at(target, e);
         match (&entry.content, &entry.source) {
@@ -100,6 +106,9 @@ impl Store {
     }
 
     /// Puts a whole directory at `target`, where nothing is, in one step.
+    ///
+    /// # Errors
+    /// The content is missing or damaged, or the target exists or cannot be written.
     pub fn place_folder(&self, artifact: &Artifact, target: &Path) -> Result<(), FileError> {
         self.place_new(target, false, |new| self.put(artifact, true, new, FORM))
     }
@@ -145,6 +154,9 @@ impl Store {
 }
 
 /// Brings the names in a folder to the disk.
+///
+/// # Errors
+/// The folder cannot be opened or synced.
 pub fn sync_folder(path: &Path) -> Result<(), FileError> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(|e| FileError::at(path, e))
 }

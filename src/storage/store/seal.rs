@@ -57,6 +57,9 @@ impl Store {
     /// Checks, hashes and takes in the outputs that a task left below `root`, the folder of its attempt. Nobody
     /// may hold these files any more; they may be gone from their places afterwards, also after an error of
     /// the store, but not after an error of an output.
+    ///
+    /// # Errors
+    /// An output breaks a rule or cannot be read, or the store cannot be written to.
     pub fn seal(&self, outputs: &[Output<'_>], root: &Path) -> Result<Sealed, SealError> {
         let mut contents = BTreeMap::new();
         let artifacts = outputs

@@ -186,6 +186,9 @@ pub(super) fn sweep(tmp: &Path) -> io::Result<()> {
 
 /// Removes whatever is at `path`, folders that forbid it as well; links are removed, never followed.
 /// It is no error if nothing is there.
+///
+/// # Errors
+/// Something in it cannot be removed.
 pub fn remove_tree(path: &Path) -> io::Result<()> {
     let missing_is_fine = |done: io::Result<()>| match done {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),

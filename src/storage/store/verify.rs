@@ -16,6 +16,9 @@ use crate::core::value::Artifact;
 impl Store {
     /// Checks that all content of an artifact is there and right; reads what the stat cache does not vouch for.
     /// A wrong blob is moved to `damaged/`, so that it is a missing one from now on.
+    ///
+    /// # Errors
+    /// The first content that is missing, damaged or cannot be read.
     pub fn verify(&self, artifact: &Artifact, is_dir: bool) -> Result<(), Damage> {
         if let Some(origin) = &artifact.origin {
             let damage = |wrong| Damage { digest: artifact.digest, path: origin.to_path_buf(), wrong };

@@ -142,6 +142,9 @@ struct Brief {
 }
 
 /// Compares two runs. `read` gives the events of the earlier one (`false`) or the later one (`true`) from the start.
+///
+/// # Errors
+/// The first error of `read`.
 pub fn compare<I, E>(
     rows: (RunRow, RunRow),
     known: Known,
