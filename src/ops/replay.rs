@@ -146,12 +146,12 @@ impl Replay {
         };
         match prepare(&around, subject, &folder) {
             Ok(prepared) => Ok(Ready { folder, prepared, id, is_kept: keep, _lock: lock }),
-            Err((_, problem)) => {
+            Err(error) => {
                 home.sweep_scratch(id);
                 if keep {
                     home.sweep_kept(id);
                 }
-                Err(Error::failed(format!("`{}`: {problem}", self.label)))
+                Err(Error::failed(format!("`{}`: {}", self.label, error.message)))
             }
         }
     }

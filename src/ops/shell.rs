@@ -13,6 +13,7 @@ use crate::core::node_path::NodeRef;
 use crate::core::value::Value;
 use crate::engine::attempt::collect::check_outputs;
 use crate::engine::attempt::environment::HostEnv;
+use crate::engine::attempt::error::OutputProblem;
 use crate::engine::attempt::perform::places;
 use crate::engine::attempt::prepare::{LargeInputs, Prepared};
 use crate::exec::{Masker, VIEWS_SUPPORTED};
@@ -68,7 +69,7 @@ impl ShellSession {
     }
 
     /// What the outputs in the scratch folder would be.
-    pub fn check_outputs(&self) -> Vec<Result<Value, String>> {
+    pub fn check_outputs(&self) -> Vec<Result<Value, OutputProblem>> {
         let subject = &self.past.subject;
         let masker = Masker::new(&self.ready.prepared.secrets);
         check_outputs(&self.home.store, &subject.task, &places(subject, &self.ready.folder), &masker)

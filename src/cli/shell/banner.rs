@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{Ready, Replay};
 use crate::core::event::Status;
 use crate::core::value::Value;
+use crate::engine::attempt::error::OutputProblem;
 use crate::view::text::style::{BAD, CAUTION, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
 use crate::view::text::{cut, inert, size};
 use crate::workflow::{Capture, Task};
@@ -94,16 +95,13 @@ fn from_work(path: &Path, ready: &Ready) -> String {
 }
 
 /// What there would be if the attempt ended now.
-pub fn after(task: &Task, verdicts: &[Result<Value, String>], ink: Ink) -> String {
+pub fn after(task: &Task, verdicts: &[Result<Value, OutputProblem>], ink: Ink) -> String {
     let mut text = String::new();
     for (output, verdict) in task.outputs.iter().zip(verdicts) {
         let (style, mark, what) = match verdict {
             Ok(value) => (GOOD, "✓", shown(value)),
-            Err(problem) if problem.contains("missing:") => (BAD, "✗", "missing".to_owned()),
-            Err(problem) => {
-                let problem = problem.strip_prefix(&format!("output `{}`: ", output.name)).unwrap_or(problem);
-                (BAD, "✗", problem.to_owned())
-            }
+            Err(OutputProblem::Missing(_)) => (BAD, "✗", "missing".to_owned()),
+            Err(OutputProblem::Invalid(problem)) => (BAD, "✗", problem.clone()),
         };
         let name = ink.paint(STRONG, &output.name);
         text.push_str(&format!("{} {name}  {}\n", ink.paint(style, mark), inert(&what)));

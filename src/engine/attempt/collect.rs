@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 use crate::core::json;
 use crate::core::types::Type;
 use crate::core::value::{Artifact, Value};
+use crate::engine::attempt::error::{CollectError, OutputProblem};
 use crate::exec::Masker;
 use crate::storage::store::{Output as Sealable, PendingBlob, SealError, Store};
 use crate::workflow::{Capture, Output, Task};
@@ -70,26 +71,30 @@ pub fn check_outputs(
     task: &Task,
     places: &OutputPlaces,
     masker: &Masker,
-) -> Vec<Result<Value, String>> {
+) -> Vec<Result<Value, OutputProblem>> {
     let check = |output: &Output| {
-        let collected: Collected =
-            outputs(store, std::slice::from_ref(output), places, masker, &mut Vec::new())?;
-        Ok(collected.values.first().cloned().unwrap_or(Value::Null))
+        let checked = outputs(store, std::slice::from_ref(output), places, masker, &mut Vec::new());
+        let problem = match checked {
+            Ok(collected) => return Ok(collected.values.first().cloned().unwrap_or(Value::Null)),
+            Err(CollectError::Outputs(mut problems)) if problems.len() == 1 => problems.swap_remove(0).1,
+            Err(error) => OutputProblem::Invalid(error.to_string()),
+        };
+        Err(problem.map(|text| masker.mask(text)))
     };
-    task.outputs.iter().map(|output| check(output).map_err(|problem: String| masker.mask(&problem))).collect()
+    task.outputs.iter().map(check).collect()
 }
 
 /// Takes in outputs of a task. Notes tell what a user should know besides.
 ///
 /// # Errors
-/// A sentence that names the output, what was expected and what was found.
+/// Each output that does not fit, or the store's error.
 pub fn outputs(
     store: &Store,
     outputs: &[Output],
     places: &OutputPlaces,
     masker: &Masker,
     notes: &mut Vec<String>,
-) -> Result<Collected, String> {
+) -> Result<Collected, CollectError> {
     let mut wanted = Vec::new();
     let mut found = Vec::with_capacity(outputs.len());
     let mut problems = Vec::new();
@@ -97,11 +102,11 @@ pub fn outputs(
         let mut finder = Finder { places, masker, output, index, wanted: &mut wanted, notes };
         match finder.find() {
             Ok(one) => found.push(one),
-            Err(problem) => problems.push(format!("output `{}`: {problem}", output.name)),
+            Err(problem) => problems.push((output.name.to_string(), problem)),
         }
     }
     if !problems.is_empty() {
-        return Err(problems.join("\n"));
+        return Err(CollectError::Outputs(problems));
     }
     if wanted.is_empty() {
         let values = found.into_iter().map(|f| f.into_value(&[])).collect();
@@ -111,7 +116,10 @@ pub fn outputs(
         wanted.iter().map(|w| Sealable { path: &w.path, is_dir: w.is_dir, name: &w.name }).collect();
     let sealed = store.seal(&sealable, &places.root).map_err(|error| match error {
         SealError::Output { index, error } => {
-            let mut problems = vec![format!("output `{}`: {error}", outputs[wanted[index].output].name)];
+            let problem = |output: usize, error: String| {
+                (outputs[output].name.to_string(), OutputProblem::Invalid(error))
+            };
+            let mut problems = vec![problem(wanted[index].output, error.to_string())];
             // What is wrong with others as well; each output is named once.
             let mut named = wanted[index].output;
             for (w, sealable) in wanted.iter().zip(&sealable).skip(index + 1) {
@@ -120,12 +128,12 @@ pub fn outputs(
                         store.seal(std::slice::from_ref(sealable), &places.root)
                 {
                     named = w.output;
-                    problems.push(format!("output `{}`: {error}", outputs[named].name));
+                    problems.push(problem(named, error.to_string()));
                 }
             }
-            problems.join("\n")
+            CollectError::Outputs(problems)
         }
-        SealError::Store(error) => format!("the store cannot take the outputs in: {error}"),
+        SealError::Store(error) => CollectError::Store(error.to_string()),
     })?;
     let artifacts: Vec<Arc<Artifact>> = sealed.artifacts.into_iter().map(Arc::new).collect();
     let values = found.into_iter().map(|f| f.into_value(&artifacts)).collect();
@@ -157,7 +165,7 @@ struct Finder<'a> {
 }
 
 impl Finder<'_> {
-    fn find(&mut self) -> Result<Found, String> {
+    fn find(&mut self) -> Result<Found, OutputProblem> {
         let name = &*self.output.name;
         let ty = &self.output.ty;
         let (path, shown) = match &self.output.capture {
@@ -169,7 +177,7 @@ impl Finder<'_> {
             if ty.is_optional() {
                 return Ok(Found::Value(Value::Null));
             }
-            return Err(self.missing(&shown));
+            return Err(OutputProblem::Missing(self.missing(&shown)));
         };
         match ty.required() {
             file @ (Type::File | Type::Dir) => {
@@ -182,24 +190,24 @@ impl Finder<'_> {
                 let base = base.to_owned();
                 match file {
                     Type::File if metadata.is_dir() => {
-                        return Err(format!("expected a file, but {shown} is a directory"));
+                        return Err(format!("expected a file, but {shown} is a directory").into());
                     }
                     Type::Dir if metadata.is_file() => {
-                        return Err(format!("expected a directory, but {shown} is a file"));
+                        return Err(format!("expected a directory, but {shown} is a file").into());
                     }
                     _ => {}
                 }
-                self.want(path, *file == Type::Dir, base)
+                Ok(self.want(path, *file == Type::Dir, base)?)
             }
             required if required.holds_files() => {
                 if metadata.is_dir() {
-                    return self.folder_of_files(required, &path);
+                    return Ok(self.folder_of_files(required, &path)?);
                 }
                 let text = self.read(&path, &shown)?;
                 let json = json::parse(&text).map_err(|error| {
                     format!("expected {required}: a folder, or JSON with paths; {shown} is neither: {error}")
                 })?;
-                self.listed_files(required, &json)
+                Ok(self.listed_files(required, &json)?)
             }
             required => {
                 let mut text = self.read(&path, &shown)?;
@@ -215,7 +223,7 @@ impl Finder<'_> {
                 }
                 Value::from_text(required, &text)
                     .map(Found::Value)
-                    .map_err(|problem| format!("{problem} in {shown}"))
+                    .map_err(|problem| format!("{problem} in {shown}").into())
             }
         }
     }
@@ -226,14 +234,14 @@ impl Finder<'_> {
             .unwrap_or_default();
         there.sort();
         if let Some(hint) = self.in_work() {
-            return format!("missing: the command ended well, but left no {shown}; {hint}");
+            return format!("the command ended well, but left no {shown}; {hint}");
         }
         let hint = match (&self.output.capture, there.is_empty()) {
             (Capture::Out, false) => format!("; in $OUT there is {}", there.join(", ")),
             (Capture::Out, true) => "; nothing was written to $OUT".into(),
             (Capture::Path(_) | Capture::Stdout, _) => String::new(),
         };
-        format!("missing: the command ended well, but left no {shown}{hint}")
+        format!("the command ended well, but left no {shown}{hint}")
     }
 
     /// What was written to the working directory in place of `$OUT`, and how to mend it.

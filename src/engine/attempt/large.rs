@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use walkdir::WalkDir;
 
-use crate::core::event::ErrorKind;
 use crate::core::staging::Staging;
-use crate::engine::attempt::prepare::{Failure, Guarded, LargeInputs, StagedView};
+use crate::engine::attempt::error::AttemptError;
+use crate::engine::attempt::prepare::{Guarded, LargeInputs, StagedView};
 use crate::exec::VIEWS_SUPPORTED;
 use crate::storage::store::{LargeFiles, Store};
 
@@ -59,7 +59,7 @@ impl LargeInputState {
 ///
 /// # Errors
 /// The task may have changed such an input, and its view is gone.
-pub fn settle_links(store: &Store, views: &[StagedView], folders: &[PathBuf]) -> Result<(), Failure> {
+pub fn settle_links(store: &Store, views: &[StagedView], folders: &[PathBuf]) -> Result<(), AttemptError> {
     let links = folders.iter().flat_map(|folder| WalkDir::new(folder).into_iter().flatten());
     for link in links.filter(walkdir::DirEntry::path_is_symlink) {
         let Some(target) = target_of(link.path()) else { continue };
@@ -67,10 +67,9 @@ pub fn settle_links(store: &Store, views: &[StagedView], folders: &[PathBuf]) ->
         let fail = |problem: String| {
             let name = link.path().file_name().unwrap_or_default().display();
             let input = &staged.input;
-            (
-                ErrorKind::Output,
-                format!("{name} is a link to the input `{input}`, {problem}: copy the file instead"),
-            )
+            AttemptError::output(format!(
+                "{name} is a link to the input `{input}`, {problem}: copy the file instead"
+            ))
         };
         if fs::symlink_metadata(&staged.path).is_ok() {
             continue;

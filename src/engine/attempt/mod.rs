@@ -2,6 +2,7 @@
 
 pub mod collect;
 pub mod environment;
+pub mod error;
 pub mod failing_line;
 pub mod hints;
 mod in_place;

@@ -16,10 +16,11 @@ use crate::core::run_id::RunId;
 use crate::core::value::Value;
 use crate::engine::attempt::collect::{self, MAX_LIGHT_BYTES, OutputPlaces};
 use crate::engine::attempt::environment::HostEnv;
+use crate::engine::attempt::error::AttemptError;
 use crate::engine::attempt::failing_line::{failing_line, set_trap};
 use crate::engine::attempt::hints::{Ended, OUT_OF_MEMORY};
 use crate::engine::attempt::large::{LargeInputState, settle_links};
-use crate::engine::attempt::prepare::{AttemptContext, Failure, Prepared, TaskInstance, prepare};
+use crate::engine::attempt::prepare::{AttemptContext, Prepared, TaskInstance, prepare};
 use crate::engine::attempt::scratch::{Folder, Scratch};
 use crate::engine::schedule::UnitId;
 use crate::exec::{Attempt, Cancel, End, Executor, Masker, Outcome, Usage, signal_name, tail};
@@ -111,7 +112,7 @@ pub async fn perform<E: Executor>(shared: Arc<AttemptShared<E>>, job: AttemptJob
         let folder = match shared.scratch.take(&format!("{label}.{attempt}")) {
             Ok(folder) => folder,
             Err(error) => {
-                break Err((ErrorKind::Spawn, format!("the scratch folder cannot be made: {error}")));
+                break Err(AttemptError::spawn(format!("the scratch folder cannot be made: {error}")));
             }
         };
         let tried = try_in(&shared, &job, &folder, &label, &log, &mut trace).await;
@@ -120,7 +121,7 @@ pub async fn perform<E: Executor>(shared: Arc<AttemptShared<E>>, job: AttemptJob
             break result;
         }
     };
-    let result = result.map_err(|(kind, message)| TaskError {
+    let result = result.map_err(|AttemptError { kind, message }| TaskError {
         kind,
         message: shared.masker.mask(&message),
         exit_code: trace.exit_code.filter(|_| kind == ErrorKind::Exit),
@@ -151,7 +152,7 @@ async fn try_in<E: Executor>(
     label: &str,
     log: &Path,
     trace: &mut Trace,
-) -> Result<Result<Success, Failure>, NoViews> {
+) -> Result<Result<Success, AttemptError>, NoViews> {
     let prepared = in_place(is_heavy(&job.subject), || {
         let AttemptShared { store, run, scope, scheduled_at, caller, large, .. } = shared;
         let large = large.placement();
@@ -161,10 +162,11 @@ async fn try_in<E: Executor>(
     });
     let mut prepared = match prepared {
         Ok(prepared) => prepared,
-        Err(failure) => return Ok(Err(failure)),
+        Err(error) => return Ok(Err(error)),
     };
     if let Err(error) = set_trap(&job.subject.task, folder, &mut prepared) {
-        return Ok(Err((ErrorKind::Spawn, format!("the scratch folder cannot be written to: {error}"))));
+        let message = format!("the scratch folder cannot be written to: {error}");
+        return Ok(Err(AttemptError::spawn(message)));
     }
     let captures = job.subject.task.outputs.iter().any(|output| output.capture == Capture::Stdout);
     let path = prepared.env.get(OsStr::new("PATH")).map(|path| path.to_string_lossy().into_owned());
@@ -267,7 +269,7 @@ struct Finishing<'a, E> {
 }
 
 impl<E> Finishing<'_, E> {
-    fn finish(&self, outcome: &Outcome) -> Result<Success, Failure> {
+    fn finish(&self, outcome: &Outcome) -> Result<Success, AttemptError> {
         let Self { shared, job, folder, .. } = *self;
         let Prepared { guards, views, .. } = self.prepared;
         let spoiled: Vec<&str> = guards
@@ -281,7 +283,7 @@ impl<E> Finishing<'_, E> {
                 "the task changed its own {}, which is a link to the original: let it work on a copy, or set stage = \"copy\"",
                 spoiled.join(", ")
             );
-            return Err((ErrorKind::Input, message));
+            return Err(AttemptError::input(message));
         }
         let mut notes = Vec::new();
         notes.extend(shared.large.note(guards, job.subject.task.staging));
@@ -291,15 +293,14 @@ impl<E> Finishing<'_, E> {
             let were = if n == 1 { "it was" } else { "they were" };
             notes.push(format!("the command left {n} {processes} running; {were} terminated"));
         }
-        folder.expect_own().map_err(|message| (ErrorKind::Output, message))?;
+        folder.expect_own().map_err(AttemptError::output)?;
         let subject = &job.subject;
         let places = places(subject, folder);
         if !views.is_empty() {
             settle_links(&shared.store, views, &[folder.out(), folder.work()])?;
         }
         let collected =
-            collect::outputs(&shared.store, &subject.task.outputs, &places, &shared.masker, &mut notes)
-                .map_err(|message| (ErrorKind::Output, message))?;
+            collect::outputs(&shared.store, &subject.task.outputs, &places, &shared.masker, &mut notes)?;
         let mut blobs = collected.blobs;
         if subject.task.cache.enabled {
             blobs.extend(keep_small_files(&shared.store, subject));
@@ -330,24 +331,24 @@ impl<E> Finishing<'_, E> {
         ended.message()
     }
 
-    /// The failure that the command's end is, if it is one.
-    fn ended(&self, end: &End) -> Result<(), Failure> {
+    /// The error for a command that did not end well.
+    fn ended(&self, end: &End) -> Result<(), AttemptError> {
         match end {
             End::Exited(0) => Ok(()),
-            End::Exited(code) => Err((ErrorKind::Exit, self.exit_message(*code))),
+            End::Exited(code) => Err(AttemptError::new(ErrorKind::Exit, self.exit_message(*code))),
             End::Signalled(signal) => {
                 let hint = if *signal == SIGKILL { format!("; {OUT_OF_MEMORY}") } else { String::new() };
-                Err((ErrorKind::Signal, format!("ended by {}{hint}", signal_name(*signal))))
+                Err(AttemptError::new(ErrorKind::Signal, format!("ended by {}{hint}", signal_name(*signal))))
             }
             End::TimedOut => {
                 let limit = self.job.timeout.unwrap_or_default();
                 let limit =
                     jiff::SignedDuration::try_from(limit).map(|d| format!("{d:#}")).unwrap_or_default();
-                Err((ErrorKind::Timeout, format!("took longer than its timeout of {limit}")))
+                Err(AttemptError::new(ErrorKind::Timeout, format!("took longer than its timeout of {limit}")))
             }
-            End::Cancelled => Err((ErrorKind::Cancelled, "the run was cancelled".into())),
-            End::NotStarted(message) | End::NoViews(message) => Err((ErrorKind::Spawn, message.clone())),
-            End::Unsound(message) => Err((ErrorKind::Output, message.clone())),
+            End::Cancelled => Err(AttemptError::new(ErrorKind::Cancelled, "the run was cancelled")),
+            End::NotStarted(message) | End::NoViews(message) => Err(AttemptError::spawn(message.as_str())),
+            End::Unsound(message) => Err(AttemptError::output(message.as_str())),
         }
     }
 }

@@ -12,12 +12,12 @@ use jiff::Timestamp;
 
 use serde_json::{Map as JsonMap, Value as Json};
 
-use crate::core::event::ErrorKind;
 use crate::core::node_path::NodeRef;
 use crate::core::run_id::RunId;
 use crate::core::staging::Staging;
 use crate::core::value::{Artifact, Value};
 use crate::engine::attempt::environment::{self, HostEnv};
+use crate::engine::attempt::error::AttemptError;
 use crate::engine::attempt::scratch::Folder;
 use crate::engine::attempt::source::SourceFile;
 use crate::exec::{Original, View, Views};
@@ -106,9 +106,6 @@ pub struct StagedView {
     pub path: PathBuf,
 }
 
-/// What a failed attempt is reported with.
-pub type Failure = (ErrorKind, String);
-
 impl Prepared {
     /// What the command is to see in a mount namespace of its own.
     pub fn views(&self, folder: &Folder) -> Option<Views> {
@@ -132,9 +129,9 @@ pub fn prepare(
     around: &AttemptContext,
     subject: &TaskInstance,
     folder: &Folder,
-) -> Result<Prepared, Failure> {
+) -> Result<Prepared, AttemptError> {
     let io =
-        |error: io::Error| (ErrorKind::Spawn, format!("the scratch folder cannot be written to: {error}"));
+        |error: io::Error| AttemptError::spawn(format!("the scratch folder cannot be written to: {error}"));
     let task = &*subject.task;
     let work = folder.work();
     let mut staged = Staged::default();
@@ -142,8 +139,7 @@ pub fn prepare(
     if !task.in_workflow_dir {
         stage_sources(around, subject, &work, &mut staged)?;
     }
-    let (mut env, secrets) =
-        environment::of_task(task, around.caller).map_err(|problem| (ErrorKind::Input, problem))?;
+    let (mut env, secrets) = environment::of_task(task, around.caller).map_err(AttemptError::input)?;
     let inputs_file = folder.write_inputs(&inputs_json(subject, &staged)).map_err(io)?;
     export_inputs(subject, folder, &staged, &mut env)?;
     let mut own = |name: &str, value: OsString| env.insert(name.into(), value);
@@ -196,7 +192,7 @@ fn stage_inputs(
     subject: &TaskInstance,
     folder: &Folder,
     staged: &mut Staged,
-) -> Result<(), Failure> {
+) -> Result<(), AttemptError> {
     for (input, value) in subject.task.inputs.iter().zip(&subject.inputs) {
         let mut artifacts = Vec::new();
         value.for_each_artifact(&mut |artifact, is_dir| artifacts.push((artifact.clone(), is_dir)));
@@ -206,7 +202,7 @@ fn stage_inputs(
                 continue;
             }
             let fail = |error: String| {
-                (ErrorKind::Input, format!("input `{}` cannot be staged: {error}", input.name))
+                AttemptError::input(format!("input `{}` cannot be staged: {error}", input.name))
             };
             let mut dir = folder.input(&input.name).map_err(|e| fail(e.to_string()))?;
             if many {
@@ -250,10 +246,10 @@ fn stage_sources(
     subject: &TaskInstance,
     work: &Path,
     staged: &mut Staged,
-) -> Result<(), Failure> {
+) -> Result<(), AttemptError> {
     for source in subject.sources.iter() {
         let shown = source.path.display();
-        let fail = |error: String| (ErrorKind::Input, format!("source `{shown}` cannot be staged: {error}"));
+        let fail = |error: String| AttemptError::input(format!("source `{shown}` cannot be staged: {error}"));
         let target = work.join(&source.path);
         if let Some(parent) = target.parent() {
             fs::create_dir_all(parent).map_err(|e| fail(e.to_string()))?;
@@ -282,14 +278,17 @@ fn export_inputs(
     folder: &Folder,
     staged: &Staged,
     env: &mut BTreeMap<OsString, OsString>,
-) -> Result<(), Failure> {
+) -> Result<(), AttemptError> {
     for (input, value) in subject.task.inputs.iter().zip(&subject.inputs) {
         match value.to_task_text(&|artifact| staged.place(artifact)) {
             Some(text) if input.pass == Pass::File => {
                 let is_json = matches!(value, Value::List(_) | Value::Map(_) | Value::Json(_));
                 let extension = if is_json { "json" } else { "txt" };
                 let path = folder.write_value(&input.name, extension, &text).map_err(|error| {
-                    (ErrorKind::Input, format!("input `{}` cannot be written to a file: {error}", input.name))
+                    AttemptError::input(format!(
+                        "input `{}` cannot be written to a file: {error}",
+                        input.name
+                    ))
                 })?;
                 env.insert((*input.name).into(), path.into());
             }
@@ -299,7 +298,7 @@ fn export_inputs(
                              the input as json",
                     input.name
                 );
-                return Err((ErrorKind::Input, message));
+                return Err(AttemptError::input(message));
             }
             Some(text) if text.len() > MAX_VARIABLE_BYTES => {
                 let (name, ty) = (&input.name, &input.ty);
@@ -309,7 +308,7 @@ fn export_inputs(
                     text.len().div_ceil(1024),
                     MAX_VARIABLE_BYTES / 1024
                 );
-                return Err((ErrorKind::Input, message));
+                return Err(AttemptError::input(message));
             }
             Some(text) => {
                 env.insert((*input.name).into(), text.into());
@@ -345,7 +344,7 @@ fn program(
     subject: &TaskInstance,
     folder: &Folder,
     staged: &Staged,
-) -> Result<(Vec<String>, Option<usize>), Failure> {
+) -> Result<(Vec<String>, Option<usize>), AttemptError> {
     let lookup = Inputs(subject, staged);
     let mut words = Vec::new();
     let mut inline = None;
@@ -361,21 +360,21 @@ fn program(
             } else {
                 let path = folder
                     .write_script(task, script)
-                    .map_err(|error| (ErrorKind::Spawn, format!("the script cannot be written: {error}")))?;
+                    .map_err(|error| AttemptError::spawn(format!("the script cannot be written: {error}")))?;
                 words.push(path.display().to_string());
             }
             ("args", args)
         }
     };
     for template in templates {
-        let fail = |problem: String| (ErrorKind::Input, format!("`{name}`: {problem}"));
+        let fail = |problem: String| AttemptError::input(format!("`{name}`: {problem}"));
         match template.render_list(&lookup).map_err(fail)? {
             Some(list) => words.extend(list),
             None => words.push(template.render(&lookup).map_err(fail)?),
         }
     }
     if words.first().is_none_or(String::is_empty) {
-        return Err((ErrorKind::Spawn, "the command has no program: its first word is empty".into()));
+        return Err(AttemptError::spawn("the command has no program: its first word is empty"));
     }
     Ok((words, inline))
 }
