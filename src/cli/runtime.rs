@@ -29,8 +29,8 @@ fn runtime() -> Result<Runtime, Failure> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
         let failure = match panic.payload().downcast_ref::<String>() {
-            Some(why) if !why.contains("thread") => refused(why),
-            _ => Failure::store(NO_THREAD),
+            Some(why) => refused(why),
+            None => Failure::store(NO_THREAD),
         };
         tell_failure(ColorChoice::Auto, &failure);
         std::process::exit(code::STORE.into());
@@ -47,7 +47,9 @@ fn runtime() -> Result<Runtime, Failure> {
 }
 
 fn refused(why: impl std::fmt::Display) -> Failure {
-    Failure::store(format!("the threads of the runner cannot be started: {why}"))
+    Failure::store(format!(
+        "the threads of the runner cannot be started: {why}; end other processes, or raise `ulimit -u` or `ulimit -n`"
+    ))
 }
 
 /// How many threads this process has: as many links lead to the folder as it holds folders, and two. Where the system does

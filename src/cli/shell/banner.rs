@@ -120,3 +120,26 @@ fn shown(value: &Value) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workflow::documents::{Document, Texts};
+    use crate::workflow::load::load_from;
+
+    #[test]
+    fn each_output_has_its_verdict() {
+        let text =
+            "[workflow]\nname = 'w'\n[tasks.t]\noutputs = { a = 'int', b = 'int', c = 'int' }\nrun = 'x'\n";
+        let path = Path::new("/w.toml");
+        let file = Document { path: path.into(), asked: Vec::new(), text: text.into() };
+        let workflow = load_from(Texts::recorded(vec![file]), path, &[]).workflow.unwrap();
+        let verdicts = [
+            Ok(Value::Int(7)),
+            Err(OutputProblem::Missing("the command left no \"a\"".into())),
+            Err(OutputProblem::Invalid("expected int, found \"missing: \"".into())),
+        ];
+        let text = after(&workflow.tasks[0], &verdicts, Ink(false));
+        assert_eq!(text, "✓ a  7\n✗ b  missing\n✗ c  expected int, found \"missing: \"\n");
+    }
+}

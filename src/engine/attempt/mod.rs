@@ -11,3 +11,6 @@ pub mod perform;
 pub mod prepare;
 pub mod scratch;
 pub mod source;
+
+#[cfg(test)]
+mod tests;
