@@ -171,7 +171,8 @@ impl Judge<'_> {
                 return Ok((Verdict::Refused(unit.reason.clone()), None));
             }
         }
-        let identity = self.cache.task(task, self.files).map_err(Error::invalid)?;
+        let identity =
+            self.cache.task(task, self.files).map_err(|error| Error::invalid(error.to_string()))?;
         let Some(past) = self.nearest(task, &identity, unit, &key)? else {
             let why = unit.why.as_ref().map_or_else(|| unit.reason.clone(), Why::text);
             return Ok((Verdict::Refused(format!("more than the cache version differs: {why}")), None));

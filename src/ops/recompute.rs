@@ -296,7 +296,8 @@ impl Again<'_> {
         }
         let scope = Scope { project: entry.project.clone(), domain: entry.domain.clone() };
         let files = Files::new(store.clone());
-        let state = Cache::new(scope.clone(), store.clone(), None, None).task(&task, &files)?;
+        let cache = Cache::new(scope.clone(), store.clone(), None, None);
+        let state = cache.task(&task, &files).map_err(|error| error.to_string())?;
         if state.definition_digest != entry.found.definition {
             let db = self.view.db.as_ref();
             let old = db.and_then(|db| sqlite::definition(db, &entry.found.definition).ok().flatten());

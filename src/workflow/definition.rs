@@ -17,11 +17,11 @@ impl Definition {
     ///
     /// # Errors
     /// A source that matches no file, or the error of `content`.
-    pub fn of(
+    pub fn of<E: From<String>>(
         task: &Task,
         variables: &dyn Fn(&str) -> Vec<(String, String)>,
-        content: &mut dyn FnMut(&Path) -> Result<String, String>,
-    ) -> Result<Self, String> {
+        content: &mut dyn FnMut(&Path) -> Result<String, E>,
+    ) -> Result<Self, E> {
         let mut definition = Self::of_text(task, variables);
         for source in sources_of(task)? {
             let part = format!("source {}", source.staged.display());

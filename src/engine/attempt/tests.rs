@@ -195,7 +195,7 @@ fn all_missing_outputs_are_named() {
         lines[0].starts_with("output `a`: missing: the command ended well, but left no \"$OUT/a\""),
         "{message}"
     );
-    assert!(lines[1].starts_with("output `b`: expected int, found"), "{message}");
+    assert!(lines[1].starts_with("output `b`: expected int (64 bits), found \"many\""), "{message}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::decision::{Decision, Edited, Hit, Miss, SkipCause};
-use super::identity::TaskIdentity;
+use super::identity::{SourceError, TaskIdentity};
 use super::memo::{Memo, MemoError, SqliteMemo};
 use super::prior_run::PriorRun;
 use crate::core::clock::{Clock, SystemClock};
@@ -54,7 +54,7 @@ pub struct Cache {
     /// Results of the run that this one is a retry of.
     prior: Option<PriorRun>,
     /// By qualified name, which no two tasks share.
-    tasks: RefCell<HashMap<String, Result<Arc<TaskIdentity>, String>>>,
+    tasks: RefCell<HashMap<String, Result<Arc<TaskIdentity>, SourceError>>>,
     /// Results of this run whose rows are not visible yet.
     pending: RefCell<HashMap<Digest, Pending>>,
     /// Tasks whose edit under a pinned version was reported already.
@@ -158,8 +158,8 @@ impl Cache {
     /// The identity of a task, computed once a run.
     ///
     /// # Errors
-    /// Its sources cannot be read: a sentence.
-    pub fn task(&self, task: &Task, files: &Files) -> Result<Arc<TaskIdentity>, String> {
+    /// Its sources cannot be read.
+    pub fn task(&self, task: &Task, files: &Files) -> Result<Arc<TaskIdentity>, SourceError> {
         if let Some(known) = self.tasks.borrow().get(&task.name) {
             return known.clone();
         }

@@ -393,7 +393,7 @@ impl<'a, 'c> Planner<'a, 'c> {
     /// What the cache says of a task with these inputs.
     fn task(&self, task: &Task, spot: Visit, inputs: &[Value]) -> Result<Looked, String> {
         let Explainer { options, cache, files, .. } = self.explainer;
-        let state = cache.task(task, files)?;
+        let state = cache.task(task, files).map_err(|error| error.to_string())?;
         // What is not selected does not run: the run would fail.
         let selected = self.role(spot.number) != Role::Supply;
         let note = |reason: &str| match selected {

@@ -115,7 +115,7 @@ impl Engine {
     fn look_up(&mut self, unit: UnitId, spot: &NodeInstance, task: &Task, inputs: Vec<Value>) {
         let identity = match self.cache.task(task, &self.files) {
             Ok(identity) => identity,
-            Err(problem) => return self.fail_before(unit, spot, inputs, problem),
+            Err(error) => return self.fail_before(unit, spot, inputs, error.to_string()),
         };
         let work = identity.key(task, &inputs);
         let key = task.cache.enabled.then_some(work);

@@ -12,7 +12,7 @@ use crate::core::condition::Condition;
 use crate::core::types::Type;
 use crate::core::value::{Artifact, Value};
 use crate::engine::scope::content::ContentStore;
-use crate::storage::store::Snapshot;
+use crate::storage::store::{FileError, Snapshot};
 use crate::workflow::binding::{self, Binding, Failure, Reference};
 use crate::workflow::paths::find_files;
 use crate::workflow::{Node, Workflow};
@@ -40,13 +40,13 @@ impl Files {
     /// The content of a file or directory, and how it looked when it was digested.
     ///
     /// # Errors
-    /// The file or directory cannot be read.
-    pub fn get(&self, path: &Path, is_dir: bool) -> Result<Seen, String> {
+    /// The file cannot be read, or is not of the expected kind.
+    pub fn get(&self, path: &Path, is_dir: bool) -> Result<Seen, FileError> {
         let key = (path.to_owned(), is_dir);
         if let Some(seen) = self.seen.borrow().get(&key) {
             return Ok(seen.clone());
         }
-        let (artifact, snapshot) = self.store.fingerprint(path, is_dir).map_err(|error| error.to_string())?;
+        let (artifact, snapshot) = self.store.fingerprint(path, is_dir)?;
         let seen = (Arc::new(artifact), Arc::new(snapshot));
         self.seen.borrow_mut().insert(key, seen.clone());
         Ok(seen)
@@ -222,14 +222,11 @@ impl binding::Values for Values<'_> {
     }
 
     fn fingerprint(&self, path: &Path, is_dir: bool) -> Result<Arc<Artifact>, String> {
-        self.files.get(path, is_dir).map(|(artifact, _)| artifact)
+        self.files.get(path, is_dir).map(|(artifact, _)| artifact).map_err(|error| error.to_string())
     }
 
     fn glob(&self, dir: &Path, pattern: &str) -> Result<Value, String> {
         let found = self.files.find(dir, pattern)?;
-        found
-            .iter()
-            .map(|path| self.files.get(path, false).map(|(artifact, _)| Value::File(artifact)))
-            .collect()
+        found.iter().map(|path| self.fingerprint(path, false).map(Value::File)).collect()
     }
 }
