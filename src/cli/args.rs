@@ -102,7 +102,7 @@ pub struct RunArg {
 pub struct Unit {
     #[command(flatten)]
     pub of: RunArg,
-    /// The node: `train`; inside of a sub-workflow `prep/clean`, of an element `prep[3]/clean`
+    /// The node: `train`; inside a sub-workflow `prep/clean`, of an element `prep[3]/clean`
     #[arg(value_name = "NODE")]
     pub node: String,
     /// Which element of a `foreach` or `matrix` node, counted from 0
@@ -121,7 +121,7 @@ impl Unit {
 pub struct MaybeUnit {
     #[command(flatten)]
     pub of: RunArg,
-    /// The node: `train`; inside of a sub-workflow `prep/clean`, of an element `prep[3]/clean`
+    /// The node: `train`; inside a sub-workflow `prep/clean`, of an element `prep[3]/clean`
     #[arg(value_name = "NODE")]
     pub node: Option<String>,
     /// Which element of the node, counted from 0

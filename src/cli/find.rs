@@ -14,7 +14,7 @@ use crate::view::text::{age, inert};
 
 /// Find which run and node made a file or directory, and which used it
 ///
-/// Goes by content: a published file is found after the project moved or the file was renamed, and so is a file inside of
+/// Goes by content: a published file is found after the project moved or the file was renamed, and so is a file inside
 /// a published or stored folder. Exit code 1 if nothing is known of it.
 #[derive(clap::Args)]
 #[command(after_help = "\

@@ -1,4 +1,4 @@
-//! Ctrl-C and its kin: told to the engine, which winds the run down.
+//! Ctrl-C and its kin: passed to the engine, which ends the run.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};

@@ -164,7 +164,7 @@ pub struct NodeFinished {
     #[serde(default)]
     pub cpu_ms: Option<u64>,
     /// The resident memory of the last attempt's largest process at its peak, in bytes; of what sums up others the
-    /// largest. Null where it was so little that it cannot be told from the runner's own.
+    /// largest. Null where it is too small to distinguish from the runner's own.
     #[serde(default)]
     pub peak_memory: Option<u64>,
     /// What the run that stored this result spent; 0 unless it is a hit.

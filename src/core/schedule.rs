@@ -50,7 +50,7 @@ pub enum Overlap {
     Allow,
 }
 
-/// What happens to instants that nobody was there for.
+/// What happens to instants that were missed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CatchUp {
     None,

@@ -1,6 +1,6 @@
 //! Values of inputs and outputs, and their written forms: plain text, JSON for tasks, and records.
 //!
-//! A value knows nothing of where its files are kept: whoever writes one out for somebody to read says so.
+//! A value knows nothing of where its files are kept: the caller that writes it out gives the paths.
 
 use std::collections::BTreeMap;
 use std::path::Path;

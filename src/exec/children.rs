@@ -1,7 +1,7 @@
 //! The children of this very process: which are commands of live attempts, and which are strays.
 //!
 //! A stray is a process whose parent ended and that was handed to us, their nearest living subreaper. It is
-//! ours to reap; the command of an attempt is reaped by whoever follows it, and by nobody else. Both are in the same list of
+//! ours to reap; the command of an attempt is reaped only by the task that follows it. Both are in the same list of
 //! the kernel's, so a command is entered here under a lock before anyone may take it for a stray. A child in our
 //! own process group is neither (a stray cannot be in it): another part of the program started it and waits
 //! for it. What is written here is about the process, so it is kept once for the process.
@@ -33,8 +33,8 @@ struct Live {
 
 static LIVE: Mutex<Vec<Live>> = Mutex::new(Vec::new());
 
-/// Held shared from before a command is started until it is entered in `LIVE`, exclusively while strays are told
-/// from commands.
+/// Held shared from before a command is started until it is entered in `LIVE`, exclusively while strays are
+/// distinguished from commands.
 static STARTING: RwLock<()> = RwLock::new(());
 
 /// The kernel's list of the children of our main thread, to which orphans are handed.

@@ -1,4 +1,4 @@
-//! A record of the processes that descend from this one, for whoever sweeps up when this one is killed.
+//! A record of the processes that descend from this one, for the process that sweeps after this one is killed.
 //!
 //! Marks in the environment can be shed (`env -i`), and a killed runner's orphans are handed to a process that knows nothing
 //! of them. So while attempts run, every new descendant is noted in a file: its number, when it began, its group and its
@@ -6,7 +6,7 @@
 //! group, its session and its environment within [`LOOK`] before the runner is killed is not caught.
 //!
 //! The record is good for the machine's present start, the same numbering of processes and the same file: a copy of it, as
-//! in a copied home, names the processes of somebody else.
+//! in a copied home, names processes that are not ours.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};

@@ -1,7 +1,7 @@
 //! The first moments of a command with views: a mount namespace of its own, the mounts, and then the command itself.
 //!
 //! Runs alone in a process of its own, with the command's environment and files. A view is an overlay whose lower layer
-//! has a stub for each original, so that all of it can be renamed, removed and, by whoever may, written to, while the original
+//! has a stub for each original, so that all of it can be renamed, removed and, with permission, written to, while the original
 //! stays as it is. Where the kernel has no such overlays (they came with Linux 6.8 for root and 6.16 for others), originals
 //! are bound over their stubs, read-only.
 
@@ -107,7 +107,7 @@ fn show_view(view: &View) -> io::Result<()> {
     }
 }
 
-/// No layer of an overlay may lie inside of another one: layers inside the folder of the originals move to a file system
+/// No layer of an overlay may lie inside another one: layers inside the folder of the originals move to a file system
 /// of their own. Only where they are nothing but stubs: a whole tree may be too large.
 fn move_into_memory(view: &View) -> io::Result<()> {
     let lower = view.layers.join("lower");

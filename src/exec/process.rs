@@ -1,4 +1,4 @@
-//! Processes as `/proc` shows them, and signals that reach nobody else.
+//! Processes as `/proc` shows them, and signals that reach only them.
 //!
 //! A number is not a process: it is given away again once its process is gone. A process is known by its number
 //! and the time at which it began. Where there is no `/proc`, nothing is found here.

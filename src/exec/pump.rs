@@ -38,7 +38,7 @@ impl Pump {
     /// Writes what is in the pipe by now, and ends. Some process that escaped may hold the other end, so the
     /// pipe's end is not waited for.
     pub async fn finish(self) -> io::Result<()> {
-        // If the pump has ended by itself, nobody listens.
+        // If the pump has ended by itself, the receiver is gone.
         let _ = self.stop.send(());
         self.task.await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }

@@ -1,6 +1,6 @@
 //! Waiting for processes to end, and what they used: the one place with unsafe code.
 //!
-//! No crate that we use hands out what `wait4` tells of a process's use of resources.
+//! No crate that we use returns the resource usage that `wait4` reports.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -39,7 +39,7 @@ pub struct Command {
 const MAX_PAUSE: Duration = Duration::from_millis(20);
 
 impl Command {
-    /// Of a child of ours that nobody has waited for.
+    /// For a child of this process that was not waited for yet.
     pub fn new(pid: Pid) -> Self {
         Self {
             pid,
@@ -52,7 +52,7 @@ impl Command {
     /// Waits for its end and reaps it. May be dropped and called again until it has said how it ended.
     ///
     /// # Errors
-    /// If somebody else has reaped it.
+    /// Another part of the process has reaped it.
     pub async fn wait(&mut self) -> io::Result<Ended> {
         #[cfg(target_os = "linux")]
         if let Some(end) = &self.end {

@@ -13,7 +13,7 @@ use super::descendants::Record;
 use super::ending::end;
 use super::process::{Process, Stat, has_variable, parse_pid, variable};
 
-/// How long after TERM before KILL: nobody waits for what these processes do.
+/// Time from TERM to KILL: short, because no run needs the work of these processes.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Ends every process that was handed to this one as an orphan and belongs to no live attempt; how many there

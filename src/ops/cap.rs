@@ -9,7 +9,7 @@ use crate::core::time_text::parse_duration;
 
 /// The variable that sets the cap.
 pub const VARIABLE: &str = "RUNNER_CACHE_MAX_SIZE";
-/// The cap if nobody sets one, in bytes.
+/// The default cap, in bytes.
 pub const DEFAULT: u64 = 20 << 30;
 
 /// A size or none, as `--max-size` and the variable say it.

@@ -18,7 +18,7 @@ use crate::storage::store::Store;
 pub use crate::storage::gc::{Collected, Limits};
 pub use crate::storage::recovery::unclaimed::FILE as UNCLAIMED_FILE;
 
-/// How many of the newest runs of each workflow keep all that they need, if nobody says.
+/// How many of the newest runs of each workflow keep all that they need, by default.
 pub const KEEP_RUNS: usize = 3;
 /// How long a collection waits until no run counts on the store.
 pub const GC_LOCK_WAIT: Duration = Duration::from_millis(500);
@@ -100,7 +100,7 @@ pub fn evict(home: Option<&Path>, filter: &EntryFilter, keys: &[String]) -> Resu
     Ok(Evicted { picked, removed, collected, warnings })
 }
 
-/// Results that were removed because somebody picked them.
+/// Results that were removed because the user selected them.
 pub struct Evicted {
     pub picked: Vec<Entry>,
     pub removed: usize,

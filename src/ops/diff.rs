@@ -214,7 +214,7 @@ fn asked(before: &Invocation, after: &Invocation) -> Vec<Change<Json>> {
     for name in
         before.passed.keys().chain(after.passed.keys().filter(|name| !before.passed.contains_key(*name)))
     {
-        // Their digests would tell nobody anything.
+        // Their digests would not help a reader.
         let word = |run: &Invocation, changed: &str| run.passed.get(name).map(|_| changed.to_owned());
         if before.passed.get(name) != after.passed.get(name) {
             add(format!("${name}"), word(before, "a value").into(), word(after, "another value").into());

@@ -45,7 +45,7 @@ struct Wanted {
 /// Finds a file or directory by its content, or a content by (the beginning of) its digest.
 ///
 /// # Errors
-/// There is neither such a file nor such a digest, or nothing is known of it.
+/// There is neither such a file nor such a digest, or no run made or used it.
 pub fn find(home: Option<&Path>, what: &str) -> Result<Provenance, Error> {
     let reader = HomeReader::open(home)?;
     let Some(db) = &reader.db else {

@@ -58,7 +58,7 @@ impl HomeWriter {
         let mut swept: Vec<_> = dead.iter().map(|run| run.id).chain(self.home.dead_scratch()).collect();
         swept.sort();
         swept.dedup();
-        // A run that was killed at its very end has its last row, and may have left temporaries all the same. What
+        // A run that was killed at its very end has its last row, and may still have left temporaries. What
         // resists costs space and nothing else.
         let _ = self.store.sweep();
         if swept.is_empty() {

@@ -135,7 +135,7 @@ fn as_written(json: &Json) -> Json {
     }
 }
 
-/// Tells of files that are in the same places, and others now.
+/// Reports files whose path is the same and whose content changed.
 pub(super) fn changed_files(before: &Json, now: &Json, tell: &mut dyn FnMut(&str)) {
     match (before, now) {
         (Json::Object(before), Json::Object(now)) => match (before.get("origin"), now.get("origin")) {

@@ -1,4 +1,4 @@
-//! The names that the home knows, for whoever completes what a person types: runs, tasks, keys, projects, domains.
+//! The names that the home knows, for completion on the command line: runs, tasks, keys, projects, domains.
 //!
 //! Looks for a moment only, changes nothing, and has no names where there is nothing to be read.
 

@@ -1,4 +1,4 @@
-//! What a run needs and does not have: secrets that are not set, resources that nobody provides, files that are not
+//! What a run needs and does not have: secrets that are not set, resources without a provider, files that are not
 //! there. Found before anything runs, all at once, each with its place.
 
 use std::cell::RefCell;

@@ -191,7 +191,7 @@ pub(super) fn processors() -> usize {
 pub(super) fn pools(opened: &Opened, jobs: usize, resources: &[String]) -> Result<Pools, Error> {
     let workflow = &opened.workflow;
     let mut capacity = BTreeMap::from([
-        // Whoever allows more jobs than there are processors means it.
+        // More jobs than processors are allowed: the user asked for them.
         ("cpus".to_owned(), jobs.max(processors()) as u64),
         ("memory".to_owned(), total_memory()),
     ]);

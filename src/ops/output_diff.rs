@@ -14,7 +14,7 @@ pub struct Difference {
     pub output: String,
     pub was: Json,
     pub now: Json,
-    /// What differs, in lines; empty where that cannot be told in a few.
+    /// What differs, in lines; empty where a few lines cannot show it.
     pub diff: Vec<String>,
 }
 

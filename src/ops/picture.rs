@@ -6,7 +6,7 @@ use crate::view::draw::{Edge, Node as Shown, Picture, Role};
 use crate::workflow::binding::{Binding, Failure, Reference};
 use crate::workflow::{Body, Node, ScatterShape, Workflow};
 
-/// Of more nodes than these, sub-workflows are shown as one node each: nobody reads a picture of them all, and there
+/// With more nodes than these, each sub-workflow is one node of the picture: all of them are too many to read, and there
 /// may be millions.
 const DEEPEST: usize = 20_000;
 

@@ -80,7 +80,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Whether the result was wrongly cached, as far as can be told.
+    /// Whether the result was wrongly cached, as far as the comparison shows.
     pub fn is_wrong(&self) -> bool {
         matches!(self, Self::Differs { .. } | Self::Fails { .. })
     }

@@ -1,4 +1,4 @@
-//! An attempt of a past run: found in the history, and made ready once more in a scratch folder of its own.
+//! An attempt of a past run: found in the history, and prepared again in a scratch folder of its own.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -105,7 +105,7 @@ impl Replay {
         Ok(Self { run, label, end, subject, scheduled_at, timeout, grace, environment, notes })
     }
 
-    /// The environment of whoever started the run; what may not be as it was is noted.
+    /// The environment of the process that started the run; a note names what may differ.
     pub fn caller(&mut self) -> HostEnv {
         let (caller, notes) = HostEnv::then(&self.environment, &self.subject.task);
         self.notes.extend(notes);

@@ -64,7 +64,7 @@ pub struct RunResult {
     pub collected: Option<AfterRun>,
     /// What the user should know of the home after the run.
     pub warnings: Vec<String>,
-    /// Files that the run hands back and that are not there.
+    /// Output files of the run that do not exist.
     pub missing: Vec<String>,
 }
 
@@ -130,7 +130,7 @@ pub async fn run(
     let events = home.create_events(run).map_err(no_home)?;
     let recorder = home.create_processes(run).and_then(exec::record).map_err(no_home)?;
     let reader = db::open_reader(home.path()).map_err(|error| Error::store(error.to_string()))?;
-    // Said once for each definition: whoever keeps it has decided.
+    // Once for each definition: a user who keeps it has decided.
     if documents.iter().any(|document| !has_read(&reader, &document.text)) {
         let undeclared = lint::undeclared(&opened.workflows, &opened.sources);
         warnings.extend(undeclared.into_iter().map(|lint| {
@@ -154,7 +154,7 @@ pub async fn run(
         let times = of_workflow(&reader, &workflow.name).unwrap_or_default();
         remaining(outline, |node| times.get(node).map(|time| time.wall))
     };
-    // Without an answer nothing is said that only a first run is told.
+    // If the history cannot be read, messages for a first run are left out.
     order.first = !history::has_succeeded(&reader, &workflow.name).unwrap_or(true);
     let started = Timestamp::now();
     let taking_part = leaves(outline, &order.roles, 0..outline.len());

@@ -44,7 +44,7 @@ impl ShellSession {
         Ok(Self { home, past, ready, caller })
     }
 
-    /// Makes it ready once more, with copies of large inputs: for a system that does not show views.
+    /// Prepares it again, with copies of large inputs: for a system that does not show views.
     ///
     /// # Errors
     /// As of [`ShellSession::open`].

@@ -16,7 +16,7 @@ pub use crate::storage::memo::Version;
 pub(super) struct Asked {
     /// Names and globs without the numbers of elements.
     pub globs: Vec<String>,
-    /// The labels that are meant where there are numbers.
+    /// The labels asked for, if all arguments have numbers of elements.
     labels: Vec<String>,
 }
 
@@ -31,7 +31,7 @@ impl Asked {
             }
             asked.globs.push(family.into_owned());
         }
-        // With a name that means all of its elements, all are meant.
+        // A name without a number stands for all of its elements.
         if asked.labels.len() < nodes.len() {
             asked.labels.clear();
         }

@@ -217,7 +217,7 @@ pub struct Place {
     pub name: String,
     /// The base name that the content had.
     pub file: String,
-    /// Inside of the directory that the input or output is; empty for the whole.
+    /// The path inside the directory of the input or output; empty for the whole.
     pub path: String,
     /// That directory.
     pub whole: Option<Digest>,

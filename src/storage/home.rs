@@ -6,7 +6,7 @@
 //! | `store/` | blobs |
 //! | `work.lock`, `work.holders/` | locks of identical work, and who holds them |
 //! | `logs/<run>/` | what tasks printed, and the run's events |
-//! | `outputs/<run>/` | files handed back by workflows |
+//! | `outputs/<run>/` | output files of workflows |
 //! | `scratch/<run>/` | attempts under way; its `lock` is held while the run lives, `processes` names what it started |
 //! | `reserve` | space that a collection gives up first, so that it can run on a full disk |
 //! | `kept/<id>/` | scratch folders that a user wants to keep |

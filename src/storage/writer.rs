@@ -2,7 +2,7 @@
 //!
 //! For each batch it commits the blobs to the store and then, in one transaction, the rows that name them
 //! together with the stats that came meanwhile. Only then is a result acknowledged. It knows nothing of
-//! nodes beyond the number it hands back.
+//! nodes beyond the number that it returns.
 
 use std::collections::HashMap;
 use std::io;
@@ -41,7 +41,7 @@ const MAX_WAL_BYTES: u64 = 1 << 20;
 
 /// A successful attempt's result, on its way into the cache.
 pub struct NewResult {
-    /// Handed back with the acknowledgement.
+    /// Returned with the acknowledgement.
     pub unit: u32,
     /// `None` for a result whose files are kept for this run and its history, but not found again.
     pub row: Option<Box<Row>>,
@@ -330,7 +330,7 @@ impl Work {
         }
         let result = stored.and_then(|()| written.map_err(|error| error.to_string()));
         for new in batch.results {
-            // Nobody listens any more when the run is being torn down; the result is stored all the same.
+            // The receiver is gone when the run is being torn down; the result is stored anyway.
             let _ = self.acknowledge.send(Acknowledged { unit: new.unit, result: result.clone() });
         }
     }
@@ -407,7 +407,7 @@ fn record_stats(db: &Connection, stats: &[(FileKey, StatEntry)]) -> rusqlite::Re
         "INSERT OR REPLACE INTO file_stat (dev, ino, size, mtime_ns, ctime_ns, digest) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
     for (key, entry) in stats {
-        // SQLite's integers are signed: the bits are kept, the sign is not meant.
+        // SQLite's integers are signed: the bits are kept, the sign has no meaning.
         let (dev, ino, size) = (key.dev as i64, key.ino as i64, entry.size as i64);
         statement.execute(params![dev, ino, size, entry.mtime_ns, entry.ctime_ns, &entry.digest.0[..]])?;
     }

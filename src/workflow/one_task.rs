@@ -35,7 +35,7 @@ impl TaskFile {
         })
     }
 
-    /// A workflow of one node that is called as the task is, and hands back all that it does.
+    /// A workflow of one node with the name of the task and all of its outputs.
     pub fn workflow_of(&self, task: &Arc<Task>) -> Workflow {
         let index = |i: usize| u32::try_from(i).unwrap_or(u32::MAX);
         let own = task.name.rsplit('.').next().unwrap_or_default();

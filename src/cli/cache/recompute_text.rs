@@ -1,4 +1,4 @@
-//! What is told of results that were run again.
+//! The text about results that were recomputed.
 
 use serde_json::{Value as Json, json};
 

@@ -1,4 +1,4 @@
-//! What each shell is told so that it asks this program, and the answers in the form of shells that the library knows.
+//! The script that makes each shell ask this program, and the answers in the form of shells that the library knows.
 
 use std::ffi::OsString;
 

@@ -335,7 +335,7 @@ pub fn unified(was: &str, now: &str, most: usize) -> String {
     short
 }
 
-/// At most so many characters of a text.
+/// The first `most` characters of a text.
 fn beginning(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}...", &text[..end]),

@@ -171,12 +171,12 @@ pub struct Upstream {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub via: Vec<String>,
     pub because: Because,
-    /// From the result that it handed back before to the one of now; without where inputs come from.
+    /// From its earlier outputs to those of now; without the origin of inputs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
 }
 
-/// Why a node handed back something else.
+/// Why the outputs of a node differ from earlier ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Because {
@@ -186,7 +186,7 @@ pub enum Because {
     NotCached,
     /// It ran again under the same key, and came to another result.
     RanAgain,
-    /// What it handed back before is not on record.
+    /// Its earlier outputs are not on record.
     Unknown,
 }
 

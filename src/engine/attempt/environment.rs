@@ -27,7 +27,7 @@ pub fn matching(pattern: &str) -> Vec<(String, String)> {
     found
 }
 
-/// The environment of whoever starts a run.
+/// The environment of the process that starts a run.
 pub struct HostEnv {
     vars: Vec<(OsString, OsString)>,
     /// Whether secrets are passed on.
@@ -41,7 +41,7 @@ impl HostEnv {
         Self { vars, secrets: true }
     }
 
-    /// Nobody's: there is nothing to pass on, and secrets are left out.
+    /// An empty one: no variable is passed on, and secrets are left out.
     pub fn nobody() -> Self {
         Self { vars: Vec::new(), secrets: false }
     }

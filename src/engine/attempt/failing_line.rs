@@ -1,4 +1,4 @@
-//! Which line of a script under `bash -euo pipefail` ended it: a trap tells the runner, and nobody else.
+//! Which line of a script under `bash -euo pipefail` ended it: a trap reports it to the runner only.
 //!
 //! The trap is set by a file that the script's first line is made to read, so that line numbers are as written, and so
 //! is all else that a script can see but `$BASH_EXECUTION_STRING` and `trap -p`. Traps of the script replace it. Where the
@@ -49,7 +49,7 @@ pub fn set_trap(task: &Task, folder: &Folder, prepared: &mut Prepared) -> io::Re
     Ok(())
 }
 
-/// The line that ended a script with `code`, if the trap told of it.
+/// The line that ended a script with `code`, if the trap reported it.
 pub fn failing_line(task: &Task, folder: &Folder, code: i32) -> Option<FailingLine> {
     let script = script(task)?;
     let report = fs::read_to_string(folder.failing_line()).ok()?;

@@ -30,7 +30,7 @@ pub struct Ended<'a> {
     pub written: &'a [PathBuf],
 }
 
-/// What ends a command by SIGKILL when nobody else did.
+/// The likely cause of a SIGKILL that no user sent.
 pub const OUT_OF_MEMORY: &str = "where nobody sent it, the system was out of memory: `dmesg` says so, and \
     resources = { memory = \"...\" } keeps others from running beside the task";
 /// A file system with less room than this, in bytes, is full: programs write in pieces.

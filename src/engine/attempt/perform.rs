@@ -353,7 +353,7 @@ impl<E> Finishing<'_, E> {
     }
 }
 
-/// The user's own small files, as the result came from them: what differs can be told when they have changed.
+/// The user's own small files as the attempt read them: a later run can show the difference to its own.
 fn keep_small_files(store: &Store, subject: &TaskInstance) -> Vec<PendingBlob> {
     let mut blobs: Vec<_> =
         subject.sources.iter().filter_map(|source| store.keep(&source.artifact)).collect();

@@ -36,7 +36,7 @@ const SHELLS: [&str; 7] = ["sh", "bash", "dash", "zsh", "ksh", "mksh", "ash"];
 
 /// What an attempt is of.
 pub struct TaskInstance {
-    /// Of the node, with those of the nodes that it is inside of.
+    /// The node's name, after the names of the nodes that enclose it.
     pub name: String,
     /// The element's number.
     pub index: Option<u64>,
@@ -72,7 +72,7 @@ pub struct AttemptContext<'a> {
 /// How large input files are brought, where the task leaves that open and the file system cannot share blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LargeInputs {
-    /// In a view, which whoever starts the command has to show.
+    /// In a view, which the executor mounts when it starts the command.
     View,
     Copy,
     /// By a hard link to the store, else a symbolic link.

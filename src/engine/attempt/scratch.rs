@@ -139,7 +139,7 @@ impl Folder {
         self.0.join("trap")
     }
 
-    /// Where it is told which line ended a script.
+    /// The file in which the trap records the line that ended a script.
     pub fn failing_line(&self) -> PathBuf {
         self.0.join("failing-line")
     }

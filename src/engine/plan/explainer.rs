@@ -57,7 +57,7 @@ pub struct ExplainMemory {
     differences: Cell<u32>,
 }
 
-/// Earlier results to compare with: the first so many of a list.
+/// Earlier results to compare with: a prefix of a list.
 pub(super) struct Candidates {
     list: Arc<[EarlierResult]>,
     most: usize,
@@ -77,7 +77,7 @@ impl std::ops::Deref for Candidates {
     }
 }
 
-/// Finds out what the nodes of a frame hand back, as far as the cache has it. Handed in, because that is a plan, and
+/// Fills in the outputs of a frame's nodes, as far as the cache has them. A parameter, because that is a plan, and
 /// plans explain misses.
 pub type Fill = fn(&Explainer, &mut Frame);
 
@@ -95,7 +95,7 @@ pub struct Explainer<'e> {
 }
 
 impl Explainer<'_> {
-    /// Earlier results to compare with; what cannot be read explains nothing, and the lookup itself has told of it.
+    /// Earlier results to compare with; a result that cannot be read is skipped, because the lookup has reported it.
     pub(super) fn candidates(
         &self,
         db: &Connection,
@@ -125,7 +125,7 @@ impl Explainer<'_> {
         found().unwrap_or_else(|_| Candidates::all(Vec::new()))
     }
 
-    /// Whether so many more results may be compared.
+    /// Whether `results` more results may be compared.
     pub(super) fn may_compare(&self, results: usize) -> bool {
         let compared = &self.memory.compared;
         compared.set(compared.get() + results as u64);

@@ -11,7 +11,7 @@ use crate::storage::memo::explain::Parts;
 /// What the cache would say of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Expectation {
-    /// It would be looked up by nobody.
+    /// No lookup would happen.
     Skipped,
     Hit,
     Disabled,
@@ -48,7 +48,7 @@ pub struct Planned {
     pub(in crate::engine) root: Option<Rc<Root>>,
     /// Its task was edited under its pinned version since a result that counts was stored; reported once a task.
     pub edited: Option<Edited>,
-    /// Whether its command would run, as far as can be told.
+    /// Whether its command would run, as far as a plan can know.
     pub runs: bool,
     /// `None` for a plain node.
     pub elements: Option<ElementTally>,

@@ -41,8 +41,8 @@ struct Trail<'t> {
 }
 
 impl Explainer<'_> {
-    /// Where an input that differs from what it was in `before` comes from, if it is a node that handed back something
-    /// else than it did then.
+    /// Where an input that differs from what it was in `before` comes from, if it is a node whose outputs are not
+    /// the ones of then.
     pub(super) fn of_input(&self, site: NodeSite, input: usize, before: &EarlierResult) -> Option<Upstream> {
         let NodeSite { scene, node, element } = site;
         let source = &scene.frame.workflow.nodes[node];

@@ -44,7 +44,7 @@ pub fn plan(explainer: Explainer, inputs: Box<[Value]>, curious: Option<PlanObse
     planned
 }
 
-/// Finds out what the nodes of a frame hand back, as far as the cache has it.
+/// Fills in the outputs of a frame's nodes, as far as the cache has them.
 pub(super) fn fill(explainer: &Explainer, frame: &mut Frame) {
     Planner::new(*explainer, None).frame(frame, None, false);
 }
@@ -75,7 +75,7 @@ struct Visit<'s> {
     index: usize,
     number: usize,
     element: Option<usize>,
-    /// Whether it, or what it is inside of, is an element.
+    /// Whether it, or a node that encloses it, is an element.
     is_element: bool,
 }
 
@@ -100,7 +100,7 @@ pub struct Planner<'a, 'c> {
     known: BTreeMap<usize, usize>,
 }
 
-/// What a unit hands back, as far as is known.
+/// The outputs of a unit, as far as they are known.
 enum Handed {
     Outputs(Box<[Value]>),
     Skipped,
@@ -203,7 +203,7 @@ impl<'a, 'c> Planner<'a, 'c> {
         self.node(spot, inputs)
     }
 
-    /// The same is to be said of a node and of all that is inside of it.
+    /// Reports the same for a node and all nodes inside it.
     fn all(&mut self, spot: Visit, reason: &str, cache: Expectation, root: Option<Rc<Root>>) {
         let inside = self.explainer.outline.inside(spot.number);
         for number in std::iter::once(spot.number).chain(inside) {

@@ -9,7 +9,7 @@ use crate::engine::scope::interface;
 use crate::engine::scope::scatter::gather;
 
 impl Engine {
-    /// All that is inside of `unit` has ended.
+    /// Ends `unit` after all units inside it have ended.
     pub(super) fn close(&mut self, unit: UnitId) {
         let Some(spot) = self.spot(unit) else { return };
         let Some(number) = self.inside.remove(&unit) else { return };
@@ -89,7 +89,7 @@ enum AggregateEnd {
     Succeeded(Box<[Value]>),
     /// Something in it was skipped that others cannot do without.
     Skipped,
-    /// Only parts of it were selected: it has nothing to hand back.
+    /// Only parts of it were selected: it has no outputs.
     Incomplete,
     Failed(String),
     Cancelled,

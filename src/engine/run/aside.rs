@@ -42,7 +42,7 @@ pub fn attempt(
     tokio::spawn(async move {
         let end = attempt.await;
         if let Some(ended) = report.ended.take() {
-            // The engine outlives its attempts: somebody listens.
+            // The engine outlives its attempts, so the receiver exists.
             let _ = ended.send(end);
         }
     });
@@ -51,7 +51,7 @@ pub fn attempt(
 struct Report {
     unit: UnitId,
     number: u32,
-    /// Until the end is told.
+    /// `None` after the end was reported.
     ended: Option<UnboundedSender<AttemptEnded>>,
 }
 
@@ -67,7 +67,7 @@ impl Drop for Report {
             tail: Vec::new(),
         };
         let (unit, attempt) = (self.unit, self.number);
-        // Nobody listens where the whole run is being dropped.
+        // The receiver is gone if the whole run is being dropped.
         let _ = ended.send(AttemptEnded {
             unit,
             attempt,

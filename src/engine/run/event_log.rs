@@ -1,6 +1,6 @@
 //! The event log: events on their way to reporters and history, in the order in which things happened.
 //!
-//! A result is told only once it is stored, and what happens meanwhile waits behind it: nobody sees a node
+//! A result is reported only after it is stored, and later events wait behind it: no reader sees a node
 //! begin before the one that it waited for has ended.
 
 use std::collections::VecDeque;
@@ -62,7 +62,7 @@ impl EventLog {
         self.failure
     }
 
-    /// Tells of something that has just happened.
+    /// Reports an event, in its order.
     pub(super) fn emit(&mut self, event: Event) {
         if self.waiting.is_empty() {
             self.tell(&event);
@@ -71,17 +71,17 @@ impl EventLog {
         }
     }
 
-    /// Tells of something to be warned of, that has just been found.
+    /// Reports a warning.
     pub fn warn(&mut self, node: Option<String>, message: impl Into<String>) {
         self.emit(Event::Warning(Warning { time: Timestamp::now(), message: message.into(), node }));
     }
 
-    /// A unit has just ended; what is to be told of it follows by [`EventLog::settle`].
+    /// Reserves the place of a unit that has just ended; its events follow by [`EventLog::settle`].
     pub(super) fn hold(&mut self, unit: UnitId) {
         self.waiting.push_back(QueuedItem::End(unit));
     }
 
-    /// Tells what there was to be told of a held unit, at its place.
+    /// Reports the events of a held unit, at its place.
     pub(super) fn settle(&mut self, unit: UnitId, events: Vec<Event>) {
         let held =
             self.waiting.iter().position(|waiting| matches!(waiting, QueuedItem::End(u) if *u == unit));
@@ -134,7 +134,7 @@ impl EventLog {
         masked.then_some(event)
     }
 
-    /// Writes everything told so far to the file.
+    /// Writes all events reported so far to the file.
     pub(super) fn flush(&mut self) {
         if self.failure.is_none() {
             self.failure = self.file.write_all(self.lines.as_bytes()).err();

@@ -148,8 +148,8 @@ impl Engine {
         }
     }
 
-    /// A unit that never ran, and for which the scheduler knows already or will be told. What a skipped one hands
-    /// back is null.
+    /// Ends a unit that never ran, and of which the scheduler knows or will be notified. The outputs of a skipped one
+    /// are null.
     pub(super) fn settle_idle(&mut self, unit: UnitId, status: Status, why: impl Into<IdleReason>) {
         let Some(spot) = self.spot(unit) else { return };
         let flight = self.in_flight.remove(&unit);
@@ -219,7 +219,7 @@ impl Engine {
         self.doom(unit, RunFailure { node: spot.label(), message });
     }
 
-    /// A unit has failed: so does everything that it is inside of, up to a node that may lose an element. If nothing
+    /// A unit has failed: so does every node that encloses it, up to a node that may lose an element. If nothing
     /// stops it the run has failed.
     fn doom(&mut self, failed: UnitId, failure: RunFailure) {
         let mut unit = failed;
@@ -298,7 +298,7 @@ impl Engine {
         }
     }
 
-    /// Ends what nobody has taken up, after the run was stopped.
+    /// Ends the units that never began, after the run was stopped.
     pub(super) fn abandon(&mut self) {
         let (idle, never) = self.scheduler.abandon();
         self.counts.cancelled += never as u64;
@@ -345,7 +345,7 @@ impl Engine {
                         let retry_due = self.retry_due.0.clone();
                         tokio::spawn(async move {
                             tokio::time::sleep(wait).await;
-                            // Nobody listens when the run has ended meanwhile.
+                            // The receiver is gone if the run has ended meanwhile.
                             let _ = retry_due.send(unit);
                         });
                     }

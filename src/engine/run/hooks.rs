@@ -1,4 +1,4 @@
-//! How a run ends: what it hands back, the node that runs last, the summary.
+//! How a run ends: its outputs, the node that runs last, the summary.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::engine::scope::values::RunFailure;
 use crate::workflow::graph::select::Role;
 
 impl Engine {
-    /// Hands back what the run was for; if that fails so does the run.
+    /// Publishes the outputs of the run; if that fails so does the run.
     pub(super) fn hand_out(&mut self) {
         let (None, None, Some(ValueScope::Frame(root))) = (self.signal, &self.failure, self.groups.first())
         else {

@@ -124,7 +124,7 @@ pub struct Engine {
     serial: SingleFlight,
     /// Ends that wait for the writer's acknowledgement.
     unacknowledged: HashMap<UnitId, record::StoredEnd>,
-    /// Units of which it was told that they wait for a resource.
+    /// Units whose wait for a resource was reported.
     announced_waiting: HashSet<UnitId>,
     counts: Counts,
     /// How many nodes and elements there are, as far as is known.
@@ -359,7 +359,7 @@ impl Engine {
         }
     }
 
-    /// Tells of units that would have a slot, but lack a resource.
+    /// Reports units that would have a slot, but lack a resource.
     fn tell_waiting(&mut self) {
         for (unit, resource) in self.scheduler.lacking() {
             if self.announced_waiting.insert(unit)

@@ -72,7 +72,7 @@ pub struct PublishOptions {
 }
 
 /// Evaluates the outputs, publishes those with a path, and puts read-only copies or links of other files
-/// below `dir`. Outputs that depend on nodes outside of the run are left out.
+/// below `dir`. Outputs that depend on nodes that are not part of the run are left out.
 ///
 /// # Errors
 /// A sentence that names the output.
@@ -127,7 +127,7 @@ fn publishable(value: &Value) -> Result<Option<(Tree, Vec<String>)>, String> {
         Value::File(artifact) => return Ok(Some((Tree::File(artifact.clone()), vec![String::new()]))),
         Value::Dir(artifact) => return Ok(Some((Tree::Dir(artifact.clone()), vec![String::new()]))),
         Value::List(items) => {
-            // The names as they stand keep them; repeated ones get a number that nobody has.
+            // The first of equal names stays as it is; the others get an unused number.
             let base: BTreeSet<&str> = items.iter().filter_map(artifact).map(|(a, _)| &*a.name).collect();
             for (artifact, is_dir) in items.iter().filter_map(artifact) {
                 let mut name = artifact.name.to_string();

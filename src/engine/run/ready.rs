@@ -160,7 +160,7 @@ impl Engine {
         let in_turn = task.cache.serialize && self.options.mode.writes() && cache == CacheStatus::Miss;
         match key.filter(|_| in_turn) {
             Some(key) => {
-                let waiting = LockWaiter { unit, key, told: false };
+                let waiting = LockWaiter { unit, key, reported: false };
                 self.in_flight.insert(unit, flight);
                 self.try_key_lock(waiting);
             }
@@ -223,7 +223,7 @@ impl Engine {
                 self.look_again(&waiting, &spot);
             }
             Ok(LockAttempt::Busy(other)) => {
-                if !std::mem::replace(&mut waiting.told, true) {
+                if !std::mem::replace(&mut waiting.reported, true) {
                     let run = self.context.run.as_str();
                     let whom = match other {
                         Some(other) if other.run == run => {
@@ -326,7 +326,7 @@ impl Engine {
         self.finish(unit, State::Skipped, "was skipped");
     }
 
-    /// Keeps what a unit hands back for those that use it.
+    /// Keeps the outputs of a unit for the units that use them.
     pub(super) fn keep_outputs(&mut self, unit: UnitId, outputs: Box<[Value]>) {
         let (group, i) = self.scheduler.locate(unit);
         if let Some(group) = self.groups.get_mut(group) {

@@ -156,7 +156,7 @@ impl Engine {
     ) {
         let Some(mut row) = self.row(spot, key, event, &[]) else { return };
         (row.entry.found, row.definition) = (found, None);
-        // Nobody waits for it: without it the next lookup goes by the alias again.
+        // No unit waits for this row: without it the next lookup uses the alias again.
         self.recorder.result(NewResult { unit, row: Some(Box::new(row)), blobs: Vec::new(), files: None });
     }
 

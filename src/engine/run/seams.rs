@@ -64,7 +64,7 @@ impl Recorder for Writer {
 
 /// Publishes the workflow's own outputs.
 pub trait Publisher: Send {
-    /// The outputs by name, in the file's order. Outputs of nodes outside of the run are left out.
+    /// The outputs by name, in the file's order. Outputs of nodes that are not part of the run are left out.
     ///
     /// # Errors
     /// An output cannot be evaluated or published: a sentence that names it.

@@ -1,4 +1,4 @@
-//! Single flight of identical work: units that wait until nobody else, in this process or another, does the same.
+//! Single flight of identical work: units wait while another run, in this process or another, does the same.
 
 use std::io;
 
@@ -11,8 +11,8 @@ use crate::storage::locks::Holder;
 pub struct LockWaiter {
     pub unit: UnitId,
     pub key: Digest,
-    /// Whether it was told whom it waits for.
-    pub told: bool,
+    /// Whether the holder that it waits for was reported.
+    pub reported: bool,
 }
 
 /// The locks, and who waits for one.

@@ -10,7 +10,7 @@ use crate::workflow::graph::Graph;
 pub enum State {
     /// For other nodes to end; an element: to be handed out.
     Waiting,
-    /// All it waits for has ended well; nobody has taken it up yet.
+    /// All dependencies succeeded; the engine has not taken it yet.
     Ready,
     /// Handed out: looked up in the cache, or between two attempts.
     Taken,
@@ -35,7 +35,7 @@ impl State {
         matches!(self, Self::Succeeded | Self::Failed | Self::Skipped | Self::Cancelled | Self::Out)
     }
 
-    /// Whether nobody has taken it up, or it waits for a slot: nothing is lost if it never goes on.
+    /// Whether the engine has not taken it, or it waits for a slot: no work is lost if it is cancelled.
     pub(super) fn is_idle(self) -> bool {
         matches!(self, Self::Waiting | Self::Ready | Self::Queued)
     }

@@ -286,7 +286,7 @@ impl Scheduler {
         self.stopped = false;
     }
 
-    /// Ends every unit that nobody has taken up, after [`Scheduler::stop`]. Returns them, and how many elements
+    /// Ends every unit that the engine has not taken, after [`Scheduler::stop`]. Returns them, and how many elements
     /// were never handed out, which are not among them.
     pub fn abandon(&mut self) -> (Vec<UnitId>, usize) {
         if self.idle == 0 {

@@ -29,7 +29,7 @@ impl Pools {
         Self { slots, capacity, taken: BTreeMap::new(), running: 0 }
     }
 
-    /// Why `request` can never be met, if so. Nothing of a resource can be had even where nobody provides it.
+    /// Why `request` can never be met, if so. A request for 0 always fits, also without a provider.
     ///
     /// # Errors
     /// The first resource of which there is less than the request asks for.

@@ -1,4 +1,4 @@
-//! The store seam: what the engine asks of the content-addressed store outside of attempts and publishing.
+//! The store seam: what the engine needs from the content-addressed store, except for attempts and publishing.
 
 use std::path::{Path, PathBuf};
 

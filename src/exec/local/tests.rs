@@ -353,7 +353,7 @@ fn a_daemon_that_hides_is_swept_and_holds_nothing_up() {
 fn fifty_at_once_neither_leak_nor_lose_their_ends() {
     let open_files = || fs::read_dir("/proc/self/fd").unwrap().count();
     let before = open_files();
-    // Whoever reaps strays all the time must never take a command for one.
+    // A thread that reaps strays in a loop must never reap a command.
     let done = Arc::new(AtomicBool::new(false));
     let reaper = std::thread::spawn({
         let done = done.clone();

@@ -60,7 +60,7 @@ pub fn run_sh(past: &Replay, ready: &Ready) -> Result<Vec<u8>, String> {
         text.extend_from_slice(format!("environment+=(\"{name}=${name}\")\n").as_bytes());
     }
     for (name, value) in &ready.prepared.env {
-        // Without one in the task it is that of whoever runs the script, or the default above.
+        // Without one in the task it is that of the script's caller, or the default above.
         if (name == "PATH" || name == "LANG") && !task.env.iter().any(|(own, _)| own.as_str() == name) {
             continue;
         }
@@ -105,7 +105,7 @@ inputs=${inputs//MARKER/$here}
 printf '%s\n' "$inputs" >"$here/.inputs.json" || exit
 "#;
 
-/// What is taken over from whoever runs the script: the base list, and what the task asks for.
+/// The variables taken from the script's caller: the base list, and those that the task asks for.
 fn passing(task: &Task) -> Vec<u8> {
     let mut text =
         b"environment=(PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8)\nwhile IFS= read -r name; do\n  case $name in\n"

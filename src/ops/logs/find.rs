@@ -1,4 +1,4 @@
-//! Which log is meant by a node's name, and why there is none.
+//! Which log a node's name refers to, and why there is none.
 
 use std::path::PathBuf;
 

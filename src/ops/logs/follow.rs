@@ -18,7 +18,7 @@ const CHUNK: usize = 64 * 1024;
 
 /// What is followed, and how far it has been printed.
 pub struct Follower {
-    /// A node or an element, with all that is inside of it; everything if there is none.
+    /// A node or an element, with all nodes inside it; `None` for the whole run.
     wanted: Option<String>,
     /// The logs of attempts under way, by label.
     open: BTreeMap<String, Log>,

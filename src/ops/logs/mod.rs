@@ -1,4 +1,4 @@
-//! Logs of attempts: a list of a run's logs, finding the one that somebody means, and following a run that goes on.
+//! Logs of attempts: a list of a run's logs, finding the one that a name refers to, and following a run that goes on.
 
 mod find;
 mod follow;
@@ -48,7 +48,7 @@ impl RunLogs {
     /// The log of a node or element: of the attempt given, else of the last one.
     ///
     /// # Errors
-    /// There is no such log, more than one node is meant, or the history cannot be read.
+    /// There is no such log, the name fits more than one node, or the history cannot be read.
     pub fn find(&self, wanted: NodeRef, attempt: Option<u32>) -> Result<PathBuf, Error> {
         find_log(&self.events()?, wanted, attempt, &self.run.id).map_err(Error::not_found)
     }

@@ -62,7 +62,7 @@ pub fn dependencies(request: &RunRequest, home: Option<&Path>, before: Watched) 
 
 /// Waits for changes and signals.
 pub struct Waiter {
-    /// `None` where the system does not tell of changes.
+    /// `None` where the system does not report changes.
     watcher: Option<RecommendedWatcher>,
     folders: BTreeSet<PathBuf>,
     /// That something has changed, whatever it was.
@@ -76,7 +76,7 @@ impl Waiter {
     pub fn new(interrupts: UnboundedReceiver<Interrupt>) -> Self {
         let (wake, woken): (UnboundedSender<()>, _) = unbounded_channel();
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Reading is no change; and nobody listens any more when the program ends.
+            // Reading is no change; and the receiver is gone when the program ends.
             if !event.is_ok_and(|event| event.kind.is_access()) {
                 let _ = wake.send(());
             }

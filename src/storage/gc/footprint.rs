@@ -7,7 +7,7 @@ use crate::core::run_id::RunId;
 use rusqlite::{Connection, params};
 
 /// Creates the table, and adds a column to the runs; part of the database's schema, see `db.rs`. `bytes` is null
-/// where nobody has counted yet; `floor` is what a collection could not get below.
+/// before the first count; `floor` is the size that a collection could not get below.
 pub const SCHEMA: &str = "
     CREATE TABLE footprint (
         id INTEGER PRIMARY KEY CHECK (id = 0),
@@ -24,7 +24,7 @@ pub const ROW: u64 = 350;
 /// What is known of it, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footprint {
-    /// `None` where nobody has counted yet.
+    /// `None` before the first count.
     pub bytes: Option<u64>,
     /// What the last collection could not get below; 0 if it could.
     pub floor: u64,

@@ -191,7 +191,7 @@ pub fn preview(home: &Home, db: &Connection, store: &Store, wanted: Wanted) -> R
     Ok(Collected { inventory, plan, pending })
 }
 
-/// Forgets results, whoever needs them, and then removes files that nothing names any more; how many results.
+/// Removes results, even if runs need them, and then files that no row names any more; returns the number of results.
 ///
 /// # Errors
 /// As [`collect`].

@@ -2,19 +2,19 @@
 //!
 //! 1. What a kept run needs stays, whatever the limits say, and so do files that were there when a database was lost and
 //!    that no later one knows.
-//! 2. Results that cannot be handed out any more go, and results and runs that were not used for longer than the
+//! 2. Results that cannot be used any more go, and results and runs that were not used for longer than the
 //!    greatest age.
 //! 3. Files that no result and no kept run names go.
 //!
 //! While that is not enough for the greatest size:
 //!
-//! 4. Files that are kept only to look into past work go, the largest first: inputs of results, where nobody hands
-//!    them out.
+//! 4. Files that are kept only to look into past work go, the largest first: inputs of results that no result has as an
+//!    output.
 //! 5. Old runs go, the oldest first, until history takes no more than a tenth of the greatest size.
 //! 6. Results go, those first that are worth least: see `worth`.
 //! 7. The other runs go, the oldest first.
 //!
-//! A file goes with the last result that hands it out. Sizes are in bytes, times in milliseconds.
+//! A file goes with the last result that has it as an output. Sizes are in bytes, times in milliseconds.
 
 use std::collections::HashSet;
 
@@ -36,7 +36,7 @@ pub struct Stock {
 pub struct Stored {
     /// Of its row.
     pub size: u64,
-    /// The files that it hands out, each once.
+    /// Its output files, each once.
     pub outputs: Vec<usize>,
     /// The files that it was made from, as far as they are there, each once.
     pub inputs: Vec<usize>,

@@ -8,7 +8,7 @@ use super::Interface;
 use crate::core::digest::Digest;
 use crate::core::why::Nearest;
 
-/// What a row tells of its key.
+/// The parts of a row's key, as it was stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EarlierResult {
     /// Grows with each new key; a result that replaces one keeps its number.
@@ -75,7 +75,7 @@ pub fn of_node(db: &Connection, task: &str, node: &str, limit: u32) -> rusqlite:
     statement.query_map(params![task, node, limit], read)?.collect()
 }
 
-/// The results of a task, the newest `limit` of them as far as that can be told without sorting all.
+/// The results of a task, the newest `limit` of them by the order of their rows, which needs no sorting.
 ///
 /// # Errors
 /// The database cannot be read.

@@ -131,7 +131,7 @@ impl Parts<'_> {
             self.interface_changes(was, &mut changes);
         }
         for name in self.names(past, interface).filter(|name| self.differs(past, name)) {
-            // An input that is new, gone, or newly ignored is told already.
+            // An input that is new, gone, or newly ignored is already in the list.
             let known = interface.is_none_or(|was| {
                 let has =
                     |side: &Interface| side.inputs.iter().any(|(other, _)| other == name) && side.keys(name);

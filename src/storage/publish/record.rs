@@ -172,7 +172,7 @@ pub fn forget(db: &Connection, path: &Path) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// `None` for a row that nobody can read: its path counts as the user's.
+/// `None` for a damaged row: its path counts as the user's.
 fn read(row: &SqlRow) -> rusqlite::Result<Option<(PathBuf, Row)>> {
     let path = |bytes: Vec<u8>| PathBuf::from(OsStr::from_bytes(&bytes));
     let Some(content) = Content::parse(&row.get::<_, String>(2)?) else { return Ok(None) };

@@ -1,5 +1,5 @@
-//! Taking up again what a lost database held: runs and results, from the events and requests that runs left in their
-//! folders; and the list of what is not taken up, which stays where it is.
+//! Recovery of a lost database: runs and results are read from the events and requests that runs left in their
+//! folders; the rest is listed, and stays where it is.
 //!
 //! A result that comes back is looked up like any other: its files are verified before it counts. What a user evicted
 //! does not come back. Knows nothing of how a database is found to be damaged.

@@ -62,7 +62,7 @@ struct Published {
     digest: Digest,
 }
 
-/// The files of an output that lie outside of the home.
+/// The files of an output that lie outside the home.
 fn collect(home: &Home, value: &Json, is_top: bool, found: &mut Vec<Published>) {
     match value {
         Json::Array(items) => items.iter().for_each(|item| collect(home, item, false, found)),

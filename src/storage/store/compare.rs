@@ -1,4 +1,4 @@
-//! What two artifacts differ in, as far as people can be told in a few words.
+//! The difference between two artifacts, as far as a few words can describe it.
 
 use std::collections::BTreeSet;
 

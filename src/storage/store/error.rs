@@ -44,7 +44,7 @@ pub enum SealError {
         index: usize,
         error: FileError,
     },
-    /// The store failed: nobody's fault but the disk's.
+    /// The store failed, because of the disk.
     Store(io::Error),
 }
 

@@ -2,7 +2,7 @@
 //! what becomes of those that a dead process left.
 //!
 //! Each process that writes has a folder of its own below `tmp/` and holds an OS lock on it, which dies with
-//! the process: a folder that can be locked is nobody's.
+//! the process: a folder that can be locked has no owner any more.
 
 use std::collections::HashMap;
 use std::fs::{self, File, Permissions, TryLockError};
@@ -174,7 +174,7 @@ pub(super) fn sweep(tmp: &Path) -> io::Result<()> {
             Err(e) => return Err(e),
         }
         match File::open(child.path()) {
-            // The lock is held until the folder is gone, so that nobody moves in.
+            // The lock is held until the folder is gone, so that no process takes it over.
             Ok(folder) if folder.try_lock().is_ok() => remove_tree(&child.path())?,
             Ok(_) => {}
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}

@@ -1,4 +1,4 @@
-//! A node's row: how it ended, when it worked, and behind it what it was given, what it handed back and what it printed.
+//! A node's row: how it ended, when it worked, and behind it its inputs, its outputs and its log.
 
 use jiff::Zoned;
 

@@ -101,7 +101,7 @@ pub struct KeyChange {
     pub text: String,
 }
 
-/// How many of a node's elements, and of the nodes inside of them, differ.
+/// How many of a node's elements, and of the nodes inside them, differ.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Folded {
     pub node: String,
@@ -434,7 +434,7 @@ fn node_diff(
     }
 }
 
-/// Those that a node waits for, by itself or with what it is inside of, and that have changed.
+/// Those that a node waits for, itself or by a node that encloses it, and that have changed.
 fn because(name: &str, known: &Known, changed: &HashSet<String>) -> Vec<String> {
     let Some(links) = &known.suppliers else { return Vec::new() };
     let (mut found, mut around) = (Vec::new(), Some(name));

@@ -32,7 +32,7 @@ struct Use {
     base: usize,
     /// The number of the node that it is, except for the outermost.
     parent: Option<usize>,
-    /// The use that it is inside of.
+    /// The use that encloses it.
     around: Option<usize>,
     /// The prefix of its nodes' names: `prep/`.
     prefix: String,
@@ -134,7 +134,7 @@ impl Outline {
         (0..self.len()).map(|number| self.place(number))
     }
 
-    /// The nodes that wait for a node, without those outside of its workflow.
+    /// The nodes that wait for a node, without those outside its workflow.
     pub fn dependents(&self, number: usize) -> Vec<usize> {
         self.neighbours(number, |graph, node| graph.dependents(node).collect())
     }
@@ -150,7 +150,7 @@ impl Outline {
         suppliers
     }
 
-    /// The nodes that a node waits for, without those outside of its workflow.
+    /// The nodes that a node waits for, without those outside its workflow.
     pub fn dependencies(&self, number: usize) -> Vec<usize> {
         self.neighbours(number, |graph, node| graph.dependencies(node).collect())
     }
@@ -167,7 +167,7 @@ impl Outline {
         number + 1..number + self.place(number).node().size()
     }
 
-    /// The node's name with those of the nodes that it is inside of: `prep/clean`.
+    /// The node's name with those of the nodes that enclose it: `prep/clean`.
     pub fn name(&self, number: usize) -> String {
         self.place(number).name()
     }
@@ -178,12 +178,12 @@ impl OutlineNode<'_> {
         &self.workflow.nodes[self.node]
     }
 
-    /// The name with those of the nodes that it is inside of: `prep/clean`.
+    /// The name with those of the nodes that enclose it: `prep/clean`.
     pub fn name(&self) -> String {
         format!("{}{}", self.prefix, self.node().name)
     }
 
-    /// Whether it is outside of the graph: it runs last, or belongs to a sub-workflow, whose own are not run.
+    /// Whether it is outside the graph: it runs last, or belongs to a sub-workflow, whose own are not run.
     pub fn is_hook(&self) -> bool {
         self.workflow.is_hook(self.node)
     }

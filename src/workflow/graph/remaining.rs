@@ -50,7 +50,7 @@ pub fn critical_path(outline: &Outline, own: &dyn Fn(usize) -> u64) -> (u64, Vec
     (total, path)
 }
 
-/// The nodes of one workflow, without those inside of them.
+/// The nodes of one workflow, without those inside them.
 fn children(outline: &Outline, numbers: Range<usize>) -> Vec<usize> {
     let mut nodes = Vec::new();
     let mut next = numbers.start;

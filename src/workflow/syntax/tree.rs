@@ -60,7 +60,7 @@ pub(super) enum Form {
     Inline,
 }
 
-/// Up to so many entries, comparing names one by one is faster than hashing.
+/// Maximum entries of a table for which comparing names one by one is faster than hashing.
 const INDEXED: usize = 16;
 
 impl Item<'_> {

@@ -240,7 +240,7 @@ impl Lab {
         self
     }
 
-    /// Somebody else holds every lock for so many tries.
+    /// Another run holds every lock for the first `tries` tries.
     pub fn busy_for(self, tries: usize) -> Self {
         self.world.state().busy = tries;
         self

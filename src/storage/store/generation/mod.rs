@@ -1,7 +1,7 @@
 //! Who may remove blobs, and when: every open store belongs to a generation.
 //!
 //! A run counts on blobs that no row names and no folder shows: it found a result and has not staged it yet, or it made
-//! content that the store already holds. No other run can know of that. So whoever opens the store shares a lock
+//! content that the store already holds. No other run can know of that. So each opener of the store shares a lock
 //! (`flock`, on a descriptor of its own: threads and processes are the same case) until it drops the [`Store`]: open
 //! one store for each run and drop it at the end. A process without runs holds nothing.
 //!
@@ -59,7 +59,7 @@ pub(super) struct BlobId {
     mtime_ns: i64,
 }
 
-/// Proof that nobody else has the store open; until it is dropped, nobody else can open it.
+/// Proof that no other opener of the store exists; until it is dropped, no other can open it.
 pub struct ExclusiveLock<'a> {
     pub(super) store: &'a Store,
     /// The other generations, locked.
@@ -70,7 +70,7 @@ pub struct ExclusiveLock<'a> {
 pub struct Collector<'a> {
     store: &'a Store,
     folder: PathBuf,
-    /// The greatest generation up to which nobody has the store open.
+    /// The greatest generation up to which all openers are gone.
     ended: Option<u64>,
     lists: BTreeMap<u64, HashMap<Digest, BlobId>>,
     /// Of the folder of generations.
@@ -290,7 +290,7 @@ impl Collector<'_> {
         self.folder.join(format!("{generation}.{LIST}"))
     }
 
-    /// Writes a list in one step: whoever opens the store sees the old one or the new one.
+    /// Writes a list in one step: an opener of the store sees the old one or the new one.
     fn write_list(&self, generation: u64, list: &HashMap<Digest, BlobId>) -> io::Result<()> {
         let lines = list.iter().map(|(digest, id)| format!("{} {} {}\n", digest.hex(), id.ino, id.mtime_ns));
         let new = self.folder.join("new");

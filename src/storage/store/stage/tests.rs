@@ -215,7 +215,7 @@ fn what_needs_no_view_is_put_in_its_place() {
     let staged = p.store.stage(&artifact, true, &target, Staging::Auto, LargeFiles::View(&layers)).unwrap();
     assert!(staged.view.is_none() && !layers.exists());
     assert_eq!(fs::read_to_string(target.join("a")).unwrap(), "a");
-    // A link inside the folder to a large file outside of it: the file is copied, for its folder is not shown.
+    // A link inside the folder to a large file outside it: the file is copied, for its folder is not shown.
     large(&p, "elsewhere/big", 0o644);
     symlink("../../elsewhere/big", p.path("user/d/big")).unwrap();
     let (artifact, _) = p.store.fingerprint(&p.path("user/d"), true).unwrap();
