@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
-use super::screen::{ColorChoice, note, print, tell_mistakes};
+use super::screen::{ColorChoice, note, print, tell_errors};
 use super::{Failure, Outcome, code};
 use crate::core::event::VERSION;
 use crate::ops::check::{Checked, Contents, check};
-use crate::ops::open::Mistakes;
+use crate::ops::open::WorkflowErrors;
 use crate::workflow::diagnostic::{Diagnostic, Severity, Sources};
 
 /// Find errors in workflow and library files, and warn of what looks wrong
@@ -47,12 +47,12 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
                     false => show(path, checked, color),
                 }
             }
-            Err(mistakes) => {
+            Err(errors) => {
                 wrong = true;
-                let Mistakes { diagnostics, sources, .. } = &mistakes;
+                let WorkflowErrors { diagnostics, sources, .. } = &errors;
                 match args.json {
                     true => diagnostics.iter().for_each(|diagnostic| tell(diagnostic, None, sources)),
-                    false => tell_mistakes(color, &mistakes),
+                    false => tell_errors(color, &errors),
                 }
             }
         }

@@ -27,7 +27,6 @@ mod help;
 mod init;
 mod logs;
 mod man;
-mod mistake;
 mod outputs_toml;
 mod plan;
 mod process_state;
@@ -45,6 +44,7 @@ mod signals;
 mod start;
 mod stdout;
 mod time_arg;
+mod unknown_verb;
 mod watch;
 mod why;
 
@@ -53,7 +53,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::ops::open::Mistakes;
+use crate::ops::open::WorkflowErrors;
 use crate::ops::{self, ErrorKind};
 use crate::view::text::commands::name_home;
 
@@ -76,12 +76,12 @@ struct Failure {
     /// Empty where everything has been said.
     message: String,
     /// What is wrong with the workflow, said in place of a message.
-    mistakes: Option<Box<Mistakes>>,
+    errors: Option<Box<WorkflowErrors>>,
 }
 
 impl Failure {
     fn new(code: u8, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), mistakes: None }
+        Self { code, message: message.into(), errors: None }
     }
 
     fn usage(message: impl Into<String>) -> Self {
@@ -105,8 +105,8 @@ impl From<ops::Error> for Failure {
             ErrorKind::Failed => code::FAILED,
             ErrorKind::Store => code::STORE,
         };
-        let message = if error.mistakes.is_some() { String::new() } else { error.to_string() };
-        Self { code, message, mistakes: error.mistakes }
+        let message = if error.errors.is_some() { String::new() } else { error.to_string() };
+        Self { code, message, errors: error.errors }
     }
 }
 
@@ -194,11 +194,11 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let args: Vec<_> = std::env::args_os().skip(1).collect();
-            if let Some(message) = mistake::explain(&error, &args) {
+            if let Some(message) = unknown_verb::explain(&error, &args) {
                 screen::error(screen::ColorChoice::Auto, &message);
                 return ExitCode::from(code::USAGE);
             }
-            // Help and version go to standard output and succeed; mistakes to standard error, with code 2.
+            // Help and version go to standard output and succeed; errors to standard error, with code 2.
             return match (error.print(), error.use_stderr()) {
                 (_, true) => ExitCode::from(code::USAGE),
                 (printed, false) => {

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use super::Failure;
 use super::stdout::Stdout;
 use crate::core::reporter::Reporter;
-use crate::ops::open::Mistakes;
+use crate::ops::open::WorkflowErrors;
 use crate::view::Verbosity;
 use crate::view::json::Json;
 use crate::view::terminal::Terminal;
@@ -81,17 +81,17 @@ pub fn error(color: ColorChoice, message: &str) {
 
 /// Says on standard error why a verb failed, unless that has been said.
 pub fn tell_failure(color: ColorChoice, failure: &Failure) {
-    match &failure.mistakes {
-        Some(mistakes) => tell_mistakes(color, mistakes),
+    match &failure.errors {
+        Some(errors) => tell_errors(color, errors),
         None if failure.message.is_empty() => {}
         None => error(color, &failure.message),
     }
 }
 
-/// Shows what is wrong with a workflow, each mistake in its place.
-pub fn tell_mistakes(color: ColorChoice, mistakes: &Mistakes) {
-    note(mistakes.render(color.on_stderr()).trim_end());
-    let count: usize = mistakes.diagnostics.iter().map(|found| found.omitted.max(1) as usize).sum();
+/// Shows what is wrong with a workflow, each error in its place.
+pub fn tell_errors(color: ColorChoice, errors: &WorkflowErrors) {
+    note(errors.render(color.on_stderr()).trim_end());
+    let count: usize = errors.diagnostics.iter().map(|found| found.omitted.max(1) as usize).sum();
     if count > 1 {
         note(&format!("\n{count} errors; nothing was run"));
     }

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named() {
+    fn errors_are_named() {
         for (text, needle) in [
             ("sting", "did you mean `string`"),
             ("list", "list<string>"),

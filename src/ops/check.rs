@@ -1,11 +1,11 @@
-//! Checking a workflow or library: every mistake, and what looks wrong in one without mistakes.
+//! Checking a workflow or library: every error, and what looks wrong in one without errors.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use super::home::HomeReader;
 use super::needs::{as_warnings, lacking};
-use super::open::{Mistakes, Opened, check as validate, pools, processors};
+use super::open::{Opened, WorkflowErrors, check as validate, pools, processors};
 use crate::engine::lookup::cache::Cache;
 use crate::engine::scope::values::Files;
 use crate::engine::{RefusedOutput, protected, refused_outputs};
@@ -37,10 +37,10 @@ pub enum Contents {
 ///
 /// # Errors
 /// Everything that keeps it from being used.
-pub fn check(path: &Path, home: Option<&Path>) -> Result<Checked, Mistakes> {
+pub fn check(path: &Path, home: Option<&Path>) -> Result<Checked, WorkflowErrors> {
     if let Some(LoadedLibrary { tasks, sources, diagnostics }) = load_library(path) {
         if !diagnostics.is_empty() {
-            return Err(Mistakes { diagnostics, sources });
+            return Err(WorkflowErrors { diagnostics, sources });
         }
         let mut lints = lint_library(&tasks, &sources);
         lints.extend(edited(&tasks, home));
@@ -49,7 +49,7 @@ pub fn check(path: &Path, home: Option<&Path>) -> Result<Checked, Mistakes> {
     let opened = validate(load(path, &[]))?;
     let diagnostics = refused(&opened);
     if !diagnostics.is_empty() {
-        return Err(Mistakes { diagnostics, sources: opened.sources });
+        return Err(WorkflowErrors { diagnostics, sources: opened.sources });
     }
     let mut lints = lint(&opened.workflows, &opened.sources);
     lints.extend(needs(&opened));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::open::Mistakes;
+use super::open::WorkflowErrors;
 
 /// What sort of failure it is. Exit codes and HTTP statuses follow from it, nothing else does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,17 +23,17 @@ pub enum ErrorKind {
 #[derive(Debug)]
 pub struct Error {
     pub kind: ErrorKind,
-    /// One sentence or more, in lines; empty where `mistakes` says it all.
+    /// One sentence or more, in lines; empty where `errors` says it all.
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
     /// What is wrong with the workflow, each with its place.
-    pub mistakes: Option<Box<Mistakes>>,
+    pub errors: Option<Box<WorkflowErrors>>,
 }
 
 impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, mistakes: None }
+        Self { kind, message: message.into(), hint: None, errors: None }
     }
 
     pub fn invalid(message: impl Into<String>) -> Self {
@@ -73,16 +73,16 @@ impl Error {
     }
 }
 
-impl From<Mistakes> for Error {
-    fn from(mistakes: Mistakes) -> Self {
-        Self { mistakes: Some(Box::new(mistakes)), ..Self::invalid("") }
+impl From<WorkflowErrors> for Error {
+    fn from(errors: WorkflowErrors) -> Self {
+        Self { errors: Some(Box::new(errors)), ..Self::invalid("") }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match (&self.mistakes, &self.hint) {
-            (Some(mistakes), _) => f.write_str(&mistakes.render(false)),
+        match (&self.errors, &self.hint) {
+            (Some(errors), _) => f.write_str(&errors.render(false)),
             (None, Some(hint)) => write!(f, "{}: {hint}", self.message),
             (None, None) => f.write_str(&self.message),
         }

@@ -19,7 +19,7 @@ const MAX_SHOWN: usize = 100;
 /// One binding for each of the workflow's inputs.
 ///
 /// # Errors
-/// Every mistake at once, a line each.
+/// Every error at once, a line each.
 pub fn resolve(workflow: &Workflow, sources: &[GivenInputs]) -> Result<Vec<Binding>, Error> {
     let mut problems = Vec::new();
     let mut given: BTreeMap<String, Binding> = BTreeMap::new();

@@ -24,7 +24,7 @@ use crate::workflow::lint::Lint;
 use crate::workflow::load::{Loaded, check_label, load, load_requested};
 use crate::workflow::policy::parse_amount;
 
-/// A workflow without mistakes, and all of its nodes.
+/// A workflow without errors, and all of its nodes.
 pub struct Opened {
     pub workflow: Arc<Workflow>,
     pub outline: Arc<Outline>,
@@ -37,18 +37,18 @@ pub struct Opened {
 }
 
 /// What is wrong with a workflow that cannot be run; at least one diagnostic.
-pub struct Mistakes {
+pub struct WorkflowErrors {
     pub diagnostics: Vec<Diagnostic>,
     pub sources: Sources,
 }
 
-impl fmt::Debug for Mistakes {
+impl fmt::Debug for WorkflowErrors {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(&self.render(false))
     }
 }
 
-impl Mistakes {
+impl WorkflowErrors {
     /// All of them for people, each with its place.
     pub fn render(&self, color: bool) -> String {
         self.sources.render(&self.diagnostics, color)
@@ -79,7 +79,7 @@ pub fn open(path: &Path, settings: &[String]) -> Result<Opened, Error> {
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn check(loaded: Loaded) -> Result<Opened, Mistakes> {
+pub fn check(loaded: Loaded) -> Result<Opened, WorkflowErrors> {
     let Loaded { workflow, workflows, documents, sources, mut diagnostics } = loaded;
     for workflow in &workflows {
         diagnostics.extend(Graph::of(workflow).diagnose_cycles(workflow));
@@ -89,14 +89,14 @@ pub fn check(loaded: Loaded) -> Result<Opened, Mistakes> {
             let outline = Outline::of(workflow.clone());
             Ok(Opened { outline: Arc::new(outline), workflow, workflows, documents, sources })
         }
-        _ => Err(Mistakes { diagnostics, sources }),
+        _ => Err(WorkflowErrors { diagnostics, sources }),
     }
 }
 
 /// Holds a request against its workflow. Reads nothing but the workflow and its input files.
 ///
 /// # Errors
-/// Mistakes in the workflow, and whatever of the request does not fit it.
+/// Errors in the workflow, and whatever of the request does not fit it.
 pub fn prepare(mut request: RunRequest) -> Result<Prepared, Error> {
     let opened = check(load_requested(Texts::default(), &request)).map_err(Error::from)?;
     take_schedule(&mut request, &opened.workflow)?;
@@ -125,7 +125,7 @@ impl Prepared {
             return Ok(self);
         }
         let diagnostics = lacking.into_iter().map(|lint| lint.diagnostic).collect();
-        Err(Mistakes { diagnostics, sources: self.opened.sources }.into())
+        Err(WorkflowErrors { diagnostics, sources: self.opened.sources }.into())
     }
 
     /// What the run needs and does not have.

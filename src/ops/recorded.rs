@@ -37,11 +37,11 @@ pub fn as_it_was(view: &HomeReader, run: &Run) -> Result<Again, String> {
         text: text.text,
     });
     let loaded = load_requested(Texts::recorded(documents), &invocation.request);
-    let opened = check(loaded).map_err(|mistakes| {
+    let opened = check(loaded).map_err(|errors| {
         format!(
             "the workflow that run {} ran does not fit this version of runner:\n{}",
             run.id,
-            mistakes.render(false)
+            errors.render(false)
         )
     })?;
     Ok(Again { invocation, opened })

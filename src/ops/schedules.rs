@@ -57,7 +57,7 @@ pub fn schedules(paths: &[PathBuf]) -> Result<Schedules, Error> {
                     let indices = 0..workflow.schedules.len();
                     all.found.extend(indices.map(|index| Found { workflow: workflow.clone(), index }));
                 }
-                Err(mistakes) => all.broken.push((file, mistakes.diagnostics.len())),
+                Err(errors) => all.broken.push((file, errors.diagnostics.len())),
             }
         }
     }

@@ -296,9 +296,9 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_shown_with_its_line() {
+    fn an_error_is_shown_with_its_line() {
         let (sources, file) = sources(TEXT);
-        let mistake =
+        let error =
             Diagnostic::at(place(file, TEXT, "retrys"), "unknown key `retrys`", "did you mean `retries`?");
         let expected = "\
 error: unknown key `retrys`
@@ -307,8 +307,8 @@ error: unknown key `retrys`
 6 | retrys = 3
   | ^^^^^^ did you mean `retries`?
 ";
-        assert_eq!(sources.render(std::slice::from_ref(&mistake), false), expected);
-        let colored = sources.render(&[mistake], true);
+        assert_eq!(sources.render(std::slice::from_ref(&error), false), expected);
+        let colored = sources.render(&[error], true);
         assert!(colored.contains("\u{1b}[") && colored.contains("bad.toml:6:1"), "{colored}");
         assert_eq!(sources.render(&[], false), "");
         assert_eq!(sources.render(&[Diagnostic::new("no such file")], false), "error: no such file\n");
@@ -319,7 +319,7 @@ error: unknown key `retrys`
         let (mut sources, file) = sources(TEXT);
         let text = "\n".repeat(500) + "[tasks.train]\n";
         let far = sources.add(Path::new("lib/far.toml"), text.as_str().into());
-        let mistake = Diagnostic::at(place(file, TEXT, "inputs"), "no", "here")
+        let error = Diagnostic::at(place(file, TEXT, "inputs"), "no", "here")
             .also(place(file, TEXT, "tasks"), "there")
             .also(place(far, &text, "train"), "far away")
             .help("try again");
@@ -340,7 +340,7 @@ error: no
     |
     = help: try again
 ";
-        assert_eq!(sources.render(&[mistake], false), expected);
+        assert_eq!(sources.render(&[error], false), expected);
     }
 
     #[test]
@@ -348,9 +348,9 @@ error: no
         let (mut sources, one) = sources(TEXT);
         let two = sources.add(Path::new("two.toml"), TEXT.into());
         let at = |file, word| Diagnostic::at(place(file, TEXT, word), word, "");
-        let mistakes =
+        let errors =
             [at(two, "run"), at(one, "retrys"), at(one, "run"), at(one, "retrys"), Diagnostic::new("no")];
-        let shown = sources.render(&mistakes, false);
+        let shown = sources.render(&errors, false);
         let places: Vec<_> =
             shown.lines().filter_map(|line| line.split_once("--> ")).map(|(_, at)| at).collect();
         assert_eq!(places, ["bad.toml:2:1", "bad.toml:6:1", "two.toml:2:1"]);
@@ -392,9 +392,9 @@ error: no
     fn long_lines_are_cut_around_the_mark() {
         let text = format!("first\na = [{} oops, {}]\n", "é, ".repeat(1000), "1, ".repeat(1_000_000));
         let (sources, file) = sources(&text);
-        let mistake =
+        let error =
             Diagnostic::at(place(file, &text, "oops"), "no", "here").also(place(file, &text, "a ="), "there");
-        let shown = sources.render(&[mistake], false);
+        let shown = sources.render(&[error], false);
         assert!(shown.contains("bad.toml:2:3007\n") && shown.contains("bad.toml:2:1\n"), "{shown}");
         assert!(
             shown.contains("é,  oops, 1,") && shown.lines().all(|line| line.chars().count() < 200),

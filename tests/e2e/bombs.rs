@@ -76,7 +76,7 @@ fn deep_expressions() {
 }
 
 #[test]
-fn more_mistakes_than_anyone_reads() {
+fn more_errors_than_anyone_reads() {
     let unknown = many(1_000_000, |i| format!("k{i} = 1\n"));
     let nodes = many(50_000, |i| format!("[nodes.n{i}]\ntask = \"u{i}\"\nneeds = [\"m{i}\"]\n"));
     let references =

@@ -37,7 +37,7 @@ fn defaults_hold_for_tasks_that_say_nothing_and_env_is_merged() {
 }
 
 #[test]
-fn mistakes_in_defaults_have_a_place() {
+fn errors_in_defaults_have_a_place() {
     let lab = Lab::new();
     let text = "[workflow]\nname = \"w\"\n[defaults]\nshell = []\nenv = { OUT = \"x\" }\ncwd = \"here\"\n[tasks.t]\nrun = 'true'\n[nodes.t]\n";
     lab.write("w.toml", text);

@@ -1,7 +1,7 @@
 //! Broken workflow files, and what a person is told about each.
 //!
 //! Every pair `diagnostics/NAME.toml` and `NAME.txt` is a file and the exact answer to it, to be read as its
-//! user would; `UPDATE=1 cargo test --test e2e diagnostics::` writes the answers anew. Further mistakes are held by
+//! user would; `UPDATE=1 cargo test --test e2e diagnostics::` writes the answers anew. Further errors are held by
 //! the words that matter, and hostile files only by an ending in bounded time.
 
 use std::fs;
@@ -12,7 +12,7 @@ use crate::common::{Done, Lab};
 /// A workflow around one task.
 const STEP: &str = "[workflow]\nname = \"demo\"\n[tasks.step]\nrun = 'true'\n[nodes.step]\n";
 
-/// `runner check` of a text; it must find mistakes, and neither panic nor write anything.
+/// `runner check` of a text; it must find errors, and neither panic nor write anything.
 #[track_caller]
 fn check(lab: &Lab, text: impl AsRef<[u8]>) -> Done {
     lab.write_bytes("w.toml", text.as_ref());
@@ -23,7 +23,7 @@ fn check(lab: &Lab, text: impl AsRef<[u8]>) -> Done {
     done
 }
 
-/// The mistakes that are told: each first line.
+/// The errors that are told: each first line.
 fn titles(done: &Done) -> Vec<&str> {
     done.err.lines().filter_map(|line| line.strip_prefix("error: ")).collect()
 }
@@ -35,7 +35,7 @@ fn says(text: &str, phrases: &[&str]) {
     for phrase in phrases {
         assert!(done.err.contains(phrase), "{phrase:?} is missing in\n{}", done.err);
     }
-    // Every mistake has its place: file, line, column.
+    // Every error has its place: file, line, column.
     let places = done.err.lines().filter(|line| line.contains("--> w.toml:")).count();
     assert_eq!(places, titles(&done).len(), "{}", done.err);
 }
@@ -187,7 +187,7 @@ fn types_and_interfaces() {
 }
 
 #[test]
-fn a_mistake_is_told_once() {
+fn an_error_is_told_once() {
     let lab = Lab::new();
     // The input is bound, under a wrong name.
     let text = "[workflow]\nname = \"w\"\n[tasks.t]\ninputs = { epochs = \"int\" }\nrun = 'true'\n[nodes.t]\ninputs = { epoch = 1 }\n";

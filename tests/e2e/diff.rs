@@ -206,7 +206,7 @@ fn the_same_again_says_so() {
 }
 
 #[test]
-fn mistakes_say_how_to_mend_them() {
+fn errors_say_how_to_mend_them() {
     let lab = lab();
     let first = lab.run(&["diff", "@last"]).expect_code(2);
     assert!(

@@ -482,7 +482,7 @@ fn check_refuses_what_cannot_be_spread() {
         let said = refused(&lab);
         assert!(parts.iter().all(|part| said.contains(part)), "{node}\n{parts:?}\n{said}");
         assert!(said.contains("w.toml:"), "it says where\n{said}");
-        assert_eq!(said.matches("error:").count(), 1, "one mistake, one error\n{said}");
+        assert_eq!(said.matches("error:").count(), 1, "told once\n{said}");
     }
 }
 

@@ -138,7 +138,7 @@ fn the_drawing_shows_everything_escaped() {
 }
 
 #[test]
-fn a_mistake_is_shown_as_check_shows_it() {
+fn an_error_is_shown_as_check_shows_it() {
     let lab = Lab::new();
     lab.write("w.toml", &EVERYTHING.replace("load.rows ~", "loud.rows ~"));
     lab.write("prep.toml", PREP);

@@ -151,7 +151,7 @@ fn plan_and_dry_run_leave_hooks_out() {
 }
 
 #[test]
-fn mistakes_about_hooks_are_found_by_check_at_their_place() {
+fn errors_about_hooks_are_found_by_check_at_their_place() {
     let cases = [
         (
             "on_failure = \"tell\"",

@@ -186,7 +186,7 @@ fn warnings_are_shown_in_place_and_keep_nothing_from_running() {
 }
 
 #[test]
-fn mistakes_are_lines_of_json_as_well() {
+fn errors_are_lines_of_json_as_well() {
     let lab = Lab::new();
     lab.write("w.toml", "[workflow]\nname = 'w'\n[tasks.t]\nretrys = 3\nrun = 'true'\n[nodes.t]\n");
     let done = lab.run(&["check", "w.toml", "--json"]).expect_code(2);

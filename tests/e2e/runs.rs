@@ -64,7 +64,7 @@ fn people_are_told_what_was_asked_for() {
 }
 
 #[test]
-fn mistakes_say_what_was_expected() {
+fn errors_say_what_was_expected() {
     let lab = lab();
     for (args, expected) in [
         (&["--status", "faild"][..], "'failed'"),

@@ -57,7 +57,7 @@ fn amounts_are_set_one_by_one() {
 }
 
 #[test]
-fn what_cannot_be_set_is_told_with_all_other_mistakes() {
+fn what_cannot_be_set_is_told_with_all_other_errors() {
     let lab = lab();
     for (setting, told) in [
         ("tasks.flaky.retries", "expected PATH=VALUE"),

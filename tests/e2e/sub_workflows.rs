@@ -251,7 +251,7 @@ fn used_twice_each_has_nodes_of_its_own() {
 }
 
 #[test]
-fn mistakes_in_the_use_of_it_are_found_by_check_at_their_place() {
+fn errors_in_the_use_of_it_are_found_by_check_at_their_place() {
     let bound = "{ word = \"{{ inputs.word }}\" }";
     for (from, to, told, place) in [
         (bound, "{ wrod = \"a\" }", "binds `wrod`, which is no input of workflow `prep.toml`", "12:12"),
@@ -292,7 +292,7 @@ fn mistakes_in_the_use_of_it_are_found_by_check_at_their_place() {
 }
 
 #[test]
-fn mistakes_inside_it_are_found_too_and_placed_in_its_own_file() {
+fn errors_inside_it_are_found_too_and_placed_in_its_own_file() {
     for (text, told, place) in [
         (PREP.replace("clean.x", "clean.y"), "node `clean` has no output `y`", "prep.toml:19:23"),
         ("[workflow".into(), "a table's header is not closed", "prep.toml:1:10"),
@@ -302,7 +302,7 @@ fn mistakes_inside_it_are_found_too_and_placed_in_its_own_file() {
         lab.write("prep.toml", &text);
         let checked = lab.run(&["check", "w.toml"]).expect_code(2).err;
         assert!(checked.contains(told) && checked.contains(&format!("--> {place}\n")), "{checked}");
-        assert_eq!(checked.matches("error: ").count(), 1, "one mistake is told once\n{checked}");
+        assert_eq!(checked.matches("error: ").count(), 1, "an error is told once\n{checked}");
     }
 }
 

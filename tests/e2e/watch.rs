@@ -112,7 +112,7 @@ fn each_change_is_followed_by_one_run() {
 }
 
 #[test]
-fn mistakes_are_shown_and_watching_goes_on() {
+fn errors_are_shown_and_watching_goes_on() {
     let lab = lab();
     let watching = Watching::start(&lab, &[]);
     watching.until("watching");

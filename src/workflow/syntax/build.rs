@@ -11,13 +11,13 @@ use toml_parser::parser::EventReceiver;
 use toml_parser::{ErrorSink, ParseError, Raw};
 
 use super::tree::{Form, Item, Key, Kind, Table};
-use super::{Document, MAX_DEPTH, Mistakes, scalar, span, words};
+use super::{Document, MAX_DEPTH, SyntaxErrors, scalar, span, words};
 use crate::workflow::budget::Resource;
 use crate::workflow::diagnostic::{Diagnostic, Span};
 
 pub(super) struct Builder<'s, 'm> {
     document: Document<'s>,
-    mistakes: &'m RefCell<Mistakes>,
+    errors: &'m RefCell<SyntaxErrors>,
     root: Table<'s>,
     /// The way from the root to the table that the last header named: which entry at each level. `None`
     /// if that header was an error: what follows it goes nowhere.
@@ -51,10 +51,10 @@ enum Content<'s> {
 }
 
 impl<'s, 'm> Builder<'s, 'm> {
-    pub(super) fn new(document: Document<'s>, mistakes: &'m RefCell<Mistakes>, max_values: usize) -> Self {
+    pub(super) fn new(document: Document<'s>, errors: &'m RefCell<SyntaxErrors>, max_values: usize) -> Self {
         Self {
             document,
-            mistakes,
+            errors,
             root: Table::default(),
             current: Some(Vec::new()),
             header: None,
@@ -124,11 +124,11 @@ impl<'s, 'm> Builder<'s, 'm> {
     }
 
     fn breaks(&self, diagnostic: Diagnostic) {
-        self.mistakes.borrow_mut().breaks(|| diagnostic);
+        self.errors.borrow_mut().breaks(|| diagnostic);
     }
 
     fn add(&self, diagnostic: Diagnostic) {
-        self.mistakes.borrow_mut().add(|| diagnostic);
+        self.errors.borrow_mut().add(|| diagnostic);
     }
 
     fn start_container(&mut self, start: Span, content: Content<'s>) -> bool {
@@ -415,12 +415,12 @@ mod tests {
             ("[a.b.c]\n[a]\nb.c.d = 1", "`b.c` has a header of its own", "b.c", "[a.b.c]"),
         ] {
             let (_, found) = parse(text, FileId(0));
-            let [mistake] = &found[..] else { panic!("{text}: {found:?}") };
-            let place = mistake.primary.as_ref().unwrap().0.span;
-            let other = mistake.secondary[0].0.span;
+            let [error] = &found[..] else { panic!("{text}: {found:?}") };
+            let place = error.primary.as_ref().unwrap().0.span;
+            let other = error.secondary[0].0.span;
             let at = |start, end| &text[start as usize..end as usize];
             assert_eq!(
-                (&*mistake.message, at(place.start, place.end), at(other.start, other.end)),
+                (&*error.message, at(place.start, place.end), at(other.start, other.end)),
                 (message, again, first)
             );
             assert!(other.end <= place.start, "{text}");

@@ -35,9 +35,9 @@ const MAX_BYTES: usize = 64 << 20;
 /// How deep values, dotted keys and headers may nest, all taken together.
 const MAX_DEPTH: usize = 64;
 /// Maximum number of errors that are described; the others are counted.
-const MAX_MISTAKES: usize = 100;
+const MAX_ERRORS: usize = 100;
 /// Maximum number of errors before parsing stops.
-const MAX_COUNTED_MISTAKES: usize = 100_000;
+const MAX_COUNTED_ERRORS: usize = 100_000;
 
 /// Reads a TOML 1.1 document. The tree holds all that could be understood; where there are diagnostics,
 /// something may be missing from it.
@@ -48,29 +48,28 @@ pub fn parse<'s>(source: &'s str, file: FileId) -> (Table<'s>, Vec<Diagnostic>) 
 /// The same, for one of several files that share a budget of values.
 pub fn parse_within<'s>(source: &'s str, file: FileId, budget: &Budget) -> (Table<'s>, Vec<Diagnostic>) {
     let document = Document { source, file };
-    let mistakes = RefCell::new(Mistakes::default());
+    let errors = RefCell::new(SyntaxErrors::default());
     if source.len() > MAX_BYTES {
         let place = document.place(Span::default());
         return (Table::default(), vec![Diagnostic::at(place, "the file is larger than 64 MiB", "")]);
     }
-    let mut builder = Builder::new(document, &mistakes, budget.left(Resource::Values));
+    let mut builder = Builder::new(document, &errors, budget.left(Resource::Values));
     let mut statements = Statements::new(source);
     while let Some((tokens, problem)) = statements.next() {
-        mistakes.borrow_mut().broken = false;
+        errors.borrow_mut().broken = false;
         if let Some(problem) = problem {
-            mistakes.borrow_mut().breaks(|| words::brackets(document, problem));
+            errors.borrow_mut().breaks(|| words::brackets(document, problem));
         }
-        let mut error =
-            |error: ParseError| mistakes.borrow_mut().breaks(|| words::structure(document, &error));
+        let mut error = |error: ParseError| errors.borrow_mut().breaks(|| words::structure(document, &error));
         parse_document(tokens, &mut builder, &mut error);
         builder.end_statement();
-        if builder.is_full() || mistakes.borrow().omitted >= MAX_COUNTED_MISTAKES {
+        if builder.is_full() || errors.borrow().omitted >= MAX_COUNTED_ERRORS {
             break;
         }
     }
     budget.spend(Resource::Values, builder.values());
     let table = builder.finish();
-    let Mistakes { mut found, omitted, .. } = mistakes.into_inner();
+    let SyntaxErrors { mut found, omitted, .. } = errors.into_inner();
     found.extend(Diagnostic::omitted(omitted));
     (table, found)
 }
@@ -95,20 +94,20 @@ impl<'s> Document<'s> {
 /// The errors found so far. What follows an error in the structure of a statement says little about
 /// what its author meant, so nothing more is reported of that statement.
 #[derive(Default)]
-struct Mistakes {
+struct SyntaxErrors {
     found: Vec<Diagnostic>,
     /// How many were not described.
     omitted: usize,
     broken: bool,
 }
 
-impl Mistakes {
+impl SyntaxErrors {
     /// An error after which the rest of the statement can still be understood.
     fn add(&mut self, diagnostic: impl FnOnce() -> Diagnostic) {
         if self.broken {
             return;
         }
-        match self.found.len() < MAX_MISTAKES {
+        match self.found.len() < MAX_ERRORS {
             true => self.found.push(diagnostic()),
             false => self.omitted += 1,
         }
@@ -168,18 +167,18 @@ mod tests {
 
     /// Both accept a document and find the same in it, or both refuse it.
     fn agrees(text: &str) {
-        let (table, mistakes) = parse(text, FileId(0));
+        let (table, errors) = parse(text, FileId(0));
         // The `toml` crate lets a dotted key into the last of an array of tables; TOML does not.
-        let stricter = mistakes.iter().any(|m| m.message.ends_with("is an array, not a table"));
+        let stricter = errors.iter().any(|m| m.message.ends_with("is an array, not a table"));
         match text.parse::<toml::Table>() {
             Ok(_) if stricter => {}
             Ok(expected) => {
-                assert_eq!(mistakes, [], "{text}");
+                assert_eq!(errors, [], "{text}");
                 assert_eq!(table_of(&table), theirs(Value::Table(expected)), "{text}");
             }
-            Err(error) => assert!(!mistakes.is_empty(), "accepted:\n{text}\n{error}"),
+            Err(error) => assert!(!errors.is_empty(), "accepted:\n{text}\n{error}"),
         }
-        for (place, _) in mistakes.iter().flat_map(|m| m.primary.iter().chain(&m.secondary)) {
+        for (place, _) in errors.iter().flat_map(|m| m.primary.iter().chain(&m.secondary)) {
             let span = place.span.start as usize..place.span.end as usize;
             assert!(text.get(span.clone()).is_some(), "{span:?} in {text:?}");
         }
@@ -368,8 +367,8 @@ mod tests {
             (format!("[{}a]\nb = ?", "a.".repeat(100_000)), "deep"),
             (format!("a = {}\n[x]\nb = ?", "[".repeat(100_000)), "closed"),
         ] {
-            let (_, mistakes) = parse(&text, FileId(0));
-            let messages: Vec<_> = mistakes.iter().map(|m| &*m.message).collect();
+            let (_, errors) = parse(&text, FileId(0));
+            let messages: Vec<_> = errors.iter().map(|m| &*m.message).collect();
             assert_eq!(messages.len(), 2, "{messages:?}");
             assert!(messages[0].contains(needle), "{messages:?}");
         }
@@ -379,13 +378,13 @@ mod tests {
             assert_eq!(parse(&text(MAX_DEPTH + 1), FileId(0)).1.len(), 1);
         }
         let long = "\n".repeat(MAX_BYTES + 1);
-        let (table, mistakes) = parse(&long, FileId(0));
-        assert!(table.is_empty() && mistakes[0].message.contains("64 MiB"));
-        let (_, mistakes) = parse(&"a = 1\n".repeat(50_000), FileId(0));
-        assert_eq!((mistakes.len(), mistakes[MAX_MISTAKES].omitted), (MAX_MISTAKES + 1, 49_899));
+        let (table, errors) = parse(&long, FileId(0));
+        assert!(table.is_empty() && errors[0].message.contains("64 MiB"));
+        let (_, errors) = parse(&"a = 1\n".repeat(50_000), FileId(0));
+        assert_eq!((errors.len(), errors[MAX_ERRORS].omitted), (MAX_ERRORS + 1, 49_899));
         // Stops before it has counted a million.
-        let (_, mistakes) = parse(&"a = 1\n".repeat(1_000_000), FileId(0));
-        assert_eq!(mistakes[MAX_MISTAKES].omitted as usize, MAX_COUNTED_MISTAKES);
+        let (_, errors) = parse(&"a = 1\n".repeat(1_000_000), FileId(0));
+        assert_eq!(errors[MAX_ERRORS].omitted as usize, MAX_COUNTED_ERRORS);
     }
 
     #[test]
@@ -399,8 +398,8 @@ mod tests {
             (lines(|i| format!("[nodes.k{i}]\nx = 1\n")), 1),
             (lines(|_| "[[a]]\n".into()), 1),
         ] {
-            let (table, mistakes) = parse(&text, FileId(0));
-            assert_eq!((mistakes.len(), table.len()), (0, entries));
+            let (table, errors) = parse(&text, FileId(0));
+            assert_eq!((errors.len(), table.len()), (0, entries));
         }
     }
 }

@@ -106,7 +106,7 @@ fn errors_name_the_expression_and_what_was_found() {
 }
 
 #[test]
-fn mistakes_have_a_place() {
+fn errors_have_a_place() {
     for (text, needle, at) in [
         ("a {{ x", "never closed", 2),
         ("{{ }}", "empty", 0),

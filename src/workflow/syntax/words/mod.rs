@@ -185,20 +185,20 @@ mod tests {
     use crate::workflow::syntax::parse;
 
     /// Each error of a document as `text|message|label`.
-    fn mistakes(document: &str) -> Vec<String> {
+    fn errors(document: &str) -> Vec<String> {
         let (_, found) = parse(document, FileId(0));
         found
             .iter()
-            .map(|mistake| {
-                let (place, label) = mistake.primary.as_ref().unwrap();
+            .map(|error| {
+                let (place, label) = error.primary.as_ref().unwrap();
                 let text = &document[place.span.start as usize..place.span.end as usize];
-                format!("{text}|{}|{label}", mistake.message)
+                format!("{text}|{}|{label}", error.message)
             })
             .collect()
     }
 
     #[test]
-    fn each_mistake_has_its_words() {
+    fn each_error_has_its_words() {
         for (document, expected) in [
             ("a = 10s", "10s|a string without quotes|did you mean \"10s\"?"),
             ("a = train now", "train now|a string without quotes|did you mean \"train now\"?"),
@@ -260,17 +260,17 @@ mod tests {
             ("# \u{7}", "|a control character in a comment|not allowed here"),
             ("'''a''' = 1", "'''a'''|a key of several lines|expected a key within one line"),
         ] {
-            let found = mistakes(document);
+            let found = errors(document);
             let cut = |text: &str| text.replace('\u{7}', "");
             assert_eq!(found.iter().map(|f| cut(f)).collect::<Vec<_>>(), [expected], "{document}");
         }
     }
 
     #[test]
-    fn one_mistake_in_a_statement_does_not_hide_those_in_others() {
+    fn one_error_in_a_statement_does_not_hide_those_in_others() {
         let document = "a = [\n  'x,\n  'y'\n]\nb = {\n  c = 1,\n[t]\nd = [\n  1,\ne = 10s\n[u\nv = ?\n[t]";
         assert_eq!(
-            mistakes(document).iter().map(|m| m.split('|').nth(1).unwrap()).collect::<Vec<_>>(),
+            errors(document).iter().map(|m| m.split('|').nth(1).unwrap()).collect::<Vec<_>>(),
             [
                 "a string is not closed",
                 "an inline table is not closed",
