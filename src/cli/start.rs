@@ -92,7 +92,7 @@ pub fn start(flags: &Flags, prepared: Prepared, home: Option<&Path>, color: Colo
     match (summary.signal, summary.status) {
         (Some(signal), _) => Err(Failure::silent(128 + signal as u8)),
         _ if !missing.is_empty() => Err(Failure::store(format!(
-            "the run {run} ended, but what it hands back is not there: {}",
+            "the run {run} ended, but some of its output files do not exist: {}",
             missing.join(", ")
         ))),
         (None, Status::Succeeded) => Ok(()),

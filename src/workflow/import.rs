@@ -23,7 +23,7 @@ pub struct Library {
     pub name: String,
     /// By their own names.
     tasks: Vec<(String, Arc<Task>)>,
-    /// Libraries that whoever imports this one gets as well.
+    /// Libraries that importers of this one get as well.
     imports: Vec<PathBuf>,
 }
 

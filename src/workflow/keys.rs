@@ -148,7 +148,7 @@ pub const FILE: &[Key] = &[
 
 /// The top level of a library file.
 pub const LIBRARY_FILE: &[Key] = &[
-    key("import", Shape::Texts, "Further libraries that whoever imports this one gets as well."),
+    key("import", Shape::Texts, "Further libraries that importers of this one get as well."),
     key("library", Shape::Table(LIBRARY), "The name of the library."),
     key("defaults", Shape::Table(DEFAULTS), "Settings for every task of this file that does not set them."),
     key("tasks", Shape::Tables(TASK), "Reusable, typed definitions."),

@@ -54,7 +54,7 @@ pub fn read_outputs(
             continue;
         };
         binding.for_each_glob(&mut |glob| {
-            let message = format!("{what} looks for files, and hands back nothing that was made");
+            let message = format!("{what} looks for files instead of an output of a node");
             let diagnostic = Diagnostic::at(glob.place, message, "not in [outputs]");
             reader.report(diagnostic.help("bind them to the input of a node"));
         });

@@ -121,7 +121,7 @@ fn what_is_wrong_is_said_before_anything_runs() {
     assert!(done.err.contains("a task sees only its inputs"), "{}", done.err);
     wrong_type.write("w.toml", &text.replace("\"{{ cat.n }}\"", "\"{{ glob('*') }}\""));
     let done = wrong_type.run(&["check", "w.toml"]).expect_code(2);
-    assert!(done.err.contains("hands back nothing that was made"), "{}", done.err);
+    assert!(done.err.contains("looks for files instead of an output of a node"), "{}", done.err);
     let empty = lab(r#""{{ glob('nothing/*.csv') }}""#);
     let done = empty.run(&["check", "w.toml"]).expect_code(0);
     assert!(done.err.contains("no file matches `nothing/*.csv`"), "{}", done.err);

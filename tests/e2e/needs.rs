@@ -44,7 +44,7 @@ const LACKING: [(&str, &str); 9] = [
     ("w.toml:4:36", "workflow input `table`: \""),
     ("w.toml:9:12", "the secret `DB_PASSWORD` of task `load` is not set"),
     ("w.toml:9:27", "the secret `DB_USER` of task `load` is not set"),
-    ("w.toml:13:21", "node `fit` can never run: it asks for 2 of the resource `gpu`, which nobody provides"),
+    ("w.toml:13:21", "node `fit` can never run: it asks for 2 of the resource `gpu`, which is not provided"),
     ("w.toml:14:47", "input `config` of node `fit`: \""),
     ("w.toml:19:12", "the secret `DEPLOY_TOKEN` of task `send` is not set"),
     ("w.toml:24:50", "input `more` of node `load`: \""),

@@ -104,5 +104,5 @@ fn check_warns_of_a_path_outside() {
     let lab = Lab::new();
     lab.write("sub/w.toml", &flow("f = { value = '{{ t.f }}', path = '../r.txt' }\n"));
     let done = lab.run(&["check", "sub/w.toml"]).expect_code(0);
-    assert!(done.err.contains("output `f` is published outside of the workflow's folder"), "{}", done.err);
+    assert!(done.err.contains("output `f` is published outside the workflow's folder"), "{}", done.err);
 }

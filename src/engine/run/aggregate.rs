@@ -45,7 +45,7 @@ impl Engine {
                 self.finish(unit, State::Succeeded, "");
             }
             AggregateEnd::Skipped => {
-                let reason = Some("what it hands back was skipped".to_owned());
+                let reason = Some("its outputs were skipped".to_owned());
                 self.tell(unit, NodeFinished { status: Status::Skipped, reason, ..event });
                 self.keep_outputs(unit, spot.node().body.nothing());
                 self.finish(unit, State::Skipped, "was skipped");

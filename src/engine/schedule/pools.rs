@@ -40,7 +40,7 @@ impl Pools {
                     return Err(Unmet {
                         resource: name.clone(),
                         message: format!(
-                            "it asks for {amount} of the resource `{name}`, which nobody provides"
+                            "it asks for {amount} of the resource `{name}`, which is not provided"
                         ),
                         help: format!("add `{name} = N` to [resources], or give --resource {name}=N"),
                     });
@@ -129,7 +129,7 @@ mod tests {
         let told = pools.check(&request("cpus", 5)).unwrap_err();
         assert_eq!(told.message, "it asks for 5 of `cpus`, and there are only 4");
         let told = pools.check(&request("gpus", 1)).unwrap_err();
-        assert!(told.message.contains("which nobody provides"), "{told:?}");
+        assert!(told.message.contains("which is not provided"), "{told:?}");
         assert!(told.help.starts_with("add `gpus = N` to [resources]"), "{told:?}");
     }
 

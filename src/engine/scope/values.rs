@@ -210,7 +210,7 @@ impl binding::Values for Values<'_> {
             Reference::Output { node, output } => {
                 let outputs = self.outputs.get(node as usize).and_then(|outputs| outputs.as_deref());
                 outputs.and_then(|outputs| outputs.get(output as usize)).cloned().ok_or_else(|| {
-                    format!("`{}` has handed back nothing yet", self.workflow.nodes[node as usize].name)
+                    format!("`{}` has no outputs yet", self.workflow.nodes[node as usize].name)
                 })
             }
             Reference::Failure(part) => Ok(match (self.failure, part) {

@@ -168,7 +168,7 @@ pub fn readme(past: &Replay) -> String {
         env!("CARGO_PKG_VERSION")
     );
     if !task.outputs.is_empty() {
-        text.push_str("It has to hand back:\n");
+        text.push_str("Outputs that the task must write:\n");
     }
     for output in &task.outputs {
         let place = match &output.capture {
@@ -181,7 +181,7 @@ pub fn readme(past: &Replay) -> String {
     if !task.secrets.is_empty() {
         text.push_str(&format!("\nSecrets that must be set: {}\n", task.secrets.join(", ")));
     }
-    text.push_str("\nTaken over from whoever runs it, if set:\n");
+    text.push_str("\nTaken from the environment of the caller, if set:\n");
     for name in BASE.into_iter().chain(task.pass_env.iter().chain(&task.cache.env).map(String::as_str)) {
         text.push_str(&format!("  {name}\n"));
     }

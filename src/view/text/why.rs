@@ -123,7 +123,7 @@ fn reasons(answer: &Answer, why: &Why, ink: Ink, now: &Zoned, text: &mut String)
         text.push_str("  no earlier result for this node; the closest differs:\n");
     }
     if why.kind == Kind::Waiting && !why.changes.is_empty() {
-        text.push_str("  and whatever that hands back:\n");
+        text.push_str("  and the outputs of that node are not known yet; also different:\n");
     }
     for change in &why.changes {
         change_lines(change, 1, ink, text);

@@ -72,7 +72,7 @@ pub const FILTERS: &[Entry] = &[
     entry(
         "split",
         "([separator[, most]])",
-        "the pieces of a text, at most so many cuts; without a separator its words",
+        "the pieces of a text, at most `most` cuts; without a separator its words",
     ),
     entry("lines", "", "the lines of a text"),
     entry("format", "(value, ...)", "values in a printf pattern such as `'%03d'`"),

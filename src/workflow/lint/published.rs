@@ -13,7 +13,7 @@ pub fn outside(workflow: &Workflow) -> Vec<Lint> {
     let outside = placed.filter(|(_, path, _)| !path.starts_with(workflow.dir()));
     let lint = |(output, path, place): (&crate::workflow::Published, &std::path::Path, _)| {
         let message = format!(
-            "output `{}` is published outside of the workflow's folder, at {}",
+            "output `{}` is published outside the workflow's folder, at {}",
             output.name,
             path.display()
         );
