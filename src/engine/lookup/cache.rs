@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::decision::{Decision, Edited, Hit, Miss, SkipCause};
-use super::identity::{SourceError, TaskIdentity};
+use super::identity::TaskIdentity;
 use super::memo::{Memo, MemoError, SqliteMemo};
 use super::prior_run::PriorRun;
 use crate::core::clock::{Clock, SystemClock};
@@ -24,6 +24,7 @@ use crate::core::run_request::CacheMode;
 use crate::core::types::Type;
 use crate::core::value::Value;
 use crate::engine::scope::content::ContentStore;
+use crate::engine::scope::error::SourceError;
 use crate::engine::scope::values::Files;
 use crate::storage::memo::{Entry, Found, Scope, UNKNOWN_DEFINITION, Version};
 use crate::storage::store::Damage;

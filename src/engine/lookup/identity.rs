@@ -1,7 +1,6 @@
 //! The identity of a task in the cache: its version, signature, definition and sources, and the key that follows for given
 //! inputs. It knows neither what is stored nor where.
 
-use std::fmt;
 use std::sync::Arc;
 
 use serde_json::{Map as JsonMap, Value as Json};
@@ -12,41 +11,12 @@ use crate::core::signature::Signature;
 use crate::core::value::Value;
 use crate::engine::attempt::environment::matching;
 use crate::engine::attempt::source::SourceFile;
+use crate::engine::scope::error::SourceError;
 use crate::engine::scope::values::Files;
 use crate::storage::memo::explain::Parts;
 use crate::storage::memo::{Interface, KeyMaker, Scope, Version};
-use crate::storage::store::FileError;
 use crate::workflow::Task;
 use crate::workflow::definition::sources_of;
-
-/// Why the sources of a task cannot be read.
-#[derive(Clone, Debug)]
-pub enum SourceError {
-    /// A pattern is invalid or matches no file, or two files would be staged at one path: which.
-    Pattern(String),
-    File(Arc<FileError>),
-}
-
-impl From<String> for SourceError {
-    fn from(problem: String) -> Self {
-        Self::Pattern(problem)
-    }
-}
-
-impl From<FileError> for SourceError {
-    fn from(error: FileError) -> Self {
-        Self::File(Arc::new(error))
-    }
-}
-
-impl fmt::Display for SourceError {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Self::Pattern(problem) => f.write_str(problem),
-            Self::File(error) => error.fmt(f),
-        }
-    }
-}
 
 /// What identifies a task in the cache, computed once a run.
 pub struct TaskIdentity {

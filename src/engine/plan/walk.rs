@@ -12,6 +12,7 @@ use crate::core::why::{Kind, Why};
 use crate::engine::lookup::cache::CacheRequest;
 use crate::engine::lookup::decision::{Decision, Edited, Hit};
 use crate::engine::lookup::identity::TaskRequest;
+use crate::engine::scope::error::NodeError;
 use crate::engine::scope::frames::Frame;
 use crate::engine::scope::interface;
 use crate::engine::scope::scatter::{ScatteredInputs, gather};
@@ -159,8 +160,8 @@ impl<'a, 'c> Planner<'a, 'c> {
                 self.all(spot, &reason, Expectation::Unknown, root);
                 Handed::Unknown
             } else {
-                self.planned_node(spot).unwrap_or_else(|problem| {
-                    let reason = format!("it would fail: {problem}");
+                self.planned_node(spot).unwrap_or_else(|error| {
+                    let reason = format!("it would fail: {error}");
                     self.all(spot, &reason, Expectation::Unknown, None);
                     Handed::Unknown
                 })
@@ -191,8 +192,8 @@ impl<'a, 'c> Planner<'a, 'c> {
     /// A node for which nothing has to be waited.
     ///
     /// # Errors
-    /// Why it would fail before anything of it runs: a sentence.
-    fn planned_node(&mut self, spot: Visit) -> Result<Handed, String> {
+    /// Why it would fail before anything of it runs.
+    fn planned_node(&mut self, spot: Visit) -> Result<Handed, NodeError> {
         let values = spot.scene.frame.values(self.explainer.files);
         if !values.holds(spot.node())? {
             let reason = values.condition_of(spot.node()).reason();
@@ -226,7 +227,7 @@ impl<'a, 'c> Planner<'a, 'c> {
         }
     }
 
-    fn node(&mut self, spot: Visit, inputs: Vec<Value>) -> Result<Handed, String> {
+    fn node(&mut self, spot: Visit, inputs: Vec<Value>) -> Result<Handed, NodeError> {
         let node = spot.node();
         let Some(scatter) = &node.scatter else { return self.unit(spot, inputs) };
         let spread = ScatteredInputs::new(node, scatter, inputs)?;
@@ -262,7 +263,7 @@ impl<'a, 'c> Planner<'a, 'c> {
         }
     }
 
-    fn unit(&mut self, spot: Visit, inputs: Vec<Value>) -> Result<Handed, String> {
+    fn unit(&mut self, spot: Visit, inputs: Vec<Value>) -> Result<Handed, NodeError> {
         match &spot.node().body {
             Body::Task(task) => {
                 let (verdict, hit) = self.task(task, spot, &inputs)?;
@@ -281,14 +282,14 @@ impl<'a, 'c> Planner<'a, 'c> {
         inner: &Arc<Workflow>,
         spot: Visit,
         inputs: Vec<Value>,
-    ) -> Result<Handed, String> {
+    ) -> Result<Handed, NodeError> {
         let numbers = (spot.number + 1, self.explainer.outline.offsets(inner));
         let mut frame = Frame::new(inner.clone(), numbers, None, format!("{}/", spot.label()), inputs.into());
         let outer = Some((spot.scene, spot.index, spot.element));
         if !self.frame(&mut frame, outer, spot.is_element) {
             return Ok(Handed::Unknown);
         }
-        Ok(match interface::interface(&frame, self.explainer.files)? {
+        Ok(match interface::interface(&frame, self.explainer.files).map_err(NodeError::Outputs)? {
             Some(outputs) if interface::lacks(inner, &outputs) => Handed::Skipped,
             Some(outputs) => Handed::Outputs(outputs),
             None => Handed::Unknown,
@@ -391,9 +392,9 @@ impl<'a, 'c> Planner<'a, 'c> {
     }
 
     /// What the cache says of a task with these inputs.
-    fn task(&self, task: &Task, spot: Visit, inputs: &[Value]) -> Result<Looked, String> {
+    fn task(&self, task: &Task, spot: Visit, inputs: &[Value]) -> Result<Looked, NodeError> {
         let Explainer { options, cache, files, .. } = self.explainer;
-        let state = cache.task(task, files).map_err(|error| error.to_string())?;
+        let state = cache.task(task, files)?;
         // What is not selected does not run: the run would fail.
         let selected = self.role(spot.number) != Role::Supply;
         let note = |reason: &str| match selected {

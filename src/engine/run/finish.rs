@@ -1,5 +1,7 @@
 //! How units end: hits, results on their way into the cache, failures and what follows from them.
 
+use std::fmt;
+
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::cost::AttemptCost;
@@ -180,9 +182,9 @@ impl Engine {
         unit: UnitId,
         spot: &NodeInstance,
         inputs: Vec<Value>,
-        problem: String,
+        problem: &dyn fmt::Display,
     ) {
-        let error = TaskError::new(ErrorKind::Input, problem);
+        let error = TaskError::new(ErrorKind::Input, problem.to_string());
         let event = NodeFinished {
             error: Some(error),
             kind: Kind::Task,
@@ -209,7 +211,7 @@ impl Engine {
             "`{name}` was not selected, but a selected node needs its result, and {why}: select `{name}` as well, \
              or use --until, which takes along what a node needs"
         );
-        self.fail_before(unit, spot, inputs, problem);
+        self.fail_before(unit, spot, inputs, &problem);
     }
 
     pub(super) fn fail(&mut self, unit: UnitId, spot: &NodeInstance, event: NodeFinished) {

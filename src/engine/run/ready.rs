@@ -56,15 +56,15 @@ impl Engine {
                 let condition = values.condition_of(node);
                 return self.skip(unit, condition);
             }
-            Err(problem) => return self.fail_before(unit, spot, Vec::new(), problem),
+            Err(error) => return self.fail_before(unit, spot, Vec::new(), &error),
         }
         let inputs = match values.inputs_of(node) {
             Ok(inputs) => inputs,
-            Err(problem) => return self.fail_before(unit, spot, Vec::new(), problem),
+            Err(error) => return self.fail_before(unit, spot, Vec::new(), &error),
         };
         let Some(scatter) = &node.scatter else { return self.begin(unit, spot, inputs) };
         match ScatteredInputs::new(node, scatter, inputs) {
-            Err(problem) => self.fail_before(unit, spot, Vec::new(), problem),
+            Err(error) => self.fail_before(unit, spot, Vec::new(), &error),
             Ok(spread) => {
                 let ahead = ELEMENTS_AHEAD.max(2 * self.options.jobs);
                 let at_once = scatter.concurrency.map_or(ahead, |most| ahead.min(most as usize));
@@ -115,7 +115,7 @@ impl Engine {
     fn look_up(&mut self, unit: UnitId, spot: &NodeInstance, task: &Task, inputs: Vec<Value>) {
         let identity = match self.cache.task(task, &self.files) {
             Ok(identity) => identity,
-            Err(error) => return self.fail_before(unit, spot, inputs, error.to_string()),
+            Err(error) => return self.fail_before(unit, spot, inputs, &error),
         };
         let work = identity.key(task, &inputs);
         let key = task.cache.enabled.then_some(work);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::core::value::Value;
+use crate::engine::scope::error::NodeError;
 use crate::workflow::node::equal_lengths;
 use crate::workflow::{Node, Scatter, ScatterShape};
 
@@ -27,18 +28,21 @@ struct List {
 impl ScatteredInputs {
     /// # Errors
     /// Lists of different length, more combinations than can be counted, or an element that its input does not
-    /// allow: a sentence.
-    pub fn new(node: &Node, scatter: &Scatter, inputs: Vec<Value>) -> Result<Self, String> {
+    /// allow.
+    pub fn new(node: &Node, scatter: &Scatter, inputs: Vec<Value>) -> Result<Self, NodeError> {
         let declared = node.body.inputs();
         let mut lists = Vec::with_capacity(scatter.over.len());
         for input in scatter.over.iter().map(|i| *i as usize) {
             let Some(Value::List(items)) = inputs.get(input) else {
-                return Err(format!("input `{}` is no list", declared[input].name));
+                let problem = "a list is expected".to_owned();
+                return Err(NodeError::Input { input: declared[input].name.clone(), element: None, problem });
             };
             for (i, item) in items.iter().enumerate() {
-                declared[input]
-                    .check_choice(item)
-                    .map_err(|problem| format!("input `{}`, element {i}: {problem}", declared[input].name))?;
+                declared[input].check_choice(item).map_err(|problem| NodeError::Input {
+                    input: declared[input].name.clone(),
+                    element: Some(i),
+                    problem,
+                })?;
             }
             lists.push(List { input, items: items.clone(), stride: 1 });
         }
@@ -46,7 +50,7 @@ impl ScatteredInputs {
             ScatterShape::Zip => {
                 let lengths: Vec<_> =
                     lists.iter().map(|list| (&*declared[list.input].name, list.items.len())).collect();
-                equal_lengths(&lengths)?;
+                equal_lengths(&lengths).map_err(NodeError::Elements)?;
                 lists.first().map_or(0, |list| list.items.len())
             }
             ScatterShape::Cross => {
@@ -56,13 +60,16 @@ impl ScatteredInputs {
                     count = count
                         .checked_mul(list.items.len())
                         .filter(|count| *count <= MAX_ELEMENTS)
-                        .ok_or_else(|| format!("`matrix` has more than {MAX_ELEMENTS} combinations"))?;
+                        .ok_or_else(|| {
+                            NodeError::Elements(format!("`matrix` has more than {MAX_ELEMENTS} combinations"))
+                        })?;
                 }
                 count
             }
         };
         if count > MAX_ELEMENTS {
-            return Err(format!("the node has {count} elements, and at most {MAX_ELEMENTS} can be run"));
+            let problem = format!("the node has {count} elements, and at most {MAX_ELEMENTS} can be run");
+            return Err(NodeError::Elements(problem));
         }
         Ok(Self { inputs, lists, count })
     }

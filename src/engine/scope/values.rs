@@ -12,6 +12,7 @@ use crate::core::condition::Condition;
 use crate::core::types::Type;
 use crate::core::value::{Artifact, Value};
 use crate::engine::scope::content::ContentStore;
+use crate::engine::scope::error::NodeError;
 use crate::storage::store::{FileError, Snapshot};
 use crate::workflow::binding::{self, Binding, Failure, Reference};
 use crate::workflow::paths::find_files;
@@ -102,8 +103,8 @@ impl Values<'_> {
     /// The values of a node's inputs, in the order of those that it runs.
     ///
     /// # Errors
-    /// A sentence that names the input.
-    pub fn inputs_of(&self, node: &Node) -> Result<Vec<Value>, String> {
+    /// The first input without a value.
+    pub fn inputs_of(&self, node: &Node) -> Result<Vec<Value>, NodeError> {
         (0..node.inputs.len()).map(|i| self.input_of(node, i)).collect()
     }
 
@@ -111,7 +112,7 @@ impl Values<'_> {
     ///
     /// # Errors
     /// As [`Values::inputs_of`]; also where what it refers to has not ended.
-    pub fn input_of(&self, node: &Node, i: usize) -> Result<Value, String> {
+    pub fn input_of(&self, node: &Node, i: usize) -> Result<Value, NodeError> {
         let input = &node.body.inputs()[i];
         let ty = node.bound_type(i);
         let value = node.inputs[i].evaluate(&ty, self).and_then(|value| {
@@ -121,21 +122,21 @@ impl Values<'_> {
             }
             Ok(value)
         });
-        value.map_err(|e| format!("input `{}`: {e}", input.name))
+        value.map_err(|problem| NodeError::Input { input: input.name.clone(), element: None, problem })
     }
 
     /// Whether a node's condition holds; true without one.
     ///
     /// # Errors
-    /// A sentence.
-    pub fn holds(&self, node: &Node) -> Result<bool, String> {
+    /// The condition has no truth value.
+    pub fn holds(&self, node: &Node) -> Result<bool, NodeError> {
         let Some(condition) = &node.condition else { return Ok(true) };
         match condition.evaluate(&Type::Bool, self) {
             Ok(value) => Ok(value == Value::Bool(true)),
             // Anything may be in a json, a truth value as well.
             Err(problem) => match condition.evaluate(&Type::Json, self) {
                 Ok(Value::Json(json)) if json.is_boolean() => Ok(*json == true),
-                _ => Err(format!("`if`: {problem}")),
+                _ => Err(NodeError::Condition(problem)),
             },
         }
     }
