@@ -274,7 +274,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// What is to be said of it beside run, node and time, behind a comma; usually nothing.
+    /// A note on its origin after run, node and time, with a leading comma; usually empty.
     pub fn note(&self) -> String {
         self.provenance.note().map_or_else(String::new, |note| format!(", {note}"))
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::core::digest::Digest;
 
-/// What is to be said of a result beside the run and node that made it; usually nothing.
+/// A note on the origin of a result, beside the run and node that made it; usually empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
     /// The qualified name of the task under which it was stored first.

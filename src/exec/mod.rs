@@ -99,7 +99,7 @@ pub struct Usage {
     /// Processor time of all of them together, their own and the system's for them.
     pub cpu: Duration,
     /// The resident memory, in bytes, of the largest one at its peak, not the sum over several at once. `None` where
-    /// it was so little that the system does not tell it from this program's own.
+    /// it was so little that the system does not distinguish it from this program's own.
     pub peak_memory: Option<u64>,
 }
 

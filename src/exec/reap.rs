@@ -116,7 +116,7 @@ fn time(time: libc::timeval) -> Duration {
     Duration::from_secs(part(time.tv_sec)) + Duration::from_micros(part(time.tv_usec))
 }
 
-/// Macs tell the peak of resident memory in bytes, others in KiB.
+/// macOS reports the peak of resident memory in bytes, other systems in KiB.
 fn bytes(peak: libc::c_long) -> u64 {
     let unit = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
     u64::try_from(peak).unwrap_or(0).saturating_mul(unit)

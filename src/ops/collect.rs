@@ -68,7 +68,7 @@ pub fn after_run(
     cap: Option<u64>,
 ) -> (Option<AfterRun>, Option<String>) {
     let passed = cap.filter(|cap| footprint.is_some_and(|footprint| footprint.passes(*cap)));
-    // Without a count, or with garbage left, the collection itself finds out what is to be done.
+    // Without a count, or with garbage left, the collection itself decides.
     let passed = passed.filter(|_| footprint.is_some_and(|footprint| footprint.bytes.is_some()));
     let limit = passed.map(|cap| cap / 10 * 9).or(cap);
     let wanted =

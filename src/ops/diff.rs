@@ -115,7 +115,7 @@ fn previous(view: &HomeReader, run: &Run) -> Result<Run, Error> {
     )))
 }
 
-/// What the records of the runs tell beside their events; older runs have none.
+/// What the records of the runs hold beside their events; older runs have none.
 fn known(view: &HomeReader, before: &Run, after: &Run) -> Known {
     let (earlier, later) = (as_it_was(view, before).ok(), as_it_was(view, after).ok());
     let invoked = |again: &Option<Again>, run: &Run| match again {

@@ -43,7 +43,7 @@ pub fn plan(prepared: &Prepared, home: Option<&Path>) -> Result<Plan, Error> {
     Ok(Plan { nodes, estimate })
 }
 
-/// Explains the nodes that `wants` picks by number in the outline, in full; `tell` hears of each node and element.
+/// Explains the nodes that `wants` picks by number in the outline, in full; `tell` receives each node and element.
 ///
 /// # Errors
 /// An input file that cannot be read, or a home that cannot be.

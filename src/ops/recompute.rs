@@ -135,7 +135,7 @@ impl Recomputing {
         self.entries.is_empty()
     }
 
-    /// Runs them again, one after the other; `tell` hears of each before it begins.
+    /// Runs them again, one after the other; `tell` receives each before it begins.
     ///
     /// # Errors
     /// The home cannot be used.

@@ -17,7 +17,7 @@ use crate::storage::memo::listing::{self, Listed};
 
 pub use crate::storage::memo::listing::{EntryFilter, files_in};
 
-/// Digits of a key that are shown: enough to tell it from all others that anybody will meet.
+/// Digits of a key that are shown: enough to distinguish it from all others in practice.
 pub const KEY_DIGITS: usize = 10;
 
 /// A stored result in short.
@@ -36,7 +36,7 @@ pub struct StoredResult {
     pub files: usize,
     pub duration_ms: u64,
     pub created: Timestamp,
-    /// When it was last handed out, give or take a day.
+    /// When it was last used, give or take a day.
     pub used: Timestamp,
     pub run: String,
     pub node: String,
@@ -77,7 +77,7 @@ pub struct StoredFile {
     pub digest: Digest,
     /// Of the blob; for a directory the list of what is in it.
     pub path: PathBuf,
-    /// Why it cannot be handed out; null if it can.
+    /// Why it cannot be used; null if it can.
     pub problem: Option<String>,
 }
 
@@ -90,7 +90,7 @@ pub struct ResultDetail {
 }
 
 impl ResultDetail {
-    /// Whether it can be handed out.
+    /// Whether it can be used.
     pub fn is_sound(&self) -> bool {
         self.intact && self.files.iter().all(|file| file.problem.is_none())
     }

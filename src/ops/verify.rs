@@ -34,7 +34,7 @@ pub struct Findings {
     pub database: Option<String>,
 }
 
-/// A result that cannot be handed out.
+/// A result that cannot be used.
 pub struct Broken {
     pub entry: Entry,
     pub problem: String,

@@ -44,7 +44,7 @@ impl Asked {
     }
 }
 
-/// Explains the nodes with these names, globs or labels (`prep[3]/fit[0]`); `tell` hears of each node and element.
+/// Explains the nodes with these names, globs or labels (`prep[3]/fit[0]`); `tell` receives each node and element.
 ///
 /// # Errors
 /// A name that fits nothing, a node that never has a key, and whatever keeps a plan from being made.
@@ -69,7 +69,7 @@ pub fn why(
     }
 }
 
-/// Why there was nothing to tell.
+/// Why there is no explanation.
 fn nothing_told(opened: &Opened, asked: &Asked, nodes: &[String]) -> String {
     let named = nodes.join("`, `");
     match asked.labels.is_empty() {

@@ -92,7 +92,7 @@ struct Row {
     whole: Option<Digest>,
 }
 
-/// What is to be written of an execution; made before the transaction, since it reads directories from the store.
+/// The rows of an execution; made before the transaction, since it reads directories from the store.
 pub struct Indexed<'e> {
     execution: &'e Execution,
     rows: Vec<Row>,

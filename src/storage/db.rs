@@ -106,7 +106,7 @@ const STAT_SCHEMA: &str = "
 ";
 
 /// Opens the database in `home` for writing, creating or migrating it. The text is a warning: an older database was lost,
-/// and what it held was taken up again as far as the files of the runs tell.
+/// and its content was restored as far as the files of the runs record it.
 ///
 /// A database is set aside only when it was read anew and found damaged each time. An error of the disk is none: it is
 /// tried again, and then returned.
@@ -288,7 +288,7 @@ fn expect_file(path: &Path, found: io::Result<fs::Metadata>) -> Result<(), DbErr
         .map_err(|error| DbError::Io { path: path.to_owned(), error })
 }
 
-/// The database, and what was taken up again if it is new in a home that has a past.
+/// The database, and what was restored if it is new in a home with earlier runs.
 fn prepare(path: &Path, check: bool) -> Result<(Connection, Option<Recovered>), DbError> {
     let sqlite = |error| DbError::Sqlite { path: path.to_owned(), error };
     create_private(path)?;

@@ -9,7 +9,7 @@
 //! | [`home`] | the home folder and the locks of live runs |
 //! | [`locks`] | locks of identical work |
 //! | [`db`] | the database file: opening, schema versions, damage |
-//! | [`recovery`] | runs and results taken up again after the database was lost |
+//! | [`recovery`] | runs and results restored after the database was lost |
 //! | [`own_file`] | opening files of the home: no links, no waiting |
 //! | [`publish`] | outputs put at paths of the user, and the record of what was published |
 //! | [`user_file`] | writing a file that a user names, whatever stands there |

@@ -73,7 +73,7 @@ enum Message {
     Run(Box<Run>),
     /// Nothing else is going on: commit at once.
     Times(Times),
-    /// Results that were handed out.
+    /// Results that were used.
     Used(Vec<Digest>),
     /// What the folders of a run take, in bytes.
     Size(RunId, u64),
@@ -149,7 +149,7 @@ impl Writer {
         }
     }
 
-    /// Notes that results were handed out.
+    /// Records that results were used.
     pub fn used(&self, keys: Vec<Digest>) {
         if !keys.is_empty() {
             self.send(Message::Used(keys));

@@ -116,7 +116,7 @@ pub enum Change {
         name: String,
         now: bool,
     },
-    /// Something that older results do not tell.
+    /// A part that older results do not record.
     Unrecorded,
 }
 

@@ -84,7 +84,7 @@ pub fn check_outputs(
     task.outputs.iter().map(check).collect()
 }
 
-/// Takes in outputs of a task. Notes tell what a user should know besides.
+/// Takes in outputs of a task. Notes are messages for the user.
 ///
 /// # Errors
 /// Each output that does not fit, or the store's error.

@@ -47,7 +47,7 @@ impl HostEnv {
     }
 
     /// That of an earlier run, for `task`, as far as it is remembered; what was only passed on comes from this process.
-    /// The sentences tell what may not be as it was.
+    /// The sentences name what may differ from then.
     pub fn then(then: &Remembered, task: &Task) -> (Self, Vec<String>) {
         let is_base = |name: &OsStr| BASE.into_iter().any(|pattern| matches(pattern, name));
         let is_wanted = |name: &str| {
@@ -125,7 +125,7 @@ pub struct Remembered {
     pub passed: BTreeMap<String, String>,
 }
 
-/// What is to be remembered of the environment of a run of `tasks`. Nothing of what any of them calls a secret.
+/// The variables that history records for a run of `tasks`; without the secrets of any of them.
 pub fn remember<'t>(tasks: impl Iterator<Item = &'t Task> + Clone) -> Remembered {
     let (mut patterns, mut secrets) = (BTreeSet::new(), BTreeSet::new());
     for task in tasks.clone() {

@@ -92,11 +92,11 @@ pub struct Prepared {
     /// The values of secrets.
     pub secrets: Vec<String>,
     pub guards: Vec<Guarded>,
-    /// What is to be shown to the command.
+    /// The views that the command needs.
     pub views: Vec<StagedView>,
 }
 
-/// An input that is not in its place, but is to be shown there.
+/// An input that is not at its path, but must be mounted there.
 pub struct StagedView {
     pub view: View,
     pub input: String,

@@ -30,7 +30,7 @@ use crate::storage::memo::{Entry, Found, Scope, UNKNOWN_DEFINITION, Version};
 use crate::storage::store::Damage;
 use crate::workflow::Task;
 
-/// What is to be decided.
+/// The unit to decide for.
 pub struct CacheRequest<'a> {
     pub task: &'a Task,
     pub identity: &'a TaskIdentity,
@@ -130,7 +130,7 @@ impl Cache {
         &*self.store
     }
 
-    /// Hits whose use is to be recorded.
+    /// Hits whose use must be recorded.
     pub fn take_used(&self) -> Vec<Digest> {
         self.used.take()
     }

@@ -56,7 +56,7 @@ impl EventLog {
         Self { masker, ..self }
     }
 
-    /// Writes what is left, and tells what went wrong with history.
+    /// Writes what is left, and reports errors of the history.
     pub(super) fn close(mut self) -> Option<io::Error> {
         self.flush();
         self.failure

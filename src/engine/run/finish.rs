@@ -255,7 +255,7 @@ impl Engine {
         }
     }
 
-    /// Whether a unit belongs to an element that has failed, whose rest is to be cancelled.
+    /// Whether a unit belongs to a failed element, whose other units must be cancelled.
     pub(super) fn is_doomed(&self, mut unit: UnitId) -> bool {
         loop {
             let (group, i) = self.scheduler.locate(unit);

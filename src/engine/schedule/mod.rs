@@ -62,7 +62,7 @@ impl Scheduler {
     }
 
     /// Opens a frame: the nodes of `graph` for which `takes_part` holds; what others would hand over is not waited
-    /// for. `priority` tells what goes first when not all can run. A taken `parent` goes on inside. Returns the
+    /// for. `priority` orders units when not all can run. A taken `parent` goes on inside. Returns the
     /// group's number.
     pub fn open_frame(
         &mut self,
@@ -154,7 +154,7 @@ impl Scheduler {
         }
     }
 
-    /// Hands out a unit that waits for nothing any more: nodes in the order in which they became ready, then
+    /// Returns a unit whose dependencies have all ended: nodes in the order in which they became ready, then
     /// elements, in turn where there are several nodes with some. So what was begun is finished first, because the
     /// nodes of an element are ready before the next element is handed out. The caller answers with
     /// [`Scheduler::finish`], [`Scheduler::enqueue`], [`Scheduler::open_frame`] or [`Scheduler::open_elements`].
@@ -178,7 +178,7 @@ impl Scheduler {
         Some(unit)
     }
 
-    /// Whether [`Scheduler::take_ready`] would hand out a unit.
+    /// Whether [`Scheduler::take_ready`] would return a unit.
     pub fn has_ready(&self) -> bool {
         !self.stopped && (!self.ready.is_empty() || !self.sources.is_empty())
     }
@@ -200,7 +200,7 @@ impl Scheduler {
         }
     }
 
-    /// Hands out a queued unit that fits into what is free now: the one with the highest priority, and the first of
+    /// Returns a queued unit that fits into the free resources: the one with the highest priority, and the first of
     /// those. It holds what it requested until [`Scheduler::release`]. One that does not fit lets others go before
     /// it, but not for ever.
     pub fn take_start(&mut self) -> Option<UnitId> {
@@ -259,7 +259,7 @@ impl Scheduler {
         waits[node] == 0
     }
 
-    /// Hands out a unit all of whose children have ended. The caller answers with [`Scheduler::finish`].
+    /// Returns a unit whose children have all ended. The caller answers with [`Scheduler::finish`].
     pub fn take_closed(&mut self) -> Option<UnitId> {
         let unit = self.closed.pop_front()?;
         self.below.remove(&unit);
@@ -272,7 +272,7 @@ impl Scheduler {
         self.groups[group].ended
     }
 
-    /// Nothing is handed out any more; what runs may end.
+    /// Stops returning units; those that run may end.
     pub fn stop(&mut self) {
         self.stopped = true;
     }

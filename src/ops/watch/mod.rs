@@ -24,9 +24,9 @@ pub use watched::{Looks, Watched};
 
 /// How long nothing must change after a change: editors and checkouts write several files.
 const QUIET: Duration = Duration::from_millis(200);
-/// Longest time between two looks, for what the system does not tell.
+/// Maximum time between two checks, for changes that the system does not report.
 const AT_LEAST: Duration = Duration::from_secs(5);
-/// Time between two looks where the system tells nothing.
+/// Time between two checks where the system reports no changes.
 const POLL: Duration = Duration::from_millis(500);
 
 /// The files that a run depends on. Of a workflow that cannot be run all that is known: what it read, and what counted

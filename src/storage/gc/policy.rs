@@ -44,7 +44,7 @@ pub struct Stored {
     pub duration: u64,
     /// Since it was last used.
     pub idle: u64,
-    /// Whether it cannot be handed out any more.
+    /// Whether it cannot be used any more.
     pub broken: bool,
 }
 
@@ -397,7 +397,7 @@ mod tests {
             for (i, result) in stock.results.iter().enumerate() {
                 if !gone(&plan.results, i) {
                     prop_assert!(!result.broken);
-                    // A result that stays can be handed out.
+                    // A result that stays can be used.
                     needed.extend(result.outputs.iter().copied());
                 }
             }

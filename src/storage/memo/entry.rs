@@ -38,7 +38,7 @@ pub struct Found {
     pub duration_ms: u64,
     /// A [`crate::core::provenance::Provenance`] as JSON; `None` for a result of the task's own run.
     pub provenance: Option<String>,
-    /// When it was last handed out, give or take a day; if never, when it was made.
+    /// When it was last used, give or take a day; if never, when it was made.
     pub used: Timestamp,
 }
 

@@ -33,7 +33,7 @@ pub const SCHEMA: &str = "
 ";
 
 /// What was added to them later: what explanations and evictions go by. `interface` names a row of its own table, and
-/// is null for results that are older than it; `used_ms` is when a result was last handed out, give or take a day, and
+/// is null for results that are older than it; `used_ms` is when a result was last used, give or take a day, and
 /// null if that is no later than `created_ms`.
 pub const EXPLAINED: &str = "
     ALTER TABLE memo ADD COLUMN interface BLOB;
@@ -80,7 +80,7 @@ pub(super) fn instant(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// Notes that results were handed out at `now`.
+/// Records that results were used at `now`.
 ///
 /// # Errors
 /// The database cannot be written.

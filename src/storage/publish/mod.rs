@@ -7,7 +7,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `record` | the table of what was published |
-//! | `survey` | what is to be done at each path, and what is in the way |
+//! | `survey` | the action at each path, and what is in the way |
 
 pub mod record;
 mod survey;

@@ -1,4 +1,4 @@
-//! The results that users evicted, so that a database which is taken up again from events does not bring them back.
+//! The results that users evicted, so that a recovery from events does not restore them.
 //!
 //! Written before the rows are removed. Knows nothing of why a result was evicted.
 

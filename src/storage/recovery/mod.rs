@@ -31,7 +31,7 @@ use crate::storage::history::{self, INTERRUPTED, RUNNING, Run};
 use crate::storage::home::Home;
 use crate::storage::memo::{Entry, Found, UNKNOWN_DEFINITION, sqlite};
 
-/// What was taken up again.
+/// What was restored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
     pub runs: usize,
@@ -113,7 +113,7 @@ struct Finished {
 }
 
 impl TakingUp<'_> {
-    /// Takes up the results; whether all events could be read.
+    /// Restores the results; returns whether all events could be read.
     fn events(&mut self, evicted: &evicted::Evicted) -> rusqlite::Result<bool> {
         let Ok(events) = history::events_checked(&self.home.events(self.start.run)) else {
             return Ok(false);

@@ -44,7 +44,7 @@ pub struct Spoiled {
 pub struct Staged {
     /// To be given to [`Store::check`] when the task is done.
     pub guards: Vec<Guard>,
-    /// Nothing is in its place: this is to be shown there, in the folder that holds it.
+    /// Nothing is at its path: this must be mounted there, in the folder that holds it.
     pub view: Option<View>,
     /// Whether there is a symbolic link to a large file.
     pub has_symlink: bool,
