@@ -73,7 +73,7 @@ pub fn inert_in_place(text: &str) -> String {
     text.chars().map(inert_char).collect()
 }
 
-/// [`inert_in_place`] for a message, which keeps its line breaks and is cut after [`LONG_MESSAGE`] characters.
+/// [`inert_in_place`] for a message, which keeps its line breaks and is cut after `LONG_MESSAGE` characters.
 pub fn inert_message(text: &str) -> String {
     let mut chars = text.chars();
     let mut out: String =
