@@ -119,6 +119,9 @@ pub struct NodeStarted {
     /// when the wait before another attempt was over.
     #[serde(default)]
     pub waited_ms: u64,
+    /// How long the run still takes from here, by the times of earlier runs; absent where none are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remaining_ms: Option<u64>,
 }
 
 /// An attempt failed; another may follow.

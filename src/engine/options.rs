@@ -11,6 +11,8 @@ pub struct RunOptions {
     /// How long it takes from a node's start to the end of the run, as far as is known, in milliseconds: what
     /// has the most before it goes first.
     pub remaining_ms: Vec<u64>,
+    /// How long each takes alone, in milliseconds, where it ran before.
+    pub alone_ms: Vec<Option<u64>>,
     /// Nodes that are not looked up.
     pub overwrite: Vec<bool>,
     pub mode: CacheMode,

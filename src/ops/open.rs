@@ -169,6 +169,7 @@ fn options(opened: &Opened, request: &RunRequest) -> Result<RunOptions, Error> {
     Ok(RunOptions {
         roles,
         remaining_ms,
+        alone_ms: vec![None; outline.len()],
         overwrite,
         mode: request.cache.unwrap_or_default(),
         keep_going: request.keep_going,

@@ -149,11 +149,10 @@ pub async fn run(
             None
         }
     };
-    order.remaining_ms = {
-        // Without times all nodes count the same.
-        let times = of_workflow(&reader, &workflow.name).unwrap_or_default();
-        remaining(outline, |node| times.get(node).map(|time| time.wall))
-    };
+    // Without times all nodes count the same.
+    let times = of_workflow(&reader, &workflow.name).unwrap_or_default();
+    order.remaining_ms = remaining(outline, |node| times.get(node).map(|time| time.wall));
+    order.alone_ms = outline.places().map(|place| times.get(&place.name()).map(|time| time.wall)).collect();
     // If the history cannot be read, messages for a first run are left out.
     order.first = !history::has_succeeded(&reader, &workflow.name).unwrap_or(true);
     let started = Timestamp::now();

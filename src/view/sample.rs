@@ -40,6 +40,7 @@ pub fn node_started(node: &str, attempt: u32, seconds: i64) -> Event {
         log: None,
         queued: 0,
         waited_ms: 0,
+        remaining_ms: None,
     })
 }
 
@@ -180,6 +181,7 @@ pub fn element_started(node: &str, index: u64, queued: u64, seconds: i64) -> Eve
         log: None,
         queued,
         waited_ms: 0,
+        remaining_ms: None,
     })
 }
 

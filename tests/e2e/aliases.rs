@@ -19,6 +19,13 @@ fn a_result_under_a_former_name_is_a_hit_and_stored_under_the_new_key() {
     let first = lab.ok("w.toml", &[]);
     lab.write("w.toml", &flow("flow", "fit", ""));
     assert_eq!(lab.run(&["plan", "w.toml", "--json"]).events("node_planned")[0]["cache"], "miss");
+    for verb in [&["plan", "w.toml"][..], &["why", "w.toml", "n"]] {
+        let hint = "cache_aliases = [\"old-flow.train\"]";
+        assert!(
+            lab.run(verb).out.split_whitespace().collect::<Vec<_>>().join(" ").contains(hint),
+            "{verb:?}"
+        );
+    }
     lab.write("w.toml", &flow("flow", "fit", "cache_aliases = [\"nobody.knows\", \"old-flow.train\"]"));
     let plan = lab.run(&["plan", "w.toml", "--json"]).expect_code(0).events("node_planned")[0].clone();
     assert_eq!(plan["cache"], "hit");

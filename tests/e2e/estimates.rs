@@ -86,3 +86,20 @@ fn elements_that_would_run_count_one_by_one() {
     let said = summary(&lab, &["-i", "n=8", "-j", "2"]);
     assert_eq!(said[..2], ["5 would run, 3 from the cache", "estimated 3.0s from earlier runs"]);
 }
+
+#[test]
+fn each_start_says_how_long_the_run_still_takes() {
+    let lab = timed(DIAMOND, &[("a", 1_000_000), ("b", 5_000_000), ("d", 2_000_000)]);
+    let run = lab.ok("w.toml", &["--overwrite", "-j", "4"]);
+    let left = |node: &str| {
+        let started = run.events("node_started");
+        let started = started.iter().find(|event| event["node"] == node).unwrap();
+        started["remaining_ms"].as_u64()
+    };
+    assert_eq!(["a", "b", "d"].map(left), [8_000_000, 7_000_000, 2_000_000].map(Some));
+    assert_eq!(left("c"), None, "it never ran before");
+    let run = lab.ok("w.toml", &["--overwrite", "-j", "1"]);
+    let started = run.events("node_started");
+    let b = started.iter().find(|event| event["node"] == "b").unwrap();
+    assert_eq!(b["remaining_ms"], 10_000_000, "`c` waits for the one slot, and may take as long: {b}");
+}

@@ -234,6 +234,11 @@ impl Why {
         self.text.clone().unwrap_or_else(|| phrases::why(self))
     }
 
+    /// What keeps the results of a task that was renamed and is otherwise the same.
+    pub fn alias_hint(&self) -> Option<String> {
+        phrases::alias_hint(&self.changes)
+    }
+
     /// The same with its text, as JSON output has it.
     pub fn with_text(&self) -> Self {
         Self { text: Some(self.text()), ..self.clone() }

@@ -53,11 +53,20 @@ fn held_elsewhere(other: &Nearest, project: &str) -> String {
 }
 
 fn all(changes: &[Change]) -> String {
+    if let Some(hint) = alias_hint(changes) {
+        return format!("{}; {hint}", change(&changes[0]));
+    }
     let mut parts: Vec<String> = changes.iter().take(MAX_LISTED).map(change).collect();
     if changes.len() > MAX_LISTED {
         parts.push(format!("and {} more", changes.len() - MAX_LISTED));
     }
     parts.join("; ")
+}
+
+/// What keeps the results of a task that was renamed and is otherwise the same.
+pub fn alias_hint(changes: &[Change]) -> Option<String> {
+    let [Change::Task { was, .. }] = changes else { return None };
+    Some(format!("cache_aliases = [\"{was}\"] in the task keeps its results"))
 }
 
 pub fn change(change: &Change) -> String {

@@ -5,6 +5,7 @@
 //! | `ready.rs`, `single_flight.rs` | a unit whose dependencies have ended: skipped, scattered, entered, looked up, queued |
 //! | `finish.rs`, `aggregate.rs` | how a unit finishes, also one that aggregates others |
 //! | `record.rs`, `cost.rs` | a result on its way into the cache, and what its attempt cost |
+//! | `outlook.rs` | how long the run still takes |
 //! | `hooks.rs`, `summary.rs` | the node that runs last, and the summary of the run |
 //! | `event_log.rs` | events on their way to reporters and history |
 //! | `publish.rs`, `protected.rs` | the workflow's own outputs, and the files that none of them may replace |
@@ -20,6 +21,7 @@ mod cost;
 mod event_log;
 mod finish;
 mod hooks;
+mod outlook;
 pub(super) mod protected;
 mod publish;
 mod ready;
@@ -132,6 +134,7 @@ pub struct Engine {
     saved_ms: u64,
     /// By node of the outline: the time that its attempts took, in milliseconds, and how many there were.
     times: HashMap<usize, (u64, u64)>,
+    outlook: outlook::Outlook,
     recorder: Box<dyn Recorder>,
     failure: Option<Arc<RunFailure>>,
     /// The workflow's outputs, once all but the last node has ended.
@@ -203,6 +206,7 @@ impl Engine {
             total: 0,
             saved_ms: 0,
             times: HashMap::new(),
+            outlook: outlook::Outlook::default(),
             recorder: parts.recorder,
             failure: None,
             handed: Vec::new(),

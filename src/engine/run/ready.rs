@@ -309,14 +309,24 @@ impl Engine {
         };
         let log = log_path(&self.context.logs, &spot.name, spot.event_index(), attempt).display().to_string();
         self.announced_waiting.remove(&unit);
+        let now = self.clock.now();
+        let number = spot.number;
+        let known = self.options.alone_ms[number].map(|alone| {
+            // What waits for a slot is taken to be as long; elements are in their node's time already.
+            let queued = if spot.event_index().is_none() { self.scheduler.queued() } else { 0 };
+            let turns = (queued + 1).div_ceil(self.options.jobs.max(1)) as u64;
+            self.options.remaining_ms[number].max(alone.saturating_mul(turns))
+        });
+        let remaining_ms = self.outlook.started(number, known, now);
         self.bus.emit(Event::NodeStarted(NodeStarted {
-            time: self.clock.now(),
+            time: now,
             node: spot.name.clone(),
             index: spot.event_index(),
             attempt,
             log: Some(log),
             queued: self.scheduler.queued() as u64,
             waited_ms: millis(waited),
+            remaining_ms,
         }));
         aside::attempt(unit, attempt, self.ended.0.clone(), self.attempts.clone().run(job));
     }

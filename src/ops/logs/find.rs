@@ -79,6 +79,7 @@ mod tests {
             log,
             queued: 0,
             waited_ms: 0,
+            remaining_ms: None,
         })
     }
 

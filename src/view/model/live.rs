@@ -23,6 +23,8 @@ pub(in crate::view) struct Live {
 /// A running attempt, or the pause before the next one.
 pub(in crate::view) struct Attempt {
     pub since: Timestamp,
+    /// When the run ends, by the times of earlier ones.
+    pub end: Option<Timestamp>,
     pub log: Option<String>,
     /// The start of the next attempt, and the error of the last one in one line.
     pub retry: Option<(Timestamp, String)>,
@@ -39,7 +41,10 @@ impl Live {
             Event::NodeStarted(node) => {
                 let unit = node.path().to_owned();
                 self.waiting.remove(&unit);
-                self.running.insert(unit, Attempt { since: node.time, log: node.log.clone(), retry: None });
+                let left = node.remaining_ms.map(Duration::from_millis);
+                let end = left.and_then(|left| node.time.checked_add(left).ok());
+                let log = node.log.clone();
+                self.running.insert(unit, Attempt { since: node.time, end, log, retry: None });
                 self.queued = node.queued;
             }
             Event::NodeWaiting(node) => {

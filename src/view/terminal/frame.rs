@@ -22,6 +22,8 @@ pub(super) struct Moment {
     pub total: u64,
     pub saved_ms: u64,
     pub elapsed_ms: u64,
+    /// How long it still takes; 0 where that is not known.
+    pub left_ms: u64,
     /// Counts the frames: turns the spinner.
     pub turn: usize,
 }
@@ -80,6 +82,11 @@ impl Moment {
             0 => String::new(),
             ms => format!("saved {}", duration(ms)),
         };
+        // Whole seconds, rounded up: an estimate has no tenths.
+        let left = match self.left_ms.div_ceil(1000) {
+            0 => String::new(),
+            seconds => format!("~{} left", duration(seconds * 1000).replace(".0s", "s")),
+        };
         let mut parts = vec![
             Part { rank: DRAWN, style: PLAIN, text: "━".repeat(BAR) },
             Part {
@@ -88,6 +95,7 @@ impl Moment {
                 text: format!("{}/{}", count(counts.finished()), count(self.total)),
             },
             Part { rank: 8, style: PLAIN, text: duration(self.elapsed_ms) },
+            Part { rank: 6, style: PLAIN, text: left },
             Part::number(9, counts.failed, "failed", BAD),
             Part::number(7, self.running as u64, "running", PLAIN),
             Part::number(4, self.queued, "queued", PLAIN),
@@ -213,6 +221,7 @@ mod tests {
             total: 10_020,
             saved_ms: 250_000,
             elapsed_ms: 12_300,
+            left_ms: 0,
             turn: 0,
         }
     }
@@ -262,6 +271,9 @@ mod tests {
         assert_eq!(bar(80), "10,001/10,020  12.3s  1 failed  2 running  3 executed  9,990 cached");
         assert_eq!(bar(40), "10,001/10,020  12.3s  1 failed");
         assert_eq!(bar(10), "10,001/10…");
+        let bar = |left_ms| Moment { left_ms, ..moment(2) }.lines(70, 24, Ink(false)).pop().unwrap();
+        assert_eq!(bar(39_100), "10,001/10,020  12.3s  ~40s left  1 failed  2 running  3 executed");
+        assert_eq!(bar(9000), "10,001/10,020  12.3s  ~9s left  1 failed  2 running  3 executed");
     }
 
     #[test]

@@ -258,6 +258,7 @@ mod tests {
                 log,
                 queued: 3,
                 waited_ms: 0,
+                remaining_ms: None,
             })
         };
         let events = failed_run();

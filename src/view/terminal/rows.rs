@@ -47,6 +47,12 @@ impl Live {
             total: tally.total,
             saved_ms: tally.saved_ms,
             elapsed_ms: tally.begun.as_ref().map_or(0, |run| between(run.time, now)),
+            left_ms: self
+                .running
+                .values()
+                .filter_map(|attempt| attempt.end)
+                .max()
+                .map_or(0, |end| between(now, end)),
             turn,
         };
         (moment, sources)

@@ -128,6 +128,9 @@ fn reasons(answer: &Answer, why: &Why, ink: Ink, now: &Zoned, text: &mut String)
     for change in &why.changes {
         change_lines(change, 1, ink, text);
     }
+    if let Some(hint) = why.alias_hint() {
+        text.push_str(&format!("  {}\n", inert(&hint)));
+    }
     let told = |nearest: &Nearest| {
         let Nearest { run, node, time, key, .. } = nearest;
         format!("run {run}, node {node}, {} (key {})", age(*time, now), &key.hex()[..DIGITS])

@@ -299,6 +299,7 @@ impl Lab {
             options: RunOptions {
                 roles,
                 remaining_ms: vec![0; outline.len()],
+                alone_ms: vec![None; outline.len()],
                 overwrite,
                 mode: self.mode,
                 keep_going: self.keep_going,
