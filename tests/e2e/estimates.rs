@@ -98,6 +98,7 @@ fn each_start_says_how_long_the_run_still_takes() {
     };
     assert_eq!(["a", "b", "d"].map(left), [8_000_000, 7_000_000, 2_000_000].map(Some));
     assert_eq!(left("c"), None, "it never ran before");
+    let lab = timed(DIAMOND, &[("a", 1_000_000), ("b", 5_000_000), ("d", 2_000_000)]);
     let run = lab.ok("w.toml", &["--overwrite", "-j", "1"]);
     let started = run.events("node_started");
     let b = started.iter().find(|event| event["node"] == "b").unwrap();

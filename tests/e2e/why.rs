@@ -353,7 +353,10 @@ fn a_renamed_task_is_recognised_by_its_node() {
         &OneTask::default().text().replace("[tasks.t]", "[tasks.u]").replace("task = \"t\"", "task = \"u\""),
     );
     let answer = ask(&lab, "n", &[]);
-    assert_eq!(answer["why"]["text"], "task wf.t -> wf.u");
+    assert_eq!(
+        answer["why"]["text"],
+        "task wf.t -> wf.u; cache_aliases = [\"wf.t\"] in the task keeps its results"
+    );
 }
 
 #[test]
@@ -362,7 +365,8 @@ fn a_renamed_workflow_is_recognised_by_its_definitions() {
     lab.write("w.toml", &OneTask::default().text());
     lab.ok("w.toml", &[]);
     lab.write("w.toml", &OneTask { name: "renamed", ..OneTask::default() }.text());
-    assert_eq!(why(&lab, "n", &[]), "task wf.t -> renamed.t");
+    let hint = "cache_aliases = [\"wf.t\"] in the task keeps its results";
+    assert_eq!(why(&lab, "n", &[]), format!("task wf.t -> renamed.t; {hint}"));
     let run = lab.ok("w.toml", &["-i", "x=b"]);
     assert_eq!(run.node("n")["why"]["text"], "task wf.t -> renamed.t; input x: \"a\" -> \"b\"");
 }
