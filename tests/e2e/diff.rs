@@ -216,3 +216,14 @@ fn errors_say_how_to_mend_them() {
     );
     assert!(lab.run(&["diff", "@last", "nope"]).expect_code(2).err.contains("there is no run `nope`"));
 }
+
+#[test]
+fn one_node_that_is_the_same_is_no_plural() {
+    let lab = Lab::new();
+    let text = "[workflow]\nname = 'w'\n[tasks.n]\ncache = true\noutputs = { o = 'int' }\nrun = 'echo 1 > $OUT/o'\n[nodes.n]\n";
+    lab.write("w.toml", text);
+    lab.ok("w.toml", &[]);
+    lab.ok("w.toml", &[]);
+    let text = diff(&lab, &["@last"]).out;
+    assert!(text.contains("nothing else differs: 1 node has the same inputs and results\n"), "{text}");
+}

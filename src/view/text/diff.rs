@@ -33,10 +33,11 @@ impl RunDiff {
         self.asides(&mut text, ink);
         self.values(&mut text, "outputs", &self.outputs, ink);
         if self.is_empty() {
-            let same = count(self.same);
-            text.push_str(&format!(
-                "\nnothing else differs: {same} nodes have the same inputs and results\n"
-            ));
+            let nodes = match self.same {
+                1 => "1 node has".to_owned(),
+                same => format!("{} nodes have", count(same)),
+            };
+            text.push_str(&format!("\nnothing else differs: {nodes} the same inputs and results\n"));
         } else if self.same > 0 {
             text.push_str(&format!(
                 "\n{}\n",
