@@ -8,7 +8,7 @@ use super::args::MaybeUnit;
 use super::screen::{ColorChoice, print};
 use super::stdout::Stdout;
 use super::{Failure, Outcome};
-use crate::ops::logs::RunLogs;
+use crate::ops::logs::{RunLogs, open_log};
 use crate::view::text::log_lines::LogLines;
 use crate::view::text::logs::{Logged, render};
 use crate::view::text::style::{Ink, STRONG};
@@ -96,7 +96,7 @@ fn print_log(path: &Path, stdout: &mut Stdout) -> Outcome {
         io::ErrorKind::NotFound => Failure::usage(format!("the log {} is gone", path.display())),
         _ => Failure::usage(format!("cannot read {}: {error}", path.display())),
     };
-    let mut log = File::open(path).map_err(cannot)?;
+    let mut log = open_log(path).map_err(cannot)?;
     // A reader that went away, as `head` does, is no failure.
     let _ = match io::stdout().is_terminal() {
         true => print_lines(path, stdout),

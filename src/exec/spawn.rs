@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rustix::fs::{Access, access};
+use rustix::fs::{Access, OFlags, access};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
@@ -77,7 +77,14 @@ pub fn explain_late(attempt: &Attempt, errno: i32) -> String {
 /// The command with its files; with secrets it writes to pumps.
 fn prepare(attempt: &Attempt, program: &Path) -> Result<(Command, Vec<Pump>), String> {
     let open = |path: &Path, how: &mut OpenOptions| {
-        how.create(true).mode(0o600).open(path).map_err(|error| {
+        // An earlier attempt may have put a link or a FIFO there.
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let opened = how.create(true).mode(0o600).custom_flags(flags).open(path);
+        let regular = opened.and_then(|file| match file.metadata()?.is_file() {
+            true => Ok(file),
+            false => Err(io::Error::other("something else than a regular file is there")),
+        });
+        regular.map_err(|error| {
             format!("{} could not be opened for what the command prints: {error}", path.display())
         })
     };

@@ -1,8 +1,11 @@
 //! The last lines of a log, as plain text that can do nothing to a terminal.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use rustix::fs::OFlags;
 
 /// How much of the end of a log is looked at, in bytes.
 const WINDOW: u64 = 64 * 1024;
@@ -29,7 +32,10 @@ pub fn tail(path: &Path, lines: usize) -> Vec<String> {
 
 /// The last 64 KiB, and whether that is the whole file.
 fn read_end(path: &Path) -> Option<(Vec<u8>, bool)> {
-    let mut file = File::open(path).ok()?;
+    // A task may have put anything in its place.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+    file.metadata().ok().filter(std::fs::Metadata::is_file)?;
     let start = file.metadata().ok()?.len().saturating_sub(WINDOW);
     file.seek(SeekFrom::Start(start)).ok()?;
     let mut window = Vec::new();

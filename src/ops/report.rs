@@ -1,6 +1,5 @@
 //! A run as one page of HTML, with the logs and files that are stored of it.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +12,7 @@ use super::picture::picture;
 use super::recorded::as_it_was;
 use crate::core::digest::Digest;
 use crate::core::run_id::RunId;
+use crate::storage::own_file::{self, Access};
 use crate::storage::store::Store;
 use crate::storage::user_file::write_user_file;
 use crate::view::html::{Sources, page};
@@ -54,7 +54,7 @@ struct Kept {
 
 impl Sources for Kept {
     fn log(&self, path: &str, limit: u64) -> Option<(Vec<u8>, bool)> {
-        let mut file = File::open(path).ok()?;
+        let mut file = super::logs::open_log(Path::new(&path)).ok()?;
         let length = file.metadata().ok().filter(std::fs::Metadata::is_file)?.len();
         file.seek(SeekFrom::Start(length.saturating_sub(limit))).ok()?;
         let mut end = Vec::new();
@@ -65,7 +65,7 @@ impl Sources for Kept {
     fn blob(&self, digest: &str, size: u64) -> Option<Vec<u8>> {
         let digest: Digest = digest.parse().ok()?;
         let mut bytes = Vec::new();
-        let file = File::open(self.store.blob_path(&digest)).ok()?;
+        let file = own_file::open(&self.store.blob_path(&digest), Access::Read).ok()?;
         file.take(size + 1).read_to_end(&mut bytes).ok()?;
         // A folder's blob is its list of entries, and not as large as what is in it.
         (bytes.len() as u64 == size && Digest::of(&bytes) == digest).then_some(bytes)

@@ -14,11 +14,12 @@
 use std::fmt;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::core::run_id::RunId;
 use crate::storage::own_file::{self, Access};
+use crate::storage::own_folder;
 use crate::storage::store::remove_tree;
 
 /// The file of reserved space, inside the home folder.
@@ -151,7 +152,15 @@ impl Home {
         if metadata.permissions().mode() & 0o077 != 0 {
             fs::set_permissions(&self.0, fs::Permissions::from_mode(0o700)).map_err(failed)?;
         }
-        Ok(())
+        self.check()
+    }
+
+    /// Checks the folders of the home that are there: each must be a folder of this user alone.
+    ///
+    /// # Errors
+    /// The first that is none, by name.
+    pub fn check(&self) -> Result<(), HomeError> {
+        own_folder::check_all(&self.0).map_err(|error| HomeError::Unusable { path: self.0.clone(), error })
     }
 
     pub fn path(&self) -> &Path {
@@ -181,7 +190,7 @@ impl Home {
     /// # Errors
     /// The file exists already or cannot be created.
     pub fn create_events(&self, run: RunId) -> io::Result<File> {
-        File::options().create_new(true).append(true).mode(0o600).open(self.events(run))
+        own_file::open(&self.events(run), Access::New)
     }
 
     /// Makes the record of the processes of a new run.
@@ -216,7 +225,7 @@ impl Home {
     pub fn begin_run(&self, run: RunId) -> io::Result<RunLock> {
         // The lock comes first: a collection takes folders of runs that are not alive for garbage.
         let lock = self.hold(run)?;
-        make_private(&self.logs(run))?;
+        own_folder::make(&self.logs(run))?;
         self.keep_reserve();
         Ok(lock)
     }
@@ -224,11 +233,11 @@ impl Home {
     /// Sets space aside for a collection on a full disk. A disk without room for it is full already.
     pub fn keep_reserve(&self) {
         let path = self.0.join(RESERVE);
-        if fs::metadata(&path).is_ok_and(|found| found.len() >= RESERVE_BYTES) {
+        if fs::symlink_metadata(&path).is_ok_and(|found| found.is_file() && found.len() >= RESERVE_BYTES) {
             return;
         }
         let write = || {
-            let mut file = File::options().create(true).truncate(true).write(true).mode(0o600).open(&path)?;
+            let mut file = own_file::open(&path, Access::Replace)?;
             let zeros = [0; 64 << 10];
             (0..RESERVE_BYTES / zeros.len() as u64).try_for_each(|_| file.write_all(&zeros))
         };
@@ -250,9 +259,16 @@ impl Home {
         let scratch = self.scratch(id);
         let path = scratch.join("lock");
         loop {
-            make_private(&scratch)?;
+            // Until the folder is locked, nobody takes it for a dead run's.
+            let no_sweep = own_folder::make(&self.0.join("scratch"))?;
+            own_folder::share(&no_sweep);
+            match own_folder::make(&scratch) {
+                // Another process takes it for a dead run's just now.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                made => drop(made?),
+            }
             // Until the lock is held, another runner may take the folder for a dead run's and sweep it.
-            let lock = match File::create(&path) {
+            let lock = match own_file::open(&path, Access::Keep) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 lock => lock?,
             };
@@ -305,8 +321,23 @@ impl Home {
     /// dropped no run can begin in that folder: whatever is swept meanwhile is the dead run's.
     pub fn claim_dead(&self, run: RunId) -> Option<RunLock> {
         let scratch = self.scratch(run);
-        let lock =
-            File::options().create(true).truncate(false).write(true).open(scratch.join("lock")).ok()?;
+        match own_folder::open(&scratch) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            // No run has a link or a file there. It goes, never what it leads to.
+            Err(_) => {
+                if fs::symlink_metadata(&scratch).is_ok_and(|found| !found.is_dir()) {
+                    let _ = remove_tree(&scratch);
+                }
+                return None;
+            }
+        }
+        // Somebody begins a run just now.
+        let folder = own_folder::open(&self.0.join("scratch")).ok()?;
+        if !own_folder::exclude(&folder) {
+            return None;
+        }
+        let lock = own_file::open(&scratch.join("lock"), Access::Keep).ok()?;
         lock.try_lock().ok()?;
         Some(RunLock { scratch, _lock: lock })
     }

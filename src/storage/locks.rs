@@ -16,9 +16,9 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,6 +27,8 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc::{F_UNLCK, F_WRLCK, SEEK_SET, flock};
 
 use crate::core::digest::Digest;
+use crate::storage::own_file::{self, Access};
+use crate::storage::own_folder;
 
 /// The file of the locks, inside the home folder.
 const FILE: &str = "work.lock";
@@ -89,7 +91,7 @@ impl Locks {
     pub fn open(home: &Path) -> Result<Self, LockError> {
         let (path, notes) = (home.join(FILE), home.join(NOTES));
         let failed = |path: &Path, error| LockError { path: path.to_owned(), error };
-        crate::storage::home::make_private(&notes).map_err(|error| failed(&notes, error))?;
+        own_folder::make(&notes).map_err(|error| failed(&notes, error))?;
         let mut open = guard(&OPEN);
         // Held until the end: no other thread opens or closes the same file meanwhile.
         let known = fs::symlink_metadata(&path).ok().map(|found| (found.dev(), found.ino()));
@@ -97,7 +99,7 @@ impl Locks {
         let shared = match found {
             Some(shared) => shared,
             None => {
-                let file = open_file(&path).map_err(|error| failed(&path, error))?;
+                let file = own_file::open(&path, Access::Keep).map_err(|error| failed(&path, error))?;
                 let id = file.metadata().map(|found| (found.dev(), found.ino()));
                 let shared = Arc::new(Shared { file, notes, held: Mutex::default() });
                 open.push((id.map_err(|error| failed(&path, error))?, shared.clone()));
@@ -152,6 +154,7 @@ impl Shared {
     /// Removes the notes of killed processes: notes whose locks are free.
     fn sweep(&self) {
         let held = guard(&self.held);
+        let Ok(folder) = own_folder::open(&self.notes) else { return };
         for entry in fs::read_dir(&self.notes).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let offset = name.to_str().and_then(|name| i64::from_str_radix(name, 16).ok());
@@ -160,7 +163,7 @@ impl Shared {
                 && self.set(offset, F_WRLCK as i16).is_ok()
             {
                 // A note that cannot be removed does no harm.
-                let _ = fs::remove_file(entry.path());
+                let _ = name.to_str().map(|name| own_folder::remove_file(&folder, name));
                 let _ = self.set(offset, F_UNLCK as i16);
             }
         }
@@ -172,11 +175,13 @@ impl Shared {
 
     fn write_note(&self, offset: i64, holder: &Holder) {
         // Without a note others still wait; they cannot say for whom.
-        let _ = fs::write(self.note(offset), format!("{} {}", holder.run, holder.node));
+        let _ = own_file::open(&self.note(offset), Access::Replace)
+            .and_then(|mut note| write!(note, "{} {}", holder.run, holder.node));
     }
 
     fn read_note(&self, offset: i64) -> Option<Holder> {
-        let text = fs::read_to_string(self.note(offset)).ok()?;
+        let bytes = own_file::read(&self.note(offset), 2 * MAX_NAME_BYTES as u64 + 1).ok()?;
+        let text = String::from_utf8(bytes).ok()?;
         let (run, node) = text.split_once(' ')?;
         let plain =
             |text: &str| !text.is_empty() && text.len() < MAX_NAME_BYTES && !text.contains(char::is_control);
@@ -191,17 +196,6 @@ impl fmt::Display for LockError {
 }
 
 impl std::error::Error for LockError {}
-
-fn open_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path)
-}
 
 /// Locks a mutex, also after a thread panicked: no value here is ever half written.
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

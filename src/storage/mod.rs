@@ -10,7 +10,7 @@
 //! | [`locks`] | locks of identical work |
 //! | [`db`] | the database file: opening, schema versions, damage |
 //! | [`recovery`] | runs and results restored after the database was lost |
-//! | [`own_file`] | opening files of the home: no links, no waiting |
+//! | [`own_file`], [`own_folder`] | opening files and folders of the home: no links, no waiting |
 //! | [`publish`] | outputs put at paths of the user, and the record of what was published |
 //! | [`user_file`] | writing a file that a user names, whatever stands there |
 //! | [`writer`] | the one writer: group commit of blobs, rows and events |
@@ -24,6 +24,7 @@ pub mod home;
 pub mod locks;
 pub mod memo;
 pub mod own_file;
+pub mod own_folder;
 pub mod publish;
 pub mod recovery;
 pub mod store;

@@ -29,6 +29,7 @@ mod faults;
 mod faults_crash;
 mod faults_database;
 mod faults_lost_database;
+mod faults_planted;
 mod faults_store;
 mod find;
 mod full_disk;

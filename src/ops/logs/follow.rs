@@ -135,7 +135,7 @@ impl Log {
         match self {
             Self::Raw { path, file } => {
                 if file.is_none() {
-                    *file = File::open(path).ok();
+                    *file = super::open_log(path.as_ref()).ok();
                 }
                 let Some(file) = file else { return Ok(()) };
                 let mut chunk = vec![0; CHUNK];
@@ -181,7 +181,7 @@ impl Lines {
         hear: &mut dyn FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
         if self.file.is_none() {
-            self.file = File::open(path).ok();
+            self.file = super::open_log(path.as_ref()).ok();
         }
         let Some(file) = &mut self.file else { return Ok(()) };
         let mut chunk = vec![0; CHUNK];

@@ -4,7 +4,8 @@ mod find;
 mod follow;
 
 use std::collections::HashMap;
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use self::find::{find_log, log_of};
@@ -17,7 +18,18 @@ use crate::core::closest::closest;
 use crate::core::event::{Event, Kind, NodeFinished, Status};
 use crate::core::node_path::NodeRef;
 use crate::storage::history::Run;
+use crate::storage::own_file::{self, Access};
+use crate::storage::own_folder;
 use crate::view::text::logs::Logged;
+
+/// Opens a log: a regular file of this user, in a folder of this user.
+///
+/// # Errors
+/// What the system says, or a sentence that names what is there instead.
+pub fn open_log(path: &Path) -> io::Result<File> {
+    own_folder::open(path.parent().unwrap_or(path))?;
+    own_file::open(path, Access::Read)
+}
 
 /// The logs of one run.
 pub struct RunLogs {

@@ -21,6 +21,7 @@ pub use error::HistoryError;
 use crate::core::event::{Counts, Event};
 use crate::core::run_id::{RunId, RunName};
 use crate::storage::own_file::{self, Access};
+use crate::storage::own_folder;
 
 /// Creates the tables; part of the database's schema, see `db.rs`.
 pub const SCHEMA: &str = "
@@ -214,7 +215,9 @@ pub fn events(path: &Path) -> io::Result<impl Iterator<Item = Event> + use<>> {
 /// # Errors
 /// The file is there and cannot be opened.
 pub fn events_checked(path: &Path) -> io::Result<impl Iterator<Item = io::Result<Event>> + use<>> {
-    let file = match own_file::open(path, Access::Read) {
+    let file = match own_folder::open(path.parent().unwrap_or(path))
+        .and_then(|_| own_file::open(path, Access::Read))
+    {
         Ok(file) => Some(file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::core::event::Event;
 use crate::storage::own_file::{self, Access};
+use crate::storage::own_folder;
 
 /// The events in order, each with its place. As with [`super::events`], lines that do not read are left out, and a
 /// missing file is a run without events.
@@ -50,7 +51,7 @@ impl Events {
 }
 
 fn open(path: &Path) -> io::Result<Option<File>> {
-    match own_file::open(path, Access::Read) {
+    match own_folder::open(path.parent().unwrap_or(path)).and_then(|_| own_file::open(path, Access::Read)) {
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

@@ -15,8 +15,7 @@ mod survey;
 mod tests;
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,6 +25,7 @@ use self::record::{Content, Publisher, Row};
 use self::survey::{Action, Survey, survey};
 use crate::core::value::Artifact;
 use crate::storage::db;
+use crate::storage::own_file::{self, Access};
 use crate::storage::store::{Store, sync_folder};
 
 /// An output with a path.
@@ -110,11 +110,7 @@ impl Publication<'_> {
         let mut db = db::open_writer(self.home).map_err(|error| error.to_string())?;
         // Two runs that publish at the same path come one after the other.
         let lock = self.home.join("publish.lock");
-        let _lock = File::options()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&lock)
+        let _lock = own_file::open(&lock, Access::Append)
             .and_then(|file| file.lock().map(|()| file))
             .map_err(|error| format!("{} cannot be locked: {error}", lock.display()))?;
         let survey = survey(self, &db)?;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::core::digest::Digest;
 use crate::core::run_id::RunId;
 use crate::storage::own_file::{self, Access};
+use crate::storage::store::sync_folder;
 
 /// The file's name inside the home folder.
 pub const FILE: &str = "runner.db.unclaimed";
@@ -101,7 +102,7 @@ impl Unclaimed {
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&new, &path)?;
-        fs::File::open(home)?.sync_all()
+        sync_folder(home).map_err(io::Error::other)
     }
 }
 

@@ -3,15 +3,16 @@
 //! Only when all of that is on the disk may a row name them.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use super::stat::FileStat;
 use super::temp::{Blob, PendingBlob, State, Temp};
 use super::{Store, lock};
+use crate::storage::own_file::{self, Access};
+use crate::storage::own_folder;
 
 impl Store {
     /// Makes blobs durable under their final names; damaged ones that stand there are replaced. Groups are
@@ -40,7 +41,7 @@ impl Store {
             }
         }
         for folder in &folders {
-            File::open(folder)?.sync_all()?;
+            own_folder::open(folder)?.sync_all()?;
         }
         for PendingBlob(blob) in blobs {
             match blob {
@@ -62,10 +63,8 @@ impl Store {
                     let Some(folder) = path.parent().filter(|_| e.kind() == io::ErrorKind::NotFound) else {
                         return Err(e);
                     };
-                    match fs::DirBuilder::new().mode(0o700).create(folder) {
-                        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
-                        _ => touch(folder, folders),
-                    }
+                    own_folder::make(folder)?;
+                    touch(folder, folders);
                     fs::rename(temp.path(), &path)?;
                 }
                 temp.becomes(State::Named);
@@ -94,7 +93,7 @@ fn sync_content(temp: &Temp) -> io::Result<()> {
     match temp.state() {
         State::Named | State::Durable => Ok(()),
         State::Lost => Err(io::Error::other("its content could not be written before")),
-        State::Waiting => File::open(temp.path())
+        State::Waiting => own_file::open(temp.path(), Access::Read)
             .and_then(|file| file.sync_data())
             // The kernel reports a failed write once and may then call the pages clean.
             .inspect_err(|_| temp.becomes(State::Lost)),

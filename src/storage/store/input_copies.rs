@@ -4,6 +4,7 @@
 //! A convenience of the cache: what cannot be kept is not, and nobody is worse off than without it.
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 
 use serde_json::{Value as Json, json};
@@ -12,9 +13,10 @@ use super::fingerprint::manifest_of;
 use super::manifest::{Item, Manifest};
 use super::scan::{Reach, scan};
 use super::seal::Content;
-use super::{PendingBlob, Store};
+use super::{PendingBlob, Store, stat};
 use crate::core::digest::Digest;
 use crate::core::value::Artifact;
+use crate::storage::own_file;
 
 /// Maximum size of a file that is copied.
 const MAX_COPY_BYTES: u64 = 256 << 10;
@@ -33,7 +35,7 @@ impl Store {
         if self.has(digest) {
             return None;
         }
-        self.keep_bytes(digest, fs::read(path).ok()?)
+        self.keep_bytes(digest, read_user(path, MAX_COPY_BYTES)?)
     }
 
     fn keep_bytes(&self, digest: &Digest, bytes: Vec<u8>) -> Option<PendingBlob> {
@@ -110,15 +112,24 @@ impl Store {
     /// The text that the store holds under a digest, unless it has more bytes than this.
     pub fn text(&self, digest: &Digest, most: u64) -> Option<String> {
         // A damaged blob is none.
-        read_text(&self.locate(digest), most).filter(|text| Digest::of(text) == *digest)
+        let bytes = own_file::read(&self.locate(digest), most).ok()?;
+        let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))?;
+        (Digest::of(&text) == *digest).then_some(text)
     }
 }
 
 /// A text file, unless it has more bytes than this.
 pub fn read_text(path: &Path, most: u64) -> Option<String> {
-    let small = fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() <= most);
-    let text = small.then(|| fs::read_to_string(path).ok()).flatten()?;
+    let text = String::from_utf8(read_user(path, most)?).ok()?;
     (!text.contains('\0')).then_some(text)
+}
+
+/// A regular file of a user, of at most so many bytes.
+fn read_user(path: &Path, most: u64) -> Option<Vec<u8>> {
+    let (file, stat) = stat::open(path).ok().filter(|(_, stat)| stat.size <= most)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(stat.size).ok()?);
+    file.take(most).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
 }
 
 #[cfg(test)]

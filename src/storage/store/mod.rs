@@ -41,9 +41,7 @@ mod temp;
 mod verify;
 mod view;
 
-use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf, absolute};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -62,6 +60,7 @@ pub use temp::{PendingBlob, remove_tree};
 pub use view::View;
 
 use crate::core::digest::Digest;
+use crate::storage::own_folder;
 use generation::SharedLock;
 use temp::{Pending, TempFolder};
 
@@ -90,17 +89,7 @@ impl Store {
     /// The folder cannot be created or read, or is not a folder of this user alone.
     pub fn open(home: &Path, stats: StatCache) -> io::Result<Self> {
         let folder = absolute(home)?.join("store");
-        let found = match fs::symlink_metadata(&folder) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                make_folder(&folder)?;
-                fs::symlink_metadata(&folder)
-            }
-            found => found,
-        }?;
-        let ours = found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o022 == 0;
-        if !found.is_dir() || !ours {
-            return Err(io::Error::other(format!("{folder:?} is not a folder of this user alone")));
-        }
+        own_folder::make(&folder)?;
         Self::at(folder, true, stats)
     }
 
@@ -170,11 +159,6 @@ impl Store {
     }
 }
 
-/// Makes a folder that only its owner may enter, and those above it.
-fn make_folder(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
 /// Locks, whatever a thread that panicked left behind: no value here is ever half written.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -183,6 +167,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// What the tests of all files here share.
 #[cfg(test)]
 mod testing {
+    use std::fs;
+
     use super::*;
     use crate::core::value::Artifact;
 
@@ -245,7 +231,8 @@ mod testing {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     use super::*;
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata, Permissions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use super::stat::{self, FileStat, Seen, regular};
 use super::temp::{Blob, PendingBlob, TempFolder};
 use crate::core::digest::Digest;
 use crate::core::value::Artifact;
+use crate::storage::own_file::{self, Access};
 
 /// An output to take into the store.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +99,9 @@ impl Store {
         let path = temp_folder.fresh_path();
         let taken = match content {
             Content::File(from) => take_file(from, &path, &digest),
-            Content::Bytes(bytes) => fs::write(&path, bytes),
+            Content::Bytes(bytes) => {
+                own_file::open(&path, Access::New).and_then(|mut file| file.write_all(bytes))
+            }
         };
         match taken.and_then(|()| fs::set_permissions(&path, Permissions::from_mode(0o444))) {
             Ok(()) => Ok(Some(PendingBlob(Blob::Temp(self.pending.add(digest, path, temp_folder))))),

@@ -329,9 +329,9 @@ impl Store {
             Place::Blob(digest) => digest,
         };
         let path = self.blob_path(digest);
-        let opened = match stat::open(&self.locate(digest)) {
+        let opened = match stat::open_own(&self.locate(digest)) {
             // It may have got its final name a moment ago.
-            Err(FileError::Missing(_)) => stat::open(&path),
+            Err(FileError::Missing(_)) => stat::open_own(&path),
             opened => opened,
         };
         opened.map_err(|error| match error {

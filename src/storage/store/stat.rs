@@ -19,6 +19,7 @@ use rustix::fs::OFlags;
 use super::error::FileError;
 use super::lock;
 use crate::core::digest::{Digest, Hasher};
+use crate::storage::own_file::{self, Access};
 
 /// Which file, on this machine and for as long as it exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -189,6 +190,14 @@ pub(super) fn open(path: &Path) -> Result<(File, FileStat), FileError> {
     let metadata = file.metadata().map_err(fail)?;
     regular(path, &metadata)?;
     Ok((file, FileStat::of(&metadata)))
+}
+
+/// Opens a file of the store for reading; never through a link.
+pub(super) fn open_own(path: &Path) -> Result<(File, FileStat), FileError> {
+    let fail = |e| FileError::at(path, e);
+    let file = own_file::open(path, Access::Read).map_err(fail)?;
+    let stat = FileStat::of(&file.metadata().map_err(fail)?);
+    Ok((file, stat))
 }
 
 /// The error if `path`, which looks like `metadata`, is no regular file.

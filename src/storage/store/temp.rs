@@ -14,9 +14,10 @@ use std::sync::{Arc, Mutex, Weak};
 
 use tempfile::TempDir;
 
+use super::lock;
 use super::stat::Seen;
-use super::{lock, make_folder};
 use crate::core::digest::Digest;
+use crate::storage::own_folder;
 
 /// The locked folder of this process.
 pub(super) struct TempFolder {
@@ -64,12 +65,18 @@ pub(super) enum Blob {
 impl TempFolder {
     /// Makes and locks a new folder below `tmp`.
     pub fn take(tmp: &Path) -> io::Result<Self> {
-        make_folder(tmp)?;
         let prefix = format!("{}-", std::process::id());
         loop {
-            let folder = tempfile::Builder::new().prefix(&prefix).tempdir_in(tmp)?;
+            // Until the new folder is locked, nobody sweeps.
+            let no_sweep = own_folder::make(tmp)?;
+            own_folder::share(&no_sweep);
+            let folder = match tempfile::Builder::new().prefix(&prefix).tempdir_in(tmp) {
+                // Another process swept it, or the folder around it, before it was even looked at.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                made => made?,
+            };
             // A sweeper that saw it before the lock holds the lock itself, or has removed it already.
-            let lock = match File::open(folder.path()) {
+            let lock = match own_folder::open(folder.path()) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 opened => opened?,
             };
@@ -157,31 +164,38 @@ impl Drop for Temp {
 
 /// Removes from `tmp` what no living process holds.
 pub(super) fn sweep(tmp: &Path) -> io::Result<()> {
-    let children = match fs::read_dir(tmp) {
+    let folder = match own_folder::open(tmp) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        children => children?,
+        folder => folder?,
     };
-    for child in children {
+    // Somebody makes a folder just now, or sweeps.
+    if !own_folder::exclude(&folder) {
+        return Ok(());
+    }
+    let mut dead = Vec::new();
+    for child in fs::read_dir(tmp)? {
         let child = child?;
         // Another process may sweep at the same time, or end and take its folder along.
         match child.file_type() {
             Ok(kind) if kind.is_dir() => {}
             Ok(_) => {
-                remove_tree(&child.path())?;
+                dead.push((child.path(), None));
                 continue;
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
             Err(e) => return Err(e),
         }
-        match File::open(child.path()) {
+        match own_folder::open(&child.path()) {
             // The lock is held until the folder is gone, so that no process takes it over.
-            Ok(folder) if folder.try_lock().is_ok() => remove_tree(&child.path())?,
+            Ok(folder) if folder.try_lock().is_ok() => dead.push((child.path(), Some(folder))),
             Ok(_) => {}
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(e),
         }
     }
-    Ok(())
+    // Removing may take long, and hinders nobody any more.
+    drop(folder);
+    dead.iter().try_for_each(|(path, _lock)| remove_tree(path))
 }
 
 /// Removes whatever is at `path`, folders that forbid it as well; links are removed, never followed.
@@ -274,6 +288,19 @@ mod tests {
             stop.store(true, Ordering::Relaxed);
             sweepers.into_iter().for_each(|sweeper| sweeper.join().unwrap());
         });
+    }
+
+    #[test]
+    fn no_sweep_comes_between_a_new_folder_and_its_lock() {
+        let p = place();
+        let tmp = p.path("store/tmp/new/file").parent().unwrap().parent().unwrap().to_owned();
+        let making = own_folder::open(&tmp).unwrap();
+        own_folder::share(&making);
+        sweep(&tmp).unwrap();
+        assert!(tmp.join("new").exists(), "it is about to be locked");
+        drop(making);
+        sweep(&tmp).unwrap();
+        assert!(!tmp.join("new").exists());
     }
 
     #[test]

@@ -4,14 +4,16 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::Store;
 use super::blobs::BlobFile;
 use super::error::{Damage, FileError, Wrong};
 use super::fingerprint::in_parallel;
-use super::manifest::{Item, Manifest};
+use super::manifest::{Item, MAX_MANIFEST_BYTES, Manifest};
 use super::stat::{self, FileStat, MAX_READS, regular};
-use super::{Store, make_folder};
 use crate::core::digest::Digest;
 use crate::core::value::Artifact;
+use crate::storage::own_file;
+use crate::storage::own_folder;
 
 impl Store {
     /// Checks that all content of an artifact is there and right; reads what the stat cache does not vouch for.
@@ -79,9 +81,17 @@ impl Store {
         {
             return Err(Damage { digest: *digest, path, wrong: Wrong::Missing });
         }
-        let bytes = match fs::read(self.locate(digest)) {
+        let read = |path: &Path| {
+            // What is no file of ours is as wrong as wrong bytes.
+            match fs::symlink_metadata(path).and_then(|found| Ok((found.is_file(), found))) {
+                Ok((false, _)) => Ok(Vec::new()),
+                Ok(_) => own_file::read(path, MAX_MANIFEST_BYTES),
+                Err(error) => Err(error),
+            }
+        };
+        let bytes = match read(&self.locate(digest)) {
             // It may have got its final name a moment ago.
-            Err(e) if e.kind() == io::ErrorKind::NotFound => fs::read(&path),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => read(&path),
             read => read,
         };
         match bytes {
@@ -138,7 +148,7 @@ impl Store {
 }
 
 fn move_into(path: &Path, folder: &Path, name: &str) -> io::Result<()> {
-    make_folder(folder)?;
+    own_folder::make(folder)?;
     fs::rename(path, folder.join(name))
 }
 

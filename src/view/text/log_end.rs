@@ -1,16 +1,17 @@
 //! The last line of a log that is still being written.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
 
 use crate::view::text::inert;
+use crate::view::text::log_file::open_regular;
 
 /// So much of the end is searched, in bytes.
 const SEARCHED: u64 = 4096;
 
 /// The last line of a log that has anything to read, made inert.
 pub(in crate::view) fn last_line(path: &str) -> io::Result<Option<String>> {
-    let mut file = File::open(path)?;
+    let mut file = open_regular(Path::new(path))?;
     let size = file.metadata()?.len();
     file.seek(SeekFrom::Start(size.saturating_sub(SEARCHED)))?;
     let mut end = Vec::new();

@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::Read;
 
+use crate::view::text::log_file::open_regular;
 use crate::view::text::{count, inert};
 
 /// Bytes that one call reads at most.
@@ -41,7 +42,7 @@ impl LogLines {
     /// already.
     pub fn read(&mut self, prefix: &str, out: &mut String) -> bool {
         if self.file.is_none() {
-            self.file = File::open(&self.path).ok();
+            self.file = open_regular(self.path.as_ref()).ok();
         }
         let Some(file) = &mut self.file else { return false };
         let mut chunk = std::mem::take(&mut self.chunk);

@@ -13,13 +13,14 @@
 //! | `plain.rs` | the listener that writes the lines where there is no terminal |
 //! | `run.rs`, `request.rs`, `node.rs`, `runs.rs` | `show RUN`, what was asked for, `show RUN NODE`, `runs` |
 //! | `diff.rs`, `why.rs`, `graph.rs`, `logs.rs` | the verb of that name |
-//! | `log_end.rs`, `log_lines.rs`, `task_output.rs` | the last line of a log, its lines as it grows, those of all tasks |
+//! | `log_file.rs`, `log_end.rs`, `log_lines.rs`, `task_output.rs` | a log opened, its last line, its lines as it grows, those of all tasks |
 
 pub mod commands;
 mod diff;
 mod format;
 pub mod graph;
 pub(in crate::view) mod log_end;
+mod log_file;
 pub mod log_lines;
 pub mod logs;
 pub(in crate::view) mod narrator;

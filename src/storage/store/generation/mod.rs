@@ -24,17 +24,18 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File, Metadata};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use super::Store;
 use super::temp::remove_tree;
-use super::{Store, make_folder};
 use crate::core::digest::Digest;
-use crate::storage::own_file;
+use crate::storage::own_file::{self, Access};
+use crate::storage::own_folder;
 
 /// The folder of generations, below the store's.
 const FOLDER: &str = "generations";
@@ -116,7 +117,7 @@ impl Store {
         if condemned.is_empty() || !digests.any(|digest| condemned.contains_key(digest)) {
             return None;
         }
-        let folder = File::open(self.folder.join("blobs")).ok()?;
+        let folder = own_folder::open(&self.folder.join("blobs")).ok()?;
         share(&folder)?;
         Some(folder)
     }
@@ -151,8 +152,7 @@ impl Store {
     pub fn collect_beside(&self) -> Option<Collector<'_>> {
         let own = self.lock.as_ref().filter(|_| self.writable)?;
         let folder = self.folder.join(FOLDER);
-        make_folder(&folder).ok()?;
-        let lock = File::open(&folder).ok()?;
+        let lock = own_folder::make(&folder).ok()?;
         exclude(&lock)?;
         // Its own generation counts as open: a run of this process may use the same store.
         let is_free = |generation: &u64| {
@@ -222,7 +222,7 @@ impl Collector<'_> {
     /// A blob cannot be removed.
     pub fn remove<'d>(&self, blobs: impl Iterator<Item = &'d Digest>) -> io::Result<()> {
         // Excludes runs that replace condemned blobs; they hold it for some renames.
-        let folder = match File::open(self.store.folder.join("blobs")) {
+        let folder = match own_folder::open(&self.store.folder.join("blobs")) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             folder => folder?,
         };
@@ -278,7 +278,7 @@ impl Collector<'_> {
         list.retain(|digest, _| waiting.contains(digest));
         list.extend(new);
         self.write_list(current, &list)?;
-        File::create_new(self.folder.join((current + 1).to_string()))?;
+        own_file::open(&self.folder.join((current + 1).to_string()), Access::New)?;
         Ok(false)
     }
 
@@ -294,7 +294,7 @@ impl Collector<'_> {
     fn write_list(&self, generation: u64, list: &HashMap<Digest, BlobId>) -> io::Result<()> {
         let lines = list.iter().map(|(digest, id)| format!("{} {} {}\n", digest.hex(), id.ino, id.mtime_ns));
         let new = self.folder.join("new");
-        fs::write(&new, lines.collect::<String>())?;
+        own_file::open(&new, Access::Replace)?.write_all(lines.collect::<String>().as_bytes())?;
         fs::rename(&new, self.list_path(generation))
     }
 }
@@ -335,8 +335,8 @@ fn exclude(file: &File) -> Option<()> {
 /// Opens the file that stands for a generation.
 fn open(store: &Path, generation: u64) -> io::Result<File> {
     match generation {
-        0 => File::open(store),
-        n => File::open(store.join(FOLDER).join(n.to_string())),
+        0 => own_folder::open(store),
+        n => own_file::open(&store.join(FOLDER).join(n.to_string()), Access::Read),
     }
 }
 
