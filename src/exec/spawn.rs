@@ -6,7 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -80,9 +80,9 @@ fn prepare(attempt: &Attempt, program: &Path) -> Result<(Command, Vec<Pump>), St
         // An earlier attempt may have put a link or a FIFO there.
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
         let opened = how.create(true).mode(0o600).custom_flags(flags).open(path);
-        let regular = opened.and_then(|file| match file.metadata()?.is_file() {
-            true => Ok(file),
-            false => Err(io::Error::other("something else than a regular file is there")),
+        let regular = opened.and_then(|file| match file.metadata()?.file_type().is_fifo() {
+            false => Ok(file),
+            true => Err(io::Error::other("a FIFO is there")),
         });
         regular.map_err(|error| {
             format!("{} could not be opened for what the command prints: {error}", path.display())
