@@ -1,6 +1,5 @@
 //! `runner logs`: what nodes printed, also while they do.
 
-use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 

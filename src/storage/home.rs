@@ -126,13 +126,15 @@ impl Home {
     /// Whether what is there can be looked at; a home that is not there yet can.
     ///
     /// # Errors
-    /// Something else than a folder is in its place, or it may not be entered.
+    /// Something else than a folder is in its place, or it may not be entered; or a folder in it is a link, or not one of
+    /// this user alone.
     pub fn check(&self) -> Result<(), HomeError> {
         match fs::read_dir(&self.0) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(HomeError::Unusable { path: self.0.clone(), error })
             }
-            _ => Ok(()),
+            _ => own_folder::check_all(&self.0)
+                .map_err(|error| HomeError::Unusable { path: self.0.clone(), error }),
         }
     }
 
@@ -153,14 +155,6 @@ impl Home {
             fs::set_permissions(&self.0, fs::Permissions::from_mode(0o700)).map_err(failed)?;
         }
         self.check()
-    }
-
-    /// Checks the folders of the home that are there: each must be a folder of this user alone.
-    ///
-    /// # Errors
-    /// The first that is none, by name.
-    pub fn check(&self) -> Result<(), HomeError> {
-        own_folder::check_all(&self.0).map_err(|error| HomeError::Unusable { path: self.0.clone(), error })
     }
 
     pub fn path(&self) -> &Path {

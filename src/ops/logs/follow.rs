@@ -181,7 +181,7 @@ impl Lines {
         hear: &mut dyn FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
         if self.file.is_none() {
-            self.file = super::open_log(path.as_ref()).ok();
+            self.file = super::open_log(path).ok();
         }
         let Some(file) = &mut self.file else { return Ok(()) };
         let mut chunk = vec![0; CHUNK];

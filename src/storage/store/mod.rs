@@ -100,7 +100,7 @@ impl Store {
     /// The folder exists but cannot be read.
     pub fn open_read_only(home: &Path, stats: StatCache) -> io::Result<Self> {
         let folder = absolute(home)?.join("store");
-        match fs::read_dir(&folder) {
+        match own_folder::open(&folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Self::at(folder, false, stats),
         }

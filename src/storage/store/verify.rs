@@ -83,9 +83,9 @@ impl Store {
         }
         let read = |path: &Path| {
             // What is no file of ours is as wrong as wrong bytes.
-            match fs::symlink_metadata(path).and_then(|found| Ok((found.is_file(), found))) {
-                Ok((false, _)) => Ok(Vec::new()),
-                Ok(_) => own_file::read(path, MAX_MANIFEST_BYTES),
+            match fs::symlink_metadata(path).map(|found| found.is_file()) {
+                Ok(false) => Ok(Vec::new()),
+                Ok(true) => own_file::read(path, MAX_MANIFEST_BYTES),
                 Err(error) => Err(error),
             }
         };
