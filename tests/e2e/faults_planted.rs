@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use crate::common::one_task::OneTask;
@@ -114,9 +114,9 @@ fn a_file_that_is_a_link_or_a_fifo_is_refused_by_name() {
             let (target, path) = (lab.write("victim", "the victim's"), lab.home().join(name));
             let _ = fs::remove_file(&path);
             if is_link {
-                symlink(&target, &path).unwrap()
+                symlink(&target, &path).unwrap();
             } else {
-                fifo(&path)
+                fifo(&path);
             }
             let done = end(lab.command(args).spawn().unwrap(), name);
             assert_eq!(done.code, Some(4), "{name}: {done:?}");
@@ -135,9 +135,9 @@ fn locks_of_work_and_space_set_aside_are_never_written_through_a_link() {
             let (target, path) = (lab.write("victim", "the victim's"), lab.home().join(name));
             let _ = fs::remove_file(&path);
             if is_link {
-                symlink(&target, &path).unwrap()
+                symlink(&target, &path).unwrap();
             } else {
-                fifo(&path)
+                fifo(&path);
             }
             let done = end(lab.command(&["exec", "w.toml"]).spawn().unwrap(), name);
             assert_eq!(done.code, Some(0), "{name}: {done:?}");
@@ -163,9 +163,9 @@ fn a_log_or_events_that_are_a_link_or_a_fifo_are_not_shown() {
             let old = fs::read(&path).unwrap();
             fs::remove_file(&path).unwrap();
             if is_link {
-                symlink(&target, &path).unwrap()
+                symlink(&target, &path).unwrap();
             } else {
-                fifo(&path)
+                fifo(&path);
             }
             let done = end(lab.command(args).spawn().unwrap(), name);
             assert!(!done.out.contains("the victim's"), "{args:?}: {done:?}");
