@@ -184,8 +184,8 @@ fn a_runner_beside_one_that_is_killed_is_not_disturbed() {
 #[test]
 fn scratch_folders_of_dead_runs_that_history_never_heard_of_are_swept() {
     let trial = Trial::new();
-    trial.lab.write("home/scratch/ghost/lock", "");
-    trial.lab.write("home/scratch/ghost/n.1/work/file", "left");
-    fs::create_dir(trial.lab.home().join("scratch/unborn")).unwrap();
+    trial.lab.write("home/scratch/ghstrnnn/lock", "");
+    trial.lab.write("home/scratch/ghstrnnn/n.1/work/file", "left");
+    fs::create_dir(trial.lab.home().join("scratch/nbrnrnnn")).unwrap();
     trial.settles();
 }
