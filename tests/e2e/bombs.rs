@@ -183,7 +183,8 @@ fn six_megabytes_of_anything_cost_twenty_times_that_at_most() {
         assert!(done.err.matches("\nerror").count() <= 100 && done.err.len() < 100_000, "{}", done.err.len());
     }
     // The largest that is taken.
-    check_within(within, list("'0123456789',"), 0);
+    // A sound file may cost more than one that is refused, and stays below the bound of all.
+    check_within(MAX_MEMORY, list("'0123456789',"), 0);
     check_within(within, list("\"{{ 1 }}            .\","), 2);
 }
 

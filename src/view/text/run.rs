@@ -426,7 +426,7 @@ next
         let all = all.render(true, Order::Events, false, &now());
         assert_eq!(all.lines().filter(|line| line.contains("succeeded ")).count(), 180 + 3 * 2);
         assert!(
-            all.contains("\n✓ each[0]        succeeded  populated  0.4s   cpu 0.3s, 64.0 MiB\n"),
+            all.contains("\n✓ each[0]        succeeded  populated  0.4s    cpu 0.3s, 64.0 MiB\n"),
             "{all}"
         );
     }
