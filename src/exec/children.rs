@@ -11,7 +11,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use rustix::process::{Pid, getpgrp, getpid};
+use rustix::process::{Pid, getpid};
 
 use super::Usage;
 use super::process::{Process, Stat, parse_pids};
@@ -117,13 +117,13 @@ pub fn may_have_strays() -> bool {
 /// The strays that are running. Those that have ended are reaped on the way.
 pub fn strays() -> Vec<Process> {
     let _exclusive = STARTING.write().unwrap_or_else(PoisonError::into_inner);
-    let (ourselves, our_group) = (getpid(), getpgrp());
+    let (ourselves, our_group) = (getpid(), Stat::own().map(|own| own.process.group));
     loop {
         let mut running = Vec::new();
         let mut changed = false;
         for pid in candidates() {
             match Stat::of(pid) {
-                Some(stat) if stat.parent != Some(ourselves) || stat.process.group == our_group => {}
+                Some(stat) if stat.parent != Some(ourselves) || Some(stat.process.group) == our_group => {}
                 Some(stat) if stat.dead => {
                     credit(stat.process.group, |floor| reap(pid, floor).ok().flatten());
                     changed = true;
@@ -140,9 +140,9 @@ pub fn strays() -> Vec<Process> {
 }
 
 /// Reaps a stray and counts what it used as used by the attempt whose process group it was in.
-fn credit(group: Pid, reap: impl FnOnce(u64) -> Option<Ended>) {
+fn credit(group: Option<Pid>, reap: impl FnOnce(u64) -> Option<Ended>) {
     let mut live = live();
-    let attempt = live.iter_mut().find(|live| live.group == group);
+    let attempt = live.iter_mut().find(|live| Some(live.group) == group);
     let ended = reap(attempt.as_ref().map_or(0, |attempt| attempt.floor));
     if let (Some(attempt), Some(ended)) = (attempt, ended) {
         attempt.strays += ended.usage;

@@ -14,7 +14,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-use rustix::process::{Pid, getpgrp, getpid, getsid};
+use rustix::process::Pid;
 use tokio::task::JoinHandle;
 
 use super::children::{is_inherited, is_live};
@@ -53,13 +53,14 @@ pub fn record(mut file: File) -> io::Result<Recorder> {
 /// Notes those that are new, in one write.
 fn note(file: &mut File, noted: &mut HashSet<Process>) -> io::Result<()> {
     let mut lines = String::new();
-    for stat in descendants() {
+    let Some(own) = Stat::own() else { return Ok(()) };
+    for stat in descendants(&own) {
         if noted.insert(stat.process) {
             let Stat { process, session, .. } = stat;
             // Our own session is that of a terminal or of a daemon.
-            let session = session.filter(|session| Some(*session) != getsid(None).ok());
+            let session = session.filter(|session| Some(*session) != own.session);
             let number = |pid: Option<Pid>| pid.map_or(0, Pid::as_raw_pid);
-            let (pid, group) = (number(Some(process.pid)), number(Some(process.group)));
+            let (pid, group) = (number(Some(process.pid)), number(process.group));
             lines += &format!("{pid} {} {group} {}\n", process.start(), number(session));
         }
     }
@@ -70,9 +71,10 @@ fn note(file: &mut File, noted: &mut HashSet<Process>) -> io::Result<()> {
 }
 
 /// Everything alive below this process that it has started, or that was handed to it.
-fn descendants() -> Vec<Stat> {
-    let ours = |stat: &Stat| stat.process.group != getpgrp() && !is_inherited(stat.process.pid);
-    let mut found: Vec<Stat> = children(getpid()).into_iter().filter_map(Stat::of).filter(ours).collect();
+fn descendants(own: &Stat) -> Vec<Stat> {
+    let ours = |stat: &Stat| stat.process.group != own.process.group && !is_inherited(stat.process.pid);
+    let mut found: Vec<Stat> =
+        children(own.process.pid).into_iter().filter_map(Stat::of).filter(ours).collect();
     let mut next = 0;
     while let Some(parent) = found.get(next).map(|stat| stat.process.pid) {
         found.extend(children(parent).into_iter().filter_map(Stat::of).filter(|s| s.parent == Some(parent)));
@@ -126,7 +128,7 @@ impl Record {
             Some(None) | None => false,
         };
         self.processes.contains(&(pid, stat.process.start()))
-            || [Some(group), stat.session].into_iter().flatten().any(in_family)
+            || [group, stat.session].into_iter().flatten().any(in_family)
     }
 }
 
@@ -164,15 +166,11 @@ mod tests {
             }
         };
         assert!(record.knows(&inner), "it is in the group");
-        assert!(!record.knows(&Stat::of(getpid()).unwrap()));
+        assert!(!record.knows(&Stat::own().unwrap()));
         let copy = folder.path().join("copy");
         fs::copy(&path, &copy).unwrap();
         assert!(Record::read(File::open(&copy).unwrap()).is_none());
-        super::super::process::signal(
-            &[stat.process],
-            Some(stat.process.group),
-            rustix::process::Signal::KILL,
-        );
+        super::super::process::signal(&[stat.process], stat.process.group, rustix::process::Signal::KILL);
         child.wait().unwrap();
     }
 }

@@ -10,14 +10,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group};
 
 /// A process that was seen running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Process {
     pub pid: Pid,
-    /// Its process group.
-    pub group: Pid,
+    /// Its process group; none if that began outside of the container that we are in.
+    pub group: Option<Pid>,
     /// In clock ticks since the machine started.
     start: u64,
 }
@@ -30,6 +30,7 @@ pub struct Stat {
     /// Whether it has no environment for good: it was given none, or its memory is gone.
     bare: bool,
     pub parent: Option<Pid>,
+    /// None if it began outside of the container that we are in.
     pub session: Option<Pid>,
     pub process: Process,
 }
@@ -42,6 +43,12 @@ impl Process {
 }
 
 impl Stat {
+    /// Of this process. Its group and session are asked for here, not by `getpgrp` and `getsid`: those give 0 where a
+    /// container was entered from outside, and 0 is no number of a group.
+    pub fn own() -> Option<Self> {
+        Self::of(getpid())
+    }
+
     /// Of the process that has this number now, if there is one.
     pub fn of(pid: Pid) -> Option<Self> {
         let line = fs::read(format!("/proc/{}/stat", pid.as_raw_pid())).ok()?;
@@ -54,6 +61,10 @@ impl Stat {
         let state = *fields.first()?;
         // A process whose first thread has ended is shown as a zombie although its other threads run on.
         let threads: u32 = fields.get(17)?.parse().ok()?;
+        // The kernel writes -1 for a process that is being reaped at this moment: that is gone, and to signal -1 would
+        // reach others.
+        let group: i32 = fields.get(2)?.parse().ok()?;
+        let group = if group < 0 { return None } else { Pid::from_raw(group) };
         Some(Self {
             dead: matches!(state, "Z" | "X") && threads <= 1,
             // While a process changes its program it has memory, but its code and environment are nowhere yet.
@@ -61,7 +72,7 @@ impl Stat {
                 || (*fields.get(23)? != "0" && fields.get(47)? == fields.get(48)?),
             parent: parse_pid(fields.get(1)?),
             session: parse_pid(fields.get(3)?),
-            process: Process { pid, group: parse_pid(fields.get(2)?)?, start: fields.get(19)?.parse().ok()? },
+            process: Process { pid, group, start: fields.get(19)?.parse().ok()? },
         })
     }
 }
@@ -83,8 +94,7 @@ pub fn parse_pids(list: &[u8]) -> Vec<Pid> {
         .collect()
 }
 
-/// Reads a number. The kernel writes -1 for the group of a process that is being reaped at this moment: that is
-/// none, and to signal it would reach others.
+/// Reads a number; none where the kernel writes 0 or -1.
 pub fn parse_pid(text: &str) -> Option<Pid> {
     let number: i32 = text.parse().ok()?;
     if number > 0 { Pid::from_raw(number) } else { None }
@@ -129,11 +139,11 @@ pub fn has_variable(pid: Pid, name: &str, value: &OsStr) -> bool {
 pub fn signal(processes: &[Process], group: Option<Pid>, signal: Signal) {
     // As long as a process of the group was just seen, its number belongs to no other group.
     if let Some(group) = group
-        && processes.iter().any(|process| process.group == group)
+        && processes.iter().any(|process| process.group == Some(group))
     {
         let _ = kill_process_group(group, signal);
     }
-    for process in processes.iter().filter(|process| Some(process.group) != group) {
+    for process in processes.iter().filter(|process| group.is_none() || process.group != group) {
         if Stat::of(process.pid).is_some_and(|now| now.process.start == process.start) {
             let _ = kill_process(process.pid, signal);
         }
@@ -143,7 +153,6 @@ pub fn signal(processes: &[Process], group: Option<Pid>, signal: Signal) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::process::getpid;
 
     #[test]
     fn odd_program_names_do_not_shift_the_fields() {
@@ -157,7 +166,7 @@ mod tests {
         let running = rest("S", "4096", "4000", "77 99");
         let plain = Stat::parse(pid, &format!("12 (sh) {running}")).unwrap();
         assert_eq!(plain.parent, Pid::from_raw(7));
-        assert_eq!(plain.process, Process { pid, group: pid, start: 4711 });
+        assert_eq!(plain.process, Process { pid, group: Some(pid), start: 4711 });
         assert!(!plain.dead);
         assert_eq!(Stat::parse(pid, &format!("12 (a) Z 1 (b) {running}")), Some(plain));
         let parse = |rest: String| Stat::parse(pid, &format!("12 (sh) {rest}")).unwrap();
@@ -167,6 +176,12 @@ mod tests {
         assert_eq!(Stat::parse(pid, "12 (sh) S 7"), None);
         let reaped = running.replacen("S 7 12 3", "X 0 -1 -1", 1);
         assert_eq!(Stat::parse(pid, &format!("12 (sh) {reaped}")), None);
+        let foreign = parse(running.replacen("S 7 12 3", "S 7 0 0", 1));
+        assert_eq!(
+            (foreign.process.group, foreign.session),
+            (None, None),
+            "they began outside of our container"
+        );
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl Tree {
             add_with_descendants(command.process, &mut found);
         }
         for stray in strays() {
-            if stray.group == self.group || has_variable(stray.pid, "OUT", &self.out) {
+            if stray.group == Some(self.group) || has_variable(stray.pid, "OUT", &self.out) {
                 add_with_descendants(stray, &mut found);
             }
         }

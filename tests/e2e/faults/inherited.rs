@@ -60,3 +60,27 @@ fn tasks_have_the_usual_disposition_of_every_signal() {
         assert_eq!(u64::from_str_radix(mask, 16).unwrap() & 0x7fff_ffff, 0, "{text}");
     }
 }
+
+#[test]
+fn a_group_and_a_session_from_outside_of_the_container() {
+    // Seen to fail: there both have the number 0, which was taken for one.
+    let trial = Trial::new();
+    let inside = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--mount-proc", "sh", "-c", script, env!("CARGO_BIN_EXE_runner")]);
+        command.current_dir(trial.lab.dir()).env("RUNNER_HOME", trial.lab.home());
+        command
+    };
+    if !inside("true").output().is_ok_and(|output| output.status.success()) {
+        eprintln!("SKIPPED: unshare is not installed, or may not make a numbering of processes here");
+        return;
+    }
+    trial.lab.write(
+        "stays.toml",
+        "[workflow]\nname = 'stays'\n[tasks.t]\nrun = 'setsid env -i sleep 600 & sleep 0.2'\n[nodes.t]\n",
+    );
+    let script = "\"$0\" exec stays.toml; code=$?; cat /proc/[0-9]*/cmdline; exit $code";
+    let run = ends(&mut inside(script)).expect_code(0);
+    assert!(!run.out.contains("600"), "left running: {}", run.out);
+    trial.settles();
+}
