@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use super::Outcome;
 use super::screen::ColorChoice;
-use super::start::{Flags, start};
-use super::{Outcome, args};
+use super::start::{FlagsOnTop, start};
 use crate::ops::retry::rerun;
 
 /// Run the request of a past run again: same workflow, inputs and flags
@@ -15,25 +15,19 @@ use crate::ops::retry::rerun;
 /// All flags of `exec` work: -i and --inputs replace single inputs, --set and --resource add to those of the run, and
 /// any of --only, --from, --until and --skip replaces its selection.
 #[derive(clap::Args)]
-#[command(
-    mut_arg("workflow", args::in_place_of_workflow),
-    mut_arg("project", |arg| args::replaced(arg, "project")),
-    mut_arg("domain", |arg| args::replaced(arg, "domain")),
-    mut_arg("jobs", |arg| arg.help("How many nodes may run at once [default: $RUNNER_JOBS, else as in the run]")),
-    after_help = "\
+#[command(after_help = "\
 Examples:
   runner rerun @last
   runner rerun @-2 -i rounds=5
-  runner rerun k3v9 --domain production --dry-run"
-)]
+  runner rerun k3v9 --domain production --dry-run")]
 pub struct Args {
     #[command(flatten)]
-    flags: Flags,
+    again: FlagsOnTop,
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let newer = args.flags.request_on_top()?;
+    let newer = args.again.flags.request_on_top()?;
     let name = newer.workflow.to_string_lossy().into_owned();
     let prepared = rerun(home, &name, newer)?;
-    start(&args.flags, prepared, home, color)
+    start(&args.again.flags, prepared, home, color)
 }

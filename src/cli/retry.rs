@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use super::Outcome;
 use super::screen::{ColorChoice, note};
-use super::start::{Flags, start};
-use super::{Outcome, args};
+use super::start::{FlagsOnTop, start};
 use crate::ops::retry::{Retry, retry};
 use crate::view::text::inert;
 
@@ -18,27 +18,21 @@ use crate::view::text::inert;
 /// any of --only, --from, --until and --skip replaces its selection. --overwrite and --cache wo or off reuse nothing
 /// of what they name.
 #[derive(clap::Args)]
-#[command(
-    mut_arg("workflow", args::in_place_of_workflow),
-    mut_arg("project", |arg| args::replaced(arg, "project")),
-    mut_arg("domain", |arg| args::replaced(arg, "domain")),
-    mut_arg("jobs", |arg| arg.help("How many nodes may run at once [default: $RUNNER_JOBS, else as in the run]")),
-    after_help = "\
+#[command(after_help = "\
 Examples:
   runner retry @last-failed
   runner retry k3v9 -i rounds=5 --keep-going
-  runner retry @last-failed --dry-run"
-)]
+  runner retry @last-failed --dry-run")]
 pub struct Args {
     #[command(flatten)]
-    flags: Flags,
+    again: FlagsOnTop,
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let newer = args.flags.request_on_top()?;
+    let newer = args.again.flags.request_on_top()?;
     let name = newer.workflow.to_string_lossy().into_owned();
     match retry(home, &name, newer)? {
-        Retry::Ready(prepared) => start(&args.flags, *prepared, home, color),
+        Retry::Ready(prepared) => start(&args.again.flags, *prepared, home, color),
         Retry::NothingToDo(run) => {
             note(&format!(
                 "run {} succeeded: there is nothing to retry; `runner exec {}` runs the workflow again",

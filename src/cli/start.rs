@@ -52,6 +52,19 @@ pub struct Flags {
     verbose: bool,
 }
 
+/// The same flags for a verb that makes the request of an earlier run again: they come on top of it.
+#[derive(clap::Args)]
+#[command(
+    mut_arg("workflow", args::in_place_of_workflow),
+    mut_arg("project", |arg| args::replaced(arg, "project")),
+    mut_arg("domain", |arg| args::replaced(arg, "domain")),
+    mut_arg("jobs", |arg| arg.help("How many nodes may run at once [default: $RUNNER_JOBS, else as in the run]"))
+)]
+pub struct FlagsOnTop {
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
 /// Runs what was prepared, or says what would run, as the flags want.
 pub fn start(flags: &Flags, prepared: Prepared, home: Option<&Path>, color: ColorChoice) -> Outcome {
     if flags.dry_run {

@@ -12,7 +12,7 @@ pub fn explain(error: &clap::Error, args: &[OsString]) -> Option<String> {
     }
     let Some(ContextValue::String(verb)) = error.get(ContextKind::InvalidSubcommand) else { return None };
     let at = args.iter().position(|arg| arg == verb.as_str())?;
-    // A verb inside of another one.
+    // A verb below another one.
     if args[..at].iter().any(|arg| arg == "cache" || arg == "schedule") {
         return None;
     }

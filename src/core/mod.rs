@@ -17,6 +17,7 @@ pub mod reporter;
 pub mod run_id;
 pub mod run_request;
 pub mod schedule;
+pub mod shell_word;
 pub mod signature;
 pub mod staging;
 pub mod task_error;

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
 
 use crate::core::digest::Digest;
+use crate::core::shell_word::shell_word;
 
 /// Maximum length of a file name made from a path, in bytes.
 const MAX_FILE_NAME_BYTES: usize = 160;
@@ -140,7 +141,7 @@ impl<'a> NodeRef<'a> {
 
     /// The node's name as a word of a shell command: quoted if it has brackets, which are a pattern to a shell.
     pub fn shell_word(self) -> Cow<'a, str> {
-        if self.node.contains('[') { format!("'{}'", self.node).into() } else { self.node.into() }
+        shell_word(self.node)
     }
 }
 

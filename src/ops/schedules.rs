@@ -15,6 +15,7 @@ use crate::core::run_request::{GivenInputs, RunRequest};
 use crate::core::schedule::Schedule;
 use crate::workflow::Workflow;
 use crate::workflow::load::load;
+use crate::workflow::source::read_text;
 
 /// A schedule of a workflow that was read.
 #[derive(Clone)]
@@ -39,7 +40,7 @@ impl Found {
 
     /// `<workflow>/<schedule>`, which is unique in a home.
     pub fn whole_name(&self) -> String {
-        format!("{}/{}", self.workflow.name, self.schedule().name)
+        whole_name(self.schedule(), &self.workflow)
     }
 }
 
@@ -70,21 +71,18 @@ pub fn schedules(paths: &[PathBuf]) -> Result<Schedules, Error> {
 /// No or several schedules of that name.
 pub fn find(name: &str, paths: &[PathBuf]) -> Result<Found, Error> {
     let Schedules { found, broken } = schedules(paths)?;
-    let fits = |schedule: &&Found| schedule.whole_name() == name || schedule.schedule().name == name;
-    let matching: Vec<_> = found.iter().filter(fits).collect();
+    let matching: Vec<_> =
+        found.iter().filter(|found| is_called(found.schedule(), &found.workflow, name)).collect();
     match &matching[..] {
         [one] => Ok((*one).clone()),
         [] => {
             let names: Vec<_> = found.iter().map(Found::whole_name).collect();
-            let near = closest(name, names.iter().map(String::as_str));
-            let hint = match (near, broken.first(), names.is_empty()) {
-                (Some(near), ..) => format!("did you mean `{near}`?"),
-                (None, Some((file, _)), _) => {
-                    format!("{} has errors: `runner check` shows them", file.display())
-                }
-                (None, None, true) => "no workflow file here has [[schedules]]".to_owned(),
-                (None, None, false) => format!("there are {}", names.join(", ")),
+            let others = match broken.first() {
+                Some((file, _)) => format!("{} has errors: `runner check` shows them", file.display()),
+                None if names.is_empty() => "no workflow file here has [[schedules]]".to_owned(),
+                None => format!("there are {}", names.join(", ")),
             };
+            let hint = nearest(name, &names).unwrap_or(others);
             Err(Error::not_found(format!("there is no schedule {}", quote(name))).hint(hint))
         }
         several => {
@@ -95,7 +93,21 @@ pub fn find(name: &str, paths: &[PathBuf]) -> Result<Found, Error> {
     }
 }
 
-/// Puts what the schedule of the request gives below what the request gives by itself, and the instant that is meant into the request.
+/// `<workflow>/<schedule>`.
+fn whole_name(schedule: &Schedule, workflow: &Workflow) -> String {
+    format!("{}/{}", workflow.name, schedule.name)
+}
+
+/// Whether `name` means this schedule, with the name of its workflow or without.
+fn is_called(schedule: &Schedule, workflow: &Workflow, name: &str) -> bool {
+    schedule.name == name || whole_name(schedule, workflow) == name
+}
+
+fn nearest(name: &str, names: &[String]) -> Option<String> {
+    closest(name, names.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"))
+}
+
+/// Adds to a request what its schedule gives, where the request gives nothing itself, and the instant that is meant.
 ///
 /// # Errors
 /// The workflow has no such schedule, or no instant of it has passed.
@@ -105,18 +117,14 @@ pub fn take_schedule(request: &mut RunRequest, workflow: &Workflow) -> Result<()
         // An earlier run took them from its schedule, which may be another one now.
         return Ok(());
     };
-    let whole_name = |name: &str| format!("{}/{name}", workflow.name);
-    let schedules = || workflow.schedules.iter().map(|placed| &placed.schedule);
-    let fits = |schedule: &&Schedule| {
-        schedule.name == asked.schedule || whole_name(&schedule.name) == asked.schedule
-    };
-    let Some(schedule) = schedules().find(fits) else {
-        let names: Vec<_> = schedules().map(|schedule| &*schedule.name).collect();
-        let hint = match (closest(&asked.schedule, names.iter().copied()), names.is_empty()) {
-            (Some(near), _) => format!("did you mean `{near}`?"),
-            (None, true) => "it has no [[schedules]]".to_owned(),
-            (None, false) => format!("it has {}", names.join(", ")),
+    let mut schedules = workflow.schedules.iter().map(|placed| &placed.schedule);
+    let Some(schedule) = schedules.find(|schedule| is_called(schedule, workflow, &asked.schedule)) else {
+        let names: Vec<_> = workflow.schedules.iter().map(|placed| placed.schedule.name.clone()).collect();
+        let others = match names.is_empty() {
+            true => "it has no [[schedules]]".to_owned(),
+            false => format!("it has {}", names.join(", ")),
         };
+        let hint = nearest(&asked.schedule, &names).unwrap_or(others);
         let message = format!("{} has no schedule {}", workflow.path.display(), quote(&asked.schedule));
         return Err(Error::invalid(message).hint(hint));
     };
@@ -127,7 +135,7 @@ pub fn take_schedule(request: &mut RunRequest, workflow: &Workflow) -> Result<()
             Error::invalid(message).hint("say which one is meant with --scheduled-at")
         })?,
     };
-    (asked.schedule, asked.at) = (whole_name(&schedule.name), Some(at));
+    (asked.schedule, asked.at) = (whole_name(schedule, workflow), Some(at));
     let dir = workflow.dir().to_owned();
     request.given.insert(0, GivenInputs::Values { dir, values: schedule.inputs_at(at) });
     request.project = request.project.take().or_else(|| schedule.project.clone());
@@ -153,9 +161,7 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(files)
 }
 
-/// Whether a file says `[workflow]`: other files of a folder, such as libraries, are none of ours.
+/// Whether a file says `[workflow]`: a folder may hold libraries and other files as well.
 fn has_workflow_table(path: &Path) -> bool {
-    let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
-    let text = is_file.then(|| fs::read_to_string(path).ok()).flatten().unwrap_or_default();
-    text.lines().any(|line| line.trim().starts_with("[workflow]"))
+    read_text(path).is_ok_and(|text| text.lines().any(|line| line.trim().starts_with("[workflow]")))
 }

@@ -332,7 +332,7 @@ fn literals<'a>(bindings: impl Iterator<Item = &'a Binding>) -> Option<Vec<Value
 }
 
 /// The span of a part of a string's text. Exact where the text stands in the file as it is; the whole
-/// string where escapes make the two differ is told apart by the length.
+/// string where escapes make the two differ is recognised by its length.
 pub fn inner_span(span: Span, text: &str, range: std::ops::Range<usize>) -> Span {
     let quotes = (span.end - span.start) as usize - text.len().min((span.end - span.start) as usize);
     let opening = match quotes {

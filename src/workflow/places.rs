@@ -52,7 +52,7 @@ impl<'s> Places<'s> {
         }
     }
 
-    /// Where inside of the item under some keys `words` stand as they are.
+    /// Where in the item under some keys `words` stand as they are.
     pub fn part(&self, keys: &[&str], words: &str) -> Option<SourceSpan> {
         let mut place = self.place(keys)?;
         let all = self.source.get(place.span.start as usize..place.span.end as usize)?;

@@ -162,7 +162,7 @@ pub fn parse_amount(name: &str, text: &str) -> Result<u64, String> {
     }
 }
 
-/// That a size has no unit, with the likely meaning: few machines are told apart by bytes.
+/// That a size has no unit, with the likely meaning: memory is seldom counted in single bytes.
 fn unitless(amount: u64) -> String {
     let unit = if amount < 1024 { "GiB" } else { "MiB" };
     format!("needs a unit, found {amount}: did you mean \"{amount}{unit}\"?")

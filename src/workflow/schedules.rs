@@ -226,14 +226,13 @@ fn read_zone(reader: &mut Reader, table: &Table) -> Option<TimeZone> {
 
 fn read_start(reader: &mut Reader, table: &Table) -> Option<Timestamp> {
     let item = table.get("start")?;
-    let (Kind::String(_) | Kind::Datetime(_)) = &item.kind else {
-        reader.wrong_type(item, "start", "an instant such as 2026-01-01T00:00:00Z");
-        return None;
-    };
     let text = match &item.kind {
         Kind::String(text) => &**text,
         Kind::Datetime(text) => text,
-        _ => return None,
+        _ => {
+            reader.wrong_type(item, "start", "an instant such as 2026-01-01T00:00:00Z");
+            return None;
+        }
     };
     let instant = text.parse::<Timestamp>().ok();
     if instant.is_none() {
@@ -249,12 +248,10 @@ fn read_jitter(reader: &mut Reader, table: &Table, rhythm: Option<&Rhythm>) -> S
         return jitter;
     }
     // The rule is about the year to come: the distances depend on the changes of the clocks in it.
-    let shortest = rhythm.and_then(|rhythm| rhythm.shortest_distance(Timestamp::now(), jitter));
-    if let (Some(shortest), Some(item)) = (shortest, table.get("jitter"))
-        && jitter >= shortest
-    {
+    let nearest = rhythm.and_then(|rhythm| rhythm.nearer_than(jitter, Timestamp::now()));
+    if let (Some(nearest), Some(item)) = (nearest, table.get("jitter")) {
         let message = "`jitter` must be shorter than the time between two instants";
-        reader.error(item.span, message, format!("two of them are {} apart", duration_text(shortest)));
+        reader.error(item.span, message, format!("two of them are {} apart", duration_text(nearest)));
     }
     jitter
 }

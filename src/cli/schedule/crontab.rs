@@ -9,6 +9,7 @@ use crate::cli::screen::{note, print};
 use crate::cli::{Failure, Outcome};
 use crate::core::cron::{Rhythm, Unsayable, crontab_times, on_calendar, words};
 use crate::core::schedule::{CatchUp, Schedule};
+use crate::core::shell_word::shell_word;
 use crate::core::time_text::seconds_text;
 use crate::ops::schedules::{Found, schedules};
 use crate::ops::user_file::write_user_file;
@@ -83,29 +84,21 @@ impl Command {
 
     /// For a crontab: a line of the shell in which `%` would be a line end.
     fn for_cron(&self) -> String {
-        let quote = |word: &String| match is_plain(word) {
-            true => word.clone(),
-            false => format!("'{}'", word.replace('\'', "'\\''")),
-        };
-        self.0.iter().map(quote).collect::<Vec<_>>().join(" ").replace('%', "\\%")
+        self.0.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" ").replace('%', "\\%")
     }
 
     /// For `ExecStart=`, in which `%` and `$` have a meaning.
     fn for_systemd(&self) -> String {
         let quote = |word: &String| {
+            let is_plain = shell_word(word) == word.as_str();
             let word = word.replace('%', "%%").replace('$', "$$");
-            match is_plain(&word) {
+            match is_plain {
                 true => word,
                 false => format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\"")),
             }
         };
         self.0.iter().map(quote).collect::<Vec<_>>().join(" ")
     }
-}
-
-fn is_plain(word: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-%$".contains(c);
-    !word.is_empty() && word.chars().all(plain) && !word.contains('$')
 }
 
 /// What the schedule is, for people.

@@ -104,6 +104,11 @@ impl Expression {
         self.hours.bits == (1 << 24) - 1
     }
 
+    /// Whether it comes at whole minutes only.
+    pub fn on_the_minute(&self) -> bool {
+        self.seconds.bits == 1
+    }
+
     /// Whether both day fields say something: a day that fits either one fits.
     pub fn two_day_fields(&self) -> bool {
         !self.days.set.any && !self.weekdays.set.any

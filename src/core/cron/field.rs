@@ -59,6 +59,17 @@ impl Set {
         (rest != 0).then(|| rest.trailing_zeros() as i8)
     }
 
+    /// Its numbers, with three or more in a row as a range: `0`, `8-17`.
+    pub fn ranges(self, between: &str) -> Vec<String> {
+        let numbers: Vec<_> = self.numbers().collect();
+        let runs = numbers.chunk_by(|a, b| a + 1 == *b);
+        runs.flat_map(|run| match run {
+            [first, .., last] if run.len() > 2 => vec![format!("{first}{between}{last}")],
+            few => few.iter().map(u8::to_string).collect(),
+        })
+        .collect()
+    }
+
     pub fn numbers(self) -> impl Iterator<Item = u8> {
         (0..64).filter(move |n| self.bits & (1 << n) != 0)
     }

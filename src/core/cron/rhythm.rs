@@ -67,27 +67,29 @@ impl Rhythm {
         std::iter::successors(self.next(after), |last| self.next(last.at))
     }
 
-    /// The shortest time between two instants of the year after `from`, or the first one that is not longer than `enough`.
-    pub fn shortest_distance(&self, from: Timestamp, enough: SignedDuration) -> Option<SignedDuration> {
-        if let Rhythm::Every { seconds, .. } = self {
-            return Some(SignedDuration::from_secs(*seconds));
+    /// The distance of the first two instants of the year after `from` that are no further apart than `limit`, if there are such.
+    pub fn nearer_than(&self, limit: SignedDuration, from: Timestamp) -> Option<SignedDuration> {
+        let shortest = match self {
+            Rhythm::Every { seconds, .. } => SignedDuration::from_secs(*seconds),
+            // Whole minutes, and changes of the clocks are at whole minutes as well.
+            Rhythm::Cron { expressions, .. } if expressions.iter().all(Expression::on_the_minute) => {
+                SignedDuration::from_mins(1)
+            }
+            Rhythm::Cron { .. } => SignedDuration::from_secs(1),
+        };
+        if shortest > limit {
+            return None;
         }
         let end = from.saturating_add(SignedDuration::from_hours(366 * 24)).ok()?;
-        let mut shortest: Option<SignedDuration> = None;
         let mut last: Option<Timestamp> = None;
         for instant in self.after(from).take_while(|instant| instant.at <= end) {
-            if let Some(last) = last {
-                let distance = instant.at.duration_since(last);
-                if shortest.is_none_or(|shortest| distance < shortest) {
-                    shortest = Some(distance);
-                }
-                if distance <= enough {
-                    break;
-                }
+            let distance = last.map(|last| instant.at.duration_since(last));
+            if distance.is_some_and(|distance| distance <= limit) {
+                return distance;
             }
             last = Some(instant.at);
         }
-        shortest
+        None
     }
 }
 
@@ -170,7 +172,14 @@ mod tests {
     #[test]
     fn the_shortest_distance_of_a_year_counts_the_changes_of_the_clocks() {
         let from = at("2026-01-01T00:00:00Z");
-        let shortest = |rhythm: Rhythm| rhythm.shortest_distance(from, SignedDuration::ZERO).unwrap();
+        // The least limit, in whole seconds, that two instants keep to.
+        let shortest = |rhythm: Rhythm| {
+            let within = |seconds| rhythm.nearer_than(SignedDuration::from_secs(seconds), from);
+            let found =
+                within(2 * 3600).and_then(|distance| within(distance.as_secs() - 1).or(Some(distance)));
+            assert_eq!(within(found.unwrap().as_secs() - 1), None);
+            found.unwrap()
+        };
         assert_eq!(shortest(cron(&["0 2,3 * * *"], "Europe/Rome")), SignedDuration::from_hours(1));
         // 01:30 and 02:30: the second comes at 03:00 on the day of the gap, half an hour after the first.
         assert_eq!(shortest(cron(&["30 1,2 * * *"], "Europe/Rome")), SignedDuration::from_mins(30));

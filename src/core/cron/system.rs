@@ -3,13 +3,12 @@
 //! Neither can say everything. What cannot be said is refused by its name, never said nearly.
 
 use super::field::{Set, Unit};
+use super::words::WEEKDAYS;
 use super::{Expression, Rhythm, field};
 
 /// What of an expression has no words there, such as `15W`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsayable(pub String);
-
-const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 
 /// The times of each line of a crontab that a rhythm takes, without the zone.
 ///
@@ -76,8 +75,8 @@ fn interval(seconds: i64) -> Option<Interval> {
 }
 
 fn of_expression(expression: &Expression) -> Result<String, Unsayable> {
-    let Expression { seconds, minutes, hours, days, months, weekdays } = expression;
-    if seconds.bits != 1 {
+    let Expression { minutes, hours, days, months, weekdays, .. } = expression;
+    if !expression.on_the_minute() {
         return Err(Unsayable("seconds".to_owned()));
     }
     special_days(expression)?;
@@ -122,18 +121,7 @@ fn numbers(set: Set, unit: &Unit) -> String {
     if set.any || all {
         return "*".to_owned();
     }
-    ranges(set, "-").join(",")
-}
-
-/// Numbers, and ranges of three or more in a row.
-fn ranges(set: Set, between: &str) -> Vec<String> {
-    let numbers: Vec<_> = set.numbers().collect();
-    let runs = numbers.chunk_by(|a, b| a + 1 == *b);
-    runs.flat_map(|run| match run {
-        [first, .., last] if run.len() > 2 => vec![format!("{first}{between}{last}")],
-        few => few.iter().map(u8::to_string).collect(),
-    })
-    .collect()
+    set.ranges("-").join(",")
 }
 
 /// One for each day field that says something: a day that fits either one fits.
@@ -142,7 +130,7 @@ fn calendar_of(expression: &Expression) -> Result<Vec<String>, Unsayable> {
     let Expression { seconds, minutes, hours, days, months, weekdays } = expression;
     let list = |set: Set, count: u32| match set.bits.count_ones() == count {
         true => "*".to_owned(),
-        false => ranges(set, "..").join(","),
+        false => set.ranges("..").join(","),
     };
     let month = list(*months, 12);
     let time = format!("{}:{}:{}", list(*hours, 24), list(*minutes, 60), list(*seconds, 60));

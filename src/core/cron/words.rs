@@ -7,7 +7,7 @@ use super::field::Set;
 use super::{Expression, Rhythm};
 use crate::core::time_text::duration_text;
 
-const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+pub(super) const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const MONTHS: [&str; 13] =
     ["", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 /// More times of a day than these are said as hours and minutes.
@@ -45,14 +45,13 @@ fn of_expression(expression: &Expression) -> String {
 /// The times, and whether they are times of a day rather than something of each hour.
 fn times(expression: &Expression) -> (String, bool) {
     let (hours, minutes, seconds) = (expression.hours, expression.minutes, expression.seconds);
-    let on_the_minute = seconds.bits == 1;
+    let on_the_minute = expression.on_the_minute();
     if expression.every_hour() && on_the_minute {
-        let numbers: Vec<_> = minutes.numbers().collect();
-        let text = match (step_of(minutes), &numbers[..]) {
-            (Some(1), _) => "every minute".to_owned(),
-            (_, [0]) => "hourly".to_owned(),
-            (Some(step), _) => format!("every {step} minutes"),
-            (None, numbers) => format!("hourly at minute {}", list(&texts(numbers))),
+        let text = match step_of(minutes) {
+            Some(1) => "every minute".to_owned(),
+            Some(step) => format!("every {step} minutes"),
+            None if minutes.bits == 1 => "hourly".to_owned(),
+            None => format!("hourly at minute {}", list(&numbers(minutes))),
         };
         return (text, false);
     }
@@ -144,17 +143,7 @@ fn week_days(days: &DaysOfWeek) -> String {
 }
 
 fn numbers(set: Set) -> Vec<String> {
-    texts(&set.numbers().collect::<Vec<_>>())
-}
-
-/// Three or more numbers in a row are said as a range.
-fn texts(numbers: &[u8]) -> Vec<String> {
-    let runs = numbers.chunk_by(|a, b| a + 1 == *b);
-    runs.flat_map(|run| match run {
-        [first, .., last] if run.len() > 2 => vec![format!("{first} to {last}")],
-        few => few.iter().map(u8::to_string).collect(),
-    })
-    .collect()
+    set.ranges(" to ")
 }
 
 fn list(parts: &[String]) -> String {

@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use crate::core::shell_word;
 use crate::engine::attempt::prepare::Prepared;
 use crate::engine::attempt::scratch::Folder;
 use crate::workflow::{Command, Task};
@@ -74,5 +75,5 @@ fn script(task: &Task) -> Option<&str> {
 /// A path as a word of a shell; `None` for one that would change the number of lines or is not text.
 fn quoted(path: &Path) -> Option<String> {
     let text = path.to_str().filter(|text| !text.contains('\n'))?;
-    Some(format!("'{}'", text.replace('\'', "'\\''")))
+    Some(shell_word::quoted(text))
 }

@@ -16,7 +16,7 @@ pub(super) struct Outlook {
 
 impl Outlook {
     /// A node starts at `now`: milliseconds until the end of the run, of which `remaining_ms` are known from its start.
-    /// `None` without such times, and once more has passed than they say.
+    /// `None` without such times, and when the run has taken longer than they say.
     pub fn started(&mut self, node: usize, remaining_ms: Option<u64>, now: Timestamp) -> Option<u64> {
         let since = *self.since.entry(node).or_insert(now);
         let passed = now.duration_since(since).try_into().map_or(0, millis);

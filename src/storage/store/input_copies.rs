@@ -124,7 +124,7 @@ pub fn read_text(path: &Path, most: u64) -> Option<String> {
     (!text.contains('\0')).then_some(text)
 }
 
-/// A regular file of a user, of at most so many bytes.
+/// A regular file of a user, within a maximum size in bytes.
 fn read_user(path: &Path, most: u64) -> Option<Vec<u8>> {
     let (file, stat) = stat::open(path).ok().filter(|(_, stat)| stat.size <= most)?;
     let mut bytes = Vec::with_capacity(usize::try_from(stat.size).ok()?);

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use crate::core::event::Status;
 use crate::core::node_path::NodeRef;
+use crate::core::shell_word::shell_word;
 use crate::view::text::style::{Cell, FAINT, Ink, STRONG, columns};
 
 /// `runner`, with the home folder where that was given by a flag.
@@ -49,14 +50,6 @@ pub fn table(commands: &[(String, &str)], ink: Ink) -> String {
         vec![Cell::new(STRONG, format!("  {command}")), Cell::new(FAINT, *what)]
     };
     columns(&commands.iter().map(row).collect::<Vec<_>>(), ink)
-}
-
-fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
 }
 
 #[cfg(test)]

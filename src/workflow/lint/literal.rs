@@ -92,7 +92,7 @@ pub fn of_task(task: &Task, places: &Places) -> Vec<Lint> {
     lints
 }
 
-/// Warns of what is not filled in inside of a path.
+/// Warns of what stays literal in a path.
 fn path_text(path: &str, place: SourceSpan, what: &str, lints: &mut Vec<Lint>) {
     if path.contains("{{") {
         let message = format!("{what} holds `{{{{`: a path is no template, and is taken literally");

@@ -78,7 +78,7 @@ fn directories_round_trip_from_store_and_origin() {
 fn links_are_guarded_and_a_spoiled_blob_is_set_aside() {
     let p = place();
     p.write("attempt/f", "content");
-    // Not committed yet: the link must hold all the same.
+    // Not committed yet: the link must hold nevertheless.
     let (artifact, _blobs) = p.seal("attempt/f", false).unwrap();
     let (path, guards) = stage(&p, &artifact, false, "user/link", Staging::Link);
     assert_eq!(fs::read_link(&path).unwrap(), p.store.blob_path(&artifact.digest));
