@@ -219,6 +219,50 @@ fn a_retry_keeps_the_instant_and_the_values_of_the_schedule_as_they_were() {
     assert_eq!(begun["scheduled_at"], "2026-03-28T01:30:00Z");
 }
 
+/// A program of the system, if there is one.
+fn which(program: &str) -> Result<Command, ()> {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&paths).any(|dir| dir.join(program).is_file());
+    found.then(|| Command::new(program)).ok_or(())
+}
+
+#[test]
+fn what_a_schedule_says_of_zone_overlap_and_start_shows_in_its_line() {
+    let lab = Lab::new();
+    let text = |extra: &str| {
+        format!(
+            "[workflow]\nname = \"w\"\n[tasks.t]\nrun = 'true'\n[nodes.t]\n[[schedules]]\nname = \"s\"\ncatch_up = \"none\"\n{extra}\n"
+        )
+    };
+    let line = |extra: &str, zone: &str| {
+        lab.write("w.toml", &text(extra));
+        let done = finish(lab.command(&["schedule", "crontab"]).env("TZ", zone)).expect_code(0);
+        done.out.replace(&*lab.path("w.toml").to_string_lossy(), "FILE")
+    };
+    let daily = "cron = \"0 2 * * *\"";
+    // Two names of one zone.
+    assert!(!line(daily, "Etc/UTC").contains("CRON_TZ"));
+    assert!(line(daily, "Asia/Tokyo").contains("\nCRON_TZ=UTC\n0 2 * * * /"));
+    let with = |extra: &str| line(&format!("{daily}\n{extra}"), "UTC");
+    assert!(with("").contains(" exec FILE --schedule s --lock w/s -q"));
+    assert!(with("overlap = \"queue\"").contains(" --lock 'w/s=wait' -q"));
+    assert!(!with("overlap = \"allow\"").contains("--lock"));
+    assert!(with("overlap = \"replace\"").contains("# cron has no overlap = \"replace\""));
+    assert!(with("start = 2026-01-01T00:00:00Z").contains("\n0 2 * * * /"));
+    let future = with("start = 2099-01-01T00:00:00Z");
+    assert!(
+        future.contains("# left out: a crontab cannot say `start`") && !future.contains("exec"),
+        "{future}"
+    );
+    assert!(line("every = \"1h\"\nstart = 2026-01-01T00:00:00Z", "UTC").contains("\n0 */1 * * * /"));
+    assert!(line("every = \"1h\"\nstart = 2026-01-01T00:00:10Z", "UTC").contains("cannot say `start`"));
+    // The home that is in force is named: the variable is not set where cron runs the line.
+    assert!(with("").contains(&format!(" --home {} exec", lab.home().display())));
+    lab.write("odd\nname.toml", &text(daily));
+    let refused = lab.run(&["schedule", "crontab"]).expect_code(2);
+    assert!(refused.err.contains("no line of a crontab"), "{}", refused.err);
+}
+
 #[test]
 fn schedules_become_lines_of_a_crontab_or_timers_of_systemd() {
     let lab = Lab::new();
@@ -252,7 +296,8 @@ fn schedules_become_lines_of_a_crontab_or_timers_of_systemd() {
     );
     lab.write("my etl.toml", NIGHTLY);
     let written = lab.run(&["schedule", "crontab", "--systemd", "-o", "units"]).expect_code(0);
-    assert_eq!(written.out, "units/runner-etl.nightly.service\nunits/runner-etl.nightly.timer\n");
+    let units = ["runner-serve.service", "runner-etl.nightly.service", "runner-etl.nightly.timer"];
+    assert_eq!(written.out, units.map(|unit| format!("units/{unit}\n")).concat());
     let timer = lab.read("units/runner-etl.nightly.timer");
     for line in [
         "OnCalendar=*-*-* 2:30:0 Europe/Berlin",
@@ -264,6 +309,17 @@ fn schedules_become_lines_of_a_crontab_or_timers_of_systemd() {
     }
     let service = lab.read("units/runner-etl.nightly.service");
     assert!(service.contains(&format!("exec \"{}\" --schedule nightly", file.display())), "{service}");
+    let serve = lab.read("units/runner-serve.service");
+    let here = lab.dir().canonicalize().unwrap();
+    for line in ["Type=notify", "NoNewPrivileges=true", &format!(" serve {}", here.display())] {
+        assert!(serve.contains(line), "{line} is missing in\n{serve}");
+    }
+    if let Ok(mut verify) = which("systemd-analyze") {
+        let paths = units.map(|unit| lab.path("units").join(unit));
+        let verified = finish(verify.arg("verify").args(paths));
+        let complaints: Vec<_> = verified.err.lines().filter(|line| line.contains("runner-")).collect();
+        assert!(complaints.is_empty(), "{complaints:?}");
+    }
     // Its own files are replaced, and no others.
     lab.run(&["schedule", "crontab", "--systemd", "-o", "units"]).expect_code(0);
     lab.write("units/runner-etl.nightly.timer", "# mine\n");

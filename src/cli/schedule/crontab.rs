@@ -1,18 +1,17 @@
 //! `runner schedule crontab`: schedules for the system's own timers, cron or systemd, each a call of `runner exec --schedule`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::units;
 use crate::cli::screen::{note, print};
 use crate::cli::{Failure, Outcome};
-use crate::core::cron::{Rhythm, Unsayable, crontab_times, on_calendar, words};
-use crate::core::schedule::{CatchUp, Schedule};
+use crate::core::cron::{Rhythm, Unsayable, crontab_times, words};
+use crate::core::schedule::{CatchUp, Overlap, Schedule};
 use crate::core::shell_word::shell_word;
-use crate::core::time_text::seconds_text;
 use crate::ops::schedules::{Found, schedules};
-use crate::ops::user_file::write_user_file;
 
 /// Print schedules as lines of a crontab, or as timers of systemd
 #[derive(clap::Args)]
@@ -25,16 +24,13 @@ pub struct Args {
     /// Workflow files, or folders of them [default: the current folder]
     #[arg(value_name = "WORKFLOW|DIR")]
     paths: Vec<PathBuf>,
-    /// A service and a timer of systemd for each schedule
+    /// Units of systemd: a service for `runner serve`, and a service and a timer for each schedule
     #[arg(long)]
     systemd: bool,
     /// Write the units to this folder instead of printing them
     #[arg(short, long, value_name = "DIR", requires = "systemd")]
     output: Option<PathBuf>,
 }
-
-/// The first line of a unit that may be replaced.
-const MARK: &str = "# Made by runner schedule crontab --systemd.";
 
 pub fn run(args: &Args, home: Option<&Path>) -> Outcome {
     let all = schedules(&args.paths)?;
@@ -48,38 +44,66 @@ pub fn run(args: &Args, home: Option<&Path>) -> Outcome {
         return Err(Failure::usage("there are no schedules: no workflow file here has [[schedules]]"));
     }
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("runner"));
-    let command = |found: &Found| Command::of(&program, home, found);
-    if !args.systemd {
-        let lines: String = Crontab::default().render(&all.found, command);
-        print(&lines);
-        return Ok(());
+    // The variable is not set where cron and systemd run the lines.
+    let named = std::env::var_os("RUNNER_HOME").filter(|named| !named.is_empty()).map(PathBuf::from);
+    let base = Command::new(&program, home.or(named.as_deref()))?;
+    if args.systemd {
+        return units::run(&args.paths, &all.found, &base, args.output.as_deref());
     }
-    let mut units = Vec::new();
-    for found in &all.found {
-        units.extend(systemd_units(found, &command(found))?);
-    }
-    match &args.output {
-        None => print(&units.iter().map(|(name, text)| format!("# {name}\n{text}\n")).collect::<String>()),
-        Some(dir) => write_units(dir, &units)?,
-    }
+    print(&Crontab::default().render(&all.found, &base)?);
     Ok(())
 }
 
-/// The words of a call that runs a schedule.
-struct Command(Vec<String>);
+/// The words of a call of this program.
+#[derive(Clone)]
+pub(super) struct Command(Vec<String>);
 
 impl Command {
-    fn of(program: &Path, home: Option<&Path>, found: &Found) -> Self {
-        let path = |path: &Path| path.to_string_lossy().into_owned();
-        let mut words = vec![path(program)];
+    /// The program, and the home that it uses.
+    fn new(program: &Path, home: Option<&Path>) -> Result<Self, Failure> {
+        let mut command = Self(Vec::new());
+        command.add_path(program)?;
         if let Some(home) = home {
-            let home = std::path::absolute(home).unwrap_or_else(|_| home.to_owned());
-            words.extend(["--home".to_owned(), path(&home)]);
+            command.add(&["--home"]);
+            command.add_path(home)?;
         }
-        words.extend(["exec".to_owned(), path(&found.workflow.path)]);
-        words.extend(["--schedule".to_owned(), found.schedule().name.clone()]);
-        words.extend(["--lock".to_owned(), found.whole_name(), "-q".to_owned()]);
-        Self(words)
+        Ok(command)
+    }
+
+    /// The same with what runs a schedule.
+    pub(super) fn exec(&self, found: &Found) -> Result<Self, Failure> {
+        let mut command = self.clone();
+        command.add(&["exec"]);
+        command.add_path(&found.workflow.path)?;
+        command.add(&["--schedule", &found.schedule().name]);
+        let name = found.whole_name();
+        match found.schedule().overlap {
+            Overlap::Skip | Overlap::Replace => command.add(&["--lock", &name]),
+            Overlap::Queue => command.add(&["--lock", &format!("{name}=wait")]),
+            Overlap::Allow => {}
+        }
+        command.add(&["-q"]);
+        Ok(command)
+    }
+
+    pub(super) fn add(&mut self, words: &[&str]) {
+        self.0.extend(words.iter().map(|word| (*word).to_owned()));
+    }
+
+    /// Adds a path, made absolute: the line is run in another folder.
+    ///
+    /// # Errors
+    /// A path that no line can hold.
+    pub(super) fn add_path(&mut self, path: &Path) -> Result<(), Failure> {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        match path.to_str() {
+            Some(text) if !text.contains(char::is_control) => self.0.push(text.to_owned()),
+            _ => {
+                let message = format!("{path:?} has characters that no line of a crontab or unit can hold");
+                return Err(Failure::usage(message));
+            }
+        }
+        Ok(())
     }
 
     /// For a crontab: a line of the shell in which `%` would be a line end.
@@ -88,7 +112,7 @@ impl Command {
     }
 
     /// For `ExecStart=`, in which `%` and `$` have a meaning.
-    fn for_systemd(&self) -> String {
+    pub(super) fn for_systemd(&self) -> String {
         let quote = |word: &String| {
             let is_plain = shell_word(word) == word.as_str();
             let word = word.replace('%', "%%").replace('$', "$$");
@@ -102,7 +126,7 @@ impl Command {
 }
 
 /// What the schedule is, for people.
-fn title(found: &Found) -> String {
+pub(super) fn title(found: &Found) -> String {
     let Schedule { rhythm, timezone, .. } = found.schedule();
     match rhythm {
         Rhythm::Cron { .. } => format!("{}: {}, in {timezone}", found.whole_name(), words(rhythm)),
@@ -118,10 +142,12 @@ struct Crontab {
 }
 
 impl Crontab {
-    fn render(mut self, schedules: &[Found], command: impl Fn(&Found) -> Command) -> String {
-        let here = TimeZone::system().iana_name().unwrap_or("UTC").to_owned();
+    fn render(mut self, schedules: &[Found], base: &Command) -> Result<String, Failure> {
+        let here = zone_here();
+        let now = Timestamp::now();
         for found in schedules {
-            self.add(found, &command(found).for_cron(), &here);
+            let command = base.exec(found)?;
+            self.add(found, &command.for_cron(), &here, now);
         }
         let note = match self.zone {
             Some(_) => {
@@ -129,13 +155,13 @@ impl Crontab {
             }
             None => "",
         };
-        note.to_owned() + &self.text
+        Ok(note.to_owned() + &self.text)
     }
 
-    fn add(&mut self, found: &Found, command: &str, here: &str) {
-        let Schedule { rhythm, timezone, jitter, catch_up, max_runtime, .. } = found.schedule();
+    fn add(&mut self, found: &Found, command: &str, here: &str, now: Timestamp) {
+        let Schedule { rhythm, timezone, jitter, catch_up, max_runtime, overlap, .. } = found.schedule();
         self.text += &format!("# {}\n", title(found));
-        let times = match crontab_times(rhythm) {
+        let times = match crontab_times(&rhythm.clone().without_past_start(now)) {
             Ok(times) => times,
             Err(Unsayable(what)) => {
                 self.text += &format!("# left out: a crontab cannot say {what}\n");
@@ -146,14 +172,15 @@ impl Crontab {
             (!jitter.is_zero()).then_some("jitter"),
             (*catch_up != CatchUp::None).then_some("catching up on missed instants"),
             max_runtime.map(|_| "max_runtime"),
+            (*overlap == Overlap::Replace).then_some("overlap = \"replace\": the run that is going goes on"),
         ];
         let missing: Vec<_> = missing.into_iter().flatten().collect();
         if !missing.is_empty() {
             self.text += &format!("# cron has no {}\n", missing.join(", no "));
         }
-        if self.zone.as_deref().unwrap_or(here) != timezone {
+        if self.zone.as_deref().unwrap_or(here) != one_name(timezone) {
             self.text += &format!("CRON_TZ={timezone}\n");
-            self.zone = Some(timezone.clone());
+            self.zone = Some(one_name(timezone).to_owned());
         }
         for times in times {
             self.text += &format!("{times} {command}\n");
@@ -161,58 +188,16 @@ impl Crontab {
     }
 }
 
-/// A service and its timer, each with the name of its file.
-fn systemd_units(found: &Found, command: &Command) -> Result<[(String, String); 2], Failure> {
-    let Schedule { rhythm, timezone, jitter, catch_up, max_runtime, .. } = found.schedule();
-    let whole_name = found.whole_name();
-    let calendar = on_calendar(rhythm, timezone).map_err(|Unsayable(what)| {
-        Failure::usage(format!("schedule `{whole_name}`: systemd's OnCalendar cannot say {what}"))
-    })?;
-    let title = title(found).replace('%', "%%");
-    let limit = match max_runtime {
-        Some(limit) => format!("TimeoutStartSec={}\n", seconds_text(*limit)),
-        None => "TimeoutStartSec=infinity\n".to_owned(),
-    };
-    let service = format!(
-        "{MARK}\n[Unit]\nDescription={title}\n\n[Service]\nType=oneshot\nExecStart={}\n{limit}KillMode=mixed\n\
-         TimeoutStopSec=60\nUMask=0077\nNoNewPrivileges=true\n",
-        command.for_systemd()
-    );
-    let mut timer = format!("{MARK}\n[Unit]\nDescription={title}\n\n[Timer]\n");
-    for value in &calendar {
-        timer += &format!("OnCalendar={value}\n");
-    }
-    if let (true, Rhythm::Every { seconds, .. }) = (calendar.is_empty(), rhythm) {
-        timer += &format!(
-            "# Counted from the last run: OnCalendar has no such interval.\nOnActiveSec=1\nOnUnitActiveSec={seconds}\n"
-        );
-    }
-    timer += &format!("Persistent={}\nAccuracySec=1s\n", *catch_up != CatchUp::None && !calendar.is_empty());
-    if !jitter.is_zero() {
-        timer += &format!("RandomizedDelaySec={}\nFixedRandomDelay=true\n", seconds_text(*jitter));
-    }
-    timer += "\n[Install]\nWantedBy=timers.target\n";
-    let unit = whole_name.replace('/', ".");
-    Ok([(format!("runner-{unit}.service"), service), (format!("runner-{unit}.timer"), timer)])
+/// The zone by which cron goes; without a setting that is UTC.
+fn zone_here() -> String {
+    let system = TimeZone::system();
+    one_name(system.iana_name().filter(|name| *name != "Etc/Unknown").unwrap_or("UTC")).to_owned()
 }
 
-/// Writes units; one that a person made or changed stays.
-fn write_units(dir: &Path, units: &[(String, String)]) -> Outcome {
-    fs::create_dir_all(dir)
-        .map_err(|error| Failure::usage(format!("{} cannot be made: {error}", dir.display())))?;
-    for (name, text) in units {
-        let path = dir.join(name);
-        let is_ours = fs::read_to_string(&path).map_or(!path.exists(), |old| old.starts_with(MARK));
-        if !is_ours {
-            let message = format!(
-                "{} is not a unit that runner made: move it away, or write to another folder",
-                path.display()
-            );
-            return Err(Failure::usage(message));
-        }
-        write_user_file(&path, |file| file.write_all(text.as_bytes()))
-            .map_err(|error| Failure::usage(format!("{} cannot be written: {error}", path.display())))?;
-        print(&format!("{}\n", path.display()));
+/// One name for the names of UTC.
+fn one_name(zone: &str) -> &str {
+    match zone {
+        "Etc/UTC" | "Etc/UCT" | "UCT" | "Universal" | "Etc/Universal" | "Zulu" | "Etc/Zulu" => "UTC",
+        other => other,
     }
-    Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod crontab;
 mod next;
+mod units;
 
 use std::path::Path;
 

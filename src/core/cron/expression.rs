@@ -59,6 +59,10 @@ impl Expression {
     /// # Errors
     /// What is not understood, out of range, or can never come, with its place in `text`.
     pub fn parse(text: &str) -> Result<Expression, CronError> {
+        Self::read(text).map_err(|error| error.visible_in(text))
+    }
+
+    fn read(text: &str) -> Result<Expression, CronError> {
         if text.len() > LONGEST {
             return Err(CronError {
                 span: 0..text.len(),
@@ -247,7 +251,7 @@ fn fields_of(text: &str) -> Vec<Piece<'_>> {
 
 fn nickname(piece: Piece<'_>) -> Result<Expression, CronError> {
     match NICKNAMES.iter().find(|(name, _)| piece.text.eq_ignore_ascii_case(name)) {
-        Some((_, meaning)) => Expression::parse(meaning),
+        Some((_, meaning)) => Expression::read(meaning),
         None => Err(CronError {
             span: piece.span(),
             message: format!("`{}` is not known", piece.text),

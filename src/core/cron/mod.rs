@@ -5,6 +5,8 @@
 
 mod expression;
 mod field;
+#[cfg(test)]
+mod fuzz;
 mod instants;
 mod jitter;
 mod rhythm;
@@ -28,4 +30,17 @@ pub struct CronError {
     pub message: String,
     /// What to write instead.
     pub help: Option<String>,
+}
+
+impl CronError {
+    /// The same with a place that can be shown: where something is missing, the place of the character before it.
+    fn visible_in(mut self, text: &str) -> Self {
+        let end = self.span.end.min(text.len());
+        let start = self.span.start.min(end);
+        self.span = match text[..end].char_indices().next_back() {
+            Some((last, _)) if start == end => last..end,
+            _ => start..end,
+        };
+        self
+    }
 }

@@ -54,6 +54,18 @@ impl Rhythm {
         })
     }
 
+    /// The same rhythm without a start that has no effect after `now`: one that has passed, and from which no interval is counted.
+    #[must_use]
+    pub fn without_past_start(mut self, now: Timestamp) -> Self {
+        match &mut self {
+            Rhythm::Cron { start, .. } => *start = start.filter(|start| *start > now),
+            Rhythm::Every { seconds, start } => {
+                *start = start.filter(|start| *start > now || start.as_second() % *seconds != 0);
+            }
+        }
+        self
+    }
+
     /// The zone of its local times.
     pub fn zone(&self) -> TimeZone {
         match self {
@@ -156,6 +168,23 @@ mod tests {
 
         let every = Rhythm::Every { seconds: 90, start: Some(at("2026-03-01T00:00:10Z")) };
         assert_eq!(some(&every, "2026-01-01T00:00:00Z", 2), ["2026-03-01T00:00:10Z", "2026-03-01T00:01:40Z"]);
+    }
+
+    #[test]
+    fn a_start_that_has_passed_is_left_out_where_nothing_is_counted_from_it() {
+        let now = at("2026-11-28T12:00:00Z");
+        let every = |seconds, start: &str| {
+            let start = Some(at(start));
+            let rhythm = Rhythm::Every { seconds, start }.without_past_start(now);
+            rhythm != Rhythm::Every { seconds, start }
+        };
+        assert!(every(3600, "2026-01-01T00:00:00Z"));
+        assert!(!every(3600, "2026-01-01T00:00:10Z"));
+        assert!(!every(3600, "2027-01-01T00:00:00Z"));
+        let mut cron_from = cron(&["0 0 * * *"], "UTC");
+        let Rhythm::Cron { start, .. } = &mut cron_from else { unreachable!() };
+        *start = Some(at("2026-03-01T00:00:00Z"));
+        assert_eq!(cron_from.without_past_start(now), cron(&["0 0 * * *"], "UTC"));
     }
 
     #[test]

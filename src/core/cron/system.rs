@@ -86,15 +86,22 @@ fn of_expression(expression: &Expression) -> Result<String, Unsayable> {
     if let Some(day) = weekdays.last.numbers().next() {
         return Err(Unsayable(format!("`{day}L`, the last {} of a month", WEEKDAYS[usize::from(day)])));
     }
+    let (mut days, mut weekdays) = (days.set, weekdays.set);
+    if expression.two_day_fields()
+        && (takes_all(days, &field::DAY_OF_MONTH) || takes_all(weekdays, &field::DAY_OF_WEEK))
+    {
+        // One of the two takes every day, so each day fits. As a `*` it would leave the choice to the other.
+        (days.any, weekdays.any) = (true, true);
+    }
     // Numbers and ranges alone: in some crons a step in a day field counts as `*`, and a week does not end with `sun`.
     let fields = [
-        (minutes, &field::MINUTE),
-        (hours, &field::HOUR),
-        (&days.set, &field::DAY_OF_MONTH),
-        (months, &field::MONTH),
-        (&weekdays.set, &field::DAY_OF_WEEK),
+        (*minutes, &field::MINUTE),
+        (*hours, &field::HOUR),
+        (days, &field::DAY_OF_MONTH),
+        (*months, &field::MONTH),
+        (weekdays, &field::DAY_OF_WEEK),
     ];
-    Ok(fields.map(|(set, unit)| numbers(*set, unit)).join(" "))
+    Ok(fields.map(|(set, unit)| numbers(set, unit)).join(" "))
 }
 
 /// What neither of the two can say.
@@ -116,12 +123,16 @@ fn special_days(expression: &Expression) -> Result<(), Unsayable> {
 
 /// A field of a crontab.
 fn numbers(set: Set, unit: &Unit) -> String {
-    let all = set.numbers().count()
-        == usize::from(unit.max.min(if unit.max == 7 { 6 } else { u8::MAX }) - unit.min) + 1;
-    if set.any || all {
-        return "*".to_owned();
+    match set.any || takes_all(set, unit) {
+        true => "*".to_owned(),
+        false => set.ranges("-").join(","),
     }
-    set.ranges("-").join(",")
+}
+
+/// Whether a set holds every number of its field.
+fn takes_all(set: Set, unit: &Unit) -> bool {
+    let last = if unit.max == 7 { 6 } else { unit.max };
+    set.numbers().count() == usize::from(last - unit.min) + 1
 }
 
 /// One for each day field that says something: a day that fits either one fits.
@@ -183,6 +194,9 @@ mod tests {
             (cron("0 5 ? * fri-sun"), "0 5 * * 0,5,6"),
             // As steps, some crons would take the two days together.
             (cron("0 5 */10 * mon"), "0 5 1,11,21,31 * 1"),
+            // A day that fits either field fits, so these come each day.
+            (cron("0 5 1-31 * mon"), "0 5 * * *"),
+            (cron("0 5 15 * 0-6"), "0 5 * * *"),
             (every(900), "*/15 * * * *"),
             (every(21_600), "0 */6 * * *"),
             (every(86_400), "0 0 * * *"),

@@ -8,6 +8,7 @@
 //! | `unused.rs` | outputs and tasks that nobody uses |
 //! | `published.rs` | paths of outputs outside of the workflow's folder |
 //! | `policies.rs` | settings without effect |
+//! | `schedules.rs` | cron expressions with two day fields |
 //! | `literal.rs` | variables, `~` and templates where nothing is filled in |
 //!
 //! A warning is a guess: it never prevents a run. Knows nothing of the cache.
@@ -17,6 +18,7 @@ mod globs;
 mod literal;
 mod policies;
 mod published;
+mod schedules;
 mod unused;
 mod words;
 
@@ -51,6 +53,7 @@ pub fn lint(workflows: &[Arc<Workflow>], sources: &Sources) -> Vec<Lint> {
         lints.extend(globs::of_workflow(workflow));
     }
     lints.extend(workflows.first().into_iter().flat_map(|workflow| published::outside(workflow)));
+    lints.extend(workflows.first().into_iter().flat_map(|workflow| schedules::of_workflow(workflow)));
     lints.extend(of_tasks(&tasks(workflows), &mut trees));
     lints
 }
