@@ -8,6 +8,7 @@ use super::Failure;
 use crate::core::node_path::NodeRef;
 use crate::core::run_request::{CacheMode, GivenInputs, RunRequest, Selection};
 use crate::ops::node_arg::node_ref;
+use crate::workflow::config::MAX_JOBS;
 use crate::workflow::load::check_label;
 
 /// Which workflow, and what it is given.
@@ -16,10 +17,10 @@ pub struct Target {
     /// The workflow file
     #[arg(value_name = "WORKFLOW")]
     pub workflow: PathBuf,
-    /// Keep results apart by project [default: $RUNNER_PROJECT, else the file's, else "default"]
+    /// Keep results apart by project [default: $RUNNER_PROJECT, else the file's, else the settings', else "default"]
     #[arg(long, value_name = "P")]
     pub project: Option<String>,
-    /// Keep results apart by domain [default: $RUNNER_DOMAIN, else the file's, else "development"]
+    /// Keep results apart by domain [default: $RUNNER_DOMAIN, else the file's, else the settings', else "development"]
     #[arg(long, value_name = "D")]
     pub domain: Option<String>,
     /// Give an input of the workflow; lists, maps and json are written as JSON
@@ -171,7 +172,7 @@ impl From<CacheChoice> for CacheMode {
 #[derive(Clone, clap::Args)]
 #[command(next_help_heading = "Running")]
 pub struct Resources {
-    /// How many nodes may run at once [default: $RUNNER_JOBS, else the number of processors]
+    /// How many nodes may run at once [default: $RUNNER_JOBS, else the settings', else the number of processors]
     #[arg(short, long, value_name = "N", value_parser = parse_jobs)]
     pub jobs: Option<u32>,
     /// How much of a resource there is: gpu=2, memory=16GiB
@@ -267,10 +268,7 @@ impl Target {
     }
 }
 
-/// The most nodes that may run at once.
-const MAX_JOBS: u32 = 100_000;
-
-fn parse_jobs(text: &str) -> Result<u32, String> {
+pub fn parse_jobs(text: &str) -> Result<u32, String> {
     let jobs = text.trim().parse().ok().filter(|jobs| (1..=MAX_JOBS).contains(jobs));
     jobs.ok_or_else(|| format!("expected a number from 1 to {MAX_JOBS}, found {text:?}"))
 }

@@ -46,6 +46,8 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 const FILES: &[(&str, &str)] = &[
     ("$XDG_DATA_HOME/runner", "Cache and history, where neither --home nor RUNNER_HOME says otherwise."),
     ("~/.local/share/runner", "The same, where XDG_DATA_HOME is not set."),
+    ("runner.toml", "Settings of a project: the nearest one from the workflow's folder upward."),
+    ("$XDG_CONFIG_HOME/runner/config.toml", "Settings of the user; else ~/.config/runner/config.toml."),
 ];
 
 pub fn run(args: &Args, mut command: Command) -> Outcome {

@@ -18,6 +18,7 @@ mod cache;
 mod check;
 mod complete;
 mod completions;
+mod config;
 mod diff;
 mod exec;
 mod export;
@@ -162,6 +163,7 @@ enum Verb {
     Report(report::Args),
     Logs(logs::Args),
     Cache(cache::Args),
+    Config(config::Args),
     Retry(retry::Args),
     Rerun(rerun::Args),
     Shell(shell::Args),
@@ -224,6 +226,7 @@ pub fn main() -> ExitCode {
         Verb::Report(args) => report::run(args, home),
         Verb::Logs(args) => logs::run(args, home, color),
         Verb::Cache(args) => cache::run(args, home, color),
+        Verb::Config(args) => config::run(&args, home, color),
         Verb::Retry(args) => retry::run(args, home, color),
         Verb::Rerun(args) => rerun::run(args, home, color),
         Verb::Shell(args) => shell::run(args, home, color),
@@ -232,7 +235,7 @@ pub fn main() -> ExitCode {
         Verb::Find(args) => find::run(args, home, color),
         Verb::Schedule(args) => schedule::run(args, home, color),
         Verb::Init(args) => init::run(args),
-        Verb::Schema(args) => schema::run(args),
+        Verb::Schema(args) => schema::run(&args),
         Verb::Completions(args) => completions::run(args),
         Verb::Help(args) => help::run(&args, Cli::command(), color),
         Verb::Man(args) => man::run(&args, Cli::command()),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::config::tell_warnings;
 use super::screen::{self, ColorChoice, print};
 use super::{Failure, Outcome, args, code};
 use crate::core::event::VERSION;
@@ -65,6 +66,7 @@ pub fn show(
     json: bool,
 ) -> Result<bool, Failure> {
     let plan = plan(prepared, home)?;
+    tell_warnings(&prepared.config.warnings);
     let outline = &prepared.opened.outline;
     print(&match json {
         true => lines(outline, &plan.nodes, &plan.estimate),

@@ -6,6 +6,7 @@ use std::path::Path;
 use jiff::Zoned;
 use serde_json::{Value as Json, json};
 
+use super::config::tell_warnings;
 use super::screen::{ColorChoice, print, print_text};
 use super::{Failure, Outcome, args};
 use crate::core::event::VERSION;
@@ -53,6 +54,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         (nodes, None) => nodes.to_vec(),
     };
     let prepared = prepare(args.one.of(args.target.request()?))?;
+    tell_warnings(&prepared.config.warnings);
     let mut listing = Listing::default();
     why(&prepared, home, &nodes, &mut |told| match args.json {
         true => print(&format!("{}\n", document(told))),

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::config::config_for;
 use super::home::HomeReader;
 use super::needs::{as_warnings, lacking};
 use super::open::{Opened, WorkflowErrors, check as validate, pools, processors};
@@ -11,7 +12,7 @@ use crate::engine::scope::values::Files;
 use crate::engine::{RefusedOutput, protected, refused_outputs};
 use crate::storage::memo::{Scope, Version, earlier};
 use crate::workflow::Task;
-use crate::workflow::diagnostic::{Diagnostic, Sources};
+use crate::workflow::diagnostic::{Diagnostic, Severity, Sources};
 use crate::workflow::graph::select::Role;
 use crate::workflow::lint::{Lint, lint, lint_library, tasks};
 use crate::workflow::load::{LoadedLibrary, load, load_library};
@@ -51,8 +52,13 @@ pub fn check(path: &Path, home: Option<&Path>) -> Result<Checked, WorkflowErrors
     if !diagnostics.is_empty() {
         return Err(WorkflowErrors { diagnostics, sources: opened.sources });
     }
+    let config = config_for(&opened.workflow.path)?;
     let mut lints = lint(&opened.workflows, &opened.sources);
     lints.extend(needs(&opened));
+    lints.extend(config.warnings.into_iter().map(|warning| Lint {
+        name: "settings",
+        diagnostic: Diagnostic { severity: Severity::Warning, ..Diagnostic::new(warning) },
+    }));
     lints.extend(edited(&tasks(&opened.workflows), home));
     Ok(Checked { contents: Contents::Nodes(opened.workflow.size), sources: opened.sources, lints })
 }

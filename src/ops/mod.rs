@@ -4,6 +4,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `open.rs`, `inputs.rs`, `input_file.rs`, `needs.rs`, `home_inside.rs` | from a request to a workflow that can be run; what a run lacks |
+//! | `config.rs` | settings files, and where each setting in force comes from |
 //! | `home.rs` | the home folder, opened for a run or for looking only |
 //! | `run.rs`, `run_lock.rs`, `retry.rs`, `prior.rs`, `watch/` | running, in turn, running again, waiting for a reason to |
 //! | `plan.rs`, `estimate.rs`, `why.rs`, `check.rs`, `picture.rs` | what would run, how long, why; what looks wrong; the graph |
@@ -17,6 +18,7 @@ pub mod accept;
 pub mod cap;
 pub mod check;
 pub mod collect;
+pub mod config;
 pub mod diff;
 mod error;
 pub mod estimate;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::config::config_for;
 use super::needs::lacking;
 use super::prior::Prior;
 use super::schedules::take_schedule;
@@ -15,6 +16,7 @@ use crate::engine::schedule::pools::Pools;
 use crate::storage::memo::Scope;
 use crate::workflow::Workflow;
 use crate::workflow::binding::Binding;
+use crate::workflow::config::Config;
 use crate::workflow::diagnostic::{Diagnostic, Sources};
 use crate::workflow::documents::{Document, Texts};
 use crate::workflow::graph::Graph;
@@ -23,6 +25,10 @@ use crate::workflow::graph::select::{Role, matching, roles};
 use crate::workflow::lint::Lint;
 use crate::workflow::load::{Loaded, check_label, load, load_requested};
 use crate::workflow::policy::parse_amount;
+
+/// The project and the domain where nothing names others.
+pub(super) const DEFAULT_PROJECT: &str = "default";
+pub(super) const DEFAULT_DOMAIN: &str = "development";
 
 /// A workflow without errors, and all of its nodes.
 pub struct Opened {
@@ -63,6 +69,8 @@ pub struct Prepared {
     /// One for each input of the workflow.
     pub inputs: Vec<Binding>,
     pub options: RunOptions,
+    /// The settings files that count for the workflow.
+    pub config: Config,
     /// What the retried run had brought to an end.
     pub prior: Option<Prior>,
 }
@@ -99,11 +107,12 @@ pub fn check(loaded: Loaded) -> Result<Opened, WorkflowErrors> {
 /// Errors in the workflow, and whatever of the request does not fit it.
 pub fn prepare(mut request: RunRequest) -> Result<Prepared, Error> {
     let opened = check(load_requested(Texts::default(), &request)).map_err(Error::from)?;
+    let config = config_for(&opened.workflow.path)?;
     take_schedule(&mut request, &opened.workflow)?;
-    let scope = scope(&opened.workflow, &request)?;
+    let scope = scope(&opened.workflow, &request, &config)?;
     let inputs = inputs::resolve(&opened.workflow, &request.given)?;
-    let options = options(&opened, &request)?;
-    Ok(Prepared { request, opened, scope, inputs, options, prior: None })
+    let options = options(&opened, &request, &config)?;
+    Ok(Prepared { request, opened, scope, inputs, options, config, prior: None })
 }
 
 impl Prepared {
@@ -138,22 +147,23 @@ impl Prepared {
     }
 }
 
-/// The scope that the request and the file name, in this order.
-fn scope(workflow: &Workflow, request: &RunRequest) -> Result<Scope, Error> {
+/// The scope that the request, the file and the settings name, in this order.
+fn scope(workflow: &Workflow, request: &RunRequest, config: &Config) -> Result<Scope, Error> {
     let pick =
         |asked: &Option<String>, file: &Option<String>, default: &str, name: &str| -> Result<String, Error> {
-            let chosen = asked.as_ref().or(file.as_ref()).map_or(default, String::as_str);
+            let named = asked.as_deref().or(file.as_deref()).or_else(|| config.text(name));
+            let chosen = named.unwrap_or(default);
             check_label(chosen).map_err(|problem| Error::invalid(format!("--{name} {problem}")))?;
             Ok(chosen.to_owned())
         };
     Ok(Scope {
-        project: pick(&request.project, &workflow.project, "default", "project")?,
-        domain: pick(&request.domain, &workflow.domain, "development", "domain")?,
+        project: pick(&request.project, &workflow.project, DEFAULT_PROJECT, "project")?,
+        domain: pick(&request.domain, &workflow.domain, DEFAULT_DOMAIN, "domain")?,
     })
 }
 
 /// What the run is to do with each node.
-fn options(opened: &Opened, request: &RunRequest) -> Result<RunOptions, Error> {
+fn options(opened: &Opened, request: &RunRequest, config: &Config) -> Result<RunOptions, Error> {
     let outline = &opened.outline;
     let roles = roles(outline, &request.selection).map_err(Error::invalid)?;
     let overwrite = match &request.overwrite {
@@ -173,7 +183,7 @@ fn options(opened: &Opened, request: &RunRequest) -> Result<RunOptions, Error> {
         overwrite,
         mode: request.cache.unwrap_or_default(),
         keep_going: request.keep_going,
-        jobs: request.jobs.map_or_else(processors, |jobs| jobs.max(1) as usize),
+        jobs: request.jobs.or(config.jobs()).map_or_else(processors, |jobs| jobs.max(1) as usize),
         trigger: request.trigger,
         scheduled: request.scheduled.clone(),
         retry_of: request.retry_of,

@@ -91,8 +91,10 @@ pub async fn run(
     let cap = cap::from_environment()?;
     let prepared = prepared.ready()?;
     let pools = prepared.pools()?;
-    let Prepared { request, mut opened, scope, inputs: bindings, options: mut order, prior } = prepared;
+    let Prepared { request, mut opened, scope, inputs: bindings, options: mut order, config, prior } =
+        prepared;
     let HomeWriter { home, db, store, mut warnings } = open_home(home)?;
+    warnings.extend(config.warnings);
     let documents = std::mem::take(&mut opened.documents);
     let (workflow, outline) = (&opened.workflow, &opened.outline);
     // The locks are held until this function returns.

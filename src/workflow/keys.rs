@@ -56,7 +56,7 @@ pub enum Shape {
     Any,
 }
 
-const fn key(name: &'static str, shape: Shape, doc: &'static str) -> Key {
+pub const fn key(name: &'static str, shape: Shape, doc: &'static str) -> Key {
     Key { name, shape, doc, state: State::Ready }
 }
 

@@ -19,12 +19,14 @@
 //! | `schedules.rs` | when the workflow is due by itself |
 //! | `budget.rs` | how much the files of one workflow may hold together |
 //! | `settings.rs` | policies that the command line sets |
+//! | `config/` | settings files |
 //! | `signature.rs`, `definition.rs` | what of a task is in the cache key |
 //! | `diagnostic.rs`, `places.rs` | errors, and how they are shown; where something stands in a file |
 
 mod binder;
 pub mod binding;
 mod budget;
+pub mod config;
 mod defaults;
 pub mod definition;
 pub mod diagnostic;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::budget::{Budget, Resource, Spent};
+use super::config::keys::SETTINGS_ONLY;
 use super::diagnostic::{Diagnostic, FileId, SourceSpan, Span};
 use super::keys::{self, Key, State};
 use super::syntax::{Item, Key as TomlKey, Kind, Table};
@@ -93,9 +94,16 @@ impl Reader {
         let message = format!("unknown key `{}` in {owner}", key.name);
         let usable = || known.iter().filter(|k| k.state != State::Reserved).map(|k| k.name);
         let elsewhere = known.iter().all(|k| k.name != "import") && key.name == "import";
+        let is_setting = known.iter().any(|k| k.name == "nodes") && SETTINGS_ONLY.contains(&&*key.name);
         let diagnostic = match closest(&key.name, usable()) {
             _ if elsewhere => Diagnostic::at(self.place(key.span), message, "does not belong here")
                 .help("`import` stands at the top of the file, before the first table"),
+            _ if is_setting => {
+                let message = format!("[{}] belongs in a settings file, not in a workflow file", key.name);
+                Diagnostic::at(self.place(key.span), message, "does not belong here").help(
+                    "write it in runner.toml beside the workflow file, or in ~/.config/runner/config.toml",
+                )
+            }
             Some(name) => Diagnostic::at(self.place(key.span), message, format!("did you mean `{name}`?")),
             None => {
                 let all: Vec<_> = usable().collect();

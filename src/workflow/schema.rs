@@ -1,38 +1,60 @@
-//! The JSON Schema (draft-07) of workflow files, made from the list of keys.
+//! The JSON Schemas (draft-07) of workflow files and of settings files, made from the lists of keys.
 
 use serde_json::{Map as JsonMap, Value as Json, json};
 
+use super::config::keys::SETTINGS;
 use super::keys::{self, Key, Shape, State};
+
+const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
 
 /// The pattern of names of nodes, inputs and outputs.
 const NAME: &str = "^[a-z][a-z0-9_]*$";
 /// The same for tasks, workflows, libraries and resources.
 const HYPHENATED: &str = "^[a-z][a-z0-9_-]*$";
 
-/// The schema as it is checked in: indented, with a newline at the end.
+/// The schema of workflow files as it is checked in: indented, with a newline at the end.
 pub fn text() -> String {
-    let mut text = serde_json::to_string_pretty(&schema()).unwrap_or_default();
+    indented(&schema())
+}
+
+/// The schema of settings files.
+pub fn settings_text() -> String {
+    let mut schema = table(SETTINGS, &[]);
+    if let Json::Object(object) = &mut schema {
+        object.insert("$schema".into(), DRAFT.into());
+        object.insert("title".into(), "A settings file of runner".into());
+        object.insert("definitions".into(), definitions());
+    }
+    indented(&schema)
+}
+
+fn indented(schema: &Json) -> String {
+    let mut text = serde_json::to_string_pretty(schema).unwrap_or_default();
     text.push('\n');
     text
 }
 
 fn schema() -> Json {
     json!({
-        "$schema": "http://json-schema.org/draft-07/schema#",
+        "$schema": DRAFT,
         "title": "A workflow or library of runner",
         "oneOf": [
             table(keys::FILE, &["workflow"]),
             table(keys::LIBRARY_FILE, &["library"]),
         ],
-        "definitions": {
-            "type": {
-                "type": "string",
-                "description": "string, int, float, bool, date, datetime, duration, file, dir, json, list<T>, map<T>, T?",
-                "pattern": "^\\s*((list|map)<\\s*)*(string|int|float|bool|date|datetime|duration|file|dir|json)(\\s*\\??\\s*>)*\\s*\\??\\s*$"
-            },
-            "duration": { "type": "string", "description": "such as 90s, 1h30m or 500ms" },
-            "amount": { "type": ["integer", "string"], "minimum": 0 }
-        }
+        "definitions": definitions()
+    })
+}
+
+fn definitions() -> Json {
+    json!({
+        "type": {
+            "type": "string",
+            "description": "string, int, float, bool, date, datetime, duration, file, dir, json, list<T>, map<T>, T?",
+            "pattern": "^\\s*((list|map)<\\s*)*(string|int|float|bool|date|datetime|duration|file|dir|json)(\\s*\\??\\s*>)*\\s*\\??\\s*$"
+        },
+        "duration": { "type": "string", "description": "such as 90s, 1h30m or 500ms" },
+        "amount": { "type": ["integer", "string"], "minimum": 0 }
     })
 }
 

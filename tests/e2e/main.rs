@@ -61,6 +61,7 @@ mod scheduling;
 mod secrets;
 mod serialized;
 mod settings;
+mod settings_files;
 mod show_node;
 mod signals;
 mod sub_workflows;

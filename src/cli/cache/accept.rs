@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 use super::{Failure, Outcome};
 use crate::cli::args::{OneTask, Target};
 use crate::cli::code;
+use crate::cli::config::tell_warnings;
 use crate::cli::screen::{ColorChoice, note, print};
 use crate::core::event::VERSION;
 use crate::ops::accept::{Acceptance, Judged, Verdict, accept};
@@ -45,6 +46,7 @@ const DIGITS: usize = 12;
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let prepared = prepare(args.one.of(args.target.request()?))?;
+    tell_warnings(&prepared.config.warnings);
     let by = user();
     let done = accept(&prepared, home, &Acceptance { nodes: &args.nodes, by: &by, dry_run: args.dry_run })?;
     done.warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));

@@ -10,6 +10,7 @@ use std::time::Duration;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::config::settings_files;
 use super::open::check;
 use super::{Error, inputs};
 use crate::core::run_request::{GivenInputs, RunRequest};
@@ -48,6 +49,7 @@ pub fn dependencies(request: &RunRequest, home: Option<&Path>, before: Watched) 
     Ok(match check(loaded) {
         Ok(opened) => {
             opened.workflows.iter().for_each(|workflow| watched.workflow(workflow));
+            settings_files(&opened.workflow.path).iter().for_each(|file| watched.file(file));
             // What is wrong with them, the run says.
             let bindings = inputs::resolve(&opened.workflow, &request.given).unwrap_or_default();
             for (input, binding) in opened.workflow.inputs.iter().zip(&bindings) {

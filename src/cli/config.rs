@@ -1,0 +1,121 @@
+//! `runner config`: every setting in force, and where it comes from.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value as Json, json};
+
+use super::args::{CacheFlags, Nodes, Resources, Target, parse_jobs, request};
+use super::screen::{ColorChoice, note, print};
+use super::{Failure, Outcome};
+use crate::core::event::VERSION;
+use crate::ops::config::{GivenSettings, Origin, SettingInForce, in_force};
+use crate::view::text::style::{Cell, FAINT, Ink, PLAIN, STRONG, columns};
+use crate::view::text::{inert, size};
+
+/// Show every setting in force and where it comes from; secrets are masked
+///
+/// Order: flag, environment, workflow file, the nearest runner.toml from the workflow's folder upward,
+/// ~/.config/runner/config.toml, default. Without a workflow the current folder takes its place.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runner config
+  runner config workflow.toml
+  runner config workflow.toml --json | jq 'select(.from == \"file\")'")]
+pub struct Args {
+    /// The workflow file
+    #[arg(value_name = "WORKFLOW")]
+    workflow: Option<PathBuf>,
+    /// As for exec
+    #[arg(long, value_name = "P")]
+    project: Option<String>,
+    /// As for exec
+    #[arg(long, value_name = "D")]
+    domain: Option<String>,
+    /// As for exec
+    #[arg(short, long, value_name = "N", value_parser = parse_jobs)]
+    jobs: Option<u32>,
+    /// Print one line of JSON for each setting
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
+    let in_force = in_force(args.workflow.as_deref(), given(args, home)?)?;
+    tell_warnings(&in_force.warnings);
+    match args.json {
+        true => in_force.settings.iter().for_each(|setting| print(&format!("{}\n", document(setting)))),
+        false => {
+            let ink = Ink(color.on_stdout());
+            let rows: Vec<_> = in_force.settings.iter().map(row).collect();
+            print(&columns(&rows, ink));
+        }
+    }
+    Ok(())
+}
+
+/// Tells of settings files that were skipped and of settings without effect.
+pub fn tell_warnings(warnings: &[String]) {
+    warnings.iter().for_each(|warning| note(&format!("warning: {}", inert(warning))));
+}
+
+/// What the flags and their variables give.
+fn given<'a>(args: &Args, home: Option<&'a Path>) -> Result<GivenSettings<'a>, Failure> {
+    let target = Target {
+        workflow: PathBuf::new(),
+        project: args.project.clone(),
+        domain: args.domain.clone(),
+        inputs: Vec::new(),
+        inputs_file: None,
+        settings: Vec::new(),
+    };
+    let resources = Resources { jobs: args.jobs, resources: Vec::new() };
+    let given = request(&target, &resources, &CacheFlags::default(), &Nodes::default())?;
+    let origin = |is_flag: bool, flag, variable| match is_flag {
+        true => Origin::Flag(flag),
+        false => Origin::Variable(variable),
+    };
+    let project = origin(args.project.is_some(), "--project", "RUNNER_PROJECT");
+    let domain = origin(args.domain.is_some(), "--domain", "RUNNER_DOMAIN");
+    let jobs = origin(args.jobs.is_some(), "--jobs", "RUNNER_JOBS");
+    Ok(GivenSettings {
+        home,
+        project: given.project.map(|value| (value, project)),
+        domain: given.domain.map(|value| (value, domain)),
+        jobs: given.jobs.map(|value| (value, jobs)),
+    })
+}
+
+fn row(setting: &SettingInForce) -> Vec<Cell> {
+    let value = match &setting.value {
+        Json::Number(bytes) if setting.name == "cache_max_size" => size(bytes.as_u64().unwrap_or_default()),
+        Json::Null => "none".to_owned(),
+        Json::String(text) => inert(text).into_owned(),
+        value => inert(&value.to_string()).into_owned(),
+    };
+    let origin = match &setting.origin {
+        Origin::Flag(flag) => (*flag).to_owned(),
+        Origin::Variable(variable) => format!("${variable}"),
+        Origin::File { path, line } => format!("{}:{line}", inert(&path.display().to_string())),
+        Origin::Default => "default".to_owned(),
+    };
+    vec![Cell::new(STRONG, inert(&setting.name)), Cell::new(PLAIN, value), Cell::new(FAINT, origin)]
+}
+
+fn document(setting: &SettingInForce) -> Json {
+    let (from, name, path, line) = match &setting.origin {
+        Origin::Flag(flag) => ("flag", Some(*flag), None, None),
+        Origin::Variable(variable) => ("environment", Some(*variable), None, None),
+        Origin::File { path, line } => ("file", None, Some(path.display().to_string()), Some(*line)),
+        Origin::Default => ("default", None, None, None),
+    };
+    json!({
+        "v": VERSION,
+        "setting": setting.name,
+        "value": setting.value,
+        "from": from,
+        "name": name,
+        "path": path,
+        "line": line,
+    })
+}
