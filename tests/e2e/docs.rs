@@ -245,6 +245,7 @@ pages! {
     events: "docs/events.md",
     performance: "docs/performance.md",
     promises: "docs/promises.md",
+    settings: "docs/settings.md",
     templates: "docs/templates.md",
     troubleshooting: "docs/troubleshooting.md",
     workflow_file: "docs/workflow-file.md",

@@ -12,6 +12,7 @@ const WORKFLOW: &str = r#"
 [workflow]
 name = "w"
 [tasks.scope]
+cache = true
 outputs = { scope = "string" }
 run = 'printf %s "$RUNNER_PROJECT/$RUNNER_DOMAIN" > "$OUT/scope"'
 [nodes.scope]
