@@ -113,15 +113,15 @@ mod tests {
         };
         let far = write("runner.toml");
         let workflow = write("a/b/w.toml");
-        assert_eq!(locate(&inner, Some(&workflow), &nobody).paths, [far.clone()]);
+        assert_eq!(locate(&inner, Some(&workflow), &nobody).paths, std::slice::from_ref(&far));
         let near = write("a/runner.toml");
         let user = write("config/runner/config.toml");
         let config = root.join("config");
         let environment = |name: &str| (name == "XDG_CONFIG_HOME").then(|| config.clone().into());
         assert_eq!(locate(&inner, Some(&workflow), &environment).paths, [near.clone(), user.clone()]);
-        assert_eq!(locate(&root, None, &nobody).paths, [far.clone()]);
+        assert_eq!(locate(&root, None, &nobody).paths, std::slice::from_ref(&far));
         // A workflow of that name is no settings file.
-        assert_eq!(locate(near.parent().unwrap(), Some(&near), &nobody).paths, [far.clone()]);
+        assert_eq!(locate(near.parent().unwrap(), Some(&near), &nobody).paths, std::slice::from_ref(&far));
         let relative = |name: &str| (name == "XDG_CONFIG_HOME").then(|| "config".into());
         assert_eq!(user_file(&relative), None);
         let home = |name: &str| (name == "HOME").then(|| "/home/ada".into());
@@ -140,7 +140,7 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             let found = locate(&inner, None, &nobody);
             assert!(found.paths.is_empty() && found.warnings[0].contains("others may write"), "{found:?}");
-            assert_eq!(locate(&upper, None, &nobody).paths, [path.clone()]);
+            assert_eq!(locate(&upper, None, &nobody).paths, std::slice::from_ref(&path));
         }
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
