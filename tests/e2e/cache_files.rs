@@ -235,6 +235,34 @@ fn a_stored_file_that_is_damaged_is_a_miss_and_heals() {
     }
 }
 
+/// Why something runs again is explained by looking at the old and the new file: both stay, whatever they hold.
+#[test]
+fn explaining_a_miss_of_a_binary_file_damages_nothing() {
+    let lab = Lab::new();
+    let text = OneTask::copying().text();
+    lab.write("w.toml", &text);
+    for content in ["\0one", "\0two", "\0one", "\0two"] {
+        lab.write("data.txt", content);
+        lab.ok("w.toml", &[]);
+    }
+    lab.write(
+        "chain.toml",
+        "[workflow]\nname = \"chain\"\n[inputs]\nn = \"int\"\n[defaults]\ncache = true\n\
+         [tasks.make]\ninputs = { n = \"int\" }\noutputs = { f = \"file\" }\n\
+         run = 'printf \"\\000%d\" \"$n\" > \"$OUT/f\"'\n\
+         [tasks.take]\ninputs = { f = \"file\" }\noutputs = { g = \"file\" }\nrun = 'cp \"$f\" \"$OUT/g\"'\n\
+         [nodes.make]\ninputs = { n = \"{{ inputs.n }}\" }\n[nodes.take]\ninputs = { f = \"{{ make.f }}\" }\n",
+    );
+    for n in ["n=1", "n=2"] {
+        assert_eq!(lab.ok("chain.toml", &["-i", n]).cache("take"), "populated");
+    }
+    for n in ["n=1", "n=2"] {
+        let run = lab.ok("chain.toml", &["-i", n]);
+        assert_eq!((run.cache("make"), run.cache("take")), ("hit".into(), "hit".into()));
+    }
+    assert!(!lab.home().join("store/damaged").exists());
+}
+
 #[test]
 fn a_damaged_file_within_a_stored_folder_is_a_miss_and_heals() {
     let lab = Lab::new();

@@ -112,7 +112,7 @@ impl Store {
     /// The text that the store holds under a digest, unless it has more bytes than this.
     pub fn text(&self, digest: &Digest, most: u64) -> Option<String> {
         // A damaged blob is none.
-        let bytes = own_file::read(&self.locate(digest), most).ok()?;
+        let bytes = self.read_located(digest, |path| own_file::read(path, most)).ok()?;
         let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))?;
         (Digest::of(&text) == *digest).then_some(text)
     }
@@ -172,5 +172,22 @@ mod tests {
         assert_eq!(kept.as_object().unwrap().keys().collect::<Vec<_>>(), ["b", "s", "s/a"]);
         assert_eq!(p.store.text(&kept["b"]["digest"].as_str().unwrap().parse().unwrap(), 99).unwrap(), "two");
         assert!(p.store.keep_folder(&artifact).is_empty(), "it is there");
+    }
+
+    /// Content that gets its final name while it is read is found there.
+    #[test]
+    fn text_is_found_while_it_is_committed() {
+        let p = place();
+        for round in 0..200 {
+            let text = format!("text {round}");
+            p.write("attempt/f", &text);
+            let (artifact, blobs) = p.seal("attempt/f", false).unwrap();
+            std::thread::scope(|scope| {
+                let committing = scope.spawn(|| p.store.commit(&blobs).unwrap());
+                while !committing.is_finished() {
+                    assert_eq!(p.store.text(&artifact.digest, 99).as_ref(), Some(&text));
+                }
+            });
+        }
     }
 }

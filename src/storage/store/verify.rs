@@ -73,7 +73,8 @@ impl Store {
         });
     }
 
-    /// The manifest of a directory that the store holds.
+    /// The manifest of a directory that the store holds. A blob with the right bytes that are no manifest is a file: it
+    /// stays where it is.
     pub(super) fn manifest(&self, digest: &Digest) -> Result<Manifest, Damage> {
         let path = self.blob_path(digest);
         if self.pending.get(digest).is_none()
@@ -81,28 +82,32 @@ impl Store {
         {
             return Err(Damage { digest: *digest, path, wrong: Wrong::Missing });
         }
-        let read = |path: &Path| {
+        let bytes = self.read_located(digest, |path| {
             // What is no file of ours is as wrong as wrong bytes.
-            match fs::symlink_metadata(path).map(|found| found.is_file()) {
-                Ok(false) => Ok(Vec::new()),
-                Ok(true) => own_file::read(path, MAX_MANIFEST_BYTES),
-                Err(error) => Err(error),
+            match fs::symlink_metadata(path)?.is_file() {
+                true => own_file::read(path, MAX_MANIFEST_BYTES).map(Some),
+                false => Ok(None),
             }
-        };
-        let bytes = match read(&self.locate(digest)) {
+        });
+        let bytes = bytes.map_err(|error| unreadable(digest, path.clone(), error))?;
+        let right = bytes.filter(|bytes| Digest::of(bytes) == *digest);
+        if right.is_none() {
+            self.set_aside(digest);
+        }
+        let manifest = right.and_then(|bytes| Manifest::decode(&bytes));
+        manifest.ok_or(Damage { digest: *digest, path, wrong: Wrong::Damaged })
+    }
+
+    /// Reads content wherever it is just now: as a temporary, or under its final name.
+    pub(super) fn read_located<T>(
+        &self,
+        digest: &Digest,
+        read: impl Fn(&Path) -> io::Result<T>,
+    ) -> io::Result<T> {
+        match read(&self.locate(digest)) {
             // It may have got its final name a moment ago.
-            Err(e) if e.kind() == io::ErrorKind::NotFound => read(&path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => read(&self.blob_path(digest)),
             read => read,
-        };
-        match bytes {
-            Ok(bytes) => match Manifest::decode(&bytes) {
-                Some(manifest) if Digest::of(&bytes) == *digest => Ok(manifest),
-                _ => {
-                    self.set_aside(digest);
-                    Err(Damage { digest: *digest, path, wrong: Wrong::Damaged })
-                }
-            },
-            Err(e) => Err(unreadable(digest, path, e)),
         }
     }
 
@@ -247,6 +252,18 @@ mod tests {
         assert_eq!((damage.digest, damage.wrong), (Digest::of("b"), Wrong::Missing));
         spoil(&p, &artifact.digest, |manifest| fs::write(manifest, "runner-manifest 1\n").unwrap());
         assert_eq!(wrong(&p, &artifact, true), Wrong::Damaged);
+    }
+
+    /// An explanation of a miss asks whether a file is a directory: the answer costs nobody a result.
+    #[test]
+    fn a_file_that_is_taken_for_a_directory_stays() {
+        let p = place();
+        p.write("attempt/f", "\0content");
+        let artifact = p.keep("attempt/f", false);
+        assert_eq!(wrong(&p, &artifact, true), Wrong::Damaged);
+        assert_eq!(p.store.folder(&artifact.digest, None), None);
+        p.store.verify(&artifact, false).unwrap();
+        assert!(!p.dir.path().join("store/damaged").exists());
     }
 
     #[test]
