@@ -12,6 +12,7 @@
 //! | [`view`] | what a person or a script sees of a run: terminal, plain, JSON Lines, pages, pictures | core |
 //! | [`engine`] | the loop that joins schedule, memo, executor and store, and emits events | core, exec, workflow, storage |
 //! | [`ops`] | every operation as a function on typed requests | all above |
+//! | [`server`] | the daemon: what schedules run when, files that change, runs in this process, the page | all above |
 //! | [`cli`] | one file a verb: arguments, rendering, exit codes; the composition root | everything |
 //!
 //! Data flows so: TOML text, [`workflow::load`], a [`workflow::Workflow`], its [`workflow::graph::Graph`], the
@@ -25,6 +26,7 @@ pub mod core;
 pub mod engine;
 pub mod exec;
 pub mod ops;
+pub mod server;
 pub mod storage;
 pub mod view;
 pub mod workflow;

@@ -16,6 +16,7 @@ use crate::storage::contents;
 use crate::storage::home::{is_full, no_space};
 use crate::storage::own_file::{self, Access};
 use crate::storage::recovery::{self, Recovered, unclaimed};
+use crate::storage::schedules;
 
 /// The file's name inside the home folder.
 const FILE: &str = "runner.db";
@@ -35,8 +36,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 const INDEX_STEP: i64 = 7;
 
 /// The steps from an empty database to today's schema; `user_version` counts those taken.
-fn steps() -> [String; 7] {
-    [
+fn steps() -> Vec<String> {
+    vec![
         [crate::storage::memo::sqlite::SCHEMA, crate::storage::history::SCHEMA, STAT_SCHEMA].concat(),
         crate::storage::history::times::SCHEMA.to_owned(),
         [
@@ -49,6 +50,7 @@ fn steps() -> [String; 7] {
         crate::storage::publish::record::SCHEMA.to_owned(),
         crate::storage::memo::sqlite::PROVENANCE.to_owned(),
         contents::SCHEMA.to_owned(),
+        schedules::SCHEMA.to_owned(),
     ]
 }
 

@@ -9,6 +9,7 @@
 //! | `outputs/<run>/` | output files of workflows |
 //! | `scratch/<run>/` | attempts under way; its `lock` is held while the run lives, `processes` names what it started |
 //! | `reserve` | space that a collection gives up first, so that it can run on a full disk |
+//! | `serve/` | locks of daemons and of others that claim instants, and the file that wakes daemons |
 //! | `kept/<id>/` | scratch folders that a user wants to keep |
 
 use std::fmt;

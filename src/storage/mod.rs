@@ -14,6 +14,7 @@
 //! | [`publish`] | outputs put at paths of the user, and the record of what was published |
 //! | [`user_file`] | writing a file that a user names, whatever stands there |
 //! | [`writer`] | the one writer: group commit of blobs, rows and events |
+//! | [`schedules`] | schedules that the home knows, claims of their instants, what became of them |
 //! | [`gc`] | what is kept, what goes, and removing it safely beside runs |
 
 pub mod contents;
@@ -27,6 +28,7 @@ pub mod own_file;
 pub mod own_folder;
 pub mod publish;
 pub mod recovery;
+pub mod schedules;
 pub mod store;
 pub mod user_file;
 pub mod writer;

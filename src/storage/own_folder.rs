@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use super::own_file::refused;
 
 /// The folders that a home may have. Others come and go below them.
-const ALL: [&str; 10] = [
+const ALL: [&str; 11] = [
     "store",
     "store/blobs",
     "store/tmp",
@@ -25,6 +25,7 @@ const ALL: [&str; 10] = [
     "scratch",
     "kept",
     "work.holders",
+    "serve",
 ];
 /// Permission bits of others that a folder may not have: they could put things into it.
 const WRITABLE_BY_OTHERS: u32 = 0o022;

@@ -47,7 +47,10 @@ pub(super) fn strays(home: &Home, known: &HashSet<RunId>) -> io::Result<Vec<RunI
 }
 
 /// Removes the folders of runs that are no more.
-pub(super) fn remove(home: &Home, runs: impl Iterator<Item = RunId>) -> io::Result<()> {
+///
+/// # Errors
+/// A folder resists.
+pub fn remove(home: &Home, runs: impl Iterator<Item = RunId>) -> io::Result<()> {
     for run in runs {
         remove_tree(&home.logs(run))?;
         remove_tree(&home.outputs(run))?;

@@ -43,7 +43,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
 pub use files::Files;
-pub use folders::of_run;
+pub use folders::{of_run, remove as remove_run_folders};
 pub use inventory::Inventory;
 pub use policy::{Limits, Plan};
 

@@ -1,0 +1,3 @@
+//! The daemon: runs what schedules say when they say it.
+
+pub mod decide;

@@ -1,0 +1,88 @@
+//! Claims of past instants on request. Several backfills share the work: what one has claimed another leaves out.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::instant;
+use super::tick::{Claim, Tick};
+use crate::core::run_id::RunId;
+use crate::storage::home::Home;
+
+/// The answer to a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Claimed,
+    /// A run of this instant goes on.
+    Busy(RunId),
+    /// Another one has run it since the backfill began, or it has a successful run that suffices.
+    Done,
+}
+
+/// The instants of a stretch, both ends included, that have a successful run, whatever began it.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn succeeded(
+    db: &Connection,
+    schedule: &str,
+    from: Timestamp,
+    to: Timestamp,
+) -> rusqlite::Result<BTreeSet<Timestamp>> {
+    let mut statement = db.prepare_cached(
+        "SELECT at_ms FROM instant WHERE schedule = ?1 AND at_ms BETWEEN ?2 AND ?3 AND outcome = 'succeeded'",
+    )?;
+    let mut found: BTreeSet<Timestamp> = statement
+        .query_map(params![schedule, from.as_millisecond(), to.as_millisecond()], |row| {
+            Ok(instant(row.get(0)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    // A retry, or `exec --scheduled-at`, has no claim.
+    let mut others = db.prepare_cached(
+        "SELECT invocation ->> '$.scheduled.scheduled_at' FROM run WHERE status = 'succeeded' \
+         AND json_valid(invocation) AND invocation ->> '$.scheduled.schedule' = ?1",
+    )?;
+    for at in others.query_map([schedule], |row| row.get::<_, Option<String>>(0))? {
+        let at = at?.and_then(|text| text.parse::<Timestamp>().ok());
+        found.extend(at.filter(|at| (from..=to).contains(at)));
+    }
+    Ok(found)
+}
+
+/// Claims an instant for a backfill that began at `began`; `all` also those that had a successful run before.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn claim(
+    db: &mut Connection,
+    home: &Home,
+    claim: &Claim,
+    began: Timestamp,
+    all: bool,
+) -> rusqlite::Result<Answer> {
+    let tick = Tick::begin(db, home)?;
+    let (schedule, at) = (claim.schedule, claim.at);
+    let live: Option<RunId> = tick
+        .transaction
+        .prepare_cached(
+            "SELECT run FROM instant WHERE schedule = ?1 AND at_ms = ?2 AND run IS NOT NULL AND outcome IS NULL",
+        )?
+        .query_row(params![schedule, at.as_millisecond()], |row| row.get(0))
+        .optional()?;
+    if let Some(run) = live {
+        return Ok(Answer::Busy(run));
+    }
+    let is_shared = tick
+        .transaction
+        .prepare_cached(
+            "SELECT 1 FROM instant WHERE schedule = ?1 AND at_ms = ?2 AND trigger = 'backfill' AND claimed_ms >= ?3",
+        )?
+        .exists(params![schedule, at.as_millisecond(), began.as_millisecond()])?;
+    if is_shared || (!all && succeeded(&tick.transaction, schedule, at, at)?.contains(&at)) {
+        return Ok(Answer::Done);
+    }
+    tick.claim(claim)?;
+    tick.commit()?;
+    Ok(Answer::Claimed)
+}
