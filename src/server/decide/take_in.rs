@@ -102,7 +102,8 @@ fn within_reach(seen: Timestamp, now: Timestamp, schedule: &Schedule) -> Timesta
         CatchUp::All => schedule.catch_up_window,
         CatchUp::None | CatchUp::Latest => SignedDuration::ZERO,
     };
-    let mut reach = wanted.max(SignedDuration::from_hours(1)) + schedule.jitter;
+    let mut reach =
+        wanted.max(SignedDuration::from_hours(1)) + schedule.jitter + SignedDuration::from_secs(1);
     loop {
         let from = now.saturating_sub(reach).unwrap_or(seen);
         if from <= seen {
