@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
-use super::screen::{ColorChoice, note, print, tell_errors};
+use super::screen::{ColorChoice, note, print, show_diagnostics, tell_errors};
 use super::{Failure, Outcome, code};
 use crate::core::event::VERSION;
 use crate::ops::check::{Checked, Contents, check};
@@ -70,7 +70,7 @@ fn show(path: &Path, checked: Checked, color: ColorChoice) {
     if diagnostics.is_empty() {
         return note(&format!("{}: ok, {contents}", path.display()));
     }
-    note(&checked.sources.render(&diagnostics, color.on_stderr()));
+    show_diagnostics(color, &checked.sources, &diagnostics);
     note(&format!("{}: ok, {contents}, {}", path.display(), named(diagnostics.len(), "warning")));
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use jiff::Zoned;
 
 use super::Outcome;
-use super::screen::{ColorChoice, print};
+use super::screen::{ColorChoice, print, print_text};
 use crate::ops::diff::diff;
 
 /// Show what changed between two runs, and what changed first
@@ -30,9 +30,9 @@ pub struct Args {
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let diff = diff(home, &args.run, args.other.as_deref())?;
-    print(&match args.json {
-        true => format!("{}\n", diff.to_json()),
-        false => diff.render(color.on_stdout(), &Zoned::now()),
-    });
+    match args.json {
+        true => print(&format!("{}\n", diff.to_json())),
+        false => print_text(diff.render(color.on_stdout(), &Zoned::now())),
+    }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use super::args::MaybeUnit;
-use super::screen::{ColorChoice, print};
+use super::screen::{ColorChoice, print_text};
 use super::stdout::Stdout;
 use super::{Failure, Outcome};
 use crate::ops::logs::{RunLogs, open_log};
@@ -62,7 +62,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
             [] => return Err(Failure::usage(format!("nothing ran in run {}: there is no log", logs.run()))),
             [Logged { path, units: 1, .. }] => PathBuf::from(path),
             many => {
-                print(&render(many, logs.run(), color.on_stdout()));
+                print_text(render(many, logs.run(), color.on_stdout()));
                 return Ok(());
             }
         },

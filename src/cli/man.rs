@@ -22,6 +22,13 @@ pub struct Args {
     dir: Option<PathBuf>,
 }
 
+/// When the pages were last changed; a release renews it.
+const DATE: &str = "2026-11-28";
+/// Lines that define a quote, once a page.
+const QUOTE_LINES: usize = 2;
+/// Longer lines are hard to read in the source of a page.
+const MAX_LINE_BYTES: usize = 80;
+
 const EXIT_STATUS: &[(&str, &str)] = &[
     ("0", "The run succeeded, from the cache or not."),
     ("1", "A task failed."),
@@ -85,9 +92,8 @@ fn page(command: &Command, name: &str) -> std::io::Result<String> {
     // What follows the options in `--help` gets a heading of its own.
     let extra = command.get_after_help().map(ToString::to_string);
     let bare = command.clone().after_help("").after_long_help("");
-    let man =
-        Man::new(bare).title(name.to_uppercase()).source(format!("runner {}", env!("CARGO_PKG_VERSION")));
-    let man = man.manual("Runner Manual");
+    let version = format!("runner {}", env!("CARGO_PKG_VERSION"));
+    let man = Man::new(bare).title(name.to_uppercase()).date(DATE).source(version).manual("Runner Manual");
     let mut text = Vec::new();
     man.render_title(&mut text)?;
     man.render_name_section(&mut text)?;
@@ -107,7 +113,61 @@ fn page(command: &Command, name: &str) -> std::io::Result<String> {
         list("FILES", FILES).to_writer(&mut text)?;
     }
     see_also(name).to_writer(&mut text)?;
-    String::from_utf8(text).map_err(std::io::Error::other)
+    let text = String::from_utf8(text).map_err(std::io::Error::other)?;
+    Ok(tidy(&text))
+}
+
+/// The page without what `mandoc -T lint` finds: the definition of a quote for each section, breaks beside blank lines,
+/// spaces at the end of lines, and long lines.
+fn tidy(page: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    let (mut fills, mut is_tag) = (true, false);
+    let mut quotes = 0;
+    for line in page.lines().map(str::trim_end) {
+        if line.contains(".ds Aq ") {
+            quotes += 1;
+            if quotes > QUOTE_LINES {
+                continue;
+            }
+        }
+        let last = lines.last().map_or("", String::as_str);
+        match line {
+            ".br" if last.is_empty() && fills => continue,
+            "" if last == ".br" => drop(lines.pop()),
+            _ => {}
+        }
+        match line {
+            ".nf" => fills = false,
+            ".fi" => fills = true,
+            _ => {}
+        }
+        if fills && !is_tag && !line.starts_with(['.', '\'']) {
+            lines.extend(short_lines(line));
+        } else {
+            lines.push(line.to_owned());
+        }
+        is_tag = line == ".TP";
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// A line of filled text as lines of at most [`MAX_LINE_BYTES`], as far as its words allow it. A word that would be
+/// taken for a request never begins a line.
+fn short_lines(line: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in line.split(' ') {
+        let last = lines.len() - 1;
+        let fits = lines[last].len() + 1 + word.len() <= MAX_LINE_BYTES;
+        match lines[last].is_empty() {
+            true => lines[last].push_str(word),
+            false if fits || word.is_empty() || word.starts_with(['.', '\'']) => {
+                lines[last].push_str(&format!(" {word}"));
+            }
+            false => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// Verbs with what each does; their pages have the rest.

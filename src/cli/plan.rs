@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::config::tell_warnings;
-use super::screen::{self, ColorChoice, print};
+use super::screen::{ColorChoice, print, print_text};
 use super::{Failure, Outcome, args, code};
 use crate::core::event::VERSION;
 use crate::engine::plan::planned::{ElementTally, Expectation, Planned};
@@ -13,7 +13,7 @@ use crate::ops::estimate::Estimate;
 use crate::ops::open::{Prepared, prepare};
 use crate::ops::plan::plan;
 use crate::view::text::style::{BAD, CACHED, CAUTION, Cell, FAINT, Ink, PLAIN, columns};
-use crate::view::text::{cut, duration, inert, width};
+use crate::view::text::{duration, inert};
 use crate::workflow::graph::outline::Outline;
 
 /// Show what would run and what is cached, and why; runs and writes nothing
@@ -41,13 +41,8 @@ pub struct Args {
     json: bool,
 }
 
-/// Maximum nodes of the critical path that are named, and columns that they take.
+/// Maximum nodes of the critical path that are named.
 const LONGEST_PATH: usize = 8;
-const PATH_WIDTH: usize = 58;
-
-/// The columns that stand between the longest name and the reasons, with times and without.
-const TIMED: usize = 21;
-const UNTIMED: usize = 12;
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let request = args.one.of(args::request(&args.target, &args.resources, &args.cache, &args.nodes)?);
@@ -68,10 +63,10 @@ pub fn show(
     let plan = plan(prepared, home)?;
     tell_warnings(&prepared.config.warnings);
     let outline = &prepared.opened.outline;
-    print(&match json {
-        true => lines(outline, &plan.nodes, &plan.estimate),
-        false => table(outline, &plan.nodes, &plan.estimate, Ink(color.on_stdout())),
-    });
+    match json {
+        true => print(&lines(outline, &plan.nodes, &plan.estimate)),
+        false => print_text(table(outline, &plan.nodes, &plan.estimate, Ink(color.on_stdout()))),
+    }
     Ok(plan.nodes.iter().any(|node| node.runs))
 }
 
@@ -131,7 +126,7 @@ fn outlook(outline: &Outline, estimate: &Estimate, ink: Ink) -> String {
             if path.len() > LONGEST_PATH {
                 names.push(format!("... {} more", path.len() - LONGEST_PATH));
             }
-            let path = ink.paint(FAINT, cut(&names.join(" > "), PATH_WIDTH));
+            let path = ink.paint(FAINT, names.join(" > "));
             text.push_str(&format!("critical path {}: {path}\n", duration(*longest)));
         }
     }
@@ -143,11 +138,6 @@ fn outlook(outline: &Outline, estimate: &Estimate, ink: Ink) -> String {
 
 fn table(outline: &Outline, planned: &[Planned], estimate: &Estimate, ink: Ink) -> String {
     let timed = !estimate.wall_of.is_empty();
-    // In a pipe or a file nothing is cut off.
-    let room = screen::columns().map_or(usize::MAX, |columns| {
-        let names = planned.iter().map(|node| width(&outline.name(node.number))).max().unwrap_or(0);
-        columns.saturating_sub(names + if timed { TIMED } else { UNTIMED })
-    });
     let rows: Vec<Vec<Cell>> = planned
         .iter()
         .map(|node| {
@@ -164,7 +154,7 @@ fn table(outline: &Outline, planned: &[Planned], estimate: &Estimate, ink: Ink) 
             if timed {
                 row.push(Cell::new(PLAIN, time.unwrap_or_default()));
             }
-            row.push(Cell::new(FAINT, cut(&inert(&node.reason), room)));
+            row.push(Cell::new(FAINT, inert(&node.reason)));
             row
         })
         .collect();

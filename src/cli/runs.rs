@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::ValueEnum;
 use jiff::Zoned;
 
-use super::screen::{ColorChoice, columns, note, print};
+use super::screen::{ColorChoice, columns, note, print, print_text};
 use super::time_arg::{Edge, parse};
 use super::{Failure, Outcome};
 use crate::core::schedule::Trigger;
@@ -122,7 +122,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     } else if args.csv {
         print(&csv::runs(&list.rows));
     } else if !list.rows.is_empty() {
-        print(&render(&list.rows, &asked, color.on_stdout(), columns(), &now));
+        print_text(render(&list.rows, &asked, color.on_stdout(), columns(), &now));
     } else if !list.has_history || asked.is_empty() {
         note("there is no run yet: begin with `runner exec WORKFLOW`");
     } else {

@@ -16,7 +16,8 @@ use crate::view::text::inert;
 use crate::view::text::plain::Plain;
 use crate::view::text::style::{BAD, Ink};
 use crate::view::text::task_output::TaskOutputPrinter;
-use crate::view::text::wrap::wrap;
+use crate::view::text::wrap::{wrap, wrap_diagnostics};
+use crate::workflow::diagnostic::{Diagnostic, Sources};
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 pub enum ColorChoice {
@@ -90,15 +91,33 @@ pub fn tell_failure(color: ColorChoice, failure: &Failure) {
 
 /// Shows what is wrong with a workflow, each error in its place.
 pub fn tell_errors(color: ColorChoice, errors: &WorkflowErrors) {
-    note(errors.render(color.on_stderr()).trim_end());
+    let text = errors.render_within(color.on_stderr(), width_of(std::io::stderr()));
+    note_diagnostics(text.trim_end());
     let count: usize = errors.diagnostics.iter().map(|found| found.omitted.max(1) as usize).sum();
     if count > 1 {
         note(&format!("\n{count} errors; nothing was run"));
     }
 }
 
-/// Tells people something on standard error; a reader that went away is no failure.
+/// Shows what looks wrong in workflow files, each diagnostic in its place.
+pub fn show_diagnostics(color: ColorChoice, sources: &Sources, diagnostics: &[Diagnostic]) {
+    note_diagnostics(&sources.render_within(diagnostics, color.on_stderr(), width_of(std::io::stderr())));
+}
+
+/// Tells people something on standard error; a reader that went away is no failure. On a terminal, lines break at
+/// words.
 pub fn note(text: &str) {
+    say(&fitted(text.to_owned(), width_of(std::io::stderr())));
+}
+
+fn note_diagnostics(text: &str) {
+    match width_of(std::io::stderr()) {
+        Some(columns) => say(&wrap_diagnostics(text, columns)),
+        None => say(text),
+    }
+}
+
+fn say(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 

@@ -53,10 +53,10 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     match args.unit.node()? {
         Some(wanted) => {
             let story = inspect::node(home, name, wanted)?;
-            print(&match args.json {
-                true => format!("{}\n", story.to_json()),
-                false => story.render(color.on_stdout(), &now),
-            });
+            match args.json {
+                true => print(&format!("{}\n", story.to_json())),
+                false => print_text(story.render(color.on_stdout(), &now)),
+            }
         }
         None if args.json => {
             let mut out = io::BufWriter::new(Stdout);

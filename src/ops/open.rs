@@ -57,7 +57,12 @@ impl fmt::Debug for WorkflowErrors {
 impl WorkflowErrors {
     /// All of them for people, each with its place.
     pub fn render(&self, color: bool) -> String {
-        self.sources.render(&self.diagnostics, color)
+        self.render_within(color, None)
+    }
+
+    /// The same, with lines of the files cut to this many columns.
+    pub fn render_within(&self, color: bool, columns: Option<usize>) -> String {
+        self.sources.render_within(&self.diagnostics, color, columns)
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-use self::lines::File;
+use self::lines::{File, MAX_LINE_CHARS};
 use crate::core::inert::{PLACEHOLDER, inert_in_place, inert_message};
 
 /// A stretch of a source text, in bytes.
@@ -69,6 +69,10 @@ pub struct Diagnostic {
 const MAX_SHOWN: usize = 100;
 /// Places of one file that are at most this many lines apart share an excerpt.
 const NEAR: usize = 40;
+/// Columns beside a line of a file, for its number and marks of a cut.
+const GUTTER: usize = 10;
+/// Minimum characters of a line that are shown, on any screen.
+const MIN_LINE_CHARS: usize = 28;
 
 impl Sources {
     /// Adds a file under the path that messages show.
@@ -99,6 +103,13 @@ impl Sources {
     /// The diagnostics as text for people, in the order of files and positions, exact duplicates dropped, at
     /// most 100 of them; with escape sequences for colour if asked for. Empty for none, else ends in a newline.
     pub fn render(&self, diagnostics: &[Diagnostic], color: bool) -> String {
+        self.render_within(diagnostics, color, None)
+    }
+
+    /// The same, with lines of the files cut to this many columns.
+    pub fn render_within(&self, diagnostics: &[Diagnostic], color: bool, columns: Option<usize>) -> String {
+        let room = columns.map_or(MAX_LINE_CHARS, |columns| columns.saturating_sub(GUTTER));
+        let max_chars = room.clamp(MIN_LINE_CHARS, MAX_LINE_CHARS);
         let mut seen = HashSet::new();
         let mut shown: Vec<&Diagnostic> =
             diagnostics.iter().filter(|d| d.omitted == 0 && seen.insert(*d)).collect();
@@ -112,7 +123,7 @@ impl Sources {
             if !out.is_empty() {
                 out.push('\n');
             }
-            out.push_str(&self.render_one(diagnostic, &renderer));
+            out.push_str(&self.render_one(diagnostic, &renderer, max_chars));
             out.push('\n');
         }
         let omitted: usize = diagnostics.iter().map(|d| d.omitted as usize).sum();
@@ -123,8 +134,8 @@ impl Sources {
         out
     }
 
-    fn render_one(&self, diagnostic: &Diagnostic, renderer: &Renderer) -> String {
-        let excerpts = self.excerpts(diagnostic);
+    fn render_one(&self, diagnostic: &Diagnostic, renderer: &Renderer, max_chars: usize) -> String {
+        let excerpts = self.excerpts(diagnostic, max_chars);
         let level = match diagnostic.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
@@ -157,14 +168,14 @@ impl Sources {
     }
 
     /// What is shown of the files: the places of a diagnostic, gathered into excerpts.
-    fn excerpts<'d>(&self, diagnostic: &'d Diagnostic) -> Vec<Excerpt<'d>> {
+    fn excerpts<'d>(&self, diagnostic: &'d Diagnostic, max_chars: usize) -> Vec<Excerpt<'d>> {
         let primary = diagnostic.primary.iter().map(|(place, label)| (place, label, true));
         let secondary = diagnostic.secondary.iter().map(|(place, label)| (place, label, false));
         let mut groups: Vec<Vec<Mark>> = Vec::new();
         for (place, label, primary) in primary.chain(secondary) {
             let file = &self.files[place.file.0 as usize];
             let line = file.line_of(place.span.start);
-            let long = file.is_long(file.line_range(line));
+            let long = file.is_long(file.line_range(line), max_chars);
             let mark = Mark { place: *place, label, primary, line, long };
             let near = groups.iter_mut().find(|group| {
                 let first = &group[0];
@@ -176,10 +187,10 @@ impl Sources {
                 None => groups.push(vec![mark]),
             }
         }
-        groups.into_iter().map(|marks| self.excerpt(marks)).collect()
+        groups.into_iter().map(|marks| self.excerpt(marks, max_chars)).collect()
     }
 
-    fn excerpt<'d>(&self, marks: Vec<Mark<'d>>) -> Excerpt<'d> {
+    fn excerpt<'d>(&self, marks: Vec<Mark<'d>>, max_chars: usize) -> Excerpt<'d> {
         let place = marks[0].place;
         let file = &self.files[place.file.0 as usize];
         let (line, column) = self.line_column(place);
@@ -190,7 +201,8 @@ impl Sources {
         for number in first..=last {
             let line = file.line_range(number);
             let here = || marks.iter().filter(|mark| mark.line == number);
-            let window = file.window(line.clone(), here().next().map_or(0, |mark| mark.place.span.start));
+            let start = here().next().map_or(0, |mark| mark.place.span.start);
+            let window = file.window(line.clone(), start, max_chars);
             if window.start > line.start {
                 excerpt.text.push('…');
             }

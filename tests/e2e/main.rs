@@ -58,6 +58,7 @@ mod run_locks;
 mod runs;
 mod schedules;
 mod scheduling;
+mod screen_width;
 mod secrets;
 mod serialized;
 mod settings;

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use crate::common::Lab;
+use crate::common::{Lab, finish};
 
 fn docs() -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
@@ -78,4 +79,10 @@ fn man_writes_a_page_for_each_verb() {
     ] {
         assert!(gc.contains(part), "{part} in\n{gc}");
     }
+    // Nothing that a linter finds.
+    let pages = fs::read_dir(lab.path("share/man1")).unwrap().map(|page| page.unwrap().path());
+    let mut lint = Command::new("mandoc");
+    lint.args(["-T", "lint"]).args(pages);
+    let found = finish(&mut lint).expect_code(0);
+    assert_eq!(found.out + &found.err, "");
 }

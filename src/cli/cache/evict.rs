@@ -7,7 +7,7 @@ use serde_json::json;
 use super::find::Which;
 use super::gc::pending;
 use super::{Failure, Outcome};
-use crate::cli::screen::{note, print};
+use crate::cli::screen::{note, print, print_text};
 use crate::core::event::VERSION;
 use crate::ops::collect::{Evicted, evict};
 use crate::ops::results::StoredResult;
@@ -60,7 +60,7 @@ pub fn run(args: Args, home: Option<&Path>) -> Outcome {
         true => format!("{} freed", size(collected.freed())),
         false => pending(&collected),
     };
-    print(&format!("{} {results} forgotten, {files}\n", count(removed as u64)));
+    print_text(format!("{} {results} forgotten, {files}\n", count(removed as u64)));
     let named: u64 = rows.iter().map(|row| row.size).sum();
     if collected.is_complete() && collected.freed() < named {
         note("files that other results or the newest runs need stay");

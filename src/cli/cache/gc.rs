@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Outcome;
 use super::rows::table;
-use crate::cli::screen::{ColorChoice, note, print};
+use crate::cli::screen::{ColorChoice, note, print, print_text};
 use crate::core::event::VERSION;
 use crate::core::run_id::RunId;
 use crate::ops::cap::{self, Cap, parse_age, parse_cap};
@@ -59,7 +59,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     if args.json {
         print(&format!("{}\n", document(&collected, args.dry_run)));
     } else {
-        print(&told(&collected, args.dry_run, size, color.on_stdout()));
+        print_text(told(&collected, args.dry_run, size, color.on_stdout()));
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Outcome;
 use super::find::Which;
 use super::rows::table;
-use crate::cli::screen::{ColorChoice, note, print};
+use crate::cli::screen::{ColorChoice, note, print, print_text};
 use crate::ops::cap::{parse_age, parse_size};
 use crate::ops::results::{self, ResultQuery, StoredResult};
 use crate::view::text::count;
@@ -88,7 +88,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     } else if rows.is_empty() && more == 0 {
         note(&results::none_in(home, &query.filter)?);
     } else {
-        print(&table(&rows, color.on_stdout()));
+        print_text(table(&rows, color.on_stdout()));
         if more > 0 {
             note(&format!("{} more: --all lists them, --task and --project pick some", count(more as u64)));
         }

@@ -6,7 +6,7 @@ use jiff::Zoned;
 use serde_json::{Map as JsonMap, Value as Json, json};
 
 use super::Outcome;
-use crate::cli::screen::{ColorChoice, print};
+use crate::cli::screen::{ColorChoice, print, print_text};
 use crate::core::provenance::Provenance;
 use crate::ops::results::{ResultDetail, StoredFile, StoredResult, files_in, show};
 use crate::view::text::style::{BAD, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
@@ -32,10 +32,10 @@ const LONGEST: usize = 60;
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let detail = show(home, &args.key)?;
-    print(&match args.json {
-        true => format!("{}\n", document(&detail)),
-        false => text(&detail, Ink(color.on_stdout())),
-    });
+    match args.json {
+        true => print(&format!("{}\n", document(&detail))),
+        false => print_text(text(&detail, Ink(color.on_stdout()))),
+    }
     Ok(())
 }
 

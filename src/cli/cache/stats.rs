@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::Outcome;
-use crate::cli::screen::{ColorChoice, note, print};
+use crate::cli::screen::{ColorChoice, note, print, print_text};
 use crate::core::event::VERSION;
 use crate::ops::cap;
 use crate::ops::stats::{CacheStats, Sum, stats};
@@ -84,7 +84,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
             text.push_str(&table(title, sums, ink));
         }
     }
-    print(&text);
+    print_text(text);
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::{Failure, Outcome, recompute_text};
 use crate::cli::runtime::block_on;
-use crate::cli::screen::{ColorChoice, note, print};
+use crate::cli::screen::{ColorChoice, note, print, print_text};
 use crate::cli::{code, signals};
 use crate::core::event::VERSION;
 use crate::ops::recompute::{Entry, Picked, Recomputed, Recomputing};
@@ -71,7 +71,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
     match args.json {
         true => print(&format!("{}\n", document(&findings))),
-        false => print(&text(&findings, Ink(color.on_stdout()))),
+        false => print_text(text(&findings, Ink(color.on_stdout()))),
     }
     if findings.is_sound() { Ok(()) } else { Err(Failure::silent(code::FAILED)) }
 }
@@ -121,10 +121,10 @@ fn again(picked: Picked, json: bool, home: Option<&Path>, color: ColorChoice) ->
     bar.finish_and_clear();
     let done = done?;
     let seed = picked.sample.map(|_| picked.seed);
-    print(&match json {
-        true => format!("{}\n", recompute_text::document(&done, seed)),
-        false => recompute_text::text(&done, seed, Ink(color.on_stdout())),
-    });
+    match json {
+        true => print(&format!("{}\n", recompute_text::document(&done, seed))),
+        false => print_text(recompute_text::text(&done, seed, Ink(color.on_stdout()))),
+    }
     match done {
         Recomputed { signal: Some(signal), .. } => Err(Failure::silent(128 + signal as u8)),
         done if !done.is_sound() => Err(Failure::silent(code::FAILED)),

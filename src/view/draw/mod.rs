@@ -5,6 +5,7 @@
 //!
 //! | file | owns |
 //! |---|---|
+//! | `fold.rs` | wide ranks of siblings, in one box |
 //! | `layers.rs` | which layer a node is in, and the waypoints of edges that pass others |
 //! | `order.rs` | the order inside the layers: few crossings |
 //! | `place.rs` | the place inside the layers: edges short and straight, nothing overlaps |
@@ -14,6 +15,7 @@
 //! | `dot.rs`, `mermaid.rs` | the picture for programs that do their own layout |
 
 pub mod dot;
+mod fold;
 mod layers;
 mod layout;
 pub mod mermaid;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::fold::folded;
 use super::layout::Stretch;
 use super::sheet::{Direction, Drawn, HEAD, LONGEST_LABEL, LONGEST_NOTE, Placed, STACK, Sheet, sheet};
 use super::style::STYLE;
@@ -26,7 +27,8 @@ pub fn svg(picture: &Picture, title: &str) -> Option<String> {
         return (picture.nodes.len() <= MOST && picture.nodes.iter().any(|node| node.inside.is_some()))
             .then(|| svg(&picture.closed(), title))?;
     }
-    (edges(picture) <= MOST_EDGES).then(|| write(&sheet(picture), title))
+    let picture = folded(picture);
+    (edges(&picture) <= MOST_EDGES).then(|| write(&sheet(&picture), title))
 }
 
 fn edges(picture: &Picture) -> usize {

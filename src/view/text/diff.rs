@@ -68,7 +68,7 @@ impl RunDiff {
                 Cell::new(STRONG, &*head.id),
                 Cell::new(style, format!("{mark} {}{took}", head.status)),
                 Cell::new(PLAIN, age(head.started, now)),
-                Cell::new(FAINT, cut(&last, 30)),
+                Cell::new(FAINT, inert(&last)),
             ]
         };
         let title = if same { format!("{}\n", scope(after)) } else { String::new() };

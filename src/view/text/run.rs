@@ -327,6 +327,26 @@ pub(in crate::view) fn output(value: &Json) -> String {
     }
 }
 
+/// An input's value in one line: files by name, size and the beginning of their digest, anything else as JSON.
+pub(in crate::view) fn input(value: &Json) -> String {
+    let file = |value: &Json| {
+        let name = value.get("name")?.as_str()?.to_owned();
+        let digest = value.get("digest")?.as_str()?.get(..8)?.to_owned();
+        let bytes = value.get("size").and_then(Json::as_u64);
+        Some(match bytes {
+            Some(bytes) => format!("{name} ({}, {digest}..)", size(bytes)),
+            None => format!("{name} ({digest}..)"),
+        })
+    };
+    let files = match value {
+        Json::Array(items) if !items.is_empty() => {
+            items.iter().map(file).collect::<Option<Vec<_>>>().map(|files| format!("[{}]", files.join(", ")))
+        }
+        value => file(value),
+    };
+    cut(&inert(&files.unwrap_or_else(|| value.to_string())), OUTPUT_WIDTH).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use std::fmt::Display;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::view::text::{cut, width};
+use crate::view::text::width;
 
 pub const GOOD: Style = AnsiColor::Green.on_default();
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -40,15 +40,6 @@ impl Cell {
     pub fn and(mut self, style: Style, text: impl Into<String>) -> Self {
         self.0.push((style, text.into()));
         self
-    }
-
-    /// Cuts its text to this number of columns.
-    pub fn cut(&mut self, columns: usize) {
-        let mut left = columns;
-        for (_, text) in &mut self.0 {
-            *text = cut(text, left).into_owned();
-            left = left.saturating_sub(width(text));
-        }
     }
 
     pub fn width(&self) -> usize {

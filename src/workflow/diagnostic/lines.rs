@@ -6,11 +6,12 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-/// A line with more characters than this is cut to the surroundings of what is underlined.
-const MAX_LINE_CHARS: usize = 140;
-/// What remains of a long line: characters before the underlined text, and from its start on.
-const CUT_BEFORE: usize = 40;
-const CUT_AFTER: usize = 80;
+/// By default, a line with more characters than this is cut to the surroundings of what is underlined.
+pub(super) const MAX_LINE_CHARS: usize = 140;
+/// What remains of a long line: this many of seven parts before the underlined text, and from its start on.
+const CUT_BEFORE: usize = 2;
+const CUT_AFTER: usize = 4;
+const CUT_OF: usize = 7;
 /// Line breaks are counted for blocks of this many bytes.
 const BLOCK: usize = 4096;
 
@@ -70,8 +71,8 @@ impl File {
         ends.nth(line - skipped - 1).map_or(self.text.len(), |(end, _)| end + 1)
     }
 
-    pub fn is_long(&self, line: Range<usize>) -> bool {
-        self.text[line].chars().nth(MAX_LINE_CHARS).is_some()
+    pub fn is_long(&self, line: Range<usize>, max_chars: usize) -> bool {
+        self.text[line].chars().nth(max_chars).is_some()
     }
 
     /// The position, or the nearest one before it that is inside the text and between two characters.
@@ -84,13 +85,13 @@ impl File {
     }
 
     /// The part of a line to show when `at` is underlined: all of it unless it is long.
-    pub fn window(&self, line: Range<usize>, at: u32) -> Range<usize> {
-        if !self.is_long(line.clone()) {
+    pub fn window(&self, line: Range<usize>, at: u32, max_chars: usize) -> Range<usize> {
+        if !self.is_long(line.clone(), max_chars) {
             return line;
         }
         let at = self.boundary(at).clamp(line.start, line.end);
-        let before = self.text[line.start..at].char_indices().rev().nth(CUT_BEFORE);
-        let after = self.text[at..line.end].char_indices().nth(CUT_AFTER);
+        let before = self.text[line.start..at].char_indices().rev().nth(max_chars * CUT_BEFORE / CUT_OF);
+        let after = self.text[at..line.end].char_indices().nth(max_chars * CUT_AFTER / CUT_OF);
         before.map_or(line.start, |(i, _)| line.start + i)..after.map_or(line.end, |(i, _)| at + i)
     }
 }
