@@ -121,7 +121,7 @@ fn break_line(line: &str, columns: usize, hang: &Hang, out: &mut String) {
 /// fit on a line.
 fn unit(text: &str, room: usize) -> usize {
     let word = text.find(' ').unwrap_or(text.len());
-    if text[..word].matches('`').count() % 2 == 0 {
+    if text[..word].matches('`').count().is_multiple_of(2) {
         return word;
     }
     let quoted = text[word..].find('`').map(|end| word + end);
