@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use jiff::Zoned;
-
 use super::Outcome;
 use super::screen::{ColorChoice, print, print_text};
+use crate::core::zone::local_now;
 use crate::ops::diff::diff;
 
 /// Show what changed between two runs, and what changed first
@@ -32,7 +31,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let diff = diff(home, &args.run, args.other.as_deref())?;
     match args.json {
         true => print(&format!("{}\n", diff.to_json())),
-        false => print_text(diff.render(color.on_stdout(), &Zoned::now())),
+        false => print_text(diff.render(color.on_stdout(), &local_now())),
     }
     Ok(())
 }

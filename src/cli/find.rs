@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 use super::Outcome;
 use super::screen::{ColorChoice, print};
 use crate::core::event::VERSION;
+use crate::core::zone::local_now;
 use crate::ops::find::{Place, Provenance, find};
 use crate::view::text::style::{Cell, FAINT, Ink, PLAIN, STRONG, columns};
 use crate::view::text::{age, inert};
@@ -35,7 +36,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let found = find(home, &args.what)?;
     print(&match args.json {
         true => format!("{}\n", document(&found)),
-        false => text(&found, Ink(color.on_stdout()), &Zoned::now()),
+        false => text(&found, Ink(color.on_stdout()), &local_now()),
     });
     Ok(())
 }

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use jiff::Zoned;
 use serde_json::json;
 
 use super::Outcome;
 use super::args::RunArg;
 use super::screen::print;
 use crate::core::event::VERSION;
+use crate::core::zone::local_now;
 use crate::ops::report::{Report, report};
 
 /// Write an HTML page about a run
@@ -30,7 +30,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args, home: Option<&Path>) -> Outcome {
-    let Report { run, path } = report(home, &args.of.run, args.output, &Zoned::now())?;
+    let Report { run, path } = report(home, &args.of.run, args.output, &local_now())?;
     print(&match args.json {
         true => format!("{}\n", json!({"v": VERSION, "run": run, "path": path.display().to_string()})),
         false => format!("{}\n", path.display()),

@@ -9,6 +9,7 @@ use super::screen::{ColorChoice, columns, note, print, print_text};
 use super::time_arg::{Edge, parse};
 use super::{Failure, Outcome};
 use crate::core::schedule::Trigger;
+use crate::core::zone::local_now;
 use crate::ops::inspect::{INTERRUPTED, RUNNING, RunFilter, runs};
 use crate::view::csv;
 use crate::view::text::runs::render;
@@ -113,7 +114,7 @@ impl StatusChoice {
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let now = Zoned::now();
+    let now = local_now();
     let list = runs(home, &filter(&args, &now)?, args.limit)?;
     let asked = words(&args);
     if args.json {

@@ -3,11 +3,10 @@
 use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
 
-use jiff::tz::TimeZone;
-
 use super::Failure;
 use super::stdout::Stdout;
 use crate::core::reporter::Reporter;
+use crate::core::zone::local_zone;
 use crate::ops::open::WorkflowErrors;
 use crate::view::Verbosity;
 use crate::view::json::Json;
@@ -135,7 +134,7 @@ pub fn print(text: &str) {
 /// The listeners of a run: people on standard error, JSON Lines on standard output if asked for.
 /// With `logs` people see what tasks print as well.
 pub fn reporters(color: ColorChoice, verbosity: Verbosity, json: bool, logs: bool) -> Vec<Box<dyn Reporter>> {
-    let zone = TimeZone::system();
+    let zone = local_zone();
     let stdout_is_terminal = std::io::stdout().is_terminal();
     // Two writers on one screen would garble it.
     let live = std::io::stderr().is_terminal() && !is_dumb() && !(json && stdout_is_terminal);

@@ -3,12 +3,11 @@
 use std::io;
 use std::path::Path;
 
-use jiff::Zoned;
-
 use super::Outcome;
 use super::args::MaybeUnit;
 use super::screen::{ColorChoice, print, print_text};
 use super::stdout::Stdout;
+use crate::core::zone::local_now;
 use crate::ops::inspect;
 use crate::view::model::run::Keep;
 use crate::view::text::run::Order;
@@ -48,7 +47,7 @@ enum Sort {
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let now = Zoned::now();
+    let now = local_now();
     let name = &args.unit.of.run;
     match args.unit.node()? {
         Some(wanted) => {

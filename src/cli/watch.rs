@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use jiff::Zoned;
-
 use super::screen::{ColorChoice, note, tell_failure};
 use super::start::{Flags, start};
 use super::{Failure, Outcome, signals};
 use crate::core::run_request::RunRequest;
+use crate::core::zone::local_now;
 use crate::engine::Interrupt;
 use crate::ops::open::prepare;
 use crate::ops::watch::{Waiter, Watched, dependencies};
@@ -40,7 +39,7 @@ pub fn run(flags: &Flags, request: &RunRequest, home: Option<&Path>, color: Colo
         let waited = clock.block_on(waiter.wait(&watched, &before));
         let changed = waited.map_err(|Interrupt(signal)| Failure::silent(128 + signal as u8))?;
         if !flags.quiet {
-            let time = Zoned::now().strftime("%H:%M:%S").to_string();
+            let time = local_now().strftime("%H:%M:%S").to_string();
             note(&ink.paint(FAINT, format!("\n── {time} {} changed: run again ──", named(&changed))));
         }
     }

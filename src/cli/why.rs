@@ -12,6 +12,7 @@ use super::{Failure, Outcome, args};
 use crate::core::event::VERSION;
 use crate::core::node_path::NodeRef;
 use crate::core::why::Why;
+use crate::core::zone::local_now;
 use crate::engine::plan::planned::{Expectation, PlannedUnit};
 use crate::ops::open::prepare;
 use crate::ops::why::Version;
@@ -60,7 +61,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         true => print(&format!("{}\n", document(told))),
         false => listing.add(told.number, answer(told)),
     })?;
-    print_text(listing.render(Ink(color.on_stdout()), &Zoned::now()));
+    print_text(listing.render(Ink(color.on_stdout()), &local_now()));
     Ok(())
 }
 

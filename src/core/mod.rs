@@ -25,3 +25,4 @@ pub mod time_text;
 pub mod types;
 pub mod value;
 pub mod why;
+pub mod zone;

@@ -17,10 +17,11 @@ use super::policy::duration;
 use super::reader::Reader;
 use super::syntax::{Item, Kind, Table};
 use crate::core::closest::closest;
-use crate::core::cron::{Expression, Rhythm, zone};
+use crate::core::cron::{Expression, Rhythm};
 use crate::core::schedule::{CatchUp, InstantInput, Overlap, Schedule};
 use crate::core::time_text::duration_text;
 use crate::core::types::Type;
+use crate::core::zone::named_zone;
 
 const DEFAULT_CATCH_UP_WINDOW: SignedDuration = SignedDuration::from_hours(24);
 const DEFAULT_KEEP_RUNS: i64 = 1000;
@@ -215,7 +216,7 @@ fn read_rhythm(
 
 fn read_zone(reader: &mut Reader, table: &Table) -> Option<TimeZone> {
     let Some((name, span)) = reader.text_item(table, "timezone") else { return Some(TimeZone::UTC) };
-    match zone(name) {
+    match named_zone(name) {
         Ok(zone) => Some(zone),
         Err(problem) => {
             reader.error(span, format!("`timezone`: {problem}"), "not known");

@@ -1,14 +1,13 @@
 //! Stored results as a table, one line each.
 
-use jiff::Zoned;
-
+use crate::core::zone::local_now;
 use crate::ops::results::{KEY_DIGITS, StoredResult};
 use crate::view::text::style::{Cell, FAINT, Ink, PLAIN, STRONG, columns};
 use crate::view::text::{age, duration, inert, size};
 
 /// The rows in the order given.
 pub fn table(rows: &[StoredResult], color: bool) -> String {
-    let now = Zoned::now();
+    let now = local_now();
     // What all have in common would only take the room that narrow terminals lack.
     let differ = |of: fn(&StoredResult) -> &str| rows.iter().any(|row| of(row) != of(&rows[0]));
     let (projects, domains) = (differ(|row| &row.project), differ(|row| &row.domain));

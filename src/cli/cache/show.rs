@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use jiff::Zoned;
 use serde_json::{Map as JsonMap, Value as Json, json};
 
 use super::Outcome;
 use crate::cli::screen::{ColorChoice, print, print_text};
 use crate::core::provenance::Provenance;
+use crate::core::zone::local_now;
 use crate::ops::results::{ResultDetail, StoredFile, StoredResult, files_in, show};
 use crate::view::text::style::{BAD, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
 use crate::view::text::{age, cut, duration, inert, size};
@@ -57,7 +57,7 @@ fn document(detail: &ResultDetail) -> Json {
 
 fn text(detail: &ResultDetail, ink: Ink) -> String {
     let ResultDetail { entry, intact, files } = detail;
-    let now = Zoned::now();
+    let now = local_now();
     let line = |name: &str, value: String| vec![Cell::new(FAINT, name), Cell::new(PLAIN, value)];
     let named = |text: &str| inert(text).into_owned();
     let mut lines = vec![

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::Outcome;
 use crate::cli::screen::{ColorChoice, note, print, print_text};
 use crate::core::event::VERSION;
+use crate::core::zone::local_zone;
 use crate::ops::cap;
 use crate::ops::stats::{CacheStats, Sum, stats};
 use crate::view::text::style::{Cell, FAINT, Ink, PLAIN, columns};
@@ -89,7 +90,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
 }
 
 fn begun(since: Option<Timestamp>) -> String {
-    let first = since.map(|first| first.to_zoned(jiff::tz::TimeZone::system()));
+    let first = since.map(|first| first.to_zoned(local_zone()));
     first.map_or(String::new(), |first| format!(" since {}", first.strftime("%Y-%m-%d")))
 }
 

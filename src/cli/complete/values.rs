@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgMatches, Command, CommandFactory};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter};
-use jiff::Zoned;
 
 use super::WORDS;
 use crate::cli::Cli;
 use crate::core::value::Value;
+use crate::core::zone::local_now;
 use crate::ops::names::Names;
 use crate::ops::open::{Opened, open};
 use crate::view::model::run_row::RunRow;
@@ -109,7 +109,7 @@ fn workflow_files(current: &OsStr) -> Candidates {
 
 /// Names of runs: the words for the latest ones, and ids.
 fn runs(current: &OsStr) -> Candidates {
-    let now = Zoned::now();
+    let now = local_now();
     let latest = Typed::read().and_then(|typed| typed.home()).map(|home| home.runs(MAX_OFFERED));
     let latest = latest.unwrap_or_default();
     let described =

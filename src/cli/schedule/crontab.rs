@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 use super::units;
 use crate::cli::screen::{note, print};
@@ -11,6 +10,7 @@ use crate::cli::{Failure, Outcome};
 use crate::core::cron::{Rhythm, Unsayable, crontab_times, words};
 use crate::core::schedule::{CatchUp, Overlap, Schedule};
 use crate::core::shell_word::shell_word;
+use crate::core::zone::local_zone;
 use crate::ops::schedules::{Found, schedules};
 
 /// Print schedules as lines of a crontab, or as timers of systemd
@@ -190,7 +190,7 @@ impl Crontab {
 
 /// The zone by which cron goes; without a setting that is UTC.
 fn zone_here() -> String {
-    let system = TimeZone::system();
+    let system = local_zone();
     one_name(system.iana_name().filter(|name| *name != "Etc/Unknown").unwrap_or("UTC")).to_owned()
 }
 

@@ -9,9 +9,10 @@ use crate::cli::screen::{ColorChoice, note, print};
 use crate::cli::stdout;
 use crate::cli::time_arg::{Edge, parse};
 use crate::cli::{Failure, Outcome};
-use crate::core::cron::{Clocks, Expression, Instant, Rhythm, delay, words, zone};
+use crate::core::cron::{Clocks, Expression, Instant, Rhythm, delay, words};
 use crate::core::schedule::Schedule;
 use crate::core::time_text::{duration_text, parse_duration};
+use crate::core::zone::named_zone;
 use crate::ops::schedules::find;
 use crate::view::text::style::{Cell, FAINT, Ink, PLAIN, columns};
 
@@ -97,7 +98,7 @@ pub fn run(args: Args, color: ColorChoice) -> Outcome {
         None => {
             let zone = match &args.timezone {
                 Some(name) => {
-                    zone(name).map_err(|problem| Failure::usage(format!("--timezone: {problem}")))?
+                    named_zone(name).map_err(|problem| Failure::usage(format!("--timezone: {problem}")))?
                 }
                 None => TimeZone::UTC,
             };

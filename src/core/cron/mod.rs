@@ -18,7 +18,7 @@ use std::ops::Range;
 pub use expression::Expression;
 pub use instants::{Clocks, Instant};
 pub use jitter::delay;
-pub use rhythm::{Rhythm, zone};
+pub use rhythm::Rhythm;
 pub use system::{Unsayable, crontab_times, on_calendar};
 pub use words::words;
 

@@ -4,8 +4,6 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Expression, Instant, instants};
-use crate::core::closest::closest;
-use crate::core::inert::quote;
 
 /// When a schedule is due.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,31 +103,10 @@ impl Rhythm {
     }
 }
 
-/// The time zone of that IANA name.
-///
-/// # Errors
-/// A sentence, with the nearest name that there is, or that the system knows none at all.
-pub fn zone(name: &str) -> Result<TimeZone, String> {
-    if let Ok(zone) = TimeZone::get(name) {
-        return Ok(zone);
-    }
-    let known = jiff::tz::db();
-    if known.is_definitively_empty() {
-        return Err("this system has no time zones: install its package of zones, tzdata".to_owned());
-    }
-    let names: Vec<String> = known.available().map(|name| name.to_string()).collect();
-    let near = closest(name, names.iter().map(String::as_str));
-    let hint = near.map(|near| format!("; did you mean `{near}`?"));
-    Err(format!(
-        "{} is no time zone: expected a name such as Europe/Berlin{}",
-        quote(name),
-        hint.unwrap_or_default()
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::zone::named_zone;
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -138,7 +115,7 @@ mod tests {
     fn cron(texts: &[&str], zone_name: &str) -> Rhythm {
         Rhythm::Cron {
             expressions: texts.iter().map(|text| Expression::parse(text).unwrap()).collect(),
-            zone: zone(zone_name).unwrap(),
+            zone: named_zone(zone_name).unwrap(),
             start: None,
         }
     }
@@ -224,11 +201,5 @@ mod tests {
         assert_eq!(latest(cron(&["0 0 29 2 *"], "UTC")).unwrap(), "2024-02-29T00:00:00Z");
         let later = Rhythm::Every { seconds: 60, start: Some("2030-01-01T00:00:00Z".parse().unwrap()) };
         assert_eq!(latest(later), None);
-    }
-
-    #[test]
-    fn an_unknown_zone_is_refused_with_the_nearest_name() {
-        let problem = zone("Europe/Berlim").unwrap_err();
-        assert!(problem.contains("did you mean `Europe/Berlin`?"), "{problem}");
     }
 }

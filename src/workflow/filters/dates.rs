@@ -10,6 +10,7 @@ use minijinja::{Environment, Error, Value};
 use super::arguments::{failed, wrong};
 use crate::core::inert::quote;
 use crate::core::time_text::parse_date;
+use crate::core::zone::named_zone;
 use crate::workflow::jinja::describe;
 
 pub fn add(environment: &mut Environment) {
@@ -29,8 +30,7 @@ fn instant(filter: &str, value: &Value) -> Result<Timestamp, Error> {
 fn zoned(filter: &str, value: &Value, options: &Kwargs) -> Result<Zoned, Error> {
     let zone = match options.get::<Option<&str>>("timezone")? {
         None => TimeZone::UTC,
-        Some(name) => TimeZone::get(name)
-            .map_err(|_| failed(format!("`{filter}`: no time zone {}; as in Europe/Berlin", quote(name))))?,
+        Some(name) => named_zone(name).map_err(|problem| failed(format!("`{filter}`: {problem}")))?,
     };
     options.assert_all_used()?;
     Ok(instant(filter, value)?.to_zoned(zone))
@@ -230,7 +230,7 @@ mod tests {
             ("none | date('%Y')", "found none"),
             ("day | date", "missing argument; it is written `date(format, timezone='UTC')`"),
             ("day | date('%!')", "`date` cannot use the format \"%!\""),
-            ("day | date('%Y', timezone='Berlin')", "no time zone \"Berlin\""),
+            ("day | date('%Y', timezone='Berlin')", "\"Berlin\" is no time zone"),
             ("day | date('%Y', tz='UTC')", "tz"),
             (
                 "day | plus('soon')",
