@@ -185,9 +185,8 @@ pub fn open_read_only(home: &Path) -> Result<Option<Connection>, DbError> {
 pub fn peek(home: &Path) -> Option<Connection> {
     let path = home.join(FILE);
     let exists = |suffix: &str| path.with_extension(suffix).exists();
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
     let db = match exists("db-wal") && exists("db-shm") {
-        true => Connection::open_with_flags(&path, flags).ok()?,
+        true => read_only(&path, OpenFlags::empty()).ok()?,
         // A reader would make them. Nobody writes without them, so the file can be read as it is.
         false => {
             let name: String = path
@@ -201,12 +200,22 @@ pub fn peek(home: &Path) -> Option<Connection> {
                 })
                 .collect();
             let uri = format!("file:{name}?immutable=1");
-            Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI).ok()?
+            read_only(Path::new(&uri), OpenFlags::SQLITE_OPEN_URI).ok()?
         }
     };
     db.busy_timeout(Duration::ZERO).ok()?;
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).ok()?;
     (version == steps().len() as i64).then_some(db)
+}
+
+/// A connection for reading.
+fn read_only(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
+    // One thread at a time uses a connection of ours.
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
+    let db = Connection::open_with_flags(path, flags)?;
+    // Else some statements are prepared anew for each value that is bound to them.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(db)
 }
 
 /// The database for reading only, and whether its schema is today's; else it is older.
@@ -217,7 +226,7 @@ fn open_current(home: &Path) -> Result<Option<(Connection, bool)>, DbError> {
         found => expect_file(&path, found)?,
     }
     let sqlite = |error| DbError::Sqlite { path: path.clone(), error };
-    let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(sqlite)?;
+    let db = read_only(&path, OpenFlags::empty()).map_err(sqlite)?;
     db.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite)?;
     match version.cmp(&(steps().len() as i64)) {
@@ -234,7 +243,7 @@ fn open_current(home: &Path) -> Result<Option<(Connection, bool)>, DbError> {
 pub fn open_reader(home: &Path) -> Result<Connection, DbError> {
     let path = home.join(FILE);
     let sqlite = |error| DbError::Sqlite { path: path.clone(), error };
-    let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(sqlite)?;
+    let db = read_only(&path, OpenFlags::empty()).map_err(sqlite)?;
     db.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
     db.execute_batch("PRAGMA mmap_size = 268435456").map_err(sqlite)?;
     Ok(db)
@@ -247,7 +256,11 @@ pub fn open_reader(home: &Path) -> Result<Connection, DbError> {
 pub fn open_writer(home: &Path) -> Result<Connection, DbError> {
     let path = home.join(FILE);
     let sqlite = |error| DbError::Sqlite { path: path.clone(), error };
-    let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sqlite)?;
+    let db = Connection::open_with_flags(
+        &path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+    .map_err(sqlite)?;
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sqlite)?;
     db.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
     db.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF").map_err(sqlite)?;

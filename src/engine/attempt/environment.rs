@@ -29,7 +29,10 @@ pub fn matching(pattern: &str) -> Vec<(String, String)> {
 
 /// The environment of the process that starts a run.
 pub struct HostEnv {
-    vars: Vec<(OsString, OsString)>,
+    /// What every task gets: the base list and the defaults.
+    base: BTreeMap<OsString, OsString>,
+    /// The other variables.
+    others: Vec<(OsString, OsString)>,
     /// Whether secrets are passed on.
     secrets: bool,
 }
@@ -37,19 +40,26 @@ pub struct HostEnv {
 impl HostEnv {
     /// That of this process.
     pub fn now() -> Self {
-        let vars = std::env::vars_os().filter(|(name, _)| !name.is_empty()).collect();
-        Self { vars, secrets: true }
+        Self::of(std::env::vars_os().filter(|(name, _)| !name.is_empty()), true)
+    }
+
+    fn of(vars: impl IntoIterator<Item = (OsString, OsString)>, secrets: bool) -> Self {
+        let defaults = [("PATH", DEFAULT_PATH), ("LANG", LANG)];
+        let mut base: BTreeMap<OsString, OsString> =
+            defaults.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let (of_base, others) = vars.into_iter().partition(|(name, _)| is_base(name));
+        base.extend::<Vec<_>>(of_base);
+        Self { base, others, secrets }
     }
 
     /// An empty one: no variable is passed on, and secrets are left out.
     pub fn nobody() -> Self {
-        Self { vars: Vec::new(), secrets: false }
+        Self::of([], false)
     }
 
     /// That of an earlier run, for `task`, as far as it is remembered; what was only passed on comes from this process.
     /// The sentences name what may differ from then.
     pub fn then(then: &Remembered, task: &Task) -> (Self, Vec<String>) {
-        let is_base = |name: &OsStr| BASE.into_iter().any(|pattern| matches(pattern, name));
         let is_wanted = |name: &str| {
             let mut patterns = task.pass_env.iter().chain(&task.cache.env);
             !task.secrets.iter().any(|secret| secret == name)
@@ -74,7 +84,7 @@ impl HostEnv {
         for name in now.keys().filter(|name| !is_base(OsStr::new(name)) && is_wanted(name)) {
             notes.push(format!("${name} was not set in the run, and is left out"));
         }
-        (Self { vars, secrets: true }, notes)
+        (Self::of(vars, true), notes)
     }
 }
 
@@ -95,14 +105,11 @@ pub fn masker_of(secrets: &BTreeMap<String, OsString>) -> Masker {
 /// # Errors
 /// A secret that is not set.
 pub fn of_task(task: &Task, caller: &HostEnv) -> Result<(BTreeMap<OsString, OsString>, Vec<String>), String> {
-    let defaults = [("PATH", DEFAULT_PATH), ("LANG", LANG)];
-    let mut env: BTreeMap<OsString, OsString> =
-        defaults.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-    let patterns = || BASE.into_iter().chain(task.pass_env.iter().chain(&task.cache.env).map(String::as_str));
-    for (name, value) in &caller.vars {
-        if patterns().any(|pattern| matches(pattern, name)) {
-            env.insert(name.clone(), value.clone());
-        }
+    let mut env = caller.base.clone();
+    let mut patterns = task.pass_env.iter().chain(&task.cache.env).peekable();
+    if patterns.peek().is_some() {
+        let is_asked = |name: &OsStr| patterns.clone().any(|pattern| matches(pattern, name));
+        env.extend(caller.others.iter().filter(|(name, _)| is_asked(name)).cloned());
     }
     let mut secrets = Vec::new();
     for name in task.secrets.iter().filter(|_| caller.secrets) {
@@ -137,7 +144,7 @@ pub fn remember<'t>(tasks: impl Iterator<Item = &'t Task> + Clone) -> Remembered
         let Some(text) = name.to_str().filter(|text| !text.is_empty() && !secrets.contains(text)) else {
             continue;
         };
-        if BASE.into_iter().any(|pattern| matches(pattern, &name)) {
+        if is_base(&name) {
             remembered.base.insert(text.to_owned(), value.to_string_lossy().into_owned());
         } else if patterns.iter().any(|pattern| matches(pattern, &name)) {
             remembered.passed.insert(text.to_owned(), short_digest(&name, &value));
@@ -163,6 +170,11 @@ pub fn short_digest(name: &OsStr, value: &OsStr) -> String {
     hasher.frame(name.as_encoded_bytes());
     hasher.frame(value.as_encoded_bytes());
     hasher.finish().hex()[..8].to_owned()
+}
+
+/// Whether a variable passes through without being asked for.
+fn is_base(name: &OsStr) -> bool {
+    BASE.into_iter().any(|pattern| matches(pattern, name))
 }
 
 /// Whether `name` fits `pattern`, in which `*` stands for any letters.
