@@ -422,6 +422,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_reader_prepares_a_statement_once_whatever_is_bound_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(open(dir.path()).unwrap());
+        let db = open_reader(dir.path()).unwrap();
+        let mut statement = db
+            .prepare("SELECT id FROM memo WHERE task = ?1 AND node = ?2 ORDER BY created_ms DESC LIMIT ?3")
+            .unwrap();
+        for limit in 1..5 {
+            assert!(!statement.exists(("t", "n", limit)).unwrap());
+        }
+        assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0);
+    }
+
+    #[test]
     fn an_older_database_is_migrated_and_seen_by_readers() {
         let dir = tempfile::tempdir().unwrap();
         let old = Connection::open(dir.path().join(FILE)).unwrap();
