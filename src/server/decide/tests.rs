@@ -6,8 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Map as JsonMap;
 
 use super::*;
-use crate::core::cron::{Expression, Rhythm, zone};
+use crate::core::cron::{Expression, Rhythm};
 use crate::core::schedule::CatchUp;
+use crate::core::zone::named_zone;
 
 /// A schedule with a clock, runs that take a set time, and the rows that a database would have.
 struct World {
@@ -43,7 +44,7 @@ fn schedule(cron: &str, zone_name: &str) -> Schedule {
         name: "nightly".into(),
         rhythm: Rhythm::Cron {
             expressions: vec![Expression::parse(cron).unwrap()],
-            zone: zone(zone_name).unwrap(),
+            zone: named_zone(zone_name).unwrap(),
             start: None,
         },
         cron: vec![cron.into()],
