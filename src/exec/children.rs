@@ -15,7 +15,7 @@ use rustix::process::{Pid, getpid};
 
 use super::Usage;
 use super::process::{Process, Stat, parse_pids};
-use super::reap::{Ended, own_peak, reap};
+use super::reap::{EndedProcess, own_peak, reap};
 
 /// An attempt whose outcome has not been given yet.
 struct Live {
@@ -140,7 +140,7 @@ pub fn strays() -> Vec<Process> {
 }
 
 /// Reaps a stray and counts what it used as used by the attempt whose process group it was in.
-fn credit(group: Option<Pid>, reap: impl FnOnce(u64) -> Option<Ended>) {
+fn credit(group: Option<Pid>, reap: impl FnOnce(u64) -> Option<EndedProcess>) {
     let mut live = live();
     let attempt = live.iter_mut().find(|live| Some(live.group) == group);
     let ended = reap(attempt.as_ref().map_or(0, |attempt| attempt.floor));

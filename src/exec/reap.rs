@@ -20,13 +20,13 @@ use {
 use super::Usage;
 
 /// How a process ended.
-pub struct Ended {
+pub struct EndedProcess {
     pub status: ExitStatus,
     pub usage: Usage,
 }
 
 /// The process of a started command.
-pub struct Command {
+pub struct CommandProcess {
     pub pid: Pid,
     /// See [`own_peak`]; as it was when the command started.
     floor: u64,
@@ -38,7 +38,7 @@ pub struct Command {
 /// Maximum pause between two looks at a process where the system has no notification of its end.
 const MAX_PAUSE: Duration = Duration::from_millis(20);
 
-impl Command {
+impl CommandProcess {
     /// For a child of this process that was not waited for yet.
     pub fn new(pid: Pid) -> Self {
         Self {
@@ -53,7 +53,7 @@ impl Command {
     ///
     /// # Errors
     /// Another part of the process has reaped it.
-    pub async fn wait(&mut self) -> io::Result<Ended> {
+    pub async fn wait(&mut self) -> io::Result<EndedProcess> {
         #[cfg(target_os = "linux")]
         if let Some(end) = &self.end {
             loop {
@@ -87,7 +87,7 @@ fn end_of(pid: Pid) -> Option<AsyncFd<OwnedFd>> {
 ///
 /// # Errors
 /// The child is not ours, or was reaped by someone else.
-pub fn reap(pid: Pid, floor: u64) -> io::Result<Option<Ended>> {
+pub fn reap(pid: Pid, floor: u64) -> io::Result<Option<EndedProcess>> {
     let mut status = 0;
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: both pointers are to memory of ours that is large enough and that the call only writes to; numbers are
@@ -103,7 +103,7 @@ pub fn reap(pid: Pid, floor: u64) -> io::Result<Option<Ended>> {
         _ => {
             let cpu = time(usage.ru_utime) + time(usage.ru_stime);
             let usage = Usage { cpu, peak_memory: above(bytes(usage.ru_maxrss), floor) };
-            Ok(Some(Ended { status: ExitStatus::from_raw(status), usage }))
+            Ok(Some(EndedProcess { status: ExitStatus::from_raw(status), usage }))
         }
     }
 }

@@ -24,7 +24,7 @@ use super::tree::Tree;
 
 /// A command that was started.
 pub struct Started {
-    pub command: reap::Command,
+    pub command: reap::CommandProcess,
     pub tree: Tree,
     /// Where there are secrets.
     pub pumps: Vec<Pump>,
@@ -42,7 +42,7 @@ pub async fn start(attempt: &Attempt) -> Result<Started, String> {
     loop {
         let spawn = || {
             let pid = Pid::from_child(&command.spawn()?);
-            Ok::<_, io::Error>((pid, reap::Command::new(pid)))
+            Ok::<_, io::Error>((pid, reap::CommandProcess::new(pid)))
         };
         match enter(attempt.out.as_os_str(), spawn) {
             Ok((entry, pid, command)) => {

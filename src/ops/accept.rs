@@ -24,10 +24,10 @@ use crate::core::why::Why;
 use crate::engine::lookup::cache::Cache;
 use crate::engine::lookup::identity::TaskIdentity;
 use crate::engine::plan::planned::{Expectation, PlanObserver, PlannedUnit};
-use crate::engine::scope::values::Files;
+use crate::engine::scope::values::UserFiles;
 use crate::storage::gc::footprint;
 use crate::storage::memo::explain::same;
-use crate::storage::memo::{EarlierResult, Entry, Found, earlier, sqlite};
+use crate::storage::memo::{EarlierResult, FoundResult, MemoEntry, earlier, sqlite};
 use crate::storage::store::Store;
 use crate::storage::writer::Row;
 use crate::workflow::Task;
@@ -46,11 +46,11 @@ pub struct Acceptance<'a> {
 /// A node or element, and what became of it.
 pub struct Judged {
     pub label: String,
-    pub verdict: Verdict,
+    pub verdict: AcceptVerdict,
 }
 
 /// What became of a node or element.
-pub enum Verdict {
+pub enum AcceptVerdict {
     /// An earlier result is recorded under the present key.
     Accepted { key: Digest, version: String, from: Box<Source> },
     /// There is a result under the present key already.
@@ -60,7 +60,7 @@ pub enum Verdict {
 }
 
 /// Everything that was judged, in the order of the plan, and warnings about the home.
-pub struct Outcome {
+pub struct AcceptResult {
     pub judged: Vec<Judged>,
     pub warnings: Vec<String>,
 }
@@ -69,18 +69,18 @@ pub struct Outcome {
 ///
 /// # Errors
 /// A name that fits nothing, an input file that cannot be read, or a home that cannot be used.
-pub fn accept(prepared: &Prepared, home: Option<&Path>, request: &Acceptance) -> Result<Outcome, Error> {
+pub fn accept(prepared: &Prepared, home: Option<&Path>, request: &Acceptance) -> Result<AcceptResult, Error> {
     let asked = Asked::read(request.nodes);
     let wants = matching(&prepared.opened.outline, "node", &asked.globs).map_err(Error::not_found)?;
     // Held until the rows are written: what they name cannot be collected meanwhile.
     let store = Arc::new(HomeReader::open(home)?.store()?);
     let history = HomeReader::open(home)?.db;
-    let files = Files::new(store.clone());
+    let files = UserFiles::new(store.clone());
     let cache = Cache::new(prepared.scope.clone(), store.clone(), HomeReader::open(home)?.db, None);
     let mut judge =
         Judge { prepared, request, cache: &cache, files: &files, history, of_task: BTreeMap::new() };
     let mut order: Vec<String> = Vec::new();
-    let mut verdicts: BTreeMap<String, Verdict> = BTreeMap::new();
+    let mut verdicts: BTreeMap<String, AcceptVerdict> = BTreeMap::new();
     let mut rows: Vec<Row> = Vec::new();
     loop {
         let mut units = Vec::new();
@@ -95,7 +95,7 @@ pub fn accept(prepared: &Prepared, home: Option<&Path>, request: &Acceptance) ->
             if !verdicts.contains_key(&unit.label) {
                 order.push(unit.label.clone());
             }
-            if matches!(verdicts.get(&unit.label), Some(Verdict::Accepted { .. })) {
+            if matches!(verdicts.get(&unit.label), Some(AcceptVerdict::Accepted { .. })) {
                 continue;
             }
             let (verdict, row) = judge.judge(&unit)?;
@@ -117,7 +117,7 @@ pub fn accept(prepared: &Prepared, home: Option<&Path>, request: &Acceptance) ->
         let named = request.nodes.join("`, `");
         return Err(Error::not_found(format!("`{named}` would not run: nothing is known of its key")));
     }
-    Ok(Outcome { judged, warnings })
+    Ok(AcceptResult { judged, warnings })
 }
 
 /// What a plan says of a unit.
@@ -146,36 +146,36 @@ impl Unit {
 }
 
 /// A stored result with its outputs, or why it does not count.
-type Checked = Result<(Found, Box<[Value]>), String>;
+type Checked = Result<(FoundResult, Box<[Value]>), String>;
 
 struct Judge<'j> {
     prepared: &'j Prepared,
     request: &'j Acceptance<'j>,
     cache: &'j Cache,
-    files: &'j Files,
+    files: &'j UserFiles,
     history: Option<Connection>,
     /// By qualified name: every result of the task.
     of_task: BTreeMap<String, Arc<[EarlierResult]>>,
 }
 
 impl Judge<'_> {
-    fn judge(&mut self, unit: &Unit) -> Result<(Verdict, Option<Row>), Error> {
+    fn judge(&mut self, unit: &Unit) -> Result<(AcceptVerdict, Option<Row>), Error> {
         let place = self.prepared.opened.outline.place(unit.number);
         let (Some(task), Some(key)) = (place.node().task(), unit.key) else {
-            return Ok((Verdict::Refused(unit.reason.clone()), None));
+            return Ok((AcceptVerdict::Refused(unit.reason.clone()), None));
         };
         match unit.cache {
             Expectation::Miss => {}
-            Expectation::Hit => return Ok((Verdict::Stored { key: Some(key) }, None)),
+            Expectation::Hit => return Ok((AcceptVerdict::Stored { key: Some(key) }, None)),
             Expectation::Skipped | Expectation::Disabled | Expectation::Unknown => {
-                return Ok((Verdict::Refused(unit.reason.clone()), None));
+                return Ok((AcceptVerdict::Refused(unit.reason.clone()), None));
             }
         }
         let identity =
             self.cache.task(task, self.files).map_err(|error| Error::invalid(error.to_string()))?;
         let Some(past) = self.nearest(task, &identity, unit, &key)? else {
             let why = unit.why.as_ref().map_or_else(|| unit.reason.clone(), Why::text);
-            return Ok((Verdict::Refused(format!("more than the cache version differs: {why}")), None));
+            return Ok((AcceptVerdict::Refused(format!("more than the cache version differs: {why}")), None));
         };
         Ok(match self.usable(task, &past)? {
             Ok((found, outputs)) => {
@@ -188,11 +188,11 @@ impl Judge<'_> {
                     provenance: Provenance::from_record(row.entry.found.provenance.as_deref()),
                 };
                 let version = past.version.clone();
-                (Verdict::Accepted { key, version, from: Box::new(source) }, Some(row))
+                (AcceptVerdict::Accepted { key, version, from: Box::new(source) }, Some(row))
             }
             Err(problem) => {
                 let refused = format!("the result of run {} cannot be used: {problem}", past.run);
-                (Verdict::Refused(refused), None)
+                (AcceptVerdict::Refused(refused), None)
             }
         })
     }
@@ -246,7 +246,7 @@ impl Judge<'_> {
         unit: &Unit,
         key: Digest,
         past: &EarlierResult,
-        found: Found,
+        found: FoundResult,
     ) -> Row {
         let accepted = Accepted {
             by: self.request.by.to_owned(),
@@ -257,7 +257,7 @@ impl Judge<'_> {
         let provenance =
             Provenance { accepted: Some(accepted), ..Provenance::from_record(found.provenance.as_deref()) };
         let scope = self.cache.scope();
-        let entry = Entry {
+        let entry = MemoEntry {
             key,
             project: scope.project.clone(),
             domain: scope.domain.clone(),
@@ -266,7 +266,7 @@ impl Judge<'_> {
             inputs: Json::Object(unit.inputs.clone()).to_string(),
             interface: Some(identity.interface_digest),
             // The user vouches for the present definition: it is no edit that goes unnoticed.
-            found: Found {
+            found: FoundResult {
                 definition: identity.definition_digest,
                 provenance: provenance.to_record(),
                 ..found

@@ -8,7 +8,7 @@ use super::home::HomeReader;
 use super::needs::{as_warnings, lacking};
 use super::open::{Opened, WorkflowErrors, check as validate, pools, processors};
 use crate::engine::lookup::cache::Cache;
-use crate::engine::scope::values::Files;
+use crate::engine::scope::values::UserFiles;
 use crate::engine::{RefusedOutput, protected, refused_outputs};
 use crate::storage::memo::{Scope, Version, earlier};
 use crate::workflow::Task;
@@ -90,7 +90,7 @@ fn edited(tasks: &[Arc<Task>], home: Option<&Path>) -> Vec<Lint> {
     let looked = || {
         let view = HomeReader::open(home).ok()?;
         let store = Arc::new(view.store().ok()?);
-        Some((Files::new(store.clone()), store, view.db?))
+        Some((UserFiles::new(store.clone()), store, view.db?))
     };
     let Some((files, store, db)) = looked() else { return Vec::new() };
     let newest = |task: &str, version: &str| {

@@ -11,7 +11,7 @@ use crate::storage::db;
 use crate::storage::gc::footprint::Footprint;
 use crate::storage::gc::{self, Wanted};
 use crate::storage::home::Home;
-use crate::storage::memo::Entry;
+use crate::storage::memo::MemoEntry;
 use crate::storage::memo::listing::{self, EntryFilter};
 use crate::storage::store::Store;
 
@@ -39,7 +39,7 @@ pub struct Collect {
 pub fn collect(home: Option<&Path>, request: Collect) -> Result<(Option<Collected>, Vec<String>), Error> {
     let Collect { limits, keep_runs, dry_run } = request;
     let wanted = Wanted { limits, keep_runs, patience: GC_LOCK_WAIT };
-    let failed = |error: gc::Error| Error::store(error.to_string());
+    let failed = |error: gc::GcError| Error::store(error.to_string());
     if dry_run {
         let reader = HomeReader::open(home)?;
         let Some(db) = &reader.db else { return Ok((None, Vec::new())) };
@@ -102,15 +102,15 @@ pub fn evict(home: Option<&Path>, filter: &EntryFilter, keys: &[String]) -> Resu
 
 /// Results that were removed because the user selected them.
 pub struct Evicted {
-    pub picked: Vec<Entry>,
+    pub picked: Vec<MemoEntry>,
     pub removed: usize,
     pub collected: Collected,
     /// What there is to say about the home.
     pub warnings: Vec<String>,
 }
 
-fn pick(db: &Connection, filter: &EntryFilter, keys: &[String]) -> Result<Vec<Entry>, Error> {
-    let mut picked: Vec<Entry> = Vec::new();
+fn pick(db: &Connection, filter: &EntryFilter, keys: &[String]) -> Result<Vec<MemoEntry>, Error> {
+    let mut picked: Vec<MemoEntry> = Vec::new();
     if keys.is_empty() {
         listing::visit(db, filter, &mut |listed| picked.push(listed.entry)).map_err(Error::cache)?;
     }

@@ -10,7 +10,7 @@ use crate::storage::home::Home;
 use crate::workflow::config::variables::{Dialect, masked};
 use crate::workflow::config::{Config, ConfigErrors, ConfigValue, load, load_for, locate_for};
 use crate::workflow::diagnostic::FileId;
-use crate::workflow::syntax::{self, Kind};
+use crate::workflow::syntax::{self, TomlKind};
 
 /// What stands in place of a secret.
 pub const MASK: &str = "***";
@@ -146,9 +146,9 @@ fn of_workflow(opened: &Opened, key: &str) -> Option<(String, Origin)> {
     // The workflow file is the first that was read.
     let text = opened.sources.text(FileId(0));
     let (tree, _) = syntax::parse(text, FileId(0));
-    let Kind::Table(header) = &tree.get("workflow")?.kind else { return None };
+    let TomlKind::Table(header) = &tree.get("workflow")?.kind else { return None };
     let item = header.get(key)?;
-    let Kind::String(value) = &item.kind else { return None };
+    let TomlKind::String(value) = &item.kind else { return None };
     let place = crate::workflow::diagnostic::SourceSpan { file: FileId(0), span: item.span };
     let line = opened.sources.line_column(place).0;
     Some((value.to_string(), Origin::File { path: opened.workflow.path.clone(), line }))

@@ -18,7 +18,7 @@ use crate::storage::history::Run;
 use crate::storage::history::filter::{RunFilter, select};
 use crate::storage::history::invocation::{Invocation, invocation};
 use crate::storage::memo::explain::{Detail, definition_changes, text_change};
-use crate::storage::memo::{Entry, listing, sqlite};
+use crate::storage::memo::{MemoEntry, listing, sqlite};
 use crate::storage::store::Store;
 use crate::view::model::run_diff::{Change, KeyChange, Known, NodeDiff, RunDiff, compare};
 use crate::view::model::run_row::RunRow;
@@ -66,13 +66,13 @@ fn key_changes(db: &Connection, store: &Store, node: &NodeDiff) -> Vec<KeyChange
     changes.extend(pair(&was.project, &now.project).map(|(was, now)| why::Change::Project { was, now }));
     changes.extend(pair(&was.domain, &now.domain).map(|(was, now)| why::Change::Domain { was, now }));
     changes.extend(pair(&was.task, &now.task).map(|(was, now)| why::Change::Task { was, now }));
-    let definition = |entry: &Entry| sqlite::definition(db, &entry.found.definition).ok().flatten();
+    let definition = |entry: &MemoEntry| sqlite::definition(db, &entry.found.definition).ok().flatten();
     let parts = match (definition(&was), definition(&now)) {
         (Some(was), Some(now)) => definition_changes(&was, &now, Detail::Full),
         _ => Vec::new(),
     };
     if parts.is_empty() {
-        let version = |entry: &Entry| match entry.version.starts_with("auto:") {
+        let version = |entry: &MemoEntry| match entry.version.starts_with("auto:") {
             true => "automatic".to_owned(),
             false => entry.version.clone(),
         };

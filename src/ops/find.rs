@@ -9,7 +9,7 @@ use super::Error;
 use super::home::HomeReader;
 use crate::core::digest::Digest;
 use crate::storage::contents;
-use crate::storage::publish::record::{self, Content};
+use crate::storage::publish::record::{self, PlacedContent};
 
 pub use crate::storage::contents::Place;
 
@@ -70,7 +70,7 @@ fn wanted(reader: &HomeReader, db: &Connection, what: &str) -> Result<Wanted, Er
             Err(_) if !is_hexadecimal(what) => {
                 // Gone, and still known by what was published there.
                 return match record::row(db, &path).map_err(Error::cache)?.map(|row| row.content) {
-                    Some(Content::File(digest)) => {
+                    Some(PlacedContent::File(digest)) => {
                         let note = Some("the file is gone; this is what was published there".into());
                         Ok(Wanted { digest, path: Some(path), note })
                     }
@@ -124,21 +124,21 @@ fn by_content(reader: &HomeReader, db: &Connection, path: PathBuf, is_dir: bool)
     }
     // The content is unknown; the path may be one that was published.
     let wanted = match record::row(db, &path).map_err(Error::cache)?.map(|row| row.content) {
-        Some(Content::File(published)) => {
+        Some(PlacedContent::File(published)) => {
             Some((published, "the file was edited since it was published".into()))
         }
-        Some(Content::Folder) | Some(Content::Link(_)) | None if is_dir => {
+        Some(PlacedContent::Folder) | Some(PlacedContent::Link(_)) | None if is_dir => {
             // A published folder may hold other files as well: one that was published speaks for it.
             let below = record::below(db, &path).map_err(Error::cache)?;
             below.into_iter().find_map(|(file, row)| match row.content {
-                Content::File(published) => {
+                PlacedContent::File(published) => {
                     let name = file.strip_prefix(&path).unwrap_or(&file).display().to_string();
                     Some((published, format!("the folder was published; this is its file {name}")))
                 }
-                Content::Folder | Content::Link(_) => None,
+                PlacedContent::Folder | PlacedContent::Link(_) => None,
             })
         }
-        Some(Content::Folder) | Some(Content::Link(_)) | None => None,
+        Some(PlacedContent::Folder) | Some(PlacedContent::Link(_)) | None => None,
     };
     Ok(match wanted {
         Some((digest, note)) => Wanted { digest, path: Some(path), note: Some(note) },

@@ -9,7 +9,7 @@ use crate::core::json;
 use crate::core::value::Value;
 use crate::workflow::diagnostic::Sources;
 use crate::workflow::source::read_text;
-use crate::workflow::syntax::{self, Kind, Table};
+use crate::workflow::syntax::{self, Table, TomlKind};
 
 /// Maximum values in a JSON file.
 const MAX_VALUES: usize = 1_000_000;
@@ -79,17 +79,17 @@ fn to_object(table: &Table) -> JsonMap<String, Json> {
     table.iter().map(|(key, item)| (key.name.to_string(), to_json(&item.kind))).collect()
 }
 
-fn to_json(kind: &Kind) -> Json {
+fn to_json(kind: &TomlKind) -> Json {
     match kind {
-        Kind::String(text) => (&**text).into(),
-        Kind::Integer(n) => (*n).into(),
-        Kind::Float(n) => {
+        TomlKind::String(text) => (&**text).into(),
+        TomlKind::Integer(n) => (*n).into(),
+        TomlKind::Float(n) => {
             serde_json::Number::from_f64(*n).map_or_else(|| Value::Float(*n).to_record(), Json::Number)
         }
-        Kind::Bool(b) => (*b).into(),
-        Kind::Datetime(text) => (*text).into(),
-        Kind::Array(items) => items.iter().map(|item| to_json(&item.kind)).collect(),
-        Kind::Table(table) => Json::Object(to_object(table)),
+        TomlKind::Bool(b) => (*b).into(),
+        TomlKind::Datetime(text) => (*text).into(),
+        TomlKind::Array(items) => items.iter().map(|item| to_json(&item.kind)).collect(),
+        TomlKind::Table(table) => Json::Object(to_object(table)),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::engine;
 use crate::engine::lookup::cache::Cache;
 use crate::engine::plan::explainer::ExplainMemory;
 use crate::engine::plan::planned::{PlanObserver, Planned, PlannedUnit};
-use crate::engine::scope::values::{Files, workflow_inputs};
+use crate::engine::scope::values::{UserFiles, workflow_inputs};
 use crate::storage::history::times::of_workflow;
 use crate::storage::memo::explain::Detail;
 
@@ -64,7 +64,7 @@ pub fn explain(
 pub(super) fn look_with(
     prepared: &Prepared,
     cache: &Cache,
-    files: &Files,
+    files: &UserFiles,
     observer: PlanObserver,
 ) -> Result<(), Error> {
     let Prepared { opened, options, .. } = prepared;
@@ -83,7 +83,7 @@ fn look(
 ) -> Result<Vec<Planned>, Error> {
     let Prepared { opened, options, prior, .. } = prepared;
     let store = Arc::new(reader.store()?);
-    let files = Files::new(store.clone());
+    let files = UserFiles::new(store.clone());
     let inputs: Box<[Value]> =
         workflow_inputs(&opened.workflow, &files, &prepared.inputs).map_err(Error::invalid)?;
     let earlier = prior.as_ref().map(|prior| prior.earlier.clone());

@@ -25,7 +25,7 @@ use crate::engine::attempt::environment;
 use crate::engine::attempt::perform::{AttemptJob, AttemptShared, perform};
 use crate::engine::attempt::scratch::Scratch;
 use crate::engine::lookup::cache::{Cache, to_record};
-use crate::engine::scope::values::Files;
+use crate::engine::scope::values::UserFiles;
 use crate::exec::{Cancel, Level, Local, sweep_strays};
 use crate::ops::home::{HomeReader, HomeWriter};
 use crate::ops::node_arg::node_ref;
@@ -36,7 +36,7 @@ use crate::storage::memo::listing::{self, EntryFilter, Listed};
 use crate::storage::memo::{Scope, sqlite};
 use crate::workflow::Task;
 
-pub use crate::storage::memo::Entry;
+pub use crate::storage::memo::MemoEntry;
 
 /// Which results.
 pub struct Picked {
@@ -53,8 +53,8 @@ pub struct Picked {
 }
 
 /// A result that was run again, or was to be.
-pub struct Checked {
-    pub entry: Entry,
+pub struct RecomputedResult {
+    pub entry: MemoEntry,
     pub verdict: Verdict,
 }
 
@@ -88,7 +88,7 @@ impl Verdict {
 
 /// What was run again, and the signal that ended it before it was through.
 pub struct Recomputed {
-    pub checked: Vec<Checked>,
+    pub checked: Vec<RecomputedResult>,
     /// How many results there were to pick from.
     pub of: usize,
     pub signal: Option<i32>,
@@ -106,7 +106,7 @@ impl Recomputed {
 pub struct Recomputing {
     session: HomeWriter,
     view: HomeReader,
-    entries: Vec<Entry>,
+    entries: Vec<MemoEntry>,
     of: usize,
 }
 
@@ -142,7 +142,7 @@ impl Recomputing {
     pub async fn recompute(
         self,
         mut interrupts: UnboundedReceiver<Interrupt>,
-        tell: &dyn Fn(&Entry),
+        tell: &dyn Fn(&MemoEntry),
     ) -> Result<Recomputed, Error> {
         let Self { session, view, entries, of } = self;
         let (session, view) = (&session, &view);
@@ -159,7 +159,7 @@ impl Recomputing {
             if done.signal.is_some() {
                 break;
             }
-            done.checked.push(Checked { entry, verdict });
+            done.checked.push(RecomputedResult { entry, verdict });
         }
         sweep_strays().await;
         session.home.sweep_scratch(id);
@@ -167,7 +167,7 @@ impl Recomputing {
     }
 }
 
-fn pick(db: &Connection, picked: &Picked) -> Result<(Vec<Entry>, usize), Error> {
+fn pick(db: &Connection, picked: &Picked) -> Result<(Vec<MemoEntry>, usize), Error> {
     let mut all = Vec::new();
     let filter = EntryFilter { task: picked.task.clone(), ..EntryFilter::default() };
     listing::visit(db, &filter, &mut |Listed { entry, intact }| {
@@ -232,7 +232,7 @@ struct Ready {
 impl Again<'_> {
     async fn check(
         &self,
-        entry: &Entry,
+        entry: &MemoEntry,
         interrupts: &mut UnboundedReceiver<Interrupt>,
         signal: &mut Option<i32>,
     ) -> Verdict {
@@ -273,7 +273,7 @@ impl Again<'_> {
     }
 
     /// The work behind a result as it was, or why it cannot be had.
-    fn prepare(&self, entry: &Entry) -> Result<Ready, String> {
+    fn prepare(&self, entry: &MemoEntry) -> Result<Ready, String> {
         let store = &self.session.store;
         let run = self.view.find(&entry.found.run).map_err(|_| format!("run {} is gone", entry.found.run))?;
         let wanted = node_ref(&entry.found.node, None)?;
@@ -295,7 +295,7 @@ impl Again<'_> {
             }
         }
         let scope = Scope { project: entry.project.clone(), domain: entry.domain.clone() };
-        let files = Files::new(store.clone());
+        let files = UserFiles::new(store.clone());
         let cache = Cache::new(scope.clone(), store.clone(), None, None);
         let state = cache.task(&task, &files).map_err(|error| error.to_string())?;
         if state.definition_digest != entry.found.definition {

@@ -26,7 +26,7 @@ use crate::storage::store::Store;
 use crate::view::text::commands::command_of;
 use crate::workflow::Task;
 use crate::workflow::definition::sources_of;
-use crate::workflow::policy::Execution;
+use crate::workflow::policy::AttemptPolicy;
 
 /// A node or element of a past run, with what its last attempt saw.
 pub struct Replay {
@@ -81,7 +81,8 @@ impl Replay {
             let node = place.node();
             Some((node.task()?.clone(), place.workflow.dir().to_owned(), node.execution()?.clone()))
         };
-        let Some((task, workflow_dir, Execution { timeout, grace, .. })) = place.and_then(place_of) else {
+        let Some((task, workflow_dir, AttemptPolicy { timeout, grace, .. })) = place.and_then(place_of)
+        else {
             return Err(Error::invalid(never_ready(&label, &end, &run)));
         };
         if end.cache.is_none() && end.inputs.len() < task.inputs.len() {

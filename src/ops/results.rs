@@ -12,7 +12,7 @@ use super::home::HomeReader;
 use crate::core::closest::closest;
 use crate::core::digest::Digest;
 use crate::core::event::VERSION;
-use crate::storage::memo::Entry;
+use crate::storage::memo::MemoEntry;
 use crate::storage::memo::listing::{self, Listed};
 
 pub use crate::storage::memo::listing::{EntryFilter, files_in};
@@ -43,7 +43,7 @@ pub struct StoredResult {
 }
 
 impl StoredResult {
-    pub fn new(entry: &Entry) -> Self {
+    pub fn new(entry: &MemoEntry) -> Self {
         let files = files_in(&entry.found.outputs);
         Self {
             v: VERSION,
@@ -83,7 +83,7 @@ pub struct StoredFile {
 
 /// A stored result with everything that its row has.
 pub struct ResultDetail {
-    pub entry: Entry,
+    pub entry: MemoEntry,
     /// Whether its row is undamaged.
     pub intact: bool,
     pub files: Vec<StoredFile>,

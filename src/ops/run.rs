@@ -30,7 +30,7 @@ use crate::engine::attempt::environment::{self, HostEnv};
 use crate::engine::attempt::perform::AttemptShared;
 use crate::engine::attempt::scratch::Scratch;
 use crate::engine::lookup::cache::{Cache, to_record};
-use crate::engine::scope::values::{Files, workflow_inputs};
+use crate::engine::scope::values::{UserFiles, workflow_inputs};
 use crate::engine::{
     Engine, EngineInputs, EventLog, Interrupt, PublishOptions, RunContext, StorePublisher, Summary,
     WorkLocks, protected, refused_outputs,
@@ -99,7 +99,7 @@ pub async fn run(
     let (workflow, outline) = (&opened.workflow, &opened.outline);
     // The locks are held until this function returns.
     let RunTurn { run, locks: _held } = turn;
-    let files = Files::new(store.clone());
+    let files = UserFiles::new(store.clone());
     let inside = home_inside(&opened, &bindings, home.path());
     let inputs = workflow_inputs(workflow, &files, &bindings).map_err(|problem| {
         // A home that changes while it is read as an input may be the cause.

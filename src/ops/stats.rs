@@ -11,7 +11,7 @@ use super::Error;
 use super::home::HomeReader;
 use crate::storage::gc::{self, footprint::ROW};
 use crate::storage::history;
-use crate::storage::memo::Entry;
+use crate::storage::memo::MemoEntry;
 use crate::storage::memo::listing::{self, EntryFilter};
 
 /// Everything that is stored, in numbers.
@@ -46,7 +46,7 @@ pub struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, size: u64, entry: &Entry) {
+    fn add(&mut self, size: u64, entry: &MemoEntry) {
         self.results += 1;
         self.size += size;
         self.duration_ms += entry.found.duration_ms;

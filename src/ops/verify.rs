@@ -8,8 +8,8 @@ use rusqlite::Connection;
 
 use super::Error;
 use super::home::HomeWriter;
-use crate::storage::gc::Files;
-use crate::storage::memo::Entry;
+use crate::storage::gc::StoredFiles;
+use crate::storage::memo::MemoEntry;
 use crate::storage::memo::listing::{self, EntryFilter, Listed};
 use crate::storage::store::{BlobFile, Store};
 
@@ -36,7 +36,7 @@ pub struct Findings {
 
 /// A result that cannot be used.
 pub struct Broken {
-    pub entry: Entry,
+    pub entry: MemoEntry,
     pub problem: String,
 }
 
@@ -94,7 +94,8 @@ fn reread(store: &Store, findings: &mut Findings, progress: &dyn Progress) -> st
 fn check_rows(db: &Connection, store: &Store, findings: &mut Findings) -> Result<(), Error> {
     let mut rows = Vec::new();
     listing::visit(db, &EntryFilter::default(), &mut |listed| rows.push(listed)).map_err(Error::cache)?;
-    let mut files = Files::new(store).map_err(|e| Error::store(format!("the store cannot be read: {e}")))?;
+    let mut files =
+        StoredFiles::new(store).map_err(|e| Error::store(format!("the store cannot be read: {e}")))?;
     findings.results = rows.len() as u64;
     for Listed { entry, intact } in rows {
         let problem = match intact {

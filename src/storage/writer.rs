@@ -26,7 +26,7 @@ use crate::storage::history::invocation::{Beginning, record_beginning, write_cop
 use crate::storage::history::times::{self, Times};
 use crate::storage::history::{self, Run};
 use crate::storage::home::Home;
-use crate::storage::memo::{Entry, Interface, earlier, sqlite};
+use crate::storage::memo::{Interface, MemoEntry, earlier, sqlite};
 use crate::storage::store::{FileKey, Lookup, PendingBlob, StatEntry, Store};
 
 /// Maximum results of a batch: it is committed when it has this many.
@@ -52,7 +52,7 @@ pub struct NewResult {
 
 /// What makes a result findable.
 pub struct Row {
-    pub entry: Entry,
+    pub entry: MemoEntry,
     /// `None` where it is recorded already: the result was stored before, under another key.
     pub definition: Option<Arc<Definition>>,
     pub interface: Arc<Interface>,

@@ -13,7 +13,7 @@ use super::diagnostic::{Diagnostic, Span};
 use super::hints::{day_hint_of, list_hint, literal_hint};
 use super::paths::check_glob;
 use super::reader::Reader;
-use super::syntax::{Item, Kind, Table};
+use super::syntax::{Table, TomlItem, TomlKind};
 use super::template::{Template, Variable, is_template};
 use crate::core::time_text::{day_hint, parse_date, parse_seconds};
 use crate::core::types::Type;
@@ -30,47 +30,47 @@ pub struct Binder<'a> {
 
 impl Binder<'_> {
     /// Reads `item` as a binding of type `ty` for `name`, which messages quote.
-    pub fn bind(&mut self, name: &dyn Display, ty: &Type, item: &Item) -> Option<Binding> {
+    pub fn bind(&mut self, name: &dyn Display, ty: &Type, item: &TomlItem) -> Option<Binding> {
         match (ty.required(), &item.kind) {
-            (required, Kind::String(text)) if is_files_of_glob(required, text) => {
+            (required, TomlKind::String(text)) if is_files_of_glob(required, text) => {
                 let wrapped = if is_template(text) { text.to_string() } else { format!("{{{{ {text} }}}}") };
                 self.template(name, ty, &wrapped, item.span)
             }
-            (_, Kind::String(text)) if self.scope.is_some() && is_template(text) => {
+            (_, TomlKind::String(text)) if self.scope.is_some() && is_template(text) => {
                 self.template(name, ty, text, item.span)
             }
-            (Type::Json, Kind::Array(items)) => self.list(name, &Type::Json, items),
-            (Type::Json, Kind::Table(table)) => self.map(name, &Type::Json, table),
-            (Type::Json, Kind::String(text)) => Some(json(Json::String(text.to_string()))),
-            (Type::Json, Kind::Integer(n)) => Some(json((*n).into())),
-            (Type::Json, Kind::Float(n)) => match serde_json::Number::from_f64(*n) {
+            (Type::Json, TomlKind::Array(items)) => self.list(name, &Type::Json, items),
+            (Type::Json, TomlKind::Table(table)) => self.map(name, &Type::Json, table),
+            (Type::Json, TomlKind::String(text)) => Some(json(Json::String(text.to_string()))),
+            (Type::Json, TomlKind::Integer(n)) => Some(json((*n).into())),
+            (Type::Json, TomlKind::Float(n)) => match serde_json::Number::from_f64(*n) {
                 Some(number) => Some(json(Json::Number(number))),
                 None => self.mismatch(name, ty, item, "json has no such number"),
             },
-            (Type::Json, Kind::Bool(b)) => Some(json((*b).into())),
-            (Type::Json, Kind::Datetime(text)) => Some(json((*text).into())),
-            (Type::String, Kind::String(text)) => Some(Binding::Literal(Value::String((**text).into()))),
-            (Type::File | Type::Dir, Kind::String(text)) => {
+            (Type::Json, TomlKind::Bool(b)) => Some(json((*b).into())),
+            (Type::Json, TomlKind::Datetime(text)) => Some(json((*text).into())),
+            (Type::String, TomlKind::String(text)) => Some(Binding::Literal(Value::String((**text).into()))),
+            (Type::File | Type::Dir, TomlKind::String(text)) => {
                 if text.is_empty() {
                     return self.mismatch(name, ty, item, "a path was expected, found empty text");
                 }
                 Some(Binding::Path(self.dir.join(&**text).into()))
             }
             // A person says the unit; tasks export seconds.
-            (Type::Duration, Kind::String(text)) if parse_seconds(text.trim()).is_some() => {
+            (Type::Duration, TomlKind::String(text)) if parse_seconds(text.trim()).is_some() => {
                 self.mismatch(name, ty, item, &format!("say the unit: \"{}s\"", text.trim()))
             }
-            (Type::Duration | Type::Date | Type::Datetime, Kind::String(text)) => {
+            (Type::Duration | Type::Date | Type::Datetime, TomlKind::String(text)) => {
                 match Value::from_text(ty, text) {
                     Ok(value) => Some(Binding::Literal(value)),
                     Err(problem) => self.mismatch(name, ty, item, &problem),
                 }
             }
-            (Type::Date, Kind::Datetime(text)) => match Value::from_text(ty, text) {
+            (Type::Date, TomlKind::Datetime(text)) => match Value::from_text(ty, text) {
                 Ok(value) => Some(Binding::Literal(value)),
                 Err(_) => self.mismatch(name, ty, item, "a date is a day alone, as in 2026-01-31"),
             },
-            (Type::Datetime, Kind::Datetime(text)) => {
+            (Type::Datetime, TomlKind::Datetime(text)) => {
                 match (Value::from_text(ty, &text.replacen(' ', "T", 1)), parse_date(text)) {
                     (Ok(value), _) => Some(Binding::Literal(value)),
                     (Err(_), Some(day)) => self.mismatch(name, ty, item, &day_hint(day)),
@@ -80,12 +80,12 @@ impl Binder<'_> {
                     }
                 }
             }
-            (Type::Int, Kind::Integer(n)) => Some(Binding::Literal(Value::Int(*n))),
-            (Type::Float, Kind::Integer(n)) => Some(Binding::Literal(Value::Float(*n as f64))),
-            (Type::Float, Kind::Float(n)) => Some(Binding::Literal(Value::Float(*n))),
-            (Type::Bool, Kind::Bool(b)) => Some(Binding::Literal(Value::Bool(*b))),
-            (Type::List(element), Kind::Array(items)) => self.list(name, element, items),
-            (Type::Map(element), Kind::Table(table)) => self.map(name, element, table),
+            (Type::Int, TomlKind::Integer(n)) => Some(Binding::Literal(Value::Int(*n))),
+            (Type::Float, TomlKind::Integer(n)) => Some(Binding::Literal(Value::Float(*n as f64))),
+            (Type::Float, TomlKind::Float(n)) => Some(Binding::Literal(Value::Float(*n))),
+            (Type::Bool, TomlKind::Bool(b)) => Some(Binding::Literal(Value::Bool(*b))),
+            (Type::List(element), TomlKind::Array(items)) => self.list(name, element, items),
+            (Type::Map(element), TomlKind::Table(table)) => self.map(name, element, table),
             (required, kind) => {
                 let hint = literal_hint(required, kind);
                 self.mismatch(name, ty, item, &hint)
@@ -93,7 +93,7 @@ impl Binder<'_> {
         }
     }
 
-    fn list(&mut self, name: &dyn Display, element: &Type, items: &[Item]) -> Option<Binding> {
+    fn list(&mut self, name: &dyn Display, element: &Type, items: &[TomlItem]) -> Option<Binding> {
         // Values that are known already take far less memory than bindings.
         let mut values: Vec<Value> = Vec::new();
         let mut bound: Vec<Binding> = Vec::new();
@@ -253,16 +253,16 @@ impl Binder<'_> {
         }
     }
 
-    fn mismatch(&mut self, name: &dyn Display, ty: &Type, item: &Item, hint: &str) -> Option<Binding> {
+    fn mismatch(&mut self, name: &dyn Display, ty: &Type, item: &TomlItem, hint: &str) -> Option<Binding> {
         if self.reader.is_full() {
             self.reader.omit();
             return None;
         }
         let label = match (ty.required(), &item.kind) {
-            (Type::Datetime, Kind::Datetime(text)) if parse_date(text).is_some() => {
+            (Type::Datetime, TomlKind::Datetime(text)) if parse_date(text).is_some() => {
                 "a day, not an instant".into()
             }
-            (Type::Datetime, Kind::Datetime(_)) => "a local time, not an instant".into(),
+            (Type::Datetime, TomlKind::Datetime(_)) => "a local time, not an instant".into(),
             _ => format!("expected {ty}, found {}", item.type_name()),
         };
         let mut diagnostic = Diagnostic::at(

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use super::diagnostic::Diagnostic;
-use super::policy::{CachePolicy, Execution};
+use super::policy::{AttemptPolicy, CachePolicy};
 use super::reader::Reader;
-use super::syntax::{Kind, Table};
+use super::syntax::{Table, TomlKind};
 use super::{Input, keys};
 
 /// The shell of tasks in files that name none.
@@ -13,7 +13,7 @@ const SHELL: [&str; 3] = ["bash", "-euo", "pipefail"];
 
 /// The settings of tasks that do not set them.
 pub struct Defaults {
-    pub execution: Execution,
+    pub execution: AttemptPolicy,
     pub cache: CachePolicy,
     pub shell: Vec<String>,
     pub env: Vec<(String, String)>,
@@ -25,7 +25,7 @@ impl Defaults {
     /// Reads `[defaults]` of a file.
     pub fn read(reader: &mut Reader, file: &Table) -> Self {
         let mut defaults = Self {
-            execution: Execution::default(),
+            execution: AttemptPolicy::default(),
             cache: CachePolicy::default(),
             shell: SHELL.map(str::to_owned).into(),
             env: Vec::new(),
@@ -112,10 +112,10 @@ pub fn read_env(reader: &mut Reader, table: &Table, inputs: &[Input]) -> Vec<(St
             continue;
         }
         match &item.kind {
-            Kind::String(text) if text.contains('\0') => {
+            TomlKind::String(text) if text.contains('\0') => {
                 reader.error(item.span, format!("`{name}` holds a NUL character"), "no variable can");
             }
-            Kind::String(text) => env.push((name.to_owned(), text.to_string())),
+            TomlKind::String(text) => env.push((name.to_owned(), text.to_string())),
             _ => {
                 let message = format!("`{name}` must be a string: variables are text");
                 reader.error(item.span, message, format!("found {}", item.type_name()));

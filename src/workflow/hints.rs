@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::syntax::Kind;
+use super::syntax::TomlKind;
 use crate::core::types::Type;
 use crate::core::value::Value;
 
@@ -36,18 +36,22 @@ pub fn day_hint_of(name: &dyn Display, ty: &Type, found: &Type, text: &str) -> O
 }
 
 /// How to mend a value of the wrong type.
-pub fn literal_hint(ty: &Type, kind: &Kind) -> String {
+pub fn literal_hint(ty: &Type, kind: &TomlKind) -> String {
     match (ty, kind) {
-        (Type::String, Kind::Integer(n)) => format!("write it as text: \"{n}\""),
-        (Type::String, Kind::Float(n)) => format!("write it as text: \"{n:?}\""),
-        (Type::String, Kind::Bool(b)) => format!("write it as text: \"{b}\""),
-        (Type::String, Kind::Datetime(text)) => format!("write it as text: \"{text}\""),
-        (Type::Int | Type::Float | Type::Bool, Kind::String(text)) if Value::from_text(ty, text).is_ok() => {
+        (Type::String, TomlKind::Integer(n)) => format!("write it as text: \"{n}\""),
+        (Type::String, TomlKind::Float(n)) => format!("write it as text: \"{n:?}\""),
+        (Type::String, TomlKind::Bool(b)) => format!("write it as text: \"{b}\""),
+        (Type::String, TomlKind::Datetime(text)) => format!("write it as text: \"{text}\""),
+        (Type::Int | Type::Float | Type::Bool, TomlKind::String(text))
+            if Value::from_text(ty, text).is_ok() =>
+        {
             format!("drop the quotes: {}", text.trim())
         }
-        (Type::Duration, Kind::Integer(n)) => format!("say the unit: \"{n}s\""),
-        (Type::Int, Kind::Float(_)) => "there is no conversion from float to int".into(),
-        (Type::Bool, Kind::String(_) | Kind::Integer(_)) => "write true or false, without quotes".into(),
+        (Type::Duration, TomlKind::Integer(n)) => format!("say the unit: \"{n}s\""),
+        (Type::Int, TomlKind::Float(_)) => "there is no conversion from float to int".into(),
+        (Type::Bool, TomlKind::String(_) | TomlKind::Integer(_)) => {
+            "write true or false, without quotes".into()
+        }
         (Type::File | Type::Dir, _) => "a path is written as text".into(),
         (Type::List(_), _) => "a list is written as [a, b]".into(),
         (Type::Map(_), _) => "a map is written as { key = value }".into(),

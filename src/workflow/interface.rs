@@ -8,7 +8,7 @@ use super::budget::Resource;
 use super::keys;
 use super::paths::check_inside;
 use super::reader::Reader;
-use super::syntax::{Item, Kind, Table};
+use super::syntax::{Table, TomlItem, TomlKind};
 use super::{Capture, Input, Output, Pass};
 use crate::core::types::Type;
 use crate::core::value::Value;
@@ -75,8 +75,8 @@ fn read_pass(reader: &mut Reader, ty: &Type, long: &Table, what: &str) -> Pass {
     Pass::File
 }
 
-fn read_choices(binder: &mut Binder, ty: &Type, item: &Item) -> Vec<Value> {
-    let Kind::Array(items) = &item.kind else {
+fn read_choices(binder: &mut Binder, ty: &Type, item: &TomlItem) -> Vec<Value> {
+    let TomlKind::Array(items) = &item.kind else {
         binder.reader.wrong_type(item, "one_of", "a list of values");
         return Vec::new();
     };
@@ -175,13 +175,13 @@ pub fn read_outputs(reader: &mut Reader, table: &Table, owner: &str) -> Vec<Outp
 /// A type, short or long; the long form's table.
 fn read_type<'t, 's>(
     reader: &mut Reader,
-    item: &'t Item<'s>,
+    item: &'t TomlItem<'s>,
     known: &'static [keys::Key],
     what: &str,
 ) -> Option<(Type, Option<&'t Table<'s>>)> {
     let (text, span, long) = match &item.kind {
-        Kind::String(text) => (&**text, item.span, None),
-        Kind::Table(long) => {
+        TomlKind::String(text) => (&**text, item.span, None),
+        TomlKind::Table(long) => {
             reader.check_keys(long, known, what);
             if long.get("type").is_none() {
                 reader.error(

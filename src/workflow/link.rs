@@ -13,7 +13,7 @@ use super::names::{Face, Moment, Names};
 use super::node::{read_node, read_scatter};
 use super::published::read_outputs;
 use super::reader::{Entry, Reader};
-use super::syntax::{Kind, Table};
+use super::syntax::{Table, TomlKind};
 use super::{Body, Input, Node, Published, Task, Workflow};
 use crate::core::closest::closest;
 
@@ -71,7 +71,7 @@ pub fn link(reader: &mut Reader, file: &Table, header: Option<&Table>, scene: &S
     let mut names = Names {
         inputs: inputs.collect(),
         declared: file.get("inputs").and_then(|item| match &item.kind {
-            Kind::Table(table) => Some(table),
+            TomlKind::Table(table) => Some(table),
             _ => None,
         }),
         nodes: HashMap::with_capacity(entries.len()),

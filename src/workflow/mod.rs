@@ -65,7 +65,7 @@ use std::sync::Arc;
 
 use self::binding::{Binding, Reference};
 use self::diagnostic::SourceSpan;
-use self::policy::{CachePolicy, Execution};
+use self::policy::{AttemptPolicy, CachePolicy};
 use self::schedules::PlacedSchedule;
 use self::template::Template;
 use crate::core::run_request::LockMode;
@@ -143,7 +143,7 @@ pub struct Task {
     pub secrets: Vec<String>,
     pub sources: Vec<SourceGlob>,
     pub staging: Staging,
-    pub execution: Execution,
+    pub execution: AttemptPolicy,
     pub cache: CachePolicy,
 }
 
@@ -164,7 +164,7 @@ impl Task {
             secrets: Vec::new(),
             sources: Vec::new(),
             staging: Staging::default(),
-            execution: Execution::default(),
+            execution: AttemptPolicy::default(),
             cache: CachePolicy::default(),
         }
     }
@@ -212,7 +212,7 @@ pub struct Node {
     /// Nodes that must succeed first without passing any data.
     pub needs: Box<[u32]>,
     /// Set where the node overrides some of its task's policies.
-    pub execution: Option<Box<Execution>>,
+    pub execution: Option<Box<AttemptPolicy>>,
     /// Set where the node runs once for each element of lists.
     pub scatter: Option<Box<Scatter>>,
     /// The condition for the node to run.
@@ -324,7 +324,7 @@ impl Node {
     }
 
     /// The policies of a node that runs a task: its own, else its task's.
-    pub fn execution(&self) -> Option<&Execution> {
+    pub fn execution(&self) -> Option<&AttemptPolicy> {
         self.execution.as_deref().or_else(|| self.task().map(|task| &task.execution))
     }
 

@@ -10,7 +10,7 @@ use super::diagnostic::Diagnostic;
 use super::names::{Face, Names, did_you_mean};
 use super::published::infer;
 use super::reader::{Entry, Reader};
-use super::syntax::{Item, Kind, Table};
+use super::syntax::{Table, TomlItem, TomlKind};
 use super::template::is_template;
 use super::{Body, Input, Node, Scatter, ScatterShape, Task};
 use crate::core::closest::closest;
@@ -74,8 +74,8 @@ pub fn read_scatter(reader: &mut Reader, entry: &Entry, body: Option<&Body>) -> 
 fn read_concurrency(reader: &mut Reader, table: &Table) -> Option<u32> {
     let item = table.get("concurrency")?;
     match item.kind {
-        Kind::Integer(n) if n >= 1 => return Some(u32::try_from(n).unwrap_or(u32::MAX)),
-        Kind::Integer(_) => reader.error(item.span, "`concurrency` must be 1 or more", "out of range"),
+        TomlKind::Integer(n) if n >= 1 => return Some(u32::try_from(n).unwrap_or(u32::MAX)),
+        TomlKind::Integer(_) => reader.error(item.span, "`concurrency` must be 1 or more", "out of range"),
         _ => reader.wrong_type(item, "concurrency", "a whole number"),
     }
     None
@@ -84,8 +84,8 @@ fn read_concurrency(reader: &mut Reader, table: &Table) -> Option<u32> {
 fn read_ratio(reader: &mut Reader, table: &Table) -> Option<f64> {
     let item = table.get("min_success_ratio")?;
     let ratio = match item.kind {
-        Kind::Integer(n) => n as f64,
-        Kind::Float(ratio) => ratio,
+        TomlKind::Integer(n) => n as f64,
+        TomlKind::Float(ratio) => ratio,
         _ => {
             reader.wrong_type(item, "min_success_ratio", "a number from 0 to 1");
             return None;
@@ -105,7 +105,7 @@ pub fn read_node(reader: &mut Reader, entry: &Entry, face: &Face, dir: &Path, na
     let mut inputs = Vec::new();
     // With a misspelt name in `foreach` nobody knows which inputs take lists.
     let spread = ["foreach", "matrix"].iter().find_map(|key| match &entry.table.get(key)?.kind {
-        Kind::Array(named) => Some(named.len()),
+        TomlKind::Array(named) => Some(named.len()),
         _ => None,
     });
     let is_clear = face.scatter.as_ref().is_none_or(|scatter| spread == Some(scatter.over.len()));
@@ -177,8 +177,8 @@ fn read_needs(reader: &mut Reader, entry: &Entry, names: &Names) -> Box<[u32]> {
 fn read_condition(reader: &mut Reader, entry: &Entry, dir: &Path, names: &Names) -> Option<Binding> {
     let item = entry.table.get("if")?;
     match &item.kind {
-        Kind::Bool(value) => Some(Binding::Literal(Value::Bool(*value))),
-        Kind::String(text) if is_template(text) => {
+        TomlKind::Bool(value) => Some(Binding::Literal(Value::Bool(*value))),
+        TomlKind::String(text) if is_template(text) => {
             let mut binder = Binder { reader, scope: Some(names), dir };
             let (binding, found) = binder.open_template(text, item.span)?;
             let is_text = matches!(&binding, Binding::Template(t) if !t.is_single_expression());
@@ -204,7 +204,7 @@ fn read_condition(reader: &mut Reader, entry: &Entry, dir: &Path, names: &Names)
                 None => Some(binding),
             }
         }
-        Kind::String(_) => {
+        TomlKind::String(_) => {
             let message = "`if` is plain text: write an expression, as in \"{{ inputs.mode == 'full' }}\", or true or false";
             reader.error(item.span, message, "plain text");
             None
@@ -277,7 +277,7 @@ fn check_names<'t>(
             None => "no such input".into(),
         };
         let text = |key| match entry.table.get(key).map(|item| &item.kind) {
-            Some(Kind::String(name)) => Some(&**name),
+            Some(TomlKind::String(name)) => Some(&**name),
             _ => None,
         };
         let (kind, used) = match text("workflow") {
@@ -340,7 +340,7 @@ fn read_binding(
 }
 
 /// Binds the list whose elements an input takes one after another.
-fn bind_list(binder: &mut Binder, entry: &Entry, input: &Input, item: &Item) -> Option<Binding> {
+fn bind_list(binder: &mut Binder, entry: &Entry, input: &Input, item: &TomlItem) -> Option<Binding> {
     let list = Type::List(Box::new(input.ty.clone()));
     let before = binder.reader.diagnostics.len();
     let binding = binder.bind(&input.name, &list, item);

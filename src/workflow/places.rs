@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::diagnostic::{FileId, SourceSpan, Sources};
-use super::syntax::{self, Item, Kind, Table};
+use super::syntax::{self, Table, TomlItem, TomlKind};
 
 /// One file's tree.
 pub struct Places<'s> {
@@ -19,11 +19,11 @@ impl<'s> Places<'s> {
     }
 
     /// The item under some keys, each inside the one before.
-    pub fn item(&self, keys: &[&str]) -> Option<&Item<'s>> {
+    pub fn item(&self, keys: &[&str]) -> Option<&TomlItem<'s>> {
         let (last, tables) = keys.split_last()?;
         let mut table = &self.tree;
         for key in tables {
-            let Kind::Table(inner) = &table.get(key)?.kind else { return None };
+            let TomlKind::Table(inner) = &table.get(key)?.kind else { return None };
             table = inner;
         }
         table.get(last)
@@ -66,18 +66,18 @@ impl<'s> Places<'s> {
         self.text(keys, &|text| dir.join(text) == path)
     }
 
-    fn span(&self, item: &Item) -> SourceSpan {
+    fn span(&self, item: &TomlItem) -> SourceSpan {
         SourceSpan { file: self.file, span: item.span }
     }
 }
 
 /// Calls `visit` for each text in `item`.
-fn for_each_text<'i, 's>(item: &'i Item<'s>, visit: &mut dyn FnMut(&'i str, &'i Item<'s>)) {
+fn for_each_text<'i, 's>(item: &'i TomlItem<'s>, visit: &mut dyn FnMut(&'i str, &'i TomlItem<'s>)) {
     match &item.kind {
-        Kind::String(text) => visit(text, item),
-        Kind::Array(items) => items.iter().for_each(|item| for_each_text(item, visit)),
-        Kind::Table(table) => table.iter().for_each(|(_, item)| for_each_text(item, visit)),
-        Kind::Integer(_) | Kind::Float(_) | Kind::Bool(_) | Kind::Datetime(_) => {}
+        TomlKind::String(text) => visit(text, item),
+        TomlKind::Array(items) => items.iter().for_each(|item| for_each_text(item, visit)),
+        TomlKind::Table(table) => table.iter().for_each(|(_, item)| for_each_text(item, visit)),
+        TomlKind::Integer(_) | TomlKind::Float(_) | TomlKind::Bool(_) | TomlKind::Datetime(_) => {}
     }
 }
 

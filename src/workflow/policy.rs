@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::diagnostic::Diagnostic;
 use super::reader::Reader;
-use super::syntax::{Kind, Table};
+use super::syntax::{Table, TomlKind};
 use crate::core::time_text::parse_duration;
 
 /// How attempts are made.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Execution {
+pub struct AttemptPolicy {
     /// Attempts after the first.
     pub retries: u32,
     /// The wait before the second attempt.
@@ -25,7 +25,7 @@ pub struct Execution {
     pub resources: BTreeMap<String, u64>,
 }
 
-impl Default for Execution {
+impl Default for AttemptPolicy {
     fn default() -> Self {
         Self {
             retries: 0,
@@ -38,7 +38,7 @@ impl Default for Execution {
     }
 }
 
-impl Execution {
+impl AttemptPolicy {
     /// The wait before the attempt that follows `attempt` (counted from 1); at most a day.
     pub fn wait_after(&self, attempt: u32) -> Duration {
         const MAX_WAIT_SECONDS: f64 = 86_400.0;
@@ -128,9 +128,9 @@ pub fn amounts(reader: &mut Reader, table: &Table, name: &str) -> Vec<(String, u
             reader.check_name(key, "a resource", true);
         }
         let amount = match &item.kind {
-            Kind::Integer(n @ 1..) if &*key.name == "memory" => Err(unitless(n.unsigned_abs())),
-            Kind::Integer(n) => u64::try_from(*n).map_err(|_| "must not be negative".to_owned()),
-            Kind::String(text) => parse_amount(&key.name, text),
+            TomlKind::Integer(n @ 1..) if &*key.name == "memory" => Err(unitless(n.unsigned_abs())),
+            TomlKind::Integer(n) => u64::try_from(*n).map_err(|_| "must not be negative".to_owned()),
+            TomlKind::String(text) => parse_amount(&key.name, text),
             _ => Err(format!("must be a whole number, found {}", item.type_name())),
         };
         match amount {
@@ -171,8 +171,8 @@ fn unitless(amount: u64) -> String {
 fn whole(reader: &mut Reader, table: &Table, name: &str, most: i64) -> Option<i64> {
     let item = table.get(name)?;
     match item.kind {
-        Kind::Integer(value) if (0..=most).contains(&value) => Some(value),
-        Kind::Integer(_) => {
+        TomlKind::Integer(value) if (0..=most).contains(&value) => Some(value),
+        TomlKind::Integer(_) => {
             reader.error(item.span, format!("`{name}` must lie between 0 and {most}"), "out of range");
             None
         }
@@ -186,8 +186,8 @@ fn whole(reader: &mut Reader, table: &Table, name: &str, most: i64) -> Option<i6
 fn number(reader: &mut Reader, table: &Table, name: &str) -> Option<f64> {
     let item = table.get(name)?;
     let value = match item.kind {
-        Kind::Integer(value) => value as f64,
-        Kind::Float(value) => value,
+        TomlKind::Integer(value) => value as f64,
+        TomlKind::Float(value) => value,
         _ => {
             reader.wrong_type(item, name, "a number");
             return None;
@@ -203,13 +203,13 @@ fn number(reader: &mut Reader, table: &Table, name: &str) -> Option<f64> {
 pub fn duration(reader: &mut Reader, table: &Table, name: &str, zero: bool) -> Option<Duration> {
     let item = table.get(name)?;
     let problem = match &item.kind {
-        Kind::String(text) => match parse_duration(text).map(Duration::try_from) {
+        TomlKind::String(text) => match parse_duration(text).map(Duration::try_from) {
             Ok(Ok(duration)) if zero || !duration.is_zero() => return Some(duration),
             Ok(Ok(_)) => format!("`{name}` must be greater than zero"),
             Ok(Err(_)) => format!("`{name}` must not be negative"),
             Err(problem) => format!("`{name}`: {problem}"),
         },
-        Kind::Integer(n) => {
+        TomlKind::Integer(n) => {
             let label = format!("did you mean \"{n}s\"?");
             reader.error(item.span, format!("`{name}` must be text with a unit"), label);
             return None;
@@ -231,8 +231,11 @@ mod tests {
 
     #[test]
     fn waits_grow_and_are_bounded() {
-        let policy =
-            Execution { retry_delay: Duration::from_secs(2), retry_backoff: 3.0, ..Execution::default() };
+        let policy = AttemptPolicy {
+            retry_delay: Duration::from_secs(2),
+            retry_backoff: 3.0,
+            ..AttemptPolicy::default()
+        };
         let seconds: Vec<_> = [1, 2, 3, 400].map(|attempt| policy.wait_after(attempt).as_secs()).into();
         assert_eq!(seconds, [2, 6, 18, 86_400]);
     }

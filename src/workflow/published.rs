@@ -11,7 +11,7 @@ use super::diagnostic::Diagnostic;
 use super::keys;
 use super::names::Names;
 use super::reader::Reader;
-use super::syntax::{Item, Kind, Table};
+use super::syntax::{Table, TomlItem, TomlKind};
 use crate::core::time_text::parse_date;
 use crate::core::types::Type;
 
@@ -36,7 +36,7 @@ pub fn read_outputs(
         }
         let what = format!("output `{}`", key.name);
         let (value, long) = match &item.kind {
-            Kind::Table(long) => {
+            TomlKind::Table(long) => {
                 reader.check_keys(long, keys::PUBLISHED, &what);
                 let Some(value) = long.get("value") else {
                     reader.error(
@@ -117,10 +117,10 @@ fn plain(path: &Path) -> PathBuf {
 }
 
 /// A binding without a declared type, and the type it turns out to have if that is known.
-pub fn infer(binder: &mut Binder, item: &Item) -> Option<(Binding, Option<Type>)> {
+pub fn infer(binder: &mut Binder, item: &TomlItem) -> Option<(Binding, Option<Type>)> {
     match &item.kind {
-        Kind::String(text) if super::template::is_template(text) => binder.open_template(text, item.span),
-        Kind::Array(items) => {
+        TomlKind::String(text) if super::template::is_template(text) => binder.open_template(text, item.span),
+        TomlKind::Array(items) => {
             let inferred: Option<Vec<_>> = items.iter().map(|item| infer(binder, item)).collect();
             let (bindings, types): (Vec<_>, Vec<_>) = inferred?.into_iter().unzip();
             let element = match types.split_first() {
@@ -133,13 +133,13 @@ pub fn infer(binder: &mut Binder, item: &Item) -> Option<(Binding, Option<Type>)
         }
         kind => {
             let ty = match kind {
-                Kind::String(_) => Type::String,
-                Kind::Integer(_) => Type::Int,
-                Kind::Float(_) => Type::Float,
-                Kind::Bool(_) => Type::Bool,
-                Kind::Datetime(text) if parse_date(text).is_some() => Type::Date,
-                Kind::Datetime(_) => Type::Datetime,
-                Kind::Array(_) | Kind::Table(_) => Type::Json,
+                TomlKind::String(_) => Type::String,
+                TomlKind::Integer(_) => Type::Int,
+                TomlKind::Float(_) => Type::Float,
+                TomlKind::Bool(_) => Type::Bool,
+                TomlKind::Datetime(text) if parse_date(text).is_some() => Type::Date,
+                TomlKind::Datetime(_) => Type::Datetime,
+                TomlKind::Array(_) | TomlKind::Table(_) => Type::Json,
             };
             binder.bind(&"value", &ty, item).map(|binding| (binding, Some(ty)))
         }

@@ -7,7 +7,7 @@ use super::budget::{Budget, Resource, Spent};
 use super::config::keys::SETTINGS_ONLY;
 use super::diagnostic::{Diagnostic, FileId, SourceSpan, Span};
 use super::keys::{self, Key, State};
-use super::syntax::{Item, Key as TomlKey, Kind, Table};
+use super::syntax::{Table, TomlItem, TomlKey, TomlKind};
 use crate::core::closest::closest;
 
 /// Maximum number of errors of one file that are described; the others are counted.
@@ -115,7 +115,7 @@ impl Reader {
     }
 
     /// Notes that `item` is not what was expected.
-    pub fn wrong_type(&mut self, item: &Item, name: &str, expected: &str) {
+    pub fn wrong_type(&mut self, item: &TomlItem, name: &str, expected: &str) {
         let message = format!("`{name}` must be {expected}");
         self.error(item.span, message, format!("found {}", item.type_name()));
     }
@@ -128,11 +128,11 @@ impl Reader {
     pub fn text_item<'t>(&mut self, table: &'t Table, name: &str) -> Option<(&'t str, Span)> {
         let item = table.get(name)?;
         match &item.kind {
-            Kind::String(text) if text.is_empty() => {
+            TomlKind::String(text) if text.is_empty() => {
                 self.error(item.span, format!("`{name}` must not be empty"), "empty");
                 None
             }
-            Kind::String(text) => Some((text, item.span)),
+            TomlKind::String(text) => Some((text, item.span)),
             _ => {
                 self.wrong_type(item, name, "a string");
                 None
@@ -143,7 +143,7 @@ impl Reader {
     pub fn bool(&mut self, table: &Table, name: &str) -> Option<bool> {
         let item = table.get(name)?;
         match item.kind {
-            Kind::Bool(value) => Some(value),
+            TomlKind::Bool(value) => Some(value),
             _ => {
                 self.wrong_type(item, name, "true or false");
                 None
@@ -169,14 +169,14 @@ impl Reader {
     /// A list of texts, each with its place.
     pub fn texts<'t>(&mut self, table: &'t Table, name: &str) -> Option<Vec<(&'t str, Span)>> {
         let item = table.get(name)?;
-        let Kind::Array(items) = &item.kind else {
+        let TomlKind::Array(items) = &item.kind else {
             self.wrong_type(item, name, "a list of strings");
             return None;
         };
         let mut texts = Vec::with_capacity(items.len());
         for item in items {
             match &item.kind {
-                Kind::String(text) => texts.push((&**text, item.span)),
+                TomlKind::String(text) => texts.push((&**text, item.span)),
                 _ => self.wrong_type(item, name, "a list of strings"),
             }
         }
@@ -192,7 +192,7 @@ impl Reader {
     pub fn table<'t, 's>(&mut self, table: &'t Table<'s>, name: &str) -> Option<&'t Table<'s>> {
         let item = table.get(name)?;
         match &item.kind {
-            Kind::Table(inner) => Some(inner),
+            TomlKind::Table(inner) => Some(inner),
             _ => {
                 self.wrong_type(item, name, "a table");
                 None
@@ -206,7 +206,7 @@ impl Reader {
         let mut entries = Vec::with_capacity(inner.len());
         for (key, item) in inner.iter() {
             match &item.kind {
-                Kind::Table(table) => entries.push(Entry { key, span: item.span, table }),
+                TomlKind::Table(table) => entries.push(Entry { key, span: item.span, table }),
                 _ => self.wrong_type(item, &key.name, "a table"),
             }
         }

@@ -15,7 +15,7 @@ use super::keys;
 use super::load::read_label;
 use super::policy::duration;
 use super::reader::Reader;
-use super::syntax::{Item, Kind, Table};
+use super::syntax::{Table, TomlItem, TomlKind};
 use crate::core::closest::closest;
 use crate::core::cron::{Expression, Rhythm};
 use crate::core::schedule::{CatchUp, InstantInput, Overlap, Schedule};
@@ -44,14 +44,14 @@ pub fn read_schedules(
     inputs: &[Input],
 ) -> Vec<PlacedSchedule> {
     let Some(item) = tree.get("schedules") else { return Vec::new() };
-    let Kind::Array(items) = &item.kind else {
+    let TomlKind::Array(items) = &item.kind else {
         reader.wrong_type(item, "schedules", "an array of tables, [[schedules]]");
         return Vec::new();
     };
     let mut names = BTreeSet::new();
     let mut schedules = Vec::new();
     for item in items {
-        let Kind::Table(table) = &item.kind else {
+        let TomlKind::Table(table) = &item.kind else {
             reader.wrong_type(item, "schedules", "an array of tables, [[schedules]]");
             continue;
         };
@@ -64,7 +64,7 @@ pub fn read_schedules(
 
 fn read_schedule(
     reader: &mut Reader,
-    item: &Item,
+    item: &TomlItem,
     table: &Table,
     dir: &Path,
     inputs: &[Input],
@@ -125,7 +125,7 @@ fn read_schedule(
 /// The name, if it is usable and no earlier schedule has it.
 fn read_name(
     reader: &mut Reader,
-    item: &Item,
+    item: &TomlItem,
     table: &Table,
     names: &mut BTreeSet<String>,
 ) -> Option<String> {
@@ -150,7 +150,7 @@ fn read_name(
 /// Each expression with its text and its place.
 fn read_cron(reader: &mut Reader, table: &Table) -> Vec<(Expression, String, Span)> {
     let texts = match table.get("cron") {
-        Some(Item { kind: Kind::Array(items), span }) => {
+        Some(TomlItem { kind: TomlKind::Array(items), span }) => {
             if items.is_empty() {
                 reader.error(*span, "`cron` has no expression", "empty");
             }
@@ -177,7 +177,7 @@ fn read_cron(reader: &mut Reader, table: &Table) -> Vec<(Expression, String, Spa
 
 fn read_rhythm(
     reader: &mut Reader,
-    item: &Item,
+    item: &TomlItem,
     table: &Table,
     owner: &str,
     cron: &[(Expression, String, Span)],
@@ -228,8 +228,8 @@ fn read_zone(reader: &mut Reader, table: &Table) -> Option<TimeZone> {
 fn read_start(reader: &mut Reader, table: &Table) -> Option<Timestamp> {
     let item = table.get("start")?;
     let text = match &item.kind {
-        Kind::String(text) => &**text,
-        Kind::Datetime(text) => text,
+        TomlKind::String(text) => &**text,
+        TomlKind::Datetime(text) => text,
         _ => {
             reader.wrong_type(item, "start", "an instant such as 2026-01-01T00:00:00Z");
             return None;
@@ -260,8 +260,8 @@ fn read_jitter(reader: &mut Reader, table: &Table, rhythm: Option<&Rhythm>) -> S
 fn read_keep_runs(reader: &mut Reader, table: &Table) -> u64 {
     let Some(item) = table.get("keep_runs") else { return DEFAULT_KEEP_RUNS.unsigned_abs() };
     match item.kind {
-        Kind::Integer(count @ 1..) => count.unsigned_abs(),
-        Kind::Integer(_) => {
+        TomlKind::Integer(count @ 1..) => count.unsigned_abs(),
+        TomlKind::Integer(_) => {
             reader.error(item.span, "`keep_runs` must be at least 1", "out of range");
             1
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, FileId, SourceSpan, Sources, Span};
 use super::keys;
-use super::policy::{CachePolicy, Execution};
+use super::policy::{AttemptPolicy, CachePolicy};
 use super::reader::Reader;
 use super::syntax;
 
@@ -75,7 +75,7 @@ impl Setting {
     /// Changes the policies of a task or of the defaults.
     pub fn apply(
         &mut self,
-        execution: &mut Execution,
+        execution: &mut AttemptPolicy,
         cache: &mut CachePolicy,
         diagnostics: &mut Vec<Diagnostic>,
     ) {
@@ -90,7 +90,11 @@ impl Setting {
     }
 
     /// Changes the policies of a node, which has none about the cache.
-    pub fn apply_to_node(&mut self, execution: &Execution, diagnostics: &mut Vec<Diagnostic>) -> Execution {
+    pub fn apply_to_node(
+        &mut self,
+        execution: &AttemptPolicy,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> AttemptPolicy {
         self.used = true;
         let (tree, errors) = syntax::parse(&self.line, self.file);
         let mut reader = Reader::new(self.file);

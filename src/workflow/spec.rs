@@ -10,7 +10,7 @@ use super::keys;
 use super::paths::{check_inside, find_sources, literal_part};
 use super::policy::CachePolicy;
 use super::reader::{Entry, Reader};
-use super::syntax::{Item, Key, Kind, Table};
+use super::syntax::{Table, TomlItem, TomlKey, TomlKind};
 use super::template::Template;
 use super::{Capture, Command, Input, SourceGlob, Task};
 use crate::core::closest::closest;
@@ -111,7 +111,7 @@ fn merge_env(reader: &mut Reader, table: &Table, cache: &CachePolicy) -> Vec<Str
 fn read_command(
     reader: &mut Reader,
     table: &Table,
-    key: &Key,
+    key: &TomlKey,
     header: super::diagnostic::Span,
     inputs: &[Input],
     defaults: &Defaults,
@@ -144,7 +144,7 @@ fn read_command(
             }
         }
         let templates = read_templates(reader, table, "argv", inputs);
-        if let Some(Item { kind: Kind::Array(items), span }) = argv
+        if let Some(TomlItem { kind: TomlKind::Array(items), span }) = argv
             && items.is_empty()
         {
             reader.error(*span, "`argv` must name a program", "empty");
@@ -189,17 +189,17 @@ fn read_templates(reader: &mut Reader, table: &Table, name: &str, inputs: &[Inpu
 
 fn read_sources(reader: &mut Reader, table: &Table, dir: &Path) -> Vec<SourceGlob> {
     let Some(item) = table.get("sources") else { return Vec::new() };
-    let Kind::Array(items) = &item.kind else {
+    let TomlKind::Array(items) = &item.kind else {
         reader.wrong_type(item, "sources", "a list of strings");
         return Vec::new();
     };
     items.iter().filter_map(|item| read_source(reader, item, dir)).collect()
 }
 
-fn read_source(reader: &mut Reader, item: &Item, dir: &Path) -> Option<SourceGlob> {
+fn read_source(reader: &mut Reader, item: &TomlItem, dir: &Path) -> Option<SourceGlob> {
     let (glob, span, staged_as) = match &item.kind {
-        Kind::String(text) => (&**text, item.span, None),
-        Kind::Table(long) => {
+        TomlKind::String(text) => (&**text, item.span, None),
+        TomlKind::Table(long) => {
             reader.check_keys(long, keys::SOURCE, "a source");
             if long.get("path").is_none() {
                 reader.error(item.span, "a source has no path", "add path = \"...\"");

@@ -245,8 +245,8 @@ impl Template {
             [Part::Variable(i)] => {
                 let value = lookup.value(&self.variables[*i].path)?;
                 match value {
-                    Found::Whole(value) => value.coerce(ty),
-                    Found::Inside(value) => inside_as(ty, value),
+                    FoundValue::Whole(value) => value.coerce(ty),
+                    FoundValue::Inside(value) => inside_as(ty, value),
                 }
             }
             [Part::Expression(compiled)] => {
@@ -267,8 +267,8 @@ impl Template {
             match part {
                 Part::Text(literal) => text.push_str(literal),
                 Part::Variable(i) => match lookup.value(&self.variables[*i].path)? {
-                    Found::Whole(value) => text.push_str(&lookup.text(&value)?),
-                    Found::Inside(value) => text.push_str(&inside_text(&value, lookup)?),
+                    FoundValue::Whole(value) => text.push_str(&lookup.text(&value)?),
+                    FoundValue::Inside(value) => text.push_str(&inside_text(&value, lookup)?),
                 },
                 Part::Expression(compiled) => {
                     text.push_str(&jinja_text(&self.run(compiled, lookup)?, &|value| lookup.text(value))?);
@@ -285,12 +285,12 @@ impl Template {
     pub fn render_list(&self, lookup: &dyn Lookup) -> Result<Option<Vec<String>>, String> {
         let value = match &self.parts[..] {
             [Part::Variable(i)] => match lookup.value(&self.variables[*i].path)? {
-                Found::Whole(Value::List(items)) => {
+                FoundValue::Whole(Value::List(items)) => {
                     return items.iter().map(|item| lookup.text(item)).collect::<Result<_, _>>().map(Some);
                 }
-                Found::Whole(Value::Null) => return Ok(Some(Vec::new())),
-                Found::Whole(_) => return Ok(None),
-                Found::Inside(Value::Json(json)) => {
+                FoundValue::Whole(Value::Null) => return Ok(Some(Vec::new())),
+                FoundValue::Whole(_) => return Ok(None),
+                FoundValue::Inside(Value::Json(json)) => {
                     return match &*json {
                         Json::Array(items) => items
                             .iter()
@@ -301,7 +301,7 @@ impl Template {
                         _ => Ok(None),
                     };
                 }
-                Found::Inside(value) => to_jinja(&value),
+                FoundValue::Inside(value) => to_jinja(&value),
             },
             [Part::Expression(compiled)] => self.run(compiled, lookup)?,
             _ => return Ok(None),
@@ -325,8 +325,8 @@ impl Template {
         for variable in &self.variables {
             // A path that leads into a value, as in `meta.size`, is given by the value it starts from.
             match lookup.value(&variable.path)? {
-                Found::Whole(value) => context.insert(&variable.path, to_jinja(&value)),
-                Found::Inside(_) => {
+                FoundValue::Whole(value) => context.insert(&variable.path, to_jinja(&value)),
+                FoundValue::Inside(_) => {
                     let (path, value) = lookup.root(&variable.path)?;
                     context.insert(path, to_jinja(&value));
                 }
@@ -380,11 +380,11 @@ pub trait Lookup {
     ///
     /// # Errors
     /// Nothing has this path.
-    fn value(&self, path: &[String]) -> Result<Found, String> {
+    fn value(&self, path: &[String]) -> Result<FoundValue, String> {
         let (root, value) = self.root(path)?;
         let rest = &path[root.len()..];
         if rest.is_empty() {
-            return Ok(Found::Whole(value));
+            return Ok(FoundValue::Whole(value));
         }
         let mut inside = value;
         for name in rest {
@@ -395,12 +395,12 @@ pub trait Lookup {
             };
             inside = entry.ok_or_else(|| format!("`{}` has no `{name}`", root.join(".")))?;
         }
-        Ok(Found::Inside(inside))
+        Ok(FoundValue::Inside(inside))
     }
 }
 
 /// The value of a variable: a whole one, with its type, or something inside of one.
-pub enum Found {
+pub enum FoundValue {
     Whole(Value),
     Inside(Value),
 }

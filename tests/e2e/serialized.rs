@@ -7,7 +7,7 @@ use crate::common::live::{Live, until};
 use crate::common::one_task::OneTask;
 use crate::common::{Done, Lab};
 use jiff::{SignedDuration, Timestamp};
-use runner::storage::memo::{Entry, sqlite};
+use runner::storage::memo::{MemoEntry, sqlite};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -291,7 +291,8 @@ fn age(lab: &Lab, by: SignedDuration) {
     let interface = None;
     let mut found = sqlite::lookup(&db, &key).unwrap().unwrap();
     found.created = Timestamp::now() - by;
-    sqlite::record(&db, &Entry { key, project, domain, task, version, inputs, interface, found }).unwrap();
+    sqlite::record(&db, &MemoEntry { key, project, domain, task, version, inputs, interface, found })
+        .unwrap();
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::cli::code;
 use crate::cli::config::tell_warnings;
 use crate::cli::screen::{ColorChoice, note, print};
 use crate::core::event::VERSION;
-use crate::ops::accept::{Acceptance, Judged, Verdict, accept};
+use crate::ops::accept::{AcceptVerdict, Acceptance, Judged, accept};
 use crate::ops::open::prepare;
 use crate::view::text::inert;
 use crate::view::text::style::{BAD, CACHED, FAINT, GOOD, Ink, STRONG};
@@ -57,7 +57,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
             false => line(judged, args.dry_run, ink),
         });
     }
-    match done.judged.iter().any(|judged| matches!(judged.verdict, Verdict::Refused(_))) {
+    match done.judged.iter().any(|judged| matches!(judged.verdict, AcceptVerdict::Refused(_))) {
         true => Err(Failure::silent(code::FAILED)),
         false => Ok(()),
     }
@@ -74,7 +74,7 @@ fn user() -> String {
 fn line(judged: &Judged, dry_run: bool, ink: Ink) -> String {
     let label = ink.paint(STRONG, inert(&judged.label));
     match &judged.verdict {
-        Verdict::Accepted { key, version, from } => {
+        AcceptVerdict::Accepted { key, version, from } => {
             let words = if dry_run { "would be accepted" } else { "accepted" };
             let from = format!(
                 "from run {}, node {} (version {version}), as key {}",
@@ -84,16 +84,16 @@ fn line(judged: &Judged, dry_run: bool, ink: Ink) -> String {
             );
             format!("{label}  {}  {}\n", ink.paint(GOOD, words), ink.paint(FAINT, inert(&from)))
         }
-        Verdict::Stored { .. } => format!("{label}  {}\n", ink.paint(CACHED, "has a result already")),
-        Verdict::Refused(why) => format!("{label}  {}  {}\n", ink.paint(BAD, "refused"), inert(why)),
+        AcceptVerdict::Stored { .. } => format!("{label}  {}\n", ink.paint(CACHED, "has a result already")),
+        AcceptVerdict::Refused(why) => format!("{label}  {}  {}\n", ink.paint(BAD, "refused"), inert(why)),
     }
 }
 
 fn document(judged: &Judged, dry_run: bool) -> Json {
     let (verdict, key, source, reason) = match &judged.verdict {
-        Verdict::Accepted { key, from, .. } => ("accepted", Some(key), Some(from), None),
-        Verdict::Stored { key } => ("stored", key.as_ref(), None, None),
-        Verdict::Refused(why) => ("refused", None, None, Some(why)),
+        AcceptVerdict::Accepted { key, from, .. } => ("accepted", Some(key), Some(from), None),
+        AcceptVerdict::Stored { key } => ("stored", key.as_ref(), None, None),
+        AcceptVerdict::Refused(why) => ("refused", None, None, Some(why)),
     };
     json!({
         "v": VERSION,

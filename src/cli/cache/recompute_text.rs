@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use crate::core::event::VERSION;
-use crate::ops::recompute::{Checked, Recomputed, Verdict};
+use crate::ops::recompute::{Recomputed, RecomputedResult, Verdict};
 use crate::ops::results::{KEY_DIGITS, StoredResult};
 use crate::view::text::style::{BAD, CAUTION, FAINT, GOOD, Ink, STRONG};
 use crate::view::text::{count, inert};
@@ -33,7 +33,7 @@ pub fn document(done: &Recomputed, seed: Option<u64>) -> Json {
     })
 }
 
-fn checked(Checked { entry, verdict }: &Checked) -> Json {
+fn checked(RecomputedResult { entry, verdict }: &RecomputedResult) -> Json {
     let mut document = StoredResult::new(entry).json();
     if let (Json::Object(row), Ok(Json::Object(verdict))) = (&mut document, serde_json::to_value(verdict)) {
         row.extend(verdict);
@@ -43,7 +43,7 @@ fn checked(Checked { entry, verdict }: &Checked) -> Json {
 
 pub fn text(done: &Recomputed, seed: Option<u64>, ink: Ink) -> String {
     let mut text = String::new();
-    for Checked { entry, verdict } in &done.checked {
+    for RecomputedResult { entry, verdict } in &done.checked {
         let key = &entry.key.hex()[..KEY_DIGITS];
         let whose =
             inert(&format!("{} ({} of run {})", entry.task, entry.found.node, entry.found.run)).into_owned();

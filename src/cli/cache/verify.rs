@@ -12,7 +12,7 @@ use crate::cli::runtime::block_on;
 use crate::cli::screen::{ColorChoice, note, print, print_text};
 use crate::cli::{code, signals};
 use crate::core::event::VERSION;
-use crate::ops::recompute::{Entry, Picked, Recomputed, Recomputing};
+use crate::ops::recompute::{MemoEntry, Picked, Recomputed, Recomputing};
 use crate::ops::results::{KEY_DIGITS, StoredResult};
 use crate::ops::verify::{Broken, Damage, Findings, Progress, verify};
 use crate::view::text::style::{BAD, GOOD, Ink, STRONG};
@@ -113,7 +113,7 @@ fn again(picked: Picked, json: bool, home: Option<&Path>, color: ColorChoice) ->
     let bar = ProgressBar::with_draw_target(Some(picking.len() as u64), ProgressDrawTarget::stderr());
     let style = ProgressStyle::with_template("running again  {pos} of {len}  {wide_msg}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    let tell = |entry: &Entry| {
+    let tell = |entry: &MemoEntry| {
         bar.inc(1);
         bar.set_message(inert(&format!("{} ({})", entry.task, entry.found.node)).into_owned());
     };

@@ -32,7 +32,7 @@ pub struct OutputPlaces {
 }
 
 /// Outputs that fit their types.
-pub struct Collected {
+pub struct CollectedOutputs {
     pub values: Box<[Value]>,
     pub blobs: Vec<PendingBlob>,
 }
@@ -94,7 +94,7 @@ pub fn outputs(
     places: &OutputPlaces,
     masker: &Masker,
     notes: &mut Vec<String>,
-) -> Result<Collected, CollectError> {
+) -> Result<CollectedOutputs, CollectError> {
     let mut wanted = Vec::new();
     let mut found = Vec::with_capacity(outputs.len());
     let mut problems = Vec::new();
@@ -110,7 +110,7 @@ pub fn outputs(
     }
     if wanted.is_empty() {
         let values = found.into_iter().map(|f| f.into_value(&[])).collect();
-        return Ok(Collected { values, blobs: Vec::new() });
+        return Ok(CollectedOutputs { values, blobs: Vec::new() });
     }
     let sealable: Vec<_> =
         wanted.iter().map(|w| Sealable { path: &w.path, is_dir: w.is_dir, name: &w.name }).collect();
@@ -137,7 +137,7 @@ pub fn outputs(
     })?;
     let artifacts: Vec<Arc<Artifact>> = sealed.artifacts.into_iter().map(Arc::new).collect();
     let values = found.into_iter().map(|f| f.into_value(&artifacts)).collect();
-    Ok(Collected { values, blobs: sealed.blobs })
+    Ok(CollectedOutputs { values, blobs: sealed.blobs })
 }
 
 impl Found {

@@ -12,7 +12,7 @@ use crate::engine::attempt::failing_line::FailingLine;
 use crate::exec::signal_name;
 
 /// What is known of a command that ended with a code other than 0.
-pub struct Ended<'a> {
+pub struct EndedCommand<'a> {
     pub code: i32,
     /// The `PATH` that it had.
     pub path: &'a str,
@@ -38,7 +38,7 @@ const FULL_BELOW: u64 = 64 << 10;
 /// Maximum files that a hint names.
 const MAX_NAMED: usize = 3;
 
-impl Ended<'_> {
+impl EndedCommand<'_> {
     pub fn message(&self) -> String {
         let mut lines = vec![self.code_message()];
         // What printed its reason needs no line; a broken pipe prints none.
@@ -157,7 +157,8 @@ mod tests {
         let line = line.map(|(number, text)| FailingLine { number, text: text.into() });
         let (path, written) = ("/p", []);
         let (tail, work) = (&tail[..], Some(&*work));
-        Ended { code, path, tail, has_views: false, line, work, task_dir: dir, written: &written }.message()
+        EndedCommand { code, path, tail, has_views: false, line, work, task_dir: dir, written: &written }
+            .message()
     }
 
     #[test]

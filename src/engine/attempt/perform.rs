@@ -18,7 +18,7 @@ use crate::engine::attempt::collect::{self, MAX_LIGHT_BYTES, OutputPlaces};
 use crate::engine::attempt::environment::HostEnv;
 use crate::engine::attempt::error::AttemptError;
 use crate::engine::attempt::failing_line::{failing_line, set_trap};
-use crate::engine::attempt::hints::{Ended, OUT_OF_MEMORY};
+use crate::engine::attempt::hints::{EndedCommand, OUT_OF_MEMORY};
 use crate::engine::attempt::large::{LargeInputState, settle_links};
 use crate::engine::attempt::prepare::{AttemptContext, Prepared, TaskInstance, prepare};
 use crate::engine::attempt::scratch::{Folder, Scratch};
@@ -318,7 +318,7 @@ impl<E> Finishing<'_, E> {
         let in_workflow_dir = task.in_workflow_dir;
         let mut written = vec![self.folder.path().to_owned(), std::env::temp_dir()];
         written.extend(in_workflow_dir.then(|| workflow_dir.clone()));
-        let ended = Ended {
+        let ended = EndedCommand {
             code,
             path: &self.path,
             tail: self.tail,

@@ -25,8 +25,8 @@ use crate::core::types::Type;
 use crate::core::value::Value;
 use crate::engine::scope::content::ContentStore;
 use crate::engine::scope::error::SourceError;
-use crate::engine::scope::values::Files;
-use crate::storage::memo::{Entry, Found, Scope, UNKNOWN_DEFINITION, Version};
+use crate::engine::scope::values::UserFiles;
+use crate::storage::memo::{FoundResult, MemoEntry, Scope, UNKNOWN_DEFINITION, Version};
 use crate::storage::store::Damage;
 use crate::workflow::Task;
 
@@ -160,7 +160,7 @@ impl Cache {
     ///
     /// # Errors
     /// Its sources cannot be read.
-    pub fn task(&self, task: &Task, files: &Files) -> Result<Arc<TaskIdentity>, SourceError> {
+    pub fn task(&self, task: &Task, files: &UserFiles) -> Result<Arc<TaskIdentity>, SourceError> {
         if let Some(known) = self.tasks.borrow().get(&task.name) {
             return known.clone();
         }
@@ -219,7 +219,7 @@ impl Cache {
         }))
     }
 
-    fn hit(&self, request: &CacheRequest, outputs: Box<[Value]>, found: Found) -> Hit {
+    fn hit(&self, request: &CacheRequest, outputs: Box<[Value]>, found: FoundResult) -> Hit {
         Hit {
             outputs,
             edited: self.edited(request.task, request.identity, &found.definition),
@@ -247,7 +247,7 @@ impl Cache {
     ///
     /// # Errors
     /// Why it does not count.
-    pub fn usable(&self, task: &Task, found: &Found) -> Result<Box<[Value]>, Miss> {
+    pub fn usable(&self, task: &Task, found: &FoundResult) -> Result<Box<[Value]>, Miss> {
         if let Some(max_age) = task.cache.max_age {
             self.check_age(found.created, max_age)?;
         }
@@ -295,7 +295,7 @@ impl Cache {
     }
 
     /// Adds a result of this run that will be visible soon: identical work hits it already.
-    pub fn add_pending(&self, entry: &Entry, outputs: &[Value]) {
+    pub fn add_pending(&self, entry: &MemoEntry, outputs: &[Value]) {
         let duration_ms = entry.found.duration_ms;
         let pending =
             Pending { outputs: outputs.into(), source: source_of(entry.found.clone()), duration_ms };
@@ -309,7 +309,7 @@ impl Cache {
 }
 
 /// Where a stored result came from.
-fn source_of(found: Found) -> Source {
+fn source_of(found: FoundResult) -> Source {
     let provenance = Provenance::from_record(found.provenance.as_deref());
     Source { run: found.run, node: found.node, time: found.created, provenance }
 }

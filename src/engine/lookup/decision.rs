@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::memo::MemoError;
 use crate::core::event::Source;
 use crate::core::value::Value;
-use crate::storage::memo::Found;
+use crate::storage::memo::FoundResult;
 use crate::storage::store::Damage;
 
 /// What the cache says of a task with its inputs.
@@ -33,7 +33,7 @@ pub struct Hit {
     /// The task was edited under its pinned version since; reported once a task.
     pub edited: Option<Edited>,
     /// Set where the key itself has no entry: the one under an alias, to be stored under the key as well.
-    pub alias: Option<Box<Found>>,
+    pub alias: Option<Box<FoundResult>>,
 }
 
 /// Why a lookup missed.

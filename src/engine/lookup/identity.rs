@@ -12,7 +12,7 @@ use crate::core::value::Value;
 use crate::engine::attempt::environment::matching;
 use crate::engine::attempt::source::SourceFile;
 use crate::engine::scope::error::SourceError;
-use crate::engine::scope::values::Files;
+use crate::engine::scope::values::UserFiles;
 use crate::storage::memo::explain::Parts;
 use crate::storage::memo::{Interface, KeyMaker, Scope, Version};
 use crate::workflow::Task;
@@ -36,7 +36,7 @@ pub struct TaskIdentity {
 impl TaskIdentity {
     /// # Errors
     /// A source cannot be read.
-    pub(super) fn new(task: &Task, scope: &Scope, files: &Files) -> Result<Self, SourceError> {
+    pub(super) fn new(task: &Task, scope: &Scope, files: &UserFiles) -> Result<Self, SourceError> {
         let mut sources = Vec::new();
         for source in sources_of(task)? {
             let (artifact, snapshot) = files.get(&task.dir.join(&source.path), false)?;

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use crate::core::definition::Definition;
 use crate::core::digest::Digest;
 use crate::storage::db;
-use crate::storage::memo::{Found, sqlite};
+use crate::storage::memo::{FoundResult, sqlite};
 
 /// Results by cache key. Results are recorded through [`crate::engine::Recorder`].
 pub trait Memo: Send {
@@ -16,7 +16,7 @@ pub trait Memo: Send {
     ///
     /// # Errors
     /// The memo cannot be read.
-    fn lookup(&self, key: &Digest) -> Result<Option<Found>, MemoError>;
+    fn lookup(&self, key: &Digest) -> Result<Option<FoundResult>, MemoError>;
 
     /// A definition that results were stored with; `None` if it is not known or cannot be read.
     fn definition(&self, digest: &Digest) -> Option<Definition>;
@@ -63,7 +63,7 @@ impl SqliteMemo {
 }
 
 impl Memo for SqliteMemo {
-    fn lookup(&self, key: &Digest) -> Result<Option<Found>, MemoError> {
+    fn lookup(&self, key: &Digest) -> Result<Option<FoundResult>, MemoError> {
         let found = match sqlite::lookup(&self.db, key) {
             // What could not be read now may be read a moment later.
             Err(error) if db::is_read_trouble(&error) => sqlite::lookup(&self.db, key),

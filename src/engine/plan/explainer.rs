@@ -16,7 +16,7 @@ use crate::engine::lookup::cache::Cache;
 use crate::engine::lookup::identity::TaskIdentity;
 use crate::engine::options::RunOptions;
 use crate::engine::scope::frames::Frame;
-use crate::engine::scope::values::Files;
+use crate::engine::scope::values::UserFiles;
 use crate::storage::memo::explain::{Detail, Parts, text_change};
 use crate::storage::memo::{EarlierResult, earlier, sqlite};
 use crate::storage::store::read_text;
@@ -87,7 +87,7 @@ pub struct Explainer<'e> {
     pub(super) outline: &'e Outline,
     pub(super) options: &'e RunOptions,
     pub(super) cache: &'e Cache,
-    pub(super) files: &'e Files,
+    pub(super) files: &'e UserFiles,
     pub(super) memory: &'e ExplainMemory,
     /// `Full` looks at the whole history.
     pub(super) detail: Detail,

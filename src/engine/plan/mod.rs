@@ -16,7 +16,7 @@ mod walk;
 
 use crate::engine::lookup::cache::Cache;
 use crate::engine::options::RunOptions;
-use crate::engine::scope::values::Files;
+use crate::engine::scope::values::UserFiles;
 use crate::storage::memo::explain::Detail;
 use crate::workflow::graph::outline::Outline;
 
@@ -28,7 +28,7 @@ pub fn explainer<'e>(
     outline: &'e Outline,
     options: &'e RunOptions,
     cache: &'e Cache,
-    files: &'e Files,
+    files: &'e UserFiles,
     memory: &'e ExplainMemory,
     detail: Detail,
 ) -> Explainer<'e> {

@@ -58,7 +58,7 @@ use crate::engine::schedule::pools::Pools;
 use crate::engine::schedule::{Scheduler, State, UnitId};
 use crate::engine::scope::content::ContentStore;
 use crate::engine::scope::frames::{Frame, NodeInstance, ValueScope};
-use crate::engine::scope::values::{Files, RunFailure};
+use crate::engine::scope::values::{RunFailure, UserFiles};
 use crate::exec::{Cancel, Level, signal_name};
 use crate::storage::memo::Scope;
 use crate::storage::writer::Acknowledged;
@@ -114,7 +114,7 @@ pub struct Engine {
     publisher: Box<dyn Publisher>,
     clock: Arc<dyn Clock>,
     bus: EventLog,
-    files: Files,
+    files: UserFiles,
     cache: Cache,
     explained: ExplainMemory,
     scheduler: Scheduler,
@@ -156,7 +156,7 @@ pub struct EngineInputs {
     pub publisher: Box<dyn Publisher>,
     pub clock: Arc<dyn Clock>,
     pub bus: EventLog,
-    pub files: Files,
+    pub files: UserFiles,
     /// The values of the workflow's inputs.
     pub inputs: Box<[Value]>,
     pub cache: Cache,

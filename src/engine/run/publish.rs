@@ -12,9 +12,9 @@ use crate::core::value::{Artifact, Value};
 use crate::engine::scope::content::ContentStore;
 use crate::engine::scope::frames::Frame;
 use crate::engine::scope::interface;
-use crate::engine::scope::values::Files;
+use crate::engine::scope::values::UserFiles;
 use crate::storage::home::make_private;
-use crate::storage::publish::record::Publisher;
+use crate::storage::publish::record::PublishingWorkflow;
 use crate::storage::publish::{Item, Protected, Publication, Tree};
 use crate::storage::store::{LargeFiles, Store, remove_tree};
 use crate::workflow::Published;
@@ -78,7 +78,7 @@ pub struct PublishOptions {
 /// A sentence that names the output.
 pub(super) fn hand_out(
     frame: &Frame,
-    files: &Files,
+    files: &UserFiles,
     store: &Store,
     dir: &Path,
     options: &PublishOptions,
@@ -97,7 +97,7 @@ pub(super) fn hand_out(
         };
         values.push((output, value, names));
     }
-    let by = Publisher { workflow: &frame.workflow.name, dir: frame.workflow.dir() };
+    let by = PublishingWorkflow { workflow: &frame.workflow.name, dir: frame.workflow.dir() };
     let PublishOptions { home, protected, replace } = options;
     let notes = Publication { store, home, by, items: &items, protected, replace: *replace }.run()?;
     let mut handed = Vec::with_capacity(values.len());

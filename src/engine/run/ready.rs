@@ -23,7 +23,7 @@ use crate::engine::scope::site::{FrameChain, NodeSite};
 use crate::storage::locks::Holder;
 use crate::storage::memo::explain::Detail;
 use crate::workflow::graph::select::Role;
-use crate::workflow::policy::Execution;
+use crate::workflow::policy::AttemptPolicy;
 use crate::workflow::{Body, Task};
 
 /// Minimum of elements of one node that may wait for a slot at once: their inputs are in memory.
@@ -281,7 +281,7 @@ impl Engine {
     /// A queued unit has a slot: its next attempt begins.
     pub(super) fn start(&mut self, unit: UnitId) {
         let Some(spot) = self.spot(unit) else { return };
-        let (Some(task), Some(Execution { timeout, grace, .. })) =
+        let (Some(task), Some(AttemptPolicy { timeout, grace, .. })) =
             (spot.node().task(), spot.node().execution())
         else {
             return;

@@ -12,7 +12,7 @@ use crate::engine::lookup::cache::to_record;
 use crate::engine::schedule::{State, UnitId};
 use crate::engine::scope::frames::NodeInstance;
 use crate::storage::contents::{Execution, NamedFile};
-use crate::storage::memo::{Entry, Found};
+use crate::storage::memo::{FoundResult, MemoEntry};
 use crate::storage::writer::{Acknowledged, NewResult, Row};
 
 /// The end of a unit, to be reported once its result is stored.
@@ -122,7 +122,7 @@ impl Engine {
         let task = spot.node().task()?;
         let state = self.cache.task(task, &self.files).ok()?;
         let names = task.outputs.iter().map(|output| &*output.name);
-        let entry = Entry {
+        let entry = MemoEntry {
             key,
             project: self.context.scope.project.clone(),
             domain: self.context.scope.domain.clone(),
@@ -130,7 +130,7 @@ impl Engine {
             version: state.version.to_string(),
             inputs: Json::Object(event.inputs.clone()).to_string(),
             interface: Some(state.interface_digest),
-            found: Found {
+            found: FoundResult {
                 definition: state.definition_digest,
                 outputs: Json::Object(to_record(names, outputs)).to_string(),
                 run: self.context.run.to_string(),
@@ -152,7 +152,7 @@ impl Engine {
         spot: &NodeInstance,
         key: Digest,
         event: &NodeFinished,
-        found: Found,
+        found: FoundResult,
     ) {
         let Some(mut row) = self.row(spot, key, event, &[]) else { return };
         (row.entry.found, row.definition) = (found, None);

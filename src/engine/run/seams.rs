@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::publish::{self, PublishOptions, PublishedOutput};
 use crate::core::digest::Digest;
 use crate::engine::scope::frames::Frame;
-use crate::engine::scope::values::Files;
+use crate::engine::scope::values::UserFiles;
 use crate::storage::contents::Execution;
 use crate::storage::history::times::Times;
 use crate::storage::locks::{Attempt, Holder, Locks};
@@ -68,7 +68,7 @@ pub trait Publisher: Send {
     ///
     /// # Errors
     /// An output cannot be evaluated or published: a sentence that names it.
-    fn publish(&self, frame: &Frame, files: &Files) -> Result<Vec<(String, PublishedOutput)>, String>;
+    fn publish(&self, frame: &Frame, files: &UserFiles) -> Result<Vec<(String, PublishedOutput)>, String>;
 
     /// What a user should know of the last publication.
     fn notes(&self) -> Vec<String> {
@@ -92,7 +92,7 @@ impl StorePublisher {
 }
 
 impl Publisher for StorePublisher {
-    fn publish(&self, frame: &Frame, files: &Files) -> Result<Vec<(String, PublishedOutput)>, String> {
+    fn publish(&self, frame: &Frame, files: &UserFiles) -> Result<Vec<(String, PublishedOutput)>, String> {
         let handed = publish::hand_out(frame, files, &self.store, &self.dir, &self.options)?;
         *self.notes.lock().unwrap_or_else(PoisonError::into_inner) = handed.notes;
         Ok(handed.outputs)

@@ -8,7 +8,7 @@ use crate::core::event::{Counts, Usage};
 use crate::core::value::Value;
 use crate::engine::schedule::UnitId;
 use crate::engine::scope::scatter::ScatteredInputs;
-use crate::engine::scope::values::{Files, RunFailure, Values};
+use crate::engine::scope::values::{RunFailure, ScopeValues, UserFiles};
 use crate::workflow::{Node, Workflow};
 
 /// A group of units, under the same number as in the scheduler.
@@ -181,8 +181,8 @@ impl Frame {
     }
 
     /// What the bindings of its nodes are evaluated over.
-    pub fn values<'v>(&'v self, files: &'v Files) -> Values<'v> {
-        Values {
+    pub fn values<'v>(&'v self, files: &'v UserFiles) -> ScopeValues<'v> {
+        ScopeValues {
             workflow: &self.workflow,
             files,
             inputs: &self.inputs,

@@ -3,7 +3,7 @@
 use crate::core::types::Type;
 use crate::core::value::Value;
 use crate::engine::scope::frames::Frame;
-use crate::engine::scope::values::{Files, Values};
+use crate::engine::scope::values::{ScopeValues, UserFiles};
 use crate::workflow::binding::{Binding, Reference};
 use crate::workflow::{Published, Workflow};
 
@@ -11,7 +11,7 @@ use crate::workflow::{Published, Workflow};
 ///
 /// # Errors
 /// A sentence that names the output.
-pub(in crate::engine) fn interface(frame: &Frame, files: &Files) -> Result<Option<Box<[Value]>>, String> {
+pub(in crate::engine) fn interface(frame: &Frame, files: &UserFiles) -> Result<Option<Box<[Value]>>, String> {
     let mut outputs = Vec::with_capacity(frame.workflow.outputs.len());
     for output in &frame.workflow.outputs {
         if !is_available(output, frame) {
@@ -40,7 +40,11 @@ pub(in crate::engine) fn lacks(workflow: &Workflow, outputs: &[Value]) -> bool {
 }
 
 /// The outputs of a skipped node are null, and so is every value made of them.
-pub(in crate::engine) fn evaluate(output: &Published, frame: &Frame, files: &Files) -> Result<Value, String> {
+pub(in crate::engine) fn evaluate(
+    output: &Published,
+    frame: &Frame,
+    files: &UserFiles,
+) -> Result<Value, String> {
     let mut of_null = false;
     output.value.for_each_reference(&mut |reference| {
         if let Reference::Output { node, output } = reference {
@@ -56,7 +60,7 @@ pub(in crate::engine) fn evaluate(output: &Published, frame: &Frame, files: &Fil
     }
 }
 
-fn evaluate_as_it_is(output: &Published, values: &Values) -> Result<Value, String> {
+fn evaluate_as_it_is(output: &Published, values: &ScopeValues) -> Result<Value, String> {
     match (&output.ty, &output.path) {
         (Some(ty), _) => output.value.evaluate(&Type::Optional(Box::new(ty.required().clone())), values),
         (None, Some(_)) => {

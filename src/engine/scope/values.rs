@@ -19,7 +19,7 @@ use crate::workflow::paths::find_files;
 use crate::workflow::{Node, Workflow};
 
 /// The user's own files, each digested once a run.
-pub struct Files {
+pub struct UserFiles {
     store: Arc<dyn ContentStore>,
     /// By path, and whether it was read as a directory.
     seen: RefCell<HashMap<(PathBuf, bool), Seen>>,
@@ -33,7 +33,7 @@ type Seen = (Arc<Artifact>, Arc<Snapshot>);
 /// A folder, and a pattern that is relative to it.
 type Pattern = (PathBuf, String);
 
-impl Files {
+impl UserFiles {
     pub fn new(store: Arc<dyn ContentStore>) -> Self {
         Self { store, seen: RefCell::default(), found: RefCell::default() }
     }
@@ -82,9 +82,9 @@ impl Files {
 }
 
 /// What the bindings of one workflow are evaluated over, in one use of it.
-pub struct Values<'v> {
+pub struct ScopeValues<'v> {
     pub workflow: &'v Workflow,
-    pub files: &'v Files,
+    pub files: &'v UserFiles,
     /// The workflow's inputs, as far as they have been evaluated.
     pub inputs: &'v [Value],
     /// By node; `None` until it has ended.
@@ -99,7 +99,7 @@ pub struct RunFailure {
     pub message: String,
 }
 
-impl Values<'_> {
+impl ScopeValues<'_> {
     /// The values of a node's inputs, in the order of those that it runs.
     ///
     /// # Errors
@@ -142,7 +142,7 @@ impl Values<'_> {
     }
 }
 
-impl Values<'_> {
+impl ScopeValues<'_> {
     /// The condition of a node, with the values that it refers to.
     pub fn condition_of(&self, node: &Node) -> Condition {
         let Some(condition) = &node.condition else { return Condition::new("true".into(), []) };
@@ -187,12 +187,12 @@ impl Values<'_> {
 /// An input that cannot be read, or that `one_of` does not allow: a sentence that names it.
 pub fn workflow_inputs(
     workflow: &Workflow,
-    files: &Files,
+    files: &UserFiles,
     bindings: &[Binding],
 ) -> Result<Box<[Value]>, String> {
     let mut inputs = Vec::with_capacity(bindings.len());
     for (input, binding) in workflow.inputs.iter().zip(bindings) {
-        let known = Values { workflow, files, inputs: &inputs, outputs: &[], failure: None };
+        let known = ScopeValues { workflow, files, inputs: &inputs, outputs: &[], failure: None };
         let value = binding.evaluate(&input.ty, &known).and_then(|value| {
             input.check_choice(&value)?;
             Ok(value)
@@ -202,7 +202,7 @@ pub fn workflow_inputs(
     Ok(inputs.into())
 }
 
-impl binding::Values for Values<'_> {
+impl binding::Values for ScopeValues<'_> {
     fn get(&self, reference: Reference) -> Result<Value, String> {
         match reference {
             Reference::Input(index) => {

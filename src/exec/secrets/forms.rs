@@ -8,7 +8,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 
 /// One form of a secret.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Form {
+pub struct SecretForm {
     pub bytes: Vec<u8>,
     /// Whether an encoder may break it into lines anywhere.
     pub breaks: bool,
@@ -28,7 +28,7 @@ pub fn is_maskable(value: &[u8]) -> bool {
 
 /// Every form of `value` without the white space around it; none if it is too short. Of a value with several lines
 /// each line counts as well, if it is long enough by itself.
-pub fn forms(value: &[u8]) -> BTreeSet<Form> {
+pub fn forms(value: &[u8]) -> BTreeSet<SecretForm> {
     let mut forms = BTreeSet::new();
     let value = value.trim_ascii();
     if !is_maskable(value) {
@@ -45,9 +45,9 @@ pub fn forms(value: &[u8]) -> BTreeSet<Form> {
 }
 
 /// As it is, and with its special characters escaped as in JSON and in URLs.
-fn escaped(value: &[u8], forms: &mut BTreeSet<Form>) {
+fn escaped(value: &[u8], forms: &mut BTreeSet<SecretForm>) {
     let mut add = |bytes: Vec<u8>| {
-        forms.insert(Form { bytes, breaks: false });
+        forms.insert(SecretForm { bytes, breaks: false });
     };
     add(value.to_vec());
     for plain in URL_PLAIN {
@@ -107,7 +107,7 @@ fn percent_encoded(value: &[u8], plain: &str, plus: bool, upper: bool) -> Vec<u8
 
 /// Base64 of any text that holds `value`: what of it stays the same, whatever comes before and behind. Where nothing
 /// comes behind, or a newline, the rest as well.
-fn base64(value: &[u8], forms: &mut BTreeSet<Form>) {
+fn base64(value: &[u8], forms: &mut BTreeSet<SecretForm>) {
     for before in 0..3 {
         for behind in [&b""[..], b"\n"] {
             let text = [&[0; 2][..before], value, behind].concat();
@@ -118,7 +118,7 @@ fn base64(value: &[u8], forms: &mut BTreeSet<Form>) {
                 let unpadded = encoded.iter().position(|byte| *byte == b'=').unwrap_or(encoded.len());
                 for end in [stable, unpadded, encoded.len()] {
                     if let Some(bytes) = encoded.get(start..end) {
-                        forms.insert(Form { bytes: bytes.to_vec(), breaks: true });
+                        forms.insert(SecretForm { bytes: bytes.to_vec(), breaks: true });
                     }
                 }
             }

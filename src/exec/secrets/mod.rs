@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 pub use forms::{MIN_SECRET_CHARS, is_maskable};
 
-use forms::{Form, forms};
+use forms::{SecretForm, forms};
 
 /// What stands in place of a secret.
 const MASK: &[u8] = b"***";
@@ -25,7 +25,7 @@ pub struct Masker(Arc<Patterns>);
 
 #[derive(Default)]
 struct Patterns {
-    all: Vec<Form>,
+    all: Vec<SecretForm>,
     /// Which of them begin with these two bytes.
     by_start: HashMap<[u8; 2], Vec<u32>>,
     /// Which bytes one begins with.
@@ -44,12 +44,13 @@ enum Match {
 impl Masker {
     /// Masks `secrets` in every form that they take.
     pub fn new(secrets: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
-        let forms: BTreeSet<Form> = secrets.into_iter().flat_map(|secret| forms(secret.as_ref())).collect();
+        let forms: BTreeSet<SecretForm> =
+            secrets.into_iter().flat_map(|secret| forms(secret.as_ref())).collect();
         Self::of_forms(forms)
     }
 
     /// Each form has two bytes at least.
-    fn of_forms(forms: impl IntoIterator<Item = Form>) -> Self {
+    fn of_forms(forms: impl IntoIterator<Item = SecretForm>) -> Self {
         let mut patterns = Patterns { all: forms.into_iter().collect(), ..Patterns::default() };
         for (i, form) in patterns.all.iter().enumerate() {
             if let [first, second, ..] = form.bytes[..] {
@@ -121,7 +122,7 @@ impl Patterns {
 }
 
 /// Whether `text` begins with `form`.
-fn matches(form: &Form, text: &[u8]) -> Match {
+fn matches(form: &SecretForm, text: &[u8]) -> Match {
     if !form.breaks {
         return match form.bytes.len() {
             length if text.starts_with(&form.bytes) => Match::Bytes(length),
@@ -333,7 +334,7 @@ mod tests {
             secrets in prop::collection::vec("[ab]{2,5}c?", 0..4),
             chunks in prop::collection::vec("[abcd]{0,6}", 0..12),
         ) {
-            let raw = |secret: &String| Form { bytes: secret.clone().into_bytes(), breaks: false };
+            let raw = |secret: &String| SecretForm { bytes: secret.clone().into_bytes(), breaks: false };
             let masker = Masker::of_forms(secrets.iter().map(raw));
             let longest = secrets.iter().map(String::len).max().unwrap_or(0);
             let mut stream = masker.stream();

@@ -8,14 +8,14 @@ use crate::core::digest::Digest;
 use crate::storage::store::{BlobFile, Store};
 
 /// The blobs by number, and the parts of those that are directories.
-pub struct Files<'s> {
+pub struct StoredFiles<'s> {
     store: &'s Store,
     blobs: Vec<BlobFile>,
     numbers: HashMap<Digest, usize>,
     parts: HashMap<usize, Vec<Digest>>,
 }
 
-impl<'s> Files<'s> {
+impl<'s> StoredFiles<'s> {
     /// # Errors
     /// The folders of the store cannot be read.
     pub fn new(store: &'s Store) -> io::Result<Self> {

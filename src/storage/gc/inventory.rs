@@ -7,16 +7,16 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use serde_json::{Map as JsonMap, Value as Json};
 
-use super::files::Files;
+use super::files::StoredFiles;
 use super::footprint::ROW;
 use super::policy::{PastRun, Stock, Stored};
-use super::{Error, folders};
+use super::{GcError, folders};
 use crate::core::digest::Digest;
 use crate::core::event::{Event, Status};
 use crate::core::run_id::RunId;
 use crate::storage::history::{self, HistoryError, RUNNING, Run, invocation};
 use crate::storage::home::Home;
-use crate::storage::memo::Entry;
+use crate::storage::memo::MemoEntry;
 use crate::storage::memo::listing::{self, EntryFilter, Listed};
 use crate::storage::recovery::unclaimed::Unclaimed;
 use crate::storage::store::{BlobFile, Store};
@@ -26,7 +26,7 @@ use crate::storage::store::{BlobFile, Store};
 pub struct Inventory {
     pub stock: Stock,
     /// By number; without the texts of inputs and outputs.
-    pub results: Vec<Entry>,
+    pub results: Vec<MemoEntry>,
     /// By number: their ids.
     pub runs: Vec<RunId>,
     /// By number.
@@ -41,14 +41,19 @@ pub struct Inventory {
 
 impl Inventory {
     /// Takes it. Rows are read before blobs are listed, so that each blob that a row names is seen.
-    pub(super) fn take(home: &Home, db: &Connection, store: &Store, keep_runs: usize) -> Result<Self, Error> {
+    pub(super) fn take(
+        home: &Home,
+        db: &Connection,
+        store: &Store,
+        keep_runs: usize,
+    ) -> Result<Self, GcError> {
         let now = Timestamp::now();
         let mut listed = Vec::new();
         listing::visit(db, &EntryFilter::default(), &mut |row| listed.push(row))?;
         let runs = history::latest(db, usize::MAX)?;
         let sizes = sizes(db)?;
         let mut live: Vec<RunId> = runs.iter().filter(|run| is_live(home, run)).map(|run| run.id).collect();
-        let mut files = Files::new(store)?;
+        let mut files = StoredFiles::new(store)?;
         let by_key: HashMap<Digest, usize> =
             listed.iter().enumerate().map(|(i, row)| (row.entry.key, i)).collect();
         let sources = sources(db)?;
@@ -59,7 +64,7 @@ impl Inventory {
             .map(|row| stored(row, sources_of(row), &mut files, now))
             .collect::<io::Result<_>>()?;
         let kept = newest(&runs, keep_runs);
-        let past = runs.iter().enumerate().map(|(i, run)| -> Result<PastRun, Error> {
+        let past = runs.iter().enumerate().map(|(i, run)| -> Result<PastRun, GcError> {
             let size = sizes.get(run.id.as_str()).copied().flatten();
             let mut past = PastRun {
                 size: size.unwrap_or_else(|| folders::of_run(home, run.id)),
@@ -112,13 +117,13 @@ fn since(then: Timestamp, now: Timestamp) -> u64 {
     u64::try_from(now.as_millisecond() - then.as_millisecond()).unwrap_or(0)
 }
 
-fn without_texts(mut entry: Entry) -> Entry {
+fn without_texts(mut entry: MemoEntry) -> MemoEntry {
     (entry.inputs, entry.found.outputs) = (String::new(), String::new());
     entry
 }
 
 /// `sources` are what its definition names.
-fn stored(row: &Listed, sources: &[Digest], files: &mut Files, now: Timestamp) -> io::Result<Stored> {
+fn stored(row: &Listed, sources: &[Digest], files: &mut StoredFiles, now: Timestamp) -> io::Result<Stored> {
     let Listed { entry, intact } = row;
     let mut broken = !intact;
     let mut named = |record: &str, must: bool| -> io::Result<Vec<usize>> {
@@ -194,7 +199,7 @@ struct Needs {
 }
 
 impl Needs {
-    fn of(home: &Home, db: &Connection, run: RunId) -> Result<Self, Error> {
+    fn of(home: &Home, db: &Connection, run: RunId) -> Result<Self, GcError> {
         let mut needs = Self::default();
         match invocation::invocation(db, run) {
             Ok(invocation) => needs.add(&invocation.inputs),

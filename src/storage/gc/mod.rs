@@ -42,7 +42,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 
-pub use files::Files;
+pub use files::StoredFiles;
 pub use folders::{of_run, remove as remove_run_folders};
 pub use inventory::Inventory;
 pub use policy::{Limits, Plan};
@@ -52,7 +52,7 @@ use crate::core::digest::Digest;
 use crate::storage::contents;
 use crate::storage::history::{self, invocation};
 use crate::storage::home::{Home, is_full, no_space};
-use crate::storage::memo::{Entry, listing};
+use crate::storage::memo::{MemoEntry, listing};
 use crate::storage::recovery::evicted;
 use crate::storage::recovery::unclaimed::Unclaimed;
 use crate::storage::store::{ExclusiveLock, Store};
@@ -78,7 +78,7 @@ pub struct Collected {
 
 /// Why it was not.
 #[derive(Debug)]
-pub enum Error {
+pub enum GcError {
     Database(rusqlite::Error),
     Io(io::Error),
     /// The disk of this folder is full.
@@ -93,14 +93,19 @@ const ALONE_POLL: Duration = Duration::from_millis(20);
 /// # Errors
 /// Something could not be read or removed; what was removed before stays so, and nothing is left half done that
 /// the next collection would not finish.
-pub fn collect(home: &Home, db: &mut Connection, store: &Store, wanted: Wanted) -> Result<Collected, Error> {
+pub fn collect(
+    home: &Home,
+    db: &mut Connection,
+    store: &Store,
+    wanted: Wanted,
+) -> Result<Collected, GcError> {
     home.give_up_reserve();
     let collected = sweep(home, db, store, wanted).map_err(|error| error.in_home(home))?;
     home.keep_reserve();
     Ok(collected)
 }
 
-fn sweep(home: &Home, db: &mut Connection, store: &Store, wanted: Wanted) -> Result<Collected, Error> {
+fn sweep(home: &Home, db: &mut Connection, store: &Store, wanted: Wanted) -> Result<Collected, GcError> {
     mark_unswept(store)?;
     let mut waited = Duration::ZERO;
     let mut exclusive = alone(home, store);
@@ -184,7 +189,7 @@ fn alone<'s>(home: &Home, store: &'s Store) -> Option<ExclusiveLock<'s>> {
 ///
 /// # Errors
 /// Something could not be read.
-pub fn preview(home: &Home, db: &Connection, store: &Store, wanted: Wanted) -> Result<Collected, Error> {
+pub fn preview(home: &Home, db: &Connection, store: &Store, wanted: Wanted) -> Result<Collected, GcError> {
     let inventory = Inventory::take(home, db, store, wanted.keep_runs)?;
     let plan = policy::plan(&inventory.stock, wanted.limits);
     let pending = if inventory.live.is_empty() { 0 } else { plan.before - plan.after };
@@ -199,9 +204,9 @@ pub fn evict(
     home: &Home,
     db: &mut Connection,
     store: &Store,
-    results: &[Entry],
+    results: &[MemoEntry],
     wanted: Wanted,
-) -> Result<(usize, Collected), Error> {
+) -> Result<(usize, Collected), GcError> {
     home.give_up_reserve();
     mark_unswept(store)?;
     evicted::add(home.path(), results)?;
@@ -254,7 +259,7 @@ fn remove_rows(
 
 impl Collected {
     /// The results that go.
-    pub fn results(&self) -> impl Iterator<Item = &Entry> {
+    pub fn results(&self) -> impl Iterator<Item = &MemoEntry> {
         self.plan.results.iter().map(|i| &self.inventory.results[*i])
     }
 
@@ -279,7 +284,7 @@ impl Collected {
     }
 }
 
-impl Error {
+impl GcError {
     /// The same, or that the home's disk is full if that is the cause.
     fn in_home(self, home: &Home) -> Self {
         let full = match &self {
@@ -291,7 +296,7 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for GcError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Database(error) => write!(f, "the database refused: {error}"),
@@ -301,13 +306,13 @@ impl fmt::Display for Error {
     }
 }
 
-impl From<rusqlite::Error> for Error {
+impl From<rusqlite::Error> for GcError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Database(error)
     }
 }
 
-impl From<io::Error> for Error {
+impl From<io::Error> for GcError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }

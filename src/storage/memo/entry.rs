@@ -9,7 +9,7 @@ pub const UNKNOWN_DEFINITION: Digest = Digest([0; 32]);
 
 /// A row of the memo.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+pub struct MemoEntry {
     pub key: Digest,
     pub project: String,
     pub domain: String,
@@ -21,12 +21,12 @@ pub struct Entry {
     pub inputs: String,
     /// Of the task's interface; `None` for results that are older than this record.
     pub interface: Option<Digest>,
-    pub found: Found,
+    pub found: FoundResult,
 }
 
 /// What a lookup needs of a row.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Found {
+pub struct FoundResult {
     /// Of the definition that produced the result.
     pub definition: Digest,
     /// A JSON object by name, files by their content.
@@ -42,7 +42,7 @@ pub struct Found {
     pub used: Timestamp,
 }
 
-impl Found {
+impl FoundResult {
     /// A checksum over the key and all fields but `used`: a row that fails it was damaged on disk, and counts as a miss.
     pub fn checksum(&self, key: &Digest) -> i64 {
         let mut hasher = Hasher::default();

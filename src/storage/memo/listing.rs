@@ -5,14 +5,14 @@ use rusqlite::{Connection, Row, params, params_from_iter};
 use serde_json::Value as Json;
 
 use super::sqlite::instant;
-use super::{Entry, Found};
+use super::{FoundResult, MemoEntry};
 use crate::core::digest::Digest;
 use crate::core::value::Artifact;
 
 /// A row of the table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listed {
-    pub entry: Entry,
+    pub entry: MemoEntry,
     /// Whether it is as it was written; a row that is not counts as a miss.
     pub intact: bool,
 }
@@ -34,7 +34,7 @@ impl EntryFilter {
         self.task.is_none() && self.project.is_none() && self.domain.is_none()
     }
 
-    pub fn fits(&self, entry: &Entry) -> bool {
+    pub fn fits(&self, entry: &MemoEntry) -> bool {
         let fits =
             |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
         fits(&self.task, &entry.task)
@@ -56,7 +56,7 @@ impl EntryFilter {
 fn read(row: &Row) -> rusqlite::Result<Listed> {
     let created = instant(row.get(10)?);
     let key = Digest(row.get(0)?);
-    let found = Found {
+    let found = FoundResult {
         definition: Digest(row.get(6)?),
         outputs: row.get(7)?,
         run: row.get(8)?,
@@ -67,7 +67,7 @@ fn read(row: &Row) -> rusqlite::Result<Listed> {
         used: row.get::<_, Option<i64>>(12)?.map_or(created, instant),
     };
     let intact = found.checksum(&key) == row.get::<_, i64>(13)?;
-    let entry = Entry {
+    let entry = MemoEntry {
         key,
         project: row.get(1)?,
         domain: row.get(2)?,
@@ -144,7 +144,7 @@ pub fn latest_keys(
 ///
 /// # Errors
 /// The database cannot be written.
-pub fn remove(db: &Connection, entry: &Entry) -> rusqlite::Result<bool> {
+pub fn remove(db: &Connection, entry: &MemoEntry) -> rusqlite::Result<bool> {
     let mut statement = db.prepare_cached("DELETE FROM memo WHERE key = ?1 AND created_ms = ?2")?;
     Ok(statement.execute(params![&entry.key.0[..], entry.found.created.as_millisecond()])? > 0)
 }
@@ -195,7 +195,7 @@ mod tests {
         db.execute_batch(&[SCHEMA, EXPLAINED, PROVENANCE].concat()).unwrap();
         for (i, (task, project)) in [("wf.a", "p"), ("wf.a", "q"), ("wf.b", "p")].into_iter().enumerate() {
             let at = Timestamp::from_second(1_700_000_000 + i as i64).unwrap();
-            let found = Found {
+            let found = FoundResult {
                 definition: Digest::of("d"),
                 outputs: format!(
                     r#"{{"y":{{"digest":"{}","name":"y","size":3}},"n":[1]}}"#,
@@ -211,7 +211,7 @@ mod tests {
             let mut key = Digest::of(task);
             key.0[0] = 0xab;
             key.0[1] = i as u8;
-            let entry = Entry {
+            let entry = MemoEntry {
                 key,
                 project: project.into(),
                 domain: "d".into(),

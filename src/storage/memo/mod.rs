@@ -18,6 +18,6 @@ pub mod listing;
 pub mod sqlite;
 
 pub use earlier::EarlierResult;
-pub use entry::{Entry, Found, UNKNOWN_DEFINITION};
+pub use entry::{FoundResult, MemoEntry, UNKNOWN_DEFINITION};
 pub use interface::Interface;
 pub use key::{KeyMaker, Scope, Version};

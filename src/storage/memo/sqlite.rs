@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{Entry, Found};
+use super::{FoundResult, MemoEntry};
 use crate::core::definition::Definition;
 use crate::core::digest::Digest;
 
@@ -52,14 +52,14 @@ pub const PROVENANCE: &str = "ALTER TABLE memo ADD COLUMN provenance TEXT;";
 ///
 /// # Errors
 /// The database cannot be read.
-pub fn lookup(db: &Connection, key: &Digest) -> rusqlite::Result<Option<Found>> {
+pub fn lookup(db: &Connection, key: &Digest) -> rusqlite::Result<Option<FoundResult>> {
     let mut statement = db.prepare_cached(
         "SELECT definition, outputs, run, node, created_ms, duration_ms, checksum, used_ms, provenance FROM memo WHERE key = ?1",
     )?;
     let row = statement
         .query_row([&key.0[..]], |row| {
             let created = instant(row.get(4)?);
-            let found = Found {
+            let found = FoundResult {
                 definition: Digest(row.get(0)?),
                 outputs: row.get(1)?,
                 run: row.get(2)?,
@@ -96,7 +96,7 @@ pub fn record_use(db: &Connection, keys: &[Digest], now: Timestamp) -> rusqlite:
 ///
 /// # Errors
 /// The database cannot be written.
-pub fn record(db: &Connection, entry: &Entry) -> rusqlite::Result<()> {
+pub fn record(db: &Connection, entry: &MemoEntry) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached(
         "INSERT INTO memo (key, project, domain, task, version, definition, inputs, outputs, run, node, created_ms, \
          duration_ms, checksum, interface, provenance) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
@@ -157,8 +157,8 @@ mod tests {
         db
     }
 
-    fn entry(key: &str, outputs: &str) -> Entry {
-        Entry {
+    fn entry(key: &str, outputs: &str) -> MemoEntry {
+        MemoEntry {
             key: Digest::of(key),
             project: "p".into(),
             domain: "d".into(),
@@ -166,7 +166,7 @@ mod tests {
             version: "1".into(),
             inputs: "{}".into(),
             interface: Some(Digest::of("interface")),
-            found: Found {
+            found: FoundResult {
                 definition: Digest::of("definition"),
                 outputs: outputs.into(),
                 run: "r".into(),

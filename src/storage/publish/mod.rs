@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use self::record::{Content, Publisher, Row};
+use self::record::{PlacedContent, PublishedRow, PublishingWorkflow};
 use self::survey::{Action, Survey, survey};
 use crate::core::value::Artifact;
 use crate::storage::db;
@@ -86,7 +86,7 @@ pub struct Publication<'a> {
     pub store: &'a Store,
     /// The home folder, whose database holds the record.
     pub home: &'a Path,
-    pub by: Publisher<'a>,
+    pub by: PublishingWorkflow<'a>,
     pub items: &'a [Item],
     pub protected: &'a Protected,
     /// Whether files of the user's are taken over.
@@ -132,7 +132,8 @@ impl Publication<'_> {
         let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for step in steps {
             let previous = step.found.clone();
-            let row = Row { root: step.root.clone(), content: step.content(), previous, placed: false };
+            let row =
+                PublishedRow { root: step.root.clone(), content: step.content(), previous, placed: false };
             record::write(&transaction, self.by, &step.path, &row)?;
         }
         transaction.commit()
@@ -182,7 +183,12 @@ impl Publication<'_> {
             record::forget(&transaction, path)?;
         }
         for step in steps {
-            let row = Row { root: step.root.clone(), content: step.content(), previous: None, placed: true };
+            let row = PublishedRow {
+                root: step.root.clone(),
+                content: step.content(),
+                previous: None,
+                placed: true,
+            };
             record::write(&transaction, self.by, &step.path, &row)?;
         }
         transaction.commit()
@@ -199,7 +205,7 @@ fn remove_obsolete(survey: &Survey, protected: &Protected, store: &Store) -> (Ve
         let untouched = survey::content_at(store, path).is_some_and(|found| found == row.content);
         let removed = match &row.content {
             _ if protected.file(path).is_some() => Ok(()),
-            Content::Folder => {
+            PlacedContent::Folder => {
                 // One that holds something of the user's stays.
                 let _ = fs::remove_dir(path);
                 Ok(())

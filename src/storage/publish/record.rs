@@ -30,7 +30,7 @@ pub const SCHEMA: &str = "
 
 /// What stands at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
+pub enum PlacedContent {
     Folder,
     /// A symbolic link, by its target.
     Link(String),
@@ -38,7 +38,7 @@ pub enum Content {
     File(Digest),
 }
 
-impl Content {
+impl PlacedContent {
     fn text(&self) -> String {
         match self {
             Self::Folder => "folder".into(),
@@ -63,18 +63,18 @@ impl Content {
 
 /// An entry that was published.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct PublishedRow {
     pub root: PathBuf,
-    pub content: Content,
+    pub content: PlacedContent,
     /// What stood there before; only of a row that is not confirmed.
-    pub previous: Option<Content>,
+    pub previous: Option<PlacedContent>,
     /// Whether the entry is known to have been placed.
     pub placed: bool,
 }
 
-impl Row {
+impl PublishedRow {
     /// Whether `found`, which stands at the row's path now, may be replaced.
-    pub fn owns(&self, found: &Content) -> bool {
+    pub fn owns(&self, found: &PlacedContent) -> bool {
         match self.placed {
             true => self.content.is_same_kind(found),
             false => self.content == *found || self.previous.as_ref() == Some(found),
@@ -84,12 +84,12 @@ impl Row {
 
 /// The workflow that publishes: its name and the folder of its file.
 #[derive(Clone, Copy)]
-pub struct Publisher<'a> {
+pub struct PublishingWorkflow<'a> {
     pub workflow: &'a str,
     pub dir: &'a Path,
 }
 
-impl Publisher<'_> {
+impl PublishingWorkflow<'_> {
     fn relative<'p>(&self, path: &'p Path) -> &'p [u8] {
         path.strip_prefix(self.dir).unwrap_or(path).as_os_str().as_bytes()
     }
@@ -99,7 +99,7 @@ impl Publisher<'_> {
 ///
 /// # Errors
 /// The database cannot be read.
-pub fn row(db: &Connection, path: &Path) -> rusqlite::Result<Option<Row>> {
+pub fn row(db: &Connection, path: &Path) -> rusqlite::Result<Option<PublishedRow>> {
     let mut statement =
         db.prepare_cached("SELECT path, root, content, previous, placed FROM published WHERE path = ?1")?;
     let row = statement.query_row([path.as_os_str().as_bytes()], read).optional()?;
@@ -110,7 +110,7 @@ pub fn row(db: &Connection, path: &Path) -> rusqlite::Result<Option<Row>> {
 ///
 /// # Errors
 /// The database cannot be read.
-pub fn below(db: &Connection, root: &Path) -> rusqlite::Result<Vec<(PathBuf, Row)>> {
+pub fn below(db: &Connection, root: &Path) -> rusqlite::Result<Vec<(PathBuf, PublishedRow)>> {
     let mut statement =
         db.prepare_cached("SELECT path, root, content, previous, placed FROM published WHERE root = ?1")?;
     let rows = statement.query_map([root.as_os_str().as_bytes()], read)?;
@@ -124,7 +124,7 @@ pub fn below(db: &Connection, root: &Path) -> rusqlite::Result<Vec<(PathBuf, Row
 pub fn with_content(db: &Connection, digest: &Digest) -> rusqlite::Result<Vec<(PathBuf, String)>> {
     let mut statement = db
         .prepare_cached("SELECT path, workflow FROM published WHERE content = ?1 AND placed = 1 LIMIT 100")?;
-    let rows = statement.query_map([Content::File(*digest).text()], |row| {
+    let rows = statement.query_map([PlacedContent::File(*digest).text()], |row| {
         Ok((PathBuf::from(OsStr::from_bytes(&row.get::<_, Vec<u8>>(0)?)), row.get(1)?))
     })?;
     rows.collect()
@@ -135,7 +135,12 @@ pub fn with_content(db: &Connection, digest: &Digest) -> rusqlite::Result<Vec<(P
 ///
 /// # Errors
 /// The database cannot be read.
-pub fn was_moved(db: &Connection, by: Publisher, path: &Path, found: &Content) -> rusqlite::Result<bool> {
+pub fn was_moved(
+    db: &Connection,
+    by: PublishingWorkflow,
+    path: &Path,
+    found: &PlacedContent,
+) -> rusqlite::Result<bool> {
     let mut statement = db.prepare_cached(
         "SELECT 1 FROM published WHERE workflow = ?1 AND relative = ?2 AND content = ?3 AND placed = 1",
     )?;
@@ -146,7 +151,12 @@ pub fn was_moved(db: &Connection, by: Publisher, path: &Path, found: &Content) -
 ///
 /// # Errors
 /// The database cannot be written.
-pub fn write(db: &Connection, by: Publisher, path: &Path, row: &Row) -> rusqlite::Result<()> {
+pub fn write(
+    db: &Connection,
+    by: PublishingWorkflow,
+    path: &Path,
+    row: &PublishedRow,
+) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached(
         "INSERT OR REPLACE INTO published (path, root, content, previous, placed, workflow, relative)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -155,7 +165,7 @@ pub fn write(db: &Connection, by: Publisher, path: &Path, row: &Row) -> rusqlite
         path.as_os_str().as_bytes(),
         row.root.as_os_str().as_bytes(),
         row.content.text(),
-        row.previous.as_ref().map(Content::text),
+        row.previous.as_ref().map(PlacedContent::text),
         row.placed,
         by.workflow,
         by.relative(path),
@@ -173,16 +183,16 @@ pub fn forget(db: &Connection, path: &Path) -> rusqlite::Result<()> {
 }
 
 /// `None` for a damaged row: its path counts as the user's.
-fn read(row: &SqlRow) -> rusqlite::Result<Option<(PathBuf, Row)>> {
+fn read(row: &SqlRow) -> rusqlite::Result<Option<(PathBuf, PublishedRow)>> {
     let path = |bytes: Vec<u8>| PathBuf::from(OsStr::from_bytes(&bytes));
-    let Some(content) = Content::parse(&row.get::<_, String>(2)?) else { return Ok(None) };
+    let Some(content) = PlacedContent::parse(&row.get::<_, String>(2)?) else { return Ok(None) };
     let previous: Option<String> = row.get(3)?;
     Ok(Some((
         path(row.get(0)?),
-        Row {
+        PublishedRow {
             root: path(row.get(1)?),
             content,
-            previous: previous.as_deref().and_then(Content::parse),
+            previous: previous.as_deref().and_then(PlacedContent::parse),
             placed: row.get(4)?,
         },
     )))
@@ -201,19 +211,19 @@ mod tests {
     #[test]
     fn rows_are_read_back_replaced_and_forgotten() {
         let db = database();
-        let by = Publisher { workflow: "w", dir: Path::new("/p") };
+        let by = PublishingWorkflow { workflow: "w", dir: Path::new("/p") };
         let (root, path) = (PathBuf::from("/p/r"), Path::new("/p/r/a"));
-        let mut entry = Row {
+        let mut entry = PublishedRow {
             root: root.clone(),
-            content: Content::Link("to here".into()),
-            previous: Some(Content::File(Digest::of("x"))),
+            content: PlacedContent::Link("to here".into()),
+            previous: Some(PlacedContent::File(Digest::of("x"))),
             placed: false,
         };
         write(&db, by, path, &entry).unwrap();
         assert_eq!(row(&db, path).unwrap(), Some(entry.clone()));
-        (entry.content, entry.previous, entry.placed) = (Content::File(Digest::of("y")), None, true);
+        (entry.content, entry.previous, entry.placed) = (PlacedContent::File(Digest::of("y")), None, true);
         write(&db, by, path, &entry).unwrap();
-        write(&db, by, &root, &Row { content: Content::Folder, ..entry.clone() }).unwrap();
+        write(&db, by, &root, &PublishedRow { content: PlacedContent::Folder, ..entry.clone() }).unwrap();
         assert_eq!(below(&db, &root).unwrap().len(), 2);
         assert_eq!(row(&db, path).unwrap(), Some(entry));
         forget(&db, path).unwrap();
@@ -222,27 +232,32 @@ mod tests {
 
     #[test]
     fn an_unconfirmed_row_owns_the_old_and_the_new_content_only() {
-        let file = |text: &str| Content::File(Digest::of(text));
-        let mut row =
-            Row { root: "/r".into(), content: file("new"), previous: Some(file("old")), placed: false };
+        let file = |text: &str| PlacedContent::File(Digest::of(text));
+        let mut row = PublishedRow {
+            root: "/r".into(),
+            content: file("new"),
+            previous: Some(file("old")),
+            placed: false,
+        };
         assert!(row.owns(&file("new")) && row.owns(&file("old")) && !row.owns(&file("edited")));
         row.placed = true;
-        assert!(row.owns(&file("edited")) && !row.owns(&Content::Link("x".into())));
-        assert!(!row.owns(&Content::Folder));
+        assert!(row.owns(&file("edited")) && !row.owns(&PlacedContent::Link("x".into())));
+        assert!(!row.owns(&PlacedContent::Folder));
     }
 
     #[test]
     fn a_moved_project_is_known_by_workflow_place_and_content() {
         let db = database();
         let (old, new) = (Path::new("/old"), Path::new("/new"));
-        let content = Content::File(Digest::of("text"));
-        let entry = Row { root: "/old/a".into(), content: content.clone(), previous: None, placed: true };
-        write(&db, Publisher { workflow: "w", dir: old }, Path::new("/old/a"), &entry).unwrap();
-        let moved = |workflow: &str, path: &str, content: &Content| {
-            was_moved(&db, Publisher { workflow, dir: new }, Path::new(path), content).unwrap()
+        let content = PlacedContent::File(Digest::of("text"));
+        let entry =
+            PublishedRow { root: "/old/a".into(), content: content.clone(), previous: None, placed: true };
+        write(&db, PublishingWorkflow { workflow: "w", dir: old }, Path::new("/old/a"), &entry).unwrap();
+        let moved = |workflow: &str, path: &str, content: &PlacedContent| {
+            was_moved(&db, PublishingWorkflow { workflow, dir: new }, Path::new(path), content).unwrap()
         };
         assert!(moved("w", "/new/a", &content));
         assert!(!moved("v", "/new/a", &content) && !moved("w", "/new/b", &content));
-        assert!(!moved("w", "/new/a", &Content::File(Digest::of("other"))));
+        assert!(!moved("w", "/new/a", &PlacedContent::File(Digest::of("other"))));
     }
 }

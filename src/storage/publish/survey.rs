@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::record::{self, Content, Row};
+use super::record::{self, PlacedContent, PublishedRow};
 use super::{Item, Publication, Tree, named};
 use crate::core::value::Artifact;
 use crate::storage::store::{EntryContent, PublishEntry, Store};
@@ -19,7 +19,7 @@ pub(super) struct Survey {
     /// Sorted by path: folders come before what they hold.
     pub steps: Vec<Step>,
     /// Entries of earlier results that are not part of this one, sorted by path.
-    pub obsolete: Vec<(PathBuf, Row)>,
+    pub obsolete: Vec<(PathBuf, PublishedRow)>,
 }
 
 /// One entry of the result.
@@ -33,9 +33,9 @@ pub(super) struct Step {
     pub whole: Option<Arc<Artifact>>,
     pub action: Action,
     /// What stands at the path now.
-    pub found: Option<Content>,
+    pub found: Option<PlacedContent>,
     /// What the record says of the path.
-    row: Option<Row>,
+    row: Option<PublishedRow>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,11 +58,11 @@ impl Action {
 
 impl Step {
     /// As the record holds it.
-    pub fn content(&self) -> Content {
+    pub fn content(&self) -> PlacedContent {
         match &self.entry.content {
-            EntryContent::Folder => Content::Folder,
-            EntryContent::Link(target) => Content::Link(target.clone()),
-            EntryContent::File { digest, .. } => Content::File(*digest),
+            EntryContent::Folder => PlacedContent::Folder,
+            EntryContent::Link(target) => PlacedContent::Link(target.clone()),
+            EntryContent::File { digest, .. } => PlacedContent::File(*digest),
         }
     }
 
@@ -78,7 +78,8 @@ impl Step {
 
     /// Whether what stood at the path was a folder, which went with what is obsolete.
     pub fn cleared(&self, survey: &Survey) -> bool {
-        self.found == Some(Content::Folder) && survey.obsolete.iter().any(|(path, _)| *path == self.path)
+        self.found == Some(PlacedContent::Folder)
+            && survey.obsolete.iter().any(|(path, _)| *path == self.path)
     }
 }
 
@@ -141,8 +142,8 @@ pub(super) fn survey(publication: &Publication, db: &Connection) -> Result<Surve
     for root in &roots {
         for (path, row) in record::below(db, root).map_err(unreadable)? {
             // A folder that becomes a file goes as well.
-            let is_folder = |step: &Step| step.content() == Content::Folder;
-            if wanted.get(&path).is_none_or(|step| row.content == Content::Folder && !is_folder(step)) {
+            let is_folder = |step: &Step| step.content() == PlacedContent::Folder;
+            if wanted.get(&path).is_none_or(|step| row.content == PlacedContent::Folder && !is_folder(step)) {
                 obsolete.insert(path, row);
             }
         }
@@ -156,7 +157,7 @@ pub(super) fn survey(publication: &Publication, db: &Connection) -> Result<Surve
             Ok(action) => step.action = action,
             Err(obstacle) => obstacles.push((step.output.clone(), obstacle)),
         }
-        if step.action.places() && step.content() == Content::Folder {
+        if step.action.places() && step.content() == PlacedContent::Folder {
             fresh.insert(step.path.clone());
         }
     }
@@ -214,7 +215,7 @@ fn check_nesting(wanted: &BTreeMap<PathBuf, Step>) -> Result<(), String> {
                 step.output
             ));
         }
-        if step.content() != Content::Folder {
+        if step.content() != PlacedContent::Folder {
             outer = Some(step);
         }
     }
@@ -257,18 +258,18 @@ fn real_path(path: &Path, is_folder: bool) -> Result<PathBuf, String> {
 }
 
 /// What stands at `path`, itself and not what it leads to; `None` for nothing or something else.
-pub(super) fn content_at(store: &Store, path: &Path) -> Option<Content> {
+pub(super) fn content_at(store: &Store, path: &Path) -> Option<PlacedContent> {
     let kind = fs::symlink_metadata(path).ok()?.file_type();
     if kind.is_dir() {
-        return Some(Content::Folder);
+        return Some(PlacedContent::Folder);
     }
     if kind.is_symlink() {
-        return fs::read_link(path).ok()?.into_os_string().into_string().ok().map(Content::Link);
+        return fs::read_link(path).ok()?.into_os_string().into_string().ok().map(PlacedContent::Link);
     }
     if !kind.is_file() {
         return None;
     }
-    store.fingerprint(path, false).ok().map(|(artifact, _)| Content::File(artifact.digest))
+    store.fingerprint(path, false).ok().map(|(artifact, _)| PlacedContent::File(artifact.digest))
 }
 
 fn decide(
@@ -276,7 +277,7 @@ fn decide(
     db: &Connection,
     step: &mut Step,
     under_fresh: bool,
-    obsolete: &BTreeMap<PathBuf, Row>,
+    obsolete: &BTreeMap<PathBuf, PublishedRow>,
 ) -> Result<Action, Obstacle> {
     let path = step.path.clone();
     let obstacle = |why: &str, takeable: bool| Obstacle { path: path.clone(), why: why.into(), takeable };
@@ -289,9 +290,9 @@ fn decide(
         Ok(metadata) => metadata,
     };
     step.found = content_at(publication.store, &path);
-    let wants_folder = step.content() == Content::Folder;
+    let wants_folder = step.content() == PlacedContent::Folder;
     let is_own = step.row.as_ref().zip(step.found.as_ref()).is_some_and(|(row, found)| row.owns(found));
-    let is_own_link = is_own && matches!(step.found, Some(Content::Link(_)));
+    let is_own_link = is_own && matches!(step.found, Some(PlacedContent::Link(_)));
     if wants_folder && !is_own_link && fs::metadata(&path).is_ok_and(|metadata| metadata.is_dir()) {
         return Ok(Action::Leave);
     }
@@ -318,7 +319,7 @@ fn decide(
         };
         return Err(obstacle(what, false));
     };
-    if *found == Content::Folder {
+    if *found == PlacedContent::Folder {
         let foreign = || first_foreign(publication.store, &path, obsolete);
         return match is_own.then(foreign) {
             Some(None) => Ok(Action::Replace { edited: false }),
@@ -340,7 +341,7 @@ fn decide(
     }
     match publication.replace {
         true => Ok(Action::Replace { edited: false }),
-        false if matches!(found, Content::Link(_)) => {
+        false if matches!(found, PlacedContent::Link(_)) => {
             Err(obstacle("it is a link that runner did not put there", true))
         }
         false => Err(obstacle("runner did not put it there", true)),
@@ -348,7 +349,11 @@ fn decide(
 }
 
 /// Something in a folder that does not go with the folder: not published, or edited since.
-fn first_foreign(store: &Store, folder: &Path, obsolete: &BTreeMap<PathBuf, Row>) -> Option<PathBuf> {
+fn first_foreign(
+    store: &Store,
+    folder: &Path,
+    obsolete: &BTreeMap<PathBuf, PublishedRow>,
+) -> Option<PathBuf> {
     walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().find_map(|entry| {
         let Ok(entry) = entry else { return Some(folder.to_owned()) };
         let row = obsolete.get(entry.path());

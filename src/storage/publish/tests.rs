@@ -87,7 +87,7 @@ impl Project {
         Publication {
             store: &self.store,
             home: &home,
-            by: Publisher { workflow: "w", dir: &dir },
+            by: PublishingWorkflow { workflow: "w", dir: &dir },
             items: &items,
             protected: &self.protected,
             replace: self.replace,
@@ -302,12 +302,16 @@ fn a_crash_between_record_and_file_neither_loses_nor_takes_a_file() {
     p.put("r", p.file("one")).unwrap();
     let home = p.dir.path().join("home");
     let db = db::open_writer(&home).unwrap();
-    let content = |text: &str| Content::File(crate::core::digest::Digest::of(text));
+    let content = |text: &str| PlacedContent::File(crate::core::digest::Digest::of(text));
     // As a run leaves it that was killed behind `intend`.
-    let by = Publisher { workflow: "w", dir: &p.dir.path().join("user") };
+    let by = PublishingWorkflow { workflow: "w", dir: &p.dir.path().join("user") };
     let path = fs::canonicalize(p.path(".")).unwrap().join("r");
-    let row =
-        Row { root: path.clone(), content: content("two"), previous: Some(content("one")), placed: false };
+    let row = PublishedRow {
+        root: path.clone(),
+        content: content("two"),
+        previous: Some(content("one")),
+        placed: false,
+    };
     record::write(&db, by, &path, &row).unwrap();
     p.put("r", p.file("three")).unwrap();
     assert_eq!(p.read("r"), "three");
@@ -331,7 +335,7 @@ fn a_moved_project_goes_on() {
         Publication {
             store: &p.store,
             home: &p.dir.path().join("home"),
-            by: Publisher { workflow, dir: &moved },
+            by: PublishingWorkflow { workflow, dir: &moved },
             items: &items,
             protected: &p.protected,
             replace: false,

@@ -9,7 +9,7 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use crate::core::digest::Digest;
-use crate::storage::memo::Entry;
+use crate::storage::memo::MemoEntry;
 use crate::storage::own_file::{self, Access};
 
 /// The file's name inside the home folder.
@@ -19,9 +19,9 @@ const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// Results by key and time.
 #[derive(Default)]
-pub struct Evicted(HashSet<(Digest, i64)>);
+pub struct EvictedKeys(HashSet<(Digest, i64)>);
 
-impl Evicted {
+impl EvictedKeys {
     /// Whether the result under `key` that was made at `created` was evicted.
     pub fn contains(&self, key: &Digest, created: Timestamp) -> bool {
         self.0.contains(&(*key, created.as_millisecond()))
@@ -32,8 +32,8 @@ impl Evicted {
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn add(home: &Path, results: &[Entry]) -> io::Result<()> {
-    let line = |entry: &Entry| format!("{} {}\n", entry.key.hex(), entry.found.created.as_millisecond());
+pub fn add(home: &Path, results: &[MemoEntry]) -> io::Result<()> {
+    let line = |entry: &MemoEntry| format!("{} {}\n", entry.key.hex(), entry.found.created.as_millisecond());
     let text: String = results.iter().map(line).collect();
     let mut file = own_file::open(&home.join(FILE), Access::Append)?;
     file.write_all(text.as_bytes())?;
@@ -41,12 +41,12 @@ pub fn add(home: &Path, results: &[Entry]) -> io::Result<()> {
 }
 
 /// The results that were evicted; a line that does not read names none.
-pub fn read(home: &Path) -> Evicted {
+pub fn read(home: &Path) -> EvictedKeys {
     let bytes = own_file::read(&home.join(FILE), MAX_FILE_BYTES).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let line = |line: &str| {
         let (key, created) = line.split_once(' ')?;
         Some((key.parse().ok()?, created.parse().ok()?))
     };
-    Evicted(text.lines().filter_map(line).collect())
+    EvictedKeys(text.lines().filter_map(line).collect())
 }

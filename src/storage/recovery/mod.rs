@@ -29,7 +29,7 @@ use crate::core::run_id::RunId;
 use crate::storage::history::invocation::{self, Invocation};
 use crate::storage::history::{self, INTERRUPTED, RUNNING, Run};
 use crate::storage::home::Home;
-use crate::storage::memo::{Entry, Found, UNKNOWN_DEFINITION, sqlite};
+use crate::storage::memo::{FoundResult, MemoEntry, UNKNOWN_DEFINITION, sqlite};
 
 /// What was restored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,7 +114,7 @@ struct Finished {
 
 impl TakingUp<'_> {
     /// Restores the results; returns whether all events could be read.
-    fn events(&mut self, evicted: &evicted::Evicted) -> rusqlite::Result<bool> {
+    fn events(&mut self, evicted: &evicted::EvictedKeys) -> rusqlite::Result<bool> {
         let Ok(events) = history::events_checked(&self.home.events(self.start.run)) else {
             return Ok(false);
         };
@@ -154,7 +154,7 @@ impl TakingUp<'_> {
     }
 
     /// The row of a result that the cache stored.
-    fn result(&mut self, node: &NodeFinished, evicted: &evicted::Evicted) -> rusqlite::Result<()> {
+    fn result(&mut self, node: &NodeFinished, evicted: &evicted::EvictedKeys) -> rusqlite::Result<()> {
         let populated = node.cache == Some(CacheStatus::Populated);
         let (Some(key), true, true) =
             (node.key, node.status == Status::Succeeded, populated || node.stored.is_some())
@@ -165,7 +165,7 @@ impl TakingUp<'_> {
             return Ok(());
         }
         let stored = node.stored.as_deref();
-        let entry = Entry {
+        let entry = MemoEntry {
             key,
             project: self.start.project.clone(),
             domain: self.start.domain.clone(),
@@ -173,7 +173,7 @@ impl TakingUp<'_> {
             version: stored.map_or_else(|| "unknown".into(), |stored| stored.version.clone()),
             inputs: Json::Object(node.inputs.clone()).to_string(),
             interface: stored.and_then(|stored| stored.interface),
-            found: Found {
+            found: FoundResult {
                 definition: stored.map_or(UNKNOWN_DEFINITION, |stored| stored.definition),
                 outputs: Json::Object(node.outputs.clone()).to_string(),
                 run: self.start.run.to_string(),

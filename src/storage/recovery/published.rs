@@ -9,7 +9,7 @@ use serde_json::{Map as JsonMap, Value as Json};
 use crate::core::digest::Digest;
 use crate::core::value::Artifact;
 use crate::storage::home::Home;
-use crate::storage::publish::record::{self, Content, Publisher, Row};
+use crate::storage::publish::record::{self, PlacedContent, PublishedRow, PublishingWorkflow};
 use crate::storage::store::{EntryContent, directory_entries};
 
 /// Writes the rows of what a run published.
@@ -23,33 +23,33 @@ pub(super) fn recover(
     file: &Path,
     outputs: &JsonMap<String, Json>,
 ) -> rusqlite::Result<()> {
-    let by = Publisher { workflow, dir: file.parent().unwrap_or(Path::new("")) };
+    let by = PublishingWorkflow { workflow, dir: file.parent().unwrap_or(Path::new("")) };
     let mut found = Vec::new();
     outputs.values().for_each(|value| collect(home, value, true, &mut found));
     for Published { path, root, digest } in found {
-        let write = |path: &Path, content: Content| {
-            let row = Row { root: root.clone(), content, previous: None, placed: true };
+        let write = |path: &Path, content: PlacedContent| {
+            let row = PublishedRow { root: root.clone(), content, previous: None, placed: true };
             record::write(db, by, path, &row)
         };
         let is_dir = std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir());
         let entries = is_dir.then(|| directory_entries(home.path(), &digest)).flatten();
         if root != path {
-            write(&root, Content::Folder)?;
+            write(&root, PlacedContent::Folder)?;
         }
         match entries {
             Some(entries) => {
-                write(&path, Content::Folder)?;
+                write(&path, PlacedContent::Folder)?;
                 for (name, content) in entries {
                     let content = match content {
-                        EntryContent::Folder => Content::Folder,
-                        EntryContent::Link(target) => Content::Link(target),
-                        EntryContent::File { digest, .. } => Content::File(digest),
+                        EntryContent::Folder => PlacedContent::Folder,
+                        EntryContent::Link(target) => PlacedContent::Link(target),
+                        EntryContent::File { digest, .. } => PlacedContent::File(digest),
                     };
                     write(&path.join(name), content)?;
                 }
             }
             None if is_dir => {}
-            None => write(&path, Content::File(digest))?,
+            None => write(&path, PlacedContent::File(digest))?,
         }
     }
     Ok(())

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::error::FileError;
 use super::manifest::{Item, Manifest};
-use super::scan::{Entry, Kind, Reach, scan};
+use super::scan::{Reach, ScannedEntry, ScannedKind, scan};
 use super::stat::{FileStat, Seen, regular};
 use super::{Store, lock};
 use crate::core::digest::Digest;
@@ -26,7 +26,7 @@ pub struct Snapshot {
 #[derive(Debug)]
 struct Folder {
     path: PathBuf,
-    entries: Vec<Entry>,
+    entries: Vec<ScannedEntry>,
     /// The files that were too young for their stat to be trusted, by name.
     young: HashMap<String, Digest>,
 }
@@ -79,7 +79,7 @@ impl Store {
         in_parallel(threads, paths, |(path, is_dir)| {
             if *is_dir {
                 let mut entries = scan(path, Reach::Anywhere).unwrap_or_default();
-                entries.retain(|entry| entry.kind == Kind::File);
+                entries.retain(|entry| entry.kind == ScannedKind::File);
                 lock(&files).extend(entries.into_iter().map(|entry| (entry.path, entry.stat)));
             } else if let Ok(metadata) = fs::metadata(path)
                 && metadata.is_file()
@@ -139,7 +139,9 @@ impl Folder {
         let unlike = self.entries.iter().zip(&now).find(|(before, now)| {
             let young = self.young.get(&before.name);
             let same_file = || before.stat == now.stat && same(store, &now.path, &now.stat, young);
-            before.name != now.name || before.kind != now.kind || (before.kind == Kind::File && !same_file())
+            before.name != now.name
+                || before.kind != now.kind
+                || (before.kind == ScannedKind::File && !same_file())
         });
         let odd = match unlike {
             // The lesser name is the one that the other side lacks.
@@ -161,15 +163,15 @@ fn same(store: &Store, path: &Path, stat: &FileStat, young: Option<&Digest>) -> 
 /// The manifest of a directory, each file's content as `read` finds it. How a file looked while it was read
 /// replaces how it looked in the scan.
 pub(super) fn manifest_of(
-    entries: &mut [Entry],
-    mut read: impl FnMut(&Entry) -> Result<Seen, FileError>,
+    entries: &mut [ScannedEntry],
+    mut read: impl FnMut(&ScannedEntry) -> Result<Seen, FileError>,
 ) -> Result<Manifest, FileError> {
     let mut manifest = Manifest::default();
     for entry in entries {
         let item = match &entry.kind {
-            Kind::Folder => Item::Folder,
-            Kind::Link(target) => Item::Link(target.clone()),
-            Kind::File => {
+            ScannedKind::Folder => Item::Folder,
+            ScannedKind::Link(target) => Item::Link(target.clone()),
+            ScannedKind::File => {
                 let Seen { stat, digest, .. } = read(entry)?;
                 entry.stat = stat;
                 Item::File { executable: stat.executable(), size: stat.size, digest }

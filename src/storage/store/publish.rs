@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::Store;
 use super::error::FileError;
-use super::stage::{Form, LargeFiles, Part, Place, Source, Staged};
+use super::stage::{FileSource, LargeFiles, Part, Place, PutForm, Staged};
 use super::temp::remove_tree;
 use crate::core::digest::Digest;
 use crate::core::staging::Staging;
@@ -24,7 +24,7 @@ pub struct PublishEntry {
     /// Below the artifact's own place, parts joined by `/`; empty for that place itself.
     pub name: String,
     pub content: EntryContent,
-    source: Option<Source>,
+    source: Option<FileSource>,
 }
 
 impl PublishEntry {
@@ -43,7 +43,7 @@ pub enum EntryContent {
 }
 
 /// Copies that last: a crash of the system leaves them whole.
-const FORM: Form = Form { staging: Staging::Copy, large: LargeFiles::Copy, writable: true, sync: true };
+const FORM: PutForm = PutForm { staging: Staging::Copy, large: LargeFiles::Copy, writable: true, sync: true };
 
 impl Store {
     /// What an artifact puts at a place, folders before what they hold.
@@ -60,7 +60,7 @@ impl Store {
             return Ok(vec![PublishEntry {
                 name: String::new(),
                 content: EntryContent::File { digest, executable },
-                source: Some(Source { place, size: artifact.size, executable }),
+                source: Some(FileSource { place, size: artifact.size, executable }),
             }]);
         }
         let mut entries = vec![PublishEntry::folder()];

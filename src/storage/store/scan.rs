@@ -13,18 +13,18 @@ use super::stat::{FileStat, regular, special};
 
 /// One entry of a directory.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct ScannedEntry {
     /// Below the directory, parts joined by `/`.
     pub name: String,
     /// Where it really lies: elsewhere than its name says if a link led there.
     pub path: PathBuf,
-    pub kind: Kind,
+    pub kind: ScannedKind,
     pub stat: FileStat,
 }
 
 /// What an entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ScannedKind {
     File,
     Folder,
     /// A link that stays inside the directory, and its relative target.
@@ -43,7 +43,7 @@ pub(super) enum Reach<'a> {
 pub(super) const MAX_HOPS: usize = 40;
 
 /// All entries below the directory `path`, sorted by the bytes of their names.
-pub(super) fn scan(path: &Path, reach: Reach<'_>) -> Result<Vec<Entry>, FileError> {
+pub(super) fn scan(path: &Path, reach: Reach<'_>) -> Result<Vec<ScannedEntry>, FileError> {
     let metadata = fs::metadata(path).map_err(|e| FileError::at(path, e))?;
     if !metadata.is_dir() {
         return Err(FileError::NotDirectory(path.to_owned()));
@@ -59,7 +59,7 @@ pub(super) fn scan(path: &Path, reach: Reach<'_>) -> Result<Vec<Entry>, FileErro
 
 struct Walk<'a> {
     reach: Reach<'a>,
-    entries: Vec<Entry>,
+    entries: Vec<ScannedEntry>,
     /// Folders that are not listed yet: a stack of our own, for the thread's would not do for the deepest.
     left: Vec<Folder>,
 }
@@ -103,12 +103,12 @@ impl Walk<'_> {
                 let (base, crossed) = (Rc::clone(&folder.base), Rc::clone(&folder.crossed));
                 let inner = folder.inner.join(file_name);
                 self.left.push(Folder { base, inner, name: name.clone(), crossed });
-                Kind::Folder
+                ScannedKind::Folder
             } else {
                 regular(&path, &metadata)?;
-                Kind::File
+                ScannedKind::File
             };
-            self.entries.push(Entry { name, path, kind, stat: FileStat::of(&metadata) });
+            self.entries.push(ScannedEntry { name, path, kind, stat: FileStat::of(&metadata) });
         }
         Ok(())
     }
@@ -128,7 +128,7 @@ impl Walk<'_> {
             let Some(target) = target.to_str() else {
                 return Err(FileError::NotUnicode(path));
             };
-            self.entries.push(Entry { name, path, kind: Kind::Link(target.to_owned()), stat });
+            self.entries.push(ScannedEntry { name, path, kind: ScannedKind::Link(target.to_owned()), stat });
             return Ok(());
         }
         let real = fs::canonicalize(&path).map_err(fail)?;
@@ -145,13 +145,13 @@ impl Walk<'_> {
                 return Err(FileError::Loop(path));
             }
             self.left.push(Folder::base(real.as_path().into(), name.clone(), crossed));
-            Kind::Folder
+            ScannedKind::Folder
         } else if metadata.is_file() {
-            Kind::File
+            ScannedKind::File
         } else {
             return Err(special(&path, &metadata));
         };
-        self.entries.push(Entry { name, path: real, kind, stat: FileStat::of(&metadata) });
+        self.entries.push(ScannedEntry { name, path: real, kind, stat: FileStat::of(&metadata) });
         Ok(())
     }
 }
@@ -208,7 +208,7 @@ mod tests {
         (dir, d)
     }
 
-    fn kind_of(d: &Path, name: &str) -> Kind {
+    fn kind_of(d: &Path, name: &str) -> ScannedKind {
         let entries = scan(d, Reach::Anywhere).unwrap();
         entries.into_iter().find(|entry| entry.name == name).unwrap().kind
     }
@@ -226,13 +226,13 @@ mod tests {
         fs::create_dir_all(dir.path().join("more/sub")).unwrap();
         fs::write(dir.path().join("more/x"), "").unwrap();
         symlink("../x", dir.path().join("more/sub/y")).unwrap();
-        assert_eq!(kind_of(&d, "s/inside"), Kind::Link("../f".into()));
-        assert_eq!(kind_of(&d, "twice"), Kind::Link("s/inside".into()));
-        assert_eq!(kind_of(&d, "self"), Kind::Link(".".into()));
+        assert_eq!(kind_of(&d, "s/inside"), ScannedKind::Link("../f".into()));
+        assert_eq!(kind_of(&d, "twice"), ScannedKind::Link("s/inside".into()));
+        assert_eq!(kind_of(&d, "self"), ScannedKind::Link(".".into()));
         for file in ["outside", "absolute", "out-and-in", "folder/x"] {
-            assert_eq!(kind_of(&d, file), Kind::File, "{file}");
+            assert_eq!(kind_of(&d, file), ScannedKind::File, "{file}");
         }
-        assert_eq!(kind_of(&d, "folder/sub/y"), Kind::Link("../x".into()));
+        assert_eq!(kind_of(&d, "folder/sub/y"), ScannedKind::Link("../x".into()));
         let names: Vec<_> = scan(&d, Reach::Anywhere).unwrap().into_iter().map(|e| e.name).collect();
         assert!(names.is_sorted(), "{names:?}");
     }
@@ -245,7 +245,7 @@ mod tests {
         fs::write(d.join("out"), "inside by the letter").unwrap();
         // By the letter `deep/out`; in truth beside `d`.
         symlink("up/../out", d.join("deep/l")).unwrap();
-        assert_eq!(kind_of(&d, "deep/l"), Kind::File);
+        assert_eq!(kind_of(&d, "deep/l"), ScannedKind::File);
         let inside = fs::canonicalize(&d).unwrap();
         assert!(matches!(scan(&d, Reach::Below(&inside)), Err(FileError::Outside { .. })));
     }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use super::Store;
 use super::error::{Damage, FileError, Wrong};
 use super::manifest::Item;
-use super::scan::{Kind, Reach, scan};
+use super::scan::{Reach, ScannedKind, scan};
 use super::stat::{self, FileStat, now_ns};
 use super::temp::{Blob, PendingBlob};
 use super::view::View;
@@ -63,7 +63,7 @@ pub enum LargeFiles<'a> {
 
 /// The form in which an artifact is put somewhere.
 #[derive(Clone, Copy)]
-pub(super) struct Form<'a> {
+pub(super) struct PutForm<'a> {
     pub staging: Staging,
     pub large: LargeFiles<'a>,
     pub writable: bool,
@@ -73,13 +73,13 @@ pub(super) struct Form<'a> {
 
 /// What an artifact consists of.
 pub(super) enum Pieces {
-    File(Source),
+    File(FileSource),
     /// Sorted by name.
     Folder(Vec<(String, Part)>),
 }
 
 /// Where a file's content is read.
-pub(super) struct Source {
+pub(super) struct FileSource {
     pub place: Place,
     /// In bytes, when it was recorded.
     pub size: u64,
@@ -110,7 +110,7 @@ impl Store {
         how: Staging,
         large: LargeFiles,
     ) -> Result<Staged, FileError> {
-        let form = Form { staging: how, large, writable: false, sync: false };
+        let form = PutForm { staging: how, large, writable: false, sync: false };
         let pieces = self.pieces(artifact, is_dir)?;
         match large {
             LargeFiles::View(layers) if how == Staging::Auto && pieces.has_large() => {
@@ -154,7 +154,7 @@ impl Store {
         artifact: &Artifact,
         is_dir: bool,
         target: &Path,
-        form: Form,
+        form: PutForm,
     ) -> Result<(), FileError> {
         self.put_pieces(&self.pieces(artifact, is_dir)?, target, form, &mut Staged::default())
     }
@@ -168,14 +168,14 @@ impl Store {
             Some(origin) => Place::Origin(origin.to_path_buf()),
             None => Place::Blob(artifact.digest),
         };
-        Ok(Pieces::File(Source { place, size: artifact.size, executable: artifact.executable }))
+        Ok(Pieces::File(FileSource { place, size: artifact.size, executable: artifact.executable }))
     }
 
     pub(super) fn put_pieces(
         &self,
         pieces: &Pieces,
         target: &Path,
-        form: Form,
+        form: PutForm,
         staged: &mut Staged,
     ) -> Result<(), FileError> {
         let items = match pieces {
@@ -212,9 +212,9 @@ impl Store {
         if let Some(origin) = &artifact.origin {
             let entries = scan(origin, Reach::Anywhere)?.into_iter().map(|entry| {
                 let part = match entry.kind {
-                    Kind::Folder => Part::Folder,
-                    Kind::Link(target) => Part::Link(target),
-                    Kind::File => Part::File(Source {
+                    ScannedKind::Folder => Part::Folder,
+                    ScannedKind::Link(target) => Part::Link(target),
+                    ScannedKind::File => Part::File(FileSource {
                         place: Place::Origin(entry.path),
                         size: entry.stat.size,
                         executable: entry.stat.executable(),
@@ -229,7 +229,7 @@ impl Store {
                 Item::Folder => Part::Folder,
                 Item::Link(target) => Part::Link(target),
                 Item::File { executable, size, digest } => {
-                    Part::File(Source { place: Place::Blob(digest), size, executable })
+                    Part::File(FileSource { place: Place::Blob(digest), size, executable })
                 }
             };
             (name, part)
@@ -239,9 +239,9 @@ impl Store {
 
     pub(super) fn put_file(
         &self,
-        source: &Source,
+        source: &FileSource,
         target: &Path,
-        form: Form,
+        form: PutForm,
         staged: &mut Staged,
     ) -> Result<(), FileError> {
         if form.staging == Staging::Link && source.may_link() {
@@ -299,7 +299,7 @@ impl Store {
         }
     }
 
-    fn symlink(&self, source: &Source, target: &Path, staged: &mut Staged) -> Result<(), FileError> {
+    fn symlink(&self, source: &FileSource, target: &Path, staged: &mut Staged) -> Result<(), FileError> {
         let path = self.lasting_path(&source.place)?;
         let now = now_ns();
         let (_, stat) = self.open_source(&source.place)?;
@@ -311,7 +311,7 @@ impl Store {
 
     /// A hard link where that is possible and nobody but the store is concerned. It gives the blob another ctime, so that
     /// its content is looked at when it is needed next.
-    fn hard_link(&self, source: &Source, target: &Path, staged: &mut Staged) -> Result<(), FileError> {
+    fn hard_link(&self, source: &FileSource, target: &Path, staged: &mut Staged) -> Result<(), FileError> {
         let Some(digest) = source.place.blob() else { return self.symlink(source, target, staged) };
         let path = self.lasting_path(&source.place)?;
         if fs::hard_link(&path, target).is_err() {
@@ -344,7 +344,7 @@ impl Store {
 impl Pieces {
     /// Whether it holds a file that is not copied if there is a choice.
     fn has_large(&self) -> bool {
-        let is_large = |source: &Source| source.size > LARGE && source.may_link();
+        let is_large = |source: &FileSource| source.size > LARGE && source.may_link();
         match self {
             Self::File(source) => is_large(source),
             Self::Folder(items) => {
@@ -354,7 +354,7 @@ impl Pieces {
     }
 }
 
-impl Source {
+impl FileSource {
     /// Whether the original can stand for a copy: a blob has no executable bit to lend.
     fn may_link(&self) -> bool {
         !(self.executable && self.place.blob().is_some())
@@ -374,7 +374,7 @@ impl Place {
 pub(super) enum Part {
     Folder,
     Link(String),
-    File(Source),
+    File(FileSource),
 }
 
 impl fmt::Display for Spoiled {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::Store;
 use super::error::FileError;
-use super::stage::{Form, Pieces, Source, Staged, make_open_folder};
+use super::stage::{FileSource, Pieces, PutForm, Staged, make_open_folder};
 use crate::core::value::Artifact;
 
 /// The tree of one artifact, and where the originals of its large files lie.
@@ -33,7 +33,7 @@ impl Store {
         pieces: &Pieces,
         target: &Path,
         layers: &Path,
-        form: Form,
+        form: PutForm,
     ) -> Result<Staged, FileError> {
         let lower = layers.join("lower");
         make_open_folder(layers)?;
@@ -61,7 +61,7 @@ impl Store {
     /// Puts an empty file of the right size in place of a large one; not if its original cannot be shown.
     pub(super) fn put_stub(
         &self,
-        source: &Source,
+        source: &FileSource,
         target: &Path,
         mode: u32,
         view: &mut View,

@@ -31,7 +31,7 @@ use crate::view::model::run::{Keep, RunState};
 use crate::view::text::phrases::counts;
 use crate::view::text::{age, duration, inert, size};
 use rows::{Row, Rows};
-use values::{Field, Values};
+use values::{Field, ShownValues};
 
 const CSS: &str = include_str!("page.css");
 const JS: &str = include_str!("page.js");
@@ -119,7 +119,7 @@ pub fn page(
         request: run.request.as_ref().map_or_else(Vec::new, RequestView::rows),
         failures: rows.failures(&shown),
         warnings: warnings.collect(),
-        outputs: Values::new(sources).outputs(&run.outputs),
+        outputs: ShownValues::new(sources).outputs(&run.outputs),
         drawing,
         legend: State::ALL.map(State::name).to_vec(),
         ticks: gantt::ticks(run.length_ms()),

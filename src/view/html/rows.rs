@@ -2,7 +2,7 @@
 
 use jiff::Zoned;
 
-use super::values::{Field, Values};
+use super::values::{Field, ShownValues};
 use super::{Failure, Sources, gantt, label, lines};
 use crate::core::event::{Counts, NodeFinished, Status};
 use crate::core::node_path::NodeRef;
@@ -90,7 +90,7 @@ pub struct Log {
 pub struct Rows<'t> {
     run: &'t RunState,
     sources: &'t dyn Sources,
-    values: Values<'t>,
+    values: ShownValues<'t>,
     now: &'t Zoned,
     logs_left: u64,
     failed_logs_left: u64,
@@ -98,7 +98,7 @@ pub struct Rows<'t> {
 
 impl<'t> Rows<'t> {
     pub fn new(run: &'t RunState, sources: &'t dyn Sources, now: &'t Zoned) -> Self {
-        let values = Values::new(sources);
+        let values = ShownValues::new(sources);
         Self { run, sources, values, now, logs_left: ALL_LOGS, failed_logs_left: ALL_FAILED_LOGS }
     }
 

@@ -28,12 +28,12 @@ pub struct Field {
 }
 
 /// Shows values, and counts what of files is shown.
-pub struct Values<'s> {
+pub struct ShownValues<'s> {
     sources: &'s dyn Sources,
     left: u64,
 }
 
-impl<'s> Values<'s> {
+impl<'s> ShownValues<'s> {
     pub fn new(sources: &'s dyn Sources) -> Self {
         Self { sources, left: ALL_FILES }
     }
@@ -176,7 +176,7 @@ mod tests {
             json!({"digest": format!("sha256:{}", Kept::digest(text)), "path": "/a/b.txt",
             "size": text.len()})
         };
-        let mut values = Values::new(&kept);
+        let mut values = ShownValues::new(&kept);
         let outputs = json!({"list": [file("plain\x1b[2J text"), file("gone")],
             "svg": file("<svg onload='x()'/>"), "n": 3, "text": "a\x1b[31mb"});
         let fields = values.outputs(outputs.as_object().unwrap());

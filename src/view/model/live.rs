@@ -14,14 +14,14 @@ use crate::core::node_path::NodePath;
 
 #[derive(Default)]
 pub(in crate::view) struct Live {
-    pub running: BTreeMap<NodePath, Attempt>,
+    pub running: BTreeMap<NodePath, LiveAttempt>,
     pub waiting: BTreeMap<NodePath, Wait>,
     /// Number of units that are ready and wait for a job slot.
     pub queued: u64,
 }
 
 /// A running attempt, or the pause before the next one.
-pub(in crate::view) struct Attempt {
+pub(in crate::view) struct LiveAttempt {
     pub since: Timestamp,
     /// When the run ends, by the times of earlier ones.
     pub end: Option<Timestamp>,
@@ -44,7 +44,7 @@ impl Live {
                 let left = node.remaining_ms.map(Duration::from_millis);
                 let end = left.and_then(|left| node.time.checked_add(left).ok());
                 let log = node.log.clone();
-                self.running.insert(unit, Attempt { since: node.time, end, log, retry: None });
+                self.running.insert(unit, LiveAttempt { since: node.time, end, log, retry: None });
                 self.queued = node.queued;
             }
             Event::NodeWaiting(node) => {

@@ -52,7 +52,7 @@ pub struct Pair<T> {
 /// What a difference is to the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Role {
+pub enum DiffRole {
     /// It has changed although nothing before it has.
     Cause,
     /// Something that it waits for has changed.
@@ -66,7 +66,7 @@ pub enum Role {
 pub struct NodeDiff {
     pub node: String,
     pub index: Option<u64>,
-    pub role: Role,
+    pub role: DiffRole,
     /// Those that it waits for and that have changed.
     pub because: Vec<String>,
     /// Null where there was no such node, or it had not ended.
@@ -406,11 +406,11 @@ fn node_diff(
         after: full_after.as_ref().filter(|node| node.error.is_some()).map(NodeFinished::failure),
     };
     let role = match both {
-        Some((before, after)) if before.same_work(&after) => Role::Aside,
-        _ if !because.is_empty() => Role::Consequence,
+        Some((before, after)) if before.same_work(&after) => DiffRole::Aside,
+        _ if !because.is_empty() => DiffRole::Consequence,
         // It sums up units that are listed themselves.
-        Some((Brief { kind: Kind::Elements | Kind::Workflow, .. }, _)) => Role::Consequence,
-        _ => Role::Cause,
+        Some((Brief { kind: Kind::Elements | Kind::Workflow, .. }, _)) => DiffRole::Consequence,
+        _ => DiffRole::Cause,
     };
     NodeDiff {
         role,
@@ -460,7 +460,7 @@ impl RunDiff {
             && self.outputs.is_empty()
             && self.folded.is_empty()
             && self.before.status == self.after.status
-            && self.nodes.iter().all(|node| node.role == Role::Aside)
+            && self.nodes.iter().all(|node| node.role == DiffRole::Aside)
     }
 
     /// One document.

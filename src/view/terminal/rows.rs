@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use crate::core::node_path::{NodePath, NodeRef};
-use crate::view::model::live::{Attempt, Live, Wait};
+use crate::view::model::live::{Live, LiveAttempt, Wait};
 use crate::view::model::tally::{Spread, Tally};
 use crate::view::terminal::frame::{Line, Moment, Progress, SHOWN, State};
 use crate::view::text::{duration, inert};
@@ -23,7 +23,7 @@ struct Fold<'a> {
     spread: Spread,
     running: u64,
     /// The oldest attempt; one that rests only if all do.
-    oldest: Option<(&'a NodePath, &'a Attempt)>,
+    oldest: Option<(&'a NodePath, &'a LiveAttempt)>,
     waits: Option<&'a Wait>,
 }
 
@@ -91,7 +91,7 @@ fn fold<'f, 'a>(
     folds.entry(node).or_insert_with(|| Fold::new(Spread::new(since, 0)))
 }
 
-impl Attempt {
+impl LiveAttempt {
     fn row(&self, node: &str, now: Timestamp) -> Row {
         let (state, words, source) = self.words("", now);
         let elapsed_ms = Some(between(self.since, now));
@@ -136,9 +136,9 @@ impl<'a> Fold<'a> {
         Self { spread, running: 0, oldest: None, waits: None }
     }
 
-    fn run(&mut self, unit: &'a NodePath, attempt: &'a Attempt) {
+    fn run(&mut self, unit: &'a NodePath, attempt: &'a LiveAttempt) {
         self.running += 1;
-        let age = |attempt: &Attempt| (attempt.retry.is_some(), attempt.since);
+        let age = |attempt: &LiveAttempt| (attempt.retry.is_some(), attempt.since);
         if self.oldest.is_none_or(|(_, oldest)| age(attempt) < age(oldest)) {
             self.oldest = Some((unit, attempt));
         }

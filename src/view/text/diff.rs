@@ -4,7 +4,7 @@ use jiff::Zoned;
 use serde_json::Value as Json;
 
 use crate::core::event::{CacheStatus, Status};
-use crate::view::model::run_diff::{Change, Folded, KeyChange, NodeDiff, Pair, Role, RunDiff};
+use crate::view::model::run_diff::{Change, DiffRole, Folded, KeyChange, NodeDiff, Pair, RunDiff};
 use crate::view::model::run_row::RunRow;
 use crate::view::text::commands::logs_command;
 use crate::view::text::phrases::{counts, mark};
@@ -28,8 +28,8 @@ impl RunDiff {
         let mut text = self.heads(ink, now);
         self.values(&mut text, "asked for", &self.asked, ink);
         let heading = if self.linked { "changed first" } else { "changed" };
-        self.group(&mut text, heading, Role::Cause, ink);
-        self.group(&mut text, "followed from that", Role::Consequence, ink);
+        self.group(&mut text, heading, DiffRole::Cause, ink);
+        self.group(&mut text, "followed from that", DiffRole::Consequence, ink);
         self.asides(&mut text, ink);
         self.values(&mut text, "outputs", &self.outputs, ink);
         if self.is_empty() {
@@ -82,7 +82,7 @@ impl RunDiff {
         }
     }
 
-    fn group(&self, text: &mut String, heading: &str, role: Role, ink: Ink) {
+    fn group(&self, text: &mut String, heading: &str, role: DiffRole, ink: Ink) {
         let nodes: Vec<_> = self.nodes.iter().filter(|node| node.role == role).collect();
         // Changes of elements are shown once for all of them, with the first of each kind as an example.
         let mut left = SHOWN;
@@ -103,7 +103,7 @@ impl RunDiff {
                 more += 1;
             }
         }
-        if role == Role::Cause {
+        if role == DiffRole::Cause {
             // Elements that came or went change their node even if all others are the same.
             for folded in self.folded.iter().filter(|folded| folded.differ == 0) {
                 body.push_str(&self.folded(folded, ink));
@@ -145,7 +145,7 @@ impl RunDiff {
 
     /// What came from the cache in one run only, and what took another time.
     fn asides(&self, text: &mut String, ink: Ink) {
-        let asides = || self.nodes.iter().filter(|node| node.role == Role::Aside);
+        let asides = || self.nodes.iter().filter(|node| node.role == DiffRole::Aside);
         let hit = |pair: &Option<Pair<Option<CacheStatus>>>, after: bool| {
             pair.as_ref().is_some_and(|pair| {
                 let (now, then) = if after { (pair.after, pair.before) } else { (pair.before, pair.after) };
@@ -215,7 +215,7 @@ fn node_text(node: &NodeDiff, run: &str, indent: &str, ink: Ink) -> String {
     let rekeyed = node.key.as_ref().is_some_and(|key| key.before.is_some() && key.after.is_some());
     if rekeyed && unexplained {
         line("same inputs, but another cache key; what differs is not on record any more".into());
-    } else if status.is_none() && unexplained && !node.outputs.is_empty() && node.role == Role::Cause {
+    } else if status.is_none() && unexplained && !node.outputs.is_empty() && node.role == DiffRole::Cause {
         line("same inputs, other outputs".into());
     }
     for KeyChange { change, .. } in &node.changes {

@@ -14,7 +14,7 @@ use crate::workflow::keys::{Key, Shape};
 use crate::workflow::load::check_label;
 use crate::workflow::policy::duration;
 use crate::workflow::reader::Reader;
-use crate::workflow::syntax::{Item, Kind, Table};
+use crate::workflow::syntax::{Table, TomlItem, TomlKind};
 
 /// Maximum nodes that may run at once.
 pub const MAX_JOBS: u32 = 100_000;
@@ -86,7 +86,7 @@ impl Walk<'_> {
         }
     }
 
-    fn value(&mut self, table: &Table, key: &Key, item: &Item, path: &str) -> Option<Json> {
+    fn value(&mut self, table: &Table, key: &Key, item: &TomlItem, path: &str) -> Option<Json> {
         let name = key.name;
         match key.shape {
             Shape::Bool => self.reader.bool(table, name).map(Json::Bool),
@@ -106,7 +106,7 @@ impl Walk<'_> {
                 let mut filled = JsonMap::new();
                 for (key, item) in table.iter() {
                     match &item.kind {
-                        Kind::String(text) => {
+                        TomlKind::String(text) => {
                             let text = self.fill(text, item.span, path)?;
                             filled.insert(key.name.to_string(), text.into());
                         }
@@ -124,15 +124,15 @@ impl Walk<'_> {
         }
     }
 
-    fn whole(&mut self, item: &Item, name: &str, least: i64, path: &str) -> Option<Json> {
+    fn whole(&mut self, item: &TomlItem, name: &str, least: i64, path: &str) -> Option<Json> {
         let most = match path {
             "jobs" => i64::from(MAX_JOBS),
             "smtp.port" => i64::from(u16::MAX),
             _ => i64::MAX,
         };
         match item.kind {
-            Kind::Integer(value) if (least..=most).contains(&value) => Some(value.into()),
-            Kind::Integer(_) => {
+            TomlKind::Integer(value) if (least..=most).contains(&value) => Some(value.into()),
+            TomlKind::Integer(_) => {
                 let expected = match most {
                     i64::MAX => format!("`{name}` must be {least} or more"),
                     most => format!("`{name}` must lie between {least} and {most}"),
@@ -190,14 +190,16 @@ impl Walk<'_> {
 }
 
 /// A value as JSON, as it stands.
-fn plain(item: &Item) -> Json {
+fn plain(item: &TomlItem) -> Json {
     match &item.kind {
-        Kind::String(text) => text.as_ref().into(),
-        Kind::Integer(value) => (*value).into(),
-        Kind::Float(value) => (*value).into(),
-        Kind::Bool(value) => (*value).into(),
-        Kind::Datetime(text) => (*text).into(),
-        Kind::Array(items) => items.iter().map(plain).collect(),
-        Kind::Table(table) => table.iter().map(|(key, item)| (key.name.to_string(), plain(item))).collect(),
+        TomlKind::String(text) => text.as_ref().into(),
+        TomlKind::Integer(value) => (*value).into(),
+        TomlKind::Float(value) => (*value).into(),
+        TomlKind::Bool(value) => (*value).into(),
+        TomlKind::Datetime(text) => (*text).into(),
+        TomlKind::Array(items) => items.iter().map(plain).collect(),
+        TomlKind::Table(table) => {
+            table.iter().map(|(key, item)| (key.name.to_string(), plain(item))).collect()
+        }
     }
 }

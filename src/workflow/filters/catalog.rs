@@ -3,7 +3,7 @@
 
 /// A filter, function or test.
 #[derive(Debug)]
-pub struct Entry {
+pub struct CatalogEntry {
     pub name: &'static str,
     /// The arguments besides the value before it: `(format, timezone='UTC')`, or empty.
     pub arguments: &'static str,
@@ -11,12 +11,12 @@ pub struct Entry {
     pub doc: &'static str,
 }
 
-const fn entry(name: &'static str, arguments: &'static str, doc: &'static str) -> Entry {
-    Entry { name, arguments, doc }
+const fn entry(name: &'static str, arguments: &'static str, doc: &'static str) -> CatalogEntry {
+    CatalogEntry { name, arguments, doc }
 }
 
 /// Every filter: a name behind `|`.
-pub const FILTERS: &[Entry] = &[
+pub const FILTERS: &[CatalogEntry] = &[
     entry(
         "default",
         "(other[, or_false])",
@@ -112,7 +112,7 @@ pub const FILTERS: &[Entry] = &[
 ];
 
 /// Every function.
-pub const FUNCTIONS: &[Entry] = &[
+pub const FUNCTIONS: &[CatalogEntry] = &[
     entry("coalesce", "(value, ...)", "the first value that is not null; null if all are"),
     entry(
         "glob",
@@ -127,7 +127,7 @@ pub const FUNCTIONS: &[Entry] = &[
 ];
 
 /// Every test: a name behind `is`, or text in `select` and the like.
-pub const TESTS: &[Entry] = &[
+pub const TESTS: &[CatalogEntry] = &[
     entry("none", "", "null"),
     entry("defined", "", "not missing"),
     entry("undefined", "", "missing, as the first element of an empty list"),
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn the_manual_has_a_row_for_each() {
         let page = include_str!("../../../docs/templates.md");
-        let row = |Entry { name, arguments, doc }: &Entry| match arguments.is_empty() {
+        let row = |CatalogEntry { name, arguments, doc }: &CatalogEntry| match arguments.is_empty() {
             true => format!("| `{name}` | | {doc} |\n"),
             false => format!("| `{name}` | `{arguments}` | {doc} |\n"),
         };

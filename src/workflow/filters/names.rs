@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::GLOB;
-use super::catalog::{Entry, FILTERS, FUNCTIONS, SIGNS, TESTS};
+use super::catalog::{CatalogEntry, FILTERS, FUNCTIONS, SIGNS, TESTS};
 use crate::core::closest::closest;
 use crate::workflow::keys::TEMPLATE_WORDS;
 
@@ -79,7 +79,7 @@ fn complaint(what: Use, name: &str) -> Option<String> {
         Use::Test if SIGNS.contains(&name) => return None,
         Use::Test => ("test", TESTS, ""),
         Use::Function => ("function", FUNCTIONS, "x | "),
-        Use::Method => ("method", &[] as &[Entry], "x | "),
+        Use::Method => ("method", &[] as &[CatalogEntry], "x | "),
         Use::Variable => return None,
     };
     if list.iter().any(|entry| entry.name == name) {

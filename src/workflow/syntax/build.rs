@@ -10,7 +10,7 @@ use toml_parser::decoder::Encoding;
 use toml_parser::parser::EventReceiver;
 use toml_parser::{ErrorSink, ParseError, Raw};
 
-use super::tree::{Form, Item, Key, Kind, Table};
+use super::tree::{Table, TableForm, TomlItem, TomlKey, TomlKind};
 use super::{Document, MAX_DEPTH, SyntaxErrors, scalar, span, words};
 use crate::workflow::budget::Resource;
 use crate::workflow::diagnostic::{Diagnostic, Span};
@@ -27,7 +27,7 @@ pub(super) struct Builder<'s, 'm> {
     /// The arrays and inline tables that are open.
     open: Vec<Container<'s>>,
     /// The keys that still wait for their values, or the header's.
-    keys: Vec<Key<'s>>,
+    keys: Vec<TomlKey<'s>>,
     /// Brackets that nest too deeply: the parser skips to their ends.
     refused: usize,
     /// Whether a key of the statement is broken, so that nobody knows where its value belongs.
@@ -46,7 +46,7 @@ struct Container<'s> {
 }
 
 enum Content<'s> {
-    Array(Vec<Item<'s>>),
+    Array(Vec<TomlItem<'s>>),
     Table(Table<'s>),
 }
 
@@ -154,18 +154,18 @@ impl<'s, 'm> Builder<'s, 'm> {
         let kind = match container.content {
             Content::Array(mut items) => {
                 items.shrink_to_fit();
-                Kind::Array(items)
+                TomlKind::Array(items)
             }
             Content::Table(mut table) => {
                 table.shrink();
-                Kind::Table(table)
+                TomlKind::Table(table)
             }
         };
-        self.value(Item { span: Span { start: container.start.start, end: end.end }, kind });
+        self.value(TomlItem { span: Span { start: container.start.start, end: end.end }, kind });
     }
 
     /// Puts a complete value where it belongs.
-    fn value(&mut self, item: Item<'s>) {
+    fn value(&mut self, item: TomlItem<'s>) {
         let (table, keys) = match self.open.last_mut() {
             Some(Container { content: Content::Array(items), .. }) => {
                 items.push(item);
@@ -226,7 +226,7 @@ impl EventReceiver for Builder<'_, '_> {
     }
 
     fn inline_table_open(&mut self, at: toml_parser::Span, _: &mut dyn ErrorSink) -> bool {
-        self.start_container(span(at), Content::Table(Table::new(Form::Inline)))
+        self.start_container(span(at), Content::Table(Table::new(TableForm::Inline)))
     }
 
     fn inline_table_close(&mut self, at: toml_parser::Span, _: &mut dyn ErrorSink) {
@@ -258,7 +258,7 @@ impl EventReceiver for Builder<'_, '_> {
             self.breaks(words::key(self.document, span(at), encoding, &error));
             self.lost = true;
         }
-        self.keys.push(Key { span: span(at), name });
+        self.keys.push(TomlKey { span: span(at), name });
     }
 
     fn scalar(&mut self, at: toml_parser::Span, encoding: Option<Encoding>, _: &mut dyn ErrorSink) {
@@ -273,7 +273,7 @@ impl EventReceiver for Builder<'_, '_> {
                 None => {}
             }
         }
-        self.value(Item { span: span(at), kind });
+        self.value(TomlItem { span: span(at), kind });
     }
 
     fn comment(&mut self, at: toml_parser::Span, error: &mut dyn ErrorSink) {
@@ -291,11 +291,11 @@ fn follow<'t, 's>(root: &'t mut Table<'s>, way: &[usize]) -> Option<&'t mut Tabl
 }
 
 /// The table that a part of a header leads into, if it leads into one that is still open.
-fn inner<'t, 's>(item: &'t mut Item<'s>) -> Option<&'t mut Table<'s>> {
+fn inner<'t, 's>(item: &'t mut TomlItem<'s>) -> Option<&'t mut Table<'s>> {
     match &mut item.kind {
-        Kind::Table(table) if table.form != Form::Inline => Some(table),
-        Kind::Array(items) => match &mut items.last_mut()?.kind {
-            Kind::Table(table) if table.form == Form::Header => Some(table),
+        TomlKind::Table(table) if table.form != TableForm::Inline => Some(table),
+        TomlKind::Array(items) => match &mut items.last_mut()?.kind {
+            TomlKind::Table(table) if table.form == TableForm::Header => Some(table),
             _ => None,
         },
         _ => None,
@@ -306,7 +306,7 @@ fn inner<'t, 's>(item: &'t mut Item<'s>) -> Option<&'t mut Table<'s>> {
 fn open_table<'s>(
     document: Document<'s>,
     root: &mut Table<'s>,
-    mut keys: impl DoubleEndedIterator<Item = Key<'s>>,
+    mut keys: impl DoubleEndedIterator<Item = TomlKey<'s>>,
     header: Span,
     of_array: bool,
     mut way: Vec<usize>,
@@ -320,7 +320,9 @@ fn open_table<'s>(
         let start = *first.get_or_insert(span.start);
         let position = match table.find(&key.name) {
             Some(position) => position,
-            None => table.push(key, Item { span, kind: Kind::Table(Table::new(Form::Implicit)) }),
+            None => {
+                table.push(key, TomlItem { span, kind: TomlKind::Table(Table::new(TableForm::Implicit)) })
+            }
         };
         way.push(position);
         let Some((known, item)) = table.entry_mut(position) else { return Ok(None) };
@@ -330,20 +332,20 @@ fn open_table<'s>(
         let Some(next) = inner(item) else { return Ok(None) };
         table = next;
     }
-    let opened = Item { span: header, kind: Kind::Table(Table::new(Form::Header)) };
+    let opened = TomlItem { span: header, kind: TomlKind::Table(Table::new(TableForm::Header)) };
     let Some(position) = table.find(&last.name) else {
-        let kind = if of_array { Kind::Array(vec![opened]) } else { opened.kind };
-        way.push(table.push(last, Item { span: header, kind }));
+        let kind = if of_array { TomlKind::Array(vec![opened]) } else { opened.kind };
+        way.push(table.push(last, TomlItem { span: header, kind }));
         return Ok(Some(way));
     };
     way.push(position);
     let Some((known, item)) = table.entry_mut(position) else { return Ok(None) };
     match &mut item.kind {
-        Kind::Table(table) if !of_array && table.form == Form::Implicit => {
-            table.form = Form::Header;
+        TomlKind::Table(table) if !of_array && table.form == TableForm::Implicit => {
+            table.form = TableForm::Header;
             (known.span, item.span) = (last.span, header);
         }
-        Kind::Array(items) if of_array && is_of_headers(items) => items.push(opened),
+        TomlKind::Array(items) if of_array && is_of_headers(items) => items.push(opened),
         _ => {
             let name = Span { start: first.unwrap_or(last.span.start), end: last.span.end };
             return Err(words::twice(document, known, item, name));
@@ -353,16 +355,16 @@ fn open_table<'s>(
 }
 
 /// Whether an array was made by `[[headers]]`.
-fn is_of_headers(items: &[Item]) -> bool {
-    matches!(items.last(), Some(Item { kind: Kind::Table(table), .. }) if table.form == Form::Header)
+fn is_of_headers(items: &[TomlItem]) -> bool {
+    matches!(items.last(), Some(TomlItem { kind: TomlKind::Table(table), .. }) if table.form == TableForm::Header)
 }
 
 /// Puts a value under a key, which may be dotted.
 fn assign<'s>(
     document: Document<'s>,
     root: &mut Table<'s>,
-    mut keys: impl DoubleEndedIterator<Item = Key<'s>>,
-    item: Item<'s>,
+    mut keys: impl DoubleEndedIterator<Item = TomlKey<'s>>,
+    item: TomlItem<'s>,
 ) -> Result<(), Diagnostic> {
     let Some(last) = keys.next_back() else { return Ok(()) };
     let mut first = None;
@@ -372,16 +374,16 @@ fn assign<'s>(
         let start = *first.get_or_insert(span.start);
         let position = match table.find(&key.name) {
             Some(position) => position,
-            None => table.push(key, Item { span, kind: Kind::Table(Table::new(Form::Dotted)) }),
+            None => table.push(key, TomlItem { span, kind: TomlKind::Table(Table::new(TableForm::Dotted)) }),
         };
         let Some((known, next)) = table.entry_mut(position) else { return Ok(()) };
-        let takes_dotted = |form| matches!(form, Form::Implicit | Form::Dotted);
-        if !matches!(&next.kind, Kind::Table(table) if takes_dotted(table.form)) {
+        let takes_dotted = |form| matches!(form, TableForm::Implicit | TableForm::Dotted);
+        if !matches!(&next.kind, TomlKind::Table(table) if takes_dotted(table.form)) {
             return Err(words::closed(document, known, next, Span { start, end: span.end }));
         }
-        let Kind::Table(next) = &mut next.kind else { return Ok(()) };
+        let TomlKind::Table(next) = &mut next.kind else { return Ok(()) };
         table = next;
-        table.form = Form::Dotted;
+        table.form = TableForm::Dotted;
     }
     match table.find(&last.name).and_then(|position| table.entry_mut(position)) {
         Some((known, item)) => {

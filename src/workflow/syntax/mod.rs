@@ -18,7 +18,7 @@ mod statement;
 mod tree;
 mod words;
 
-pub use self::tree::{Item, Key, Kind, Table};
+pub use self::tree::{Table, TomlItem, TomlKey, TomlKind};
 
 use std::cell::RefCell;
 
@@ -133,15 +133,15 @@ mod tests {
     use super::*;
 
     /// A tree as the `toml` crate would hold it. NaN becomes text, so that trees can be compared.
-    fn ours(kind: &Kind) -> Value {
+    fn ours(kind: &TomlKind) -> Value {
         match kind {
-            Kind::String(text) => Value::String(text.to_string()),
-            Kind::Integer(n) => Value::Integer(*n),
-            Kind::Float(n) => float(*n),
-            Kind::Bool(b) => Value::Boolean(*b),
-            Kind::Datetime(text) => Value::Datetime(text.parse().unwrap()),
-            Kind::Array(items) => Value::Array(items.iter().map(|item| ours(&item.kind)).collect()),
-            Kind::Table(table) => table_of(table),
+            TomlKind::String(text) => Value::String(text.to_string()),
+            TomlKind::Integer(n) => Value::Integer(*n),
+            TomlKind::Float(n) => float(*n),
+            TomlKind::Bool(b) => Value::Boolean(*b),
+            TomlKind::Datetime(text) => Value::Datetime(text.parse().unwrap()),
+            TomlKind::Array(items) => Value::Array(items.iter().map(|item| ours(&item.kind)).collect()),
+            TomlKind::Table(table) => table_of(table),
         }
     }
 
@@ -337,8 +337,8 @@ mod tests {
         let (table, _) = parse(text, FileId(0));
         let at = |span: Span| &text[span.start as usize..span.end as usize];
         let inner = |name| match &table.get(name).unwrap().kind {
-            Kind::Table(table) => table.iter().map(|(k, i)| (at(k.span), at(i.span))).collect::<Vec<_>>(),
-            Kind::Array(items) => items.iter().map(|i| ("", at(i.span))).collect(),
+            TomlKind::Table(table) => table.iter().map(|(k, i)| (at(k.span), at(i.span))).collect::<Vec<_>>(),
+            TomlKind::Array(items) => items.iter().map(|i| ("", at(i.span))).collect(),
             _ => Vec::new(),
         };
         assert_eq!(inner("x"), [("'y'", "{ a = [1, \"é\"] }")]);
@@ -352,7 +352,7 @@ mod tests {
     fn strings_without_escapes_borrow() {
         let (table, _) = parse("a = \"x\"\nb = '''\ny'''\nc = \"\"\"z\nz\"\"\"\nd = \"\\n\"", FileId(0));
         let borrowed =
-            |(_, item): (_, &Item)| matches!(item.kind, Kind::String(std::borrow::Cow::Borrowed(_)));
+            |(_, item): (_, &TomlItem)| matches!(item.kind, TomlKind::String(std::borrow::Cow::Borrowed(_)));
         assert_eq!(table.iter().map(borrowed).collect::<Vec<_>>(), [true, true, true, false]);
     }
 

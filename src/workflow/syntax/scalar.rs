@@ -8,7 +8,7 @@ use std::num::IntErrorKind;
 use toml_parser::decoder::{IntegerRadix, ScalarKind};
 use toml_parser::{ParseError, Raw};
 
-use super::Kind;
+use super::TomlKind;
 
 /// Why a value cannot be read.
 pub(super) enum Fault {
@@ -23,39 +23,39 @@ pub(super) enum Fault {
 }
 
 /// Reads a value; with a fault, what comes closest to what was meant.
-pub(super) fn decode(raw: Raw<'_>) -> (Kind<'_>, Option<Fault>) {
+pub(super) fn decode(raw: Raw<'_>) -> (TomlKind<'_>, Option<Fault>) {
     let mut text = Cow::Borrowed("");
     let mut error: Option<ParseError> = None;
     let scalar = raw.decode_scalar(&mut text, &mut error);
     let (kind, fault) = match scalar {
-        ScalarKind::String => (Kind::String(text), None),
-        ScalarKind::Boolean(value) => (Kind::Bool(value), None),
-        ScalarKind::DateTime => (Kind::Datetime(raw.as_str()), datetime(&text)),
+        ScalarKind::String => (TomlKind::String(text), None),
+        ScalarKind::Boolean(value) => (TomlKind::Bool(value), None),
+        ScalarKind::DateTime => (TomlKind::Datetime(raw.as_str()), datetime(&text)),
         ScalarKind::Float => float(&text),
         ScalarKind::Integer(radix) => integer(&text, radix),
     };
     (kind, error.map(Fault::Syntax).or(fault))
 }
 
-fn integer(text: &str, radix: IntegerRadix) -> (Kind<'static>, Option<Fault>) {
+fn integer(text: &str, radix: IntegerRadix) -> (TomlKind<'static>, Option<Fault>) {
     match i64::from_str_radix(text, radix.value()) {
-        Ok(value) => (Kind::Integer(value), None),
+        Ok(value) => (TomlKind::Integer(value), None),
         Err(error) => match error.kind() {
             IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => {
-                (Kind::Integer(0), Some(Fault::IntegerRange))
+                (TomlKind::Integer(0), Some(Fault::IntegerRange))
             }
-            _ => (Kind::Integer(0), Some(Fault::NoDigits)),
+            _ => (TomlKind::Integer(0), Some(Fault::NoDigits)),
         },
     }
 }
 
-fn float(text: &str) -> (Kind<'static>, Option<Fault>) {
+fn float(text: &str) -> (TomlKind<'static>, Option<Fault>) {
     match text.parse::<f64>() {
         Ok(value) if value.is_infinite() && !text.ends_with("inf") => {
-            (Kind::Float(value), Some(Fault::FloatRange))
+            (TomlKind::Float(value), Some(Fault::FloatRange))
         }
-        Ok(value) => (Kind::Float(value), None),
-        Err(_) => (Kind::Float(0.0), Some(Fault::NoDigits)),
+        Ok(value) => (TomlKind::Float(value), None),
+        Err(_) => (TomlKind::Float(0.0), Some(Fault::NoDigits)),
     }
 }
 

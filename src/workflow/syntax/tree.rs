@@ -9,27 +9,27 @@ use crate::workflow::diagnostic::Span;
 
 /// A value and where it stands: all of its text, or the header for a table that has one.
 #[derive(Debug)]
-pub struct Item<'s> {
+pub struct TomlItem<'s> {
     pub span: Span,
-    pub kind: Kind<'s>,
+    pub kind: TomlKind<'s>,
 }
 
 /// A value. A string without escapes borrows from the text.
 #[derive(Debug)]
-pub enum Kind<'s> {
+pub enum TomlKind<'s> {
     String(Cow<'s, str>),
     Integer(i64),
     Float(f64),
     Bool(bool),
     /// As it is written; one of the four forms of TOML.
     Datetime(&'s str),
-    Array(Vec<Item<'s>>),
+    Array(Vec<TomlItem<'s>>),
     Table(Table<'s>),
 }
 
 /// A key and where it stands: one part of a dotted key, with its quotes.
 #[derive(Debug)]
-pub struct Key<'s> {
+pub struct TomlKey<'s> {
     pub span: Span,
     pub name: Cow<'s, str>,
 }
@@ -37,10 +37,10 @@ pub struct Key<'s> {
 /// Keys and values in the order of the file.
 #[derive(Debug, Default)]
 pub struct Table<'s> {
-    entries: Vec<(Key<'s>, Item<'s>)>,
+    entries: Vec<(TomlKey<'s>, TomlItem<'s>)>,
     /// Where each name is among the entries, if there are many.
     index: Option<Box<Index<'s>>>,
-    pub(super) form: Form,
+    pub(super) form: TableForm,
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +48,7 @@ struct Index<'s>(HashMap<Cow<'s, str>, u32>);
 
 /// How a table came to be, which decides what may still be added to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum TableForm {
     /// The document, or a table known only from the headers of tables inside it.
     #[default]
     Implicit,
@@ -63,39 +63,39 @@ pub(super) enum Form {
 /// Maximum entries of a table for which comparing names one by one is faster than hashing.
 const INDEXED: usize = 16;
 
-impl Item<'_> {
+impl TomlItem<'_> {
     /// What it is, with its article, for messages: "a string", "an integer", ...
     pub fn type_name(&self) -> &'static str {
         match self.kind {
-            Kind::String(_) => "a string",
-            Kind::Integer(_) => "an integer",
-            Kind::Float(_) => "a float",
-            Kind::Bool(_) => "a boolean",
-            Kind::Datetime(_) => "a datetime",
-            Kind::Array(_) => "an array",
-            Kind::Table(_) => "a table",
+            TomlKind::String(_) => "a string",
+            TomlKind::Integer(_) => "an integer",
+            TomlKind::Float(_) => "a float",
+            TomlKind::Bool(_) => "a boolean",
+            TomlKind::Datetime(_) => "a datetime",
+            TomlKind::Array(_) => "an array",
+            TomlKind::Table(_) => "a table",
         }
     }
 }
 
 impl<'s> Table<'s> {
-    pub(super) fn new(form: Form) -> Self {
+    pub(super) fn new(form: TableForm) -> Self {
         Self { form, ..Self::default() }
     }
 
     /// The value of a key.
-    pub fn get(&self, name: &str) -> Option<&Item<'s>> {
+    pub fn get(&self, name: &str) -> Option<&TomlItem<'s>> {
         self.get_key_item(name).map(|(_, item)| item)
     }
 
     /// A key as it is written, and its value.
-    pub fn get_key_item(&self, name: &str) -> Option<(&Key<'s>, &Item<'s>)> {
+    pub fn get_key_item(&self, name: &str) -> Option<(&TomlKey<'s>, &TomlItem<'s>)> {
         let (key, item) = self.entries.get(self.find(name)?)?;
         Some((key, item))
     }
 
     /// Keys and values in the order of the file.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Key<'s>, &Item<'s>)> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&TomlKey<'s>, &TomlItem<'s>)> {
         self.entries.iter().map(|(key, item)| (key, item))
     }
 
@@ -116,7 +116,7 @@ impl<'s> Table<'s> {
     }
 
     /// Adds an entry whose key is not there yet; where it is.
-    pub(super) fn push(&mut self, key: Key<'s>, item: Item<'s>) -> usize {
+    pub(super) fn push(&mut self, key: TomlKey<'s>, item: TomlItem<'s>) -> usize {
         let position = self.entries.len();
         if let Some(index) = &mut self.index {
             index.0.insert(key.name.clone(), position as u32);
@@ -129,7 +129,7 @@ impl<'s> Table<'s> {
         position
     }
 
-    pub(super) fn entry_mut(&mut self, position: usize) -> Option<(&mut Key<'s>, &mut Item<'s>)> {
+    pub(super) fn entry_mut(&mut self, position: usize) -> Option<(&mut TomlKey<'s>, &mut TomlItem<'s>)> {
         self.entries.get_mut(position).map(|(key, item)| (key, item))
     }
 
@@ -143,12 +143,12 @@ impl<'s> Table<'s> {
         self.shrink();
         for (_, item) in &mut self.entries {
             match &mut item.kind {
-                Kind::Table(table) if table.form != Form::Inline => table.shrink_all(),
-                Kind::Array(items) => {
+                TomlKind::Table(table) if table.form != TableForm::Inline => table.shrink_all(),
+                TomlKind::Array(items) => {
                     items.shrink_to_fit();
                     for item in items {
                         match &mut item.kind {
-                            Kind::Table(table) if table.form != Form::Inline => table.shrink_all(),
+                            TomlKind::Table(table) if table.form != TableForm::Inline => table.shrink_all(),
                             // The elements of an array are either all of this form or none.
                             _ => break,
                         }

@@ -32,7 +32,7 @@ use crate::engine::schedule::pools::Pools;
 use crate::engine::scope::content::ContentStore;
 use crate::engine::scope::frames::Frame;
 use crate::engine::scope::interface::interface;
-use crate::engine::scope::values::{Files, workflow_inputs};
+use crate::engine::scope::values::{UserFiles, workflow_inputs};
 use crate::exec::{Cancel, Level};
 use crate::storage::memo::Scope;
 use crate::workflow::documents::{Document, Texts};
@@ -143,7 +143,7 @@ fn sample(ty: &Type, node: &str) -> Value {
 struct Interfaces;
 
 impl Publisher for Interfaces {
-    fn publish(&self, frame: &Frame, files: &Files) -> Result<Vec<(String, PublishedOutput)>, String> {
+    fn publish(&self, frame: &Frame, files: &UserFiles) -> Result<Vec<(String, PublishedOutput)>, String> {
         let values = interface(frame, files)?.unwrap_or_default();
         let names = frame.workflow.outputs.iter().map(|output| output.name.to_string());
         let handed = |value: &Value| PublishedOutput { event: value.to_record(), plain: value.clone() };
@@ -271,7 +271,7 @@ impl Lab {
         assert!(roles.contains(&Role::Run));
         let world = self.world;
         let store: Arc<dyn ContentStore> = Arc::new(world.clone());
-        let files = Files::new(store.clone());
+        let files = UserFiles::new(store.clone());
         let bindings: Vec<_> = workflow.inputs.iter().map(|input| input.default.clone().unwrap()).collect();
         let inputs = workflow_inputs(&workflow, &files, &bindings).unwrap();
         let scope = Scope { project: "default".into(), domain: "development".into() };

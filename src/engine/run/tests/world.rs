@@ -18,7 +18,7 @@ use crate::engine::scope::content::ContentStore;
 use crate::storage::contents::Execution;
 use crate::storage::history::times::Times;
 use crate::storage::locks::Holder;
-use crate::storage::memo::Found;
+use crate::storage::memo::FoundResult;
 use crate::storage::store::{Damage, FileError, FileKey, Snapshot, StatEntry, Wrong};
 use crate::storage::writer::{Acknowledged, NewResult};
 
@@ -28,7 +28,7 @@ pub struct World(Arc<Mutex<State>>);
 
 #[derive(Default)]
 pub struct State {
-    pub entries: HashMap<Digest, Found>,
+    pub entries: HashMap<Digest, FoundResult>,
     /// The memo cannot be read.
     pub unreadable: bool,
     /// The memo cannot be written.
@@ -62,7 +62,7 @@ impl Clock for World {
 }
 
 impl Memo for World {
-    fn lookup(&self, key: &Digest) -> Result<Option<Found>, MemoError> {
+    fn lookup(&self, key: &Digest) -> Result<Option<FoundResult>, MemoError> {
         let state = self.state();
         if state.unreadable {
             return Err(MemoError("it is on fire".into()));

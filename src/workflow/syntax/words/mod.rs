@@ -9,29 +9,31 @@ use toml_parser::{Expected, ParseError};
 
 pub(super) use self::value::scalar;
 use super::statement::{MAX_TOKENS, Problem};
-use super::tree::Form;
-use super::{Document, Item, Key, Kind, span};
+use super::tree::TableForm;
+use super::{Document, TomlItem, TomlKey, TomlKind, span};
 use crate::workflow::diagnostic::{Diagnostic, Span};
 
 /// A name or value with more characters than this is cut in a message.
 const MAX_QUOTED_CHARS: usize = 60;
 
 /// A key that is there already. `again` is all of a dotted key.
-pub(super) fn twice(document: Document, known: &Key, first: &Item, again: Span) -> Diagnostic {
+pub(super) fn twice(document: Document, known: &TomlKey, first: &TomlItem, again: Span) -> Diagnostic {
     let message = format!("`{}` is defined twice", short(document.text(again)));
     Diagnostic::at(document.place(again), message, "defined again here")
         .also(document.place(defined_at(known, first)), "first defined here")
 }
 
 /// A key that leads into something that takes no more keys. `again` ends with the part that does.
-pub(super) fn closed(document: Document, known: &Key, first: &Item, again: Span) -> Diagnostic {
+pub(super) fn closed(document: Document, known: &TomlKey, first: &TomlItem, again: Span) -> Diagnostic {
     let name = short(document.text(again));
     let (message, label) = match &first.kind {
-        Kind::Table(table) if table.form == Form::Inline => (
+        TomlKind::Table(table) if table.form == TableForm::Inline => (
             format!("`{name}` is complete and takes no more keys"),
             "a table in braces is complete as it stands",
         ),
-        Kind::Table(_) => (format!("`{name}` has a header of its own"), "its keys belong below this header"),
+        TomlKind::Table(_) => {
+            (format!("`{name}` has a header of its own"), "its keys belong below this header")
+        }
         _ => (format!("`{name}` is {}, not a table", first.type_name()), "defined here"),
     };
     Diagnostic::at(document.place(again), message, "this would add a key to it")
@@ -39,7 +41,7 @@ pub(super) fn closed(document: Document, known: &Key, first: &Item, again: Span)
 }
 
 /// Where something was defined, for a person: its header, or its key.
-fn defined_at(key: &Key, item: &Item) -> Span {
+fn defined_at(key: &TomlKey, item: &TomlItem) -> Span {
     if item.span.start <= key.span.start { item.span } else { key.span }
 }
 
