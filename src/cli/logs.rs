@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use super::args::MaybeUnit;
-use super::screen::{ColorChoice, print_text};
+use super::screen::{ColorChoice, print, print_text};
 use super::stdout::Stdout;
 use super::{Failure, Outcome};
 use crate::ops::logs::{RunLogs, open_log};
@@ -82,7 +82,7 @@ fn failed(logs: &RunLogs, color: ColorChoice) -> Outcome {
         let title = format!("==> {}: {} <==", node.path(), node.failure());
         let gap = if i > 0 { "\n" } else { "" };
         // A reader that went away is no failure.
-        let _ = writeln!(stdout, "{gap}{}", ink.paint(STRONG, title));
+        print(&format!("{gap}{}\n", ink.paint(STRONG, title)));
         if let Some(log) = log {
             print_log(&log, &mut stdout)?;
         }

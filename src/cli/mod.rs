@@ -105,6 +105,7 @@ impl From<ops::Error> for Failure {
             ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Conflict => code::USAGE,
             ErrorKind::Failed => code::FAILED,
             ErrorKind::Store => code::STORE,
+            ErrorKind::Interrupted(signal) => u8::try_from(128 + signal).unwrap_or(code::FAILED),
         };
         let message = if error.errors.is_some() { String::new() } else { error.to_string() };
         Self { code, message, errors: error.errors }

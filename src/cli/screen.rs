@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 
 use super::Failure;
 use super::stdout::Stdout;
+use crate::core::inert::escaped;
 use crate::core::reporter::Reporter;
 use crate::core::zone::local_zone;
 use crate::ops::open::WorkflowErrors;
@@ -117,7 +118,7 @@ fn note_diagnostics(text: &str) {
 }
 
 fn say(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", escaped(text));
 }
 
 /// Prints what people read on standard output: on a terminal, lines break at words.
@@ -125,10 +126,10 @@ pub fn print_text(text: String) {
     print(&fitted(text, columns()));
 }
 
-/// Prints text on standard output.
+/// Prints text on standard output, for people or for scripts: nothing in it acts on a terminal.
 pub fn print(text: &str) {
     // A failure is remembered: `main` tells of it.
-    let _ = Stdout.write_all(text.as_bytes()).and_then(|()| Stdout.flush());
+    let _ = Stdout.write_all(escaped(text).as_bytes()).and_then(|()| Stdout.flush());
 }
 
 /// The listeners of a run: people on standard error, JSON Lines on standard output if asked for.

@@ -1,12 +1,11 @@
 //! `runner show`: everything about one run, or about one node of it.
 
-use std::io;
 use std::path::Path;
 
 use super::Outcome;
 use super::args::MaybeUnit;
 use super::screen::{ColorChoice, print, print_text};
-use super::stdout::Stdout;
+use super::stdout::Escaping;
 use crate::core::zone::local_now;
 use crate::ops::inspect;
 use crate::view::model::run::Keep;
@@ -58,12 +57,12 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
             }
         }
         None if args.json => {
-            let mut out = io::BufWriter::new(Stdout);
+            let mut out = Escaping::default();
             // `main` reports a failure of standard output.
             let _ = inspect::document(home, name, &mut out)?;
         }
         None if args.csv => {
-            let mut out = io::BufWriter::new(Stdout);
+            let mut out = Escaping::default();
             // `main` reports a failure of standard output.
             let _ = inspect::csv(home, name, &mut out)?;
         }

@@ -6,6 +6,8 @@
 use std::io::{self, Write};
 use std::sync::OnceLock;
 
+use crate::core::inert::escaped;
+
 /// The first write that failed, in words.
 static FAILURE: OnceLock<String> = OnceLock::new();
 
@@ -42,6 +44,30 @@ impl Write for Stdout {
 
     fn flush(&mut self) -> io::Result<()> {
         Self::noted(io::stdout().flush())
+    }
+}
+
+/// Standard output for documents that are written piece by piece, each of whole characters: nothing in them acts on a
+/// terminal.
+pub struct Escaping(io::BufWriter<Stdout>);
+
+impl Default for Escaping {
+    fn default() -> Self {
+        Self(io::BufWriter::new(Stdout))
+    }
+}
+
+impl Write for Escaping {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => self.0.write_all(escaped(text).as_bytes())?,
+            Err(_) => self.0.write_all(bytes)?,
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Foreign text made harmless for a terminal: the one place that knows which characters a terminal acts upon.
 //!
 //! [`inert`] removes escape sequences and is for what tasks print; [`inert_in_place`] replaces one character by one and is
-//! for excerpts of files, where each character keeps its column.
+//! for excerpts of files, where each character keeps its column; [`escaped`] is for a whole stream, behind everything else.
 
 use std::borrow::Cow;
 
@@ -65,7 +65,32 @@ fn skip_control_string(chars: &mut Chars) {
 
 /// Line separators and the marks that change the direction of text.
 fn reorders(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text on its way to a stream: each character that a terminal acts upon, or that reorders what it shows, becomes an
+/// escape such as `\u009b`, which means the same character in a string of JSON or TOML. Line breaks, tabs and the colours
+/// that this program paints stay.
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|b| matches!(b, b' '..=b'~' | b'\n' | b'\t')) {
+        return text.into();
+    }
+    let mut clean = String::with_capacity(text.len());
+    for (at, c) in text.char_indices() {
+        match c {
+            '\n' | '\t' => clean.push(c),
+            '\x1b' if is_color(&text[at + 1..]) => clean.push(c),
+            c if c.is_control() || reorders(c) => clean.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => clean.push(c),
+        }
+    }
+    clean.into()
+}
+
+/// Whether `rest`, which follows an escape character, begins with the rest of a sequence that sets colours.
+fn is_color(rest: &str) -> bool {
+    let Some(parameters) = rest.strip_prefix('[') else { return false };
+    parameters.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').starts_with('m')
 }
 
 /// The text with a visible character in place of each that a terminal acts upon, or that makes it look like another text.
@@ -135,6 +160,15 @@ mod tests {
         ] {
             assert_eq!(inert(text), clean, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_stream_gets_escapes_that_json_and_toml_read_back() {
+        assert_eq!(escaped("plain é\n\t\u{1b}[1;31mred\u{1b}[0m"), "plain é\n\t\u{1b}[1;31mred\u{1b}[0m");
+        assert_eq!(escaped("\u{1b}[2J\u{9b}31m\u{202e}\r\u{7f}"), r"\u001b[2J\u009b31m\u202e\u000d\u007f");
+        let text = "a\u{9b}\\\u{2066}\"\u{7f}";
+        let json = serde_json::to_string(text).unwrap();
+        assert_eq!(serde_json::from_str::<String>(&escaped(&json)).unwrap(), text);
     }
 
     proptest! {

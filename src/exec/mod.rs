@@ -9,6 +9,7 @@ mod ending;
 #[cfg(target_os = "linux")]
 mod enter;
 mod local;
+mod out_of_memory;
 mod process;
 mod pump;
 mod reap;
@@ -29,6 +30,7 @@ use tokio::sync::watch;
 
 pub use descendants::{Record, Recorder, record};
 pub use local::Local;
+pub use out_of_memory::OutOfMemoryKills;
 pub use secrets::{MIN_SECRET_CHARS, Masker, is_maskable};
 pub use sweep::{end_marked, sweep_strays};
 pub use tail::tail;

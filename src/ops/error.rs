@@ -17,6 +17,8 @@ pub enum ErrorKind {
     Failed,
     /// The home folder, its database or its store cannot be used.
     Store,
+    /// A signal ended it before it began; the number is the signal's. There is nothing to be said.
+    Interrupted(i32),
 }
 
 /// A failed operation.
@@ -54,6 +56,10 @@ impl Error {
 
     pub fn store(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Store, message)
+    }
+
+    pub fn interrupted(signal: i32) -> Self {
+        Self::new(ErrorKind::Interrupted(signal), "")
     }
 
     #[must_use]

@@ -68,8 +68,13 @@ impl HomeWriter {
         let clock = tokio::runtime::Builder::new_current_thread().enable_time().build();
         for run in &swept {
             // A run that had only just begun is no dead one: its processes are left alone.
-            let Some(_claim) = self.home.claim_dead(*run) else { continue };
-            if let Ok(clock) = &clock {
+            let Some(claim) = self.home.claim_dead(*run) else { continue };
+            if claim.is_copy {
+                self.warnings.push(format!(
+                    "this home was copied while run {run} was running: it is interrupted here, and its processes are \
+                     left to the original"
+                ));
+            } else if let Ok(clock) = &clock {
                 let record = self.home.processes(*run).ok().and_then(Record::read);
                 clock.block_on(end_marked(run, record.as_ref()));
             }

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `open.rs`, `inputs.rs`, `input_file.rs`, `needs.rs`, `home_inside.rs` | from a request to a workflow that can be run; what a run lacks |
 //! | `config.rs` | settings files, and where each setting in force comes from |
-//! | `home.rs` | the home folder, opened for a run or for looking only |
+//! | `home.rs`, `beside.rs` | the home folder, opened for a run or for looking only; interrupts meanwhile |
 //! | `run.rs`, `run_lock.rs`, `retry.rs`, `prior.rs`, `watch/` | running, in turn, running again, waiting for a reason to |
 //! | `plan.rs`, `estimate.rs`, `why.rs`, `check.rs`, `picture.rs` | what would run, how long, why; what looks wrong; the graph |
 //! | `inspect.rs`, `report.rs`, `diff.rs`, `logs/`, `recorded.rs` | past runs |
@@ -15,6 +15,7 @@
 //! | `error.rs` | why an operation was not done |
 
 pub mod accept;
+mod beside;
 pub mod cap;
 pub mod check;
 pub mod collect;

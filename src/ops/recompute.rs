@@ -327,6 +327,7 @@ impl Again<'_> {
             cancel: self.cancel.clone(),
             masker: environment::masker_of(&environment::secrets_of(std::iter::once(&*task))),
             large: Default::default(),
+            out_of_memory: Default::default(),
         };
         let job = AttemptJob { unit: 0, subject, timeout, grace, snapshots };
         Ok(Ready { notes, task, job, shared })

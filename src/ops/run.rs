@@ -14,6 +14,7 @@ use serde_json::Value as Json;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::Error;
+use super::beside::beside;
 use super::cap;
 use super::collect::{AfterRun, after_run};
 use super::home::HomeWriter;
@@ -68,13 +69,6 @@ pub struct RunResult {
     pub missing: Vec<String>,
 }
 
-/// Opens the home on a thread of its own: ending the processes that a killed run left takes a runtime, and the caller may be
-/// inside one.
-fn open_home(home: Option<&Path>) -> Result<HomeWriter, Error> {
-    std::thread::scope(|scope| scope.spawn(|| HomeWriter::open(home)).join())
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
 /// Runs a prepared request to its end, in its turn. Nothing is printed: `listeners` hear every event, and an interrupt from outside
 /// winds the run down.
 ///
@@ -86,22 +80,31 @@ pub async fn run(
     turn: RunTurn,
     home: Option<&Path>,
     listeners: Vec<Box<dyn Reporter>>,
-    interrupts: UnboundedReceiver<Interrupt>,
+    mut interrupts: UnboundedReceiver<Interrupt>,
 ) -> Result<RunResult, Error> {
     let cap = cap::from_environment()?;
     let prepared = prepared.ready()?;
     let pools = prepared.pools()?;
     let Prepared { request, mut opened, scope, inputs: bindings, options: mut order, config, prior } =
         prepared;
-    let HomeWriter { home, db, store, mut warnings } = open_home(home)?;
+    let flag = home.map(Path::to_owned);
+    let opening = beside(&mut interrupts, move || HomeWriter::open(flag.as_deref()));
+    let HomeWriter { home, db, store, mut warnings } = opening.await??;
     warnings.extend(config.warnings);
     let documents = std::mem::take(&mut opened.documents);
     let (workflow, outline) = (&opened.workflow, &opened.outline);
     // The locks are held until this function returns.
     let RunTurn { run, locks: _held } = turn;
-    let files = UserFiles::new(store.clone());
     let inside = home_inside(&opened, &bindings, home.path());
-    let inputs = workflow_inputs(workflow, &files, &bindings).map_err(|problem| {
+    let (files, inputs) = beside(&mut interrupts, {
+        let (files, workflow) = (UserFiles::new(store.clone()), workflow.clone());
+        move || {
+            let inputs = workflow_inputs(&workflow, &files, &bindings);
+            (files, inputs)
+        }
+    })
+    .await?;
+    let inputs = inputs.map_err(|problem| {
         // A home that changes while it is read as an input may be the cause.
         Error::invalid([&[problem], &inside[..]].concat().join("\n"))
     })?;
@@ -192,6 +195,7 @@ pub async fn run(
         cancel: Cancel::default(),
         masker,
         large: Default::default(),
+        out_of_memory: Default::default(),
     };
     let context = RunContext {
         run: shared.run,

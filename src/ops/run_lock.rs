@@ -22,9 +22,9 @@ use crate::storage::home::Home;
 use crate::storage::locks::{Attempt, Held, Holder, Locks};
 
 /// The time between two attempts to take a lock that another run holds.
-const RETRY_INTERVAL: Duration = Duration::from_millis(100);
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 /// Maximum attempts to learn who holds a lock: its holder may be about to write its name.
-const MAX_NAME_LOOKS: u32 = 10;
+const MAX_NAME_LOOKS: u32 = 50;
 /// What stands in the place of a node in the note of a run's lock.
 const WHOLE_RUN: &str = "*";
 

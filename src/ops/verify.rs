@@ -8,6 +8,7 @@ use rusqlite::Connection;
 
 use super::Error;
 use super::home::HomeWriter;
+use crate::storage::db;
 use crate::storage::gc::StoredFiles;
 use crate::storage::memo::MemoEntry;
 use crate::storage::memo::listing::{self, EntryFilter, Listed};
@@ -46,23 +47,34 @@ impl Findings {
     }
 }
 
-/// Reads every stored file and every row. Damaged files are set aside. Warnings about the home come beside it.
+/// Reads every stored file and every row. Damaged files are set aside, and so is a damaged database when the home is opened
+/// next. Warnings about the home come beside it.
 ///
 /// # Errors
 /// The home or the store cannot be read at all.
 pub fn verify(home: Option<&Path>, progress: &dyn Progress) -> Result<(Findings, Vec<String>), Error> {
-    let HomeWriter { db, store, warnings, .. } = HomeWriter::open(home)?;
+    let HomeWriter { home, db, store, warnings } = HomeWriter::open(home)?;
     let database = check_database(&db).map_err(Error::cache)?;
+    if database.is_some() {
+        db::distrust(home.path());
+    }
     let mut findings = Findings { database, ..Findings::default() };
     reread(&store, &mut findings, progress)
         .map_err(|e| Error::store(format!("the store cannot be read: {e}")))?;
-    check_rows(&db, &store, &mut findings)?;
+    match check_rows(&db, &store, &mut findings) {
+        // What a damaged database does not give is known to be missing.
+        Err(_) if findings.database.is_some() => {}
+        checked => checked?,
+    }
     Ok((findings, warnings))
 }
 
 fn check_database(db: &Connection) -> rusqlite::Result<Option<String>> {
-    let verdict: String = db.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-    Ok((verdict != "ok").then_some(verdict))
+    match db.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)) {
+        Ok(verdict) => Ok(Some(verdict).filter(|verdict: &String| verdict != "ok")),
+        Err(error) if db::is_corrupt(&error) => Ok(Some(error.to_string())),
+        Err(error) => Err(error),
+    }
 }
 
 fn reread(store: &Store, findings: &mut Findings, progress: &dyn Progress) -> std::io::Result<()> {

@@ -13,6 +13,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use crate::storage::contents;
+use crate::storage::file_locks;
 use crate::storage::home::{is_full, no_space};
 use crate::storage::own_file::{self, Access};
 use crate::storage::recovery::{self, Recovered, unclaimed};
@@ -119,8 +120,7 @@ pub fn open(home: &Path) -> Result<(Connection, Option<String>), DbError> {
     let path = home.join(FILE);
     let io = |error| DbError::Io { path: path.clone(), error };
     // One process at a time creates, migrates or sets aside.
-    let lock = own_file::open(&home.join("runner.db.lock"), Access::Append).map_err(io)?;
-    lock.lock().map_err(io)?;
+    let _lock = file_locks::lock_alone(&home.join("runner.db.lock")).map_err(io)?;
     let suspect = home.join(SUSPECT);
     let damage = match prepare_again(&path, suspect.exists()) {
         Ok((db, recovered)) => {
@@ -269,10 +269,20 @@ pub fn open_writer(home: &Path) -> Result<Connection, DbError> {
 
 /// Notes that the database seems damaged: the next [`open`] checks all of it.
 pub fn suspect(home: &Path, error: &rusqlite::Error) {
-    if matches!(code(error), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) {
-        // If even this cannot be written, the next run meets the damage again and tries again.
-        let _ = own_file::open(&home.join(SUSPECT), Access::Replace);
+    if is_corrupt(error) {
+        distrust(home);
     }
+}
+
+/// Lets the next [`open`] check all of the database.
+pub fn distrust(home: &Path) {
+    // If even this cannot be written, the next run meets the damage again and tries again.
+    let _ = own_file::open(&home.join(SUSPECT), Access::Replace);
+}
+
+/// Whether SQLite says that the file is damaged.
+pub fn is_corrupt(error: &rusqlite::Error) -> bool {
+    matches!(code(error), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
 /// Makes an empty file for its owner alone: SQLite would let others read it. Its companions take over the mode.
@@ -369,7 +379,7 @@ fn code(error: &rusqlite::Error) -> Option<ErrorCode> {
 fn is_damage(error: &DbError) -> bool {
     match error {
         DbError::Sqlite { error, .. } => {
-            matches!(code(error), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+            is_corrupt(error)
                 // A file that is a database, but not with our tables.
                 || matches!(error, rusqlite::Error::SqlInputError { msg, .. } if msg.contains("already exists"))
         }

@@ -7,14 +7,14 @@
 //! | `work.lock`, `work.holders/` | locks of identical work, and who holds them |
 //! | `logs/<run>/` | what tasks printed, and the run's events |
 //! | `outputs/<run>/` | output files of workflows |
-//! | `scratch/<run>/` | attempts under way; its `lock` is held while the run lives, `processes` names what it started |
+//! | `scratch/<run>/` | attempts under way; its `lock` is held while the run lives and tells a copy of the home, `processes` names what it started |
 //! | `reserve` | space that a collection gives up first, so that it can run on a full disk |
 //! | `serve/` | locks of daemons and of others that claim instants, and the file that wakes daemons |
 //! | `kept/<id>/` | scratch folders that a user wants to keep |
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -39,6 +39,8 @@ pub struct Home(PathBuf);
 pub struct RunLock {
     /// The scratch folder.
     pub scratch: PathBuf,
+    /// Whether the home was copied after the run began: the run and its processes are those of the original.
+    pub is_copy: bool,
     _lock: File,
 }
 
@@ -271,7 +273,8 @@ impl Home {
             if fs::metadata(&path)
                 .is_ok_and(|found| found.ino() == lock.metadata().map_or(0, |own| own.ino()))
             {
-                return Ok(RunLock { scratch, _lock: lock });
+                note_identity(&lock);
+                return Ok(RunLock { scratch, is_copy: false, _lock: lock });
             }
         }
     }
@@ -334,8 +337,32 @@ impl Home {
         }
         let lock = own_file::open(&scratch.join("lock"), Access::Keep).ok()?;
         lock.try_lock().ok()?;
-        Some(RunLock { scratch, _lock: lock })
+        let mut written = String::new();
+        // A run that was killed before it wrote its identity had started nothing.
+        (&lock).take(MAX_IDENTITY_BYTES).read_to_string(&mut written).ok()?;
+        let is_copy = !written.is_empty() && identity(&lock).ok()? != written;
+        Some(RunLock { scratch, is_copy, _lock: lock })
     }
+}
+
+/// Maximum length of the identity in a lock.
+const MAX_IDENTITY_BYTES: u64 = 100;
+
+/// Writes the identity into a lock that is held. Without it, as on a full disk, a copy of the home is not told apart.
+fn note_identity(mut lock: &File) {
+    let written = lock
+        .set_len(0)
+        .and_then(|()| identity(lock))
+        .and_then(|identity| lock.write_all(identity.as_bytes()));
+    if written.is_err() {
+        let _ = lock.set_len(0);
+    }
+}
+
+/// What a copy of a lock does not have: its device and inode.
+fn identity(lock: &File) -> io::Result<String> {
+    let found = lock.metadata()?;
+    Ok(format!("{} {}\n", found.dev(), found.ino()))
 }
 
 /// Whether an error means that the disk is full.

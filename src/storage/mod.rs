@@ -9,6 +9,7 @@
 //! | [`home`] | the home folder and the locks of live runs |
 //! | [`locks`] | locks of identical work |
 //! | [`db`] | the database file: opening, schema versions, damage |
+//! | `file_locks` | whether the file system of the home has locks |
 //! | [`recovery`] | runs and results restored after the database was lost |
 //! | [`own_file`], [`own_folder`] | opening files and folders of the home: no links, no waiting |
 //! | [`publish`] | outputs put at paths of the user, and the record of what was published |
@@ -19,6 +20,7 @@
 
 pub mod contents;
 pub mod db;
+mod file_locks;
 pub mod gc;
 pub mod history;
 pub mod home;

@@ -1,40 +1,14 @@
 //! A home on a full disk: a collection still runs, and messages name the folder.
 
 use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::common::Lab;
-
-/// A small file system in memory, unmounted at the end.
-struct Disk(PathBuf);
-
-impl Disk {
-    /// `None` where this user may not mount.
-    fn mount(folder: &Path, size: &str) -> Option<Self> {
-        fs::create_dir_all(folder).ok()?;
-        let size = format!("size={size},mode=0700");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder).output();
-        mounted.is_ok_and(|done| done.status.success()).then(|| Self(folder.to_owned()))
-    }
-
-    fn fill(&self) {
-        let mut file = fs::File::create(self.0.join("filler")).unwrap();
-        while file.write_all(&[0; 4096]).is_ok() {}
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
+use crate::common::disk::Disk;
 
 #[test]
 fn a_collection_runs_on_a_full_disk() {
     let lab = Lab::new();
-    let Some(disk) = Disk::mount(&lab.home(), "8m") else {
+    let Some(disk) = Disk::in_memory(&lab.home(), "size=8m") else {
         eprintln!("skipped: no file system can be mounted here");
         return;
     };
@@ -62,11 +36,11 @@ fn a_collection_runs_on_a_full_disk() {
 #[test]
 fn a_task_that_fails_on_a_full_disk_says_where() {
     let lab = Lab::new();
-    let Some(disk) = Disk::mount(&lab.home(), "24m") else {
+    let Some(disk) = Disk::in_memory(&lab.home(), "size=24m") else {
         eprintln!("skipped: no file system can be mounted here");
         return;
     };
-    let named = format!("no space left on {}", disk.0.display());
+    let named = format!("no space left on {}", disk.folder().display());
     for run in ["head -c 40000000 /dev/zero > big", "head -c 40000000 /dev/zero > big 2> /dev/null"] {
         lab.write("w.toml", &format!("[workflow]\nname = 'wf'\n[tasks.t]\nrun = '{run}'\n[nodes.t]\n"));
         let err = lab.run(&["exec", "w.toml"]).expect_code(1).err;

@@ -28,10 +28,15 @@ pub struct EndedCommand<'a> {
     pub task_dir: &'a Path,
     /// Where it may have written.
     pub written: &'a [PathBuf],
+    /// What is said of a SIGKILL.
+    pub killed: &'a str,
 }
 
+/// The cause of a SIGKILL where the system counts a process that it ended for lack of memory.
+pub const OUT_OF_MEMORY: &str = "the system was out of memory and ended a process: allow more memory, or let \
+    resources = { memory = \"...\" } keep others from running beside the task";
 /// The likely cause of a SIGKILL that no user sent.
-pub const OUT_OF_MEMORY: &str = "where nobody sent it, the system was out of memory: `dmesg` says so, and \
+pub const MAYBE_OUT_OF_MEMORY: &str = "where nobody sent it, the system was out of memory: `dmesg` says so, and \
     resources = { memory = \"...\" } keeps others from running beside the task";
 /// A file system with less room than this, in bytes, is full: programs write in pieces.
 const FULL_BELOW: u64 = 64 << 10;
@@ -49,7 +54,7 @@ impl EndedCommand<'_> {
         }
         match self.code {
             127 => lines.push(format!("the task's PATH is {}", self.path)),
-            137 => lines.push(OUT_OF_MEMORY.to_owned()),
+            137 => lines.push(self.killed.to_owned()),
             141 => lines.push(
                 "it wrote into a pipe whose reader had ended, as that of `| head -1` does, and `pipefail` makes that a failure: \
                  let the reader read all of it, or allow it with `|| test $? = 141`"
@@ -157,8 +162,19 @@ mod tests {
         let line = line.map(|(number, text)| FailingLine { number, text: text.into() });
         let (path, written) = ("/p", []);
         let (tail, work) = (&tail[..], Some(&*work));
-        EndedCommand { code, path, tail, has_views: false, line, work, task_dir: dir, written: &written }
-            .message()
+        let killed = MAYBE_OUT_OF_MEMORY;
+        EndedCommand {
+            code,
+            path,
+            tail,
+            has_views: false,
+            line,
+            work,
+            task_dir: dir,
+            written: &written,
+            killed,
+        }
+        .message()
     }
 
     #[test]

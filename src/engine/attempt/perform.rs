@@ -18,12 +18,14 @@ use crate::engine::attempt::collect::{self, MAX_LIGHT_BYTES, OutputPlaces};
 use crate::engine::attempt::environment::HostEnv;
 use crate::engine::attempt::error::AttemptError;
 use crate::engine::attempt::failing_line::{failing_line, set_trap};
-use crate::engine::attempt::hints::{EndedCommand, OUT_OF_MEMORY};
+use crate::engine::attempt::hints::{EndedCommand, MAYBE_OUT_OF_MEMORY, OUT_OF_MEMORY};
 use crate::engine::attempt::large::{LargeInputState, settle_links};
 use crate::engine::attempt::prepare::{AttemptContext, Prepared, TaskInstance, prepare};
 use crate::engine::attempt::scratch::{Folder, Scratch};
 use crate::engine::schedule::UnitId;
-use crate::exec::{Attempt, Cancel, End, Executor, Masker, Outcome, Usage, signal_name, tail};
+use crate::exec::{
+    Attempt, Cancel, End, Executor, Masker, OutOfMemoryKills, Outcome, Usage, signal_name, tail,
+};
 use crate::storage::memo::Scope;
 use crate::storage::store::{PendingBlob, Snapshot, Store};
 use crate::workflow::Capture;
@@ -48,6 +50,7 @@ pub struct AttemptShared<E> {
     /// Masks the secrets of all tasks of the run: what one of them writes to a file another may print.
     pub masker: Masker,
     pub large: LargeInputState,
+    pub out_of_memory: OutOfMemoryKills,
 }
 
 /// Runs attempts: the seam below the loop. What implements it for a home is [`AttemptShared`].
@@ -327,8 +330,14 @@ impl<E> Finishing<'_, E> {
             work: (!in_workflow_dir).then_some(&*work),
             task_dir: &task.dir,
             written: &written,
+            killed: self.kill_hint(),
         };
         ended.message()
+    }
+
+    /// Why a process was ended by SIGKILL that no user sent.
+    fn kill_hint(&self) -> &'static str {
+        if self.shared.out_of_memory.any_new() { OUT_OF_MEMORY } else { MAYBE_OUT_OF_MEMORY }
     }
 
     /// The error for a command that did not end well.
@@ -337,7 +346,8 @@ impl<E> Finishing<'_, E> {
             End::Exited(0) => Ok(()),
             End::Exited(code) => Err(AttemptError::new(ErrorKind::Exit, self.exit_message(*code))),
             End::Signalled(signal) => {
-                let hint = if *signal == SIGKILL { format!("; {OUT_OF_MEMORY}") } else { String::new() };
+                let is_kill = *signal == SIGKILL;
+                let hint = if is_kill { format!("; {}", self.kill_hint()) } else { String::new() };
                 Err(AttemptError::new(ErrorKind::Signal, format!("ended by {}{hint}", signal_name(*signal))))
             }
             End::TimedOut => {

@@ -100,6 +100,7 @@ fn attempt(
         cancel,
         masker: Masker::new(["hunter22"]),
         large: LargeInputState::default(),
+        out_of_memory: Default::default(),
     });
     let job = AttemptJob {
         unit: 0,

@@ -52,13 +52,17 @@ impl Store {
             let path = self.blob_path(&blob.digest);
             let damage = |wrong| Damage { digest: blob.digest, path: path.clone(), wrong };
             // Another process that gives it its name once more changes how it looks, not what it holds.
-            let mut read = stat::read(&path);
+            let read = || {
+                let found = fs::symlink_metadata(&path).map_err(|error| FileError::at(&path, error))?;
+                regular(&path, &found).and_then(|()| stat::read(&path))
+            };
+            let mut read_now = read();
             for _ in 1..MAX_READS {
-                if matches!(read, Ok(None)) {
-                    read = stat::read(&path);
+                if matches!(read_now, Ok(None)) {
+                    read_now = read();
                 }
             }
-            let verdict = match read {
+            let verdict = match read_now {
                 Ok(Some(seen)) if seen.digest == blob.digest => Ok(()),
                 Err(FileError::Missing(_)) => Ok(()),
                 // The trouble may be ours, such as too many open files.
@@ -198,7 +202,12 @@ mod tests {
             fs::remove_file(blob).unwrap();
             fs::create_dir(blob).unwrap();
         };
-        for harm in [flip, truncate, replace] {
+        let link: Spoil = |blob| {
+            let equal = blob.with_extension("equal");
+            fs::rename(blob, &equal).unwrap();
+            std::os::unix::fs::symlink(equal, blob).unwrap();
+        };
+        for harm in [flip, truncate, replace, link] {
             let p = place();
             p.write("attempt/f", "content");
             let artifact = p.keep("attempt/f", false);
@@ -238,6 +247,12 @@ mod tests {
         assert_eq!((damage.digest, &damage.wrong), (wrong, &Wrong::Damaged));
         assert_eq!(p.store.check_blob(&wrong).unwrap_err().wrong, Wrong::Missing);
         p.store.reread(&blobs, 2, &|_, verdict| verdict.unwrap());
+        let good = p.store.blob_path(&Digest::of("good"));
+        fs::rename(&good, good.with_extension("equal")).unwrap();
+        std::os::unix::fs::symlink(good.with_extension("equal"), &good).unwrap();
+        p.store.reread(&blobs, 1, &|blob, verdict| {
+            assert_eq!(verdict.is_err(), blob.digest == Digest::of("good"), "a link is no blob");
+        });
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod run_document;
 use std::io::Write;
 
 use crate::core::event::Event;
+use crate::core::inert::escaped;
 use crate::core::reporter::Reporter;
 
 /// Writes each line at once and with a single write, so that whoever reads along is never behind and sees
@@ -26,10 +27,8 @@ impl<W: Write + Send> Reporter for Json<W> {
     fn event(&mut self, event: &Event, line: &str) {
         let Some(out) = &mut self.out else { return };
         self.line.clear();
-        match event.to_shown_line() {
-            Some(shown) => self.line.extend_from_slice(shown.as_bytes()),
-            None => self.line.extend_from_slice(line.as_bytes()),
-        }
+        let shown = event.to_shown_line();
+        self.line.extend_from_slice(escaped(shown.as_deref().unwrap_or(line)).as_bytes());
         self.line.push(b'\n');
         if out.write_all(&self.line).and_then(|()| out.flush()).is_err() {
             self.out = None;

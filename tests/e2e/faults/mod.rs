@@ -8,13 +8,28 @@
 //! hour or two; `docs/promises.md` lists what each row holds the program to. A row that needs a tool or a right that is not
 //! there says SKIPPED and why.
 
+mod blob_damaged;
+mod database_damaged;
+mod disk_full;
+mod edited;
+mod homes;
 mod inherited;
+mod injection;
+mod lock_holder;
+mod log_flood;
+mod many_runners;
 mod orphans;
+mod pipe;
 mod planted;
+mod power_cut;
 mod runner_killed;
 mod scarce;
+mod schema;
 mod stopped;
 mod system_calls;
+mod task_killed;
+mod terminal;
+mod zoo;
 
 use std::io::Read;
 use std::process::{Child, Command, Stdio};

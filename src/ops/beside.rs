@@ -1,0 +1,58 @@
+//! Blocking work before a run begins, such as opening the home and hashing inputs: beside the caller, which goes on hearing
+//! of interrupts. Knows nothing of what the work is.
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot::channel;
+
+use super::Error;
+use super::run::NO_THREAD;
+use crate::engine::Interrupt;
+
+/// Does `work` on a thread of its own and waits for its result. After an interrupt the thread is left to itself: the
+/// process is about to end, and whatever it leaves is swept like that of a killed runner.
+///
+/// # Errors
+/// An interrupt came first, or the system refuses the thread.
+pub async fn beside<T: Send + 'static>(
+    interrupts: &mut UnboundedReceiver<Interrupt>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    let (done, ended) = channel();
+    let thread = std::thread::Builder::new().name("opening".into()).spawn(move || {
+        let _ = done.send(work());
+    });
+    let thread = thread.map_err(|error| Error::store(format!("{NO_THREAD}: {error}")))?;
+    tokio::select! {
+        Some(Interrupt(signal)) = interrupts.recv() => Err(Error::interrupted(signal)),
+        result = ended => match (result, thread) {
+            (Ok(result), _) => Ok(result),
+            // Its end of the channel is gone without a result: it panicked, and so does the caller.
+            (Err(_), thread) => match thread.join() {
+                Err(panic) => std::panic::resume_unwind(panic),
+                Ok(()) => Err(Error::store("the home was not opened")),
+            },
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::super::ErrorKind;
+    use super::*;
+
+    #[tokio::test]
+    async fn an_interrupt_is_answered_while_the_work_goes_on() {
+        let (sender, mut interrupts) = unbounded_channel();
+        assert_eq!(beside(&mut interrupts, || 7).await.unwrap(), 7);
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        sender.send(Interrupt(15)).unwrap();
+        let error = beside(&mut interrupts, move || held.recv().is_ok()).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Interrupted(15));
+        drop(release);
+        // Without anybody who could interrupt it is waited for.
+        drop(sender);
+        assert_eq!(beside(&mut interrupts, || 8).await.unwrap(), 8);
+    }
+}
