@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `syntax.rs` | the TOML tree with spans |
 //! | `keys.rs`, `schema.rs` | every key there is, and the JSON schema made from them |
+//! | `elsewhere.rs` | keys of other tools, and keys in the wrong table |
 //! | `template.rs`, `jinja.rs`, `filters/` | `{{ expressions }}`, values on their way into them, what they can do, and whether what they name exists |
 //! | `paths.rs` | globs and paths as files write them |
 //! | `reader.rs` | typed access to the tree, with diagnostics |
@@ -31,6 +32,7 @@ mod defaults;
 pub mod definition;
 pub mod diagnostic;
 pub mod documents;
+mod elsewhere;
 pub mod filters;
 pub mod graph;
 mod hints;

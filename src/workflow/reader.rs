@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::budget::{Budget, Resource, Spent};
 use super::config::keys::SETTINGS_ONLY;
 use super::diagnostic::{Diagnostic, FileId, SourceSpan, Span};
+use super::elsewhere::{own_name, right_table};
 use super::keys::{self, Key, State};
 use super::syntax::{Table, TomlItem, TomlKey, TomlKind};
 use crate::core::closest::closest;
@@ -91,25 +92,27 @@ impl Reader {
     }
 
     fn unknown_key(&mut self, key: &TomlKey, known: &[Key], owner: &str) {
-        let message = format!("unknown key `{}` in {owner}", key.name);
+        let name = &*key.name;
         let usable = || known.iter().filter(|k| k.state != State::Reserved).map(|k| k.name);
-        let elsewhere = known.iter().all(|k| k.name != "import") && key.name == "import";
-        let is_setting = known.iter().any(|k| k.name == "nodes") && SETTINGS_ONLY.contains(&&*key.name);
-        let diagnostic = match closest(&key.name, usable()) {
-            _ if elsewhere => Diagnostic::at(self.place(key.span), message, "does not belong here")
-                .help("`import` stands at the top of the file, before the first table"),
-            _ if is_setting => {
-                let message = format!("[{}] belongs in a settings file, not in a workflow file", key.name);
-                Diagnostic::at(self.place(key.span), message, "does not belong here").help(
-                    "write it in runner.toml beside the workflow file, or in ~/.config/runner/config.toml",
-                )
-            }
-            Some(name) => Diagnostic::at(self.place(key.span), message, format!("did you mean `{name}`?")),
-            None => {
-                let all: Vec<_> = usable().collect();
-                Diagnostic::at(self.place(key.span), message, "unknown")
-                    .help(format!("the keys there are: {}", all.join(", ")))
-            }
+        let misplaced = |message: String, help: &str| {
+            Diagnostic::at(self.place(key.span), message, "does not belong here").help(help)
+        };
+        let message = format!("unknown key `{name}` in {owner}");
+        let diagnostic = if name == "import" && known.iter().all(|k| k.name != "import") {
+            misplaced(message, "`import` stands at the top of the file, before the first table")
+        } else if known.iter().any(|k| k.name == "nodes") && SETTINGS_ONLY.contains(&name) {
+            misplaced(
+                format!("[{name}] belongs in a settings file, not in a workflow file"),
+                "write it in runner.toml beside the workflow file, or in ~/.config/runner/config.toml",
+            )
+        } else if let Some(help) = right_table(name, known) {
+            misplaced(message, &help)
+        } else if let Some(meant) = own_name(name, known).or_else(|| closest(name, usable())) {
+            Diagnostic::at(self.place(key.span), message, format!("did you mean `{meant}`?"))
+        } else {
+            let all: Vec<_> = usable().collect();
+            Diagnostic::at(self.place(key.span), message, "unknown")
+                .help(format!("the keys there are: {}", all.join(", ")))
         };
         self.report(diagnostic);
     }
