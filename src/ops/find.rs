@@ -4,17 +4,21 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
+use walkdir::WalkDir;
 
 use super::Error;
 use super::home::HomeReader;
 use crate::core::digest::Digest;
 use crate::storage::contents;
 use crate::storage::publish::record::{self, PlacedContent};
+use crate::storage::store::Store;
 
 pub use crate::storage::contents::Place;
 
 /// How many of those that made a content, and of those that used it, are named.
 pub const MAX_PLACES: u32 = 50;
+/// Maximum files of a folder that are looked up one by one.
+const MAX_FILES_LOOKED_UP: usize = 1000;
 /// Digits of a digest that are enough to look for one.
 const MIN_DIGITS: usize = 6;
 
@@ -140,10 +144,35 @@ fn by_content(reader: &HomeReader, db: &Connection, path: PathBuf, is_dir: bool)
         }
         Some(PlacedContent::Folder) | Some(PlacedContent::Link(_)) | None => None,
     };
+    // A folder that was published, got entries of others and was moved: a file in it that is known speaks for it.
+    let wanted = match wanted {
+        None if is_dir => first_known(&store, &path, is_known)?,
+        wanted => wanted,
+    };
     Ok(match wanted {
         Some((digest, note)) => Wanted { digest, path: Some(path), note: Some(note) },
         None => Wanted { digest, path: Some(path), note: None },
     })
+}
+
+/// The first file in a folder, in the order of names, whose content is known, and a sentence about it.
+fn first_known(
+    store: &Store,
+    folder: &Path,
+    is_known: impl Fn(&Digest) -> Result<bool, Error>,
+) -> Result<Option<(Digest, String)>, Error> {
+    let entries = WalkDir::new(folder).sort_by_file_name().into_iter().flatten();
+    for file in entries.filter(|entry| entry.file_type().is_file()).take(MAX_FILES_LOOKED_UP) {
+        // A file that cannot be read speaks for nothing.
+        let Ok((artifact, _)) = store.fingerprint(file.path(), false) else { continue };
+        // Empty files are all the same.
+        if artifact.size > 0 && is_known(&artifact.digest)? {
+            let name = file.path().strip_prefix(folder).unwrap_or(file.path()).display();
+            let note = format!("the folder as a whole is not known; this is its file {name}");
+            return Ok(Some((artifact.digest, note)));
+        }
+    }
+    Ok(None)
 }
 
 fn provenance(db: &Connection, wanted: Wanted) -> rusqlite::Result<Provenance> {

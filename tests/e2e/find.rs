@@ -102,6 +102,12 @@ fn what_was_edited_or_removed_since_is_known_by_its_path() {
     lab.write("p/out/plots/own", "mine");
     let found = json(&lab, "p/out/plots");
     assert!(found["note"].as_str().unwrap().contains("its file deep/a.svg"), "{found}");
+    // Also after the project moved, when no path is known any more.
+    lab.write("p/out/plots/a/empty", "");
+    fs::rename(lab.path("p"), lab.path("moved")).unwrap();
+    let found = json(&lab, "moved/out/plots");
+    assert!(found["note"].as_str().unwrap().contains("its file deep/a.svg"), "{found}");
+    assert_eq!(found["made"][0]["node"], "plots");
 }
 
 #[test]
