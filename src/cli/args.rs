@@ -207,6 +207,14 @@ pub fn request_on_top(
     with_jobs(given(target, resources, cache, nodes))
 }
 
+/// What the environment alone asks for: project, domain and jobs.
+///
+/// # Errors
+/// A variable that stands in for a flag and is not understood.
+pub fn from_environment() -> Result<RunRequest, Failure> {
+    with_jobs(with_scope(RunRequest::default())?)
+}
+
 /// The request that these flags make alone.
 fn given(target: &Target, resources: &Resources, cache: &CacheFlags, nodes: &Nodes) -> RunRequest {
     RunRequest {

@@ -41,7 +41,8 @@ pub struct InstantInput {
 }
 
 /// What happens at an instant while the run before still goes on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Overlap {
     #[default]
     Skip,
@@ -51,7 +52,8 @@ pub enum Overlap {
 }
 
 /// What happens to instants that were missed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CatchUp {
     None,
     #[default]
@@ -81,6 +83,18 @@ pub enum Trigger {
 impl Trigger {
     pub fn is_manual(&self) -> bool {
         *self == Self::Manual
+    }
+
+    /// As in events.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Schedule => "schedule",
+            Self::CatchUp => "catch_up",
+            Self::Backfill => "backfill",
+            Self::Retry => "retry",
+            Self::Api => "api",
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The names that the home knows, for completion on the command line: runs, tasks, keys, projects, domains.
+//! The names that the home knows, for completion on the command line: runs, tasks, keys, schedules, projects, domains.
 //!
 //! Looks for a moment only, changes nothing, and has no names where there is nothing to be read.
 
@@ -12,6 +12,7 @@ use super::recorded::as_it_was;
 use super::results::KEY_DIGITS;
 use crate::storage::history::filter::{RunFilter, labels, select, workflows};
 use crate::storage::memo::listing;
+use crate::storage::schedules::known;
 use crate::view::model::run_row::RunRow;
 
 /// A home that is only looked at.
@@ -62,6 +63,12 @@ impl Names {
     /// Domains in which something was run.
     pub fn domains(&self) -> Vec<String> {
         self.ask(|db| labels(db, "domain"))
+    }
+
+    /// Whole names of the schedules that the home knows.
+    pub fn schedules(&self) -> Vec<String> {
+        let known = self.0.db.as_ref().and_then(|db| known::all(db, &self.0.home).ok());
+        known.unwrap_or_default().into_iter().map(|known| known.name).collect()
     }
 
     /// Keys of results that begin with `prefix`, the latest first, each with its task and node. They are cut to the usual

@@ -55,6 +55,19 @@ impl fmt::Debug for WorkflowErrors {
 }
 
 impl WorkflowErrors {
+    /// Each in one line, behind its place.
+    pub fn lines(&self) -> Vec<String> {
+        let line = |diagnostic: &Diagnostic| match &diagnostic.primary {
+            Some((place, _)) => {
+                let (line, column) = self.sources.line_column(*place);
+                let path = self.sources.path(place.file).display();
+                format!("{path}:{line}:{column}: {}", diagnostic.message)
+            }
+            None => diagnostic.message.clone(),
+        };
+        self.diagnostics.iter().map(line).collect()
+    }
+
     /// All of them for people, each with its place.
     pub fn render(&self, color: bool) -> String {
         self.render_within(color, None)

@@ -61,7 +61,20 @@ pub async fn take_turn(
     listeners: &mut [Box<dyn Reporter>],
     interrupts: &mut UnboundedReceiver<Interrupt>,
 ) -> Result<Turn, Error> {
-    let run = RunId::make();
+    take_turn_as(RunId::make(), prepared, home, listeners, interrupts).await
+}
+
+/// The same for a run whose id is known already.
+///
+/// # Errors
+/// As [`take_turn`].
+pub async fn take_turn_as(
+    run: RunId,
+    prepared: &Prepared,
+    home: Option<&Path>,
+    listeners: &mut [Box<dyn Reporter>],
+    interrupts: &mut UnboundedReceiver<Interrupt>,
+) -> Result<Turn, Error> {
     let wanted = locks_of(prepared);
     if wanted.is_empty() {
         return Ok(Turn::Taken(RunTurn { run, locks: Vec::new() }));

@@ -1,13 +1,31 @@
 //! Schedules by name: among workflow files and the files of folders, and the one that a request takes its inputs from. Nothing is
-//! created or changed.
+//! created or changed here.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `lookup.rs` | the schedule that a person means, in files or known to the home |
+//! | `overview.rs` | schedules as they stand: a list, one with its instants |
+//! | `pausing.rs` | pausing and resuming |
+//! | `trigger.rs` | a run on request: by the daemon that serves the schedule, or in this process |
+//! | `backfill.rs` | past instants on request |
+//! | `claimed.rs` | the run of a claimed instant in this process |
+
+pub mod backfill;
+mod claimed;
+mod lookup;
+pub mod overview;
+pub mod pausing;
+pub mod trigger;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use super::Error;
+use super::home::HomeReader;
 use super::open::{Opened, check};
 use crate::core::closest::closest;
 use crate::core::inert::quote;
@@ -29,8 +47,14 @@ pub struct Found {
 #[derive(Default)]
 pub struct Schedules {
     pub found: Vec<Found>,
-    /// A file that has errors, and how many.
-    pub broken: Vec<(PathBuf, usize)>,
+    pub broken: Vec<BrokenFile>,
+}
+
+/// A workflow file that has errors.
+pub struct BrokenFile {
+    pub path: PathBuf,
+    /// Each in one line, behind its place.
+    pub mistakes: Vec<String>,
 }
 
 impl Found {
@@ -52,17 +76,25 @@ pub fn schedules(paths: &[PathBuf]) -> Result<Schedules, Error> {
     let here = [PathBuf::from(".")];
     let mut all = Schedules::default();
     for path in if paths.is_empty() { &here } else { paths } {
-        for file in files_of(path)? {
-            match check(load(&file, &[])) {
-                Ok(Opened { workflow, .. }) => {
-                    let indices = 0..workflow.schedules.len();
-                    all.found.extend(indices.map(|index| Found { workflow: workflow.clone(), index }));
-                }
-                Err(errors) => all.broken.push((file, errors.diagnostics.len())),
+        for file in workflow_files(path)? {
+            match read(&file) {
+                Ok(found) => all.found.extend(found),
+                Err(broken) => all.broken.push(broken),
             }
         }
     }
     Ok(all)
+}
+
+/// The schedules of one file.
+fn read(file: &Path) -> Result<Vec<Found>, BrokenFile> {
+    match check(load(file, &[])) {
+        Ok(Opened { workflow, .. }) => {
+            let indices = 0..workflow.schedules.len();
+            Ok(indices.map(|index| Found { workflow: workflow.clone(), index }).collect())
+        }
+        Err(errors) => Err(BrokenFile { path: file.to_owned(), mistakes: errors.lines() }),
+    }
 }
 
 /// The schedule of that name among `paths`: its whole name, or what comes behind `/` where that is unique.
@@ -78,7 +110,7 @@ pub fn find(name: &str, paths: &[PathBuf]) -> Result<Found, Error> {
         [] => {
             let names: Vec<_> = found.iter().map(Found::whole_name).collect();
             let others = match broken.first() {
-                Some((file, _)) => format!("{} has errors: `runner check` shows them", file.display()),
+                Some(file) => format!("{} has errors: `runner check` shows them", file.path.display()),
                 None if names.is_empty() => "no workflow file here has [[schedules]]".to_owned(),
                 None => format!("there are {}", names.join(", ")),
             };
@@ -91,6 +123,15 @@ pub fn find(name: &str, paths: &[PathBuf]) -> Result<Found, Error> {
             Err(Error::invalid(message).hint("give the whole name"))
         }
     }
+}
+
+/// The zone of the schedule that a person means by `name`; UTC where its file has errors.
+///
+/// # Errors
+/// No or several schedules have that name; the home cannot be read.
+pub fn zone_of(home: Option<&Path>, name: &str) -> Result<TimeZone, Error> {
+    let named = lookup::named(&HomeReader::open(home)?, name, &[])?;
+    Ok(named.found.map_or(TimeZone::UTC, |found| found.schedule().rhythm.zone()))
 }
 
 /// `<workflow>/<schedule>`.
@@ -144,7 +185,10 @@ pub fn take_schedule(request: &mut RunRequest, workflow: &Workflow) -> Result<()
 }
 
 /// The file itself, or the workflow files directly in a folder, by name.
-fn files_of(path: &Path) -> Result<Vec<PathBuf>, Error> {
+///
+/// # Errors
+/// It cannot be read.
+pub fn workflow_files(path: &Path) -> Result<Vec<PathBuf>, Error> {
     let unreadable = |error| Error::invalid(format!("{} cannot be read: {error}", path.display()));
     if !fs::metadata(path).map_err(unreadable)?.is_dir() {
         return Ok(vec![path.to_owned()]);

@@ -56,6 +56,7 @@ mod resource_use;
 mod retry;
 mod run_locks;
 mod runs;
+mod schedule_verbs;
 mod schedules;
 mod scheduling;
 mod screen_width;

@@ -1,8 +1,9 @@
-//! Which values an argument can have: runs, nodes, inputs, tasks, keys, topics, projects, domains, workflow files.
+//! Which values an argument can have: runs, nodes, inputs, tasks, keys, topics, schedules, projects, domains, workflow files.
 //!
 //! An argument is known by its name and by that of its value (`RUN`, `NODE`), so that a new verb with one of them is completed
 //! without more. Each function takes what was typed of the value so far. Whatever cannot be read has no candidates.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -11,10 +12,12 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathComplete
 
 use super::WORDS;
 use crate::cli::Cli;
+use crate::core::cron::words;
 use crate::core::value::Value;
 use crate::core::zone::local_now;
 use crate::ops::names::Names;
 use crate::ops::open::{Opened, open};
+use crate::ops::schedules::Found;
 use crate::view::model::run_row::RunRow;
 use crate::view::text::{age, inert};
 use crate::workflow::Input;
@@ -36,6 +39,7 @@ fn with_completer(arg: Arg) -> Arg {
         ("domain", _) => domains,
         ("workflow", Some("NAME")) => workflows,
         ("task", Some("NAME")) => tasks_of_file,
+        ("schedule", Some("NAME")) => schedules,
         (_, Some("RUN")) => runs,
         (_, Some("NODE")) => nodes,
         (_, Some("NAME=VALUE")) => inputs,
@@ -180,6 +184,35 @@ fn tasks(current: &OsStr) -> Candidates {
 fn tasks_of_file(current: &OsStr) -> Candidates {
     let Some(opened) = Typed::read().and_then(|typed| typed.workflow()) else { return Vec::new() };
     beginning(current, plain(opened.workflow.tasks.iter().map(|task| task.name.to_string())))
+}
+
+/// Schedules of the workflow file; without one, of the current folder and of the home.
+fn schedules(current: &OsStr) -> Candidates {
+    let Some(typed) = Typed::read() else { return Vec::new() };
+    let file: Vec<_> = typed.path("workflow").cloned().into_iter().collect();
+    let found = crate::ops::schedules::schedules(&file).map(|all| all.found).unwrap_or_default();
+    if !file.is_empty() {
+        return beginning(current, found.iter().map(|found| (found.schedule().name.clone(), due(found))));
+    }
+    let mut names: BTreeMap<_, _> = typed
+        .home()
+        .map(|home| home.schedules())
+        .unwrap_or_default()
+        .into_iter()
+        .map(|name| (name, None))
+        .collect();
+    names.extend(found.iter().map(|found| (found.whole_name(), due(found))));
+    let whole = beginning(current, names.clone());
+    if !whole.is_empty() {
+        return whole;
+    }
+    let short = |(name, due): (String, Option<String>)| Some((name.rsplit_once('/')?.1.to_owned(), due));
+    beginning(current, names.into_iter().filter_map(short))
+}
+
+/// When a schedule is due, in words.
+fn due(found: &Found) -> Option<String> {
+    Some(words(&found.schedule().rhythm))
 }
 
 /// Names of workflows that were run.

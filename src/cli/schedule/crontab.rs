@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::units;
-use crate::cli::screen::{note, print};
+use crate::cli::screen::print;
 use crate::cli::{Failure, Outcome};
 use crate::core::cron::{Rhythm, Unsayable, crontab_times, words};
 use crate::core::schedule::{CatchUp, Overlap, Schedule};
@@ -34,12 +34,7 @@ pub struct Args {
 
 pub fn run(args: &Args, home: Option<&Path>) -> Outcome {
     let all = schedules(&args.paths)?;
-    for (file, errors) in &all.broken {
-        note(&format!(
-            "warning: {} has {errors} errors and is left out: `runner check` shows them",
-            file.display()
-        ));
-    }
+    all.broken.iter().for_each(super::warn_of);
     if all.found.is_empty() {
         return Err(Failure::usage("there are no schedules: no workflow file here has [[schedules]]"));
     }

@@ -1,17 +1,26 @@
 //! `runner schedule`: schedules by themselves. One file a verb.
 
+mod backfill;
 mod crontab;
+mod list;
 mod next;
+mod pausing;
+mod show;
+mod trigger;
 mod units;
 
 use std::path::Path;
 
 use clap::Subcommand;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
-use super::Outcome;
-use super::screen::ColorChoice;
+use super::screen::{ColorChoice, note};
+use super::time_arg::{Edge, parse};
+use super::{Failure, Outcome};
+use crate::ops::schedules::BrokenFile;
 
-/// Look at schedules: when they are due, and as timers of the system
+/// Look at schedules, pause them, run them by hand or for the past, and make timers of the system
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -20,13 +29,46 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Verb {
+    List(list::Args),
+    Show(show::Args),
     Next(next::Args),
+    Pause(pausing::PauseArgs),
+    Resume(pausing::ResumeArgs),
+    Trigger(trigger::Args),
+    Backfill(backfill::Args),
     Crontab(crontab::Args),
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     match args.verb {
+        Verb::List(args) => list::run(&args, home, color),
+        Verb::Show(args) => show::run(&args, home, color),
         Verb::Next(args) => next::run(args, color),
+        Verb::Pause(args) => pausing::pause(&args, home),
+        Verb::Resume(args) => pausing::resume(&args, home),
+        Verb::Trigger(args) => trigger::run(&args, home, color),
+        Verb::Backfill(args) => backfill::run(&args, home, color),
         Verb::Crontab(args) => crontab::run(&args, home),
+    }
+}
+
+/// Warns of a file whose schedules are left out.
+fn warn_of(broken: &BrokenFile) {
+    let path = broken.path.display();
+    let count = broken.mistakes.len();
+    let errors = if count == 1 { "1 error".to_owned() } else { format!("{count} errors") };
+    note(&format!("warning: {path} has {errors} and is left out: `runner check` shows them"));
+}
+
+/// The instant that a flag means, in the zone of a schedule.
+fn instant(flag: &str, text: &str, edge: Edge, zone: &TimeZone) -> Result<Timestamp, Failure> {
+    let instant = parse(text, edge, &Timestamp::now().to_zoned(zone.clone()))
+        .map_err(|problem| Failure::usage(format!("{flag}: {problem}")))?;
+    // The end of a day is the last moment before the next one.
+    let is_day =
+        edge == Edge::End && text.trim().parse::<jiff::civil::Date>().is_ok() && text.trim().len() == 10;
+    match is_day {
+        true => Ok(instant.checked_sub(SignedDuration::from_nanos(1)).unwrap_or(instant)),
+        false => Ok(instant),
     }
 }

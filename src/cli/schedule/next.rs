@@ -33,7 +33,7 @@ Examples:
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
 pub struct Args {
     /// A schedule of a workflow file in the current folder: `<workflow>/<name>`, or the name alone where it is unique
-    #[arg(value_name = "NAME", group = "what", conflicts_with_all = ["cron", "every", "timezone", "start"])]
+    #[arg(id = "schedule", value_name = "NAME", group = "what", conflicts_with_all = ["cron", "every", "timezone", "start"])]
     name: Option<String>,
     /// A cron expression of five fields, or six with the seconds first; several give the union of their instants
     #[arg(long, value_name = "EXPR", group = "what", conflicts_with = "every")]

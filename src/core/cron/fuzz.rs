@@ -1,7 +1,7 @@
 //! Expressions made at random: whatever the text, the parser answers; whatever it accepts comes at the instants that a walk
 //! over every minute finds. The walk shares no code with the parser and the search: it works on how an expression was made.
 //!
-//! `RUNNER_FUZZ=N` makes N texts and N / 1000 walks, and prints the slowest text.
+//! `RUNNER_FUZZ=N` makes N texts and N / 1000 walks, and holds the time of each text.
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
@@ -296,9 +296,11 @@ fn expressions_come_when_a_walk_over_every_minute_says() {
         compared += usize::from(found > 0);
         instants += found;
     }
-    println!("{compared} expressions, {instants} instants");
-    assert!(compared * 3 > walks, "{compared} of {walks} expressions came at all");
+    assert!(compared * 3 > walks, "{compared} of {walks} expressions came at all, {instants} times");
 }
+
+/// The longest that the parser may take over a text, on a quiet machine.
+const MAX_PARSE_TIME: std::time::Duration = std::time::Duration::from_millis(1);
 
 /// How many texts the long loop makes.
 fn rounds() -> usize {
@@ -380,5 +382,7 @@ fn no_text_of_a_long_deterministic_loop_is_too_much() {
         }
         try_text(&text);
     }
-    println!("the slowest of {} texts took {:?}: {:?}", rounds(), slowest.0, slowest.1);
+    if std::env::var_os("RUNNER_FUZZ").is_some() {
+        assert!(slowest.0 < MAX_PARSE_TIME, "{:?} took {:?}", slowest.1, slowest.0);
+    }
 }

@@ -173,21 +173,9 @@ impl EndedBy {
     }
 }
 
-/// The name of a trigger in its column.
-fn trigger_name(trigger: Trigger) -> &'static str {
-    match trigger {
-        Trigger::Manual => "manual",
-        Trigger::Schedule => "schedule",
-        Trigger::CatchUp => "catch_up",
-        Trigger::Backfill => "backfill",
-        Trigger::Retry => "retry",
-        Trigger::Api => "api",
-    }
-}
-
 fn parse_trigger(text: &str) -> Trigger {
     let all = [Trigger::Schedule, Trigger::CatchUp, Trigger::Backfill, Trigger::Retry, Trigger::Api];
-    all.into_iter().find(|trigger| trigger_name(*trigger) == text).unwrap_or_default()
+    all.into_iter().find(|trigger| trigger.name() == text).unwrap_or_default()
 }
 
 /// A column of milliseconds as an instant.

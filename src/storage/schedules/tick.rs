@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::claimant::is_alive;
-use super::{Became, EndedBy, instant, parse_trigger, trigger_name};
+use super::{Became, EndedBy, instant, parse_trigger};
 use crate::core::run_id::RunId;
 use crate::core::schedule::Trigger;
 use crate::storage::history::INTERRUPTED;
@@ -185,6 +185,14 @@ impl<'c> Tick<'c> {
         Ok(Some(Standing { since: instant(since), accounted: instant(accounted), settled, pauses, live }))
     }
 
+    /// The runs of a schedule that go on: fired, caught up and triggered ones, in the order of their claims.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn live(&self, schedule: &str) -> rusqlite::Result<Vec<LiveRun>> {
+        live_runs(&self.transaction, schedule)
+    }
+
     /// Claims an instant for a run; false if it is settled.
     ///
     /// # Errors
@@ -196,7 +204,7 @@ impl<'c> Tick<'c> {
             at.as_millisecond(),
             fires.as_millisecond(),
             became.name(),
-            trigger_name(*trigger),
+            trigger.name(),
             None::<&str>,
             Some(run),
             claimant,
@@ -215,7 +223,7 @@ impl<'c> Tick<'c> {
             at.as_millisecond(),
             fires.as_millisecond(),
             became.name(),
-            trigger_name(Trigger::Schedule),
+            Trigger::Schedule.name(),
             reason,
             None::<RunId>,
             claimant,

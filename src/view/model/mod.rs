@@ -9,5 +9,6 @@ pub mod request;
 pub mod run;
 pub mod run_diff;
 pub mod run_row;
+pub mod schedule_row;
 pub mod tally;
 pub mod timeline;

@@ -40,6 +40,28 @@ pub fn age(then: Timestamp, now: &Zoned) -> String {
     local.strftime(format).to_string()
 }
 
+/// When `then` will be, seen from `now` and in its time zone: `now`, `in 42 s`, `in 3 min`, `today 02:00`, `tomorrow 02:00`,
+/// `Mon 02:00`, `3 May 02:00`, `2027-05-03`.
+pub fn ahead(then: Timestamp, now: &Zoned) -> String {
+    let seconds = then.as_second() - now.timestamp().as_second();
+    let local = then.to_zoned(now.time_zone().clone());
+    let days = local.date().since(now.date()).map_or(0, |span| span.get_days());
+    match seconds {
+        ..1 => return "now".into(),
+        1..60 => return format!("in {seconds} s"),
+        60..3600 => return format!("in {} min", seconds / 60),
+        _ => {}
+    }
+    let format = match days {
+        0 => "today %H:%M",
+        1 => "tomorrow %H:%M",
+        2..7 => "%a %H:%M",
+        _ if local.year() == now.year() => "%-d %b %H:%M",
+        _ => "%Y-%m-%d",
+    };
+    local.strftime(format).to_string()
+}
+
 /// `512 B`, `1.2 KiB`, ...
 pub fn size(bytes: u64) -> String {
     ByteSize(bytes).display().iec().to_string()

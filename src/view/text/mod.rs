@@ -12,6 +12,7 @@
 //! | `narrator.rs` | events as lines, for the terminal and for `plain.rs` |
 //! | `plain.rs` | the listener that writes the lines where there is no terminal |
 //! | `run.rs`, `request.rs`, `node.rs`, `runs.rs` | `show RUN`, what was asked for, `show RUN NODE`, `runs` |
+//! | `schedules.rs` | `schedule list`, `schedule show`, runs of instants |
 //! | `diff.rs`, `why.rs`, `graph.rs`, `logs.rs` | the verb of that name |
 //! | `log_file.rs`, `log_end.rs`, `log_lines.rs`, `task_output.rs` | a log opened, its last line, its lines as it grows, those of all tasks |
 
@@ -30,10 +31,11 @@ pub mod plain;
 mod request;
 pub mod run;
 pub mod runs;
+pub mod schedules;
 pub mod style;
 pub mod task_output;
 pub mod why;
 pub mod wrap;
 
 pub use crate::core::inert::inert;
-pub use format::{age, count, cut, duration, size, width};
+pub use format::{age, ahead, count, cut, duration, size, width};
