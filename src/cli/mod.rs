@@ -47,6 +47,7 @@ mod stdout;
 mod time_arg;
 mod unknown_verb;
 mod watch;
+mod web;
 mod why;
 
 use std::path::PathBuf;
@@ -172,6 +173,7 @@ enum Verb {
     Diff(diff::Args),
     Find(find::Args),
     Schedule(schedule::Args),
+    Web(web::Args),
     Init(init::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -235,6 +237,7 @@ pub fn main() -> ExitCode {
         Verb::Diff(args) => diff::run(args, home, color),
         Verb::Find(args) => find::run(args, home, color),
         Verb::Schedule(args) => schedule::run(args, home, color),
+        Verb::Web(args) => web::run(args, home, color),
         Verb::Init(args) => init::run(args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Completions(args) => completions::run(args),

@@ -149,7 +149,7 @@ fn filter(args: &Args, now: &Zoned) -> Result<RunFilter, Failure> {
         schedule: args.schedule.clone(),
         trigger: args.trigger.map(Trigger::from),
         no_op: (args.no_op || args.no_no_ops).then_some(args.no_op),
-        before: None,
+        ..RunFilter::default()
     })
 }
 

@@ -4,9 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use serde_json::{Value as Json, json};
 
 use super::Error;
 use super::home::{HomeReader, HomeWriter};
+use super::results::StoredResult;
+use crate::core::event::VERSION;
 use crate::storage::db;
 use crate::storage::gc::footprint::Footprint;
 use crate::storage::gc::{self, Wanted};
@@ -50,6 +53,36 @@ pub fn collect(home: Option<&Path>, request: Collect) -> Result<(Option<Collecte
     let HomeWriter { home, mut db, store, warnings } = HomeWriter::open(home)?;
     let collected = gc::collect(&home, &mut db, &store, wanted).map_err(failed)?;
     Ok((Some(collected), warnings))
+}
+
+/// The results that a collection removed, or would remove, with the sizes of their files.
+pub fn results_of(collected: &Collected) -> Vec<StoredResult> {
+    let sized = |(i, entry): (&usize, _)| {
+        let files = &collected.inventory.stock.results[*i].outputs;
+        let size = files.iter().map(|file| collected.inventory.stock.files[*file]).sum();
+        StoredResult { size, files: files.len(), ..StoredResult::new(entry) }
+    };
+    collected.plan.results.iter().zip(collected.results()).map(sized).collect()
+}
+
+/// A collection as one document.
+pub fn document(collected: &Collected, dry_run: bool) -> Json {
+    json!({
+        "v": VERSION,
+        "dry_run": dry_run,
+        "results": results_of(collected).iter().map(StoredResult::json).collect::<Vec<_>>(),
+        "runs": collected.runs().collect::<Vec<_>>(),
+        "files": collected.plan.files.len(),
+        "freed": collected.freed(),
+        "pending": collected.pending,
+        "left": collected.plan.after,
+        "live_runs": collected.inventory.live,
+        "unclaimed": {
+            "files": collected.inventory.unclaimed.blobs.len(),
+            "bytes": collected.inventory.unclaimed_size(),
+            "runs": collected.inventory.unclaimed.runs,
+        },
+    })
 }
 
 /// A collection at the end of a run that passed the cap.
@@ -107,6 +140,20 @@ pub struct Evicted {
     pub collected: Collected,
     /// What there is to say about the home.
     pub warnings: Vec<String>,
+}
+
+impl Evicted {
+    /// One document.
+    pub fn to_json(&self) -> Json {
+        let results: Vec<_> = self.picked.iter().map(|entry| StoredResult::new(entry).json()).collect();
+        json!({
+            "v": VERSION,
+            "results": results,
+            "freed": self.collected.freed(),
+            "pending": self.collected.pending,
+            "live_runs": self.collected.inventory.live,
+        })
+    }
 }
 
 fn pick(db: &Connection, filter: &EntryFilter, keys: &[String]) -> Result<Vec<MemoEntry>, Error> {

@@ -69,6 +69,15 @@ pub fn runs(home: Option<&Path>, filter: &RunFilter, limit: usize) -> Result<Run
     Ok(RunList { rows: runs.into_iter().map(RunRow::from).collect(), has_history: true, near })
 }
 
+/// The runs that are under way, in any process.
+///
+/// # Errors
+/// The history cannot be read.
+pub fn live(home: Option<&Path>) -> Result<Vec<RunRow>, Error> {
+    let running = RunFilter { statuses: [RUNNING.to_owned()].into(), ..RunFilter::default() };
+    Ok(runs(home, &running, usize::MAX)?.rows)
+}
+
 /// The run that a person means by `name`.
 ///
 /// # Errors

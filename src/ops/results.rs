@@ -6,12 +6,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::Connection;
 use serde::Serialize;
+use serde_json::{Map as JsonMap, Value as Json, json};
 
 use super::Error;
 use super::home::HomeReader;
 use crate::core::closest::closest;
 use crate::core::digest::Digest;
 use crate::core::event::VERSION;
+use crate::core::provenance::Provenance;
 use crate::storage::memo::MemoEntry;
 use crate::storage::memo::listing::{self, Listed};
 
@@ -93,6 +95,20 @@ impl ResultDetail {
     /// Whether it can be used.
     pub fn is_sound(&self) -> bool {
         self.intact && self.files.iter().all(|file| file.problem.is_none())
+    }
+
+    /// One document.
+    pub fn to_json(&self) -> Json {
+        let entry = &self.entry;
+        let record = |text: &str| serde_json::from_str::<JsonMap<String, Json>>(text).unwrap_or_default();
+        let mut document = StoredResult::new(entry).json();
+        document["definition"] = json!(entry.found.definition);
+        document["inputs"] = record(&entry.inputs).into();
+        document["outputs"] = record(&entry.found.outputs).into();
+        document["files"] = json!(self.files);
+        document["provenance"] = json!(Provenance::from_record(entry.found.provenance.as_deref()));
+        document["sound"] = self.is_sound().into();
+        document
     }
 }
 

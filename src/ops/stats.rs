@@ -6,15 +6,18 @@ use std::path::Path;
 use jiff::Timestamp;
 use rusqlite::Connection;
 use serde::Serialize;
+use serde_json::{Value as Json, json};
 
 use super::Error;
 use super::home::HomeReader;
+use crate::core::event::VERSION;
 use crate::storage::gc::{self, footprint::ROW};
 use crate::storage::history;
 use crate::storage::memo::MemoEntry;
 use crate::storage::memo::listing::{self, EntryFilter};
 
 /// Everything that is stored, in numbers.
+#[derive(Default)]
 pub struct CacheStats {
     pub results: u64,
     pub files: usize,
@@ -32,6 +35,35 @@ pub struct CacheStats {
     pub tasks: Vec<Sum>,
     pub projects: Vec<Sum>,
     pub domains: Vec<Sum>,
+}
+
+impl CacheStats {
+    /// All that is kept, in bytes.
+    pub fn total_bytes(&self) -> u64 {
+        self.file_bytes + self.row_bytes + self.run_bytes
+    }
+
+    /// One document, with the cap in force.
+    pub fn to_json(&self, cap: Option<u64>) -> Json {
+        json!({
+            "v": VERSION,
+            "results": self.results,
+            "files": self.files,
+            "file_bytes": self.file_bytes,
+            "row_bytes": self.row_bytes,
+            "runs": self.runs,
+            "run_bytes": self.run_bytes,
+            "bytes": self.total_bytes(),
+            "cap": cap,
+            "hits": self.hits,
+            "executed": self.executed,
+            "saved_ms": self.saved_ms,
+            "since": self.since,
+            "tasks": self.tasks,
+            "projects": self.projects,
+            "domains": self.domains,
+        })
+    }
 }
 
 /// Results of one task, project or domain.

@@ -12,6 +12,7 @@
 //! | `file_locks` | whether the file system of the home has locks |
 //! | [`recovery`] | runs and results restored after the database was lost |
 //! | [`own_file`], [`own_folder`] | opening files and folders of the home: no links, no waiting |
+//! | [`serve_files`] | token, sessions and address of the daemon |
 //! | [`publish`] | outputs put at paths of the user, and the record of what was published |
 //! | [`user_file`] | writing a file that a user names, whatever stands there |
 //! | [`writer`] | the one writer: group commit of blobs, rows and events |
@@ -31,6 +32,7 @@ pub mod own_folder;
 pub mod publish;
 pub mod recovery;
 pub mod schedules;
+pub mod serve_files;
 pub mod store;
 pub mod user_file;
 pub mod writer;

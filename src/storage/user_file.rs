@@ -1,12 +1,26 @@
-//! Writing a file that a user names: through links, into devices and FIFOs, and in place of a regular file only as a whole.
+//! Files that a user names. Writing: through links, into devices and FIFOs, and in place of a regular file only as a whole.
+//! Reading: through links, regular files only, without waiting.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// How many links the way to one file may take, as in the kernel.
 const MAX_HOPS: usize = 40;
+
+/// Opens a regular file for reading; a link is followed, and a FIFO is not waited for.
+///
+/// # Errors
+/// What the system says, or that no regular file is there.
+pub fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other(format!("{} is no regular file", path.display()))),
+    }
+}
 
 /// Writes the file at `path`, where `write` gives the content. A regular file, or a new one, has all of the content or is
 /// left as it was; links are followed, and anything else that is there (a device, a FIFO) is written to.
@@ -114,6 +128,9 @@ mod tests {
         put(Path::new("/dev/null"), "text").unwrap();
         assert!(fs::symlink_metadata("/dev/null").unwrap().file_type().is_char_device());
         assert!(put(dir.path(), "text").is_err());
+        for odd in [&fifo, dir.path(), Path::new("/dev/null")] {
+            assert!(open(odd).unwrap_err().to_string().contains("no regular file"), "{}", odd.display());
+        }
         let full = Path::new("/dev/full");
         if full.exists() {
             assert_eq!(put(full, "text").unwrap_err().kind(), io::ErrorKind::StorageFull);

@@ -2,13 +2,10 @@
 
 use std::path::Path;
 
-use serde_json::json;
-
 use super::find::Which;
 use super::gc::pending;
 use super::{Failure, Outcome};
 use crate::cli::screen::{note, print, print_text};
-use crate::core::event::VERSION;
 use crate::ops::collect::{Evicted, evict};
 use crate::ops::results::StoredResult;
 use crate::view::text::{count, size};
@@ -41,20 +38,14 @@ pub fn run(args: Args, home: Option<&Path>) -> Outcome {
              `runner cache gc --max-size 0 --keep-runs 0` forgets everything",
         ));
     }
-    let Evicted { picked, removed, collected, warnings } = evict(home, &filter, &args.keys)?;
-    warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
-    let rows: Vec<StoredResult> = picked.iter().map(StoredResult::new).collect();
+    let evicted = evict(home, &filter, &args.keys)?;
+    evicted.warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
     if args.json {
-        let document = json!({
-            "v": VERSION,
-            "results": rows.iter().map(StoredResult::json).collect::<Vec<_>>(),
-            "freed": collected.freed(),
-            "pending": collected.pending,
-            "live_runs": collected.inventory.live,
-        });
-        print(&format!("{document}\n"));
+        print(&format!("{}\n", evicted.to_json()));
         return Ok(());
     }
+    let Evicted { picked, removed, collected, .. } = evicted;
+    let rows: Vec<StoredResult> = picked.iter().map(StoredResult::new).collect();
     let results = if removed == 1 { "result" } else { "results" };
     let files = match collected.is_complete() {
         true => format!("{} freed", size(collected.freed())),

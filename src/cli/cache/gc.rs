@@ -3,16 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::json;
-
 use super::Outcome;
 use super::rows::table;
 use crate::cli::screen::{ColorChoice, note, print, print_text};
-use crate::core::event::VERSION;
 use crate::core::run_id::RunId;
 use crate::ops::cap::{self, Cap, parse_age, parse_cap};
-use crate::ops::collect::{AfterRun, Collect, Collected, KEEP_RUNS, Limits, UNCLAIMED_FILE, collect};
-use crate::ops::results::StoredResult;
+use crate::ops::collect::{
+    AfterRun, Collect, Collected, KEEP_RUNS, Limits, UNCLAIMED_FILE, collect, document, results_of,
+};
 use crate::view::text::{count, size};
 
 /// Remove the least valuable results until the rest fits
@@ -79,34 +77,6 @@ pub fn tell_after_run(AfterRun { cap, collected }: &AfterRun) {
     }
 }
 
-fn rows(collected: &Collected) -> Vec<StoredResult> {
-    let sized = |(i, entry): (&usize, _)| {
-        let files = &collected.inventory.stock.results[*i].outputs;
-        let size = files.iter().map(|file| collected.inventory.stock.files[*file]).sum();
-        StoredResult { size, files: files.len(), ..StoredResult::new(entry) }
-    };
-    collected.plan.results.iter().zip(collected.results()).map(sized).collect()
-}
-
-fn document(collected: &Collected, dry_run: bool) -> serde_json::Value {
-    json!({
-        "v": VERSION,
-        "dry_run": dry_run,
-        "results": rows(collected).iter().map(StoredResult::json).collect::<Vec<_>>(),
-        "runs": collected.runs().collect::<Vec<_>>(),
-        "files": collected.plan.files.len(),
-        "freed": collected.freed(),
-        "pending": collected.pending,
-        "left": collected.plan.after,
-        "live_runs": collected.inventory.live,
-        "unclaimed": {
-            "files": collected.inventory.unclaimed.blobs.len(),
-            "bytes": collected.inventory.unclaimed_size(),
-            "runs": collected.inventory.unclaimed.runs,
-        },
-    })
-}
-
 /// `3 results and 1 run removed, 2.4 GiB freed`.
 pub fn summary(collected: &Collected, dry_run: bool) -> String {
     let named = |n: usize, name: &str| format!("{} {name}{}", count(n as u64), if n == 1 { "" } else { "s" });
@@ -143,7 +113,7 @@ pub fn pending(collected: &Collected) -> String {
 
 fn told(collected: &Collected, dry_run: bool, limit: Option<u64>, color: bool) -> String {
     let mut text = String::new();
-    let rows = rows(collected);
+    let rows = results_of(collected);
     if dry_run && !rows.is_empty() {
         text.push_str(&table(&rows, color));
     }

@@ -8,7 +8,7 @@ use super::Outcome;
 use crate::cli::screen::{ColorChoice, print, print_text};
 use crate::core::provenance::Provenance;
 use crate::core::zone::local_now;
-use crate::ops::results::{ResultDetail, StoredFile, StoredResult, files_in, show};
+use crate::ops::results::{ResultDetail, StoredFile, files_in, show};
 use crate::view::text::style::{BAD, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
 use crate::view::text::{age, cut, duration, inert, size};
 
@@ -33,7 +33,7 @@ const LONGEST: usize = 60;
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let detail = show(home, &args.key)?;
     match args.json {
-        true => print(&format!("{}\n", document(&detail))),
+        true => print(&format!("{}\n", detail.to_json())),
         false => print_text(text(&detail, Ink(color.on_stdout()))),
     }
     Ok(())
@@ -41,18 +41,6 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
 
 fn record(text: &str) -> JsonMap<String, Json> {
     serde_json::from_str(text).unwrap_or_default()
-}
-
-fn document(detail: &ResultDetail) -> Json {
-    let entry = &detail.entry;
-    let mut document = StoredResult::new(entry).json();
-    document["definition"] = json!(entry.found.definition);
-    document["inputs"] = record(&entry.inputs).into();
-    document["outputs"] = record(&entry.found.outputs).into();
-    document["files"] = json!(detail.files);
-    document["provenance"] = json!(Provenance::from_record(entry.found.provenance.as_deref()));
-    document["sound"] = detail.is_sound().into();
-    document
 }
 
 fn text(detail: &ResultDetail, ink: Ink) -> String {

@@ -3,11 +3,9 @@
 use std::path::Path;
 
 use jiff::Timestamp;
-use serde_json::json;
 
 use super::Outcome;
 use crate::cli::screen::{ColorChoice, note, print, print_text};
-use crate::core::event::VERSION;
 use crate::core::zone::local_zone;
 use crate::ops::cap;
 use crate::ops::stats::{CacheStats, Sum, stats};
@@ -35,33 +33,14 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         note("nothing is stored yet: begin with `runner exec WORKFLOW`");
         return Ok(());
     };
-    let CacheStats {
-        results, files, file_bytes, row_bytes, runs, run_bytes, hits, executed, saved_ms, ..
-    } = stats;
-    let (since, tasks, projects, domains) = (stats.since, stats.tasks, stats.projects, stats.domains);
-    let total = file_bytes + row_bytes + run_bytes;
     if args.json {
-        let document = json!({
-            "v": VERSION,
-            "results": results,
-            "files": files,
-            "file_bytes": file_bytes,
-            "row_bytes": row_bytes,
-            "runs": runs,
-            "run_bytes": run_bytes,
-            "bytes": total,
-            "cap": cap,
-            "hits": hits,
-            "executed": executed,
-            "saved_ms": saved_ms,
-            "since": since,
-            "tasks": tasks,
-            "projects": projects,
-            "domains": domains,
-        });
-        print(&format!("{document}\n"));
+        print(&format!("{}\n", stats.to_json(cap)));
         return Ok(());
     }
+    let total = stats.total_bytes();
+    let CacheStats { results, files, file_bytes, row_bytes, runs, run_bytes, hits, saved_ms, since, .. } =
+        stats;
+    let (tasks, projects, domains) = (stats.tasks, stats.projects, stats.domains);
     let named = |n: usize, name: &str| format!("{} {name}{}", count(n as u64), if n == 1 { "" } else { "s" });
     let line = |name: &str, what: String, takes: String| {
         vec![Cell::new(FAINT, name), Cell::new(PLAIN, what), Cell::new(PLAIN, takes)]

@@ -2,6 +2,7 @@
 
 mod find;
 mod follow;
+mod window;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use self::find::{find_log, log_of};
 use self::follow::Follower;
+pub use self::window::{Line, LogSearch, LogWindow, WindowStart};
 use super::Error;
 use super::home::HomeReader;
 use super::node_arg::ends;

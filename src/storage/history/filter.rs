@@ -30,6 +30,8 @@ pub struct RunFilter {
     pub trigger: Option<Trigger>,
     /// Whether it was a no-op: nothing was executed and nothing failed.
     pub no_op: Option<bool>,
+    /// Words that all stand in its id, workflow, project, domain or inputs; case does not matter.
+    pub words: Vec<String>,
     /// Older than this one.
     pub before: Option<RunId>,
 }
@@ -113,6 +115,13 @@ impl RunFilter {
             let term = "(status = 'succeeded' AND counts ->> 'executed' = 0 AND counts ->> 'failed' = 0) = ?";
             add(term, Value::Integer(no_op.into()));
         }
+        for word in &self.words {
+            let inputs = format!("coalesce({REQUEST} ->> 'inputs', '')");
+            let place = format!(
+                "lower(run || ' ' || workflow || ' ' || project || ' ' || domain || ' ' || {inputs})"
+            );
+            add(&format!("instr({place}, ?) > 0"), Value::Text(word.to_ascii_lowercase()));
+        }
         if let Some(run) = self.before {
             add("id < (SELECT id FROM run WHERE run = ?)", Value::Text(run.to_string()));
         }
@@ -180,6 +189,22 @@ mod tests {
         assert_eq!(found(&db, &other, 9), "");
         let before = RunFilter { before: Some("b".into()), domain: Some("d".into()), ..RunFilter::default() };
         assert_eq!(found(&db, &before, 1), "dead");
+        let named = |words: &[&str]| RunFilter {
+            words: words.iter().map(ToString::to_string).collect(),
+            ..RunFilter::default()
+        };
+        let asked = "{\"inputs\":{\"day\":\"2026-11-28 100%\"}}";
+        db.execute("UPDATE run SET invocation = ?1 WHERE run = 'axxxxxxx'", [asked]).unwrap();
+        for (words, expected) in [
+            (&["IT'S"][..], "c"),
+            (&["dead"], "dead"),
+            (&["axxx", "2026-11-28"], "a"),
+            (&["100%"], "a"),
+            (&["axxx", "2027"], ""),
+            (&["1_0"], ""),
+        ] {
+            assert_eq!(found(&db, &named(words), 9), expected, "{words:?}");
+        }
         assert_eq!(workflows(&db).unwrap().into_iter().collect::<Vec<_>>(), ["it's", "w"]);
     }
 }

@@ -6,6 +6,7 @@
 mod error;
 pub mod filter;
 pub mod invocation;
+pub mod neighbours;
 pub mod places;
 pub mod times;
 

@@ -12,6 +12,7 @@ use crate::core::event::{
 };
 use crate::core::node_path::{NodePath, NodeRef};
 use crate::core::run_id::RunId;
+use crate::core::schedule::Trigger;
 use crate::view::model::by_name::ByName;
 use crate::view::model::request::RequestView;
 use crate::view::model::tally::{Added, Spread, Tally};
@@ -50,6 +51,11 @@ pub struct RunState {
     pub domain: String,
     /// The run that this one retries.
     pub retry_of: Option<RunId>,
+    /// What made it begin.
+    pub trigger: Trigger,
+    /// The whole name of its schedule, and the instant that it is for.
+    pub schedule: Option<String>,
+    pub scheduled_at: Option<Timestamp>,
     /// What it was asked for, where that is on record; no event says it.
     pub request: Option<RequestView>,
     /// `succeeded`, `failed`, `cancelled`, or the caller's word for a run without an end.
@@ -261,6 +267,8 @@ impl Folding {
             let run = &mut self.run;
             (run.id, run.workflow, run.retry_of) = (begun.run.to_string(), begun.workflow, begun.retry_of);
             (run.project, run.domain) = (begun.project, begun.domain);
+            (run.trigger, run.schedule, run.scheduled_at) =
+                (begun.trigger, begun.schedule, begun.scheduled_at);
         }
         if let Some(ended) = self.tally.ended.take() {
             self.run.ended = Some(ended.status);

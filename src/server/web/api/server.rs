@@ -1,0 +1,74 @@
+//! The server itself: whether it lives, what it is, and links for browsers.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::json;
+
+use super::json as answer;
+use crate::core::event::VERSION;
+use crate::ops::inspect;
+use crate::server::web::answer::has_token;
+use crate::server::web::app::App;
+use crate::server::web::guard::Caller;
+use crate::server::web::problem::Problem;
+
+/// Whether the server answers.
+pub async fn health() -> Result<Response, Problem> {
+    answer(&json!({"status": "ok"}))
+}
+
+#[derive(Serialize)]
+struct ServerDocument {
+    v: u32,
+    version: &'static str,
+    pid: u32,
+    home: String,
+    started: String,
+    time: String,
+    url: String,
+    read_only: bool,
+    workflows: usize,
+    schedules: usize,
+    live_runs: usize,
+}
+
+/// What the server is and does.
+pub async fn server(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    let live_runs = app.blocking(|home| Ok(inspect::live(Some(home))?.len())).await?;
+    let counts = app.daemon.counts();
+    answer(&ServerDocument {
+        v: VERSION,
+        version: env!("CARGO_PKG_VERSION"),
+        pid: std::process::id(),
+        home: app.home().display().to_string(),
+        started: app.started.to_string(),
+        time: app.clock.now().to_string(),
+        url: app.url(),
+        read_only: app.is_read_only,
+        workflows: counts.workflows,
+        schedules: counts.schedules,
+        live_runs,
+    })
+}
+
+/// A link that logs in once, for whoever has the token.
+pub async fn login_code(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, Problem> {
+    if !has_token(&caller) {
+        let detail = "a link to log in is given for the token only, not for a session";
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail));
+    }
+    if app.is_socket {
+        return Err(Problem::conflict("over a socket nobody needs to log in"));
+    }
+    let code = app.access.new_code()?;
+    let url = format!("{}login?code={}", app.url(), code.code);
+    answer(&json!({"v": VERSION, "url": url, "expires": code.expires.to_string()}))
+}

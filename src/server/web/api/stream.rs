@@ -1,0 +1,77 @@
+//! Bodies that are not held in memory as a whole: files, and what a task of the server sends piece by piece.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::Read;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use hyper::body::Frame;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+/// Size of a piece of a file, in bytes.
+const CHUNK: usize = 256 << 10;
+/// Pieces that wait for the reader.
+const PIECES: usize = 4;
+/// How long a reader may take nothing before it is cut off.
+const STALL_TIME: Duration = Duration::from_secs(60);
+
+/// A body made of the pieces that come through a channel.
+struct Pieces(Receiver<Bytes>);
+
+impl hyper::body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
+/// The sending end of a body.
+pub struct PieceSender(Sender<Bytes>);
+
+impl PieceSender {
+    /// Sends a piece when the reader has room for it; whether it still reads.
+    pub async fn send(&self, piece: impl Into<Bytes>) -> bool {
+        matches!(tokio::time::timeout(STALL_TIME, self.0.send(piece.into())).await, Ok(Ok(())))
+    }
+
+    /// Ends when the reader has gone away.
+    pub async fn closed(&self) {
+        self.0.closed().await;
+    }
+}
+
+/// A body whose pieces are sent as they come.
+pub fn pieces() -> (PieceSender, Body) {
+    let (sender, receiver) = channel(PIECES);
+    (PieceSender(sender), Body::new(Pieces(receiver)))
+}
+
+/// The first `size` bytes of a file.
+pub fn of_file(file: File, size: u64) -> Body {
+    let (sender, body) = pieces();
+    let mut file = file.take(size);
+    tokio::spawn(async move {
+        loop {
+            let read = tokio::task::spawn_blocking(move || {
+                let mut chunk = Vec::with_capacity(CHUNK);
+                // A file that cannot be read any further ends early, which its length shows.
+                let _ = Read::by_ref(&mut file).take(CHUNK as u64).read_to_end(&mut chunk);
+                (file, chunk)
+            });
+            let Ok((rest, chunk)) = read.await else { return };
+            file = rest;
+            if chunk.is_empty() || !sender.send(chunk).await {
+                return;
+            }
+        }
+    });
+    body
+}

@@ -1,0 +1,139 @@
+//! What all handlers share: the settings in force, the secrets, and the daemon that they belong to.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use jiff::Timestamp;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::access::Access;
+use super::hosts::Hosts;
+use super::options::PublicUrl;
+use super::problem::Problem;
+use crate::core::clock::Clock;
+use crate::ops::Error;
+
+/// Maximum operations that read or write files at the same time.
+const MAX_OPERATIONS: usize = 16;
+/// Maximum streams of events at the same time.
+const MAX_STREAMS: usize = 64;
+
+/// What the daemon serves just now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServedCounts {
+    pub workflows: usize,
+    pub schedules: usize,
+}
+
+/// What is asked from the daemon that the interface belongs to.
+pub trait Daemon: Send + Sync + 'static {
+    /// How many workflows and schedules it serves.
+    fn counts(&self) -> ServedCounts;
+}
+
+/// What all handlers share.
+pub struct App {
+    pub access: Access,
+    pub hosts: Hosts,
+    /// What every path begins with: empty, or `/...`.
+    pub base: String,
+    pub public: Option<PublicUrl>,
+    /// The address that is listened on, as in a URL; `unix:PATH` for a socket.
+    pub listen: String,
+    pub cookie: String,
+    /// Whether nobody needs a token: whoever can open the socket may ask.
+    pub is_socket: bool,
+    pub is_read_only: bool,
+    pub started: Timestamp,
+    pub clock: Arc<dyn Clock>,
+    pub daemon: Arc<dyn Daemon>,
+    operations: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+}
+
+/// What of an [`App`] depends on the address that is listened on.
+pub struct Place {
+    pub hosts: Hosts,
+    pub listen: String,
+    pub port: Option<u16>,
+}
+
+impl App {
+    /// `options` are those that were checked, `place` is where they led.
+    ///
+    /// # Errors
+    /// A setting is wrong.
+    pub fn new(
+        options: &super::WebOptions,
+        place: Place,
+        access: Access,
+        clock: Arc<dyn Clock>,
+        daemon: Arc<dyn Daemon>,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            access,
+            hosts: place.hosts,
+            base: options.base()?,
+            public: options.public()?,
+            listen: place.listen,
+            cookie: format!("runner_{}", place.port.unwrap_or(0)),
+            is_socket: place.port.is_none(),
+            is_read_only: options.read_only,
+            started: clock.now(),
+            clock,
+            daemon,
+            operations: Arc::new(Semaphore::new(MAX_OPERATIONS)),
+            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+        })
+    }
+
+    /// The folder of the home.
+    pub fn home(&self) -> &Path {
+        self.access.files().home()
+    }
+
+    /// The URL of the start page, with a `/` at its end; for a socket without a public URL, the socket.
+    pub fn url(&self) -> String {
+        match &self.public {
+            Some(public) => {
+                let scheme = if public.is_https { "https" } else { "http" };
+                format!("{scheme}://{}{}/", public.authority, self.base)
+            }
+            None if self.is_socket => self.listen.clone(),
+            None => format!("http://{}{}/", self.listen, self.base),
+        }
+    }
+
+    /// A place among the streams of events, held as long as one goes on.
+    ///
+    /// # Errors
+    /// There are as many as there may be.
+    pub fn stream(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
+            let detail = format!("there are {MAX_STREAMS} streams of events already");
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many", detail)
+        })
+    }
+
+    /// Runs what reads or writes files where waiting for them holds up nobody else.
+    ///
+    /// # Errors
+    /// What `work` says, as a problem.
+    pub async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Path) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let Ok(permit) = Arc::clone(&self.operations).acquire_owned().await else {
+            return Err(Problem::internal("the server ends"));
+        };
+        let home: PathBuf = self.home().to_owned();
+        let done = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work(&home)
+        });
+        done.await.unwrap_or_else(|_| {
+            Err(Problem::internal("the operation broke off; the log of the server says why"))
+        })
+    }
+}

@@ -1,0 +1,144 @@
+//! Tests of the interface as a whole, without sockets: requests go in where a connection would put them.
+
+mod guard;
+mod login;
+mod sockets;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::access::Access;
+use super::answer::answer;
+use super::app::{App, Daemon, Place, ServedCounts};
+use super::hosts::Hosts;
+use super::options::WebOptions;
+use super::routes::{Route, routes};
+use crate::core::clock::Clock;
+use crate::ops::web_access::ServeFiles;
+
+struct Idle;
+
+impl Daemon for Idle {
+    fn counts(&self) -> ServedCounts {
+        ServedCounts { workflows: 2, schedules: 1 }
+    }
+}
+
+struct SetClock(Mutex<Timestamp>);
+
+impl Clock for SetClock {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+}
+
+/// A server on a home of its own.
+struct Server {
+    dir: tempfile::TempDir,
+    app: Arc<App>,
+    router: Router,
+    table: Vec<Route>,
+    token: String,
+}
+
+/// What came back.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.text()))
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The code of the problem; empty where it is none.
+    fn code(&self) -> String {
+        match self.header("content-type") {
+            "application/problem+json" => self.json()["code"].as_str().unwrap().to_owned(),
+            _ => String::new(),
+        }
+    }
+}
+
+impl Server {
+    fn new() -> Self {
+        Self::with(&WebOptions::default())
+    }
+
+    fn with(options: &WebOptions) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let is_socket = options.listen.starts_with("unix:");
+        let public = options.public().unwrap();
+        let place = match is_socket {
+            true => Place {
+                hosts: Hosts::of_socket(&options.allow_host, public.as_ref()),
+                listen: options.listen.clone(),
+                port: None,
+            },
+            false => Place {
+                hosts: Hosts::of_address(
+                    "127.0.0.1:7070".parse().unwrap(),
+                    &options.allow_host,
+                    public.as_ref(),
+                ),
+                listen: "127.0.0.1:7070".into(),
+                port: Some(7070),
+            },
+        };
+        let clock = Arc::new(SetClock(Mutex::new("2026-11-28T10:00:00Z".parse().unwrap())));
+        let files = ServeFiles::open(Some(dir.path()), None).unwrap();
+        let token = files.token().unwrap().text;
+        let access = Access::open(files, clock.clone()).unwrap();
+        let app = Arc::new(App::new(options, place, access, clock, Arc::new(Idle)).unwrap());
+        let routes = routes(&app);
+        let table = routes.table.clone();
+        Self { dir, app, router: routes.router(), table, token }
+    }
+
+    fn home(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A request as a script sends it, but for the token.
+    fn request(&self, method: Method, path: &str) -> axum::http::request::Builder {
+        Request::builder().method(method).uri(path).header("host", "127.0.0.1:7070")
+    }
+
+    async fn send(&self, request: axum::http::request::Builder, body: impl Into<Body>) -> Answer {
+        let request = request.body(body.into()).unwrap();
+        let (parts, body) = answer(self.app.clone(), self.router.clone(), request).await.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap().to_vec();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    fn bearer(&self) -> String {
+        format!("Bearer {}", self.token)
+    }
+
+    /// Gets something with the token.
+    async fn get(&self, path: &str) -> Answer {
+        self.send(self.request(Method::GET, path).header("authorization", self.bearer()), "").await
+    }
+
+    /// Posts something with the token.
+    async fn post(&self, path: &str, body: &str) -> Answer {
+        self.send(self.request(Method::POST, path).header("authorization", self.bearer()), body.to_owned())
+            .await
+    }
+}
