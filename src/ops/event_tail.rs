@@ -92,7 +92,7 @@ impl EventTail {
     ///
     /// # Errors
     /// The history cannot be read.
-    pub fn next(&mut self) -> Result<(Vec<NumberedEvent>, bool), Error> {
+    pub fn read(&mut self) -> Result<(Vec<NumberedEvent>, bool), Error> {
         // What was written before the run was seen to have ended is read below.
         let view = HomeReader::open(Some(&self.home))?;
         let ended = view.find(&self.run)?.status != RUNNING;
@@ -212,7 +212,7 @@ impl LogFollower {
     }
 
     /// What was added since the last call, at most `limit` bytes. Text is cut between characters.
-    pub fn next(&mut self, limit: u64) -> Option<LogPart> {
+    pub fn read(&mut self, limit: u64) -> Option<LogPart> {
         loop {
             let is_last = self.attempts.len() == 1;
             let (attempt, path, offset) = self.attempts.front_mut()?;
@@ -272,17 +272,17 @@ mod tests {
         let write =
             |attempt: u32, text: &[u8]| fs::write(dir.path().join(format!("{attempt}")), text).unwrap();
         let mut follower = LogFollower::new(NodePath { node: "each".into(), index: Some(3) });
-        assert_eq!(follower.next(99), None);
+        assert_eq!(follower.read(99), None);
         write(1, "one é".as_bytes());
         follower.hear(&started(1));
-        let mut next = |limit| follower.next(limit).map(|part| (part.attempt, part.offset, part.text));
+        let mut next = |limit| follower.read(limit).map(|part| (part.attempt, part.offset, part.text));
         assert_eq!(next(5), Some((1, 0, "one ".into())));
         assert_eq!(next(99), Some((1, 4, "é".into())));
         assert_eq!(next(99), None);
         write(1, "one é end".as_bytes());
         write(2, b"two");
         follower.hear(&started(2));
-        let mut next = |limit| follower.next(limit).map(|part| (part.attempt, part.offset, part.text));
+        let mut next = |limit| follower.read(limit).map(|part| (part.attempt, part.offset, part.text));
         assert_eq!(next(99), Some((1, 6, " end".into())));
         assert_eq!(next(99), Some((2, 0, "two".into())));
         assert_eq!(next(99), None);

@@ -3,13 +3,17 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use jiff::Timestamp;
+use serde::Serialize;
+
 use super::Error;
 use super::home::HomeReader;
 use super::node_arg::unknown;
 use crate::core::closest::closest;
 use crate::core::node_path::NodeRef;
 use crate::core::run_id::RunId;
-use crate::storage::history::filter::{select, workflows};
+use crate::core::schedule::Trigger;
+use crate::storage::history::filter::{origin, select, workflows};
 use crate::storage::history::invocation::{Invocation, invocation};
 use crate::storage::history::{Run, places};
 use crate::view::csv;
@@ -67,6 +71,41 @@ pub fn runs(home: Option<&Path>, filter: &RunFilter, limit: usize) -> Result<Run
         _ => None,
     };
     Ok(RunList { rows: runs.into_iter().map(RunRow::from).collect(), has_history: true, near })
+}
+
+/// A run in a list, with what made it begin.
+#[derive(Clone, Debug, Serialize)]
+pub struct ListedRun {
+    #[serde(flatten)]
+    pub row: RunRow,
+    pub trigger: Trigger,
+    /// The whole name of its schedule, and the instant that it is for.
+    pub schedule: Option<String>,
+    pub scheduled_at: Option<Timestamp>,
+}
+
+/// The runs of a list with what made each begin.
+pub struct ListedRuns {
+    pub rows: Vec<ListedRun>,
+    /// Whether anything was ever run with this home.
+    pub has_history: bool,
+}
+
+/// Lists at most `limit` runs with what made each begin.
+///
+/// # Errors
+/// The history cannot be read.
+pub fn listed(home: Option<&Path>, filter: &RunFilter, limit: usize) -> Result<ListedRuns, Error> {
+    let view = HomeReader::open(home)?;
+    let Some(db) = &view.db else { return Ok(ListedRuns { rows: Vec::new(), has_history: false }) };
+    let runs = select(db, filter, limit, |run| view.status(run)).map_err(Error::history)?;
+    let with_origin = |run: Run| {
+        let (trigger, scheduled) = origin(db, run.id)?.unwrap_or_default();
+        let (schedule, scheduled_at) = scheduled.map(|run| (run.schedule, run.at)).unzip();
+        Ok(ListedRun { row: run.into(), trigger, schedule, scheduled_at: scheduled_at.flatten() })
+    };
+    let rows: rusqlite::Result<Vec<_>> = runs.into_iter().map(with_origin).collect();
+    Ok(ListedRuns { rows: rows.map_err(Error::history)?, has_history: true })
 }
 
 /// The runs that are under way, in any process.

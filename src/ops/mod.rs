@@ -8,9 +8,9 @@
 //! | `home.rs`, `beside.rs` | the home folder, opened for a run or for looking only; interrupts meanwhile |
 //! | `run.rs`, `run_lock.rs`, `retry.rs`, `prior.rs`, `watch/` | running, in turn, running again, waiting for a reason to |
 //! | `plan.rs`, `estimate.rs`, `why.rs`, `check.rs`, `picture.rs` | what would run, how long, why; what looks wrong; the graph |
-//! | `inspect.rs`, `overview.rs`, `nodes.rs`, `event_tail.rs`, `report.rs`, `diff.rs`, `logs/`, `recorded.rs` | past runs |
+//! | `inspect.rs`, `overview.rs`, `nodes.rs`, `run_graph.rs`, `event_tail.rs`, `report.rs`, `diff.rs`, `logs/`, `recorded.rs` | past runs |
 //! | `replay.rs`, `shell.rs`, `export/`, `quoting.rs` | an attempt of a past run, by hand or elsewhere |
-//! | `results.rs`, `find.rs`, `accept.rs`, `stats.rs`, `collect.rs`, `cap.rs`, `verify.rs`, `recompute.rs`, `output_diff.rs` | the cache |
+//! | `results.rs`, `output_file.rs`, `find.rs`, `accept.rs`, `stats.rs`, `collect.rs`, `cap.rs`, `verify.rs`, `recompute.rs`, `output_diff.rs` | the cache |
 //! | `node_arg.rs`, `names.rs`, `user_file.rs` | which node or element a person means; the names that there are; files that a user named |
 //! | `web_access.rs` | token, sessions and address of the daemon, and a link to its page |
 //! | `error.rs` | why an operation was not done |
@@ -39,6 +39,7 @@ pub mod node_arg;
 pub mod nodes;
 pub mod open;
 mod output_diff;
+pub mod output_file;
 pub mod overview;
 pub mod picture;
 pub mod plan;
@@ -51,6 +52,7 @@ pub mod report;
 pub mod results;
 pub mod retry;
 pub mod run;
+pub mod run_graph;
 pub mod run_lock;
 pub mod schedules;
 pub mod shell;

@@ -9,9 +9,11 @@ use serde_json::{Value as Json, json};
 
 use super::Error;
 use super::home::HomeReader;
+use super::inspect::request;
 use super::recorded::as_it_was;
 use crate::core::event::{CacheStatus, Status};
 use crate::core::node_path::NodeRef;
+use crate::storage::history::Run;
 use crate::view::model::run::{Keep, NodeState, RunState};
 
 /// How a node stands.
@@ -101,27 +103,33 @@ pub struct RunNodes {
     waiting: Vec<String>,
 }
 
-/// The nodes of the run that a person means by `name`, with all elements; `has_values` says whether inputs and outputs are kept.
+impl RunNodes {
+    /// The state of a run, with the nodes that are still to come where the run goes on.
+    pub(super) fn of(view: &HomeReader, run: &Run, keep: Keep) -> Result<Self, Error> {
+        let request = request(view, run.id);
+        let state = RunState { request, ..RunState::from_events(view.events(run.id)?, &run.status, keep) };
+        let mut waiting = Vec::new();
+        if state.goes_on() {
+            // A run that is older than the record of its files shows what its events name.
+            let known: HashSet<&str> = state.nodes.iter().map(|node| &*node.node).collect();
+            if let Ok(again) = as_it_was(view, run) {
+                let outline = &again.opened.outline;
+                let names = (0..outline.len()).map(|place| outline.name(place));
+                waiting.extend(names.filter(|name| !known.contains(&**name)));
+            }
+        }
+        Ok(Self { run: state, waiting })
+    }
+}
+
+/// The nodes of the run that a person means by `name`; `keep` says how much of them is held.
 ///
 /// # Errors
 /// The run is not known, or the history cannot be read.
-pub fn nodes(home: Option<&Path>, name: &str, has_values: bool) -> Result<RunNodes, Error> {
+pub fn nodes(home: Option<&Path>, name: &str, keep: Keep) -> Result<RunNodes, Error> {
     let view = HomeReader::open(home)?;
     let run = view.find(name)?;
-    let keep = if has_values { Keep::EVERYTHING } else { Keep::TIMES };
-    let state = RunState::from_events(view.events(run.id)?, &run.status, keep);
-    let mut waiting = Vec::new();
-    if state.goes_on() {
-        // A run that is older than the record of its files shows what its events name.
-        let outline = as_it_was(&view, &run).map(|again| again.opened.outline);
-        let known: HashSet<&str> = state.nodes.iter().map(|node| &*node.node).collect();
-        if let Ok(outline) = &outline {
-            let names = (0..outline.len()).map(|place| outline.name(place));
-            // Those inside elements are counted there.
-            waiting.extend(names.filter(|name| !known.contains(&**name)));
-        }
-    }
-    Ok(RunNodes { run: state, waiting })
+    RunNodes::of(&view, &run, keep)
 }
 
 impl RunNodes {

@@ -6,10 +6,10 @@ use serde_json::{Value as Json, json};
 
 use super::Error;
 use super::home::HomeReader;
-use super::inspect::request;
+use super::nodes::RunNodes;
 use crate::core::event::{Kind, NodeFinished, VERSION};
 use crate::storage::history::neighbours::neighbours;
-use crate::view::model::run::{Bucket, Keep, NodeState, RunState};
+use crate::view::model::run::{Bucket, Keep, NodeState};
 use crate::view::model::run_row::RunRow;
 
 pub use crate::storage::history::neighbours::Neighbours;
@@ -20,7 +20,7 @@ pub const MAX_FAILURES: usize = 20;
 /// A run with its neighbours.
 pub struct Overview {
     pub row: RunRow,
-    pub state: RunState,
+    pub nodes: RunNodes,
     pub neighbours: Neighbours,
 }
 
@@ -35,8 +35,8 @@ pub fn overview(home: Option<&Path>, name: &str, keep: Keep) -> Result<Overview,
         Some(db) => neighbours(db, &run).map_err(Error::history)?,
         None => Neighbours::default(),
     };
-    let request = request(&view, run.id);
-    let mut state = RunState { request, ..RunState::from_events(view.events(run.id)?, &run.status, keep) };
+    let mut nodes = RunNodes::of(&view, &run, keep)?;
+    let state = &mut nodes.run;
     let mut row = RunRow::from(run);
     // The events are ahead of the row while the run goes on.
     if state.ended.is_none() {
@@ -47,19 +47,19 @@ pub fn overview(home: Option<&Path>, name: &str, keep: Keep) -> Result<Overview,
         (state.project, state.domain) = (row.project.clone(), row.domain.clone());
         state.started = Some(row.started);
     }
-    Ok(Overview { row, state, neighbours })
+    Ok(Overview { row, nodes, neighbours })
 }
 
 impl Overview {
     /// What failed, the first [`MAX_FAILURES`] of it in order; not what failed because of it.
     pub fn failures(&self) -> impl Iterator<Item = &NodeFinished> {
-        let failed = self.state.all().filter(|unit| unit.bucket() == Bucket::Failed && unit.own);
+        let failed = self.nodes.run.all().filter(|unit| unit.bucket() == Bucket::Failed && unit.own);
         failed.filter_map(|unit: &NodeState| unit.finished.as_ref()).take(MAX_FAILURES)
     }
 
     /// One document: the run's line, and what else is known of it.
     pub fn to_json(&self) -> Json {
-        let state = &self.state;
+        let state = &self.nodes.run;
         let mut document = json!(self.row);
         let failures = self.failures().map(|node| {
             let error = node.error.as_ref();

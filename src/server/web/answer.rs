@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::header::{ACCEPT, CONTENT_LENGTH, WWW_AUTHENTICATE};
+use axum::http::request::Parts;
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderValue, Method, Request, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -21,7 +22,9 @@ use super::{headers, pages};
 
 /// Maximum size of a body, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
-/// How long a client has to send it.
+/// Maximum size of the head of a request, in bytes.
+pub const MAX_HEAD_BYTES: usize = 64 << 10;
+/// How long a client has to send a body.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// Answers a request.
@@ -31,6 +34,11 @@ pub async fn answer(app: Arc<App>, router: Router, request: Request<Body>) -> Re
 
 async fn route(app: &Arc<App>, mut router: Router, request: Request<Body>) -> Response {
     let (mut parts, body) = request.into_parts();
+    if head_size(&parts) > MAX_HEAD_BYTES {
+        let detail = format!("the head of a request has at most {MAX_HEAD_BYTES} bytes");
+        return Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too_large", detail)
+            .into_response();
+    }
     strip_base(&app.base, &mut parts.uri);
     match admit(app, &parts) {
         Ok(caller) => parts.extensions.insert(caller),
@@ -54,6 +62,13 @@ async fn route(app: &Arc<App>, mut router: Router, request: Request<Body>) -> Re
     let answered: Result<Response, Infallible> = router.call(Request::from_parts(parts, body)).await;
     let Ok(answer) = answered;
     answer
+}
+
+/// The size of a head, without what separates its parts.
+fn head_size(head: &Parts) -> usize {
+    let uri = head.uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let headers = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    uri + headers.sum::<usize>()
 }
 
 /// Takes the base path away, where a proxy has not done so.
@@ -86,7 +101,7 @@ fn unauthorized(app: &App, uri: &Uri, accept: Option<&HeaderValue>, problem: Pro
 async fn read(body: Body) -> Result<axum::body::Bytes, Problem> {
     match tokio::time::timeout(BODY_TIME, to_bytes(body, MAX_BODY_BYTES)).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if error.source().is_some_and(|source| source.is::<LengthLimitError>()) => {
+        Ok(Err(error)) if error.source().is_some_and(<dyn std::error::Error>::is::<LengthLimitError>) => {
             Err(too_large())
         }
         Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "invalid", "the body ended too early")),

@@ -7,7 +7,7 @@
 
 use axum::http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::app::App;
 use super::problem::Problem;
@@ -84,7 +84,7 @@ fn identify(app: &App, headers: &HeaderMap) -> Caller {
 }
 
 fn check_origin(app: &App, headers: &HeaderMap, caller: &Caller) -> Result<(), Problem> {
-    let site = headers.get(SEC_FETCH_SITE).map(|site| site.as_bytes());
+    let site = headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes);
     let is_ours = match headers.contains_key(ORIGIN) {
         true => only(headers, &ORIGIN).is_some_and(|origin| app.hosts.allows_origin(origin)),
         // A script says neither; a browser without `Origin` says at least where the request is from.

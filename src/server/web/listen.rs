@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::access::Access;
-use super::answer::answer;
+use super::answer::{MAX_HEAD_BYTES, answer};
 use super::app::{App, Daemon, Place};
 use super::hosts::Hosts;
 use super::options::{Listen, WebOptions, is_loopback};
@@ -28,8 +28,8 @@ use crate::core::clock::Clock;
 use crate::ops::Error;
 use crate::ops::web_access::{ServeAddress, ServeFiles};
 
-/// Maximum size of the head of a request, in bytes.
-const MAX_HEAD_BYTES: usize = 64 << 10;
+/// Up to this size a head is read, in bytes; whether it is too large is seen then.
+const HEAD_BUFFER_BYTES: usize = 2 * MAX_HEAD_BYTES;
 /// How long a client has to send it.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// Maximum connections at a time; who comes later waits.
@@ -187,7 +187,7 @@ async fn connection(
         async move { Ok::<_, std::convert::Infallible>(answer(app, router, request.map(Body::new)).await) }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(MAX_HEAD_BYTES);
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_BUFFER_BYTES);
     let mut connection = pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
     let end = async move {
         let _ = ended.wait_for(|ended| *ended).await;

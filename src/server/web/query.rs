@@ -31,6 +31,30 @@ impl Query {
         Self { values: pairs.filter(|(_, value)| !value.is_empty()).collect(), errors: Vec::new() }
     }
 
+    /// A parameter as text, left in.
+    pub fn peek(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
+    }
+
+    /// These parameters with one set, as text.
+    pub fn with(&self, name: &str, value: &str) -> String {
+        let mut query = self.clone();
+        query.values.insert(name.to_owned(), value.to_owned());
+        query.to_text()
+    }
+
+    /// These parameters but for one.
+    pub fn without(&self, name: &str) -> Self {
+        let mut query = self.clone();
+        query.values.remove(name);
+        query
+    }
+
+    /// As in an address, without the `?`.
+    pub fn to_text(&self) -> String {
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.values).finish()
+    }
+
     /// Takes a parameter out as text.
     pub fn text(&mut self, name: &str) -> Option<String> {
         self.values.remove(name)

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use rusqlite::Connection;
 use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::{COLUMNS, INTERRUPTED, RUNNING, Run, read_run, readable};
 use crate::core::run_id::RunId;
-use crate::core::schedule::Trigger;
+use crate::core::schedule::{ScheduledRun, Trigger};
 
 /// What a run was asked for, as JSON; nothing for runs older than the record of requests.
 const REQUEST: &str = "iif(json_valid(invocation), invocation, '{}')";
@@ -85,6 +85,22 @@ pub fn runs_of(db: &Connection, workflow: &str) -> rusqlite::Result<BTreeSet<Str
 pub fn labels(db: &Connection, column: &'static str) -> rusqlite::Result<Vec<String>> {
     let query = format!("SELECT DISTINCT {column} FROM run ORDER BY 1");
     db.prepare(&query)?.query_map([], |row| row.get(0))?.collect()
+}
+
+/// What made a run begin; `None` if it is not on record.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn origin(db: &Connection, run: RunId) -> rusqlite::Result<Option<(Trigger, Option<ScheduledRun>)>> {
+    let query = format!(
+        "SELECT coalesce({REQUEST} ->> 'trigger', 'manual'), {REQUEST} -> 'scheduled' FROM run WHERE run = ?1"
+    );
+    let read = |row: &rusqlite::Row| Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?));
+    let found = db.prepare_cached(&query)?.query_row([run], read).optional()?;
+    Ok(found.map(|(trigger, scheduled)| {
+        let trigger = serde_json::from_value(serde_json::Value::String(trigger)).unwrap_or_default();
+        (trigger, scheduled.and_then(|scheduled| serde_json::from_str(&scheduled).ok()))
+    }))
 }
 
 impl RunFilter {

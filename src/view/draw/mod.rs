@@ -95,6 +95,37 @@ impl Picture {
         self.nodes.iter().map(|node| 1 + node.inside.as_ref().map_or(0, Self::size)).sum()
     }
 
+    /// The nodes that `wants` picks and those that are at most `hops` edges away from them.
+    pub fn around(&self, wants: impl Fn(&Node) -> bool, hops: usize) -> Self {
+        let mut near: Vec<bool> = self.nodes.iter().map(wants).collect();
+        for _ in 0..hops {
+            let before = near.clone();
+            for edge in &self.edges {
+                near[edge.from] |= before[edge.to];
+                near[edge.to] |= before[edge.from];
+            }
+        }
+        let mut places = vec![None; near.len()];
+        near.iter()
+            .enumerate()
+            .filter(|(_, near)| **near)
+            .enumerate()
+            .for_each(|(to, (from, _))| places[from] = Some(to));
+        let nodes =
+            self.nodes.iter().zip(&near).filter(|(_, near)| **near).map(|(node, _)| node.clone()).collect();
+        let edges = self.edges.iter().filter_map(|edge| {
+            Some(Edge { from: places[edge.from]?, to: places[edge.to]?, carries: edge.carries.clone() })
+        });
+        Self { nodes, edges: edges.collect() }
+    }
+
+    /// Its first nodes, closed, with the edges between them.
+    pub fn first(&self, most: usize) -> Self {
+        let closed = self.closed();
+        let edges = closed.edges.into_iter().filter(|edge| edge.from < most && edge.to < most);
+        Self { edges: edges.collect(), nodes: closed.nodes.into_iter().take(most).collect() }
+    }
+
     /// The same without what is inside its nodes.
     pub fn closed(&self) -> Self {
         let close = |node: &Node| {

@@ -23,12 +23,21 @@ const TIP: f64 = 7.0;
 /// Draws `picture`, which is called `title`; `None` if it has more nodes than can be drawn. If only what is inside
 /// nodes makes them too many, it is drawn without that.
 pub fn svg(picture: &Picture, title: &str) -> Option<String> {
+    drawing(picture, title, &format!("<style>{STYLE}</style>"))
+}
+
+/// The same to stand in a page whose sheet has [`STYLE`].
+pub fn svg_for_page(picture: &Picture, title: &str) -> Option<String> {
+    drawing(picture, title, "")
+}
+
+fn drawing(picture: &Picture, title: &str, style: &str) -> Option<String> {
     if picture.size() > MOST {
         return (picture.nodes.len() <= MOST && picture.nodes.iter().any(|node| node.inside.is_some()))
-            .then(|| svg(&picture.closed(), title))?;
+            .then(|| drawing(&picture.closed(), title, style))?;
     }
     let picture = folded(picture);
-    (edges(&picture) <= MOST_EDGES).then(|| write(&sheet(&picture), title))
+    (edges(&picture) <= MOST_EDGES).then(|| write(&sheet(&picture), title, style))
 }
 
 fn edges(picture: &Picture) -> usize {
@@ -36,13 +45,13 @@ fn edges(picture: &Picture) -> usize {
     picture.edges.len() + inside
 }
 
-fn write(sheet: &Sheet, title: &str) -> String {
+fn write(sheet: &Sheet, title: &str, style: &str) -> String {
     let (width, height) =
         (sheet.width + STACK * 2.0 + MARGIN * 2.0, sheet.height + STACK * 2.0 + MARGIN * 2.0);
     let title = escape(title);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"dag\" role=\"img\" aria-label=\"{title}\" \
-         width=\"{w}\" height=\"{h}\" viewBox=\"{x} {x} {w} {h}\">\n<title>{title}</title>\n<style>{STYLE}</style>\n\
+         width=\"{w}\" height=\"{h}\" viewBox=\"{x} {x} {w} {h}\">\n<title>{title}</title>\n{style}\n\
          <defs><marker id=\"tip\" viewBox=\"0 0 8 8\" refX=\"7.5\" refY=\"4\" markerWidth=\"{TIP}\" \
          markerHeight=\"{TIP}\" markerUnits=\"userSpaceOnUse\" orient=\"auto\">\
          <path class=\"arrow\" d=\"M0 0.5L8 4L0 7.5z\"/></marker></defs>\n\

@@ -11,7 +11,7 @@
 //! | `gantt.rs` | when what was done |
 //! | `page.html`, `page.css`, `page.js` | the page |
 
-mod gantt;
+pub mod gantt;
 mod rows;
 mod values;
 
@@ -30,6 +30,7 @@ use crate::view::model::request::RequestView;
 use crate::view::model::run::{Keep, RunState};
 use crate::view::text::phrases::counts;
 use crate::view::text::{age, duration, inert, size};
+pub use rows::colour_by_state;
 use rows::{Row, Rows};
 use values::{Field, ShownValues};
 

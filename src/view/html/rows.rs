@@ -332,17 +332,34 @@ pub fn colour(picture: &mut Picture, run: &RunState, rows: &[Row]) {
             (None, Some(sum)) => remarks.push(crate::view::text::phrases::counts(sum, 0, sum.failed == 0)),
             (None, None) => {}
         }
-        (state, number, remarks)
+        (state, number.map(|number| format!("#n{number}")), remarks)
     });
 }
 
-type Known = (State, Option<usize>, Vec<String>);
+/// Colours a picture by how the nodes of a run stand, which must be folded with their families; `link` says where each node
+/// leads.
+pub fn colour_by_state(picture: &mut Picture, run: &RunState, link: &dyn Fn(&str) -> Option<String>) {
+    let states: std::collections::HashMap<&str, State> =
+        run.nodes.iter().map(|unit| (&*unit.node, state_of(unit, run.goes_on()))).collect();
+    colour_level(picture, &|node| {
+        let sum = run.families.get(&node.name);
+        let state =
+            states.get(&*node.name).copied().or_else(|| sum.map(all_in_all)).unwrap_or(State::Waiting);
+        let remarks =
+            sum.map(|sum| crate::view::text::phrases::counts(sum, 0, sum.failed == 0)).into_iter().collect();
+        // What runs only inside elements has no end of its own to lead to.
+        let is_known = states.contains_key(&*node.name);
+        (state, is_known.then(|| link(&node.name)).flatten(), remarks)
+    });
+}
+
+type Known = (State, Option<String>, Vec<String>);
 
 fn colour_level(picture: &mut Picture, known: &dyn Fn(&crate::view::draw::Node) -> Known) {
     for node in &mut picture.nodes {
-        let (state, number, remarks) = known(node);
+        let (state, link, remarks) = known(node);
         node.state = Some(state);
-        node.link = number.map(|number| format!("#n{number}"));
+        node.link = link;
         node.remarks.extend(remarks);
         if let Some(inside) = &mut node.inside {
             colour_level(inside, known);

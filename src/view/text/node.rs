@@ -16,18 +16,18 @@ use crate::view::text::{age, duration, inert};
 /// What a run's events tell of one node or element.
 #[derive(Debug, Default)]
 pub struct NodeStory {
-    run: String,
+    pub run: String,
     /// The status of a node that has not ended.
-    run_status: String,
-    node: String,
-    index: Option<u64>,
+    pub run_status: String,
+    pub node: String,
+    pub index: Option<u64>,
     /// How many elements it has, if it is a node with elements.
-    elements: Option<u64>,
-    starts: Vec<NodeStarted>,
-    waits: Vec<NodeWaiting>,
-    failed_attempts: Vec<AttemptFailed>,
-    finished: Option<NodeFinished>,
-    warnings: Vec<Warning>,
+    pub elements: Option<u64>,
+    pub starts: Vec<NodeStarted>,
+    pub waits: Vec<NodeWaiting>,
+    pub failed_attempts: Vec<AttemptFailed>,
+    pub finished: Option<NodeFinished>,
+    pub warnings: Vec<Warning>,
 }
 
 impl NodeStory {
@@ -87,7 +87,7 @@ impl NodeStory {
     }
 
     /// Of the last attempt.
-    fn log(&self) -> Option<&String> {
+    pub fn log(&self) -> Option<&String> {
         let ended = self.finished.as_ref().and_then(|node| node.log.as_ref());
         ended.or_else(|| self.starts.last()?.log.as_ref())
     }

@@ -13,7 +13,7 @@ const VALUE_WIDTH: usize = 60;
 
 impl RequestView {
     /// The request as rows of a name and a value, long values cut, many inputs counted.
-    pub(in crate::view) fn rows(&self) -> Vec<(String, String)> {
+    pub fn rows(&self) -> Vec<(String, String)> {
         let mut rows = vec![("workflow".to_owned(), inert(&self.workflow).into_owned())];
         for (i, (name, value)) in self.inputs.iter().take(MAX_INPUTS).enumerate() {
             let head = if i == 0 { "inputs" } else { "" };

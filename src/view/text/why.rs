@@ -145,6 +145,11 @@ fn reasons(answer: &Answer, why: &Why, ink: Ink, now: &Zoned, text: &mut String)
     }
 }
 
+/// What of a key differs, without colours, for pages; empty if nothing is known of it.
+pub fn details_plain(why: &Why) -> String {
+    details(why, 0, Ink(false))
+}
+
 /// The details of a miss that its one line does not hold: elements, lines, and nodes upstream with theirs. Empty if
 /// there are none. Each line is indented by `depth` steps and ends with a newline.
 pub(in crate::view) fn details(why: &Why, depth: usize, ink: Ink) -> String {

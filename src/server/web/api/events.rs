@@ -88,7 +88,7 @@ async fn send(
     loop {
         let step = app.blocking(move |_| {
             let mut text = String::new();
-            let (events, mut has_more) = tail.next()?;
+            let (events, mut has_more) = tail.read()?;
             for event in &events {
                 write_event(&mut text, event);
                 if let Some(log) = &mut log {
@@ -96,7 +96,7 @@ async fn send(
                 }
             }
             // A log is read behind the events, so that all of an attempt is there when its end is.
-            if let Some(part) = log.as_mut().and_then(|log| log.next(MAX_LOG_BYTES)) {
+            if let Some(part) = log.as_mut().and_then(|log| log.read(MAX_LOG_BYTES)) {
                 let data = serde_json::to_string(&part).unwrap_or_default();
                 text.push_str(&format!("event: log\ndata: {data}\n\n"));
                 has_more = true;

@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod events;
+pub mod files;
 pub mod logs;
 pub mod runs;
 pub mod server;

@@ -16,7 +16,7 @@ use crate::core::schedule::Trigger;
 use crate::ops::diff::diff;
 use crate::ops::inspect::{self, RunFilter};
 use crate::ops::node_arg::node_ref;
-use crate::ops::nodes::{NodeOrder, NodeQuery, nodes};
+use crate::ops::nodes::{NodeItem, NodeOrder, NodeQuery, nodes};
 use crate::ops::overview::overview;
 use crate::server::web::app::App;
 use crate::server::web::problem::Problem;
@@ -95,10 +95,11 @@ pub async fn list(State(app): State<Arc<App>>, mut query: Query) -> Result<Respo
         query.read("cursor", |text| RunId::parse(text).map_err(|_| "expected the `next` of a list".into()));
     let filter = RunFilter { before: cursor, ..filter(&mut query) };
     query.done()?;
-    let mut rows = app.blocking(move |home| Ok(inspect::runs(Some(home), &filter, limit + 1)?.rows)).await?;
+    let mut rows =
+        app.blocking(move |home| Ok(inspect::listed(Some(home), &filter, limit + 1)?.rows)).await?;
     let has_more = rows.len() > limit;
     rows.truncate(limit);
-    let next = rows.last().filter(|_| has_more).map(|row| row.id.to_string());
+    let next = rows.last().filter(|_| has_more).map(|run| run.row.id.to_string());
     answer(&Page::new(rows, next))
 }
 
@@ -140,11 +141,11 @@ pub async fn run_nodes(
     query.done()?;
     let page = app
         .blocking(move |home| {
-            let nodes = nodes(Some(home), &run, true)?;
+            let nodes = nodes(Some(home), &run, Keep::EVERYTHING)?;
             let items = nodes.list(&wanted)?;
             let end = (from + limit).min(items.len());
             let next = (end < items.len()).then(|| end.to_string());
-            let part: Vec<Json> = items.iter().take(end).skip(from).map(|item| item.to_json()).collect();
+            let part: Vec<Json> = items.iter().take(end).skip(from).map(NodeItem::to_json).collect();
             Ok(Page::new(part, next))
         })
         .await?;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
 
@@ -16,6 +17,9 @@ use crate::server::web::answer::has_token;
 use crate::server::web::app::App;
 use crate::server::web::guard::Caller;
 use crate::server::web::problem::Problem;
+
+/// The interface in OpenAPI 3.1. A test holds it to the routes and to what they answer.
+pub const OPENAPI: &str = include_str!("openapi.json");
 
 /// Whether the server answers.
 pub async fn health() -> Result<Response, Problem> {
@@ -35,6 +39,11 @@ struct ServerDocument {
     workflows: usize,
     schedules: usize,
     live_runs: usize,
+}
+
+/// The description of this interface.
+pub async fn description() -> Response {
+    ([(CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
 
 /// What the server is and does.

@@ -95,7 +95,7 @@ pub async fn leave(
 }
 
 /// Sends the browser to a page below the base path.
-fn see_other(app: &App, path: &str) -> Response {
+pub fn see_other(app: &App, path: &str) -> Response {
     let place = HeaderValue::from_str(&format!("{}{path}", app.base));
     let place = place.unwrap_or_else(|_| HeaderValue::from_static("/"));
     (StatusCode::SEE_OTHER, [(LOCATION, place)]).into_response()

@@ -2,12 +2,25 @@
 //!
 //! | file | owns |
 //! |---|---|
+//! | `runs.rs`, `run.rs`, `node.rs`, `compare.rs` | the list, one run, one node, two runs side by side |
+//! | `parts.rs`, `text.rs`, `values.rs`, `changes.rs` | what they are made of: statuses and bars, logs, values, differences |
 //! | `login.rs`, `login.html` | logging in and out |
 //! | `base.html` | head, navigation and foot of every page |
 
+mod changes;
+pub mod compare;
 pub mod login;
+pub mod node;
+mod parts;
+pub mod run;
+pub mod runs;
+mod text;
+mod values;
+
+use std::sync::Arc;
 
 use askama::Template;
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -26,8 +39,10 @@ pub struct Frame {
     pub current: &'static str,
     pub version: &'static str,
     pub home: String,
-    /// Whether there is a session to be ended.
+    /// Whether the pages can be seen: not on the page to log in.
     pub is_in: bool,
+    /// Whether there is a session to be ended: not over a socket.
+    pub has_session: bool,
 }
 
 impl Frame {
@@ -41,9 +56,15 @@ impl Frame {
             current,
             version: env!("CARGO_PKG_VERSION"),
             home: app.home().display().to_string(),
-            is_in: !app.is_socket,
+            is_in: true,
+            has_session: !app.is_socket,
         }
     }
+}
+
+/// The start page is the list of runs.
+pub async fn home(State(app): State<Arc<App>>) -> Response {
+    login::see_other(&app, "/runs")
 }
 
 /// An answer with a page.

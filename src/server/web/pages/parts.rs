@@ -40,7 +40,9 @@ impl StatusPart {
     pub fn of_standing(standing: NodeStanding, cache: Option<CacheStatus>) -> Self {
         use crate::core::event::Status;
         match standing {
-            NodeStanding::Ended(Status::Succeeded) if cache == Some(CacheStatus::Hit) => Self::new("hit", "hit"),
+            NodeStanding::Ended(Status::Succeeded) if cache == Some(CacheStatus::Hit) => {
+                Self::new("hit", "hit")
+            }
             NodeStanding::Ended(Status::Succeeded) => Self::new("ok", "succeeded"),
             NodeStanding::Ended(Status::Failed) => Self::new("bad", "failed"),
             NodeStanding::Interrupted => Self::new("bad", INTERRUPTED),

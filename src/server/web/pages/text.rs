@@ -36,7 +36,10 @@ impl Look {
                 38 => {
                     // A colour of 256, or of three parts: of those only the first sixteen have a class.
                     match codes.next() {
-                        Some(5) => self.colour = codes.next().filter(|colour| *colour < 16).map(|colour| colour as u8),
+                        Some(5) => {
+                            let colour = codes.next().filter(|colour| *colour < 16);
+                            self.colour = colour.map(|colour| colour as u8);
+                        }
                         Some(2) => {
                             codes.by_ref().take(3).for_each(drop);
                             self.colour = None;

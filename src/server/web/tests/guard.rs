@@ -71,7 +71,7 @@ async fn every_route_refuses_in_the_order_of_the_checks() {
                     );
                 }
                 true if method == Method::GET => {
-                    assert_ne!(answer.status, StatusCode::UNAUTHORIZED, "{path}")
+                    assert_ne!(answer.status, StatusCode::UNAUTHORIZED, "{path}");
                 }
                 true => assert_eq!(answer.code(), "origin_not_allowed", "{path}"),
             }
