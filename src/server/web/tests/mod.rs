@@ -2,6 +2,8 @@
 
 mod guard;
 mod login;
+mod runs;
+mod schema;
 mod sockets;
 
 use std::path::Path;
