@@ -71,6 +71,7 @@ mod task_output;
 mod templates;
 mod unreadable_home;
 mod watch;
+mod web;
 mod what_next;
 mod why;
 mod workflow_inputs;

@@ -34,6 +34,7 @@ pub async fn answer(app: Arc<App>, router: Router, request: Request<Body>) -> Re
 
 async fn route(app: &Arc<App>, mut router: Router, request: Request<Body>) -> Response {
     let (mut parts, body) = request.into_parts();
+    let is_for_person = wants_page(&parts);
     if head_size(&parts) > MAX_HEAD_BYTES {
         let detail = format!("the head of a request has at most {MAX_HEAD_BYTES} bytes");
         return Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too_large", detail)
@@ -43,7 +44,7 @@ async fn route(app: &Arc<App>, mut router: Router, request: Request<Body>) -> Re
     match admit(app, &parts) {
         Ok(caller) => parts.extensions.insert(caller),
         Err(problem) if problem.status == StatusCode::UNAUTHORIZED => {
-            return unauthorized(app, &parts.uri, parts.headers.get(ACCEPT), problem);
+            return unauthorized(app, &parts.uri, is_for_person, problem);
         }
         Err(problem) => return problem.into_response(),
     };
@@ -60,8 +61,17 @@ async fn route(app: &Arc<App>, mut router: Router, request: Request<Body>) -> Re
         },
     };
     let answered: Result<Response, Infallible> = router.call(Request::from_parts(parts, body)).await;
-    let Ok(answer) = answered;
-    answer
+    let Ok(mut answer) = answered;
+    match answer.extensions_mut().remove::<Problem>() {
+        Some(problem) if is_for_person => pages::problem(app, &problem),
+        _ => answer,
+    }
+}
+
+/// Whether a person sees what comes back, in a browser.
+fn wants_page(head: &Parts) -> bool {
+    let accept = head.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("text/html")) && !head.uri.path().contains("/api/")
 }
 
 /// The size of a head, without what separates its parts.
@@ -87,10 +97,8 @@ fn strip_base(base: &str, uri: &mut Uri) {
 }
 
 /// A person gets the page to log in, a program a problem.
-fn unauthorized(app: &App, uri: &Uri, accept: Option<&HeaderValue>, problem: Problem) -> Response {
-    let wants_page =
-        accept.and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("text/html"));
-    let mut answer = match wants_page && !uri.path().starts_with("/api/") {
+fn unauthorized(app: &App, uri: &Uri, is_for_person: bool, problem: Problem) -> Response {
+    let mut answer = match is_for_person {
         true => pages::login::refused(app, uri),
         false => problem.into_response(),
     };

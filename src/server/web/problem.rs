@@ -88,6 +88,9 @@ impl IntoResponse for Problem {
         };
         let text = serde_json::to_string(&document).unwrap_or_default();
         let kind = HeaderValue::from_static("application/problem+json");
-        (self.status, [(header::CONTENT_TYPE, kind)], text).into_response()
+        let mut answer = (self.status, [(header::CONTENT_TYPE, kind)], text).into_response();
+        // Whoever reads a page is shown a page.
+        answer.extensions_mut().insert(self);
+        answer
     }
 }

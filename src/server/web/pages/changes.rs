@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use super::values::short;
 use crate::core::event::Status;
 use crate::core::node_path::NodeRef;
-use crate::view::model::run_diff::{Change, NodeDiff, Pair, Role, RunDiff};
+use crate::view::model::run_diff::{Change, DiffRole, NodeDiff, Pair, RunDiff};
 use crate::view::text::inert;
 
 /// Maximum characters of a value in a line.
@@ -30,9 +30,9 @@ impl ChangeLine {
 
 /// What was asked for differently, and the nodes that changed although nothing before them had.
 pub fn causes(diff: &RunDiff) -> Vec<ChangeLine> {
-    let nodes = diff.nodes.iter().filter(|node| node.role == Role::Cause);
+    let nodes = diff.nodes.iter().filter(|node| node.role == DiffRole::Cause);
     // A file of the workflow that changed is told by what of its nodes did.
-    let has_nodes = diff.nodes.iter().any(|node| node.role == Role::Cause);
+    let has_nodes = diff.nodes.iter().any(|node| node.role == DiffRole::Cause);
     let is_file = |change: &&Change<Json>| change.name.ends_with(".toml");
     let asked =
         diff.asked.iter().filter(|change| !(has_nodes && is_file(change))).map(|change| values("", change));

@@ -14,7 +14,7 @@ use crate::ops::diff::diff;
 use crate::server::web::app::App;
 use crate::server::web::problem::Problem;
 use crate::server::web::query::Query;
-use crate::view::model::run_diff::{Role, RunDiff};
+use crate::view::model::run_diff::{DiffRole, RunDiff};
 use crate::view::model::run_row::RunRow;
 use crate::view::text::{count, inert};
 
@@ -96,16 +96,16 @@ fn side(name: &'static str, run: &RunRow) -> Side {
 }
 
 fn groups(diff: &RunDiff) -> Vec<Group> {
-    let of_role = |role: Role| {
+    let of_role = |role: DiffRole| {
         let nodes = diff.nodes.iter().filter(move |node| node.role == role);
         nodes.flat_map(node_lines).collect::<Vec<_>>()
     };
     let first = if diff.linked { "Changed first" } else { "Changed" };
     let groups = [
         ("Asked for", diff.asked.iter().map(|change| values("", change)).collect()),
-        (first, of_role(Role::Cause)),
-        ("Followed from that", of_role(Role::Consequence)),
-        ("Same result, otherwise had", of_role(Role::Aside)),
+        (first, of_role(DiffRole::Cause)),
+        ("Followed from that", of_role(DiffRole::Consequence)),
+        ("Same result, otherwise had", of_role(DiffRole::Aside)),
         ("Outputs", diff.outputs.iter().map(|change| values("", change)).collect()),
     ];
     groups

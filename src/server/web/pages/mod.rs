@@ -27,6 +27,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::app::App;
 use super::assets::ASSETS;
+use super::problem::Problem;
 
 /// What every page needs.
 pub struct Frame {
@@ -67,12 +68,24 @@ pub async fn home(State(app): State<Arc<App>>) -> Response {
     login::see_other(&app, "/runs")
 }
 
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage<'p> {
+    frame: Frame,
+    title: &'static str,
+    detail: &'p str,
+}
+
+/// What went wrong, as a page.
+pub fn problem(app: &App, problem: &Problem) -> Response {
+    let title = problem.status.canonical_reason().unwrap_or("Problem");
+    page(problem.status, &ErrorPage { frame: Frame::new(app, title, ""), title, detail: &problem.detail })
+}
+
 /// An answer with a page.
 pub fn page(status: StatusCode, page: &impl Template) -> Response {
     match page.render() {
         Ok(text) => (status, [(CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response(),
-        Err(error) => {
-            super::problem::Problem::internal(format!("the page cannot be written: {error}")).into_response()
-        }
+        Err(error) => Problem::internal(format!("the page cannot be written: {error}")).into_response(),
     }
 }

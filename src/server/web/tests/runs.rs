@@ -311,6 +311,13 @@ async fn pages_show_what_tasks_made_as_text() {
     assert!(log.contains("<i class=\"c1\">red</i> &amp; &quot;x&quot;"), "{log}");
     let line = server.get(&paths[4]).await.text();
     assert!(line.contains("id=\"L150\"") && !line.contains("id=\"L99\""), "{line}");
+    let request = server.request(axum::http::Method::GET, "/runs/zzzz").header("accept", "text/html");
+    let unknown = server.send(request.header("authorization", server.bearer()), "").await;
+    assert_eq!(
+        (unknown.status, unknown.header("content-type")),
+        (StatusCode::NOT_FOUND, "text/html; charset=utf-8")
+    );
+    assert!(unknown.text().contains("<p class=\"note bad lines\">there is no run"), "{}", unknown.text());
     let home = server.get("/").await;
     assert_eq!((home.status, home.header("location")), (StatusCode::SEE_OTHER, "/runs"));
 }
