@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use self::find::{find_log, log_of};
 use self::follow::Follower;
-pub use self::window::{Line, LogSearch, LogWindow, WindowStart};
+pub use self::window::{LogLine, LogSearch, LogWindow, WindowStart};
 use super::Error;
 use super::home::HomeReader;
 use super::node_arg::ends;

@@ -47,7 +47,7 @@ pub struct LogWindow {
 
 /// A line that a search found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Line {
+pub struct LogLine {
     /// Where it begins.
     pub offset: u64,
     /// Its number, from 1.
@@ -58,7 +58,7 @@ pub struct Line {
 /// What a search found.
 #[derive(Debug, PartialEq, Eq)]
 pub struct LogSearch {
-    pub items: Vec<Line>,
+    pub items: Vec<LogLine>,
     /// Where to go on, and the number of the line there.
     pub next: Option<(u64, u64)>,
 }
@@ -250,7 +250,7 @@ fn search(file: &mut File, text: &str, from: (u64, u64), limit: usize) -> io::Re
             let shown = if found - begin > MAX_LINE_BYTES / 2 { found - MAX_LINE_BYTES / 4 } else { begin };
             let cut = end.min(shown + MAX_LINE_BYTES);
             let text = String::from_utf8_lossy(&part[shown..cut]).into_owned();
-            items.push(Line { offset: place + begin as u64, line, text });
+            items.push(LogLine { offset: place + begin as u64, line, text });
             at = end;
         }
         line += memchr_iter(b'\n', &part[at..]).count() as u64;

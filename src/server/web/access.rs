@@ -40,7 +40,7 @@ pub struct LoginCode {
 }
 
 /// The secrets that let somebody in.
-pub struct Access {
+pub struct WebAccess {
     files: ServeFiles,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
@@ -55,7 +55,7 @@ struct State {
     wrong_since: Timestamp,
 }
 
-impl Access {
+impl WebAccess {
     /// Reads the token, made if there is none, and the sessions that are good with it.
     ///
     /// # Errors
@@ -219,9 +219,9 @@ mod tests {
             Self { dir: tempfile::tempdir().unwrap(), clock: Arc::new(SetClock(Mutex::new(start))) }
         }
 
-        fn access(&self) -> Access {
+        fn access(&self) -> WebAccess {
             let files = ServeFiles::open(Some(self.dir.path()), None).unwrap();
-            Access::open(files, self.clock.clone()).unwrap()
+            WebAccess::open(files, self.clock.clone()).unwrap()
         }
 
         fn token(&self) -> String {

@@ -17,7 +17,7 @@ use tower_service::Service;
 
 use super::app::App;
 use super::guard::{Caller, admit};
-use super::problem::Problem;
+use super::problem::HttpProblem;
 use super::{headers, pages};
 
 /// Maximum size of a body, in bytes.
@@ -37,7 +37,7 @@ async fn route(app: &Arc<App>, mut router: Router, request: Request<Body>) -> Re
     let is_for_person = wants_page(&parts);
     if head_size(&parts) > MAX_HEAD_BYTES {
         let detail = format!("the head of a request has at most {MAX_HEAD_BYTES} bytes");
-        return Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too_large", detail)
+        return HttpProblem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too_large", detail)
             .into_response();
     }
     strip_base(&app.base, &mut parts.uri);
@@ -62,7 +62,7 @@ async fn route(app: &Arc<App>, mut router: Router, request: Request<Body>) -> Re
     };
     let answered: Result<Response, Infallible> = router.call(Request::from_parts(parts, body)).await;
     let Ok(mut answer) = answered;
-    match answer.extensions_mut().remove::<Problem>() {
+    match answer.extensions_mut().remove::<HttpProblem>() {
         Some(problem) if is_for_person => pages::problem(app, &problem),
         _ => answer,
     }
@@ -97,7 +97,7 @@ fn strip_base(base: &str, uri: &mut Uri) {
 }
 
 /// A person gets the page to log in, a program a problem.
-fn unauthorized(app: &App, uri: &Uri, is_for_person: bool, problem: Problem) -> Response {
+fn unauthorized(app: &App, uri: &Uri, is_for_person: bool, problem: HttpProblem) -> Response {
     let mut answer = match is_for_person {
         true => pages::login::refused(app, uri),
         false => problem.into_response(),
@@ -106,23 +106,23 @@ fn unauthorized(app: &App, uri: &Uri, is_for_person: bool, problem: Problem) -> 
     answer
 }
 
-async fn read(body: Body) -> Result<axum::body::Bytes, Problem> {
+async fn read(body: Body) -> Result<axum::body::Bytes, HttpProblem> {
     match tokio::time::timeout(BODY_TIME, to_bytes(body, MAX_BODY_BYTES)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) if error.source().is_some_and(<dyn std::error::Error>::is::<LengthLimitError>) => {
             Err(too_large())
         }
-        Ok(Err(_)) => Err(Problem::new(StatusCode::BAD_REQUEST, "invalid", "the body ended too early")),
+        Ok(Err(_)) => Err(HttpProblem::new(StatusCode::BAD_REQUEST, "invalid", "the body ended too early")),
         Err(_) => {
             let detail = format!("the body took longer than {} s", BODY_TIME.as_secs());
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "invalid", detail))
+            Err(HttpProblem::new(StatusCode::REQUEST_TIMEOUT, "invalid", detail))
         }
     }
 }
 
-fn too_large() -> Problem {
+fn too_large() -> HttpProblem {
     let detail = format!("a body has at most {MAX_BODY_BYTES} bytes");
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+    HttpProblem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
 }
 
 /// Whether a caller is one that may ask for a login code: who has the token already, and no browser.

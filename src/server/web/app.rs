@@ -7,10 +7,11 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::access::Access;
+use super::access::WebAccess;
+use super::api::home_events::HomeFeed;
 use super::hosts::Hosts;
 use super::options::PublicUrl;
-use super::problem::Problem;
+use super::problem::HttpProblem;
 use crate::core::clock::Clock;
 use crate::ops::Error;
 
@@ -27,14 +28,14 @@ pub struct ServedCounts {
 }
 
 /// What is asked from the daemon that the interface belongs to.
-pub trait Daemon: Send + Sync + 'static {
+pub trait DaemonView: Send + Sync + 'static {
     /// How many workflows and schedules it serves.
     fn counts(&self) -> ServedCounts;
 }
 
 /// What all handlers share.
 pub struct App {
-    pub access: Access,
+    pub access: WebAccess,
     pub hosts: Hosts,
     /// What every path begins with: empty, or `/...`.
     pub base: String,
@@ -47,13 +48,15 @@ pub struct App {
     pub is_read_only: bool,
     pub started: Timestamp,
     pub clock: Arc<dyn Clock>,
-    pub daemon: Arc<dyn Daemon>,
+    pub daemon: Arc<dyn DaemonView>,
+    /// Runs that begin and end.
+    pub feed: HomeFeed,
     operations: Arc<Semaphore>,
     streams: Arc<Semaphore>,
 }
 
 /// What of an [`App`] depends on the address that is listened on.
-pub struct Place {
+pub struct BoundPlace {
     pub hosts: Hosts,
     pub listen: String,
     pub port: Option<u16>,
@@ -66,10 +69,10 @@ impl App {
     /// A setting is wrong.
     pub fn new(
         options: &super::WebOptions,
-        place: Place,
-        access: Access,
+        place: BoundPlace,
+        access: WebAccess,
         clock: Arc<dyn Clock>,
-        daemon: Arc<dyn Daemon>,
+        daemon: Arc<dyn DaemonView>,
     ) -> Result<Self, Error> {
         Ok(Self {
             access,
@@ -80,6 +83,7 @@ impl App {
             cookie: format!("runner_{}", place.port.unwrap_or(0)),
             is_socket: place.port.is_none(),
             is_read_only: options.read_only,
+            feed: HomeFeed::new(clock.now().as_millisecond().unsigned_abs()),
             started: clock.now(),
             clock,
             daemon,
@@ -109,10 +113,10 @@ impl App {
     ///
     /// # Errors
     /// There are as many as there may be.
-    pub fn stream(&self) -> Result<OwnedSemaphorePermit, Problem> {
+    pub fn stream(&self) -> Result<OwnedSemaphorePermit, HttpProblem> {
         Arc::clone(&self.streams).try_acquire_owned().map_err(|_| {
             let detail = format!("there are {MAX_STREAMS} streams of events already");
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many", detail)
+            HttpProblem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many", detail)
         })
     }
 
@@ -122,10 +126,10 @@ impl App {
     /// What `work` says, as a problem.
     pub async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
-        work: impl FnOnce(&Path) -> Result<T, Problem> + Send + 'static,
-    ) -> Result<T, Problem> {
+        work: impl FnOnce(&Path) -> Result<T, HttpProblem> + Send + 'static,
+    ) -> Result<T, HttpProblem> {
         let Ok(permit) = Arc::clone(&self.operations).acquire_owned().await else {
-            return Err(Problem::internal("the server ends"));
+            return Err(HttpProblem::internal("the server ends"));
         };
         let home: PathBuf = self.home().to_owned();
         let done = tokio::task::spawn_blocking(move || {
@@ -133,7 +137,7 @@ impl App {
             work(&home)
         });
         done.await.unwrap_or_else(|_| {
-            Err(Problem::internal("the operation broke off; the log of the server says why"))
+            Err(HttpProblem::internal("the operation broke off; the log of the server says why"))
         })
     }
 }

@@ -8,7 +8,7 @@ use axum::extract::Path;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 
-use super::problem::Problem;
+use super::problem::HttpProblem;
 use crate::core::digest::Digest;
 use crate::view::draw::style::STYLE as GRAPH_STYLE;
 
@@ -55,10 +55,10 @@ impl Asset {
 }
 
 /// Gives a file of the pages.
-pub async fn asset(Path(name): Path<String>) -> Result<Response, Problem> {
+pub async fn asset(Path(name): Path<String>) -> Result<Response, HttpProblem> {
     let all = [&ASSETS.style, &ASSETS.script, &ASSETS.icon];
     let asset: Option<&'static Asset> = all.into_iter().find(|asset| asset.name == name);
-    let asset = asset.ok_or_else(|| Problem::not_found("there is no such file"))?;
+    let asset = asset.ok_or_else(|| HttpProblem::not_found("there is no such file"))?;
     let headers = [(CONTENT_TYPE, asset.kind), (CACHE_CONTROL, "public, max-age=31536000, immutable")];
     Ok((headers, &*asset.content).into_response())
 }

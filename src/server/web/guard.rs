@@ -10,7 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::app::App;
-use super::problem::Problem;
+use super::problem::HttpProblem;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -36,13 +36,13 @@ pub fn is_open(path: &str) -> bool {
 ///
 /// # Errors
 /// The answer to a request that is refused.
-pub fn admit(app: &App, request: &Parts) -> Result<Caller, Problem> {
+pub fn admit(app: &App, request: &Parts) -> Result<Caller, HttpProblem> {
     check_host(app, request)?;
     let caller = identify(app, &request.headers);
     if caller == Caller::Anybody && !is_open(request.uri.path()) {
         let detail = "log in with the link that `runner web` prints, or send `Authorization: Bearer TOKEN` with the token \
                       in the home's file serve.token";
-        return Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail));
+        return Err(HttpProblem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail));
     }
     if !matches!(request.method, Method::GET | Method::HEAD) {
         check_origin(app, &request.headers, &caller)?;
@@ -50,7 +50,7 @@ pub fn admit(app: &App, request: &Parts) -> Result<Caller, Problem> {
     Ok(caller)
 }
 
-fn check_host(app: &App, request: &Parts) -> Result<(), Problem> {
+fn check_host(app: &App, request: &Parts) -> Result<(), HttpProblem> {
     // A request may name its host in the address as well; then that counts for those who look there.
     let in_address = request.uri.authority().is_none_or(|authority| app.hosts.allows(authority.as_str()));
     let is_known = match only(&request.headers, &HOST) {
@@ -61,7 +61,7 @@ fn check_host(app: &App, request: &Parts) -> Result<(), Problem> {
         true => Ok(()),
         false => {
             let detail = "the server was asked for by a name that is not its own; name it with --allow-host or --public-url";
-            Err(Problem::new(StatusCode::FORBIDDEN, "host_not_allowed", detail))
+            Err(HttpProblem::new(StatusCode::FORBIDDEN, "host_not_allowed", detail))
         }
     }
 }
@@ -83,7 +83,7 @@ fn identify(app: &App, headers: &HeaderMap) -> Caller {
     }
 }
 
-fn check_origin(app: &App, headers: &HeaderMap, caller: &Caller) -> Result<(), Problem> {
+fn check_origin(app: &App, headers: &HeaderMap, caller: &Caller) -> Result<(), HttpProblem> {
     let site = headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes);
     let is_ours = match headers.contains_key(ORIGIN) {
         true => only(headers, &ORIGIN).is_some_and(|origin| app.hosts.allows_origin(origin)),
@@ -99,7 +99,7 @@ fn check_origin(app: &App, headers: &HeaderMap, caller: &Caller) -> Result<(), P
         true => Ok(()),
         false => {
             let detail = "the request comes from a page of another origin";
-            Err(Problem::new(StatusCode::FORBIDDEN, "origin_not_allowed", detail))
+            Err(HttpProblem::new(StatusCode::FORBIDDEN, "origin_not_allowed", detail))
         }
     }
 }

@@ -18,9 +18,9 @@ use tokio::net::{TcpListener, UnixListener, UnixSocket, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::access::Access;
+use super::access::WebAccess;
 use super::answer::{MAX_HEAD_BYTES, answer};
-use super::app::{App, Daemon, Place};
+use super::app::{App, BoundPlace, DaemonView};
 use super::hosts::Hosts;
 use super::options::{Listen, WebOptions, is_loopback};
 use super::routes::routes;
@@ -61,13 +61,13 @@ pub struct Web {
 pub async fn listen(
     options: &WebOptions,
     clock: Arc<dyn Clock>,
-    daemon: Arc<dyn Daemon>,
+    daemon: Arc<dyn DaemonView>,
 ) -> Result<Web, Error> {
     let address = options.address()?;
     let (base, public) = (options.base()?, options.public()?);
     let files = ServeFiles::open(options.home.as_deref(), options.token_file.as_deref())?;
     let token_file = files.token_path();
-    let access = Access::open(files, clock.clone())?;
+    let access = WebAccess::open(files, clock.clone())?;
     let mut warnings = Vec::new();
     let failed = |error: io::Error| Error::failed(format!("cannot listen on {}: {error}", options.listen));
     let (socket, place) = match address {
@@ -86,14 +86,14 @@ pub async fn listen(
                 ));
             }
             let hosts = Hosts::of_address(bound, &options.allow_host, public.as_ref());
-            let place = Place { hosts, listen: bound.to_string(), port: Some(bound.port()) };
+            let place = BoundPlace { hosts, listen: bound.to_string(), port: Some(bound.port()) };
             (Socket::Tcp(listener), place)
         }
         Listen::Unix(path) => {
             let path = std::path::absolute(path).map_err(failed)?;
             let (listener, file) = bind_unix(&path).await.map_err(failed)?;
             let hosts = Hosts::of_socket(&options.allow_host, public.as_ref());
-            let place = Place { hosts, listen: format!("unix:{}", path.display()), port: None };
+            let place = BoundPlace { hosts, listen: format!("unix:{}", path.display()), port: None };
             (Socket::Unix(listener, file), place)
         }
     };

@@ -8,7 +8,7 @@ use crate::ops::{self, ErrorKind};
 
 /// A request that was not answered as asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct HttpProblem {
     pub status: StatusCode,
     /// The word that programs go by.
     pub code: &'static str,
@@ -24,7 +24,7 @@ pub struct FieldError {
     pub message: String,
 }
 
-impl Problem {
+impl HttpProblem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self { status, code, detail: detail.into(), errors: Vec::new() }
     }
@@ -53,7 +53,7 @@ impl Problem {
     }
 }
 
-impl From<ops::Error> for Problem {
+impl From<ops::Error> for HttpProblem {
     fn from(error: ops::Error) -> Self {
         let detail = error.to_string();
         match error.kind {
@@ -76,7 +76,7 @@ struct ProblemDocument<'p> {
     errors: &'p [FieldError],
 }
 
-impl IntoResponse for Problem {
+impl IntoResponse for HttpProblem {
     fn into_response(self) -> Response {
         let document = ProblemDocument {
             r#type: "about:blank",

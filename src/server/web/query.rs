@@ -7,7 +7,7 @@ use std::str::FromStr;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
-use super::problem::{FieldError, Problem};
+use super::problem::{FieldError, HttpProblem};
 
 /// The parameters behind `?`. Of two with one name the last counts; an empty one is as good as none, since forms send those.
 #[derive(Clone, Debug, Default)]
@@ -92,7 +92,7 @@ impl Query {
     ///
     /// # Errors
     /// A parameter was wrong, or is not known.
-    pub fn done(self) -> Result<(), Problem> {
+    pub fn done(self) -> Result<(), HttpProblem> {
         let Self { values, mut errors } = self;
         errors.extend(
             values.into_keys().map(|field| FieldError { field, message: "no such parameter".into() }),
@@ -101,7 +101,7 @@ impl Query {
             [] => Ok(()),
             [first, ..] => {
                 let detail = format!("{}: {}", first.field, first.message);
-                Err(Problem { errors, ..Problem::invalid(detail) })
+                Err(HttpProblem { errors, ..HttpProblem::invalid(detail) })
             }
         }
     }

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing;
 
 use super::app::App;
-use super::problem::Problem;
+use super::problem::HttpProblem;
 use super::{api, assets, pages};
 
 /// What a route does.
@@ -79,10 +79,10 @@ impl Routes {
 
     /// The router of these routes.
     pub fn router(self) -> Router {
-        let unknown = || async { Problem::not_found("there is nothing at this address") };
+        let unknown = || async { HttpProblem::not_found("there is nothing at this address") };
         let other_method = || async {
             let detail = "this address takes other methods, which the header `Allow` names";
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+            HttpProblem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
         };
         self.router.fallback(unknown).method_not_allowed_fallback(other_method).with_state(self.app)
     }
@@ -91,7 +91,7 @@ impl Routes {
 async fn refuse_if_read_only(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     if app.is_read_only {
         let detail = "the server was started with --read-only: it shows, and changes nothing";
-        return Problem::new(StatusCode::FORBIDDEN, "read_only", detail).into_response();
+        return HttpProblem::new(StatusCode::FORBIDDEN, "read_only", detail).into_response();
     }
     next.run(request).await
 }
@@ -108,6 +108,7 @@ pub fn routes(app: &Arc<App>) -> Routes {
         .get("/api/server", api::server::server)
         .ask("/api/login-codes", api::server::login_code)
         .get("/api/openapi.json", api::server::description)
+        .get("/api/events", api::home_events::of_home)
         .get("/api/runs", api::runs::list)
         .get("/api/runs/{run}", api::runs::run)
         .get("/api/runs/{run}/nodes", api::runs::run_nodes)

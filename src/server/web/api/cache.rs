@@ -17,11 +17,11 @@ use crate::ops::collect::{self, Collect, KEEP_RUNS, Limits};
 use crate::ops::results::{self, EntryFilter, ResultQuery, StoredResult};
 use crate::ops::stats::CacheStats;
 use crate::server::web::app::App;
-use crate::server::web::problem::Problem;
+use crate::server::web::problem::HttpProblem;
 use crate::server::web::query::Query;
 
 /// How much is stored and what it has saved; zeros where nothing is.
-pub async fn stats(State(app): State<Arc<App>>, query: Query) -> Result<Response, Problem> {
+pub async fn stats(State(app): State<Arc<App>>, query: Query) -> Result<Response, HttpProblem> {
     query.done()?;
     let found = app
         .blocking(|home| {
@@ -69,7 +69,7 @@ impl EntryOrder {
 }
 
 /// The results that match.
-pub async fn entries(State(app): State<Arc<App>>, mut query: Query) -> Result<Response, Problem> {
+pub async fn entries(State(app): State<Arc<App>>, mut query: Query) -> Result<Response, HttpProblem> {
     let limit = limit(&mut query);
     let filter = EntryFilter {
         task: query.text("task"),
@@ -92,7 +92,7 @@ pub async fn entries(State(app): State<Arc<App>>, mut query: Query) -> Result<Re
                 Some(key) => match found.iter().position(|result| result.key.hex() == *key) {
                     Some(at) => at + 1,
                     None => {
-                        return Err(Problem::field(
+                        return Err(HttpProblem::field(
                             "cursor",
                             "this result is gone: begin again without a cursor",
                         ));
@@ -120,7 +120,7 @@ pub async fn entry(
     State(app): State<Arc<App>>,
     Path(key): Path<String>,
     query: Query,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     query.done()?;
     let found = app.blocking(move |home| Ok(results::show(Some(home), &key)?.to_json())).await?;
     answer(&found)
@@ -136,11 +136,13 @@ struct EvictBody {
 }
 
 /// Removes the picked results.
-pub async fn evict(State(app): State<Arc<App>>, body: Bytes) -> Result<Response, Problem> {
+pub async fn evict(State(app): State<Arc<App>>, body: Bytes) -> Result<Response, HttpProblem> {
     let EvictBody { keys, task, project, domain } = read_body(&body)?;
     let filter = EntryFilter { task, project, domain };
     if filter.is_empty() && keys.is_empty() {
-        return Err(Problem::invalid("name keys, a task, a project or a domain: nothing else is removed"));
+        return Err(HttpProblem::invalid(
+            "name keys, a task, a project or a domain: nothing else is removed",
+        ));
     }
     let done = app.blocking(move |home| Ok(collect::evict(Some(home), &filter, &keys)?.to_json())).await?;
     answer(&done)
@@ -155,7 +157,7 @@ struct GcBody {
 }
 
 /// Removes what is worth least until the rest fits.
-pub async fn gc(State(app): State<Arc<App>>, body: Bytes) -> Result<Response, Problem> {
+pub async fn gc(State(app): State<Arc<App>>, body: Bytes) -> Result<Response, HttpProblem> {
     let GcBody { max_size, max_age, dry_run } = read_body(&body)?;
     let size = parsed("max_size", max_size.as_deref(), parse_cap)?;
     let age: Option<Duration> = parsed("max_age", max_age.as_deref(), parse_age)?;
@@ -173,6 +175,6 @@ pub async fn gc(State(app): State<Arc<App>>, body: Bytes) -> Result<Response, Pr
         .await?;
     match done {
         Some(document) => answer(&document),
-        None => Err(Problem::conflict("nothing is stored yet")),
+        None => Err(HttpProblem::conflict("nothing is stored yet")),
     }
 }

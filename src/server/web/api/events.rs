@@ -14,7 +14,7 @@ use super::stream::{PieceSender, pieces};
 use crate::ops::event_tail::{EventTail, LogFollower, NumberedEvent};
 use crate::ops::node_arg::node_ref;
 use crate::server::web::app::App;
-use crate::server::web::problem::Problem;
+use crate::server::web::problem::HttpProblem;
 use crate::server::web::query::Query;
 
 /// How often is looked for what is new.
@@ -30,7 +30,7 @@ pub async fn of_run(
     Path(run): Path<String>,
     headers: HeaderMap,
     mut query: Query,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse::<u64>().ok());
     let from_now = query.read("from", |text| match text {
         "now" => Ok(()),
@@ -56,7 +56,7 @@ pub async fn of_run(
             }
             let mut log = None;
             if let Some(node) = node {
-                let wanted = node_ref(&node, index).map_err(Problem::invalid)?;
+                let wanted = node_ref(&node, index).map_err(HttpProblem::invalid)?;
                 let follower = log.insert(LogFollower::new(wanted.to_owned()));
                 // Who hears of all attempts needs no other start.
                 if last.is_some() || from_now.is_some() {

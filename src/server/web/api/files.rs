@@ -18,7 +18,7 @@ use crate::ops::output_file::{OutputContent, OutputRef, output_file};
 use crate::ops::run_graph::{GraphQuery, graph};
 use crate::server::web::app::App;
 use crate::server::web::headers::FOREIGN_POLICY;
-use crate::server::web::problem::Problem;
+use crate::server::web::problem::HttpProblem;
 use crate::server::web::query::Query;
 use crate::view::draw::svg::svg;
 
@@ -30,14 +30,15 @@ pub async fn file(
     State(app): State<Arc<App>>,
     Path(run): Path<String>,
     mut query: Query,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     let (name, index) = named_node(&mut query, "node");
     let output = query.text("output");
     let path = query.text("path").unwrap_or_default();
     query.done()?;
-    let output = output.ok_or_else(|| Problem::field("output", "expected the name of an output"))?;
+    let output = output.ok_or_else(|| HttpProblem::field("output", "expected the name of an output"))?;
     app.blocking(move |home| {
-        let node = name.as_deref().map(|name| node_ref(name, index)).transpose().map_err(Problem::invalid)?;
+        let node =
+            name.as_deref().map(|name| node_ref(name, index)).transpose().map_err(HttpProblem::invalid)?;
         match output_file(Some(home), &run, OutputRef { node, output: &output, path: &path })? {
             OutputContent::Directory(files) => answer(&json!({"v": VERSION, "files": files})),
             OutputContent::File { name, size, file } => {
@@ -82,7 +83,7 @@ pub async fn run_graph(
     State(app): State<Arc<App>>,
     Path(run): Path<String>,
     mut query: Query,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     let focus = query.text("focus");
     let hops = query.read("hops", |text| match text.parse() {
         Ok(hops @ 0..=MAX_HOPS) => Ok(hops),
@@ -101,7 +102,7 @@ pub async fn run_graph(
             return answer(&found.to_json());
         }
         let drawing = svg(&found.picture, &found.title).ok_or_else(|| {
-            Problem::conflict(format!(
+            HttpProblem::conflict(format!(
                 "{} nodes are too many for a drawing; ask for a focus or format=json",
                 found.size
             ))

@@ -17,7 +17,7 @@ use crate::ops::logs::{LogSearch, LogWindow, RunLogs, WindowStart, open_log};
 use crate::ops::node_arg::node_ref;
 use crate::server::web::app::App;
 use crate::server::web::headers::FOREIGN_POLICY;
-use crate::server::web::problem::Problem;
+use crate::server::web::problem::HttpProblem;
 use crate::server::web::query::Query;
 
 /// Size of a window, usually and at most, in bytes.
@@ -41,15 +41,15 @@ pub async fn log(
     State(app): State<Arc<App>>,
     Path(run): Path<String>,
     mut query: Query,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     let (name, index) = named_node(&mut query, "node");
     let attempt: Option<u32> = query.value("attempt", "the number of an attempt");
     let wanted = wanted(&mut query);
     query.done()?;
-    let name = name.ok_or_else(|| Problem::field("node", "expected the name of a node"))?;
+    let name = name.ok_or_else(|| HttpProblem::field("node", "expected the name of a node"))?;
     app.blocking(move |home| {
         let logs = RunLogs::open(Some(home), &run)?;
-        let node = node_ref(&name, index).map_err(Problem::invalid)?;
+        let node = node_ref(&name, index).map_err(HttpProblem::invalid)?;
         match wanted {
             Wanted::Window { start, limit } => Ok(of_window(logs.window(node, attempt, start, limit)?)),
             Wanted::Search { text, from, limit } => {
@@ -59,8 +59,9 @@ pub async fn log(
             }
             Wanted::All => {
                 let (path, _) = logs.locate(node, attempt)?;
-                let file = open_log(&path)
-                    .map_err(|error| Problem::internal(format!("cannot read {}: {error}", path.display())))?;
+                let file = open_log(&path).map_err(|error| {
+                    HttpProblem::internal(format!("cannot read {}: {error}", path.display()))
+                })?;
                 let size = file.metadata().map_or(0, |found| found.len());
                 let name =
                     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

@@ -19,7 +19,7 @@ use crate::ops::node_arg::node_ref;
 use crate::ops::nodes::{NodeItem, NodeOrder, NodeQuery, nodes};
 use crate::ops::overview::overview;
 use crate::server::web::app::App;
-use crate::server::web::problem::Problem;
+use crate::server::web::problem::HttpProblem;
 use crate::server::web::query::Query;
 use crate::view::model::run::Keep;
 
@@ -89,7 +89,7 @@ pub fn filter(query: &mut Query) -> RunFilter {
 }
 
 /// The runs that match, newest first.
-pub async fn list(State(app): State<Arc<App>>, mut query: Query) -> Result<Response, Problem> {
+pub async fn list(State(app): State<Arc<App>>, mut query: Query) -> Result<Response, HttpProblem> {
     let limit = limit(&mut query);
     let cursor =
         query.read("cursor", |text| RunId::parse(text).map_err(|_| "expected the `next` of a list".into()));
@@ -108,7 +108,7 @@ pub async fn run(
     State(app): State<Arc<App>>,
     Path(run): Path<String>,
     query: Query,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     query.done()?;
     let found = app.blocking(move |home| Ok(overview(Some(home), &run, Keep::OUTLINE)?.to_json())).await?;
     answer(&found)
@@ -134,7 +134,7 @@ pub async fn run_nodes(
     State(app): State<Arc<App>>,
     Path(run): Path<String>,
     mut query: Query,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     let limit = limit(&mut query);
     let from: usize = query.value("cursor", "the `next` of a list").unwrap_or(0);
     let wanted = node_query(&mut query);
@@ -157,13 +157,13 @@ pub async fn node(
     State(app): State<Arc<App>>,
     Path(run): Path<String>,
     mut query: Query,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     let (name, index) = named_node(&mut query, "name");
     query.done()?;
-    let name = name.ok_or_else(|| Problem::field("name", "expected the name of a node"))?;
+    let name = name.ok_or_else(|| HttpProblem::field("name", "expected the name of a node"))?;
     let found = app
         .blocking(move |home| {
-            let wanted = node_ref(&name, index).map_err(Problem::invalid)?;
+            let wanted = node_ref(&name, index).map_err(HttpProblem::invalid)?;
             Ok(inspect::node(Some(home), &run, wanted)?.to_json())
         })
         .await?;
@@ -180,7 +180,7 @@ pub async fn compare(
     State(app): State<Arc<App>>,
     Path(run): Path<String>,
     mut query: Query,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     let with = query.text("with");
     query.done()?;
     let found = app

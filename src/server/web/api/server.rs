@@ -16,13 +16,13 @@ use crate::ops::inspect;
 use crate::server::web::answer::has_token;
 use crate::server::web::app::App;
 use crate::server::web::guard::Caller;
-use crate::server::web::problem::Problem;
+use crate::server::web::problem::HttpProblem;
 
 /// The interface in OpenAPI 3.1. A test holds it to the routes and to what they answer.
 pub const OPENAPI: &str = include_str!("openapi.json");
 
 /// Whether the server answers.
-pub async fn health() -> Result<Response, Problem> {
+pub async fn health() -> Result<Response, HttpProblem> {
     answer(&json!({"status": "ok"}))
 }
 
@@ -47,7 +47,7 @@ pub async fn description() -> Response {
 }
 
 /// What the server is and does.
-pub async fn server(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+pub async fn server(State(app): State<Arc<App>>) -> Result<Response, HttpProblem> {
     let live_runs = app.blocking(|home| Ok(inspect::live(Some(home))?.len())).await?;
     let counts = app.daemon.counts();
     answer(&ServerDocument {
@@ -69,13 +69,13 @@ pub async fn server(State(app): State<Arc<App>>) -> Result<Response, Problem> {
 pub async fn login_code(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     if !has_token(&caller) {
         let detail = "a link to log in is given for the token only, not for a session";
-        return Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail));
+        return Err(HttpProblem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail));
     }
     if app.is_socket {
-        return Err(Problem::conflict("over a socket nobody needs to log in"));
+        return Err(HttpProblem::conflict("over a socket nobody needs to log in"));
     }
     let code = app.access.new_code()?;
     let url = format!("{}login?code={}", app.url(), code.code);

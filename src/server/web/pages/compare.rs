@@ -9,10 +9,10 @@ use axum::response::Response;
 
 use super::changes::{ChangeLine, node_lines, values};
 use super::parts::{MixPart, StatusPart, TimePart, maybe_duration};
-use super::{Frame, page};
+use super::{PageFrame, page};
 use crate::ops::diff::diff;
 use crate::server::web::app::App;
-use crate::server::web::problem::Problem;
+use crate::server::web::problem::HttpProblem;
 use crate::server::web::query::Query;
 use crate::view::model::run_diff::{DiffRole, RunDiff};
 use crate::view::model::run_row::RunRow;
@@ -24,7 +24,7 @@ const MAX_LINES: usize = 200;
 #[derive(Template)]
 #[template(path = "compare.html")]
 struct ComparePage {
-    frame: Frame,
+    frame: PageFrame,
     sides: Vec<Side>,
     groups: Vec<Group>,
     folded: Vec<String>,
@@ -54,14 +54,14 @@ pub async fn show(
     State(app): State<Arc<App>>,
     Path((run, with)): Path<(String, String)>,
     query: Query,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     query.done()?;
     let found = app.blocking(move |home| Ok(diff(Some(home), &with, Some(&run))?)).await?;
     let (before, after) = (&found.before, &found.after);
     Ok(page(
         StatusCode::OK,
         &ComparePage {
-            frame: Frame::new(&app, format!("{} and {}", after.id, before.id), "runs"),
+            frame: PageFrame::new(&app, format!("{} and {}", after.id, before.id), "runs"),
             turned: format!("/runs/{}/compare/{}", before.id, after.id),
             sides: vec![side("Before", before), side("After", after)],
             groups: groups(&found),

@@ -9,17 +9,17 @@ use axum::http::header::{LOCATION, RETRY_AFTER, SET_COOKIE};
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
-use super::{Frame, page};
+use super::{PageFrame, page};
 use crate::server::web::access::{Login, SESSION_LIFE};
 use crate::server::web::app::App;
 use crate::server::web::guard::Caller;
-use crate::server::web::problem::Problem;
+use crate::server::web::problem::HttpProblem;
 use crate::server::web::query::Query;
 
 #[derive(Template)]
 #[template(path = "login.html")]
 struct LoginPage {
-    frame: Frame,
+    frame: PageFrame,
     /// The code of the link; empty without one.
     code: String,
     /// Where to go afterwards, below the base path.
@@ -29,7 +29,7 @@ struct LoginPage {
 }
 
 fn show_page(app: &App, status: StatusCode, code: String, next: String, problem: &str) -> Response {
-    let mut frame = Frame::new(app, "Log in", "");
+    let mut frame = PageFrame::new(app, "Log in", "");
     frame.is_in = false;
     // Who is not in is told nothing of the machine.
     frame.home = String::new();
@@ -50,7 +50,7 @@ pub async fn show(State(app): State<Arc<App>>, mut query: Query) -> Response {
 }
 
 /// Begins a session.
-pub async fn enter(State(app): State<Arc<App>>, body: String) -> Result<Response, Problem> {
+pub async fn enter(State(app): State<Arc<App>>, body: String) -> Result<Response, HttpProblem> {
     let mut form = Query::parse(&body);
     let (code, token) = (form.text("code"), form.text("token"));
     let next = inside(&form.text("next").unwrap_or_default());
@@ -82,7 +82,7 @@ pub async fn enter(State(app): State<Arc<App>>, body: String) -> Result<Response
 pub async fn leave(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     if let Caller::Session(secret) = caller {
         let shared = app.clone();
         app.blocking(move |_| Ok(shared.access.log_out(&secret)?)).await?;

@@ -27,10 +27,10 @@ use axum::response::{IntoResponse, Response};
 
 use super::app::App;
 use super::assets::ASSETS;
-use super::problem::Problem;
+use super::problem::HttpProblem;
 
 /// What every page needs.
-pub struct Frame {
+pub struct PageFrame {
     pub base: String,
     pub style: &'static str,
     pub script: &'static str,
@@ -46,7 +46,7 @@ pub struct Frame {
     pub has_session: bool,
 }
 
-impl Frame {
+impl PageFrame {
     pub fn new(app: &App, title: impl Into<String>, current: &'static str) -> Self {
         Self {
             base: app.base.clone(),
@@ -71,21 +71,21 @@ pub async fn home(State(app): State<Arc<App>>) -> Response {
 #[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorPage<'p> {
-    frame: Frame,
+    frame: PageFrame,
     title: &'static str,
     detail: &'p str,
 }
 
 /// What went wrong, as a page.
-pub fn problem(app: &App, problem: &Problem) -> Response {
+pub fn problem(app: &App, problem: &HttpProblem) -> Response {
     let title = problem.status.canonical_reason().unwrap_or("Problem");
-    page(problem.status, &ErrorPage { frame: Frame::new(app, title, ""), title, detail: &problem.detail })
+    page(problem.status, &ErrorPage { frame: PageFrame::new(app, title, ""), title, detail: &problem.detail })
 }
 
 /// An answer with a page.
 pub fn page(status: StatusCode, page: &impl Template) -> Response {
     match page.render() {
         Ok(text) => (status, [(CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response(),
-        Err(error) => Problem::internal(format!("the page cannot be written: {error}")).into_response(),
+        Err(error) => HttpProblem::internal(format!("the page cannot be written: {error}")).into_response(),
     }
 }

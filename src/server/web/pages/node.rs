@@ -11,7 +11,7 @@ use super::parts::{StatusPart, TimePart, encode, node_address};
 use super::run::node_values;
 use super::text::log_html;
 use super::values::ValueLine;
-use super::{Frame, page};
+use super::{PageFrame, page};
 use crate::core::event::Kind;
 use crate::core::node_path::{NodePath, NodeRef};
 use crate::ops::inspect::{self, RUNNING};
@@ -19,7 +19,7 @@ use crate::ops::logs::{LogSearch, LogWindow, RunLogs, WindowStart};
 use crate::ops::node_arg::node_ref;
 use crate::ops::nodes::NodeStanding;
 use crate::server::web::app::App;
-use crate::server::web::problem::Problem;
+use crate::server::web::problem::HttpProblem;
 use crate::server::web::query::Query;
 use crate::view::text::commands::logs_command;
 use crate::view::text::node::NodeStory;
@@ -35,7 +35,7 @@ const MAX_FOUND: usize = 100;
 #[derive(Template)]
 #[template(path = "node.html")]
 struct NodePage {
-    frame: Frame,
+    frame: PageFrame,
     run: String,
     label: String,
     task: String,
@@ -117,7 +117,7 @@ pub async fn show(
     State(app): State<Arc<App>>,
     Path((run, node)): Path<(String, String)>,
     mut query: Query,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     let index: Option<u64> = query.value("index", "the number of an element");
     let asked = Asked {
         attempt: query.value("attempt", "the number of an attempt"),
@@ -136,7 +136,7 @@ pub async fn show(
     let shared = app.clone();
     let made = app
         .blocking(move |home| {
-            let wanted = node_ref(&node, index).map_err(Problem::invalid)?;
+            let wanted = node_ref(&node, index).map_err(HttpProblem::invalid)?;
             let story = inspect::node(Some(home), &run, wanted)?;
             let log = log_card(&shared, home, &story, wanted, &asked);
             Ok(node_page(&shared, story, log, &asked))
@@ -165,7 +165,7 @@ fn node_page(app: &App, story: NodeStory, log: LogCard, asked: &Asked) -> NodePa
     let empty = serde_json::Map::new();
     let values = |values, has_files| node_values(app, &story.run, node, values, has_files);
     NodePage {
-        frame: Frame::new(app, format!("{label} in {} {}", story.run, status.word), "runs"),
+        frame: PageFrame::new(app, format!("{label} in {} {}", story.run, status.word), "runs"),
         run: story.run.clone(),
         task: finished.map_or_else(String::new, |node| clean(&node.task)),
         facts: facts(&story),

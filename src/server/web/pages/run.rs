@@ -13,7 +13,7 @@ use super::changes::{ChangeLine, causes};
 use super::parts::{MixPart, StatusPart, TimePart, maybe_duration, node_address, origin};
 use super::text::log_html;
 use super::values::{ValueLine, value_lines};
-use super::{Frame, page};
+use super::{PageFrame, page};
 use crate::core::event::{Kind, NodeFinished};
 use crate::core::node_path::NodeRef;
 use crate::ops::diff::diff;
@@ -23,7 +23,7 @@ use crate::ops::overview::{MAX_FAILURES, Overview, overview};
 use crate::ops::run_graph::{GraphQuery, RunGraph, graph};
 use crate::server::web::api::runs::node_query;
 use crate::server::web::app::App;
-use crate::server::web::problem::Problem;
+use crate::server::web::problem::HttpProblem;
 use crate::server::web::query::Query;
 use crate::view::draw::svg::svg_for_page;
 use crate::view::html::gantt::{self, Bar};
@@ -44,7 +44,7 @@ const MAX_CHANGES: usize = 8;
 #[derive(Template)]
 #[template(path = "run.html")]
 struct RunPage {
-    frame: Frame,
+    frame: PageFrame,
     id: String,
     workflow: String,
     workflow_query: String,
@@ -152,7 +152,7 @@ pub async fn show(
     State(app): State<Arc<App>>,
     Path(run): Path<String>,
     mut query: Query,
-) -> Result<Response, Problem> {
+) -> Result<Response, HttpProblem> {
     let asked = query.clone();
     let from: usize = query.value("from", "a number").unwrap_or(0);
     let is_whole = query.flag("graph_all").unwrap_or(false);
@@ -193,7 +193,7 @@ fn run_page(
     let neighbours = view.neighbours;
     let timeline = timeline(run);
     RunPage {
-        frame: Frame::new(app, format!("{} {} {}", clean(&row.workflow), row.id, status.word), "runs"),
+        frame: PageFrame::new(app, format!("{} {} {}", clean(&row.workflow), row.id, status.word), "runs"),
         id: row.id.to_string(),
         workflow: clean(&row.workflow),
         workflow_query: format!("workflow={}", super::parts::encode(&row.workflow)),

@@ -10,12 +10,12 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::parts::{MixPart, StatusPart, TimePart, encode, is_no_op, maybe_duration, origin};
-use super::{Frame, page};
+use super::{PageFrame, page};
 use crate::core::run_id::RunId;
 use crate::ops::inspect::{self, ListedRun, RunFilter};
 use crate::server::web::api::runs::filter;
 use crate::server::web::app::App;
-use crate::server::web::problem::Problem;
+use crate::server::web::problem::HttpProblem;
 use crate::server::web::query::Query;
 use crate::view::text::{duration, inert};
 
@@ -27,7 +27,7 @@ const MIN_FOLDED: usize = 3;
 #[derive(Template)]
 #[template(path = "runs.html")]
 struct RunsPage {
-    frame: Frame,
+    frame: PageFrame,
     chips: Vec<Chip>,
     /// The fields of the search, to be kept by it.
     fields: Vec<(&'static str, String)>,
@@ -71,7 +71,7 @@ struct Row {
 }
 
 /// The list.
-pub async fn show(State(app): State<Arc<App>>, mut query: Query) -> Result<Response, Problem> {
+pub async fn show(State(app): State<Arc<App>>, mut query: Query) -> Result<Response, HttpProblem> {
     let asked = query.clone();
     let cursor =
         query.read("cursor", |text| RunId::parse(text).map_err(|_| "expected the id of a run".into()));
@@ -91,7 +91,7 @@ pub async fn show(State(app): State<Arc<App>>, mut query: Query) -> Result<Respo
     Ok(page(
         StatusCode::OK,
         &RunsPage {
-            frame: Frame::new(&app, "Runs", "runs"),
+            frame: PageFrame::new(&app, "Runs", "runs"),
             chips: chips(&asked),
             fields,
             words,

@@ -5,6 +5,7 @@ mod login;
 mod runs;
 mod schema;
 mod sockets;
+mod style;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -12,12 +13,13 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::access::Access;
+use super::access::WebAccess;
 use super::answer::answer;
-use super::app::{App, Daemon, Place, ServedCounts};
+use super::app::{App, BoundPlace, DaemonView, ServedCounts};
 use super::hosts::Hosts;
 use super::options::WebOptions;
 use super::routes::{Route, routes};
@@ -26,7 +28,7 @@ use crate::ops::web_access::ServeFiles;
 
 struct Idle;
 
-impl Daemon for Idle {
+impl DaemonView for Idle {
     fn counts(&self) -> ServedCounts {
         ServedCounts { workflows: 2, schedules: 1 }
     }
@@ -78,6 +80,10 @@ impl Answer {
     }
 }
 
+async fn first_piece(mut body: Body) -> Vec<u8> {
+    body.frame().await.unwrap().unwrap().into_data().unwrap().to_vec()
+}
+
 impl Server {
     fn new() -> Self {
         Self::with(&WebOptions::default())
@@ -88,12 +94,12 @@ impl Server {
         let is_socket = options.listen.starts_with("unix:");
         let public = options.public().unwrap();
         let place = match is_socket {
-            true => Place {
+            true => BoundPlace {
                 hosts: Hosts::of_socket(&options.allow_host, public.as_ref()),
                 listen: options.listen.clone(),
                 port: None,
             },
-            false => Place {
+            false => BoundPlace {
                 hosts: Hosts::of_address(
                     "127.0.0.1:7070".parse().unwrap(),
                     &options.allow_host,
@@ -106,7 +112,7 @@ impl Server {
         let clock = Arc::new(SetClock(Mutex::new("2026-11-28T10:00:00Z".parse().unwrap())));
         let files = ServeFiles::open(Some(dir.path()), None).unwrap();
         let token = files.token().unwrap().text;
-        let access = Access::open(files, clock.clone()).unwrap();
+        let access = WebAccess::open(files, clock.clone()).unwrap();
         let app = Arc::new(App::new(options, place, access, clock, Arc::new(Idle)).unwrap());
         let routes = routes(&app);
         let table = routes.table.clone();
@@ -124,8 +130,13 @@ impl Server {
 
     async fn send(&self, request: axum::http::request::Builder, body: impl Into<Body>) -> Answer {
         let request = request.body(body.into()).unwrap();
+        // That stream has no end.
+        let is_endless = request.uri().path() == "/api/events" && request.method() == Method::GET;
         let (parts, body) = answer(self.app.clone(), self.router.clone(), request).await.into_parts();
-        let body = to_bytes(body, usize::MAX).await.unwrap().to_vec();
+        let body = match is_endless && parts.status == StatusCode::OK {
+            true => first_piece(body).await,
+            false => to_bytes(body, usize::MAX).await.unwrap().to_vec(),
+        };
         Answer { status: parts.status, headers: parts.headers, body }
     }
 

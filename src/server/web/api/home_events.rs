@@ -1,0 +1,225 @@
+//! Server-sent events of the home: runs that begin and end, in this process and in others.
+//!
+//! The history is looked at while somebody listens, once for all who do. What happened meanwhile is found at the next look.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::stream::{PieceSender, pieces};
+use crate::core::event::VERSION;
+use crate::core::run_id::RunId;
+use crate::ops::Error;
+use crate::ops::inspect::{ListedRun, RUNNING, RunFilter, listed};
+use crate::server::web::app::App;
+use crate::server::web::problem::HttpProblem;
+use crate::server::web::query::Query;
+
+/// How often is looked for what is new.
+const PAUSE: Duration = Duration::from_millis(400);
+/// How often a stream says that it lives.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How many events a listener that comes back may have missed.
+const MAX_KEPT: usize = 1000;
+/// How many of the newest runs are looked at.
+const MAX_RUNS: usize = 200;
+
+/// What happened lately.
+pub struct HomeFeed(Mutex<Feed>);
+
+struct Feed {
+    /// The number of the next event: it grows over restarts, since it begins with the time.
+    next: u64,
+    kept: VecDeque<(u64, String)>,
+    /// The status of each run when it was last looked at; `None` before the first look.
+    known: Option<HashMap<RunId, String>>,
+    looked: Option<Instant>,
+}
+
+impl HomeFeed {
+    /// An empty one; `start` is the time in milliseconds.
+    pub fn new(start: u64) -> Self {
+        Self(Mutex::new(Feed { next: start, kept: VecDeque::new(), known: None, looked: None }))
+    }
+
+    /// Looks at the history, unless somebody just did; the number of the next event.
+    fn look(&self, home: &Path) -> Result<u64, Error> {
+        let mut feed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if feed.looked.is_none_or(|looked| looked.elapsed() >= PAUSE / 2) {
+            let runs = listed(Some(home), &RunFilter::default(), MAX_RUNS)?.rows;
+            feed.looked = Some(Instant::now());
+            feed.take_in(runs);
+        }
+        Ok(feed.next)
+    }
+
+    /// The number of the next event.
+    fn next(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).next
+    }
+
+    /// The events from a number on; `None` if some of them are not kept any more.
+    fn since(&self, from: u64) -> Option<(String, u64)> {
+        let feed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = feed.kept.front().map_or(feed.next, |(number, _)| *number);
+        if from < first || from > feed.next {
+            return None;
+        }
+        let text = feed.kept.iter().filter(|(number, _)| *number >= from).map(|(_, text)| &**text).collect();
+        Some((text, feed.next))
+    }
+}
+
+impl Feed {
+    /// Takes in the newest runs, the newest first.
+    fn take_in(&mut self, runs: Vec<ListedRun>) {
+        let now: HashMap<RunId, String> =
+            runs.iter().map(|run| (run.row.id, run.row.status.clone())).collect();
+        let Some(before) = self.known.replace(now) else { return };
+        for run in runs.iter().rev() {
+            let status = &run.row.status;
+            let was = before.get(&run.row.id);
+            if was.is_none() {
+                self.add("run_started", run);
+            }
+            if status != RUNNING && was.is_none_or(|was| was != status) {
+                self.add("run_finished", run);
+            }
+        }
+    }
+
+    fn add(&mut self, name: &str, run: &ListedRun) {
+        let mut data = json!(run);
+        data["v"] = json!(VERSION);
+        data["event"] = json!(name);
+        let number = self.next;
+        self.next += 1;
+        self.kept.push_back((number, format!("id: {number}\nevent: {name}\ndata: {data}\n\n")));
+        if self.kept.len() > MAX_KEPT {
+            self.kept.pop_front();
+        }
+    }
+}
+
+/// The events of the home.
+pub async fn of_home(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    query: Query,
+) -> Result<Response, HttpProblem> {
+    query.done()?;
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse::<u64>().ok());
+    let permit = app.stream()?;
+    let shared = app.clone();
+    let next = app.blocking(move |home| Ok(shared.feed.look(home)?)).await?;
+    // A listener that comes back hears what it missed, or that it missed something.
+    let (from, is_reset) = match last.map(|last| last.saturating_add(1)) {
+        None => (next, false),
+        Some(from) => match app.feed.since(from) {
+            Some(_) => (from, false),
+            None => (next, true),
+        },
+    };
+    let (sender, body) = pieces();
+    tokio::spawn(send(app, from, is_reset, sender, permit));
+    Ok((StatusCode::OK, [(CONTENT_TYPE, "text/event-stream")], body).into_response())
+}
+
+/// Sends until the reader has gone.
+async fn send(
+    app: Arc<App>,
+    mut from: u64,
+    is_reset: bool,
+    sender: PieceSender,
+    _permit: OwnedSemaphorePermit,
+) {
+    let begin = if is_reset { "retry: 2000\nevent: reset\ndata: {}\n\n" } else { "retry: 2000\n\n" };
+    if !sender.send(begin).await {
+        return;
+    }
+    let mut last_sent = Instant::now();
+    loop {
+        let shared = app.clone();
+        // A history that cannot be read just now may be read later.
+        let _ = app.blocking(move |home| Ok(shared.feed.look(home)?)).await;
+        let (mut text, next) = match app.feed.since(from) {
+            Some(found) => found,
+            None => ("event: reset\ndata: {}\n\n".to_owned(), app.feed.next()),
+        };
+        from = next;
+        if text.is_empty() && last_sent.elapsed() >= HEARTBEAT {
+            text.push_str(": alive\n\n");
+        }
+        if !text.is_empty() {
+            if !sender.send(text).await {
+                return;
+            }
+            last_sent = Instant::now();
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => {}
+            () = sender.closed() => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::event::Counts;
+    use crate::core::schedule::Trigger;
+    use crate::view::model::run_row::RunRow;
+
+    fn run(name: &str, status: &str) -> ListedRun {
+        let row = RunRow {
+            id: name.into(),
+            workflow: "w".into(),
+            project: "p".into(),
+            domain: "d".into(),
+            status: status.into(),
+            started: jiff::Timestamp::UNIX_EPOCH,
+            duration_ms: None,
+            counts: Counts::default(),
+            saved_ms: 0,
+        };
+        ListedRun { row, trigger: Trigger::Manual, schedule: None, scheduled_at: None }
+    }
+
+    fn names(text: &str) -> Vec<String> {
+        let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+        let data = data.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        data.map(|event| format!("{} {}", event["event"].as_str().unwrap(), event["run"].as_str().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn runs_that_begin_and_end_are_told_once_and_in_order() {
+        let feed = HomeFeed::new(100);
+        let look = |runs: Vec<ListedRun>| feed.0.lock().unwrap().take_in(runs);
+        look(vec![run("old", "failed"), run("live", RUNNING)]);
+        assert_eq!(feed.since(100), Some((String::new(), 100)), "what was there is no news");
+        look(vec![run("new", RUNNING), run("old", "failed"), run("live", "succeeded")]);
+        look(vec![run("quick", "succeeded"), run("new", RUNNING), run("live", "succeeded")]);
+        let (text, next) = feed.since(100).unwrap();
+        assert_eq!(
+            names(&text),
+            [
+                "run_finished livexxxx",
+                "run_started newxxxxx",
+                "run_started quickxxx",
+                "run_finished quickxxx"
+            ]
+        );
+        assert_eq!(next, 104);
+        assert_eq!(names(&feed.since(103).unwrap().0), ["run_finished quickxxx"]);
+        assert_eq!((feed.since(99), feed.since(105)), (None, None), "not kept, not there yet");
+    }
+}
