@@ -60,7 +60,7 @@ impl From<ops::Error> for HttpProblem {
             ErrorKind::Invalid => Self::invalid(detail),
             ErrorKind::NotFound => Self::not_found(detail),
             ErrorKind::Conflict => Self::conflict(detail),
-            ErrorKind::Failed | ErrorKind::Store => Self::internal(detail),
+            ErrorKind::Failed | ErrorKind::Store | ErrorKind::Interrupted(_) => Self::internal(detail),
         }
     }
 }

@@ -71,7 +71,8 @@ fn style_and_script_are_small_and_load_nothing() {
     assert!(style.len() + script.len() <= MAX_BYTES, "{} and {} bytes", style.len(), script.len());
     let both = [&**style, &**script].concat();
     let both = String::from_utf8(both).unwrap();
-    for loads in ["url(", "@import", "@font-face", "://", "eval(", "innerHTML = ", "document.write", ".style."]
+    for loads in
+        ["url(", "@import", "@font-face", "://", "eval(", "innerHTML = ", "document.write", ".style."]
     {
         assert!(!both.contains(loads), "{loads}");
     }
