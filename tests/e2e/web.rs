@@ -7,8 +7,8 @@ fn without_a_daemon_there_is_no_link() {
     let lab = Lab::new();
     for flags in [&["web"][..], &["web", "--open"], &["web", "--json"]] {
         let ended = lab.run(flags).expect_code(2);
-        assert!(ended.stderr.contains("no `runner serve` answers for the home"), "{}", ended.stderr);
-        assert!(ended.stderr.contains("start one with `runner serve`"), "{}", ended.stderr);
-        assert_eq!(ended.stdout, "");
+        assert!(ended.err.contains("no `runner serve` answers for the home"), "{}", ended.err);
+        assert!(ended.err.contains("start one with `runner serve`"), "{}", ended.err);
+        assert_eq!(ended.out, "");
     }
 }
