@@ -90,7 +90,7 @@ fn char_width(c: char) -> usize {
     match c {
         '\0'..'\u{1100}' | '\u{2010}'..='\u{203a}' | '\u{2190}'..='\u{21ff}' | '\u{2500}'..='\u{259f}' => 1,
         // Braille, and the marks of this module's own lines.
-        '\u{2800}'..='\u{28ff}' | '✓' | '✗' | '○' | '●' | '◌' | '⋯' => 1,
+        '\u{2800}'..='\u{28ff}' | '✓' | '✗' | '○' | '●' | '◌' | '⋯' | '≡' => 1,
         _ => 2,
     }
 }
@@ -153,6 +153,23 @@ mod tests {
             ("2025-05-03T01:00:00Z", "2025-05-03"),
         ] {
             assert_eq!(age(then.parse().unwrap(), &now), text, "{then}");
+        }
+    }
+
+    #[test]
+    fn times_ahead_are_said_in_the_zone_of_now() {
+        let now: Zoned = "2026-11-26T12:00:00+01:00[Europe/Berlin]".parse().unwrap();
+        for (then, text) in [
+            ("2026-11-26T10:59:00Z", "now"),
+            ("2026-11-26T11:00:42Z", "in 42 s"),
+            ("2026-11-26T11:12:00Z", "in 12 min"),
+            ("2026-11-26T22:30:00Z", "today 23:30"),
+            ("2026-11-26T23:30:00Z", "tomorrow 00:30"),
+            ("2026-11-30T01:00:00Z", "Mon 02:00"),
+            ("2026-12-24T01:00:00Z", "24 Dec 02:00"),
+            ("2027-05-03T01:00:00Z", "2027-05-03"),
+        ] {
+            assert_eq!(ahead(then.parse().unwrap(), &now), text, "{then}");
         }
     }
 
