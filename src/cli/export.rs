@@ -9,6 +9,7 @@ use super::args::Unit;
 use super::screen::{note, print};
 use crate::core::event::VERSION;
 use crate::ops::export::{Exported, export};
+use crate::ops::user_file::is_stream;
 
 /// Pack a node's attempt as an archive that runs without runner
 ///
@@ -35,6 +36,10 @@ pub fn run(args: Args, home: Option<&Path>) -> Outcome {
     let wanted = args.unit.node()?;
     let path = args.output.as_deref();
     let exported = export(home, &args.unit.of.run, wanted, path, &mut |line| note(&line))?;
+    if !args.json && is_stream(&exported.path) {
+        // It may be standard output itself.
+        return Ok(());
+    }
     print(&match args.json {
         true => {
             let Exported { run, node, index, path } = exported;

@@ -10,6 +10,7 @@ use super::screen::print;
 use crate::core::event::VERSION;
 use crate::core::zone::local_now;
 use crate::ops::report::{Report, report};
+use crate::ops::user_file::is_stream;
 
 /// Write an HTML page about a run
 #[derive(clap::Args)]
@@ -31,6 +32,10 @@ pub struct Args {
 
 pub fn run(args: Args, home: Option<&Path>) -> Outcome {
     let Report { run, path } = report(home, &args.of.run, args.output, &local_now())?;
+    if !args.json && is_stream(&path) {
+        // It may be standard output itself.
+        return Ok(());
+    }
     print(&match args.json {
         true => format!("{}\n", json!({"v": VERSION, "run": run, "path": path.display().to_string()})),
         false => format!("{}\n", path.display()),

@@ -28,17 +28,17 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// # Errors
 /// Whatever the system or `write` says.
 pub fn write_user_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    if is_stream(path) {
+        // A folder is refused by the system. What another program writes to as well is added to.
+        let mut file = OpenOptions::new().append(true).open(path)?;
+        write(&mut file)?;
+        return file.flush();
+    }
     let target = behind_links(path)?;
     let old = match fs::metadata(&target) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         old => Some(old?),
     };
-    if old.as_ref().is_some_and(|old| !old.is_file()) {
-        // A folder is refused by the system.
-        let mut file = OpenOptions::new().write(true).open(&target)?;
-        write(&mut file)?;
-        return file.flush();
-    }
     let folder = target.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
     let mode = old.as_ref().map_or(0o666, |old| old.permissions().mode() & 0o777);
     let made = tempfile::Builder::new()
@@ -52,7 +52,11 @@ pub fn write_user_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Re
             let mut file = File::options().write(true).truncate(true).open(&target)?;
             return write(&mut file);
         }
-        Err(error) => return Err(error),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(io::Error::new(error.kind(), format!("there is no folder {}", folder.display())));
+        }
+        // Without the name of the temporary file.
+        Err(error) => return Err(error.kind().into()),
     };
     write(&mut file)?;
     if old.is_some() {
@@ -63,10 +67,19 @@ pub fn write_user_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Re
     Ok(())
 }
 
-/// Where the links at `path` lead, also to nothing.
+/// Whether something else than a regular file is at `path`, or a stream that a process has open: `/dev/stdout`.
+pub fn is_stream(path: &Path) -> bool {
+    let is_open = || behind_links(path).is_ok_and(|target| is_in_proc(&target));
+    fs::metadata(path).is_ok_and(|there| !there.is_file() || is_open())
+}
+
+/// Where the links at `path` lead, also to nothing. What is behind a link of `/proc` has no path.
 fn behind_links(path: &Path) -> io::Result<PathBuf> {
     let mut target = path.to_owned();
     for _ in 0..MAX_HOPS {
+        if is_in_proc(&target) {
+            return Ok(target);
+        }
         match fs::read_link(&target) {
             Ok(next) => target = target.parent().unwrap_or(Path::new("")).join(next),
             Err(_) => return Ok(target),
@@ -75,8 +88,15 @@ fn behind_links(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::from_raw_os_error(rustix::io::Errno::LOOP.raw_os_error()))
 }
 
+fn is_in_proc(path: &Path) -> bool {
+    path.parent()
+        .and_then(|folder| fs::canonicalize(folder).ok())
+        .is_some_and(|folder| folder.starts_with("/proc"))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
     use std::os::unix::fs::{FileTypeExt, symlink};
 
     use super::*;
@@ -126,6 +146,17 @@ mod tests {
         assert_eq!(reader.join().unwrap(), "text");
         assert!(fs::symlink_metadata(&fifo).unwrap().file_type().is_fifo());
         put(Path::new("/dev/null"), "text").unwrap();
+        // An open stream has no path: a pipe, and a file that is written to further on.
+        let (mut reader, pipe) = io::pipe().unwrap();
+        put(Path::new(&format!("/proc/self/fd/{}", pipe.as_raw_fd())), "text").unwrap();
+        drop(pipe);
+        assert_eq!(io::read_to_string(&mut reader).unwrap(), "text");
+        let mut file = File::create(dir.path().join("open")).unwrap();
+        file.write_all(b"more ").unwrap();
+        put(Path::new(&format!("/dev/fd/{}", file.as_raw_fd())), "text").unwrap();
+        assert_eq!(fs::read_to_string(dir.path().join("open")).unwrap(), "more text");
+        let message = put(&dir.path().join("no/such"), "text").unwrap_err().to_string();
+        assert!(message.starts_with("there is no folder ") && !message.contains(".runner-"), "{message}");
         assert!(fs::symlink_metadata("/dev/null").unwrap().file_type().is_char_device());
         assert!(put(dir.path(), "text").is_err());
         for odd in [&fifo, dir.path(), Path::new("/dev/null")] {

@@ -101,3 +101,23 @@ fn they_join_no_key_and_are_checked() {
     let done = lab.run(&["check", "w.toml"]).expect_code(2);
     assert!(done.err.contains("belongs to one task"), "{}", done.err);
 }
+
+#[test]
+fn a_task_that_was_renamed_and_edited_is_recognised_by_its_node() {
+    let lab = Lab::new();
+    lab.write("w.toml", &flow("flow", "train", ""));
+    lab.ok("w.toml", &[]);
+    lab.write("w.toml", &flow("flow", "fit", "").replace("echo $x >", "echo  $x >"));
+    for verb in [&["plan", "w.toml"][..], &["why", "w.toml", "n"]] {
+        let said = lab.run(verb).expect_code(0).out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains("task flow.train -> flow.fit") && said.contains("command"), "{verb:?}: {said}");
+        assert!(!said.contains("cache_aliases"), "{verb:?}: {said}");
+    }
+    // Not so while the workflow has the other task as well.
+    let both = flow("flow", "fit", "")
+        .replace("[nodes.n]", "[tasks.train]\nrun = 'true'\n[nodes.other]\ntask = \"train\"\n[nodes.n]");
+    lab.write("w.toml", &both.replace("echo $x >", "echo  $x >"));
+    let said = lab.run(&["plan", "w.toml", "--json"]).events("node_planned");
+    let node = said.iter().find(|node| node["node"] == "n").unwrap();
+    assert_eq!(node["reason"], "no earlier result of flow.fit is stored", "{said:?}");
+}

@@ -208,6 +208,9 @@ fn what_stands_behind_o_is_written_through_and_never_replaced_by_a_file() {
         assert_ne!(std::fs::read(lab.path("real")).unwrap(), b"old", "{args:?}");
         to("/dev/null").expect_code(0);
         assert!(std::fs::metadata("/dev/null").unwrap().file_type().is_char_device(), "{args:?}");
+        // A pipe behind standard output gets the content and nothing else.
+        let piped = to("/dev/stdout").expect_code(0);
+        assert!(piped.out.len() > 500 && !piped.out.contains("/dev/stdout"), "{args:?}: {}", piped.out);
         let full = to("/dev/full").expect_code(2);
         assert!(full.err.contains("No space left"), "{args:?}: {}", full.err);
         assert!(std::fs::metadata("/dev/full").unwrap().file_type().is_char_device(), "{args:?}");

@@ -2,7 +2,7 @@
 //! lookups is here as well.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -108,6 +108,9 @@ impl Explainer<'_> {
             let whole = self.detail == Detail::Full;
             if of_task.is_empty() {
                 let mut found = self.renamed(db, identity, label)?;
+                if found.is_empty() {
+                    found = self.of_gone_tasks(db, task, label)?;
+                }
                 if found.is_empty() && whole {
                     found = self.of_label(db, task, label)?;
                 }
@@ -139,16 +142,40 @@ impl Explainer<'_> {
         identity: &TaskIdentity,
         label: &str,
     ) -> rusqlite::Result<Vec<EarlierResult>> {
-        if self.memory.definitions.get().is_none() {
-            let mut tasks: HashMap<Digest, Vec<String>> = HashMap::new();
-            for (definition, task) in earlier::definitions(db)? {
-                tasks.entry(definition).or_default().push(task);
-            }
-            let _ = self.memory.definitions.set(tasks);
-        }
-        let named = self.memory.definitions.get().and_then(|tasks| tasks.get(&identity.definition_digest));
+        let named = self.definitions(db)?.get(&identity.definition_digest);
         let mut found = Vec::new();
         for task in named.into_iter().flatten().take(MAX_NAMES) {
+            found.extend(earlier::of_node(db, task, label, MAX_OF_NODE)?);
+        }
+        Ok(found)
+    }
+
+    /// By definition: the names of the tasks that have results of it, read once.
+    fn definitions(&self, db: &Connection) -> rusqlite::Result<&HashMap<Digest, Vec<String>>> {
+        if let Some(known) = self.memory.definitions.get() {
+            return Ok(known);
+        }
+        let mut tasks: HashMap<Digest, Vec<String>> = HashMap::new();
+        for (definition, task) in earlier::definitions(db)? {
+            tasks.entry(definition).or_default().push(task);
+        }
+        Ok(self.memory.definitions.get_or_init(|| tasks))
+    }
+
+    /// Results of the node under tasks that the workflow had and has no more: its task may have been renamed and edited.
+    fn of_gone_tasks(
+        &self,
+        db: &Connection,
+        task: &Task,
+        label: &str,
+    ) -> rusqlite::Result<Vec<EarlierResult>> {
+        let (workflow, _) = task.name.rsplit_once('.').unwrap_or_default();
+        let has = |name: &String| self.outline.workflow().tasks.iter().any(|task| *task.name == **name);
+        let is_gone =
+            |name: &&String| name.rsplit_once('.').is_some_and(|(other, _)| other == workflow) && !has(name);
+        let gone: BTreeSet<&String> = self.definitions(db)?.values().flatten().filter(is_gone).collect();
+        let mut found = Vec::new();
+        for task in gone.into_iter().take(MAX_NAMES) {
             found.extend(earlier::of_node(db, task, label, MAX_OF_NODE)?);
         }
         Ok(found)

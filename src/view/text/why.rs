@@ -5,10 +5,10 @@ use serde_json::Value as Json;
 
 use crate::core::digest::Digest;
 use crate::core::event::Source;
-use crate::core::why::difference::{Item, ItemChanges, ItemKind};
+use crate::core::why::difference::{Item, ItemChanges, ItemKind, around};
 use crate::core::why::{Change, Kind, Nearest, Upstream, Why};
 use crate::view::text::style::{BAD, CACHED, CAUTION, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
-use crate::view::text::{age, cut, duration, inert};
+use crate::view::text::{age, cut, duration, inert, width};
 
 /// What is known of one node or element.
 pub struct Answer {
@@ -212,6 +212,7 @@ fn change_lines(change: &Change, depth: usize, ink: Ink, text: &mut String) {
 
 fn item_lines(changes: &ItemChanges, indent: &str, ink: Ink, text: &mut String) {
     for Item { kind, name, was, now } in &changes.items {
+        let room = WIDTH.saturating_sub(indent.len() + 2);
         let (mark, style) = match kind {
             ItemKind::Added => ("+", GOOD),
             ItemKind::Removed => ("-", BAD),
@@ -221,10 +222,16 @@ fn item_lines(changes: &ItemChanges, indent: &str, ink: Ink, text: &mut String) 
             _ if was.is_null() && now.is_null() => String::new(),
             ItemKind::Added => format!(" = {now}"),
             ItemKind::Removed => format!(" = {was}"),
-            ItemKind::Changed => format!(": {was} -> {now}"),
+            ItemKind::Changed => {
+                let each = room.saturating_sub(width(name) + "~ :  -> ".len() + 12) / 2;
+                let (was, now) = (was.to_string(), now.to_string());
+                let fits = width(name) + width(&was) + width(&now) + 8 <= room;
+                let (was, now) = if fits { (was, now) } else { around(&was, &now, each.max(8)) };
+                format!(": {was} -> {now}")
+            }
         };
         let line = inert(&format!("{mark} {name}{values}")).into_owned();
-        text.push_str(&format!("{indent}  {}\n", ink.paint(style, cut(&line, WIDTH - indent.len() - 2))));
+        text.push_str(&format!("{indent}  {}\n", ink.paint(style, cut(&line, room))));
     }
     let all = changes.added + changes.removed + changes.changed;
     let more = all.saturating_sub(changes.items.len() as u64);
@@ -249,20 +256,58 @@ fn upstream(from: &Upstream, depth: usize, ink: Ink, text: &mut String) {
 }
 
 fn lines_of(diff: &str, indent: &str, ink: Ink, text: &mut String) {
-    for line in diff.lines().take(DIFF_LINES) {
+    let room = WIDTH.saturating_sub(indent.len() + 2);
+    for line in in_sight(&diff.lines().take(DIFF_LINES).collect::<Vec<_>>(), room) {
         let style = match line.as_bytes().first() {
             Some(b'+') => GOOD,
             Some(b'-') => BAD,
             Some(b'@') => FAINT,
             _ => PLAIN,
         };
-        text.push_str(&format!(
-            "{indent}  {}\n",
-            ink.paint(style, cut(&inert(line), WIDTH - indent.len() - 2))
-        ));
+        text.push_str(&format!("{indent}  {}\n", ink.paint(style, cut(&line, room))));
     }
     let more = diff.lines().count().saturating_sub(DIFF_LINES);
     if more > 0 {
         text.push_str(&format!("{indent}  {}\n", ink.paint(FAINT, format!("... {more} more lines"))));
+    }
+}
+
+/// The lines of a difference. Where a line came in place of another and both are too long for `room` columns, they are
+/// cut around what differs, so that it is to be seen.
+fn in_sight(lines: &[&str], room: usize) -> Vec<String> {
+    let mut shown: Vec<String> = lines.iter().map(|line| inert(line).into_owned()).collect();
+    let mut start = 0;
+    while start < lines.len() {
+        let count = |from: usize, sign: char| {
+            lines.get(from..).into_iter().flatten().take_while(|line| line.starts_with(sign)).count()
+        };
+        let removed = count(start, '-');
+        let added = count(start + removed, '+');
+        for (was, now) in (start..start + removed).zip(start + removed..start + removed + added) {
+            if width(&shown[was]).max(width(&shown[now])) > room {
+                // The signs are no part of the text; three dots stand on each side.
+                let (a, b) = around(&shown[was][1..], &shown[now][1..], room.saturating_sub(7));
+                (shown[was], shown[now]) = (format!("-{a}"), format!("+{b}"));
+            }
+        }
+        start += (removed + added).max(1);
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_are_cut_around_what_differs() {
+        let long = "x".repeat(90);
+        let (was, now) = (format!("-{long}1 end"), format!("+{long}2 end"));
+        let shown = in_sight(&["@@ -1 +1 @@", &was, &now, " same", "+short"], 40);
+        assert!(shown[1].starts_with("-...xx") && shown[1].ends_with("1 end"), "{shown:?}");
+        assert!(shown[2].ends_with("2 end") && shown.iter().all(|line| width(line) <= 40), "{shown:?}");
+        assert_eq!((&*shown[0], &*shown[3], &*shown[4]), ("@@ -1 +1 @@", " same", "+short"));
+        // Lines without a counterpart are left to be cut at the end.
+        assert_eq!(in_sight(&[&was], 40), [was]);
     }
 }
