@@ -324,8 +324,8 @@ pub fn unified(was: &str, now: &str, most: usize) -> String {
     let diff = TextDiff::configure().timeout(DIFF_TIMEOUT).diff_lines(was, now);
     let text = diff.unified_diff().context_radius(1).missing_newline_hint(false).to_string();
     let mut short = String::new();
-    for line in text.lines().take(most) {
-        short.push_str(&beginning(line, MAX_LINE_CHARS));
+    for line in in_sight(&text.lines().take(most).collect::<Vec<_>>(), MAX_LINE_CHARS) {
+        short.push_str(&beginning(&line, MAX_LINE_CHARS));
         short.push('\n');
     }
     let more = text.lines().count().saturating_sub(most);
@@ -333,6 +333,31 @@ pub fn unified(was: &str, now: &str, most: usize) -> String {
         short.push_str(&format!("... {more} more line{}\n", if more == 1 { "" } else { "s" }));
     }
     short
+}
+
+/// The lines of a difference. Where a line replaces another and one of them is longer than `room` characters, both are cut
+/// around what differs.
+pub fn in_sight(lines: &[&str], room: usize) -> Vec<String> {
+    let mut shown: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+    let is_long = |line: &str| line.chars().nth(room).is_some();
+    let mut start = 0;
+    while start < lines.len() {
+        let count = |from: usize, sign: char| {
+            lines.get(from..).into_iter().flatten().take_while(|line| line.starts_with(sign)).count()
+        };
+        let removed = count(start, '-');
+        let added = count(start + removed, '+');
+        for (was, now) in (start..start + removed).zip(start + removed..start + removed + added) {
+            if is_long(lines[was]) || is_long(lines[now]) {
+                // Beside the sign there may be three dots on each side.
+                let (a, b) =
+                    around(&lines[was][1..], &lines[now][1..], room.saturating_sub(1 + 2 * "...".len()));
+                (shown[was], shown[now]) = (format!("-{a}"), format!("+{b}"));
+            }
+        }
+        start += (removed + added).max(1);
+    }
+    shown
 }
 
 /// The first `most` characters of a text.
@@ -419,5 +444,18 @@ mod tests {
         assert_eq!(of("", "a\nb"), line(1, "", "a", 2));
         assert_eq!(unified("a\nb\nc\nd\n", "a\nx\nc\nd\n", 9), "@@ -1,3 +1,3 @@\n a\n-b\n+x\n c\n");
         assert_eq!(unified("a\nb\n", "x\ny\n", 2), "@@ -1,2 +1,2 @@\n-a\n... 3 more lines\n");
+    }
+    #[test]
+    fn long_lines_are_cut_around_what_differs() {
+        let long = "x".repeat(90);
+        let (was, now) = (format!("-{long}1 end"), format!("+{long}2 end"));
+        let shown = in_sight(&["@@ -1 +1 @@", &was, &now, " same", "+short"], 40);
+        assert!(shown[1].starts_with("-...xx") && shown[1].ends_with("1 end"), "{shown:?}");
+        assert!(shown[2].ends_with("2 end") && shown.iter().all(|line| line.len() <= 40), "{shown:?}");
+        assert_eq!((&*shown[0], &*shown[3], &*shown[4]), ("@@ -1 +1 @@", " same", "+short"));
+        // Lines without a counterpart are left to be cut at the end.
+        assert_eq!(in_sight(&[&was], 40), [was.as_str()]);
+        let line = |end: &str| format!("{}{end}\n", "y".repeat(300));
+        assert!(unified(&line("1"), &line("2"), 9).contains("y1\n"));
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use crate::core::digest::Digest;
 use crate::core::event::Source;
-use crate::core::why::difference::{Item, ItemChanges, ItemKind, around};
+use crate::core::why::difference::{Item, ItemChanges, ItemKind, around, in_sight};
 use crate::core::why::{Change, Kind, Nearest, Upstream, Why};
 use crate::view::text::style::{BAD, CACHED, CAUTION, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
 use crate::view::text::{age, cut, duration, inert, width};
@@ -257,7 +257,8 @@ fn upstream(from: &Upstream, depth: usize, ink: Ink, text: &mut String) {
 
 fn lines_of(diff: &str, indent: &str, ink: Ink, text: &mut String) {
     let room = WIDTH.saturating_sub(indent.len() + 2);
-    for line in in_sight(&diff.lines().take(DIFF_LINES).collect::<Vec<_>>(), room) {
+    let lines: Vec<_> = diff.lines().take(DIFF_LINES).map(inert).collect();
+    for line in in_sight(&lines.iter().map(|line| &**line).collect::<Vec<_>>(), room) {
         let style = match line.as_bytes().first() {
             Some(b'+') => GOOD,
             Some(b'-') => BAD,
@@ -269,45 +270,5 @@ fn lines_of(diff: &str, indent: &str, ink: Ink, text: &mut String) {
     let more = diff.lines().count().saturating_sub(DIFF_LINES);
     if more > 0 {
         text.push_str(&format!("{indent}  {}\n", ink.paint(FAINT, format!("... {more} more lines"))));
-    }
-}
-
-/// The lines of a difference. Where a line came in place of another and both are too long for `room` columns, they are
-/// cut around what differs, so that it is to be seen.
-fn in_sight(lines: &[&str], room: usize) -> Vec<String> {
-    let mut shown: Vec<String> = lines.iter().map(|line| inert(line).into_owned()).collect();
-    let mut start = 0;
-    while start < lines.len() {
-        let count = |from: usize, sign: char| {
-            lines.get(from..).into_iter().flatten().take_while(|line| line.starts_with(sign)).count()
-        };
-        let removed = count(start, '-');
-        let added = count(start + removed, '+');
-        for (was, now) in (start..start + removed).zip(start + removed..start + removed + added) {
-            if width(&shown[was]).max(width(&shown[now])) > room {
-                // The signs are no part of the text; three dots stand on each side.
-                let (a, b) = around(&shown[was][1..], &shown[now][1..], room.saturating_sub(7));
-                (shown[was], shown[now]) = (format!("-{a}"), format!("+{b}"));
-            }
-        }
-        start += (removed + added).max(1);
-    }
-    shown
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_lines_are_cut_around_what_differs() {
-        let long = "x".repeat(90);
-        let (was, now) = (format!("-{long}1 end"), format!("+{long}2 end"));
-        let shown = in_sight(&["@@ -1 +1 @@", &was, &now, " same", "+short"], 40);
-        assert!(shown[1].starts_with("-...xx") && shown[1].ends_with("1 end"), "{shown:?}");
-        assert!(shown[2].ends_with("2 end") && shown.iter().all(|line| width(line) <= 40), "{shown:?}");
-        assert_eq!((&*shown[0], &*shown[3], &*shown[4]), ("@@ -1 +1 @@", " same", "+short"));
-        // Lines without a counterpart are left to be cut at the end.
-        assert_eq!(in_sight(&[&was], 40), [was]);
     }
 }
