@@ -5,6 +5,9 @@ use jiff::civil::Date;
 
 use super::inert::quote;
 
+/// The longest duration that is read, in seconds: 20,000 years. Its written form can be read back.
+const MAX_SECONDS: u64 = 631_107_417_600;
+
 /// Seconds, with a fraction only where there is one: `5400`, `0.25`.
 pub fn seconds_text(duration: SignedDuration) -> String {
     let whole = duration.as_secs();
@@ -46,7 +49,8 @@ pub fn parse_seconds(text: &str) -> Option<SignedDuration> {
         return None;
     }
     let nanos: i32 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
-    Some(SignedDuration::new(sign * whole.parse::<i64>().ok()?, sign as i32 * nanos))
+    let duration = SignedDuration::new(sign * whole.parse::<i64>().ok()?, sign as i32 * nanos);
+    is_readable(duration).then_some(duration)
 }
 
 /// Reads a duration as people write it: `90s`, `1h30m`, `2d` (a day is 24 hours).
@@ -56,7 +60,15 @@ pub fn parse_seconds(text: &str) -> Option<SignedDuration> {
 pub fn parse_duration(text: &str) -> Result<SignedDuration, String> {
     let wrong = |_| format!("expected a duration such as 90s or 1h30m, found {}", quote(text));
     let span: jiff::Span = text.parse().map_err(wrong)?;
-    span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(wrong)
+    let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(wrong)?;
+    match is_readable(duration) {
+        true => Ok(duration),
+        false => Err(format!("expected a duration of at most 20000 years, found {}", quote(text))),
+    }
+}
+
+fn is_readable(duration: SignedDuration) -> bool {
+    duration.as_secs().unsigned_abs() < MAX_SECONDS
 }
 
 #[cfg(test)]
@@ -68,5 +80,15 @@ mod tests {
         for (text, seconds) in [("1500ms", "1.5"), ("-250ms", "-0.25"), ("2d", "172800"), ("0s", "0")] {
             assert_eq!(seconds_text(parse_duration(text).unwrap()), seconds);
         }
+    }
+
+    #[test]
+    fn only_durations_that_can_be_read_back_are_read() {
+        for text in ["631107417599", "-631107417599.999999999", "0"] {
+            let duration = parse_seconds(text).unwrap();
+            assert_eq!(parse_duration(&duration_text(duration)), Ok(duration), "{text}");
+        }
+        assert_eq!(parse_seconds("-9203372036854775807"), None);
+        assert!(parse_duration("175307616h 10518456960m").unwrap_err().contains("20000 years"));
     }
 }

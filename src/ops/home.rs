@@ -9,6 +9,7 @@ use super::Error;
 use crate::core::event::{Counts, Event};
 use crate::core::run_id::RunId;
 use crate::exec::{Record, end_marked};
+use crate::storage::damage;
 use crate::storage::db;
 use crate::storage::history::{self, INTERRUPTED};
 use crate::storage::home::Home;
@@ -48,7 +49,7 @@ impl HomeWriter {
         let unfinished = match history::unfinished(&self.db) {
             Ok(runs) => runs,
             Err(error) => {
-                db::suspect(self.home.path(), &error);
+                damage::suspect(self.home.path(), &error);
                 self.warnings.push(format!("the history cannot be read: {error}"));
                 return;
             }

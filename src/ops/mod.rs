@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `open.rs`, `inputs.rs`, `input_file.rs`, `needs.rs`, `home_inside.rs` | from a request to a workflow that can be run; what a run lacks |
 //! | `config.rs` | settings files, and where each setting in force comes from |
-//! | `home.rs`, `beside.rs` | the home folder, opened for a run or for looking only; interrupts meanwhile |
+//! | `home.rs`, `beside.rs`, `descriptors.rs` | the home folder, opened for a run or for looking only; interrupts meanwhile; open files |
 //! | `run.rs`, `run_lock.rs`, `retry.rs`, `prior.rs`, `watch/` | running, in turn, running again, waiting for a reason to |
 //! | `plan.rs`, `estimate.rs`, `why.rs`, `check.rs`, `picture.rs` | what would run, how long, why; what looks wrong; the graph |
 //! | `inspect.rs`, `overview.rs`, `nodes.rs`, `run_graph.rs`, `event_tail.rs`, `report.rs`, `diff.rs`, `logs/`, `recorded.rs` | past runs |
@@ -21,6 +21,7 @@ pub mod cap;
 pub mod check;
 pub mod collect;
 pub mod config;
+mod descriptors;
 pub mod diff;
 mod error;
 pub mod estimate;

@@ -17,6 +17,7 @@ use super::Error;
 use super::beside::beside;
 use super::cap;
 use super::collect::{AfterRun, after_run};
+use super::descriptors::expect_enough;
 use super::home::HomeWriter;
 use super::home_inside::home_inside;
 use super::open::{Opened, Prepared};
@@ -85,6 +86,7 @@ pub async fn run(
     let cap = cap::from_environment()?;
     let prepared = prepared.ready()?;
     let pools = prepared.pools()?;
+    expect_enough(prepared.options.jobs)?;
     let Prepared { request, mut opened, scope, inputs: bindings, options: mut order, config, prior } =
         prepared;
     let flag = home.map(Path::to_owned);

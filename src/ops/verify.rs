@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::Error;
 use super::home::HomeWriter;
-use crate::storage::db;
+use crate::storage::damage;
 use crate::storage::gc::StoredFiles;
 use crate::storage::memo::MemoEntry;
 use crate::storage::memo::listing::{self, EntryFilter, Listed};
@@ -56,7 +56,7 @@ pub fn verify(home: Option<&Path>, progress: &dyn Progress) -> Result<(Findings,
     let HomeWriter { home, db, store, warnings } = HomeWriter::open(home)?;
     let database = check_database(&db).map_err(Error::cache)?;
     if database.is_some() {
-        db::distrust(home.path());
+        damage::distrust(home.path());
     }
     let mut findings = Findings { database, ..Findings::default() };
     reread(&store, &mut findings, progress)
@@ -72,7 +72,7 @@ pub fn verify(home: Option<&Path>, progress: &dyn Progress) -> Result<(Findings,
 fn check_database(db: &Connection) -> rusqlite::Result<Option<String>> {
     match db.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0)) {
         Ok(verdict) => Ok(Some(verdict).filter(|verdict: &String| verdict != "ok")),
-        Err(error) if db::is_corrupt(&error) => Ok(Some(error.to_string())),
+        Err(error) if damage::is_corrupt(&error) => Ok(Some(error.to_string())),
         Err(error) => Err(error),
     }
 }

@@ -13,6 +13,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use crate::storage::contents;
+use crate::storage::damage::{SUSPECT, code, is_corrupt, is_read_trouble};
 use crate::storage::file_locks;
 use crate::storage::home::{is_full, no_space};
 use crate::storage::own_file::{self, Access};
@@ -26,9 +27,6 @@ const FILE: &str = "runner.db";
 pub fn log_path(home: &Path) -> PathBuf {
     home.join(FILE).with_extension("db-wal")
 }
-
-/// Left behind by a run that met damage, so that the next one looks closely.
-const SUSPECT: &str = "runner.db.suspect";
 
 /// How long a writer waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -267,24 +265,6 @@ pub fn open_writer(home: &Path) -> Result<Connection, DbError> {
     Ok(db)
 }
 
-/// Notes that the database seems damaged: the next [`open`] checks all of it.
-pub fn suspect(home: &Path, error: &rusqlite::Error) {
-    if is_corrupt(error) {
-        distrust(home);
-    }
-}
-
-/// Lets the next [`open`] check all of the database.
-pub fn distrust(home: &Path) {
-    // If even this cannot be written, the next run meets the damage again and tries again.
-    let _ = own_file::open(&home.join(SUSPECT), Access::Replace);
-}
-
-/// Whether SQLite says that the file is damaged.
-pub fn is_corrupt(error: &rusqlite::Error) -> bool {
-    matches!(code(error), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
-}
-
 /// Makes an empty file for its owner alone: SQLite would let others read it. Its companions take over the mode.
 ///
 /// A file that exists is not opened: SQLite's locks belong to the process, and closing any other descriptor of the file
@@ -372,10 +352,6 @@ fn migrate(db: &mut Connection, path: &Path, version: i64) -> Result<Option<Reco
     Ok(recovered)
 }
 
-fn code(error: &rusqlite::Error) -> Option<ErrorCode> {
-    error.sqlite_error_code()
-}
-
 fn is_damage(error: &DbError) -> bool {
     match error {
         DbError::Sqlite { error, .. } => {
@@ -394,11 +370,6 @@ fn is_disk_trouble(error: &DbError) -> bool {
         DbError::Io { error, .. } => error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()),
         DbError::Newer { .. } => false,
     }
-}
-
-/// Whether an error means that a file could not be read or opened, which says nothing of its content.
-pub fn is_read_trouble(error: &rusqlite::Error) -> bool {
-    matches!(code(error), Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen))
 }
 
 /// The path of a file that SQLite keeps beside the database.

@@ -21,7 +21,6 @@ use std::path::{Path, PathBuf};
 use crate::core::run_id::RunId;
 use crate::storage::own_file::{self, Access};
 use crate::storage::own_folder;
-use crate::storage::store::remove_tree;
 
 /// The file of reserved space, inside the home folder.
 const RESERVE: &str = "reserve";
@@ -307,12 +306,12 @@ impl Home {
     /// Removes a run's scratch folder; for the run itself.
     pub fn sweep_scratch(&self, run: RunId) {
         // Whatever resists is garbage that costs space and nothing else.
-        let _ = remove_tree(&self.scratch(run));
+        let _ = own_folder::remove(&self.scratch(run));
     }
 
     /// Removes a kept folder that is of no use.
     pub fn sweep_kept(&self, id: RunId) {
-        let _ = remove_tree(&self.kept(id));
+        let _ = own_folder::remove(&self.kept(id));
     }
 
     /// Takes over what a dead run left; `None` if the run lives, begins right now, or left nothing. Until the result is
@@ -325,7 +324,7 @@ impl Home {
             // No run has a link or a file there. It goes, never what it leads to.
             Err(_) => {
                 if fs::symlink_metadata(&scratch).is_ok_and(|found| !found.is_dir()) {
-                    let _ = remove_tree(&scratch);
+                    let _ = own_folder::remove(&scratch);
                 }
                 return None;
             }

@@ -9,10 +9,11 @@
 //! | [`home`] | the home folder and the locks of live runs |
 //! | [`locks`] | locks of identical work |
 //! | [`db`] | the database file: opening, schema versions, damage |
+//! | [`damage`] | which errors of SQLite mean damage |
 //! | `file_locks` | whether the file system of the home has locks |
 //! | [`recovery`] | runs and results restored after the database was lost |
-//! | [`own_file`], [`own_folder`] | opening files and folders of the home: no links, no waiting |
 //! | [`serve_files`] | token, sessions and address of the daemon |
+//! | [`own_file`], [`own_folder`], `removal` | opening and removing files and folders of the home: no links, no waiting |
 //! | [`publish`] | outputs put at paths of the user, and the record of what was published |
 //! | [`user_file`] | writing a file that a user names, whatever stands there |
 //! | [`writer`] | the one writer: group commit of blobs, rows and events |
@@ -20,6 +21,7 @@
 //! | [`gc`] | what is kept, what goes, and removing it safely beside runs |
 
 pub mod contents;
+pub mod damage;
 pub mod db;
 mod file_locks;
 pub mod gc;
@@ -31,6 +33,7 @@ pub mod own_file;
 pub mod own_folder;
 pub mod publish;
 pub mod recovery;
+mod removal;
 pub mod schedules;
 pub mod serve_files;
 pub mod store;

@@ -12,6 +12,7 @@ use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, openat, stat
 use rustix::io::Errno;
 
 use super::own_file::refused;
+use super::removal::remove_below;
 
 /// The folders that a home may have. Others come and go below them.
 const ALL: [&str; 11] = [
@@ -109,6 +110,21 @@ pub fn remove_file(folder: &File, name: &str) -> io::Result<()> {
     }
 }
 
+/// Removes whatever is at `path`, in a folder of the home that is checked as by [`open`]; links are removed, never followed.
+/// It is no error if nothing is there.
+///
+/// # Errors
+/// The folder around it is none of the home's, or something cannot be removed.
+pub fn remove(path: &Path) -> io::Result<()> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    };
+    match open(parent) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        folder => remove_below(&folder?, name),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -137,6 +153,27 @@ mod tests {
             let error = check_all(&home).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains("no folder"), "{error}");
         }
+    }
+
+    #[test]
+    fn nothing_is_removed_behind_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::create_dir_all(path("victim/run")).unwrap();
+        fs::write(path("victim/run/f"), "kept").unwrap();
+        fs::create_dir_all(path("home/scratch/run/locked")).unwrap();
+        fs::write(path("home/scratch/run/locked/f"), "").unwrap();
+        fs::set_permissions(path("home/scratch/run/locked"), fs::Permissions::from_mode(0o000)).unwrap();
+        symlink(path("victim"), path("home/scratch/run/link")).unwrap();
+        remove(&path("home/scratch/run")).unwrap();
+        assert!(!path("home/scratch/run").exists());
+        // The folder itself was replaced since it was checked.
+        fs::remove_dir(path("home/scratch")).unwrap();
+        symlink(path("victim"), path("home/scratch")).unwrap();
+        let error = remove(&path("home/scratch/run")).unwrap_err().to_string();
+        assert!(error.contains("symbolic link"), "{error}");
+        assert_eq!(fs::read_to_string(path("victim/run/f")).unwrap(), "kept");
+        remove(&path("home/nothing/run")).unwrap();
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::core::definition::Definition;
 use crate::core::digest::Digest;
 use crate::core::run_id::RunId;
 use crate::storage::contents::{self, Execution, Indexed};
+use crate::storage::damage;
 use crate::storage::db;
 use crate::storage::gc::footprint::{self, Footprint, ROW};
 use crate::storage::history::invocation::{Beginning, record_beginning, write_copy};
@@ -321,7 +322,7 @@ impl Work {
         batch.stats.extend(self.store.stats().drain_fresh());
         let written = self.write(&batch, stored.is_ok());
         if let Err(error) = &written {
-            db::suspect(&self.home, error);
+            damage::suspect(&self.home, error);
             self.failure.get_or_insert_with(|| format!("the database refused a write: {error}"));
             if !self.closing {
                 self.batch.beginnings = std::mem::take(&mut batch.beginnings);

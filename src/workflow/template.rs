@@ -156,7 +156,7 @@ impl Template {
             return Err(TemplateError { message, range });
         }
         compiled(source).map_err(|error| {
-            let at = error.range().filter(|r| r.end <= source.len() && r.start < r.end);
+            let at = error.range().filter(|r| r.start < r.end && source.get(r.clone()).is_some());
             TemplateError {
                 message: explain_in(source, &error),
                 range: at.map_or(range.clone(), |r| range.start + r.start..range.start + r.end),

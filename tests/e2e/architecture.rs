@@ -283,6 +283,7 @@ fn only_one_place_opens_files_of_the_home() {
     let others = [
         "own_file.rs",
         "own_folder.rs",
+        "removal.rs",
         "user_file.rs",
         "store/stat.rs",
         "store/stage.rs",

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use crate::core::definition::Definition;
 use crate::core::digest::Digest;
-use crate::storage::db;
+use crate::storage::damage;
 use crate::storage::memo::{FoundResult, sqlite};
 
 /// Results by cache key. Results are recorded through [`crate::engine::Recorder`].
@@ -66,12 +66,12 @@ impl Memo for SqliteMemo {
     fn lookup(&self, key: &Digest) -> Result<Option<FoundResult>, MemoError> {
         let found = match sqlite::lookup(&self.db, key) {
             // What could not be read now may be read a moment later.
-            Err(error) if db::is_read_trouble(&error) => sqlite::lookup(&self.db, key),
+            Err(error) if damage::is_read_trouble(&error) => sqlite::lookup(&self.db, key),
             found => found,
         };
         found.map_err(|error| {
             if let Some(home) = &self.home {
-                db::suspect(home, &error);
+                damage::suspect(home, &error);
             }
             MemoError(error.to_string())
         })

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::core::run_id::RunId;
 use crate::storage::home::Home;
-use crate::storage::store::remove_tree;
+use crate::storage::own_folder;
 
 /// The size of a run's logs, events and output files, in bytes.
 pub fn of_run(home: &Home, run: RunId) -> u64 {
@@ -52,8 +52,8 @@ pub(super) fn strays(home: &Home, known: &HashSet<RunId>) -> io::Result<Vec<RunI
 /// A folder resists.
 pub fn remove(home: &Home, runs: impl Iterator<Item = RunId>) -> io::Result<()> {
     for run in runs {
-        remove_tree(&home.logs(run))?;
-        remove_tree(&home.outputs(run))?;
+        own_folder::remove(&home.logs(run))?;
+        own_folder::remove(&home.outputs(run))?;
     }
     Ok(())
 }

@@ -12,9 +12,9 @@ use std::sync::atomic::Ordering;
 use super::Store;
 use super::manifest::{HEADER, Item, MAX_MANIFEST_BYTES, Manifest};
 use super::stat::FileKey;
-use super::temp::remove_tree;
 use crate::core::digest::Digest;
 use crate::storage::own_file::{self, Access};
+use crate::storage::own_folder;
 
 /// The file that marks garbage.
 const UNSWEPT: &str = "unswept";
@@ -95,7 +95,7 @@ impl Store {
     /// # Errors
     /// One cannot be removed.
     pub fn remove_damaged(&self) -> io::Result<()> {
-        remove_tree(&self.folder.join("damaged"))
+        own_folder::remove(&self.folder.join("damaged"))
     }
 
     /// Notes that nothing is garbage any more.
@@ -103,7 +103,7 @@ impl Store {
     /// # Errors
     /// The mark cannot be removed.
     pub fn clear_unswept(&self) -> io::Result<()> {
-        remove_tree(&self.folder.join(UNSWEPT))
+        own_folder::remove(&self.folder.join(UNSWEPT))
     }
 }
 

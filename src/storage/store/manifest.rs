@@ -259,4 +259,28 @@ mod tests {
             assert_eq!(Manifest::decode(&bytes), None);
         }
     }
+
+    proptest::proptest! {
+        /// What is accepted is exactly what is written again.
+        #[test]
+        fn mutated_bytes_are_refused_or_read_back(
+            edits in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 0..3u8, proptest::prelude::any::<u8>()), 1..6),
+        ) {
+            let entries = [
+                ("a", Item::Folder), ("a/b", file("x", true)), ("a/l", link("../c")), ("c", file("", false)), ("d", link("a/b")),
+            ];
+            let mut bytes = manifest(&entries).encode();
+            for (at, how, byte) in edits {
+                let at = at.index(bytes.len());
+                match how {
+                    0 => bytes[at] = byte,
+                    1 => bytes.insert(at, byte),
+                    _ => drop(bytes.remove(at)),
+                }
+            }
+            if let Some(read) = Manifest::decode(&bytes) {
+                proptest::prop_assert_eq!(read.encode(), bytes);
+            }
+        }
+    }
 }

@@ -5,19 +5,21 @@
 //! the process: a folder that can be locked has no owner any more.
 
 use std::collections::HashMap;
-use std::fs::{self, File, Permissions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
 use tempfile::TempDir;
 
 use super::lock;
 use super::stat::Seen;
 use crate::core::digest::Digest;
 use crate::storage::own_folder;
+use crate::storage::removal::remove_below;
 
 /// The locked folder of this process.
 pub(super) struct TempFolder {
@@ -195,44 +197,30 @@ pub(super) fn sweep(tmp: &Path) -> io::Result<()> {
     }
     // Removing may take long, and hinders nobody any more.
     drop(folder);
-    dead.iter().try_for_each(|(path, _lock)| remove_tree(path))
+    dead.iter().try_for_each(|(path, _lock)| own_folder::remove(path))
 }
 
-/// Removes whatever is at `path`, folders that forbid it as well; links are removed, never followed.
+/// Removes whatever is at `path` of a user, folders that forbid it as well; links are removed, never followed.
 /// It is no error if nothing is there.
 ///
 /// # Errors
 /// Something in it cannot be removed.
 pub fn remove_tree(path: &Path) -> io::Result<()> {
-    let missing_is_fine = |done: io::Result<()>| match done {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        done => done,
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
     };
-    match fs::symlink_metadata(path) {
-        Err(e) => return missing_is_fine(Err(e)),
-        Ok(metadata) if !metadata.is_dir() => return missing_is_fine(fs::remove_file(path)),
-        Ok(_) => {}
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match openat(CWD, parent, flags, Mode::empty()) {
+        Err(Errno::NOENT) => Ok(()),
+        folder => remove_below(&File::from(folder?), name),
     }
-    match fs::remove_dir_all(path) {
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
-        done => return missing_is_fine(done),
-    }
-    let mut folders = vec![path.to_owned()];
-    while let Some(folder) = folders.pop() {
-        fs::set_permissions(&folder, Permissions::from_mode(0o700))?;
-        for child in fs::read_dir(&folder)? {
-            let child = child?;
-            if child.file_type()?.is_dir() {
-                folders.push(child.path());
-            }
-        }
-    }
-    missing_is_fine(fs::remove_dir_all(path))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::super::testing::{place, reopen};
     use super::*;

@@ -158,7 +158,13 @@ impl Store {
 
 fn move_into(path: &Path, folder: &Path, name: &str) -> io::Result<()> {
     own_folder::make(folder)?;
-    fs::rename(path, folder.join(name))
+    let target = folder.join(name);
+    match fs::rename(path, &target) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
+        // What was set aside before is of another kind: a folder, or not one.
+        Err(_) => own_folder::remove(&target).and_then(|()| fs::rename(path, &target)),
+        Ok(()) => Ok(()),
+    }
 }
 
 fn unreadable(digest: &Digest, path: PathBuf, error: io::Error) -> Damage {
@@ -219,6 +225,15 @@ mod tests {
             p.write("attempt/f", "content");
             assert_eq!(p.keep("attempt/f", false), artifact);
             p.store.verify(&artifact, false).unwrap();
+            // What was set aside before, of whatever kind, makes room.
+            let damaged = p.path("store/damaged").join(artifact.digest.hex());
+            own_folder::remove(&damaged).unwrap();
+            p.write(&format!("store/damaged/{}/in-it", artifact.digest.hex()), "");
+            spoil(&p, &artifact.digest, harm);
+            assert_eq!(wrong(&p, &artifact, false), Wrong::Damaged);
+            assert_eq!(wrong(&p, &artifact, false), Wrong::Missing);
+            p.write("attempt/f", "content");
+            p.keep("attempt/f", false);
             // The same when the damage is first met by the one who has the content again.
             spoil(&p, &artifact.digest, harm);
             p.write("attempt/f", "content");

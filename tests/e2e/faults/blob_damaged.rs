@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::count;
 use crate::common::trial::Trial;
@@ -53,6 +53,13 @@ const HARMS: [(&str, Harm); 9] = [
     }),
 ];
 
+/// The stored files that are where they belong.
+fn stored(trial: &Trial) -> Vec<PathBuf> {
+    let mut blobs = trial.blobs();
+    blobs.retain(|path| path.parent().unwrap().ends_with("blobs") && path.extension().is_none());
+    blobs
+}
+
 #[test]
 fn each_is_a_miss_that_heals() {
     let trial = Trial::new();
@@ -62,8 +69,7 @@ fn each_is_a_miss_that_heals() {
         if done >= count(20, 1000) {
             break;
         }
-        let blobs = trial.blobs();
-        let blobs: Vec<_> = blobs.iter().filter(|path| path.extension().is_none()).collect();
+        let blobs = stored(&trial);
         assert_eq!(blobs.len(), 20);
         for (i, path) in blobs.iter().enumerate() {
             let (_, harm) = HARMS[(i + round) % HARMS.len()];
@@ -84,8 +90,7 @@ fn one_alone_is_one_miss() {
     let trial = Trial::new();
     trial.lab.ok("w.toml", &[]);
     for (i, (what, harm)) in HARMS.iter().enumerate() {
-        let blobs = trial.blobs();
-        let path = blobs.iter().filter(|path| path.extension().is_none()).nth(2 * i).unwrap();
+        let path = &stored(&trial)[2 * i];
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
         harm(path, i);
         let first = trial.settles();

@@ -12,6 +12,7 @@ mod blob_damaged;
 mod database_damaged;
 mod disk_full;
 mod edited;
+mod fuzz;
 mod homes;
 mod inherited;
 mod injection;

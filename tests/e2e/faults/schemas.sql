@@ -97,3 +97,24 @@ CREATE INDEX published_relative ON published (workflow, relative);
 
 -- version 6
 ALTER TABLE memo ADD COLUMN provenance TEXT;
+
+-- version 7
+CREATE TABLE execution (
+    id INTEGER PRIMARY KEY,
+    run TEXT NOT NULL,
+    node TEXT NOT NULL,
+    task TEXT NOT NULL,
+    key BLOB,
+    created_ms INTEGER NOT NULL
+);
+CREATE TABLE content (
+    digest BLOB NOT NULL,
+    execution INTEGER NOT NULL,
+    used INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    path TEXT NOT NULL,
+    file TEXT NOT NULL,
+    whole BLOB,
+    PRIMARY KEY (digest, used, execution, name, path)
+) WITHOUT ROWID;
+CREATE INDEX published_content ON published (content);

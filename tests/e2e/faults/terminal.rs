@@ -90,15 +90,14 @@ fn nothing_steers_it_from_any_verb() {
         plain(&["show", "@last", "bad"]),
         plain(&["logs", "@last", "--failed"]),
     ];
-    for args in &verbs {
+    // On a terminal: programs get logs as they are.
+    for (args, shown) in verbs.iter().zip(on_a_terminal(&lab, &verbs)) {
+        assert_eq!(steering(&shown), Vec::<String>::new(), "{args:?} on a terminal");
+    }
+    for args in verbs.iter().filter(|args| args[0] != "logs") {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        // On a terminal: raw logs go to programs as they are.
-        let found = steering(&on_a_terminal(&lab, &[&["--color", "always"], &args[..]].concat()));
-        assert!(found.is_empty(), "{args:?} on a terminal: {found:#?}");
         let done = ends(&mut lab.command(&args));
-        let is_log = args[0] == "logs";
-        let found = [steering(if is_log { "" } else { &done.out }), steering(&done.err)].concat();
-        assert!(found.is_empty(), "{args:?}: {found:#?}");
+        assert_eq!(steering(&format!("{}\n{}", done.out, done.err)), Vec::<String>::new(), "{args:?}");
     }
     let report = lab.run(&["report", "@last", "-o", "report.html"]);
     assert_eq!(report.code, Some(0), "{report:?}");
@@ -111,26 +110,30 @@ fn nothing_steers_it_from_any_verb() {
     assert_eq!(read["o"].as_str(), Some(HOSTILE));
 }
 
-/// What the program prints on a pseudo terminal, whose own line discipline adds carriage returns.
-fn on_a_terminal(lab: &Lab, args: &[&str]) -> String {
-    let script = "import os, pty, sys\n\
-                  chunks = []\n\
-                  def read(fd):\n    data = os.read(fd, 65536); chunks.append(data); return b''\n\
-                  import select\n\
-                  pid, fd = pty.fork()\n\
-                  if pid == 0:\n    os.execv(sys.argv[1], sys.argv[1:])\n\
-                  while True:\n\
-                  \x20   try:\n        data = os.read(fd, 65536)\n\
-                  \x20   except OSError:\n        break\n\
-                  \x20   if not data: break\n\
-                  \x20   chunks.append(data)\n\
-                  os.waitpid(pid, 0)\n\
-                  sys.stdout.buffer.write(b''.join(chunks))\n";
+/// What each call of the program prints on a pseudo terminal, with colours; the line discipline's own carriage returns are
+/// taken out.
+fn on_a_terminal(lab: &Lab, calls: &[Vec<String>]) -> Vec<String> {
+    let script = "import json, os, pty, sys\n\
+                  shown = []\n\
+                  for call in json.loads(sys.argv[2]):\n\
+                  \x20   pid, fd = pty.fork()\n\
+                  \x20   if pid == 0: os.execv(sys.argv[1], [sys.argv[1], '--color', 'always', *call])\n\
+                  \x20   chunks = []\n\
+                  \x20   while True:\n\
+                  \x20       try: data = os.read(fd, 65536)\n\
+                  \x20       except OSError: break\n\
+                  \x20       if not data: break\n\
+                  \x20       chunks.append(data)\n\
+                  \x20   os.waitpid(pid, 0)\n\
+                  \x20   shown.append(b''.join(chunks).decode('utf-8', 'replace'))\n\
+                  print(json.dumps(shown))\n";
     let mut command = Command::new("python3");
-    command.args(["-c", script, env!("CARGO_BIN_EXE_runner")]).args(args);
+    command.args(["-c", script, env!("CARGO_BIN_EXE_runner")]).arg(serde_json::to_string(calls).unwrap());
     // A plain terminal, so that no live picture moves the cursor on purpose.
     command.current_dir(lab.dir()).env("RUNNER_HOME", lab.home()).env("TERM", "dumb");
-    ends(&mut command).expect_code(0).out.replace("\r\n", "\n")
+    let shown: Vec<String> = serde_json::from_str(&ends(&mut command).expect_code(0).out).unwrap();
+    assert_eq!(shown.len(), calls.len());
+    shown.into_iter().map(|text| text.replace("\r\n", "\n")).collect()
 }
 
 #[test]

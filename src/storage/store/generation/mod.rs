@@ -32,7 +32,6 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::Store;
-use super::temp::remove_tree;
 use crate::core::digest::Digest;
 use crate::storage::own_file::{self, Access};
 use crate::storage::own_folder;
@@ -181,7 +180,7 @@ impl ExclusiveLock<'_> {
     /// It cannot be removed.
     pub fn remove(&self, digest: &Digest) -> io::Result<()> {
         // Not `remove_file`: something else may stand there.
-        remove_tree(&self.store.blob_path(digest))
+        own_folder::remove(&self.store.blob_path(digest))
     }
 
     /// Ends the collection: nothing is garbage or condemned any more.
@@ -191,7 +190,7 @@ impl ExclusiveLock<'_> {
     pub fn swept(&self) -> io::Result<()> {
         let folder = self.store.folder.join(FOLDER);
         for generation in lists(&folder)?.keys() {
-            remove_tree(&folder.join(format!("{generation}.{LIST}")))?;
+            own_folder::remove(&folder.join(format!("{generation}.{LIST}")))?;
         }
         self.store.remove_generations(u64::MAX)?;
         self.store.clear_unswept()
@@ -233,7 +232,7 @@ impl Collector<'_> {
         }
         for digest in blobs {
             if self.is_due(digest) {
-                remove_tree(&self.store.blob_path(digest))?;
+                own_folder::remove(&self.store.blob_path(digest))?;
             }
         }
         Ok(())
@@ -248,7 +247,7 @@ impl Collector<'_> {
         if let Some(ended) = self.ended {
             let rest = self.lists.split_off(&(ended + 1));
             for generation in std::mem::replace(&mut self.lists, rest).keys() {
-                remove_tree(&self.list_path(*generation))?;
+                own_folder::remove(&self.list_path(*generation))?;
             }
             self.store.remove_generations(ended)?;
         }
@@ -260,7 +259,7 @@ impl Collector<'_> {
                 .map(|(digest, id)| (*digest, *id))
                 .collect();
             if kept.is_empty() {
-                remove_tree(&self.list_path(*generation))?;
+                own_folder::remove(&self.list_path(*generation))?;
             } else if kept.len() < list.len() {
                 self.write_list(*generation, &kept)?;
             }
@@ -306,7 +305,7 @@ impl Store {
         let (newest, own) = (newest(&folder)?, self.lock.as_ref().map(|lock| lock.generation));
         let over = |n: &u64| *n > 0 && *n <= last && *n < newest && Some(*n) != own;
         let mut old = generations(&folder)?.into_iter().filter(over);
-        old.try_for_each(|generation| remove_tree(&folder.join(generation.to_string())))
+        old.try_for_each(|generation| own_folder::remove(&folder.join(generation.to_string())))
     }
 }
 
