@@ -90,6 +90,7 @@ fn row(setting: &SettingInForce) -> Vec<Cell> {
     let value = match &setting.value {
         Json::Number(bytes) if setting.name == "cache_max_size" => size(bytes.as_u64().unwrap_or_default()),
         Json::Null => "none".to_owned(),
+        rule if setting.name.starts_with("notify.") => rule_words(rule),
         Json::String(text) => inert(text).into_owned(),
         value => inert(&value.to_string()).into_owned(),
     };
@@ -100,6 +101,17 @@ fn row(setting: &SettingInForce) -> Vec<Cell> {
         Origin::Default => "default".to_owned(),
     };
     vec![Cell::new(STRONG, inert(&setting.name)), Cell::new(PLAIN, value), Cell::new(FAINT, origin)]
+}
+
+/// `failure, recovery: webhook ***`
+fn rule_words(rule: &Json) -> String {
+    let text = |value: &Json| match value {
+        Json::Array(items) => items.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(", "),
+        value => value.as_str().unwrap_or_default().to_owned(),
+    };
+    let way =
+        ["webhook", "command", "email"].into_iter().find(|way| !rule[*way].is_null()).unwrap_or_default();
+    inert(&format!("{}: {way} {}", text(&rule["on"]), text(&rule[way]))).into_owned()
 }
 
 fn document(setting: &SettingInForce) -> Json {

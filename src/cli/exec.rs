@@ -4,11 +4,12 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::screen::ColorChoice;
-use super::start::{Flags, start};
+use super::screen::{ColorChoice, note};
+use super::start::{Flags, start_telling};
 use super::time_arg::{Edge, parse};
 use super::{Failure, Outcome, args};
 use crate::core::schedule::{ScheduledRun, Trigger};
+use crate::ops::notify::NotifyRules;
 use crate::ops::open::prepare;
 use crate::ops::schedules::find;
 
@@ -41,6 +42,9 @@ pub struct Args {
     /// The instant of the schedule: RFC 3339, or 2026-11-01T02:00 in its zone [default: the newest that has passed]
     #[arg(long, value_name = "T", requires = "schedule", help_heading = "Running")]
     scheduled_at: Option<String>,
+    /// Tell those whom [[notify]] of the workflow and settings files names, before this ends; faults change no exit code
+    #[arg(long, conflicts_with = "watch", help_heading = "Running")]
+    notify: bool,
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
@@ -54,7 +58,12 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         request.scheduled = Some(ScheduledRun { schedule: name.clone(), at });
         request.trigger = Trigger::Schedule;
     }
-    start(&args.flags, prepare(request)?, home, color)
+    let prepared = prepare(request)?;
+    let rules = args.notify.then(|| NotifyRules::of_prepared(&prepared));
+    if rules.as_ref().is_some_and(NotifyRules::is_empty) && !args.flags.quiet {
+        note("warning: --notify tells nobody: neither the workflow nor a settings file has [[notify]]");
+    }
+    start_telling(&args.flags, prepared, home, color, rules)
 }
 
 /// The instant that `--scheduled-at` means, in the zone of the schedule.

@@ -1,19 +1,23 @@
 //! Starting what was prepared: the flags that `exec`, `retry` and `rerun` have in common, and what they print in the end.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::outputs_toml::outputs_toml;
 use super::runtime::block_on;
 use super::screen::{ColorChoice, note, print, reporters};
 use super::{Failure, Outcome, args, code, signals};
 use crate::core::event::Status;
+use crate::core::run_id::RunId;
 use crate::core::run_request::{LockRequest, RunRequest};
 use crate::engine::Interrupt;
 use crate::ops;
+use crate::ops::notify::{DeliveryFault, DeliveryPace, NotifyRules, deliver_run, run_ended};
 use crate::ops::open::Prepared;
 use crate::ops::run::RunResult;
 use crate::ops::run_lock::{Turn, take_turn};
 use crate::view::Verbosity;
+use crate::view::text::inert;
 
 /// The flags of every verb that runs a workflow.
 #[derive(Clone, clap::Args)]
@@ -67,6 +71,17 @@ pub struct FlagsOnTop {
 
 /// Runs what was prepared, or says what would run, as the flags want.
 pub fn start(flags: &Flags, prepared: Prepared, home: Option<&Path>, color: ColorChoice) -> Outcome {
+    start_telling(flags, prepared, home, color, None)
+}
+
+/// The same; then those are told of the run that the rules name, before this returns.
+pub fn start_telling(
+    flags: &Flags,
+    prepared: Prepared,
+    home: Option<&Path>,
+    color: ColorChoice,
+    told: Option<NotifyRules>,
+) -> Outcome {
     if flags.dry_run {
         return super::plan::show(&prepared, home, color, flags.json).map(drop);
     }
@@ -78,18 +93,26 @@ pub fn start(flags: &Flags, prepared: Prepared, home: Option<&Path>, color: Colo
         _ => Verbosity::Normal,
     };
     let mut listeners = reporters(color, verbosity, flags.json, flags.logs);
-    let ended = block_on(async {
+    block_on(async {
         let mut interrupts = signals::listen();
         let turn = match take_turn(&prepared, home, &mut listeners, &mut interrupts).await? {
             Turn::Taken(turn) => turn,
-            Turn::Skipped => return Ok(None),
+            Turn::Skipped => return Ok(()),
             Turn::Interrupted(Interrupt(signal)) => return Err(Failure::silent(128 + signal as u8)),
         };
-        Ok(Some(ops::run::run(prepared, turn, home, listeners, interrupts).await?))
-    })?;
-    let Some(RunResult { run, summary, history, collected, warnings, missing }) = ended? else {
-        return Ok(());
-    };
+        let result = ops::run::run(prepared, turn, home, listeners, interrupts).await?;
+        let run = result.run;
+        let outcome = conclude(flags, result);
+        if let Some(rules) = told {
+            tell(run, rules, home).await;
+        }
+        outcome
+    })?
+}
+
+/// Prints what a run has to say when it has ended.
+fn conclude(flags: &Flags, result: RunResult) -> Outcome {
+    let RunResult { run, summary, history, collected, warnings, missing } = result;
     for warning in warnings {
         note(&format!("warning: {warning}"));
     }
@@ -110,6 +133,37 @@ pub fn start(flags: &Flags, prepared: Prepared, home: Option<&Path>, color: Colo
         ))),
         (None, Status::Succeeded) => Ok(()),
         (None, _) => Err(Failure::silent(code::FAILED)),
+    }
+}
+
+/// Maximum time that the end of a run waits for its messages: three tries of a receiver that hangs.
+const MAX_DELIVERY: Duration = Duration::from_secs(75);
+
+/// Tells those of a run whom the rules name. Faults are said, and change nothing; a signal ends the waiting, and what is left
+/// goes on with the next delivery.
+async fn tell(run: RunId, rules: NotifyRules, home: Option<&Path>) {
+    let home = home.map(Path::to_owned);
+    let mut interrupts = signals::listen();
+    let work = tokio::task::spawn_blocking(move || {
+        run_ended(home.as_deref(), &rules, run, None)?;
+        deliver_run(home.as_deref(), run, &DeliveryPace::default(), MAX_DELIVERY)
+    });
+    let told = tokio::select! {
+        told = work => told.ok(),
+        _ = interrupts.recv() => None,
+    };
+    match told {
+        Some(Ok(delivered)) => {
+            for DeliveryFault { rule, fault, goes_on } in delivered.faults {
+                let rest = if goes_on { "the next delivery tries it again" } else { "it is given up" };
+                let rule = inert(&rule);
+                note(&format!(
+                    "warning: a message of [[notify]] `{rule}` was not delivered: {fault}; {rest}"
+                ));
+            }
+        }
+        Some(Err(error)) => note(&format!("warning: nobody was told of run {run}: {error}")),
+        None => note(&format!("warning: the messages of run {run} may not have been delivered yet")),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod event;
 pub mod inert;
 pub mod json;
 pub mod node_path;
+pub mod notify;
 pub mod provenance;
 pub mod reporter;
 pub mod run_id;

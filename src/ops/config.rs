@@ -2,14 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value as Json;
+use serde_json::{Map as JsonMap, Value as Json, json};
 
 use super::open::{DEFAULT_DOMAIN, DEFAULT_PROJECT, Opened, WorkflowErrors, open, processors};
 use super::{Error, cap};
+use crate::core::notify::{NotifyChannel, NotifyRule};
 use crate::storage::home::Home;
+use crate::workflow::config::notify::rules_in_force;
 use crate::workflow::config::variables::{Dialect, masked};
 use crate::workflow::config::{Config, ConfigErrors, ConfigValue, load, load_for, locate_for};
-use crate::workflow::diagnostic::FileId;
+use crate::workflow::diagnostic::{FileId, SourceSpan};
 use crate::workflow::syntax::{self, TomlKind};
 
 /// What stands in place of a secret.
@@ -112,7 +114,45 @@ pub fn in_force(workflow: Option<&Path>, given: GivenSettings) -> Result<Setting
         let origin = Origin::File { path: path.to_owned(), line };
         settings.push(setting(name, shown(name, value), origin));
     }
+    let own = opened.as_ref().map_or(&[][..], |opened| &opened.workflow.notify);
+    let in_workflow = own.len();
+    for (number, entry) in rules_in_force(own.iter().chain(&config.notify)) {
+        let (path, line) = match &opened {
+            Some(opened) if number < in_workflow => {
+                (opened.workflow.path.as_path(), opened.sources.line_column(entry.place).0)
+            }
+            _ => config.line_of(entry.place),
+        };
+        let origin = Origin::File { path: path.to_owned(), line };
+        if let Some(rule) = &entry.rule {
+            settings.push(setting(&format!("notify.{}", rule.key()), rule_shown(rule), origin));
+        }
+    }
     Ok(SettingsInForce { settings, warnings: config.warnings })
+}
+
+/// A rule without its secrets.
+fn rule_shown(rule: &NotifyRule) -> Json {
+    let dialect = if rule.in_settings { Dialect::SettingsLater } else { Dialect::Workflow };
+    let shown = |text: &String| masked(text, dialect, MASK);
+    let all = |texts: &[String]| -> Vec<String> { texts.iter().map(shown).collect() };
+    let (way, target, headers) = match &rule.channel {
+        NotifyChannel::Webhook { url, headers } => {
+            let headers: JsonMap<_, _> = headers.keys().map(|name| (name.clone(), MASK.into())).collect();
+            ("webhook", Json::from(shown(url)), Some(headers))
+        }
+        NotifyChannel::Command(words) => ("command", words.clone().into(), None),
+        NotifyChannel::Email(to) => ("email", all(to).into(), None),
+    };
+    json!({
+        "on": rule.on,
+        way: target,
+        "headers": headers,
+        "schedules": rule.schedules,
+        "after": rule.after,
+        "repeat_s": rule.repeat.map(|repeat| repeat.as_secs()),
+        "timeout_s": rule.timeout.as_secs_f64(),
+    })
 }
 
 impl From<ConfigErrors> for WorkflowErrors {
@@ -149,7 +189,7 @@ fn of_workflow(opened: &Opened, key: &str) -> Option<(String, Origin)> {
     let TomlKind::Table(header) = &tree.get("workflow")?.kind else { return None };
     let item = header.get(key)?;
     let TomlKind::String(value) = &item.kind else { return None };
-    let place = crate::workflow::diagnostic::SourceSpan { file: FileId(0), span: item.span };
+    let place = SourceSpan { file: FileId(0), span: item.span };
     let line = opened.sources.line_column(place).0;
     Some((value.to_string(), Origin::File { path: opened.workflow.path.clone(), line }))
 }

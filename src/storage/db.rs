@@ -18,7 +18,8 @@ use crate::storage::file_locks;
 use crate::storage::home::{is_full, no_space};
 use crate::storage::own_file::{self, Access};
 use crate::storage::recovery::{self, Recovered, unclaimed};
-use crate::storage::schedules;
+use crate::storage::store::STAT_SCHEMA;
+use crate::storage::{history, memo, outbox, publish, schedules};
 
 /// The file's name inside the home folder.
 const FILE: &str = "runner.db";
@@ -37,19 +38,15 @@ const INDEX_STEP: i64 = 7;
 /// The steps from an empty database to today's schema; `user_version` counts those taken.
 fn steps() -> Vec<String> {
     vec![
-        [crate::storage::memo::sqlite::SCHEMA, crate::storage::history::SCHEMA, STAT_SCHEMA].concat(),
-        crate::storage::history::times::SCHEMA.to_owned(),
-        [
-            crate::storage::memo::sqlite::EXPLAINED,
-            crate::storage::history::REMEMBERED,
-            crate::storage::history::times::MEANS,
-        ]
-        .concat(),
+        [memo::sqlite::SCHEMA, history::SCHEMA, STAT_SCHEMA].concat(),
+        history::times::SCHEMA.to_owned(),
+        [memo::sqlite::EXPLAINED, history::REMEMBERED, history::times::MEANS].concat(),
         crate::storage::gc::footprint::SCHEMA.to_owned(),
-        crate::storage::publish::record::SCHEMA.to_owned(),
-        crate::storage::memo::sqlite::PROVENANCE.to_owned(),
+        publish::record::SCHEMA.to_owned(),
+        memo::sqlite::PROVENANCE.to_owned(),
         contents::SCHEMA.to_owned(),
         schedules::SCHEMA.to_owned(),
+        outbox::SCHEMA.to_owned(),
     ]
 }
 
@@ -92,19 +89,6 @@ impl fmt::Display for DbError {
         }
     }
 }
-
-/// The stat cache's table; `store/stat.rs` says what its columns mean.
-const STAT_SCHEMA: &str = "
-    CREATE TABLE file_stat (
-        dev INTEGER NOT NULL,
-        ino INTEGER NOT NULL,
-        size INTEGER NOT NULL,
-        mtime_ns INTEGER NOT NULL,
-        ctime_ns INTEGER NOT NULL,
-        digest BLOB NOT NULL,
-        PRIMARY KEY (dev, ino)
-    ) WITHOUT ROWID;
-";
 
 /// Opens the database in `home` for writing, creating or migrating it. The text is a warning: an older database was lost,
 /// and its content was restored as far as the files of the runs record it.
@@ -425,11 +409,11 @@ mod tests {
             .unwrap();
         drop(old);
         let db = open_read_only(dir.path()).unwrap().unwrap();
-        let times = crate::storage::history::times::of_workflow(&db, "w").unwrap();
+        let times = history::times::of_workflow(&db, "w").unwrap();
         assert_eq!((times["n"].wall, times["n"].mean), (7, 7));
         let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
         assert_eq!(version, steps().len() as i64);
-        let published = crate::storage::publish::record::row(&db, Path::new("/p")).unwrap();
+        let published = publish::record::row(&db, Path::new("/p")).unwrap();
         assert_eq!(published, None, "the table is there");
     }
 

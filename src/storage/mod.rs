@@ -14,6 +14,7 @@
 //! | [`recovery`] | runs and results restored after the database was lost |
 //! | [`serve_files`] | token, sessions and address of the daemon |
 //! | [`own_file`], [`own_folder`], `removal` | opening and removing files and folders of the home: no links, no waiting |
+//! | [`outbox`] | messages on their way, and what became of them |
 //! | [`publish`] | outputs put at paths of the user, and the record of what was published |
 //! | [`user_file`] | writing a file that a user names, whatever stands there |
 //! | [`writer`] | the one writer: group commit of blobs, rows and events |
@@ -29,6 +30,7 @@ pub mod history;
 pub mod home;
 pub mod locks;
 pub mod memo;
+pub mod outbox;
 pub mod own_file;
 pub mod own_folder;
 pub mod publish;

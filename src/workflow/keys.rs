@@ -2,6 +2,8 @@
 //!
 //! The one list that the reader of files (unknown keys, suggestions) and the JSON schema are both made from.
 
+use super::config::keys::NOTIFY;
+
 /// One key of a table.
 pub struct Key {
     pub name: &'static str,
@@ -51,8 +53,10 @@ pub enum Shape {
     Table(&'static [Key]),
     /// A table from names to tables.
     Tables(&'static [Key]),
-    /// An array of tables.
-    Array(&'static [Key]),
+    /// An array of tables with these keys, and those that each must have.
+    Array(&'static [Key], &'static [&'static str]),
+    /// A list of some of these texts.
+    Choices(&'static [&'static str]),
     Any,
 }
 
@@ -143,7 +147,8 @@ pub const FILE: &[Key] = &[
     key("tasks", Shape::Tables(TASK), "Reusable, typed definitions."),
     key("nodes", Shape::Tables(NODE), "Uses of tasks, with their inputs bound."),
     key("outputs", Shape::Published, "The results of the workflow."),
-    key("schedules", Shape::Array(SCHEDULE), "When the workflow runs by itself."),
+    key("schedules", Shape::Array(SCHEDULE, &["name"]), "When the workflow runs by itself."),
+    key("notify", Shape::Array(NOTIFY, &[]), "Who is told of scheduled runs."),
 ];
 
 /// The top level of a library file.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::config::notify::read_notify;
 use super::diagnostic::{Diagnostic, FileId, SourceSpan, Sources, Span};
 use super::documents::{Document, Texts};
 use super::import::{Reading, import_paths};
@@ -219,6 +220,10 @@ impl Loader {
             1 => read_schedules(&mut reader, &tree, dir, &inputs),
             _ => Vec::new(),
         };
+        let notify = match self.chain.len() {
+            1 => read_notify(&mut reader, &tree, false),
+            _ => Vec::new(),
+        };
         let imports = self.reading.import(imports, file, dir, &mut vec![absolute.to_owned()]);
         self.reading.add_imported(&imports, &mut tasks);
         let workflows = self.sub_workflows(&mut reader, &tree, file, dir);
@@ -270,6 +275,7 @@ impl Loader {
             resources,
             exclusive,
             schedules,
+            notify,
             on_failure,
             on_success,
         })

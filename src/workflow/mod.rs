@@ -66,6 +66,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::binding::{Binding, Reference};
+use self::config::notify::PlacedNotify;
 use self::diagnostic::SourceSpan;
 use self::policy::{AttemptPolicy, CachePolicy};
 use self::schedules::PlacedSchedule;
@@ -96,6 +97,8 @@ pub struct Workflow {
     pub exclusive: Option<LockMode>,
     /// When it is due by itself; those of sub-workflows are not among them.
     pub schedules: Vec<PlacedSchedule>,
+    /// Who is told of its runs; those of sub-workflows are not among them.
+    pub notify: Vec<PlacedNotify>,
     /// Index of the node that runs last when the run failed.
     pub on_failure: Option<u32>,
     /// Index of the node that runs last when the run succeeded.

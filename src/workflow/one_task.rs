@@ -71,6 +71,7 @@ impl TaskFile {
             resources: Default::default(),
             exclusive: None,
             schedules: Vec::new(),
+            notify: Vec::new(),
             on_failure: None,
             on_success: None,
         }

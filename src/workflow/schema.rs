@@ -110,7 +110,8 @@ fn shape(shape: Shape) -> Json {
         }
         Shape::Table(keys) => table(keys, &[]),
         Shape::Tables(keys) => by_name(HYPHENATED, table(keys, &[])),
-        Shape::Array(keys) => json!({ "type": "array", "items": table(keys, &["name"]) }),
+        Shape::Array(keys, required) => json!({ "type": "array", "items": table(keys, required) }),
+        Shape::Choices(all) => json!({ "type": "array", "items": { "enum": all } }),
         Shape::Any => json!({}),
     }
 }

@@ -243,6 +243,7 @@ pages! {
     cron: "docs/cron.md",
     debugging: "docs/debugging.md",
     events: "docs/events.md",
+    notifications: "docs/notifications.md",
     performance: "docs/performance.md",
     promises: "docs/promises.md",
     settings: "docs/settings.md",

@@ -45,6 +45,7 @@ mod looking;
 mod manual;
 mod many_runs;
 mod needs;
+mod notifications;
 mod numbers;
 mod one_task;
 mod output_pipe;

@@ -244,7 +244,7 @@ fn what_a_schedule_says_of_zone_overlap_and_start_shows_in_its_line() {
     assert!(!line(daily, "Etc/UTC").contains("CRON_TZ"));
     assert!(line(daily, "Asia/Tokyo").contains("\nCRON_TZ=UTC\n0 2 * * * /"));
     let with = |extra: &str| line(&format!("{daily}\n{extra}"), "UTC");
-    assert!(with("").contains(" exec FILE --schedule s --lock w/s -q"));
+    assert!(with("").contains(" exec FILE --schedule s --lock w/s -q --notify"));
     assert!(with("overlap = \"queue\"").contains(" --lock 'w/s=wait' -q"));
     assert!(!with("overlap = \"allow\"").contains("--lock"));
     assert!(with("overlap = \"replace\"").contains("# cron has no overlap = \"replace\""));
@@ -273,7 +273,7 @@ fn schedules_become_lines_of_a_crontab_or_timers_of_systemd() {
         finish(command.env("TZ", "Europe/Berlin"))
     };
     let crontab = tz(&["schedule", "crontab"]).expect_code(0).out;
-    let call = format!("exec '{}' --schedule nightly --lock etl/nightly -q", file.display());
+    let call = format!("exec '{}' --schedule nightly --lock etl/nightly -q --notify", file.display());
     for expected in [
         "# etl/nightly: daily at 02:30, in Europe/Berlin\n",
         "# cron has no jitter, no catching up on missed instants\n",

@@ -77,7 +77,7 @@ impl Command {
             Overlap::Queue => command.add(&["--lock", &format!("{name}=wait")]),
             Overlap::Allow => {}
         }
-        command.add(&["-q"]);
+        command.add(&["-q", "--notify"]);
         Ok(command)
     }
 

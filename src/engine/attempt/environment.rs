@@ -123,6 +123,12 @@ pub fn of_task(task: &Task, caller: &HostEnv) -> Result<(BTreeMap<OsString, OsSt
     Ok((env, secrets))
 }
 
+/// The environment of a program that is no task: the base list alone.
+pub fn base_environment() -> BTreeMap<OsString, OsString> {
+    // A task without secrets has no error.
+    of_task(&Task::unknown(), &HostEnv::now()).map(|(env, _)| env).unwrap_or_default()
+}
+
 /// What a run remembers of the environment.
 #[derive(Clone, Debug, Default)]
 pub struct Remembered {

@@ -28,6 +28,10 @@ pub struct RunFilter {
     /// Of this schedule: its whole name, or what comes behind `/`.
     pub schedule: Option<String>,
     pub trigger: Option<Trigger>,
+    /// Not begun by any of these.
+    pub not_by: Vec<Trigger>,
+    /// Of no schedule.
+    pub unscheduled: bool,
     /// Whether it was a no-op: nothing was executed and nothing failed.
     pub no_op: Option<bool>,
     /// Words that all stand in its id, workflow, project, domain or inputs; case does not matter.
@@ -121,6 +125,14 @@ impl RunFilter {
         let trigger = self.trigger.and_then(|trigger| serde_json::to_value(trigger).ok());
         if let Some(serde_json::Value::String(name)) = trigger {
             add(&format!("coalesce({REQUEST} ->> 'trigger', 'manual') = ?"), Value::Text(name));
+        }
+        for trigger in &self.not_by {
+            if let Ok(serde_json::Value::String(name)) = serde_json::to_value(trigger) {
+                add(&format!("coalesce({REQUEST} ->> 'trigger', 'manual') != ?"), Value::Text(name));
+            }
+        }
+        if self.unscheduled {
+            add(&format!("({REQUEST} ->> '$.scheduled.schedule' IS NULL) = ?"), Value::Integer(1));
         }
         if let Some(name) = &self.schedule {
             let whole = format!("{REQUEST} ->> '$.scheduled.schedule'");

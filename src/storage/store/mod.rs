@@ -55,7 +55,7 @@ pub use manifest::directory_entries;
 pub use publish::{EntryContent, PublishEntry, sync_folder};
 pub use seal::{Output, Sealed};
 pub use stage::{Guard, LargeFiles, Spoiled, Staged};
-pub use stat::{FileKey, Lookup, StatCache, StatEntry};
+pub use stat::{FileKey, Lookup, STAT_SCHEMA, StatCache, StatEntry};
 pub use temp::{PendingBlob, remove_tree};
 pub use view::View;
 

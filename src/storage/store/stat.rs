@@ -21,6 +21,19 @@ use super::lock;
 use crate::core::digest::{Digest, Hasher};
 use crate::storage::own_file::{self, Access};
 
+/// Creates the stat cache's table; part of the database's schema, see `db.rs`.
+pub const STAT_SCHEMA: &str = "
+    CREATE TABLE file_stat (
+        dev INTEGER NOT NULL,
+        ino INTEGER NOT NULL,
+        size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        ctime_ns INTEGER NOT NULL,
+        digest BLOB NOT NULL,
+        PRIMARY KEY (dev, ino)
+    ) WITHOUT ROWID;
+";
+
 /// Which file, on this machine and for as long as it exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FileKey {

@@ -7,10 +7,12 @@
 //! | `locate.rs` | which files count |
 //! | `keys.rs` | every key there is |
 //! | `read.rs` | one file |
+//! | `notify.rs` | `[[notify]]`, of workflow files as well |
 //! | `variables.rs` | `~/`, `$NAME` and `${file:PATH}` inside texts |
 
 pub mod keys;
 mod locate;
+pub mod notify;
 mod read;
 pub mod variables;
 
@@ -20,6 +22,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value as Json;
 
 pub use self::locate::user_file;
+use self::notify::{PlacedNotify, read_notify};
 pub use self::read::MAX_JOBS;
 use self::variables::Environment;
 use super::diagnostic::{Diagnostic, SourceSpan, Sources};
@@ -49,6 +52,8 @@ pub struct ConfigValue {
 pub struct Config {
     /// By dotted name, as `executors.cluster.kind`.
     values: BTreeMap<String, ConfigValue>,
+    /// Entries of `[[notify]]`, nearest first.
+    pub notify: Vec<PlacedNotify>,
     /// The files that were read, nearest first.
     pub files: Vec<PathBuf>,
     /// Their texts, in the same order.
@@ -109,6 +114,7 @@ pub fn load(
         }
         let mut reader = Reader::new(file);
         let values = read::read_values(&mut reader, &tree, environment);
+        config.notify.extend(read_notify(&mut reader, &tree, true));
         diagnostics.extend(reader.into_diagnostics());
         config.merge(values, &mut diagnostics);
     }

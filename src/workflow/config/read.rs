@@ -63,6 +63,8 @@ impl Walk<'_> {
                     }
                 }
                 Shape::Tables(inner) => self.executors(table, key.name, inner),
+                // Read by itself.
+                Shape::Array(..) => {}
                 _ => {
                     let value = self.value(table, key, item, &path);
                     if let Some(value) = value {

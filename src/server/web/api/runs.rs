@@ -84,7 +84,7 @@ pub fn filter(query: &mut Query) -> RunFilter {
         words: query
             .text("q")
             .map_or_else(Vec::new, |words| words.split_whitespace().map(str::to_owned).collect()),
-        before: None,
+        ..RunFilter::default()
     }
 }
 
