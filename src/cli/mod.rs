@@ -39,6 +39,7 @@ mod runtime;
 mod schedule;
 mod schema;
 mod screen;
+mod serve;
 mod shell;
 mod show;
 mod signals;
@@ -173,6 +174,7 @@ enum Verb {
     Diff(diff::Args),
     Find(find::Args),
     Schedule(schedule::Args),
+    Serve(serve::Args),
     Web(web::Args),
     Init(init::Args),
     Schema(schema::Args),
@@ -237,6 +239,7 @@ pub fn main() -> ExitCode {
         Verb::Diff(args) => diff::run(args, home, color),
         Verb::Find(args) => find::run(args, home, color),
         Verb::Schedule(args) => schedule::run(args, home, color),
+        Verb::Serve(args) => serve::run(args, home, color),
         Verb::Web(args) => web::run(args, home, color),
         Verb::Init(args) => init::run(args),
         Verb::Schema(args) => schema::run(&args),

@@ -31,6 +31,7 @@ pub(super) const DEFAULT_PROJECT: &str = "default";
 pub(super) const DEFAULT_DOMAIN: &str = "development";
 
 /// A workflow without errors, and all of its nodes.
+#[derive(Clone)]
 pub struct Opened {
     pub workflow: Arc<Workflow>,
     pub outline: Arc<Outline>,
@@ -123,8 +124,16 @@ pub fn check(loaded: Loaded) -> Result<Opened, WorkflowErrors> {
 ///
 /// # Errors
 /// Errors in the workflow, and whatever of the request does not fit it.
-pub fn prepare(mut request: RunRequest) -> Result<Prepared, Error> {
+pub fn prepare(request: RunRequest) -> Result<Prepared, Error> {
     let opened = check(load_requested(Texts::default(), &request)).map_err(Error::from)?;
+    prepare_opened(request, opened)
+}
+
+/// The same with a workflow that was read before, whatever its files say now. The request changes no settings.
+///
+/// # Errors
+/// Whatever of the request does not fit it.
+pub fn prepare_opened(mut request: RunRequest, opened: Opened) -> Result<Prepared, Error> {
     let config = config_for(&opened.workflow.path)?;
     take_schedule(&mut request, &opened.workflow)?;
     let scope = scope(&opened.workflow, &request, &config)?;

@@ -35,7 +35,7 @@ pub struct SourceSpan {
 }
 
 /// The texts that diagnostics point into.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Sources {
     files: Vec<File>,
 }

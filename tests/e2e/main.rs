@@ -63,6 +63,7 @@ mod scheduling;
 mod screen_width;
 mod secrets;
 mod serialized;
+mod serve;
 mod settings;
 mod settings_files;
 mod show_node;

@@ -68,6 +68,11 @@ use crate::workflow::graph::select::{Role, leaves};
 /// A run that is called off from outside; the number is the signal's.
 pub struct Interrupt(pub i32);
 
+impl Interrupt {
+    /// The run takes longer than it may, which is a failure: the signal of an alarm, which ends nothing else here.
+    pub const OVERDUE: Self = Self(libc::SIGALRM);
+}
+
 /// How a run ended.
 pub struct Summary {
     pub status: Status,
@@ -403,7 +408,10 @@ impl Engine {
         self.signal.get_or_insert(signal);
         self.context.cancel.raise(if first { Level::Terminate } else { Level::Kill });
         if first {
-            let name = signal_name(signal);
+            let name = match signal == Interrupt::OVERDUE.0 {
+                true => "longer than max_runtime".to_owned(),
+                false => signal_name(signal),
+            };
             self.bus.warn(None, format!("{name}: stopping what runs; a second signal kills it at once"));
         }
         self.stop();

@@ -4,13 +4,14 @@ use std::time::Instant;
 
 use serde_json::Map as JsonMap;
 
-use super::{Engine, Summary, millis};
+use super::{Engine, Interrupt, Summary, millis};
 use crate::core::event::{Event, RunFinished, Status};
 use crate::storage::history::times::{NodeTime, Times};
 
 impl Engine {
     pub(super) fn conclude(mut self, started: Instant) -> Summary {
         let status = match (self.signal, &self.failure) {
+            (Some(signal), _) if signal == Interrupt::OVERDUE.0 => Status::Failed,
             (Some(_), _) => Status::Cancelled,
             (None, Some(_)) => Status::Failed,
             (None, None) => Status::Succeeded,

@@ -103,7 +103,7 @@ impl<'f> Claims<'f> {
         // If that fails as well, the claim is freed when this process has ended.
         let Ok(mut db) = self.connect() else { return };
         if let Ok(tick) = Tick::begin(&mut db, &self.home) {
-            let _ = tick.could_not_begin(id, reason).and_then(|()| tick.commit());
+            let _ = tick.did_not_begin(id, Status::Failed, reason).and_then(|()| tick.commit());
         }
     }
 

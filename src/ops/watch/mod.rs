@@ -7,8 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::config::settings_files;
 use super::open::check;
@@ -19,8 +18,10 @@ use crate::storage::home::Home;
 use crate::workflow::documents::Texts;
 use crate::workflow::load::load_requested;
 
+mod folders;
 mod watched;
 
+pub use folders::FolderWatch;
 pub use watched::{Looks, Watched};
 
 /// How long nothing must change after a change: editors and checkouts write several files.
@@ -64,11 +65,7 @@ pub fn dependencies(request: &RunRequest, home: Option<&Path>, before: Watched) 
 
 /// Waits for changes and signals.
 pub struct Waiter {
-    /// `None` where the system does not report changes.
-    watcher: Option<RecommendedWatcher>,
-    folders: BTreeSet<PathBuf>,
-    /// That something has changed, whatever it was.
-    woken: UnboundedReceiver<()>,
+    folders: FolderWatch,
     interrupts: UnboundedReceiver<Interrupt>,
 }
 
@@ -76,31 +73,12 @@ impl Waiter {
     /// A waiter that ends by `interrupts`. They are to be listened to from before the first run: a signal between two
     /// runs must not be lost.
     pub fn new(interrupts: UnboundedReceiver<Interrupt>) -> Self {
-        let (wake, woken): (UnboundedSender<()>, _) = unbounded_channel();
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Reading is no change; and the receiver is gone when the program ends.
-            if !event.is_ok_and(|event| event.kind.is_access()) {
-                let _ = wake.send(());
-            }
-        });
-        Self { watcher: watcher.ok(), folders: BTreeSet::new(), woken, interrupts }
+        Self { folders: FolderWatch::new(), interrupts }
     }
 
     /// Watches these folders and no others. Folders, because a file that is replaced is another one.
     pub fn watch(&mut self, folders: &BTreeSet<PathBuf>) {
-        let Some(watcher) = &mut self.watcher else { return };
-        for gone in self.folders.difference(folders) {
-            // One that was removed is not watched any more.
-            let _ = watcher.unwatch(gone);
-        }
-        let mut complete = true;
-        for new in folders.difference(&self.folders) {
-            complete &= watcher.watch(new, RecursiveMode::NonRecursive).is_ok() || !new.exists();
-        }
-        self.folders.clone_from(folders);
-        if !complete {
-            self.watcher = None;
-        }
+        self.folders.watch(folders);
     }
 
     /// Waits until files look otherwise than `before`; which do, or the interrupt that came first.
@@ -108,7 +86,7 @@ impl Waiter {
     /// # Errors
     /// The interrupt that came before a change.
     pub async fn wait(&mut self, watched: &Watched, before: &Looks) -> Result<Vec<PathBuf>, Interrupt> {
-        let most = if self.watcher.is_some() { AT_LEAST } else { POLL };
+        let most = if self.folders.is_told() { AT_LEAST } else { POLL };
         loop {
             if !differences(before, &watched.looks()).is_empty() {
                 self.settle().await?;
@@ -120,7 +98,7 @@ impl Waiter {
             }
             tokio::select! {
                 Some(interrupt) = self.interrupts.recv() => return Err(interrupt),
-                Some(()) = self.woken.recv() => self.settle().await?,
+                () = self.folders.changed() => self.settle().await?,
                 () = tokio::time::sleep(most) => {}
             }
         }
@@ -131,7 +109,7 @@ impl Waiter {
         for _ in 0..10 {
             tokio::select! {
                 Some(interrupt) = self.interrupts.recv() => return Err(interrupt),
-                Some(()) = self.woken.recv() => while self.woken.try_recv().is_ok() {},
+                () = self.folders.changed() => {}
                 () = tokio::time::sleep(QUIET) => break,
             }
             tokio::time::sleep(QUIET / 4).await;

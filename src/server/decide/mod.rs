@@ -122,6 +122,12 @@ impl Queue {
         !self.waiting.is_empty()
     }
 
+    /// Forgets instants: the times have changed. What was asked for stays.
+    pub fn forget_instants(&mut self) {
+        self.waiting.retain(|due| !due.is_instant());
+        self.seen = None;
+    }
+
     /// Adds a run that somebody asks for.
     pub fn ask(&mut self, asked: Asked, now: Timestamp) {
         let due = Due { at: asked.at, fires: now, since: now, kind: Kind::Asked(Box::new(asked)) };

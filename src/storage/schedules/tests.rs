@@ -12,7 +12,7 @@ use super::listing::Failures;
 use super::requests::{Answer, Request, State};
 use super::tick::{Claim, Record, Tick};
 use super::{Became, EndedBy, backfill, known, listing, requests, retention};
-use crate::core::event::Counts;
+use crate::core::event::{Counts, Status};
 use crate::core::run_id::RunId;
 use crate::core::schedule::Trigger;
 use crate::storage::db;
@@ -240,7 +240,7 @@ fn failures_in_a_row_count_interruptions_and_timeouts_but_nothing_that_was_cance
     drop(lock);
     let refused = world.claim(6, Trigger::Schedule, world.claimant.id).unwrap();
     let tick = Tick::begin(&mut world.db, &world.home).unwrap();
-    tick.could_not_begin(refused, "no such file").unwrap();
+    tick.did_not_begin(refused, Status::Failed, "no such file").unwrap();
     tick.commit().unwrap();
     let expected = Failures { count: 3, since: Some(at(3)), last_success: Some(success) };
     assert_eq!(world.failures(), expected);

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use super::claimant::is_alive;
 use super::{Became, EndedBy, instant, parse_trigger};
+use crate::core::event::Status;
 use crate::core::run_id::RunId;
 use crate::core::schedule::Trigger;
 use crate::storage::history::INTERRUPTED;
@@ -272,16 +273,16 @@ impl<'c> Tick<'c> {
         Ok(())
     }
 
-    /// Notes that a claimed run could not begin, which is a failure.
+    /// Notes that a claimed run did not begin, with the status that it has because of that: `failed` counts as a failure.
     ///
     /// # Errors
     /// The database cannot be written.
-    pub fn could_not_begin(&self, run: RunId, reason: &str) -> rusqlite::Result<()> {
+    pub fn did_not_begin(&self, run: RunId, status: Status, reason: &str) -> rusqlite::Result<()> {
         self.transaction
             .prepare_cached(
-                "UPDATE instant SET outcome = 'failed', reason = ?2 WHERE run = ?1 AND outcome IS NULL AND begun = 0",
+                "UPDATE instant SET outcome = ?2, reason = ?3 WHERE run = ?1 AND outcome IS NULL AND begun = 0",
             )?
-            .execute(params![run, reason])?;
+            .execute(params![run, status.name(), reason])?;
         Ok(())
     }
 

@@ -16,6 +16,7 @@ const CUT_OF: usize = 7;
 const BLOCK: usize = 4096;
 
 /// A file that diagnostics point into.
+#[derive(Clone)]
 pub(super) struct File {
     pub path: PathBuf,
     pub text: Arc<str>,

@@ -1,0 +1,164 @@
+//! `runner serve`: the daemon, and what it says to people and scripts.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Zoned;
+
+use super::runtime::block_on;
+use super::screen::{ColorChoice, note, print};
+use super::{Failure, Outcome, code, signals};
+use crate::core::clock::SystemClock;
+use crate::server::events::{RunEnded, ServerEvent};
+use crate::server::{OnExit, Options, serve};
+use crate::storage::schedules::Became;
+use crate::view::text::duration;
+use crate::view::text::inert;
+use crate::view::text::style::{BAD, FAINT, GOOD, Ink, PLAIN};
+
+/// Run what schedules say when they say it, until a signal ends it
+///
+/// Files that change are loaded again, new ones are found, and one that does not load keeps its schedules as they last were. What
+/// fell due while nobody was there is caught up as each schedule says.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  runner serve                       # the workflow files of this folder
+  runner serve etl.toml reports/     # a file, and the files of a folder
+  runner serve --once                # what is due or was missed, then end
+
+TERM and INT end it when what runs has ended, HUP loads all files again.")]
+pub struct Args {
+    /// Workflow files, and folders of them [default: the current folder]
+    #[arg(value_name = "WORKFLOW|DIR")]
+    paths: Vec<PathBuf>,
+    /// Serve no schedules
+    #[arg(long, help_heading = "Schedules", conflicts_with = "once")]
+    no_schedules: bool,
+    /// Run what is due or was missed, and end: for a timer of the system
+    #[arg(long, help_heading = "Schedules")]
+    once: bool,
+    /// What becomes of runs when a signal ends it; a second signal cancels them
+    #[arg(long, value_name = "WHAT", default_value = "finish", help_heading = "Running")]
+    on_exit: OnExitArg,
+    /// How many runs may go on at once; what is due waits, longest first
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 4,
+        value_parser = clap::value_parser!(u16).range(1..),
+        help_heading = "Running"
+    )]
+    max_runs: u16,
+    /// How many nodes of a run may run at once [default: as for `exec`]
+    #[arg(short, long, value_name = "N", value_parser = super::args::parse_jobs, help_heading = "Running")]
+    jobs: Option<u32>,
+    /// Print events as JSON Lines on standard output
+    #[arg(long, help_heading = "What is printed")]
+    json: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum OnExitArg {
+    /// Wait until they have ended
+    Finish,
+    /// Cancel them
+    Cancel,
+}
+
+pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
+    let options = Options {
+        paths: args.paths,
+        home: home.map(Path::to_owned),
+        jobs: args.jobs,
+        max_runs: usize::from(args.max_runs),
+        once: args.once,
+        on_exit: match args.on_exit {
+            OnExitArg::Finish => OnExit::Finish,
+            OnExitArg::Cancel => OnExit::Cancel,
+        },
+        schedules: !args.no_schedules,
+    };
+    let (once, json, ink) = (args.once, args.json, Ink(color.on_stderr()));
+    let mut is_ready = false;
+    let listener = Box::new(move |event: &ServerEvent| {
+        if json {
+            print(&format!("{}\n", event.to_json()));
+        }
+        is_ready |= matches!(event, ServerEvent::Serving { .. });
+        if let Some(text) = text(event, is_ready, &ink) {
+            note(&text);
+        }
+    });
+    let served = block_on(async {
+        let signals = signals::listen();
+        serve(options, Arc::new(SystemClock), listener, signals).await
+    })??;
+    match once && served.failed > 0 {
+        true => Err(Failure::silent(code::FAILED)),
+        false => Ok(()),
+    }
+}
+
+/// What people read of an event; `None` for what is of no interest to them.
+fn text(event: &ServerEvent, is_ready: bool, ink: &Ink) -> Option<String> {
+    let now = || ink.paint(FAINT, Zoned::now().strftime("%H:%M:%S").to_string());
+    match event {
+        ServerEvent::Serving { url, workflows, schedules, .. } => {
+            let counts = format!("{}, {}", counted(*workflows, "workflow"), counted(*schedules, "schedule"));
+            Some(match url {
+                Some(url) => format!("serving {url} ({counts})"),
+                None => format!("serving {counts}"),
+            })
+        }
+        ServerEvent::Instant { schedule, at, became, run: None } => {
+            let zone = jiff::tz::TimeZone::system();
+            let local = at.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S").to_string();
+            let style = if *became == Became::Missed { BAD } else { PLAIN };
+            Some(format!("{} {schedule} {} {local}", now(), ink.paint(style, became.name())))
+        }
+        ServerEvent::Instant { .. } => None,
+        ServerEvent::Ended(ended) => Some(format!("{} {}", now(), ended_text(ended, ink))),
+        // Until it is ready, only what does not load is news.
+        ServerEvent::Loaded { path } => is_ready.then(|| format!("{} loaded {}", now(), shown(path))),
+        ServerEvent::Gone { path } => Some(format!("{} gone {}", now(), shown(path))),
+        ServerEvent::Broken { path, mistakes } => {
+            let head = format!("{} does not load; its schedules stay as they last were", shown(path));
+            let lines = mistakes.iter().map(|line| format!("\n  {}", inert(line)));
+            Some(format!("{} {}{}", now(), ink.paint(BAD, head), lines.collect::<String>()))
+        }
+        ServerEvent::Warning { message } => Some(format!("{} warning: {}", now(), inert(message))),
+        ServerEvent::Stopping { runs: 0 } => None,
+        ServerEvent::Stopping { runs } => Some(format!(
+            "{} ends when {} ended; a second signal cancels",
+            now(),
+            if *runs == 1 { "the run has".to_owned() } else { format!("{runs} runs have") }
+        )),
+    }
+}
+
+/// The end of a run: `✓ etl/nightly succeeded in 68.0s, 12 of 18 nodes ran, run jg5c55da`.
+fn ended_text(ended: &RunEnded, ink: &Ink) -> String {
+    let (glyph, style) = match &*ended.status {
+        "succeeded" if ended.is_no_op() => ("≡", FAINT),
+        "succeeded" => ("✓", GOOD),
+        "cancelled" | "skipped" => ("○", PLAIN),
+        _ => ("✗", BAD),
+    };
+    let name = ended.schedule.as_deref().unwrap_or("a run");
+    let head = format!("{} {name}", ink.paint(style, glyph));
+    if let Some(reason) = &ended.reason {
+        return format!("{head} {}, did not begin: {}, run {}", ended.status, inert(reason), ended.run);
+    }
+    let word = if ended.is_no_op() { "no-op" } else { &ended.status };
+    let (time, counts, run) = (duration(ended.duration_ms), &ended.counts, ended.run);
+    format!("{head} {word} in {time}, {} of {} nodes ran, run {run}", counts.executed, counts.nodes)
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+fn shown(path: &Path) -> String {
+    inert(&path.display().to_string()).into_owned()
+}

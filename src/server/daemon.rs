@@ -1,0 +1,322 @@
+//! What a daemon holds, and its life: files are loaded, schedules are made known, what is due runs, and in the end everything
+//! that it had is given back.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::decide::Queue;
+use super::events::{RunEnded, ServerEvent};
+use super::files::{Change, Files, ServedSchedule};
+use super::handle::{Command, Handle, Snapshot};
+use super::runs::{End, Job, News, Outcome, Runs};
+use super::service_manager::ServiceManager;
+use super::wait::Waits;
+use crate::core::clock::Clock;
+use crate::core::event::{Counts, Status};
+use crate::core::schedule::Schedule;
+use crate::engine::Interrupt;
+use crate::ops::Error;
+use crate::storage::history::INTERRUPTED;
+use crate::storage::home::Home;
+use crate::storage::schedules::claimant::Claimant;
+use crate::storage::schedules::known::{self, Loaded, Server};
+use crate::storage::schedules::retention;
+use crate::storage::schedules::tick::Died;
+
+/// After how many of its runs what a schedule keeps no longer is removed.
+const PRUNE_EVERY: u64 = 20;
+
+/// What is to be served, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Workflow files and folders; none for the current folder.
+    pub paths: Vec<PathBuf>,
+    pub home: Option<PathBuf>,
+    /// How many nodes of a run may run at once.
+    pub jobs: Option<u32>,
+    /// How many runs may go on at once.
+    pub max_runs: usize,
+    /// Run what is due or missed, and end.
+    pub once: bool,
+    pub on_exit: OnExit,
+    /// Whether instants fire.
+    pub schedules: bool,
+}
+
+/// What becomes of runs when the daemon is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnExit {
+    Finish,
+    Cancel,
+}
+
+/// How a daemon ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Served {
+    /// Runs that failed or were interrupted.
+    pub failed: usize,
+}
+
+/// Who hears what a daemon says.
+pub type Listener = Box<dyn FnMut(&ServerEvent) + Send>;
+
+pub(super) struct Daemon {
+    pub options: Options,
+    pub home: Home,
+    pub clock: Arc<dyn Clock>,
+    pub claimant: Claimant,
+    started: Timestamp,
+    pub files: Files,
+    /// What is served, by whole name.
+    pub schedules: BTreeMap<String, ServedSchedule>,
+    /// What the database knows to be served; `None` if it has to be told.
+    pub registered: Option<Vec<Loaded>>,
+    pub queues: BTreeMap<String, Queue>,
+    /// When each schedule is due next.
+    pub next: BTreeMap<String, Option<Timestamp>>,
+    pub runs: Runs,
+    /// Runs that somebody asked for and that wait for a place.
+    pub asked: VecDeque<Job>,
+    /// How many runs of each schedule have begun since its old ones were removed.
+    pub begun: BTreeMap<String, u64>,
+    pub handle: Handle,
+    listener: Listener,
+    pub manager: ServiceManager,
+    /// The signal that is to end it.
+    pub stopping: Option<i32>,
+    pub url: Option<String>,
+    served: Served,
+}
+
+/// Serves until a signal ends it, or with `once` until nothing is due any more.
+///
+/// # Errors
+/// A path cannot be read, or the home cannot be used.
+pub async fn serve(
+    options: Options,
+    clock: Arc<dyn Clock>,
+    listener: Listener,
+    signals: UnboundedReceiver<Interrupt>,
+) -> Result<Served, Error> {
+    let (mut daemon, news, commands) = Daemon::new(options, clock, listener)?;
+    daemon.load(false);
+    daemon.register()?;
+    daemon.announce();
+    let waits = Waits::new(&daemon, signals, news, commands);
+    daemon.live(waits).await;
+    daemon.end();
+    Ok(daemon.served)
+}
+
+impl Daemon {
+    pub fn new(
+        options: Options,
+        clock: Arc<dyn Clock>,
+        listener: Listener,
+    ) -> Result<(Self, UnboundedReceiver<News>, UnboundedReceiver<Command>), Error> {
+        let files = Files::new(&options.paths)?;
+        let home = Home::locate(options.home.as_deref()).map_err(Error::store)?;
+        home.create().map_err(Error::store)?;
+        let claimant = Claimant::new(&home).map_err(|error| {
+            Error::store(format!("cannot use the home folder {}: {error}", home.path().display()))
+        })?;
+        let (runs, news) = Runs::new(options.home.clone());
+        let (sender, commands) = unbounded_channel();
+        let daemon = Self {
+            home,
+            started: clock.now(),
+            clock,
+            claimant,
+            files,
+            schedules: BTreeMap::new(),
+            registered: None,
+            queues: BTreeMap::new(),
+            next: BTreeMap::new(),
+            runs,
+            asked: VecDeque::new(),
+            begun: BTreeMap::new(),
+            handle: Handle::new(sender),
+            listener,
+            manager: ServiceManager::from_environment(),
+            stopping: None,
+            url: None,
+            served: Served::default(),
+            options,
+        };
+        Ok((daemon, news, commands))
+    }
+
+    pub fn tell(&mut self, event: ServerEvent) {
+        self.handle.tell(&event);
+        (self.listener)(&event);
+    }
+
+    /// Looks at the files, and takes over what has changed.
+    pub fn load(&mut self, force: bool) {
+        for change in self.files.refresh(force) {
+            self.tell(match change {
+                Change::Loaded(path) => ServerEvent::Loaded { path },
+                Change::Broken(path, mistakes) => ServerEvent::Broken { path, mistakes },
+                Change::Gone(path) => ServerEvent::Gone { path },
+            });
+        }
+        let schedules = self.files.schedules();
+        let snapshot = Snapshot { files: self.files.all().cloned().collect(), schedules: schedules.clone() };
+        self.handle.set_snapshot(snapshot);
+        if self.options.schedules {
+            self.schedules = schedules;
+        }
+    }
+
+    /// Makes known what is served, if that has changed.
+    ///
+    /// # Errors
+    /// The database refuses.
+    pub fn register(&mut self) -> Result<(), Error> {
+        let loaded: Vec<Loaded> = self
+            .schedules
+            .values()
+            .map(|served| Loaded {
+                name: served.name.clone(),
+                path: served.path().to_owned(),
+                times: times_of(served.schedule()),
+            })
+            .collect();
+        if self.registered.as_ref() == Some(&loaded) {
+            return Ok(());
+        }
+        let server = Server {
+            claimant: self.claimant.id,
+            pid: std::process::id(),
+            started: self.started,
+            url: self.url.clone(),
+        };
+        let mut db = self.open_database().map_err(Error::store)?;
+        known::serve(&mut db, &self.home, &server, &loaded, self.clock.now())
+            .map_err(|error| Error::store(format!("the database refused: {error}")))?;
+        // Where times have changed, what was taken in belongs to others; what waits and was asked for is kept.
+        let before = self.registered.replace(loaded);
+        let is_known = |now: &Loaded| before.as_ref().is_some_and(|before| before.contains(now));
+        let changed: Vec<String> = self
+            .registered
+            .iter()
+            .flatten()
+            .filter(|now| !is_known(now))
+            .map(|now| now.name.clone())
+            .collect();
+        for name in changed {
+            if let Some(queue) = self.queues.get_mut(&name) {
+                queue.forget_instants();
+            }
+            self.next.remove(&name);
+        }
+        self.queues.retain(|name, _| self.schedules.contains_key(name));
+        self.next.retain(|name, _| self.schedules.contains_key(name));
+        Ok(())
+    }
+
+    /// Says that it is ready.
+    fn announce(&mut self) {
+        let workflows = self.files.all().filter(|file| file.opened.is_some()).count();
+        let schedules = self.schedules.len();
+        self.manager.ready(&format!("serving {workflows} workflows, {schedules} schedules"));
+        let (url, login) = (self.url.clone(), None);
+        self.tell(ServerEvent::Serving { url, login, workflows, schedules, pid: std::process::id() });
+    }
+
+    /// Begins runs that were asked for, as far as there are places.
+    pub fn start_asked(&mut self) {
+        while self.runs.count() < self.options.max_runs
+            && let Some(job) = self.asked.pop_front()
+        {
+            self.runs.start(job);
+        }
+    }
+
+    /// Counts something that could not be done as a run that failed.
+    pub fn fail(&mut self) {
+        self.served.failed += 1;
+    }
+
+    /// Takes in the end of a run.
+    pub fn take_end(&mut self, end: End) {
+        let End { run, of, outcome, duration } = end;
+        self.runs.ended(run);
+        let (status, counts, reason) = match outcome {
+            Outcome::Ran { status, counts, warnings } => {
+                for warning in warnings {
+                    self.tell(ServerEvent::Warning { message: format!("run {run}: {warning}") });
+                }
+                (status.name(), counts, None)
+            }
+            Outcome::NotBegun { status, reason } => {
+                self.note_not_begun(run, status, &reason);
+                (status.name(), Counts::default(), Some(reason))
+            }
+            Outcome::Panicked => (INTERRUPTED, Counts::default(), Some("a fault of runner ended it".into())),
+        };
+        if status == Status::Failed.name() || status == INTERRUPTED {
+            self.served.failed += 1;
+        }
+        let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let (schedule, at) = of.map_or((None, None), |(name, at)| (Some(name), Some(at)));
+        let status = status.to_owned();
+        self.tell(ServerEvent::Ended(RunEnded { schedule, at, run, status, counts, duration_ms, reason }));
+    }
+
+    /// Tells of instants that passed without a run.
+    pub fn tell_missed(&mut self, _schedule: &str, _instants: Vec<Timestamp>) {}
+
+    /// Tells of a run that died with another daemon.
+    pub fn tell_died(&mut self, died: &Died) {
+        if died.begun {
+            let message =
+                format!("{}: the run {} was interrupted: its process is gone", died.schedule, died.run);
+            self.tell(ServerEvent::Warning { message });
+        }
+    }
+
+    /// Schedules whose old runs are to be removed, with how many they keep.
+    pub fn to_be_pruned(&mut self, at_the_end: bool) -> Vec<(String, u64)> {
+        let least = if at_the_end { 1 } else { PRUNE_EVERY };
+        let due: Vec<String> =
+            self.begun.iter().filter(|(_, count)| **count >= least).map(|(name, _)| name.clone()).collect();
+        for name in &due {
+            self.begun.remove(name);
+        }
+        let keep = |name: String| self.schedules.get(&name).map(|served| (name, served.schedule().keep_runs));
+        due.into_iter().filter_map(keep).collect()
+    }
+
+    /// Gives back everything.
+    fn end(&mut self) {
+        for (name, keep) in self.to_be_pruned(true) {
+            let pruned =
+                self.open_database().and_then(|mut db| retention::prune(&mut db, &self.home, &name, keep));
+            if let Err(message) = pruned {
+                self.tell(ServerEvent::Warning { message });
+            }
+        }
+        let left = self
+            .open_database()
+            .and_then(|mut db| known::leave(&mut db, self.claimant.id).map_err(|error| error.to_string()));
+        if let Err(message) = left {
+            self.tell(ServerEvent::Warning { message });
+        }
+    }
+}
+
+/// The text of a schedule's times: when it changes, the schedule has missed nothing until then.
+fn times_of(schedule: &Schedule) -> String {
+    use crate::core::cron::Rhythm;
+    let (every, start) = match &schedule.rhythm {
+        Rhythm::Cron { start, .. } => (None, start),
+        Rhythm::Every { seconds, start } => (Some(seconds), start),
+    };
+    serde_json::json!({"cron": schedule.cron, "timezone": schedule.timezone, "every": every, "start": start})
+        .to_string()
+}

@@ -1,0 +1,84 @@
+//! What others in this process may ask of a daemon: the pages and the API.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{broadcast, oneshot};
+
+use super::events::ServerEvent;
+use super::files::{ServedFile, ServedSchedule};
+use crate::core::run_id::RunId;
+use crate::ops::Error;
+use crate::ops::open::Prepared;
+
+/// How many events a slow reader may be behind before it misses some.
+const MAX_EVENTS_BEHIND: usize = 1024;
+
+/// A daemon, for whoever asks it.
+#[derive(Clone)]
+pub struct Handle {
+    commands: UnboundedSender<Command>,
+    snapshot: Arc<RwLock<Arc<Snapshot>>>,
+    events: broadcast::Sender<Arc<ServerEvent>>,
+}
+
+/// What a daemon has at a moment.
+#[derive(Default)]
+pub struct Snapshot {
+    pub files: Vec<ServedFile>,
+    /// By whole name.
+    pub schedules: BTreeMap<String, ServedSchedule>,
+}
+
+/// Something that a daemon is asked for.
+pub(super) enum Command {
+    Start { run: RunId, prepared: Box<Prepared>, reply: oneshot::Sender<Result<(), Error>> },
+    Cancel { run: RunId, reply: oneshot::Sender<bool> },
+}
+
+impl Handle {
+    pub(super) fn new(commands: UnboundedSender<Command>) -> Self {
+        let (events, _) = broadcast::channel(MAX_EVENTS_BEHIND);
+        Self { commands, snapshot: Arc::default(), events }
+    }
+
+    /// What is served now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What happens from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<ServerEvent>> {
+        self.events.subscribe()
+    }
+
+    /// Runs what was prepared, now or when there is a place for it, under the id that is returned.
+    ///
+    /// # Errors
+    /// The daemon ends.
+    pub async fn start(&self, prepared: Prepared) -> Result<RunId, Error> {
+        let run = RunId::make();
+        let (reply, answer) = oneshot::channel();
+        let ends = || Error::conflict("the daemon ends: nothing new begins");
+        let command = Command::Start { run, prepared: Box::new(prepared), reply };
+        self.commands.send(command).map_err(|_| ends())?;
+        answer.await.map_err(|_| ends())??;
+        Ok(run)
+    }
+
+    /// Ends a run as Ctrl-C does; false if it is none of this daemon.
+    pub async fn cancel(&self, run: RunId) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(Command::Cancel { run, reply }).is_ok() && answer.await.unwrap_or(false)
+    }
+
+    pub(super) fn tell(&self, event: &ServerEvent) {
+        // Without a reader nobody misses it.
+        let _ = self.events.send(Arc::new(event.clone()));
+    }
+
+    pub(super) fn set_snapshot(&self, snapshot: Snapshot) {
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+    }
+}

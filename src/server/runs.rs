@@ -1,0 +1,189 @@
+//! Runs in this process, each on a thread and a runtime of its own. A panic in one ends that one.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::core::event::{Counts, Status};
+use crate::core::run_id::RunId;
+use crate::engine::Interrupt;
+use crate::ops::Error;
+use crate::ops::open::Prepared;
+use crate::ops::run::{NO_THREAD, RunResult};
+use crate::ops::run_lock::{Turn, take_turn_as};
+
+/// The runs that go on in this process.
+pub struct Runs {
+    home: Option<PathBuf>,
+    live: BTreeMap<RunId, UnboundedSender<Interrupt>>,
+    news: UnboundedSender<News>,
+}
+
+/// A run that is to begin.
+pub struct Job {
+    pub run: RunId,
+    /// Its schedule by whole name, and the instant.
+    pub of: Option<(String, Timestamp)>,
+    /// Reads and checks what is to be run, on the run's own thread.
+    pub prepare: Box<dyn FnOnce() -> Result<Prepared, Error> + Send>,
+    pub max_runtime: Option<Duration>,
+}
+
+/// What a run has to tell.
+pub enum News {
+    /// It takes longer than it may.
+    Overdue(RunId),
+    Ended(Box<End>),
+}
+
+/// The end of a run.
+pub struct End {
+    pub run: RunId,
+    pub of: Option<(String, Timestamp)>,
+    pub outcome: Outcome,
+    pub duration: Duration,
+}
+
+/// How it ended.
+pub enum Outcome {
+    Ran {
+        status: Status,
+        counts: Counts,
+        warnings: Vec<String>,
+    },
+    /// Nothing of it ran.
+    NotBegun {
+        status: Status,
+        reason: String,
+    },
+    /// A fault of this program ended it; it counts as interrupted.
+    Panicked,
+}
+
+impl Runs {
+    /// No runs yet; `news` comes from all of them.
+    pub fn new(home: Option<PathBuf>) -> (Self, UnboundedReceiver<News>) {
+        let (news, receiver) = unbounded_channel();
+        (Self { home, live: BTreeMap::new(), news }, receiver)
+    }
+
+    pub fn count(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Begins a run. Whatever becomes of it, its end is told.
+    pub fn start(&mut self, job: Job) {
+        let (interrupt, interrupts) = unbounded_channel();
+        let (run, of) = (job.run, job.of.clone());
+        let (news, home) = (self.news.clone(), self.home.clone());
+        self.live.insert(run, interrupt);
+        let thread = std::thread::Builder::new().name(format!("run {run}"));
+        let told = news.clone();
+        let spawned = thread.spawn(move || {
+            let (run, of, begun) = (job.run, job.of.clone(), Instant::now());
+            let outcome = catch_unwind(AssertUnwindSafe(|| perform(job, home, interrupts, &news)));
+            let outcome = outcome.unwrap_or(Outcome::Panicked);
+            // The daemon may have ended without waiting.
+            let _ = news.send(News::Ended(Box::new(End { run, of, outcome, duration: begun.elapsed() })));
+        });
+        if let Err(error) = spawned {
+            let outcome =
+                Outcome::NotBegun { status: Status::Failed, reason: format!("{NO_THREAD}: {error}") };
+            let _ = told.send(News::Ended(Box::new(End { run, of, outcome, duration: Duration::ZERO })));
+        }
+    }
+
+    /// Ends a run as a signal would; false if it is none of this process.
+    pub fn interrupt(&self, run: RunId, interrupt: Interrupt) -> bool {
+        // One that has just ended hears nothing any more.
+        self.live.get(&run).is_some_and(|sender| sender.send(interrupt).is_ok())
+    }
+
+    /// Ends all of them.
+    pub fn interrupt_all(&self, signal: i32) {
+        for sender in self.live.values() {
+            let _ = sender.send(Interrupt(signal));
+        }
+    }
+
+    /// Forgets a run that has ended.
+    pub fn ended(&mut self, run: RunId) {
+        self.live.remove(&run);
+    }
+}
+
+fn perform(
+    job: Job,
+    home: Option<PathBuf>,
+    interrupts: UnboundedReceiver<Interrupt>,
+    news: &UnboundedSender<News>,
+) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let reason = format!("{NO_THREAD}: {error}");
+            return Outcome::NotBegun { status: Status::Failed, reason };
+        }
+    };
+    let outcome = runtime.block_on(async {
+        let (run, limit) = (job.run, job.max_runtime);
+        let whole = run_to_its_end(job, home, interrupts);
+        tokio::pin!(whole);
+        if let Some(limit) = limit {
+            tokio::select! {
+                outcome = &mut whole => return outcome,
+                () = tokio::time::sleep(limit) => drop(news.send(News::Overdue(run))),
+            }
+        }
+        whole.await
+    });
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn run_to_its_end(
+    job: Job,
+    home: Option<PathBuf>,
+    mut interrupts: UnboundedReceiver<Interrupt>,
+) -> Outcome {
+    let not_begun = |status, reason| Outcome::NotBegun { status, reason };
+    let failed = |error: Error| not_begun(Status::Failed, reason_of(&error));
+    let prepared = match (job.prepare)().and_then(Prepared::ready) {
+        Ok(prepared) => prepared,
+        Err(error) => return failed(error),
+    };
+    let home = home.as_deref();
+    let turn = match take_turn_as(job.run, &prepared, home, &mut [], &mut interrupts).await {
+        Ok(Turn::Taken(turn)) => turn,
+        Ok(Turn::Skipped) => {
+            return not_begun(Status::Skipped, "another run holds the lock of the workflow".into());
+        }
+        Ok(Turn::Interrupted(_)) => {
+            return not_begun(Status::Cancelled, "ended while it waited for a lock".into());
+        }
+        Err(error) => return failed(error),
+    };
+    match crate::ops::run::run(prepared, turn, home, Vec::new(), interrupts).await {
+        Ok(RunResult { summary, history, mut warnings, missing, .. }) => {
+            warnings.extend(history.map(|problem| format!("its history is incomplete: {problem}")));
+            if !missing.is_empty() {
+                warnings.push(format!("some of its output files do not exist: {}", missing.join(", ")));
+            }
+            Outcome::Ran { status: summary.status, counts: summary.counts, warnings }
+        }
+        Err(error) => failed(error),
+    }
+}
+
+/// Why a run could not begin, in one line.
+fn reason_of(error: &Error) -> String {
+    match &error.errors {
+        Some(errors) => errors.lines().join("; "),
+        None => error.to_string().replace('\n', "; "),
+    }
+}

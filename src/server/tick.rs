@@ -1,0 +1,313 @@
+//! One decision: where schedules stand is read, what is decided is written, both in one transaction; then it is done.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+
+use super::daemon::Daemon;
+use super::decide::{Action, Asked, Queue, Subject, Verdict, decide};
+use super::events::ServerEvent;
+use super::files::ServedSchedule;
+use super::runs::Job;
+use crate::core::event::Status;
+use crate::core::run_id::RunId;
+use crate::core::run_request::RunRequest;
+use crate::core::schedule::{ScheduledRun, Trigger};
+use crate::engine::Interrupt;
+use crate::ops::open::prepare_opened;
+use crate::storage::db;
+use crate::storage::schedules::requests::{Answer, Request, ask_within};
+use crate::storage::schedules::tick::{Claim, Died, Record, Standing, Tick};
+use crate::storage::schedules::{Became, EndedBy, claimant};
+
+/// What a decision is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct About {
+    /// All schedules, not only those of which something is due.
+    pub all: bool,
+    /// What other processes have asked for as well.
+    pub asked: bool,
+}
+
+/// What follows from a decision once it is written.
+#[derive(Default)]
+struct Consequences {
+    jobs: Vec<Job>,
+    /// Runs of this process that are ended, with the signal.
+    ends: Vec<(RunId, i32)>,
+    /// Whether another daemon was asked for something.
+    wake: bool,
+    events: Vec<ServerEvent>,
+    missed: BTreeMap<String, Vec<Timestamp>>,
+    died: Vec<Died>,
+    verdicts: Vec<(String, Verdict)>,
+    /// Schedules that the database does not know any more.
+    unknown: bool,
+}
+
+impl Daemon {
+    /// Decides and acts on it; nothing is written where nothing is due. Whether to decide again at once.
+    ///
+    /// # Errors
+    /// The database refuses; nothing has changed then.
+    pub(super) fn tick(&mut self, about: About) -> Result<bool, String> {
+        let now = self.clock.now();
+        let mut names: BTreeSet<String> =
+            self.schedules.keys().filter(|name| about.all || self.is_due(name, now)).cloned().collect();
+        if names.is_empty() && !about.asked {
+            return Ok(false);
+        }
+        let mut db = self.open_database()?;
+        let done = self.decide_in(&mut db, &mut names, now, about);
+        let done = done.map_err(|error| {
+            db::suspect(self.home.path(), &error);
+            format!("the database refused: {error}")
+        })?;
+        let again = done.verdicts.iter().any(|(_, verdict)| verdict.again);
+        self.follow(done);
+        Ok(again)
+    }
+
+    fn is_due(&self, name: &str, now: Timestamp) -> bool {
+        self.queues.get(name).is_some_and(Queue::is_waiting)
+            || self.next.get(name).is_none_or(|next| next.is_some_and(|next| next <= now))
+    }
+
+    /// The database for one transaction: while nothing is due it is not open.
+    pub(super) fn open_database(&mut self) -> Result<Connection, String> {
+        let (db, warning) = db::open(self.home.path()).map_err(|error| error.to_string())?;
+        if let Some(message) = warning {
+            // What was registered may be gone.
+            self.registered = None;
+            self.tell(ServerEvent::Warning { message });
+        }
+        Ok(db)
+    }
+
+    fn decide_in(
+        &self,
+        db: &mut Connection,
+        names: &mut BTreeSet<String>,
+        now: Timestamp,
+        about: About,
+    ) -> rusqlite::Result<Consequences> {
+        let tick = Tick::begin(db, &self.home)?;
+        let mut done = Consequences { died: tick.died.clone(), ..Consequences::default() };
+        let mut queues: BTreeMap<String, Queue> = BTreeMap::new();
+        if about.asked {
+            self.take_requests(&tick, &mut queues, names, now, &mut done)?;
+        }
+        let mut standings: Vec<(&ServedSchedule, Standing, Queue)> = Vec::new();
+        for name in names.iter() {
+            let Some(served) = self.schedules.get(name) else { continue };
+            let Some(standing) = tick.standing(name)? else {
+                done.unknown = true;
+                continue;
+            };
+            let known = || self.queues.get(name).cloned().unwrap_or_default();
+            let queue = queues.remove(name).unwrap_or_else(known);
+            standings.push((served, standing, queue));
+        }
+        let subjects: Vec<Subject> = standings
+            .iter()
+            .map(|(served, standing, queue)| Subject {
+                name: &served.name,
+                schedule: served.schedule(),
+                standing,
+                queue,
+            })
+            .collect();
+        let slots = self.options.max_runs.saturating_sub(self.runs.count());
+        for (verdict, (served, ..)) in decide(now, slots, &subjects).into_iter().zip(&standings) {
+            for action in &verdict.actions {
+                self.write(&tick, served, action, now, &mut done)?;
+            }
+            done.verdicts.push((served.name.clone(), verdict));
+        }
+        tick.commit()?;
+        Ok(done)
+    }
+
+    /// Takes up what other processes ask for.
+    fn take_requests(
+        &self,
+        tick: &Tick,
+        queues: &mut BTreeMap<String, Queue>,
+        names: &mut BTreeSet<String>,
+        now: Timestamp,
+        done: &mut Consequences,
+    ) -> rusqlite::Result<()> {
+        for request in tick.asked(self.claimant.id)? {
+            let name = request.schedule;
+            match request.request {
+                Request::Cancel { run } => {
+                    done.ends.push((run, libc::SIGTERM));
+                    tick.answer(request.id, &Answer::Accepted)?;
+                }
+                Request::Trigger { run, at, given, trigger } if self.schedules.contains_key(&name) => {
+                    let known = || self.queues.get(&name).cloned().unwrap_or_default();
+                    let queue = queues.entry(name.clone()).or_insert_with(known);
+                    queue.ask(Asked { request: Some(request.id), run, at, given, trigger }, now);
+                    names.insert(name);
+                }
+                Request::Trigger { .. } => {
+                    let reason = "the daemon does not serve it any more".to_owned();
+                    tick.answer(request.id, &Answer::Refused { reason })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes one action, and notes what follows from it.
+    fn write(
+        &self,
+        tick: &Tick,
+        served: &ServedSchedule,
+        action: &Action,
+        now: Timestamp,
+        done: &mut Consequences,
+    ) -> rusqlite::Result<()> {
+        let (schedule, claimant) = (&*served.name, self.claimant.id);
+        let mut became_known = |at: Timestamp, became: Became, run: Option<RunId>| {
+            done.events.push(ServerEvent::Instant { schedule: schedule.to_owned(), at, became, run });
+        };
+        match action {
+            Action::Run { at, fires, became, trigger, asked } => {
+                let run = asked.as_ref().map_or_else(RunId::make, |asked| asked.run);
+                let claim = Claim {
+                    schedule,
+                    at: *at,
+                    fires: *fires,
+                    became: *became,
+                    trigger: *trigger,
+                    run,
+                    claimant,
+                    now,
+                };
+                if tick.claim(&claim)? {
+                    became_known(*at, *became, Some(run));
+                    done.jobs.push(self.job(served, run, *at, *trigger, asked.as_deref()));
+                }
+            }
+            Action::Record { at, fires, became, reason } => {
+                let record = Record {
+                    schedule,
+                    at: *at,
+                    fires: *fires,
+                    became: *became,
+                    reason: Some(reason),
+                    claimant,
+                    now,
+                };
+                if tick.record(&record)? {
+                    became_known(*at, *became, None);
+                    if *became == Became::Missed {
+                        done.missed.entry(schedule.to_owned()).or_default().push(*at);
+                    }
+                }
+            }
+            Action::End(live) => {
+                tick.ends(live.run, EndedBy::Replaced)?;
+                if live.claimant == claimant {
+                    done.ends.push((live.run, libc::SIGTERM));
+                } else {
+                    ask_within(tick, live.claimant, schedule, &Request::Cancel { run: live.run }, now)?;
+                    done.wake = true;
+                }
+            }
+            Action::Answer { request, answer } => tick.answer(*request, answer)?,
+            Action::Account(up_to) => tick.account(schedule, *up_to)?,
+        }
+        Ok(())
+    }
+
+    /// The run of an instant, with the workflow as it last loaded.
+    fn job(
+        &self,
+        served: &ServedSchedule,
+        run: RunId,
+        at: Timestamp,
+        trigger: Trigger,
+        asked: Option<&Asked>,
+    ) -> Job {
+        let request = RunRequest {
+            workflow: served.path().to_owned(),
+            given: asked.map(|asked| asked.given.clone()).unwrap_or_default(),
+            jobs: self.options.jobs,
+            trigger,
+            scheduled: Some(ScheduledRun { schedule: served.name.clone(), at: Some(at) }),
+            ..RunRequest::default()
+        };
+        let opened = served.opened.clone();
+        Job {
+            run,
+            of: Some((served.name.clone(), at)),
+            prepare: Box::new(move || prepare_opened(request, (*opened).clone())),
+            max_runtime: served.schedule().max_runtime.and_then(|limit| Duration::try_from(limit).ok()),
+        }
+    }
+
+    /// Does what was decided, now that it is written.
+    fn follow(&mut self, done: Consequences) {
+        for (name, verdict) in done.verdicts {
+            if verdict.again {
+                self.next.remove(&name);
+            } else {
+                self.next.insert(name.clone(), verdict.next);
+            }
+            self.queues.insert(name, verdict.queue);
+        }
+        for job in done.jobs {
+            if let Some((name, _)) = &job.of {
+                *self.begun.entry(name.clone()).or_default() += 1;
+            }
+            self.runs.start(job);
+        }
+        for (run, signal) in done.ends {
+            self.runs.interrupt(run, Interrupt(signal));
+        }
+        if done.wake {
+            claimant::wake(&self.home);
+        }
+        for event in done.events {
+            self.tell(event);
+        }
+        if done.unknown {
+            self.registered = None;
+        }
+        for (name, instants) in done.missed {
+            self.tell_missed(&name, instants);
+        }
+        for died in done.died {
+            self.tell_died(&died);
+        }
+    }
+
+    /// Notes why a run is being ended, and then ends it.
+    pub(super) fn end_overdue(&mut self, run: RunId) {
+        let noted = self.open_database().and_then(|mut db| {
+            let tick = Tick::begin(&mut db, &self.home).map_err(|error| error.to_string())?;
+            tick.ends(run, EndedBy::Timeout).and_then(|()| tick.commit()).map_err(|error| error.to_string())
+        });
+        if let Err(message) = noted {
+            self.tell(ServerEvent::Warning { message });
+        }
+        self.runs.interrupt(run, Interrupt::OVERDUE);
+    }
+
+    /// Notes that a run did not begin.
+    pub(super) fn note_not_begun(&mut self, run: RunId, status: Status, reason: &str) {
+        let noted = self.open_database().and_then(|mut db| {
+            let tick = Tick::begin(&mut db, &self.home).map_err(|error| error.to_string())?;
+            tick.did_not_begin(run, status, reason)
+                .and_then(|()| tick.commit())
+                .map_err(|error| error.to_string())
+        });
+        if let Err(message) = noted {
+            self.tell(ServerEvent::Warning { message });
+        }
+    }
+}
