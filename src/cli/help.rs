@@ -38,6 +38,7 @@ const TOPICS: &[Topic] = &[
     topic!("events", "JSON Lines for scripts"),
     topic!("cron", "scheduled and unattended runs"),
     topic!("notifications", "who is told of failures: webhooks, commands, mail"),
+    topic!("daemon", "runner serve: schedules run by themselves"),
     topic!("coming-from", "make, Snakemake, Nextflow and Flyte, term by term"),
     topic!("troubleshooting", "messages and what to do about them"),
     topic!("promises", "what holds after a crash or a fault, and what does not"),

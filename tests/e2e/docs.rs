@@ -241,6 +241,7 @@ pages! {
     coming_from: "docs/coming-from.md",
     command_line: "docs/command-line.md",
     cron: "docs/cron.md",
+    daemon: "docs/daemon.md",
     debugging: "docs/debugging.md",
     events: "docs/events.md",
     notifications: "docs/notifications.md",
