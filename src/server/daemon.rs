@@ -11,8 +11,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::decide::Queue;
 use super::events::{RunEnded, ServerEvent};
 use super::files::{Change, Files, ServedSchedule};
-use super::handle::{Command, Handle, Snapshot};
-use super::runs::{End, Job, News, Outcome, Runs};
+use super::handle::{Command, DaemonHandle, ServedState};
+use super::runs::{Job, News, Outcome, RunEnd, Runs};
 use super::service_manager::ServiceManager;
 use super::wait::Waits;
 use crate::core::clock::Clock;
@@ -83,7 +83,7 @@ pub(super) struct Daemon {
     pub asked: VecDeque<Job>,
     /// How many runs of each schedule have begun since its old ones were removed.
     pub begun: BTreeMap<String, u64>,
-    pub handle: Handle,
+    pub handle: DaemonHandle,
     listener: Listener,
     pub manager: ServiceManager,
     /// The signal that is to end it.
@@ -139,7 +139,7 @@ impl Daemon {
             runs,
             asked: VecDeque::new(),
             begun: BTreeMap::new(),
-            handle: Handle::new(sender),
+            handle: DaemonHandle::new(sender),
             listener,
             manager: ServiceManager::from_environment(),
             stopping: None,
@@ -165,7 +165,8 @@ impl Daemon {
             });
         }
         let schedules = self.files.schedules();
-        let snapshot = Snapshot { files: self.files.all().cloned().collect(), schedules: schedules.clone() };
+        let snapshot =
+            ServedState { files: self.files.all().cloned().collect(), schedules: schedules.clone() };
         self.handle.set_snapshot(snapshot);
         if self.options.schedules {
             self.schedules = schedules;
@@ -243,8 +244,8 @@ impl Daemon {
     }
 
     /// Takes in the end of a run.
-    pub fn take_end(&mut self, end: End) {
-        let End { run, of, outcome, duration } = end;
+    pub fn take_end(&mut self, end: RunEnd) {
+        let RunEnd { run, of, outcome, duration } = end;
         self.runs.ended(run);
         let (status, counts, reason) = match outcome {
             Outcome::Ran { status, counts, warnings } => {

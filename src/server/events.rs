@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::core::event::{Counts, VERSION};
 use crate::core::run_id::RunId;
-use crate::storage::schedules::Became;
+pub use crate::storage::schedules::Became;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]

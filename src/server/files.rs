@@ -340,7 +340,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("lib")).unwrap();
         let library = dir.path().join("lib/t.toml");
-        fs::write(&library, "[tasks.t]\nrun = 'true'\n").unwrap();
+        fs::write(&library, "[library]\nname = 't'\n[tasks.t]\nrun = 'true'\n").unwrap();
         let workflow = dir.path().join("w.toml");
         let node = "[nodes.n]\ntask = 't.t'\n";
         let head =
@@ -351,7 +351,7 @@ mod tests {
         assert_eq!(kinds(&first), ["w loaded"], "{first:?}");
         let folders = files.folders();
         assert!(folders.iter().any(|folder| folder.ends_with("lib")), "{folders:?}");
-        fs::write(&library, "[tasks.t]\nrun = 'false'\n").unwrap();
+        fs::write(&library, "[library]\nname = 't'\n[tasks.t]\nrun = 'false'\n").unwrap();
         assert_eq!(kinds(&files.refresh(false)), ["w loaded"]);
         fs::remove_file(&workflow).unwrap();
         assert_eq!(kinds(&files.refresh(false)), ["w broken 1"]);

@@ -17,15 +17,15 @@ const MAX_EVENTS_BEHIND: usize = 1024;
 
 /// A daemon, for whoever asks it.
 #[derive(Clone)]
-pub struct Handle {
+pub struct DaemonHandle {
     commands: UnboundedSender<Command>,
-    snapshot: Arc<RwLock<Arc<Snapshot>>>,
+    snapshot: Arc<RwLock<Arc<ServedState>>>,
     events: broadcast::Sender<Arc<ServerEvent>>,
 }
 
 /// What a daemon has at a moment.
 #[derive(Default)]
-pub struct Snapshot {
+pub struct ServedState {
     pub files: Vec<ServedFile>,
     /// By whole name.
     pub schedules: BTreeMap<String, ServedSchedule>,
@@ -37,14 +37,14 @@ pub(super) enum Command {
     Cancel { run: RunId, reply: oneshot::Sender<bool> },
 }
 
-impl Handle {
+impl DaemonHandle {
     pub(super) fn new(commands: UnboundedSender<Command>) -> Self {
         let (events, _) = broadcast::channel(MAX_EVENTS_BEHIND);
         Self { commands, snapshot: Arc::default(), events }
     }
 
     /// What is served now.
-    pub fn snapshot(&self) -> Arc<Snapshot> {
+    pub fn snapshot(&self) -> Arc<ServedState> {
         self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -78,7 +78,7 @@ impl Handle {
         let _ = self.events.send(Arc::new(event.clone()));
     }
 
-    pub(super) fn set_snapshot(&self, snapshot: Snapshot) {
+    pub(super) fn set_snapshot(&self, snapshot: ServedState) {
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
     }
 }

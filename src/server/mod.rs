@@ -28,4 +28,4 @@ pub mod web;
 
 pub use daemon::{OnExit, Options, Served, serve};
 pub use files::{ServedFile, ServedSchedule};
-pub use handle::{Handle, Snapshot};
+pub use handle::{DaemonHandle, ServedState};

@@ -37,11 +37,11 @@ pub struct Job {
 pub enum News {
     /// It takes longer than it may.
     Overdue(RunId),
-    Ended(Box<End>),
+    Ended(Box<RunEnd>),
 }
 
 /// The end of a run.
-pub struct End {
+pub struct RunEnd {
     pub run: RunId,
     pub of: Option<(String, Timestamp)>,
     pub outcome: Outcome,
@@ -88,12 +88,12 @@ impl Runs {
             let outcome = catch_unwind(AssertUnwindSafe(|| perform(job, home, interrupts, &news)));
             let outcome = outcome.unwrap_or(Outcome::Panicked);
             // The daemon may have ended without waiting.
-            let _ = news.send(News::Ended(Box::new(End { run, of, outcome, duration: begun.elapsed() })));
+            let _ = news.send(News::Ended(Box::new(RunEnd { run, of, outcome, duration: begun.elapsed() })));
         });
         if let Err(error) = spawned {
             let outcome =
                 Outcome::NotBegun { status: Status::Failed, reason: format!("{NO_THREAD}: {error}") };
-            let _ = told.send(News::Ended(Box::new(End { run, of, outcome, duration: Duration::ZERO })));
+            let _ = told.send(News::Ended(Box::new(RunEnd { run, of, outcome, duration: Duration::ZERO })));
         }
     }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::daemon::Daemon;
-use super::decide::{Action, Asked, Queue, Subject, Verdict, decide};
+use super::decide::{Action, AskedRun, Queue, Subject, Verdict, decide};
 use super::events::ServerEvent;
 use super::files::ServedSchedule;
 use super::runs::Job;
@@ -149,7 +149,7 @@ impl Daemon {
                 Request::Trigger { run, at, given, trigger } if self.schedules.contains_key(&name) => {
                     let known = || self.queues.get(&name).cloned().unwrap_or_default();
                     let queue = queues.entry(name.clone()).or_insert_with(known);
-                    queue.ask(Asked { request: Some(request.id), run, at, given, trigger }, now);
+                    queue.ask(AskedRun { request: Some(request.id), run, at, given, trigger }, now);
                     names.insert(name);
                 }
                 Request::Trigger { .. } => {
@@ -231,7 +231,7 @@ impl Daemon {
         run: RunId,
         at: Timestamp,
         trigger: Trigger,
-        asked: Option<&Asked>,
+        asked: Option<&AskedRun>,
     ) -> Job {
         let request = RunRequest {
             workflow: served.path().to_owned(),

@@ -200,6 +200,7 @@ fn replace_ends_what_runs_and_max_runtime_is_a_failure() {
     assert_eq!(of("x/s")["status"], "failed");
     assert_eq!(of("w/s")["status"], "cancelled");
     live.signal(Signal::TERM);
+    heard(&live, "stopping", 1);
     live.signal(Signal::TERM);
     live.end().expect_code(0);
     let statuses = |name: &str| {

@@ -61,12 +61,12 @@ struct Due {
 enum Kind {
     OnTime,
     Missed,
-    Asked(Box<Asked>),
+    Asked(Box<AskedRun>),
 }
 
 /// A run that somebody asked for.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Asked {
+pub struct AskedRun {
     /// The request, until it is answered.
     pub request: Option<i64>,
     pub run: RunId,
@@ -84,7 +84,7 @@ pub enum Action {
         fires: Timestamp,
         became: Became,
         trigger: Trigger,
-        asked: Option<Box<Asked>>,
+        asked: Option<Box<AskedRun>>,
     },
     /// No run comes of this instant.
     Record {
@@ -129,7 +129,7 @@ impl Queue {
     }
 
     /// Adds a run that somebody asks for.
-    pub fn ask(&mut self, asked: Asked, now: Timestamp) {
+    pub fn ask(&mut self, asked: AskedRun, now: Timestamp) {
         let due = Due { at: asked.at, fires: now, since: now, kind: Kind::Asked(Box::new(asked)) };
         self.waiting.push(due);
     }
