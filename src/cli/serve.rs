@@ -10,6 +10,7 @@ use super::screen::{ColorChoice, note, print};
 use super::{Failure, Outcome, code, signals};
 use crate::core::clock::SystemClock;
 use crate::server::events::{Became, RunEnded, ServerEvent};
+use crate::server::web::WebOptions;
 use crate::server::{OnExit, Options, serve};
 use crate::view::text::duration;
 use crate::view::text::inert;
@@ -55,6 +56,35 @@ pub struct Args {
     /// Print events as JSON Lines on standard output
     #[arg(long, help_heading = "What is printed")]
     json: bool,
+    #[command(flatten)]
+    web: WebArgs,
+}
+
+/// The web page and the API.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Web page")]
+struct WebArgs {
+    /// Where the page and the API are: ADDRESS:PORT, with port 0 for a free one, or unix:PATH
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
+    listen: String,
+    /// Read the token from this file instead of the home's serve.token
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// What every path begins with
+    #[arg(long, value_name = "/x", default_value = "")]
+    base_path: String,
+    /// How browsers reach the page through a proxy
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// A name of this host that requests may ask for
+    #[arg(long, value_name = "NAME")]
+    allow_host: Vec<String>,
+    /// Refuse whatever would change something
+    #[arg(long)]
+    read_only: bool,
+    /// Serve no page and no API
+    #[arg(long)]
+    no_web: bool,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -77,6 +107,15 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
             OnExitArg::Cancel => OnExit::Cancel,
         },
         schedules: !args.no_schedules,
+        web: (!args.web.no_web && !args.once).then(|| WebOptions {
+            home: home.map(Path::to_owned),
+            listen: args.web.listen,
+            token_file: args.web.token_file,
+            base_path: args.web.base_path,
+            public_url: args.web.public_url,
+            allow_host: args.web.allow_host,
+            read_only: args.web.read_only,
+        }),
     };
     let (once, json, ink) = (args.once, args.json, Ink(color.on_stderr()));
     let mut is_ready = false;
@@ -103,11 +142,12 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
 fn text(event: &ServerEvent, is_ready: bool, ink: &Ink) -> Option<String> {
     let now = || ink.paint(FAINT, Zoned::now().strftime("%H:%M:%S").to_string());
     match event {
-        ServerEvent::Serving { url, workflows, schedules, .. } => {
+        ServerEvent::Serving { url, login, workflows, schedules, .. } => {
             let counts = format!("{}, {}", counted(*workflows, "workflow"), counted(*schedules, "schedule"));
-            Some(match url {
-                Some(url) => format!("serving {url} ({counts})"),
-                None => format!("serving {counts}"),
+            Some(match (url, login) {
+                (Some(url), Some(login)) => format!("serving {url} ({counts})\nto log in once: {login}"),
+                (Some(url), None) => format!("serving {url} ({counts})"),
+                (None, _) => format!("serving {counts}"),
             })
         }
         ServerEvent::Instant { schedule, at, became, run: None } => {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::oneshot;
 
 use super::decide::Queue;
 use super::events::{RunEnded, ServerEvent};
@@ -15,6 +16,7 @@ use super::handle::{Command, DaemonHandle, ServedState};
 use super::runs::{Job, News, Outcome, RunEnd, Runs};
 use super::service_manager::ServiceManager;
 use super::wait::Waits;
+use super::web::{self, Web, WebOptions};
 use crate::core::clock::Clock;
 use crate::core::event::{Counts, Status};
 use crate::core::schedule::Schedule;
@@ -45,6 +47,8 @@ pub struct Options {
     pub on_exit: OnExit,
     /// Whether instants fire.
     pub schedules: bool,
+    /// The HTTP interface, if there is to be one.
+    pub web: Option<WebOptions>,
 }
 
 /// What becomes of runs when the daemon is to end.
@@ -104,11 +108,19 @@ pub async fn serve(
 ) -> Result<Served, Error> {
     let (mut daemon, news, commands) = Daemon::new(options, clock, listener)?;
     daemon.load(false);
+    let web = daemon.listen().await?;
     daemon.register()?;
-    daemon.announce();
+    daemon.announce(web.as_ref().and_then(|(_, login)| login.clone()));
+    let (end_web, ended) = oneshot::channel::<()>();
+    let web = web.map(|(web, _)| tokio::spawn(web.serve(async move { drop(ended.await) })));
     let waits = Waits::new(&daemon, signals, news, commands);
     daemon.live(waits).await;
     daemon.end();
+    drop(end_web);
+    if let Some(web) = web {
+        // What is being answered has a moment; a fault in it is said by then.
+        let _ = web.await;
+    }
     Ok(daemon.served)
 }
 
@@ -220,12 +232,24 @@ impl Daemon {
         Ok(())
     }
 
+    /// Listens for HTTP, if that is wanted, with a link that logs in once.
+    async fn listen(&mut self) -> Result<Option<(Web, Option<String>)>, Error> {
+        let Some(options) = &self.options.web else { return Ok(None) };
+        let mut web = web::listen(options, self.clock.clone(), Arc::new(self.handle.clone())).await?;
+        for message in std::mem::take(&mut web.warnings) {
+            self.tell(ServerEvent::Warning { message });
+        }
+        self.url = Some(web.url());
+        let login = web.login_url()?;
+        Ok(Some((web, login)))
+    }
+
     /// Says that it is ready.
-    fn announce(&mut self) {
+    fn announce(&mut self, login: Option<String>) {
         let workflows = self.files.all().filter(|file| file.opened.is_some()).count();
         let schedules = self.schedules.len();
         self.manager.ready(&format!("serving {workflows} workflows, {schedules} schedules"));
-        let (url, login) = (self.url.clone(), None);
+        let url = self.url.clone();
         self.tell(ServerEvent::Serving { url, login, workflows, schedules, pid: std::process::id() });
     }
 

@@ -8,6 +8,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use super::events::ServerEvent;
 use super::files::{ServedFile, ServedSchedule};
+use super::web::{DaemonView, ServedCounts};
 use crate::core::run_id::RunId;
 use crate::ops::Error;
 use crate::ops::open::Prepared;
@@ -73,6 +74,7 @@ impl DaemonHandle {
         self.commands.send(Command::Cancel { run, reply }).is_ok() && answer.await.unwrap_or(false)
     }
 
+    /// Tells whoever listens.
     pub(super) fn tell(&self, event: &ServerEvent) {
         // Without a reader nobody misses it.
         let _ = self.events.send(Arc::new(event.clone()));
@@ -80,5 +82,13 @@ impl DaemonHandle {
 
     pub(super) fn set_snapshot(&self, snapshot: ServedState) {
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+    }
+}
+
+impl DaemonView for DaemonHandle {
+    fn counts(&self) -> ServedCounts {
+        let state = self.snapshot();
+        let workflows = state.files.iter().filter(|file| file.opened.is_some()).count();
+        ServedCounts { workflows, schedules: state.schedules.len() }
     }
 }

@@ -24,7 +24,7 @@ fn workflow(name: &str, schedule: &str, script: &str) -> String {
 }
 
 fn serve<'l>(lab: &'l Lab, name: &str, args: &[&str]) -> Live<'l> {
-    let live = Live::verb(lab, name, &[&["serve", "--json"], args].concat());
+    let live = Live::verb(lab, name, &[&["serve", "--json", "--no-web"], args].concat());
     until("it is ready", || live.said().out.contains(r#""event":"serving""#));
     live
 }
@@ -254,7 +254,7 @@ fn the_service_manager_hears_when_it_is_ready_and_when_it_ends() {
     let lab = Lab::new();
     lab.write("w.toml", &workflow("w", "every = '1000h'", "true"));
     let socket = UnixDatagram::bind(lab.path("notify")).unwrap();
-    let mut command = lab.command(&["serve"]);
+    let mut command = lab.command(&["serve", "--no-web"]);
     let mut child = command.env("NOTIFY_SOCKET", lab.path("notify")).spawn().unwrap();
     let heard = || {
         let mut text = [0; 200];
@@ -270,6 +270,28 @@ fn the_service_manager_hears_when_it_is_ready_and_when_it_ends() {
     signal(Signal::TERM);
     assert_eq!(heard(), "STOPPING=1");
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn the_ready_line_names_the_page_which_answers() {
+    let lab = Lab::new();
+    lab.write("w.toml", &workflow("w", "every = '1000h'", "true"));
+    let live = Live::verb(&lab, "serve", &["serve", "--json", "--listen", "127.0.0.1:0"]);
+    let serving = heard(&live, "serving", 1).remove(0);
+    let url = serving["url"].as_str().unwrap();
+    assert!(serving["login"].as_str().unwrap().starts_with(&format!("{url}login?code=")), "{serving}");
+    let address = url.trim_start_matches("http://").trim_end_matches('/');
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let request = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    until("the line for people", || {
+        live.said().err.contains(&format!("serving {url} (1 workflow, 1 schedule)"))
+    });
+    live.signal(Signal::TERM);
+    live.end().expect_code(0);
 }
 
 #[test]

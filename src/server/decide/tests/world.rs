@@ -6,8 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Map as JsonMap;
 
 use super::super::*;
-use crate::core::cron::{Expression, Rhythm, zone};
+use crate::core::cron::{Expression, Rhythm};
 use crate::core::schedule::CatchUp;
+use crate::core::zone::named_zone;
 
 /// A schedule with a clock, runs that take a set time, and the rows that a database would have.
 pub(super) struct World {
