@@ -17,6 +17,7 @@ use crate::core::run_request::RunRequest;
 use crate::core::schedule::{ScheduledRun, Trigger};
 use crate::engine::Interrupt;
 use crate::ops::open::prepare_opened;
+use crate::storage::damage::suspect;
 use crate::storage::db;
 use crate::storage::schedules::requests::{Answer, Request, ask_within};
 use crate::storage::schedules::tick::{Claim, Died, Record, Standing, Tick};
@@ -62,7 +63,7 @@ impl Daemon {
         let mut db = self.open_database()?;
         let done = self.decide_in(&mut db, &mut names, now, about);
         let done = done.map_err(|error| {
-            db::suspect(self.home.path(), &error);
+            suspect(self.home.path(), &error);
             format!("the database refused: {error}")
         })?;
         let again = done.verdicts.iter().any(|(_, verdict)| verdict.again);
