@@ -306,7 +306,7 @@ impl Daemon {
     }
 
     /// Schedules whose old runs are to be removed, with how many they keep.
-    pub fn to_be_pruned(&mut self, at_the_end: bool) -> Vec<(String, u64)> {
+    pub fn take_unpruned(&mut self, at_the_end: bool) -> Vec<(String, u64)> {
         let least = if at_the_end { 1 } else { PRUNE_EVERY };
         let due: Vec<String> =
             self.begun.iter().filter(|(_, count)| **count >= least).map(|(name, _)| name.clone()).collect();
@@ -319,7 +319,7 @@ impl Daemon {
 
     /// Gives back everything.
     fn end(&mut self) {
-        for (name, keep) in self.to_be_pruned(true) {
+        for (name, keep) in self.take_unpruned(true) {
             let pruned =
                 self.open_database().and_then(|mut db| retention::prune(&mut db, &self.home, &name, keep));
             if let Err(message) = pruned {

@@ -346,7 +346,7 @@ mod tests {
         let head =
             "import = ['lib/t.toml']\n[workflow]\nname = 'w'\n[[schedules]]\nname = 's'\nevery = '1h'\n";
         fs::write(&workflow, format!("{head}{node}")).unwrap();
-        let mut files = Files::new(&[workflow.clone()]).unwrap();
+        let mut files = Files::new(std::slice::from_ref(&workflow)).unwrap();
         let first = files.refresh(false);
         assert_eq!(kinds(&first), ["w loaded"], "{first:?}");
         let folders = files.folders();

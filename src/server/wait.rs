@@ -206,7 +206,7 @@ impl Daemon {
         if waits.pruning.as_ref().is_some_and(|pruning| !pruning.is_finished()) {
             return;
         }
-        let due = self.to_be_pruned(false);
+        let due = self.take_unpruned(false);
         if due.is_empty() {
             return;
         }
