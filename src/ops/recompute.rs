@@ -198,7 +198,7 @@ fn pick(db: &Connection, picked: &Picked) -> Result<(Vec<MemoEntry>, usize), Err
                 (None, Some(workflow)) => format!(" in a run of the workflow `{workflow}`"),
                 (None, None) => String::new(),
             };
-            return Err(Error::invalid(format!("no stored result came from a node `{wanted}`{of}{hint}")));
+            return Err(Error::failed(format!("no stored result came from a node `{wanted}`{of}{hint}")));
         }
     }
     let of = all.len();

@@ -29,7 +29,7 @@ inputs = { table = "{{ inputs.table }}", more = ["a.csv", "~/b.csv"] }
 [nodes.fit]
 [nodes.big]
 task = "first"
-resources = { memory = "900TiB" }
+resources = { memory = "900TiB", licence = 1 }
 [nodes.send]
 if = "{{ inputs.deploy }}"
 [nodes.after]
@@ -40,7 +40,7 @@ task = "send"
 "#;
 
 /// Part of what is said of each thing that is lacking, with its line.
-const LACKING: [(&str, &str); 9] = [
+const LACKING: [(&str, &str); 10] = [
     ("w.toml:4:36", "workflow input `table`: \""),
     ("w.toml:9:12", "the secret `DB_PASSWORD` of task `load` is not set"),
     ("w.toml:9:27", "the secret `DB_USER` of task `load` is not set"),
@@ -50,6 +50,10 @@ const LACKING: [(&str, &str); 9] = [
     ("w.toml:24:50", "input `more` of node `load`: \""),
     ("w.toml:24:59", "input `more` of node `load`: \""),
     ("w.toml:28:24", "node `big` can never run: it asks for 900.0 TiB of `memory`, and there are only"),
+    (
+        "w.toml:28:44",
+        "node `big` can never run: it asks for 1 of the resource `licence`, which is not provided",
+    ),
 ];
 
 #[test]
@@ -60,7 +64,7 @@ fn everything_that_is_lacking_is_refused_at_once_and_nothing_has_run() {
     for (place, said) in LACKING {
         assert!(refused.err.contains(place) && refused.err.contains(said), "{place} {said}\n{}", refused.err);
     }
-    assert!(refused.err.ends_with("9 errors; nothing was run\n"), "{}", refused.err);
+    assert!(refused.err.ends_with("10 errors; nothing was run\n"), "{}", refused.err);
     for way_out in [
         "export DB_PASSWORD=",
         "add `gpu = N` to [resources], or give --resource gpu=N",
@@ -83,7 +87,7 @@ fn check_warns_of_the_same() {
     }
     let lints = lab.run(&["check", "w.toml", "--json"]).lines();
     let count = |name: &str| lints.iter().filter(|line| line["lint"] == name).count();
-    assert_eq!(["missing-file", "unprovided-resource", "unset-secret"].map(count), [4, 2, 3]);
+    assert_eq!(["missing-file", "unprovided-resource", "unset-secret"].map(count), [4, 3, 3]);
     assert!(lints.iter().all(|line| line["level"] == "warning"));
     lab.run(&["check", "w.toml", "--strict"]).expect_code(2);
 }

@@ -93,4 +93,10 @@ fn the_slowest_nodes_come_first_on_request() {
     let shown = lab.run(&["show", "@last", "--sort", "time"]).expect_code(0).out;
     let rows: Vec<_> = shown.lines().skip_while(|line| !line.starts_with("NODE")).skip(1).take(3).collect();
     assert!(rows[0].starts_with("✓ each[1] "), "{shown}");
+    let cached = "[workflow]\nname = 'c'\n[tasks.t]\ncache = true\nrun = 'true'\n[nodes.t]\n";
+    lab.write("c.toml", cached);
+    lab.ok("c.toml", &[]);
+    lab.ok("c.toml", &[]);
+    let shown = lab.run(&["show", "@last", "--sort", "time"]).expect_code(0).out;
+    assert!(shown.contains("\nnothing was executed in this run\n") && !shown.contains("NODE"), "{shown}");
 }

@@ -29,34 +29,26 @@ impl Pools {
         Self { slots, capacity, taken: BTreeMap::new(), running: 0 }
     }
 
-    /// Why `request` can never be met, if so. A request for 0 always fits, also without a provider.
-    ///
-    /// # Errors
-    /// The first resource of which there is less than the request asks for.
-    pub fn check(&self, request: &Request) -> Result<(), Unmet> {
-        for (name, amount) in request.iter().filter(|(_, amount)| **amount > 0) {
-            match self.capacity.get(name) {
-                None => {
-                    return Err(Unmet {
-                        resource: name.clone(),
-                        message: format!(
-                            "it asks for {amount} of the resource `{name}`, which is not provided"
-                        ),
-                        help: format!("add `{name} = N` to [resources], or give --resource {name}=N"),
-                    });
-                }
-                Some(capacity) if capacity < amount => {
-                    let (amount, capacity) = (shown(name, *amount), shown(name, *capacity));
-                    return Err(Unmet {
-                        resource: name.clone(),
-                        message: format!("it asks for {amount} of `{name}`, and there are only {capacity}"),
-                        help: format!("ask for less, or say that there is more with --resource {name}=N"),
-                    });
-                }
-                Some(_) => {}
+    /// Why `request` can never be met: each resource of which there is less than it asks for. A request for 0 always
+    /// fits, also without a provider.
+    pub fn unmet(&self, request: &Request) -> Vec<Unmet> {
+        let unmet = |(name, amount): (&String, &u64)| match self.capacity.get(name) {
+            None => Some(Unmet {
+                resource: name.clone(),
+                message: format!("it asks for {amount} of the resource `{name}`, which is not provided"),
+                help: format!("add `{name} = N` to [resources], or give --resource {name}=N"),
+            }),
+            Some(capacity) if capacity < amount => {
+                let (amount, capacity) = (shown(name, *amount), shown(name, *capacity));
+                Some(Unmet {
+                    resource: name.clone(),
+                    message: format!("it asks for {amount} of `{name}`, and there are only {capacity}"),
+                    help: format!("ask for less, or say that there is more with --resource {name}=N"),
+                })
             }
-        }
-        Ok(())
+            Some(_) => None,
+        };
+        request.iter().filter(|(_, amount)| **amount > 0).filter_map(unmet).collect()
     }
 
     pub fn has_slot(&self) -> bool {
@@ -124,13 +116,13 @@ mod tests {
     #[test]
     fn what_can_never_be_met_is_told() {
         let pools = pools(1);
-        assert_eq!(pools.check(&request("cpus", 4)), Ok(()));
-        assert_eq!(pools.check(&request("gpus", 0)), Ok(()));
-        let told = pools.check(&request("cpus", 5)).unwrap_err();
-        assert_eq!(told.message, "it asks for 5 of `cpus`, and there are only 4");
-        let told = pools.check(&request("gpus", 1)).unwrap_err();
-        assert!(told.message.contains("which is not provided"), "{told:?}");
-        assert!(told.help.starts_with("add `gpus = N` to [resources]"), "{told:?}");
+        assert_eq!(pools.unmet(&request("cpus", 4)), []);
+        assert_eq!(pools.unmet(&request("gpus", 0)), []);
+        let both = BTreeMap::from([("cpus".to_owned(), 5), ("gpus".to_owned(), 1)]);
+        let [cpus, gpus] = &pools.unmet(&both)[..] else { panic!("{:?}", pools.unmet(&both)) };
+        assert_eq!(cpus.message, "it asks for 5 of `cpus`, and there are only 4");
+        assert!(gpus.message.contains("which is not provided"), "{gpus:?}");
+        assert!(gpus.help.starts_with("add `gpus = N` to [resources]"), "{gpus:?}");
     }
 
     #[test]

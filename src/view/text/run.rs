@@ -119,6 +119,9 @@ impl RunState {
             Order::Events => self.nodes.iter().for_each(|node| rows.add(node)),
             Order::Time => rows.add_slowest(self, now),
         }
+        if rows.rows.len() == 1 {
+            return format!("{}\n", ink.paint(FAINT, "nothing was executed in this run"));
+        }
         let mut text = columns(&rows.rows, ink);
         let hidden = rows.hidden();
         if !hidden.is_empty() {
