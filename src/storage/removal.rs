@@ -7,8 +7,9 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, chmodat, fchmod, openat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, chmodat, fchmod, openat, unlinkat};
 use rustix::io::Errno;
 
 /// Removes what has this name in an open folder, and everything below it, folders that forbid it as well. It is no error
@@ -47,5 +48,22 @@ pub fn remove_below(folder: &File, name: &OsStr) -> io::Result<()> {
     match unlinkat(folder, name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes whatever is at `path` of a user, folders that forbid it as well; links are removed, never followed.
+/// It is no error if nothing is there.
+///
+/// # Errors
+/// Something in it cannot be removed.
+pub fn remove_tree(path: &Path) -> io::Result<()> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match openat(CWD, parent, flags, Mode::empty()) {
+        Err(Errno::NOENT) => Ok(()),
+        folder => remove_below(&File::from(folder?), name),
     }
 }

@@ -46,6 +46,8 @@ use std::path::{Path, PathBuf, absolute};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use super::removal::remove_tree;
+pub use super::removal::remove_tree;
 pub use blobs::{BlobFile, files_of_directory};
 pub use error::{Damage, FileError, SealError, Wrong};
 pub use fingerprint::{Snapshot, check_there};
@@ -56,7 +58,7 @@ pub use publish::{EntryContent, PublishEntry, sync_folder};
 pub use seal::{Output, Sealed};
 pub use stage::{Guard, LargeFiles, Spoiled, Staged};
 pub use stat::{FileKey, Lookup, STAT_SCHEMA, StatCache, StatEntry};
-pub use temp::{PendingBlob, remove_tree};
+pub use temp::PendingBlob;
 pub use view::View;
 
 use crate::core::digest::Digest;

@@ -11,10 +11,9 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use tempfile::TempDir;
 
-use super::Store;
 use super::error::FileError;
 use super::stage::{FileSource, LargeFiles, Part, Place, PutForm, Staged};
-use super::temp::remove_tree;
+use super::{Store, remove_tree};
 use crate::core::digest::Digest;
 use crate::core::staging::Staging;
 use crate::core::value::Artifact;

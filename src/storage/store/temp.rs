@@ -11,15 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::io::Errno;
 use tempfile::TempDir;
 
 use super::lock;
 use super::stat::Seen;
 use crate::core::digest::Digest;
 use crate::storage::own_folder;
-use crate::storage::removal::remove_below;
 
 /// The locked folder of this process.
 pub(super) struct TempFolder {
@@ -200,23 +197,6 @@ pub(super) fn sweep(tmp: &Path) -> io::Result<()> {
     dead.iter().try_for_each(|(path, _lock)| own_folder::remove(path))
 }
 
-/// Removes whatever is at `path` of a user, folders that forbid it as well; links are removed, never followed.
-/// It is no error if nothing is there.
-///
-/// # Errors
-/// Something in it cannot be removed.
-pub fn remove_tree(path: &Path) -> io::Result<()> {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::Error::from(io::ErrorKind::InvalidInput));
-    };
-    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    match openat(CWD, parent, flags, Mode::empty()) {
-        Err(Errno::NOENT) => Ok(()),
-        folder => remove_below(&File::from(folder?), name),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs::Permissions;
@@ -224,6 +204,7 @@ mod tests {
 
     use super::super::testing::{place, reopen};
     use super::*;
+    use crate::storage::removal::remove_tree;
 
     #[test]
     fn a_sweep_takes_what_dead_processes_left_and_nothing_else() {

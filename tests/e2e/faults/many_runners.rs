@@ -44,16 +44,21 @@ fn together(serialize: bool, collect: bool) {
             }
             let children: Vec<_> =
                 (0..runners).map(|_| start(&trial, &["exec", "many.toml", "--json", "-j", "2"])).collect();
-            let ended = std::panic::catch_unwind(|| {
-                for child in children {
-                    let run = ends_by_itself(child, "one of many");
-                    assert_eq!(run.code, Some(0), "{run:?}");
-                    assert!(!format!("{}{}", run.out, run.err).contains("locked"), "{run:?}");
-                    assert_eq!(run.outputs()["f"].as_array().unwrap().len(), keys);
-                }
-            });
+            // All at once: who is not read from waits, and holds up those who wait for it.
+            let ended: Vec<_> = children
+                .into_iter()
+                .map(|child| scope.spawn(|| ends_by_itself(child, "one of many")))
+                .collect::<Vec<_>>()
+                .into_iter()
+                .map(std::thread::ScopedJoinHandle::join)
+                .collect();
             over.store(true, Ordering::Relaxed);
-            ended.unwrap();
+            for run in ended {
+                let run = run.unwrap();
+                assert_eq!(run.code, Some(0), "{run:?}");
+                assert!(!format!("{}{}", run.out, run.err).contains("locked"), "{run:?}");
+                assert_eq!(run.outputs()["f"].as_array().unwrap().len(), keys);
+            }
         });
         if serialize && !collect {
             for key in 0..keys {

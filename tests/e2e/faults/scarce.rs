@@ -18,7 +18,7 @@ fn threads() {
     // Seen to fail: the second thread of the runtime missing hung it, the third panicked.
     for call in ["clone3", "clone"] {
         for when in
-            spread(count(8, 40), 40).map(|n| n.to_string()).chain(["2+", "4+", "6+"].map(str::to_owned))
+            spread(count(5, 40), 40).map(|n| n.to_string()).chain(["2+", "4+", "6+"].map(str::to_owned))
         {
             let trial = Trial::new();
             let inject = format!("{call}:error=EAGAIN:when={when}");
@@ -32,7 +32,7 @@ fn threads() {
 #[test]
 fn descriptors() {
     // Below that the loader of programs has none for its libraries.
-    for limit in spread(count(12, 60), 60).map(|n| n + 3) {
+    for limit in spread(count(8, 60), 60).map(|n| n + 3) {
         let trial = Trial::new();
         let args = ["exec", "w.toml", "--json", "-j", "2"];
         let run = ends(&mut after(&trial, &format!("ulimit -n {limit}"), &args));
