@@ -52,7 +52,8 @@ fn count(few: usize, many: usize) -> usize {
 
 /// `count` numbers from 1 to `most`, spread over all of it.
 fn spread(count: usize, most: usize) -> impl Iterator<Item = usize> {
-    (0..count.min(most)).map(move |i| 1 + i * most / count.min(most))
+    let count = count.min(most);
+    (0..count).map(move |i| 1 + (2 * i + 1) * most / (2 * count))
 }
 
 /// Runs to the end, which comes in time and without a panic.
