@@ -2,13 +2,10 @@
 
 use std::path::Path;
 
-use serde_json::json;
-
 use super::config::tell_warnings;
 use super::screen::{ColorChoice, print, print_text};
 use super::{Failure, Outcome, args, code};
-use crate::core::event::VERSION;
-use crate::engine::plan::planned::{ElementTally, Expectation, Planned};
+use crate::engine::plan::planned::{Expectation, Planned};
 use crate::ops::estimate::Estimate;
 use crate::ops::open::{Prepared, prepare};
 use crate::ops::plan::plan;
@@ -64,7 +61,7 @@ pub fn show(
     tell_warnings(&prepared.config.warnings);
     let outline = &prepared.opened.outline;
     match json {
-        true => print(&lines(outline, &plan.nodes, &plan.estimate)),
+        true => print(&plan.lines(outline).map(|line| format!("{line}\n")).collect::<String>()),
         false => print_text(table(outline, &plan.nodes, &plan.estimate, Ink(color.on_stdout()))),
     }
     Ok(plan.nodes.iter().any(|node| node.runs))
@@ -84,30 +81,6 @@ fn is_open(outline: &Outline, planned: &Planned) -> bool {
         next = place.parent;
     }
     false
-}
-
-fn lines(outline: &Outline, planned: &[Planned], estimate: &Estimate) -> String {
-    let mut text = String::new();
-    for node in planned {
-        let elements = node
-            .elements
-            .map(|ElementTally { count, runs, hits }| json!({"count": count, "runs": runs, "hits": hits}));
-        let line = json!({
-            "v": VERSION,
-            "event": "node_planned",
-            "node": outline.name(node.number),
-            "cache": node.cache.name(),
-            "reason": node.reason,
-            "why": node.why.as_ref().map(|why| why.with_text()),
-            "runs": node.runs,
-            "elements": elements,
-            "estimated_ms": estimate.wall_of.get(&node.number),
-            "saved_ms": node.saved_ms,
-            "warning": node.edited.as_ref().map(ToString::to_string),
-        });
-        text.push_str(&format!("{line}\n"));
-    }
-    text
 }
 
 /// Time, what is saved, and the critical path, a line each; nothing where nothing is known.

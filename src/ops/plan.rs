@@ -3,25 +3,67 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use serde_json::{Value as Json, json};
+
 use super::Error;
 use super::estimate::Estimate;
 use super::home::HomeReader;
 use super::needs::UNPROVIDED;
 use super::open::Prepared;
+use crate::core::event::VERSION;
 use crate::core::value::Value;
 use crate::engine;
 use crate::engine::lookup::cache::Cache;
 use crate::engine::plan::explainer::ExplainMemory;
-use crate::engine::plan::planned::{PlanObserver, Planned, PlannedUnit};
+use crate::engine::plan::planned::{ElementTally, Expectation, PlanObserver, Planned, PlannedUnit};
 use crate::engine::scope::values::{UserFiles, workflow_inputs};
 use crate::storage::history::times::of_workflow;
 use crate::storage::memo::explain::Detail;
+use crate::workflow::graph::outline::Outline;
 
 /// A plan.
 pub struct Plan {
     /// By number in the outline, in order.
     pub nodes: Vec<Planned>,
     pub estimate: Estimate,
+}
+
+impl Plan {
+    /// A line for each node.
+    pub fn lines(&self, outline: &Outline) -> impl Iterator<Item = Json> {
+        self.nodes.iter().map(|node| {
+            let elements = node.elements.map(
+                |ElementTally { count, runs, hits }| json!({"count": count, "runs": runs, "hits": hits}),
+            );
+            json!({
+                "v": VERSION,
+                "event": "node_planned",
+                "node": outline.name(node.number),
+                "cache": node.cache.name(),
+                "reason": node.reason,
+                "why": node.why.as_ref().map(|why| why.with_text()),
+                "runs": node.runs,
+                "elements": elements,
+                "estimated_ms": self.estimate.wall_of.get(&node.number),
+                "saved_ms": node.saved_ms,
+                "warning": node.edited.as_ref().map(ToString::to_string),
+            })
+        })
+    }
+
+    /// One document, with how many nodes and elements would run and how many would come from the cache.
+    pub fn to_json(&self, prepared: &Prepared) -> Json {
+        let runs = |node: &Planned| node.elements.map_or(usize::from(node.runs), |all| all.runs);
+        let hit = |node: &Planned| usize::from(node.cache == Expectation::Hit);
+        let hits = |node: &Planned| node.elements.map_or_else(|| hit(node), |all| all.hits);
+        json!({
+            "v": VERSION,
+            "items": self.lines(&prepared.opened.outline).collect::<Vec<_>>(),
+            "would_run": self.nodes.iter().map(runs).sum::<usize>(),
+            "cached": self.nodes.iter().map(hits).sum::<usize>(),
+            "estimate_ms": self.estimate.wall_ms,
+        })
+    }
 }
 
 /// Plans a prepared run.

@@ -14,24 +14,12 @@ use super::options::PublicUrl;
 use super::problem::HttpProblem;
 use crate::core::clock::Clock;
 use crate::ops::Error;
+use crate::server::DaemonHandle;
 
 /// Maximum operations that read or write files at the same time.
 const MAX_OPERATIONS: usize = 16;
 /// Maximum streams of events at the same time.
 const MAX_STREAMS: usize = 64;
-
-/// What the daemon serves just now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ServedCounts {
-    pub workflows: usize,
-    pub schedules: usize,
-}
-
-/// What is asked from the daemon that the interface belongs to.
-pub trait DaemonView: Send + Sync + 'static {
-    /// How many workflows and schedules it serves.
-    fn counts(&self) -> ServedCounts;
-}
 
 /// What all handlers share.
 pub struct App {
@@ -48,7 +36,7 @@ pub struct App {
     pub is_read_only: bool,
     pub started: Timestamp,
     pub clock: Arc<dyn Clock>,
-    pub daemon: Arc<dyn DaemonView>,
+    pub daemon: DaemonHandle,
     /// Runs that begin and end.
     pub feed: HomeFeed,
     operations: Arc<Semaphore>,
@@ -72,7 +60,7 @@ impl App {
         place: BoundPlace,
         access: WebAccess,
         clock: Arc<dyn Clock>,
-        daemon: Arc<dyn DaemonView>,
+        daemon: DaemonHandle,
     ) -> Result<Self, Error> {
         Ok(Self {
             access,

@@ -20,13 +20,14 @@ use tokio::task::JoinSet;
 
 use super::access::WebAccess;
 use super::answer::{MAX_HEAD_BYTES, answer};
-use super::app::{App, BoundPlace, DaemonView};
+use super::app::{App, BoundPlace};
 use super::hosts::Hosts;
 use super::options::{Listen, WebOptions, is_loopback};
 use super::routes::routes;
 use crate::core::clock::Clock;
 use crate::ops::Error;
 use crate::ops::web_access::{ServeAddress, ServeFiles};
+use crate::server::DaemonHandle;
 
 /// Up to this size a head is read, in bytes; whether it is too large is seen then.
 const HEAD_BUFFER_BYTES: usize = 2 * MAX_HEAD_BYTES;
@@ -58,11 +59,7 @@ pub struct Web {
 ///
 /// # Errors
 /// A setting is wrong, the address is taken, or a file of the home cannot be used.
-pub async fn listen(
-    options: &WebOptions,
-    clock: Arc<dyn Clock>,
-    daemon: Arc<dyn DaemonView>,
-) -> Result<Web, Error> {
+pub async fn listen(options: &WebOptions, clock: Arc<dyn Clock>, daemon: DaemonHandle) -> Result<Web, Error> {
     let address = options.address()?;
     let (base, public) = (options.base()?, options.public()?);
     let files = ServeFiles::open(options.home.as_deref(), options.token_file.as_deref())?;

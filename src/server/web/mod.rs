@@ -1,7 +1,7 @@
 //! The HTTP interface of the daemon: one guard in front of all routes, the API, the pages.
 //!
 //! Handlers are a few lines over `ops`. Nothing here knows schedules or workflows by itself: what is alive in the daemon is asked
-//! from the [`DaemonView`] that was given.
+//! from the [`DaemonHandle`](super::DaemonHandle) that was given.
 //!
 //! | file | owns |
 //! |---|---|
@@ -32,6 +32,5 @@ mod routes;
 #[cfg(test)]
 mod tests;
 
-pub use app::{DaemonView, ServedCounts};
 pub use listen::{Web, listen};
-pub use options::{Listen, WebOptions};
+pub use options::WebOptions;

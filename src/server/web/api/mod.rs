@@ -6,8 +6,11 @@ pub mod files;
 pub mod home_events;
 pub mod logs;
 pub mod runs;
+pub mod schedules;
 pub mod server;
+pub mod start;
 pub mod stream;
+pub mod workflows;
 
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};

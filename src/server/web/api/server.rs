@@ -49,7 +49,7 @@ pub async fn description() -> Response {
 /// What the server is and does.
 pub async fn server(State(app): State<Arc<App>>) -> Result<Response, HttpProblem> {
     let live_runs = app.blocking(|home| Ok(inspect::live(Some(home))?.len())).await?;
-    let counts = app.daemon.counts();
+    let served = app.daemon.snapshot();
     answer(&ServerDocument {
         v: VERSION,
         version: env!("CARGO_PKG_VERSION"),
@@ -59,8 +59,8 @@ pub async fn server(State(app): State<Arc<App>>) -> Result<Response, HttpProblem
         time: app.clock.now().to_string(),
         url: app.url(),
         read_only: app.is_read_only,
-        workflows: counts.workflows,
-        schedules: counts.schedules,
+        workflows: served.files.iter().filter(|file| file.opened.is_some()).count(),
+        schedules: served.schedules.len(),
         live_runs,
     })
 }

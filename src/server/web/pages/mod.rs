@@ -3,6 +3,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `runs.rs`, `run.rs`, `node.rs`, `compare.rs` | the list, one run, one node, two runs side by side |
+//! | `workflows.rs`, `schedules.rs` | what is served: forms, plans, instants |
 //! | `parts.rs`, `text.rs`, `values.rs`, `changes.rs` | what they are made of: statuses and bars, logs, values, differences |
 //! | `login.rs`, `login.html` | logging in and out |
 //! | `base.html` | head, navigation and foot of every page |
@@ -14,8 +15,10 @@ pub mod node;
 mod parts;
 pub mod run;
 pub mod runs;
+pub mod schedules;
 mod text;
 mod values;
+pub mod workflows;
 
 use std::sync::Arc;
 

@@ -13,7 +13,7 @@ use super::changes::{ChangeLine, causes};
 use super::parts::{MixPart, StatusPart, TimePart, maybe_duration, node_address, origin};
 use super::text::log_html;
 use super::values::{ValueLine, value_lines};
-use super::{PageFrame, page};
+use super::{PageFrame, login, page};
 use crate::core::event::{Kind, NodeFinished};
 use crate::core::node_path::NodeRef;
 use crate::ops::diff::diff;
@@ -22,6 +22,7 @@ use crate::ops::nodes::{NodeItem, NodeStanding};
 use crate::ops::overview::{MAX_FAILURES, Overview, overview};
 use crate::ops::run_graph::{GraphQuery, RunGraph, graph};
 use crate::server::web::api::runs::node_query;
+use crate::server::web::api::start::{RunBody, cancelled, retried};
 use crate::server::web::app::App;
 use crate::server::web::problem::HttpProblem;
 use crate::server::web::query::Query;
@@ -50,6 +51,8 @@ struct RunPage {
     workflow_query: String,
     status: StatusPart,
     goes_on: bool,
+    can_retry: bool,
+    can_cancel: bool,
     previous: Option<String>,
     next: Option<String>,
     /// The run to compare with.
@@ -177,6 +180,18 @@ pub async fn show(
     Ok(page(StatusCode::OK, &made))
 }
 
+/// Begins a run that goes on with this one.
+pub async fn again(State(app): State<Arc<App>>, Path(run): Path<String>) -> Result<Response, HttpProblem> {
+    let run = retried(&app, run, RunBody::default()).await?;
+    Ok(login::see_other(&app, &format!("/runs/{run}")))
+}
+
+/// Ends this run.
+pub async fn cancel(State(app): State<Arc<App>>, Path(run): Path<String>) -> Result<Response, HttpProblem> {
+    let run = cancelled(&app, run).await?;
+    Ok(login::see_other(&app, &format!("/runs/{run}")))
+}
+
 fn clean(text: &str) -> String {
     inert(text).into_owned()
 }
@@ -198,6 +213,10 @@ fn run_page(
         workflow: clean(&row.workflow),
         workflow_query: format!("workflow={}", super::parts::encode(&row.workflow)),
         goes_on: run.goes_on(),
+        can_retry: !app.is_read_only
+            && !run.goes_on()
+            && (row.status != "succeeded" || row.counts.failed > 0),
+        can_cancel: !app.is_read_only && run.goes_on(),
         previous: neighbours.previous.map(String::from),
         next: neighbours.next.map(String::from),
         other: neighbours.last_success.or(neighbours.previous).map(String::from),

@@ -4,6 +4,7 @@ mod guard;
 mod login;
 mod runs;
 mod schema;
+mod served;
 mod sockets;
 mod style;
 
@@ -16,23 +17,18 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::access::WebAccess;
 use super::answer::answer;
-use super::app::{App, BoundPlace, DaemonView, ServedCounts};
+use super::app::{App, BoundPlace};
 use super::hosts::Hosts;
 use super::options::WebOptions;
 use super::routes::{Route, routes};
 use crate::core::clock::Clock;
 use crate::ops::web_access::ServeFiles;
-
-struct Idle;
-
-impl DaemonView for Idle {
-    fn counts(&self) -> ServedCounts {
-        ServedCounts { workflows: 2, schedules: 1 }
-    }
-}
+use crate::server::DaemonHandle;
+use crate::server::handle::Command;
 
 struct SetClock(Mutex<Timestamp>);
 
@@ -49,6 +45,8 @@ struct Server {
     router: Router,
     table: Vec<Route>,
     token: String,
+    /// What the daemon is asked for.
+    commands: UnboundedReceiver<Command>,
 }
 
 /// What came back.
@@ -80,6 +78,12 @@ impl Answer {
     }
 }
 
+/// A daemon that serves nothing and does what its commands are taken for.
+fn idle() -> (DaemonHandle, UnboundedReceiver<Command>) {
+    let (sender, commands) = unbounded_channel();
+    (DaemonHandle::new(sender), commands)
+}
+
 async fn first_piece(mut body: Body) -> Vec<u8> {
     body.frame().await.unwrap().unwrap().into_data().unwrap().to_vec()
 }
@@ -109,14 +113,15 @@ impl Server {
                 port: Some(7070),
             },
         };
+        let (daemon, commands) = idle();
         let clock = Arc::new(SetClock(Mutex::new("2026-11-28T10:00:00Z".parse().unwrap())));
         let files = ServeFiles::open(Some(dir.path()), None).unwrap();
         let token = files.token().unwrap().text;
         let access = WebAccess::open(files, clock.clone()).unwrap();
-        let app = Arc::new(App::new(options, place, access, clock, Arc::new(Idle)).unwrap());
+        let app = Arc::new(App::new(options, place, access, clock, daemon).unwrap());
         let routes = routes(&app);
         let table = routes.table.clone();
-        Self { dir, app, router: routes.router(), table, token }
+        Self { dir, app, router: routes.router(), table, token, commands }
     }
 
     fn home(&self) -> &Path {

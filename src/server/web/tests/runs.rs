@@ -72,7 +72,7 @@ impl Server {
     }
 
     /// An answer in JSON, held to the description of its path.
-    async fn described(&self, path: &str, route: &str) -> Value {
+    pub async fn described(&self, path: &str, route: &str) -> Value {
         let answer = self.get(path).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
         hold(&answer, route, "get", "200");
@@ -81,7 +81,7 @@ impl Server {
 }
 
 /// Holds an answer to the description.
-fn hold(answer: &Answer, route: &str, method: &str, status: &str) {
+pub fn hold(answer: &Answer, route: &str, method: &str, status: &str) {
     let document: Value = serde_json::from_str(OPENAPI).unwrap();
     let content = &document["paths"][route][method]["responses"][status]["content"];
     let schema = &content["application/json"]["schema"];

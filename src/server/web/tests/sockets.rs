@@ -10,18 +10,19 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::Idle;
+use super::idle;
 use crate::core::clock::SystemClock;
 use crate::ops::ErrorKind;
 use crate::ops::web_access::login_link;
-use crate::server::web::{Web, WebOptions, listen};
+use crate::server::web::WebOptions;
+use crate::server::web::listen::{Web, listen};
 
 fn options(home: &Path, address: &str) -> WebOptions {
     WebOptions { home: Some(home.to_owned()), listen: address.into(), ..WebOptions::default() }
 }
 
 async fn start(options: &WebOptions) -> Web {
-    listen(options, Arc::new(SystemClock), Arc::new(Idle)).await.unwrap()
+    listen(options, Arc::new(SystemClock), idle().0).await.unwrap()
 }
 
 fn ask(mut stream: impl Read + Write, request: &str) -> String {
@@ -88,16 +89,14 @@ async fn a_socket_is_for_its_owner_and_replaces_nothing() {
     let address = format!("unix:{}", path.display());
     let refused = |problem: &str| problem.contains("cannot listen on unix:");
     fs::write(&path, "mine").unwrap();
-    let error =
-        listen(&options(home.path(), &address), Arc::new(SystemClock), Arc::new(Idle)).await.err().unwrap();
+    let error = listen(&options(home.path(), &address), Arc::new(SystemClock), idle().0).await.err().unwrap();
     assert!(refused(&error.to_string()) && fs::read_to_string(&path).unwrap() == "mine", "{error}");
     fs::remove_file(&path).unwrap();
     // What a killed server left.
     drop(UnixListener::bind(&path).unwrap());
     let web = start(&options(home.path(), &address)).await;
     assert_eq!(fs::symlink_metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    let error =
-        listen(&options(home.path(), &address), Arc::new(SystemClock), Arc::new(Idle)).await.err().unwrap();
+    let error = listen(&options(home.path(), &address), Arc::new(SystemClock), idle().0).await.err().unwrap();
     assert!(error.to_string().contains("another server has this socket"), "{error}");
     let socket = path.clone();
     let answer = beside(web, move || {
@@ -114,7 +113,6 @@ async fn an_address_that_is_taken_is_named() {
     let home = tempfile::tempdir().unwrap();
     let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap().to_string();
-    let error =
-        listen(&options(home.path(), &address), Arc::new(SystemClock), Arc::new(Idle)).await.err().unwrap();
+    let error = listen(&options(home.path(), &address), Arc::new(SystemClock), idle().0).await.err().unwrap();
     assert!(error.to_string().contains(&format!("cannot listen on {address}")), "{error}");
 }

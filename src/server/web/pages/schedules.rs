@@ -1,0 +1,212 @@
+//! Schedules in words: what comes, what was, pauses and runs by hand.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use jiff::Timestamp;
+
+use super::parts::{StatusPart, TimePart, encode, maybe_duration};
+use super::{PageFrame, login, page};
+use crate::server::web::api::schedules::{Coming, TriggerBody, coming, rows, set_paused, triggered, view};
+use crate::server::web::app::App;
+use crate::server::web::problem::HttpProblem;
+use crate::server::web::query::Query;
+use crate::view::model::schedule_row::{InstantRow, ScheduleRow};
+use crate::view::text::{count, inert};
+
+/// Past instants on the page of one schedule.
+const PAST: usize = 100;
+/// Instants to come there.
+const NEXT: usize = 5;
+
+#[derive(Template)]
+#[template(path = "schedules.html")]
+struct SchedulesPage {
+    frame: PageFrame,
+    rows: Vec<Row>,
+    is_read_only: bool,
+}
+
+#[derive(Template)]
+#[template(path = "schedule.html")]
+struct SchedulePage {
+    frame: PageFrame,
+    row: Row,
+    next: Vec<NextRow>,
+    past: Vec<PastRow>,
+    is_read_only: bool,
+}
+
+struct Row {
+    name: String,
+    address: String,
+    words: String,
+    /// The expressions and the zone.
+    times: String,
+    path: String,
+    paused: Option<String>,
+    is_served: bool,
+    mistakes: Vec<String>,
+    next: Option<TimePart>,
+    last: Option<PastRow>,
+    /// How often it failed in a row, if it did.
+    failures: String,
+}
+
+struct NextRow {
+    at: TimePart,
+    local: String,
+    note: String,
+}
+
+struct PastRow {
+    at: TimePart,
+    became: StatusPart,
+    run: Option<String>,
+    status: Option<StatusPart>,
+    took: String,
+    reason: String,
+}
+
+fn clean(text: &str) -> String {
+    inert(text).into_owned()
+}
+
+fn address(name: &str) -> String {
+    format!("/schedules/{}", name.split('/').map(encode).collect::<Vec<_>>().join("/"))
+}
+
+fn row(row: &ScheduleRow) -> Row {
+    let settings = &row.settings;
+    let zone = settings.timezone.as_deref().unwrap_or("UTC");
+    let times = match (&settings.every, settings.cron.is_empty()) {
+        (Some(every), _) => format!("every {every}"),
+        (None, true) => String::new(),
+        (None, false) => format!("{} ({zone})", settings.cron.join(", ")),
+    };
+    let paused = row.paused.as_ref().map(|pause| {
+        let reason = pause.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
+        clean(&format!("since {} by {}{reason}", pause.since.strftime("%Y-%m-%d %H:%M UTC"), pause.by))
+    });
+    Row {
+        name: clean(&row.schedule),
+        address: address(&row.schedule),
+        words: clean(settings.words.as_deref().unwrap_or_default()),
+        times: clean(&times),
+        path: clean(&row.path),
+        paused,
+        is_served: row.served,
+        mistakes: row.mistakes.iter().map(|mistake| clean(mistake)).collect(),
+        next: row.next.as_ref().map(|next| TimePart::new(next.fires)),
+        last: row.last.as_ref().map(past),
+        failures: match row.consecutive_failures {
+            0 => String::new(),
+            1 => "failed the last time".into(),
+            times => format!("failed {} times in a row", count(times)),
+        },
+    }
+}
+
+fn past(instant: &InstantRow) -> PastRow {
+    let class = match &*instant.became {
+        "missed" => "care",
+        "fired" | "caught_up" => "run",
+        _ => "skip-",
+    };
+    PastRow {
+        at: TimePart::new(instant.at),
+        became: StatusPart { class, word: instant.became.replace('_', " ") },
+        run: instant.run.map(String::from),
+        status: instant.status.as_ref().map(|status| StatusPart::of_run(status, &instant.counts)),
+        took: maybe_duration(instant.duration_ms),
+        reason: instant.reason.as_deref().map(clean).unwrap_or_default(),
+    }
+}
+
+/// The list.
+pub async fn list(State(app): State<Arc<App>>, query: Query) -> Result<Response, HttpProblem> {
+    query.done()?;
+    let mut found = rows(&app).await?;
+    // What fails comes first, then what comes next.
+    found.sort_by_key(|row| {
+        let next = row.next.as_ref().map_or(Timestamp::MAX, |next| next.fires);
+        (row.mistakes.is_empty() && row.consecutive_failures == 0, next, row.schedule.clone())
+    });
+    let made = SchedulesPage {
+        frame: PageFrame::new(&app, "Schedules", "schedules"),
+        rows: found.iter().map(row).collect(),
+        is_read_only: app.is_read_only,
+    };
+    Ok(page(StatusCode::OK, &made))
+}
+
+/// One schedule.
+pub async fn one(
+    State(app): State<Arc<App>>,
+    Path((workflow, name)): Path<(String, String)>,
+    query: Query,
+) -> Result<Response, HttpProblem> {
+    query.done()?;
+    let name = format!("{workflow}/{name}");
+    let found = view(&app, name.clone(), PAST).await?;
+    // A file that does not load has no next instant.
+    let next = coming(&app, name, NEXT).await.unwrap_or_default();
+    let next = next.into_iter().map(|Coming { fires, local, note, .. }| NextRow {
+        at: TimePart::new(fires),
+        local,
+        note: note.unwrap_or_default(),
+    });
+    let made = SchedulePage {
+        frame: PageFrame::new(&app, clean(&found.row.schedule), "schedules"),
+        row: row(&found.row),
+        next: next.collect(),
+        past: found.instants.iter().map(past).collect(),
+        is_read_only: app.is_read_only,
+    };
+    Ok(page(StatusCode::OK, &made))
+}
+
+/// Pauses a schedule, with the reason of the form.
+pub async fn hold(
+    State(app): State<Arc<App>>,
+    Path((workflow, name)): Path<(String, String)>,
+    body: String,
+) -> Result<Response, HttpProblem> {
+    let reason = Query::parse(&body).text("reason");
+    let name = format!("{workflow}/{name}");
+    set_paused(&app, name.clone(), true, reason).await?;
+    Ok(login::see_other(&app, &address(&name)))
+}
+
+/// Ends the pause of a schedule.
+pub async fn go_on(
+    State(app): State<Arc<App>>,
+    Path((workflow, name)): Path<(String, String)>,
+) -> Result<Response, HttpProblem> {
+    let name = format!("{workflow}/{name}");
+    set_paused(&app, name.clone(), false, None).await?;
+    Ok(login::see_other(&app, &address(&name)))
+}
+
+/// Runs a schedule now.
+pub async fn run(
+    State(app): State<Arc<App>>,
+    Path((workflow, name)): Path<(String, String)>,
+) -> Result<Response, HttpProblem> {
+    let run = triggered(&app, format!("{workflow}/{name}"), TriggerBody::default()).await?;
+    // It may wait for its turn: the schedule's page says so until it has begun.
+    let begun = app.blocking({
+        let run = run.to_string();
+        move |home| {
+            Ok(crate::ops::inspect::run(Some(home), &run, crate::view::model::run::Keep::OUTLINE).is_ok())
+        }
+    });
+    let place = match begun.await {
+        Ok(true) => format!("/runs/{run}"),
+        _ => address(&format!("{workflow}/{name}")),
+    };
+    Ok(login::see_other(&app, &place))
+}

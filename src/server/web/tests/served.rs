@@ -1,0 +1,196 @@
+//! What is asked of the daemon: runs begun, retried and ended, workflows and schedules that are served.
+
+use std::fs;
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::{Answer, Server};
+use crate::server::files::Files;
+use crate::server::handle::{Command, ServedState};
+use crate::server::runs::{Job, News, Runs};
+use crate::server::web::options::WebOptions;
+
+const WORKFLOW: &str = r#"
+[workflow]
+name = "etl"
+description = "loads <things>"
+[inputs]
+rounds = { type = "int", default = 2, description = "how many" }
+mode = { type = "string", default = "fast", one_of = ["fast", "slow"] }
+data = { type = "file?" }
+[[schedules]]
+name = "nightly"
+cron = "0 2 * * *"
+timezone = "Europe/Berlin"
+[tasks.work]
+inputs = { rounds = "int", mode = "string" }
+run = 'echo "$rounds"; if [ "$mode" = slow ]; then sleep 600; fi; test "$rounds" != 13'
+[nodes.work]
+inputs = { rounds = "{{ inputs.rounds }}", mode = "{{ inputs.mode }}" }
+"#;
+
+/// A server whose daemon serves the workflow and runs what it is asked for.
+fn serving(options: &WebOptions) -> Server {
+    let mut server = Server::with(options);
+    let path = server.home().join("etl.toml");
+    fs::write(&path, WORKFLOW).unwrap();
+    let mut files = Files::new(&[path]).unwrap();
+    files.refresh(true);
+    let state = ServedState { files: files.all().cloned().collect(), schedules: files.schedules() };
+    server.app.daemon.set_snapshot(state);
+    let (_, idle) = tokio::sync::mpsc::unbounded_channel();
+    let mut commands = std::mem::replace(&mut server.commands, idle);
+    let (mut runs, mut news) = Runs::new(Some(server.home().to_owned()));
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(Command::Start { run, prepared, reply }) => {
+                        let prepare = Box::new(move || Ok(*prepared));
+                        runs.start(Job { run, of: None, prepare, max_runtime: None });
+                        let _ = reply.send(Ok(()));
+                    }
+                    Some(Command::Cancel { run, reply }) => {
+                        let _ = reply.send(runs.interrupt(run, crate::engine::Interrupt(libc::SIGTERM)));
+                    }
+                    None => return,
+                },
+                Some(News::Ended(end)) = news.recv() => runs.ended(end.run),
+            }
+        }
+    });
+    server
+}
+
+impl Server {
+    /// The run when it has ended.
+    async fn ended(&self, run: &str) -> Value {
+        for _ in 0..600 {
+            let found = self.get(&format!("/api/runs/{run}")).await;
+            if found.status == StatusCode::OK && found.json()["status"] != "running" {
+                return found.json();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{run} does not end")
+    }
+
+    /// Sends a form from a page of ours, in a session.
+    async fn form(&self, path: &str, form: &str) -> Answer {
+        let request = self.request(Method::POST, path).header("authorization", self.bearer());
+        self.send(request.header("origin", "http://127.0.0.1:7070"), form.to_owned()).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_are_begun_retried_and_ended() {
+    let server = serving(&WebOptions::default());
+    let begun = server.post("/api/runs", r#"{"workflow":"etl","inputs":{"rounds":13}}"#).await;
+    assert_eq!(begun.status, StatusCode::ACCEPTED, "{}", begun.text());
+    let run = begun.json()["run"].as_str().unwrap().to_owned();
+    assert_eq!(begun.header("location"), format!("/api/runs/{run}"));
+    let ended = server.ended(&run).await;
+    assert_eq!((&ended["status"], &ended["trigger"]), (&"failed".into(), &"api".into()));
+    let again = server.post(&format!("/api/runs/{run}/retry"), r#"{"inputs":{"rounds":1}}"#).await;
+    assert_eq!(again.status, StatusCode::ACCEPTED, "{}", again.text());
+    let retry = again.json()["run"].as_str().unwrap().to_owned();
+    let ended = server.ended(&retry).await;
+    assert_eq!((&ended["status"], &ended["retry_of"]), (&"succeeded".into(), &run.clone().into()));
+    let nothing = server.post(&format!("/api/runs/{retry}/retry"), "").await;
+    assert_eq!((nothing.status, &*nothing.code()), (StatusCode::CONFLICT, "conflict"));
+    let slow = server.post("/api/runs", r#"{"workflow":"etl","inputs":{"mode":"slow"}}"#).await;
+    let slow = slow.json()["run"].as_str().unwrap().to_owned();
+    let page = server.get(&format!("/runs/{slow}")).await.text();
+    assert!(page.contains(&format!("action=\"/runs/{slow}/cancel\"")), "{page}");
+    let cancelled = server.post(&format!("/api/runs/{slow}/cancel"), "").await;
+    assert_eq!(cancelled.status, StatusCode::ACCEPTED, "{}", cancelled.text());
+    assert_eq!(server.ended(&slow).await["status"], "cancelled");
+    let late = server.post(&format!("/api/runs/{slow}/cancel"), "").await;
+    assert_eq!(late.code(), "conflict");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_do_not_fit_begin_nothing() {
+    let server = serving(&WebOptions::default());
+    fs::write(server.home().join("inside"), "").unwrap();
+    for (body, status, code, named) in [
+        (json!({"workflow": "nothing"}), 404, "not_found", "nothing"),
+        (json!({}), 422, "invalid", "workflow"),
+        (json!({"workflow": "etl", "inputs": {"rounds": "two"}}), 422, "invalid", "inputs.rounds"),
+        (json!({"workflow": "etl", "inputs": {"round": 2}}), 422, "invalid", "inputs.round"),
+        (json!({"workflow": "etl", "inputs": {"mode": "other"}}), 422, "invalid", "mode"),
+        (json!({"workflow": "etl", "inputs": {"data": "/etc/passwd"}}), 422, "invalid", "below the folder"),
+        (json!({"workflow": "etl", "inputs": {"data": "../x"}}), 422, "invalid", "below the folder"),
+        (json!({"workflow": "etl", "only": ["nobody"]}), 422, "invalid", "nobody"),
+        (json!({"workflow": "etl", "colour": 1}), 422, "invalid", "colour"),
+    ] {
+        let answer = server.post("/api/runs", &body.to_string()).await;
+        assert_eq!((answer.status.as_u16(), &*answer.code()), (status, code), "{body}: {}", answer.text());
+        assert!(answer.text().contains(named), "{body}: {}", answer.text());
+    }
+    let planned = server.post("/api/workflows/etl/plan", r#"{"inputs":{"data":"inside"}}"#).await;
+    assert_eq!(
+        (planned.status, &planned.json()["would_run"]),
+        (StatusCode::OK, &1.into()),
+        "{}",
+        planned.text()
+    );
+    assert_eq!(server.get("/api/runs").await.json()["items"], json!([]));
+    let read_only = serving(&WebOptions { read_only: true, ..WebOptions::default() });
+    assert_eq!(read_only.post("/api/runs", r#"{"workflow":"etl"}"#).await.code(), "read_only");
+    assert_eq!(read_only.post("/api/workflows/etl/plan", "").await.status, StatusCode::OK);
+    assert!(!read_only.get("/workflows/etl").await.text().contains("formaction"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workflows_and_schedules_are_as_described() {
+    let server = serving(&WebOptions::default());
+    let one = server.described("/api/workflows/etl", "/api/workflows/{name}").await;
+    let inputs: Vec<_> = one["inputs"].as_array().unwrap().iter().map(|input| &input["name"]).collect();
+    assert_eq!(inputs, ["rounds", "mode", "data"]);
+    server.described("/api/workflows", "/api/workflows").await;
+    let planned = server.post("/api/workflows/etl/plan", "").await;
+    super::runs::hold(&planned, "/api/workflows/{name}/plan", "post", "200");
+    let all = server.described("/api/schedules", "/api/schedules").await;
+    assert_eq!(
+        (&all["items"][0]["schedule"], &all["items"][0]["served"]),
+        (&"etl/nightly".into(), &false.into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_form_of_a_workflow_plans_and_runs() {
+    let server = serving(&WebOptions::default());
+    let list = server.get("/workflows").await.text();
+    assert!(list.contains("loads &#60;things&#62;") || list.contains("loads &lt;things&gt;"), "{list}");
+    let page = server.get("/workflows/etl").await.text();
+    for part in [
+        "name=\"i.rounds\"",
+        "<option>slow</option>",
+        "how many",
+        "runner exec ",
+        "0 2 * * * (Europe/Berlin)",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let planned = server.form("/workflows/etl/plan", "i.rounds=7&i.mode=slow&i.data=").await;
+    let text = planned.text();
+    assert_eq!(planned.status, StatusCode::OK, "{text}");
+    assert!(text.contains("1 would run, 0 from the cache") && text.contains("value=\"7\""), "{text}");
+    assert!(text.contains("<option selected>slow</option>"), "{text}");
+    let wrong = server.form("/workflows/etl/run", "i.rounds=seven").await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(wrong.text().contains("aria-invalid=\"true\"") && wrong.text().contains("value=\"seven\""));
+    let outside = server.form("/workflows/etl/run", "i.data=/etc/passwd").await;
+    assert!(outside.text().contains("below the folder of the workflow"), "{}", outside.text());
+    let begun = server.form("/workflows/etl/run", "i.rounds=3").await;
+    assert_eq!(begun.status, StatusCode::SEE_OTHER, "{}", begun.text());
+    let run = begun.header("location").strip_prefix("/runs/").unwrap().to_owned();
+    assert_eq!(server.ended(&run).await["status"], "succeeded");
+    let page = server.get("/workflows/etl").await.text();
+    assert!(page.contains(&format!("<a href=\"/runs/{run}\" aria-label=\"{run} succeeded in ")), "{page}");
+    let schedules = server.get("/schedules").await;
+    assert!(schedules.text().contains("etl/nightly") && schedules.text().contains("daily at 02:00"));
+}
