@@ -160,7 +160,10 @@ fn node_page(app: &App, story: NodeStory, log: LogCard, asked: &Asked) -> NodePa
         None => NodeStanding::Running,
     };
     let status = StatusPart::of_standing(standing, finished.and_then(|node| node.cache));
-    let message = finished.and_then(|node| node.error.as_ref()).map_or("", |error| &*error.message);
+    let error = finished.filter(|node| node.error.is_some()).map(|node| {
+        let error = node.error.as_ref().filter(|error| error.exit_code.is_none());
+        error.map_or_else(|| node.failure(), |error| error.message.trim().to_owned())
+    });
     let node = path.borrowed();
     let empty = serde_json::Map::new();
     let values = |values, has_files| node_values(app, &story.run, node, values, has_files);
@@ -170,7 +173,7 @@ fn node_page(app: &App, story: NodeStory, log: LogCard, asked: &Asked) -> NodePa
         task: finished.map_or_else(String::new, |node| clean(&node.task)),
         facts: facts(&story),
         started: story.starts.last().map(|start| TimePart::new(start.time)),
-        error: message.trim().lines().map(inert).collect::<Vec<_>>().join("\n"),
+        error: error.unwrap_or_default().lines().map(inert).collect::<Vec<_>>().join("\n"),
         why: why(&story),
         inputs: values(finished.map_or(&empty, |node| &node.inputs), false),
         outputs: values(finished.map_or(&empty, |node| &node.outputs), true),

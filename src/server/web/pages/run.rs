@@ -253,7 +253,8 @@ fn warning(warning: &crate::core::event::Warning) -> String {
 fn failure(run: &str, at: usize, node: &NodeFinished) -> FailureCard {
     let error = node.error.as_ref();
     let tail = error.filter(|_| at < MAX_TAILS).map(|error| error.tail.join("\n")).unwrap_or_default();
-    let message = error.map_or("", |error| error.message.trim());
+    // Of an exit code the gist says all.
+    let message = error.filter(|error| error.exit_code.is_none()).map_or("", |error| error.message.trim());
     FailureCard {
         label: clean(&node.path().label()),
         address: node_address(run, &node.node, node.index),
@@ -349,7 +350,11 @@ fn graph_card(found: Result<RunGraph, crate::ops::Error>) -> GraphCard {
 fn timeline(run: &RunState) -> Vec<TimelineRow> {
     let mut rows: Vec<(u64, TimelineRow)> = Vec::new();
     for unit in &run.nodes {
-        let bars = gantt::bars(run, unit);
+        let mut bars = gantt::bars(run, unit);
+        // What took no time is seen as well.
+        for bar in bars.iter_mut().filter(|bar| bar.width == "0.00%") {
+            bar.width = "0.6%".into();
+        }
         if bars.is_empty() {
             continue;
         }

@@ -95,7 +95,7 @@ fn row(row: &ScheduleRow) -> Row {
         name: clean(&row.schedule),
         address: address(&row.schedule),
         words: clean(settings.words.as_deref().unwrap_or_default()),
-        times: clean(&times),
+        times: if settings.words.as_deref() == Some(&*times) { String::new() } else { clean(&times) },
         path: clean(&row.path),
         paused,
         is_served: row.served,

@@ -84,7 +84,7 @@ pub fn log_html(text: &[u8], line: Option<u64>) -> String {
             None => html.push_str("<span>"),
         }
         line_html(&mut html, shown, &mut look);
-        html.push_str("</span>\n");
+        html.push_str("</span>");
     }
     html
 }
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     fn html(text: &str) -> String {
-        log_html(text.as_bytes(), None).replace("<span>", "").replace("</span>\n", "|")
+        log_html(text.as_bytes(), None).replace("<span>", "").replace("</span>", "|")
     }
 
     #[test]
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn lines_have_their_numbers() {
         let text = log_html(b"a\nb", Some(7));
-        assert_eq!(text, "<span id=\"L7\" data-n=\"7\">a</span>\n<span id=\"L8\" data-n=\"8\">b</span>\n");
+        assert_eq!(text, "<span id=\"L7\" data-n=\"7\">a</span><span id=\"L8\" data-n=\"8\">b</span>");
     }
 
     proptest! {

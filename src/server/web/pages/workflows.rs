@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 use super::parts::{MixPart, StatusPart, TimePart, encode, maybe_duration};
 use super::values::short;
 use super::{PageFrame, login, page};
+use crate::core::cron::words;
 use crate::ops::inspect::ListedRun;
 use crate::ops::open::Opened;
 use crate::ops::plan;
@@ -222,7 +223,7 @@ fn workflow_page(
             .map(|placed| {
                 let schedule = &placed.schedule;
                 let words = match schedule.cron.is_empty() {
-                    true => "at intervals".to_owned(),
+                    true => words(&schedule.rhythm),
                     false => format!("{} ({})", schedule.cron.join(", "), schedule.timezone),
                 };
                 (clean(&schedule.name), clean(&words))
