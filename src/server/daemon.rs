@@ -235,7 +235,7 @@ impl Daemon {
     /// Listens for HTTP, if that is wanted, with a link that logs in once.
     async fn listen(&mut self) -> Result<Option<(Web, Option<String>)>, Error> {
         let Some(options) = &self.options.web else { return Ok(None) };
-        let mut web = web::listen(options, self.clock.clone(), Arc::new(self.handle.clone())).await?;
+        let mut web = web::listen(options, self.clock.clone(), self.handle.clone()).await?;
         for message in std::mem::take(&mut web.warnings) {
             self.tell(ServerEvent::Warning { message });
         }

@@ -8,7 +8,6 @@ use tokio::sync::{broadcast, oneshot};
 
 use super::events::ServerEvent;
 use super::files::{ServedFile, ServedSchedule};
-use super::web::{DaemonView, ServedCounts};
 use crate::core::run_id::RunId;
 use crate::ops::Error;
 use crate::ops::open::Prepared;
@@ -82,13 +81,5 @@ impl DaemonHandle {
 
     pub(super) fn set_snapshot(&self, snapshot: ServedState) {
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
-    }
-}
-
-impl DaemonView for DaemonHandle {
-    fn counts(&self) -> ServedCounts {
-        let state = self.snapshot();
-        let workflows = state.files.iter().filter(|file| file.opened.is_some()).count();
-        ServedCounts { workflows, schedules: state.schedules.len() }
     }
 }

@@ -34,7 +34,7 @@ pub async fn stats(State(app): State<Arc<App>>, query: Query) -> Result<Response
 
 /// In which order results are listed.
 #[derive(Clone, Copy, Default)]
-enum EntryOrder {
+pub enum EntryOrder {
     /// Used last first.
     #[default]
     Used,
@@ -45,7 +45,11 @@ enum EntryOrder {
 }
 
 impl EntryOrder {
-    fn read(text: &str) -> Result<Self, String> {
+    /// Reads the word for an order.
+    ///
+    /// # Errors
+    /// The words that there are.
+    pub fn read(text: &str) -> Result<Self, String> {
         Ok(match text {
             "used" => Self::Used,
             "created" => Self::Created,
@@ -56,7 +60,7 @@ impl EntryOrder {
         })
     }
 
-    fn sort(self, results: &mut [StoredResult]) {
+    pub fn sort(self, results: &mut [StoredResult]) {
         // The key makes the order the same each time.
         match self {
             Self::Used => results.sort_by_key(|result| (Reverse(result.used), result.key)),
@@ -76,15 +80,13 @@ pub async fn entries(State(app): State<Arc<App>>, mut query: Query) -> Result<Re
         project: query.text("project"),
         domain: query.text("domain"),
     };
-    let words = query.text("q").unwrap_or_default().to_ascii_lowercase();
+    let words = query.text("q").unwrap_or_default();
     let order = query.read("sort", EntryOrder::read).unwrap_or_default();
     let cursor = query.text("cursor");
     query.done()?;
     let page = app
         .blocking(move |home| {
-            let wanted = ResultQuery { filter, ..ResultQuery::default() };
-            let mut found = results::list(Some(home), &wanted)?.unwrap_or_default();
-            found.retain(|result| has_words(result, &words));
+            let mut found = matching(home, filter, &words)?;
             order.sort(&mut found);
             // A result that was removed meanwhile leaves no place to go on from.
             let begin = match &cursor {
@@ -107,6 +109,22 @@ pub async fn entries(State(app): State<Arc<App>>, mut query: Query) -> Result<Re
         })
         .await?;
     answer(&page)
+}
+
+/// The results that fit a filter and have all words in key, task, node or run, in no order.
+///
+/// # Errors
+/// The cache cannot be read.
+pub fn matching(
+    home: &std::path::Path,
+    filter: EntryFilter,
+    words: &str,
+) -> Result<Vec<StoredResult>, HttpProblem> {
+    let wanted = ResultQuery { filter, ..ResultQuery::default() };
+    let mut found = results::list(Some(home), &wanted)?.unwrap_or_default();
+    let words = words.to_ascii_lowercase();
+    found.retain(|result| has_words(result, &words));
+    Ok(found)
 }
 
 fn has_words(result: &StoredResult, words: &str) -> bool {

@@ -181,7 +181,7 @@ if (lines) {
 
 // Keys: off inside fields.
 const base = data.base;
-const pages = { r: '/runs', w: '/workflows', s: '/schedules' };
+const pages = { r: '/runs', w: '/workflows', s: '/schedules', c: '/cache' };
 let pending = '';
 const rows = () => $$('tr[data-row]');
 let at = -1;
@@ -201,7 +201,7 @@ function help() {
   dialog.className = 'keys card';
   const list = document.createElement('dl');
   list.className = 'kv pad';
-  for (const [keys, words] of [['/', 'search'], ['j k', 'next and previous row'], ['g r', 'runs'], ['g w', 'workflows'], ['g s', 'schedules'], ['f', 'next failure'], ['l', 'log'],
+  for (const [keys, words] of [['/', 'search'], ['j k', 'next and previous row'], ['g r', 'runs'], ['g w', 'workflows'], ['g s', 'schedules'], ['g c', 'cache'], ['f', 'next failure'], ['l', 'log'],
     ['[ ]', 'run before and after'], ['d', 'compare'], ['Esc', 'close'], ['?', 'these keys']]) {
     const term = document.createElement('dt'), text = document.createElement('dd');
     for (const key of keys.split(' ')) {

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `runs.rs`, `run.rs`, `node.rs`, `compare.rs` | the list, one run, one node, two runs side by side |
 //! | `workflows.rs`, `schedules.rs` | what is served: forms, plans, instants |
+//! | `cache.rs` | what is kept, and what of it is to go |
 //! | `parts.rs`, `text.rs`, `values.rs`, `changes.rs` | what they are made of: statuses and bars, logs, values, differences |
 //! | `login.rs`, `login.html` | logging in and out |
 //! | `base.html` | head, navigation and foot of every page |
 
+pub mod cache;
 mod changes;
 pub mod compare;
 pub mod login;

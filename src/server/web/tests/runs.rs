@@ -287,7 +287,10 @@ async fn pages_show_what_tasks_made_as_text() {
         format!("/runs/{bad}/nodes/each"),
         format!("/runs/{bad}/compare/{good}"),
     ];
-    for path in &paths {
+    let entries = server.get("/api/cache/entries?task=shop.make").await.json();
+    let key = entries["items"][0]["key"].as_str().unwrap();
+    let cache = ["/cache".to_owned(), "/cache?preview=1&q=make".into(), format!("/cache/{key}")];
+    for path in paths.iter().chain(&cache) {
         let page = server.get(path).await;
         let text = page.text();
         assert_eq!(
@@ -318,6 +321,10 @@ async fn pages_show_what_tasks_made_as_text() {
         (StatusCode::NOT_FOUND, "text/html; charset=utf-8")
     );
     assert!(unknown.text().contains("<p class=\"note bad lines\">there is no run"), "{}", unknown.text());
+    let forgotten = server.post(&format!("/cache/{key}/forget"), "").await;
+    assert_eq!((forgotten.status, forgotten.header("location")), (StatusCode::SEE_OTHER, "/cache"));
+    assert_eq!(server.get(&format!("/cache/{key}")).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(server.post("/cache/gc", "").await.status, StatusCode::SEE_OTHER);
     let home = server.get("/").await;
     assert_eq!((home.status, home.header("location")), (StatusCode::SEE_OTHER, "/runs"));
 }
