@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 use super::json as answer;
 use super::runs::Page;
 use crate::core::event::VERSION;
+use crate::core::value::Value;
 use crate::ops::inspect::{ListedRun, RunFilter, listed};
 use crate::ops::open::Opened;
 use crate::server::ServedFile;
@@ -56,7 +57,7 @@ pub fn input_json(input: &Input) -> Json {
         "required": input.default.is_none() && !input.ty.is_optional(),
         "default": default,
         "description": input.description,
-        "one_of": input.one_of.iter().map(|value| value.to_record()).collect::<Vec<_>>(),
+        "one_of": input.one_of.iter().map(Value::to_record).collect::<Vec<_>>(),
     })
 }
 

@@ -154,7 +154,7 @@ fn tiles(found: &CacheStats, cap: Option<u64>, now: Timestamp) -> Vec<(&'static 
     let days = found.since.map_or(1, |since| (now.as_second() - since.as_second()) / 86_400 + 1);
     let a_day = found.saved_ms / days.max(1).unsigned_abs();
     let looked_up = found.hits + found.executed;
-    let share = if looked_up == 0 { 0 } else { found.hits * 100 / looked_up };
+    let share = (found.hits * 100).checked_div(looked_up).unwrap_or(0);
     vec![
         ("Kept", size(found.total_bytes()), limit),
         ("Results", count(found.results), format!("{} files", count(found.files as u64))),
