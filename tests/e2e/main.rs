@@ -57,6 +57,7 @@ mod resource_use;
 mod retry;
 mod run_locks;
 mod runs;
+mod schedule_served;
 mod schedule_verbs;
 mod schedules;
 mod scheduling;

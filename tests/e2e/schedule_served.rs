@@ -1,0 +1,99 @@
+//! Verbs of schedules beside a real daemon: who runs what is triggered, and who ends what.
+
+use std::fs;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::common::live::{Live, until};
+use crate::common::{Done, Lab};
+
+/// A task that goes on while a file `hold` is there, and fails where there is a file `fail`.
+const WORKFLOW: &str = "\
+[workflow]
+name = \"etl\"
+[inputs]
+rounds = { type = \"int\", default = 1 }
+[tasks.t]
+inputs = { rounds = \"int\" }
+outputs = { text = { type = \"string\", from = \"stdout\" } }
+run = '''
+echo \"rounds$rounds\" >> @COUNT@
+while [ -e @DIR@/hold ]; do sleep 0.05; done
+[ ! -e @DIR@/fail ]
+echo $rounds
+'''
+[nodes.t]
+inputs = { rounds = \"{{ inputs.rounds }}\" }
+[[schedules]]
+name = \"nightly\"
+cron = \"0 2 29 2 *\"
+inputs = { rounds = 5 }
+";
+
+fn schedule(lab: &Lab, args: &[&str]) -> Done {
+    lab.run(&[&["schedule"][..], args].concat())
+}
+
+fn serve<'l>(lab: &'l Lab, extra: &str) -> Live<'l> {
+    lab.write("etl.toml", &format!("{WORKFLOW}{extra}"));
+    let live = Live::verb(lab, "serve", &["serve", "etl.toml", "--json", "--no-web"]);
+    until("it is ready", || live.said().out.contains(r#""event":"serving""#));
+    live
+}
+
+/// The instants of the schedule, newest first.
+fn instants(lab: &Lab) -> Vec<Value> {
+    let shown = schedule(lab, &["show", "nightly", "--json"]).expect_code(0).lines().remove(0);
+    shown["instants"].as_array().unwrap().clone()
+}
+
+#[test]
+fn what_is_triggered_is_run_by_the_daemon_also_while_it_is_paused() {
+    let lab = Lab::new();
+    let daemon = serve(&lab, "");
+    let row = schedule(&lab, &["list", "--json"]).expect_code(0).lines().remove(0);
+    assert_eq!(row["served"], true, "{row}");
+    assert!(!schedule(&lab, &["list"]).err.contains("no daemon"));
+    schedule(&lab, &["pause", "nightly"]).expect_code(0);
+
+    lab.write("hold", "");
+    let first = schedule(&lab, &["trigger", "nightly", "-i", "rounds=7"]).expect_code(0);
+    let run = first.out.trim_end().to_owned();
+    until("the daemon runs it", || lab.ran_as("rounds7") == 1);
+    for here in [&[][..], &["--here"]] {
+        let refused = schedule(&lab, &[&["trigger", "nightly"], here].concat()).expect_code(1);
+        assert!(refused.err.contains(&format!("run {run} of etl/nightly goes on")), "{}", refused.err);
+    }
+    fs::remove_file(lab.path("hold")).unwrap();
+    until("it ends", || instants(&lab)[0]["status"] == "succeeded");
+    assert_eq!(instants(&lab)[0]["run"], run.as_str());
+
+    let waited = schedule(&lab, &["trigger", "nightly", "--wait", "--json"]).expect_code(0).lines().remove(0);
+    assert_eq!((&waited["status"], &waited["executed"]), (&"succeeded".into(), &1.into()));
+    lab.write("fail", "");
+    let failed = schedule(&lab, &["trigger", "nightly", "--wait"]).expect_code(1);
+    assert!(failed.err.contains("✗ failed"), "{}", failed.err);
+    assert_eq!((lab.ran_as("rounds7"), lab.ran_as("rounds5")), (1, 2));
+    daemon.signal(Signal::TERM);
+    daemon.end().expect_code(0);
+    assert_eq!(instants(&lab).len(), 3);
+}
+
+#[test]
+fn a_run_here_replaces_that_of_the_daemon() {
+    let lab = Lab::new();
+    let daemon = serve(&lab, "overlap = \"replace\"\n");
+    lab.write("hold", "");
+    schedule(&lab, &["trigger", "nightly"]).expect_code(0);
+    until("the daemon runs it", || lab.ran() == 1);
+    let here = Live::verb(&lab, "here", &["schedule", "trigger", "nightly", "--here"]);
+    until("the second runs", || lab.ran() == 2);
+    fs::remove_file(lab.path("hold")).unwrap();
+    here.end().expect_code(0);
+    let statuses: Vec<_> =
+        instants(&lab).iter().map(|past| past["status"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(statuses, ["succeeded", "cancelled"]);
+    daemon.signal(Signal::TERM);
+    daemon.end().expect_code(0);
+}
