@@ -47,7 +47,6 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use super::removal::remove_tree;
-pub use super::removal::remove_tree;
 pub use blobs::{BlobFile, files_of_directory};
 pub use error::{Damage, FileError, SealError, Wrong};
 pub use fingerprint::{Snapshot, check_there};
