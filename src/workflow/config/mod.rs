@@ -37,7 +37,7 @@ const LATER: &str = "smtp.";
 const WITHOUT_EFFECT: [(&str, &str); 3] = [
     ("executors", "tasks run on this machine only"),
     ("cache", "results are kept on this machine only"),
-    ("serve", "there is no `runner serve`"),
+    ("serve", "`runner serve` goes by its flags alone"),
 ];
 
 /// A value of a settings file, and where it stands.
