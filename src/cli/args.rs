@@ -100,7 +100,7 @@ pub struct RunArg {
 
 /// Which node or element of a past run.
 #[derive(Clone, clap::Args)]
-pub struct Unit {
+pub struct NodeArg {
     #[command(flatten)]
     pub of: RunArg,
     /// The node: `train`; inside a sub-workflow `prep/clean`, of an element `prep[3]/clean`
@@ -111,7 +111,7 @@ pub struct Unit {
     pub index: Option<u64>,
 }
 
-impl Unit {
+impl NodeArg {
     pub fn node(&self) -> Result<NodeRef<'_>, Failure> {
         node_ref(&self.node, self.index).map_err(Failure::usage)
     }

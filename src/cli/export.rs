@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::Outcome;
-use super::args::Unit;
+use super::args::NodeArg;
 use super::screen::{note, print};
 use crate::core::event::VERSION;
 use crate::ops::export::{Exported, export};
@@ -23,7 +23,7 @@ Examples:
   runner export @last each --index 3 -o broken.tar.gz")]
 pub struct Args {
     #[command(flatten)]
-    unit: Unit,
+    unit: NodeArg,
     /// Where to write it [default: RUN-NODE.tar.gz in the current folder]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,

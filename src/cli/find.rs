@@ -9,7 +9,7 @@ use super::Outcome;
 use super::screen::{ColorChoice, print};
 use crate::core::event::VERSION;
 use crate::core::zone::local_now;
-use crate::ops::find::{Place, Provenance, find};
+use crate::ops::find::{ContentUse, FileProvenance, find};
 use crate::view::text::style::{Cell, FAINT, Ink, PLAIN, STRONG, columns};
 use crate::view::text::{age, inert};
 
@@ -41,7 +41,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     Ok(())
 }
 
-fn text(found: &Provenance, ink: Ink, now: &Zoned) -> String {
+fn text(found: &FileProvenance, ink: Ink, now: &Zoned) -> String {
     let title = match &found.path {
         Some(path) => format!("{}  sha256:{}", path.display(), &found.digest.hex()[..12]),
         None => format!("sha256:{}", found.digest),
@@ -54,11 +54,11 @@ fn text(found: &Provenance, ink: Ink, now: &Zoned) -> String {
     let mut row = |label: &str, value: String| {
         rows.push(vec![Cell::new(FAINT, label), Cell::new(PLAIN, inert(&value).into_owned())]);
     };
-    let mut places = |label: &str, kind: &str, places: &[Place], count: u64| {
+    let mut places = |label: &str, kind: &str, places: &[ContentUse], count: u64| {
         for (i, place) in places.iter().enumerate() {
             let inside =
                 if place.path.is_empty() { String::new() } else { format!(", {} in it", place.path) };
-            let Place { run, node, name, file, time, .. } = place;
+            let ContentUse { run, node, name, file, time, .. } = place;
             let whole = if place.path.is_empty() { format!(" ({file})") } else { String::new() };
             let value =
                 format!("node {node} of run {run}, {}: {kind} {name}{whole}{inside}", age(*time, now));
@@ -78,9 +78,9 @@ fn text(found: &Provenance, ink: Ink, now: &Zoned) -> String {
     text
 }
 
-fn document(found: &Provenance) -> Json {
-    let places = |places: &[Place]| -> Json {
-        let one = |place: &Place| {
+fn document(found: &FileProvenance) -> Json {
+    let places = |places: &[ContentUse]| -> Json {
+        let one = |place: &ContentUse| {
             json!({
                 "run": place.run,
                 "node": place.node,

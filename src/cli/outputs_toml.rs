@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use crate::core::inert::escaped;
-use crate::core::json::{Held, held};
+use crate::core::json::{HeldNumber, held};
 use crate::core::value::Value;
 use crate::engine::PublishedOutput;
 
@@ -62,10 +62,10 @@ fn json_to_toml(json: &Json) -> Option<toml::Value> {
         Json::Null => return None,
         Json::Bool(value) => (*value).into(),
         Json::Number(number) => match held(number) {
-            Held::Int(value) => value.into(),
-            Held::Float(value) => value.into(),
+            HeldNumber::Int(value) => value.into(),
+            HeldNumber::Float(value) => value.into(),
             // TOML has no such number: as text it keeps its digits.
-            Held::Unsigned(_) | Held::Digits(_) => number.to_string().into(),
+            HeldNumber::Unsigned(_) | HeldNumber::Digits(_) => number.to_string().into(),
         },
         Json::String(text) => text.as_str().into(),
         Json::Array(items) => array(items.iter().map(json_to_toml)),

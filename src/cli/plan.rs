@@ -7,7 +7,7 @@ use super::screen::{ColorChoice, print, print_text};
 use super::{Failure, Outcome, args, code};
 use crate::engine::plan::planned::{Expectation, Planned};
 use crate::ops::estimate::Estimate;
-use crate::ops::open::{Prepared, prepare};
+use crate::ops::open::{PreparedRun, prepare};
 use crate::ops::plan::plan;
 use crate::view::text::style::{BAD, CACHED, CAUTION, Cell, FAINT, Ink, PLAIN, columns};
 use crate::view::text::{duration, inert};
@@ -52,7 +52,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
 
 /// Prints the plan; whether anything would run.
 pub fn show(
-    prepared: &Prepared,
+    prepared: &PreparedRun,
     home: Option<&Path>,
     color: ColorChoice,
     json: bool,

@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-use super::args::Unit;
+use super::args::NodeArg;
 use super::screen::{ColorChoice, note};
 use super::{Failure, Outcome, code, signals};
 use crate::exec::{NotEntered, Views};
@@ -35,7 +35,7 @@ Examples:
   echo 'head \"$data\"; env' | runner shell @last train")]
 pub struct Args {
     #[command(flatten)]
-    unit: Unit,
+    unit: NodeArg,
     /// Keep the scratch folder, and say where it is
     #[arg(long)]
     keep: bool,

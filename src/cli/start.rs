@@ -13,7 +13,7 @@ use crate::core::run_request::{LockRequest, RunRequest};
 use crate::engine::Interrupt;
 use crate::ops;
 use crate::ops::notify::{DeliveryFault, DeliveryPace, NotifyRules, deliver_run, run_ended};
-use crate::ops::open::Prepared;
+use crate::ops::open::PreparedRun;
 use crate::ops::run::RunResult;
 use crate::ops::run_lock::{Turn, take_turn};
 use crate::view::Verbosity;
@@ -70,14 +70,14 @@ pub struct FlagsOnTop {
 }
 
 /// Runs what was prepared, or says what would run, as the flags want.
-pub fn start(flags: &Flags, prepared: Prepared, home: Option<&Path>, color: ColorChoice) -> Outcome {
+pub fn start(flags: &Flags, prepared: PreparedRun, home: Option<&Path>, color: ColorChoice) -> Outcome {
     start_telling(flags, prepared, home, color, None)
 }
 
 /// The same; then those are told of the run that the rules name, before this returns.
 pub fn start_telling(
     flags: &Flags,
-    prepared: Prepared,
+    prepared: PreparedRun,
     home: Option<&Path>,
     color: ColorChoice,
     told: Option<NotifyRules>,

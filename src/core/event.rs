@@ -13,7 +13,7 @@ use crate::core::node_path::NodeRef;
 use crate::core::provenance::Provenance;
 use crate::core::run_id::RunId;
 use crate::core::schedule::Trigger;
-pub use crate::core::task_error::{ErrorKind, TaskError};
+pub use crate::core::task_error::{TaskError, TaskErrorKind};
 use crate::core::why::Why;
 
 /// The version on every line of JSON.
@@ -151,7 +151,7 @@ pub struct NodeFinished {
     /// The qualified name; of a sub-workflow its name.
     pub task: String,
     #[serde(default)]
-    pub kind: Kind,
+    pub kind: NodeKind,
     pub status: Status,
     /// Null where the cache was not reached: a node that never became ready.
     pub cache: Option<CacheStatus>,
@@ -174,7 +174,7 @@ pub struct NodeFinished {
     pub saved_ms: u64,
     pub outputs: JsonMap<String, Json>,
     /// Where a hit came from.
-    pub source: Option<Source>,
+    pub source: Option<ResultSource>,
     pub error: Option<TaskError>,
     #[serde(default)]
     pub inputs: JsonMap<String, Json>,
@@ -255,7 +255,7 @@ impl AttemptFailed {
 /// What a node is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum NodeKind {
     /// Work of its own.
     #[default]
     Task,
@@ -267,7 +267,7 @@ pub enum Kind {
 
 /// The run, node and time that a cached result came from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Source {
+pub struct ResultSource {
     /// As the result's row has it.
     pub run: String,
     pub node: String,
@@ -276,7 +276,7 @@ pub struct Source {
     pub provenance: Provenance,
 }
 
-impl Source {
+impl ResultSource {
     /// A note on its origin after run, node and time, with a leading comma; usually empty.
     pub fn note(&self) -> String {
         self.provenance.note().map_or_else(String::new, |note| format!(", {note}"))
@@ -379,7 +379,7 @@ macro_rules! names {
 names!(Status: Succeeded = "succeeded", Failed = "failed", Skipped = "skipped", Cancelled = "cancelled");
 names!(CacheStatus: Hit = "hit", Populated = "populated", Miss = "miss", Disabled = "disabled",
     Skipped = "skipped", LookupFailure = "lookup_failure", PutFailure = "put_failure");
-names!(ErrorKind: Exit = "exit", Signal = "signal", Timeout = "timeout", Output = "output", Input = "input",
+names!(TaskErrorKind: Exit = "exit", Signal = "signal", Timeout = "timeout", Output = "output", Input = "input",
     Spawn = "spawn", Cancelled = "cancelled");
 
 impl NodeFinished {
@@ -446,7 +446,7 @@ mod tests {
             node: "hash".into(),
             index: None,
             task: "demo.hash".into(),
-            kind: Kind::Task,
+            kind: NodeKind::Task,
             status: Status::Failed,
             cache: Some(CacheStatus::LookupFailure),
             key: Some(Digest::of("x")),
@@ -458,7 +458,7 @@ mod tests {
             saved_ms: 0,
             outputs: JsonMap::new(),
             source: None,
-            error: Some(TaskError::new(ErrorKind::Timeout, "took over 3s")),
+            error: Some(TaskError::new(TaskErrorKind::Timeout, "took over 3s")),
             inputs: JsonMap::new(),
             reason: None,
             condition: None,

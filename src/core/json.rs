@@ -104,7 +104,7 @@ fn reserved() -> String {
 
 /// What holds a number.
 #[derive(Debug, PartialEq)]
-pub enum Held {
+pub enum HeldNumber {
     Int(i64),
     /// Of 64 bits, and more than [`i64::MAX`].
     Unsigned(u64),
@@ -115,17 +115,17 @@ pub enum Held {
 
 /// What holds `number`, which is [`normalized`]: a whole number without fraction and exponent is an integer, any other
 /// a float, as far as 64 bits hold them.
-pub fn held(number: &Number) -> Held {
+pub fn held(number: &Number) -> HeldNumber {
     if let Some(value) = number.as_i64() {
-        return Held::Int(value);
+        return HeldNumber::Int(value);
     }
     if let Some(value) = number.as_u64() {
-        return Held::Unsigned(value);
+        return HeldNumber::Unsigned(value);
     }
     let text = number.to_string();
     match number.as_f64().filter(|_| is_decimal(&text)) {
-        Some(value) if float_text(value).as_deref() == Some(&*text) => Held::Float(value),
-        _ => Held::Digits(text),
+        Some(value) if float_text(value).as_deref() == Some(&*text) => HeldNumber::Float(value),
+        _ => HeldNumber::Digits(text),
     }
 }
 
@@ -261,12 +261,12 @@ mod tests {
             Json::Number(number) => held(&number),
             other => panic!("{other}"),
         };
-        assert_eq!(of("-7"), Held::Int(-7));
-        assert_eq!(of("9223372036854775808"), Held::Unsigned(1 << 63));
-        assert_eq!(of("1e2"), Held::Float(100.0));
-        assert_eq!(of("1e20"), Held::Float(1e20));
+        assert_eq!(of("-7"), HeldNumber::Int(-7));
+        assert_eq!(of("9223372036854775808"), HeldNumber::Unsigned(1 << 63));
+        assert_eq!(of("1e2"), HeldNumber::Float(100.0));
+        assert_eq!(of("1e20"), HeldNumber::Float(1e20));
         for text in ["100000000000000000000", "1e+400", "3.14159265358979323846", "1e-400"] {
-            assert_eq!(of(text), Held::Digits(text.into()));
+            assert_eq!(of(text), HeldNumber::Digits(text.into()));
         }
     }
 

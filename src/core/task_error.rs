@@ -9,7 +9,7 @@ use crate::core::inert::inert;
 /// Why an attempt failed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskError {
-    pub kind: ErrorKind,
+    pub kind: TaskErrorKind,
     /// One or more sentences for a person.
     pub message: String,
     pub exit_code: Option<i32>,
@@ -21,14 +21,14 @@ pub struct TaskError {
 
 impl TaskError {
     /// An error that has no process behind it.
-    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+    pub fn new(kind: TaskErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), exit_code: None, log: None, tail: Vec::new() }
     }
 
     /// The error in one line: `exit 3`, else the first line of its message. Without characters that a terminal acts upon.
     pub fn gist(&self) -> String {
         match (self.kind, self.exit_code) {
-            (ErrorKind::Exit, Some(code)) => format!("exit {code}"),
+            (TaskErrorKind::Exit, Some(code)) => format!("exit {code}"),
             (kind, _) => match self.message.lines().find(|line| !line.trim().is_empty()) {
                 Some(line) => inert(line.trim_end()).into_owned(),
                 None => kind.to_string(),
@@ -39,7 +39,7 @@ impl TaskError {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ErrorKind {
+pub enum TaskErrorKind {
     /// A non-zero exit code.
     Exit,
     /// Ended by a signal.

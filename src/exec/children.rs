@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use rustix::process::{Pid, getpid};
 
-use super::Usage;
+use super::ProcessUsage;
 use super::process::{Process, Stat, parse_pids};
 use super::reap::{EndedProcess, own_peak, reap};
 
@@ -24,7 +24,7 @@ struct Live {
     /// The process group of its own.
     group: Pid,
     /// What the strays of this group had used that were reaped here.
-    strays: Usage,
+    strays: ProcessUsage,
     /// See [`own_peak`]; as it was when the command started.
     floor: u64,
     /// The value of its variable `OUT`.
@@ -60,21 +60,30 @@ pub fn adopt_orphans() {
 }
 
 /// The entry of a live attempt; dropping it takes it away.
-pub struct Entry {
+pub struct LiveEntry {
     out: OsString,
 }
 
 /// Starts a command by `start` and enters it, for the attempt known by `out`, before anyone can mistake it for a
 /// stray. `start` gives the process's number along with whatever else.
-pub fn enter<T, E>(out: &OsStr, start: impl FnOnce() -> Result<(Pid, T), E>) -> Result<(Entry, Pid, T), E> {
+pub fn enter<T, E>(
+    out: &OsStr,
+    start: impl FnOnce() -> Result<(Pid, T), E>,
+) -> Result<(LiveEntry, Pid, T), E> {
     let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
     let (pid, started) = start()?;
     let floor = own_peak();
-    live().push(Live { command: Some(pid), group: pid, strays: Usage::default(), floor, out: out.into() });
-    Ok((Entry { out: out.into() }, pid, started))
+    live().push(Live {
+        command: Some(pid),
+        group: pid,
+        strays: ProcessUsage::default(),
+        floor,
+        out: out.into(),
+    });
+    Ok((LiveEntry { out: out.into() }, pid, started))
 }
 
-impl Entry {
+impl LiveEntry {
     /// Notes that the command was reaped: its number may be given to another process from now on.
     pub fn reaped(&self) {
         if let Some(entry) = live().iter_mut().find(|live| live.out == self.out) {
@@ -84,12 +93,12 @@ impl Entry {
 
     /// What the strays of the command's group used that were reaped until now. Another thread may reap one at this
     /// moment: a stray is counted under the same lock under which it is reaped.
-    pub fn used_by_strays(&self) -> Usage {
+    pub fn used_by_strays(&self) -> ProcessUsage {
         live().iter().find(|live| live.out == self.out).map(|live| live.strays).unwrap_or_default()
     }
 }
 
-impl Drop for Entry {
+impl Drop for LiveEntry {
     fn drop(&mut self) {
         live().retain(|live| live.out != self.out);
     }

@@ -24,9 +24,9 @@ use super::process::{Process, Stat, children, parse_pid};
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Keeps a record until it is dropped.
-pub struct Recorder(JoinHandle<()>);
+pub struct ProcessRecorder(JoinHandle<()>);
 
-impl Drop for Recorder {
+impl Drop for ProcessRecorder {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -36,10 +36,10 @@ impl Drop for Recorder {
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn record(mut file: File) -> io::Result<Recorder> {
+pub fn record(mut file: File) -> io::Result<ProcessRecorder> {
     writeln!(file, "{}", identity(&file)?)?;
     let mut noted = HashSet::new();
-    Ok(Recorder(tokio::spawn(async move {
+    Ok(ProcessRecorder(tokio::spawn(async move {
         loop {
             tokio::time::sleep(LOOK).await;
             if is_live(None) && note(&mut file, &mut noted).is_err() {

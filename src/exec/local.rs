@@ -10,7 +10,7 @@ use super::ending::{end, gone_within};
 use super::pump::Pump;
 use super::spawn::{Started, explain_late, start};
 use super::views::NotEntered;
-use super::{Attempt, Cancel, End, Executor, Level, Outcome, Usage, Views};
+use super::{Attempt, Cancel, End, Executor, Level, Outcome, ProcessUsage, Views};
 
 /// Time that processes have to end by themselves after the command: the `tee` of a shell's `>(tee file)`
 /// still has a last line to write.
@@ -73,7 +73,7 @@ fn reached(followed: Followed, attempt: &Attempt) -> Followed {
 struct Followed {
     end: End,
     leftovers: usize,
-    usage: Option<Usage>,
+    usage: Option<ProcessUsage>,
 }
 
 /// Follows a command until no process of it is left.

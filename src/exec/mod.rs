@@ -28,7 +28,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::sync::watch;
 
-pub use descendants::{Record, Recorder, record};
+pub use descendants::{ProcessRecorder, Record, record};
 pub use local::Local;
 pub use out_of_memory::OutOfMemoryKills;
 pub use secrets::{MIN_SECRET_CHARS, Masker, is_maskable};
@@ -91,13 +91,13 @@ pub struct Outcome {
     /// How many processes still ran after the command had ended by itself, and were terminated.
     pub leftovers: usize,
     /// What it used; `None` where there was no process to be waited for.
-    pub usage: Option<Usage>,
+    pub usage: Option<ProcessUsage>,
 }
 
 /// What the processes of an attempt used: its command, those that were waited for by it or by one of them, and
 /// those of its group that outlived their parents. What leaves the group and its parent is not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
+pub struct ProcessUsage {
     /// Processor time of all of them together, their own and the system's for them.
     pub cpu: Duration,
     /// The resident memory, in bytes, of the largest one at its peak, not the sum over several at once. `None` where
@@ -105,7 +105,7 @@ pub struct Usage {
     pub peak_memory: Option<u64>,
 }
 
-impl std::ops::AddAssign for Usage {
+impl std::ops::AddAssign for ProcessUsage {
     fn add_assign(&mut self, other: Self) {
         self.cpu += other.cpu;
         self.peak_memory = self.peak_memory.max(other.peak_memory);

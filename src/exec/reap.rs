@@ -17,12 +17,12 @@ use {
     tokio::io::{Interest, unix::AsyncFd},
 };
 
-use super::Usage;
+use super::ProcessUsage;
 
 /// How a process ended.
 pub struct EndedProcess {
     pub status: ExitStatus,
-    pub usage: Usage,
+    pub usage: ProcessUsage,
 }
 
 /// The process of a started command.
@@ -102,7 +102,7 @@ pub fn reap(pid: Pid, floor: u64) -> io::Result<Option<EndedProcess>> {
         0 => Ok(None),
         _ => {
             let cpu = time(usage.ru_utime) + time(usage.ru_stime);
-            let usage = Usage { cpu, peak_memory: above(bytes(usage.ru_maxrss), floor) };
+            let usage = ProcessUsage { cpu, peak_memory: above(bytes(usage.ru_maxrss), floor) };
             Ok(Some(EndedProcess { status: ExitStatus::from_raw(status), usage }))
         }
     }

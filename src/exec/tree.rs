@@ -5,14 +5,14 @@ use std::ffi::OsString;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process_group};
 
-use super::Usage;
-use super::children::{Entry, may_have_strays, strays};
+use super::ProcessUsage;
+use super::children::{LiveEntry, may_have_strays, strays};
 use super::process::{Process, Stat, children, has_variable};
 
 /// The processes of one attempt: the command, its descendants, and those handed to us that are in its process
 /// group or carry its variable `OUT`.
 pub struct Tree {
-    entry: Entry,
+    entry: LiveEntry,
     /// The number of the command's process, which leads the process group.
     pub group: Pid,
     out: OsString,
@@ -21,7 +21,7 @@ pub struct Tree {
 
 impl Tree {
     /// Of the command `group`, not reaped yet, of the attempt known by `out`.
-    pub fn new(entry: Entry, group: Pid, out: OsString) -> Self {
+    pub fn new(entry: LiveEntry, group: Pid, out: OsString) -> Self {
         Self { entry, group, out, reaped: false }
     }
 
@@ -32,7 +32,7 @@ impl Tree {
     }
 
     /// What those used that were handed to us and have ended.
-    pub fn used_by_strays(&self) -> Usage {
+    pub fn used_by_strays(&self) -> ProcessUsage {
         self.entry.used_by_strays()
     }
 

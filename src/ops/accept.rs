@@ -13,11 +13,11 @@ use serde_json::{Map as JsonMap, Value as Json};
 
 use super::Error;
 use super::home::{HomeReader, HomeWriter};
-use super::open::Prepared;
+use super::open::PreparedRun;
 use super::plan::look_with;
 use super::why::Asked;
 use crate::core::digest::Digest;
-use crate::core::event::Source;
+use crate::core::event::ResultSource;
 use crate::core::provenance::{Accepted, Provenance};
 use crate::core::value::Value;
 use crate::core::why::Why;
@@ -29,7 +29,7 @@ use crate::storage::gc::footprint;
 use crate::storage::memo::explain::same;
 use crate::storage::memo::{EarlierResult, FoundResult, MemoEntry, earlier, sqlite};
 use crate::storage::store::Store;
-use crate::storage::writer::Row;
+use crate::storage::writer::MemoRow;
 use crate::workflow::Task;
 use crate::workflow::graph::select::matching;
 
@@ -52,7 +52,7 @@ pub struct Judged {
 /// What became of a node or element.
 pub enum AcceptVerdict {
     /// An earlier result is recorded under the present key.
-    Accepted { key: Digest, version: String, from: Box<Source> },
+    Accepted { key: Digest, version: String, from: Box<ResultSource> },
     /// There is a result under the present key already.
     Stored { key: Option<Digest> },
     /// Why there is nothing to accept.
@@ -69,7 +69,11 @@ pub struct AcceptResult {
 ///
 /// # Errors
 /// A name that fits nothing, an input file that cannot be read, or a home that cannot be used.
-pub fn accept(prepared: &Prepared, home: Option<&Path>, request: &Acceptance) -> Result<AcceptResult, Error> {
+pub fn accept(
+    prepared: &PreparedRun,
+    home: Option<&Path>,
+    request: &Acceptance,
+) -> Result<AcceptResult, Error> {
     let asked = Asked::read(request.nodes);
     let wants = matching(&prepared.opened.outline, "node", &asked.globs).map_err(Error::not_found)?;
     // Held until the rows are written: what they name cannot be collected meanwhile.
@@ -81,7 +85,7 @@ pub fn accept(prepared: &Prepared, home: Option<&Path>, request: &Acceptance) ->
         Judge { prepared, request, cache: &cache, files: &files, history, of_task: BTreeMap::new() };
     let mut order: Vec<String> = Vec::new();
     let mut verdicts: BTreeMap<String, AcceptVerdict> = BTreeMap::new();
-    let mut rows: Vec<Row> = Vec::new();
+    let mut rows: Vec<MemoRow> = Vec::new();
     loop {
         let mut units = Vec::new();
         let mut tell = |told: &PlannedUnit| {
@@ -149,7 +153,7 @@ impl Unit {
 type Checked = Result<(FoundResult, Box<[Value]>), String>;
 
 struct Judge<'j> {
-    prepared: &'j Prepared,
+    prepared: &'j PreparedRun,
     request: &'j Acceptance<'j>,
     cache: &'j Cache,
     files: &'j UserFiles,
@@ -159,7 +163,7 @@ struct Judge<'j> {
 }
 
 impl Judge<'_> {
-    fn judge(&mut self, unit: &Unit) -> Result<(AcceptVerdict, Option<Row>), Error> {
+    fn judge(&mut self, unit: &Unit) -> Result<(AcceptVerdict, Option<MemoRow>), Error> {
         let place = self.prepared.opened.outline.place(unit.number);
         let (Some(task), Some(key)) = (place.node().task(), unit.key) else {
             return Ok((AcceptVerdict::Refused(unit.reason.clone()), None));
@@ -181,7 +185,7 @@ impl Judge<'_> {
             Ok((found, outputs)) => {
                 let row = self.row(task, &identity, unit, key, &past, found);
                 self.cache.add_pending(&row.entry, &outputs);
-                let source = Source {
+                let source = ResultSource {
                     run: past.run.clone(),
                     node: past.node.clone(),
                     time: past.created,
@@ -247,7 +251,7 @@ impl Judge<'_> {
         key: Digest,
         past: &EarlierResult,
         found: FoundResult,
-    ) -> Row {
+    ) -> MemoRow {
         let accepted = Accepted {
             by: self.request.by.to_owned(),
             time: Timestamp::now(),
@@ -272,7 +276,11 @@ impl Judge<'_> {
                 ..found
             },
         };
-        Row { entry, definition: Some(identity.definition.clone()), interface: identity.interface.clone() }
+        MemoRow {
+            entry,
+            definition: Some(identity.definition.clone()),
+            interface: identity.interface.clone(),
+        }
     }
 }
 
@@ -288,12 +296,12 @@ fn has_signature(db: &Connection, past: &EarlierResult, identity: &TaskIdentity)
 }
 
 /// Writes the rows in one transaction; warnings about the home.
-fn record(home: Option<&Path>, store: &Store, rows: &[Row]) -> Result<Vec<String>, Error> {
+fn record(home: Option<&Path>, store: &Store, rows: &[MemoRow]) -> Result<Vec<String>, Error> {
     let HomeWriter { mut db, warnings, .. } = HomeWriter::open(home)?;
     let write = |db: &mut Connection| {
         let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut added = store.take_added();
-        for Row { entry, definition, interface } in rows {
+        for MemoRow { entry, definition, interface } in rows {
             sqlite::record(&transaction, entry)?;
             added += footprint::ROW + (entry.inputs.len() + entry.found.outputs.len()) as u64;
             if let Some(definition) = definition {

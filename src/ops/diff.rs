@@ -20,7 +20,7 @@ use crate::storage::history::invocation::{Invocation, invocation};
 use crate::storage::memo::explain::{Detail, definition_changes, text_change};
 use crate::storage::memo::{MemoEntry, listing, sqlite};
 use crate::storage::store::Store;
-use crate::view::model::run_diff::{Change, KeyChange, Known, NodeDiff, RunDiff, compare};
+use crate::view::model::run_diff::{KeyChange, Known, NamedPair, NodeDiff, RunDiff, compare};
 use crate::view::model::run_row::RunRow;
 use crate::workflow::Task;
 
@@ -163,11 +163,11 @@ fn edits(before: &Again, after: &Again) -> HashMap<String, Vec<String>> {
 }
 
 /// What the runs were asked for differently.
-fn asked(before: &Invocation, after: &Invocation) -> Vec<Change<Json>> {
+fn asked(before: &Invocation, after: &Invocation) -> Vec<NamedPair<Json>> {
     let mut changes = Vec::new();
     let mut add = |name: String, before: Json, after: Json| {
         if before != after {
-            changes.push(Change { name, before, after });
+            changes.push(NamedPair { name, before, after });
         }
     };
     let names =

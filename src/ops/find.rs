@@ -13,7 +13,7 @@ use crate::storage::contents;
 use crate::storage::publish::record::{self, PlacedContent};
 use crate::storage::store::Store;
 
-pub use crate::storage::contents::Place;
+pub use crate::storage::contents::ContentUse;
 
 /// How many of those that made a content, and of those that used it, are named.
 pub const MAX_PLACES: u32 = 50;
@@ -23,17 +23,17 @@ const MAX_FILES_LOOKED_UP: usize = 1000;
 const MIN_DIGITS: usize = 6;
 
 /// What is known of a content.
-pub struct Provenance {
+pub struct FileProvenance {
     pub digest: Digest,
     /// The file or directory that was asked for.
     pub path: Option<PathBuf>,
     /// What a person has to know to read the answer.
     pub note: Option<String>,
     /// The newest first.
-    pub made: Vec<Place>,
+    pub made: Vec<ContentUse>,
     /// How many there are.
     pub made_count: u64,
-    pub used: Vec<Place>,
+    pub used: Vec<ContentUse>,
     pub used_count: u64,
     /// Paths where it was published, and by which workflows.
     pub published: Vec<(PathBuf, String)>,
@@ -50,7 +50,7 @@ struct Wanted {
 ///
 /// # Errors
 /// There is neither such a file nor such a digest, or no run made or used it.
-pub fn find(home: Option<&Path>, what: &str) -> Result<Provenance, Error> {
+pub fn find(home: Option<&Path>, what: &str) -> Result<FileProvenance, Error> {
     let reader = HomeReader::open(home)?;
     let Some(db) = &reader.db else {
         let home = reader.home.path().display();
@@ -175,7 +175,7 @@ fn first_known(
     Ok(None)
 }
 
-fn provenance(db: &Connection, wanted: Wanted) -> rusqlite::Result<Provenance> {
+fn provenance(db: &Connection, wanted: Wanted) -> rusqlite::Result<FileProvenance> {
     let Wanted { digest, path, note } = wanted;
     let (made, made_count) = contents::places(db, &digest, false, MAX_PLACES)?;
     let (mut used, mut used_count) = contents::places(db, &digest, true, MAX_PLACES)?;
@@ -185,12 +185,12 @@ fn provenance(db: &Connection, wanted: Wanted) -> rusqlite::Result<Provenance> {
         let (places, count) = contents::places(db, &whole, true, MAX_PLACES)?;
         let inside = made.iter().find(|place| place.whole == Some(whole)).map(|place| place.path.clone());
         used.extend(
-            places.into_iter().map(|place| Place { path: inside.clone().unwrap_or_default(), ..place }),
+            places.into_iter().map(|place| ContentUse { path: inside.clone().unwrap_or_default(), ..place }),
         );
         used_count += count;
     }
     used.sort_by_key(|place| std::cmp::Reverse(place.time));
     used.truncate(MAX_PLACES as usize);
     let published = record::with_content(db, &digest)?;
-    Ok(Provenance { digest, path, note, made, made_count, used, used_count, published })
+    Ok(FileProvenance { digest, path, note, made, made_count, used, used_count, published })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::core::closest::closest;
-use crate::core::event::{Event, Kind, NodeFinished};
+use crate::core::event::{Event, NodeFinished, NodeKind};
 use crate::core::node_path::NodeRef;
 use crate::view::text::count;
 
@@ -34,7 +34,7 @@ pub fn ends(events: &[Event]) -> impl Iterator<Item = &NodeFinished> {
 
 /// Whether work belongs to `label`: as an element, or as a node of a workflow.
 pub fn is_inside(node: &NodeFinished, label: &str) -> bool {
-    node.kind == Kind::Task && node.path().is_inside(label)
+    node.kind == NodeKind::Task && node.path().is_inside(label)
 }
 
 /// How many elements a node has, if it has some.

@@ -81,7 +81,7 @@ impl WorkflowErrors {
 }
 
 /// A request that fits its workflow: what a run, a plan and an explanation begin with.
-pub struct Prepared {
+pub struct PreparedRun {
     pub request: RunRequest,
     pub opened: Opened,
     pub scope: Scope,
@@ -124,7 +124,7 @@ pub fn check(loaded: Loaded) -> Result<Opened, WorkflowErrors> {
 ///
 /// # Errors
 /// Errors in the workflow, and whatever of the request does not fit it.
-pub fn prepare(request: RunRequest) -> Result<Prepared, Error> {
+pub fn prepare(request: RunRequest) -> Result<PreparedRun, Error> {
     let opened = check(load_requested(Texts::default(), &request)).map_err(Error::from)?;
     prepare_opened(request, opened)
 }
@@ -139,10 +139,10 @@ pub fn prepare_opened(mut request: RunRequest, opened: Opened) -> Result<Prepare
     let scope = scope(&opened.workflow, &request, &config)?;
     let inputs = inputs::resolve(&opened.workflow, &request.given)?;
     let options = options(&opened, &request, &config)?;
-    Ok(Prepared { request, opened, scope, inputs, options, config, prior: None })
+    Ok(PreparedRun { request, opened, scope, inputs, options, config, prior: None })
 }
 
-impl Prepared {
+impl PreparedRun {
     /// The pools of the run.
     ///
     /// # Errors

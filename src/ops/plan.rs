@@ -9,7 +9,7 @@ use super::Error;
 use super::estimate::Estimate;
 use super::home::HomeReader;
 use super::needs::UNPROVIDED;
-use super::open::Prepared;
+use super::open::PreparedRun;
 use crate::core::event::VERSION;
 use crate::core::value::Value;
 use crate::engine;
@@ -70,7 +70,7 @@ impl Plan {
 ///
 /// # Errors
 /// A resource that can never be had, an input file that cannot be read, or a home that cannot be.
-pub fn plan(prepared: &Prepared, home: Option<&Path>) -> Result<Plan, Error> {
+pub fn plan(prepared: &PreparedRun, home: Option<&Path>) -> Result<Plan, Error> {
     let never = prepared.lacking()?.into_iter().filter(|lint| lint.name == UNPROVIDED);
     let never: Vec<_> = never.map(|lint| lint.diagnostic).collect();
     if !never.is_empty() {
@@ -90,7 +90,7 @@ pub fn plan(prepared: &Prepared, home: Option<&Path>) -> Result<Plan, Error> {
 /// # Errors
 /// An input file that cannot be read, or a home that cannot be.
 pub fn explain(
-    prepared: &Prepared,
+    prepared: &PreparedRun,
     home: Option<&Path>,
     wants: Vec<bool>,
     tell: &mut dyn FnMut(&PlannedUnit),
@@ -104,12 +104,12 @@ pub fn explain(
 /// # Errors
 /// An input file that cannot be read.
 pub(super) fn look_with(
-    prepared: &Prepared,
+    prepared: &PreparedRun,
     cache: &Cache,
     files: &UserFiles,
     observer: PlanObserver,
 ) -> Result<(), Error> {
-    let Prepared { opened, options, .. } = prepared;
+    let PreparedRun { opened, options, .. } = prepared;
     let inputs = workflow_inputs(&opened.workflow, files, &prepared.inputs).map_err(Error::invalid)?;
     let memory = ExplainMemory::default();
     let explainer = engine::plan::explainer(&opened.outline, options, cache, files, &memory, Detail::Full);
@@ -118,12 +118,12 @@ pub(super) fn look_with(
 }
 
 fn look(
-    prepared: &Prepared,
+    prepared: &PreparedRun,
     reader: HomeReader,
     detail: Detail,
     observer: Option<PlanObserver>,
 ) -> Result<Vec<Planned>, Error> {
-    let Prepared { opened, options, prior, .. } = prepared;
+    let PreparedRun { opened, options, prior, .. } = prepared;
     let store = Arc::new(reader.store()?);
     let files = UserFiles::new(store.clone());
     let inputs: Box<[Value]> =

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::engine::attempt::prepare::Prepared;
+use crate::engine::attempt::prepare::PreparedAttempt;
 
 /// Where something stands in a value that is another folder when the script runs, and the variable that names that.
 pub struct Moved<'a> {
@@ -45,7 +45,7 @@ impl Moved<'_> {
     }
 
     /// The words of a command. The text of its script is read from the file `script`, where it can be looked at.
-    pub fn command(&self, prepared: &Prepared, script: &Path) -> Vec<u8> {
+    pub fn command(&self, prepared: &PreparedAttempt, script: &Path) -> Vec<u8> {
         let mut text = Vec::new();
         for (i, word) in prepared.program.iter().enumerate() {
             if i > 0 {

@@ -16,7 +16,7 @@ use super::Error;
 use super::output_diff::{Difference, differences};
 use crate::core::closest::closest;
 use crate::core::digest::Digest;
-use crate::core::event::{ErrorKind, TaskError};
+use crate::core::event::{TaskError, TaskErrorKind};
 use crate::core::node_path::NodeRef;
 use crate::core::run_id::RunId;
 use crate::core::value::{Artifact, Value};
@@ -264,7 +264,7 @@ impl Again<'_> {
                 },
             },
             Err(TaskError {
-                kind: ErrorKind::Input | ErrorKind::Spawn | ErrorKind::Cancelled,
+                kind: TaskErrorKind::Input | TaskErrorKind::Spawn | TaskErrorKind::Cancelled,
                 message,
                 ..
             }) => Verdict::Unchecked { reason: message },

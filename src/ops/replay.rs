@@ -7,13 +7,13 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 
 use super::Error;
-use crate::core::event::{Event, Kind, NodeFinished, Status};
+use crate::core::event::{Event, NodeFinished, NodeKind, Status};
 use crate::core::node_path::NodeRef;
 use crate::core::run_id::RunId;
 use crate::core::staging::Staging;
 use crate::core::value::{Artifact, Value};
 use crate::engine::attempt::environment::{HostEnv, Remembered};
-use crate::engine::attempt::prepare::{AttemptContext, LargeInputs, Prepared, TaskInstance, prepare};
+use crate::engine::attempt::prepare::{AttemptContext, LargeInputs, PreparedAttempt, TaskInstance, prepare};
 use crate::engine::attempt::scratch::{Folder, Scratch};
 use crate::engine::attempt::source::SourceFile;
 use crate::ops::home::{HomeReader, HomeWriter};
@@ -50,7 +50,7 @@ pub struct Replay {
 /// A past attempt made ready in a scratch folder, which is removed when this is given to [`Ready::close`].
 pub struct Ready {
     pub folder: Folder,
-    pub prepared: Prepared,
+    pub prepared: PreparedAttempt,
     /// Names the scratch folder, and nothing else.
     pub id: RunId,
     /// Whether the folder stays.
@@ -170,7 +170,7 @@ fn find_end(events: &[Event], run: &Run, wanted: NodeRef, verb: &str) -> Result<
     let label = wanted.label();
     let own = |node: &&NodeFinished| node.path() == wanted;
     match ends(events).filter(own).last() {
-        Some(end) if end.kind == Kind::Task => Ok(end.clone()),
+        Some(end) if end.kind == NodeKind::Task => Ok(end.clone()),
         Some(_) => {
             let inside: Vec<_> = ends(events).filter(|node| is_inside(node, &label)).collect();
             let failed: Vec<_> =

@@ -15,7 +15,7 @@ use crate::core::run_id::RunId;
 use crate::storage::own_file::{self, Access};
 use crate::storage::store::Store;
 use crate::storage::user_file::write_user_file;
-use crate::view::html::{Sources, page};
+use crate::view::html::{PageSources, page};
 
 /// A page that was written.
 pub struct Report {
@@ -52,7 +52,7 @@ struct Kept {
     store: Store,
 }
 
-impl Sources for Kept {
+impl PageSources for Kept {
     fn log(&self, path: &str, limit: u64) -> Option<(Vec<u8>, bool)> {
         let mut file = super::logs::open_log(Path::new(&path)).ok()?;
         let length = file.metadata().ok().filter(std::fs::Metadata::is_file)?.len();

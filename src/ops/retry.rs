@@ -6,7 +6,7 @@ use serde_json::{Map as JsonMap, Value as Json};
 
 use super::Error;
 use super::home::HomeReader;
-use super::open::{Prepared, prepare};
+use super::open::{PreparedRun, prepare};
 use super::prior::Prior;
 use crate::core::run_request::{CacheMode, GivenInputs, RunRequest};
 use crate::core::schedule::Trigger;
@@ -18,7 +18,7 @@ use crate::storage::history::{RUNNING, Run};
 pub enum Retry {
     /// Everything in it succeeded.
     NothingToDo(Box<Run>),
-    Ready(Box<Prepared>),
+    Ready(Box<PreparedRun>),
 }
 
 /// Prepares a retry of the run that a person means by `name`; what `newer` asks for comes on top of the run's own
@@ -58,7 +58,7 @@ pub fn retry(home: Option<&Path>, name: &str, newer: RunRequest) -> Result<Retry
 ///
 /// # Errors
 /// The run is not known or is older than the record of requests; and whatever [`prepare`] refuses.
-pub fn rerun(home: Option<&Path>, name: &str, newer: RunRequest) -> Result<Prepared, Error> {
+pub fn rerun(home: Option<&Path>, name: &str, newer: RunRequest) -> Result<PreparedRun, Error> {
     let home = &HomeReader::open(home)?;
     let run = home.find(name)?;
     let (mut request, _) = recorded(home, &run)?;

@@ -20,7 +20,7 @@ use super::collect::{AfterRun, after_run};
 use super::descriptors::expect_enough;
 use super::home::HomeWriter;
 use super::home_inside::home_inside;
-use super::open::{Opened, Prepared};
+use super::open::{Opened, PreparedRun};
 use super::run_lock::RunTurn;
 use crate::core::clock::SystemClock;
 use crate::core::event::Counts;
@@ -77,7 +77,7 @@ pub struct RunResult {
 /// The run could not begin: a resource or an input cannot be had, or the home cannot be used. A run that began always
 /// ends with a result.
 pub async fn run(
-    prepared: Prepared,
+    prepared: PreparedRun,
     turn: RunTurn,
     home: Option<&Path>,
     listeners: Vec<Box<dyn Reporter>>,
@@ -87,7 +87,7 @@ pub async fn run(
     let prepared = prepared.ready()?;
     let pools = prepared.pools()?;
     expect_enough(prepared.options.jobs)?;
-    let Prepared { request, mut opened, scope, inputs: bindings, options: mut order, config, prior } =
+    let PreparedRun { request, mut opened, scope, inputs: bindings, options: mut order, config, prior } =
         prepared;
     let flag = home.map(Path::to_owned);
     let opening = beside(&mut interrupts, move || HomeWriter::open(flag.as_deref()));

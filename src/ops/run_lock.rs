@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::Error;
-use super::open::Prepared;
+use super::open::PreparedRun;
 use crate::core::digest::Digest;
 use crate::core::event::{Event, LockBusy};
 use crate::core::reporter::Reporter;
@@ -19,7 +19,7 @@ use crate::core::run_id::RunId;
 use crate::core::run_request::{LockMode, LockRequest};
 use crate::engine::Interrupt;
 use crate::storage::home::Home;
-use crate::storage::locks::{Attempt, Held, Holder, Locks};
+use crate::storage::locks::{HeldLock, Holder, LockAttempt, Locks};
 
 /// The time between two attempts to take a lock that another run holds.
 const RETRY_INTERVAL: Duration = Duration::from_millis(20);
@@ -31,7 +31,7 @@ const WHOLE_RUN: &str = "*";
 /// A run's right to begin: its id, and the locks that it holds until its end.
 pub struct RunTurn {
     pub run: RunId,
-    pub locks: Vec<Held>,
+    pub locks: Vec<HeldLock>,
 }
 
 /// How taking the locks of a run ended.
@@ -56,7 +56,7 @@ struct RunLock {
 /// # Errors
 /// The home or its locks cannot be used.
 pub async fn take_turn(
-    prepared: &Prepared,
+    prepared: &PreparedRun,
     home: Option<&Path>,
     listeners: &mut [Box<dyn Reporter>],
     interrupts: &mut UnboundedReceiver<Interrupt>,
@@ -93,11 +93,11 @@ pub async fn take_turn_as(
                 .try_take(&lock.key, &holder)
                 .map_err(|error| Error::store(format!("the lock {} cannot be taken: {error}", lock.shown)))?;
             let other = match attempt {
-                Attempt::Taken(taken) => {
+                LockAttempt::Taken(taken) => {
                     held.push(taken);
                     break;
                 }
-                Attempt::Busy(other) => other.map(|other| other.run),
+                LockAttempt::Busy(other) => other.map(|other| other.run),
             };
             nameless += u32::from(other.is_none());
             let is_known = other.is_some() || nameless >= MAX_NAME_LOOKS;
@@ -125,7 +125,7 @@ pub async fn take_turn_as(
 }
 
 /// The locks of a run, in the order in which they are taken.
-fn locks_of(prepared: &Prepared) -> Vec<RunLock> {
+fn locks_of(prepared: &PreparedRun) -> Vec<RunLock> {
     let (scope, workflow) = (&prepared.scope, &prepared.opened.workflow);
     let own = workflow.exclusive.map(|busy| RunLock {
         shown: format!("of workflow {} in {}/{}", workflow.name, scope.project, scope.domain),

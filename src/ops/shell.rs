@@ -15,7 +15,7 @@ use crate::engine::attempt::collect::check_outputs;
 use crate::engine::attempt::environment::HostEnv;
 use crate::engine::attempt::error::OutputProblem;
 use crate::engine::attempt::perform::places;
-use crate::engine::attempt::prepare::{LargeInputs, Prepared};
+use crate::engine::attempt::prepare::{LargeInputs, PreparedAttempt};
 use crate::exec::{Masker, VIEWS_SUPPORTED};
 use crate::workflow::Capture;
 
@@ -83,7 +83,7 @@ impl ShellSession {
 
 fn write_command(past: &Replay, ready: &Ready) -> io::Result<PathBuf> {
     let Ready { folder, prepared, .. } = ready;
-    let Prepared { program, inline, dir, .. } = prepared;
+    let PreparedAttempt { program, inline, dir, .. } = prepared;
     let mut source = folder.path().to_owned();
     if let Some(text) = inline.and_then(|i| program.get(i)) {
         source = folder.write_script(past.subject.script_name(), text)?;

@@ -32,9 +32,9 @@ pub struct CacheStats {
     pub saved_ms: u64,
     /// The start of the first run.
     pub since: Option<Timestamp>,
-    pub tasks: Vec<Sum>,
-    pub projects: Vec<Sum>,
-    pub domains: Vec<Sum>,
+    pub tasks: Vec<ResultSum>,
+    pub projects: Vec<ResultSum>,
+    pub domains: Vec<ResultSum>,
 }
 
 impl CacheStats {
@@ -68,7 +68,7 @@ impl CacheStats {
 
 /// Results of one task, project or domain.
 #[derive(Default, Serialize)]
-pub struct Sum {
+pub struct ResultSum {
     pub name: String,
     pub results: u64,
     /// Of their files, in bytes; a file of several results counts for each.
@@ -77,7 +77,7 @@ pub struct Sum {
     pub duration_ms: u64,
 }
 
-impl Sum {
+impl ResultSum {
     fn add(&mut self, size: u64, entry: &MemoEntry) {
         self.results += 1;
         self.size += size;
@@ -87,12 +87,12 @@ impl Sum {
 
 #[derive(Default)]
 struct Sums {
-    all: Sum,
+    all: ResultSum,
     /// The size of the rows themselves, in bytes.
     rows: u64,
-    tasks: BTreeMap<String, Sum>,
-    projects: BTreeMap<String, Sum>,
-    domains: BTreeMap<String, Sum>,
+    tasks: BTreeMap<String, ResultSum>,
+    projects: BTreeMap<String, ResultSum>,
+    domains: BTreeMap<String, ResultSum>,
 }
 
 impl Sums {
@@ -112,8 +112,8 @@ impl Sums {
 }
 
 /// Largest first.
-fn ranked(sums: BTreeMap<String, Sum>) -> Vec<Sum> {
-    let mut sums: Vec<Sum> = sums.into_iter().map(|(name, sum)| Sum { name, ..sum }).collect();
+fn ranked(sums: BTreeMap<String, ResultSum>) -> Vec<ResultSum> {
+    let mut sums: Vec<ResultSum> = sums.into_iter().map(|(name, sum)| ResultSum { name, ..sum }).collect();
     sums.sort_by_key(|sum| std::cmp::Reverse((sum.size, sum.duration_ms)));
     sums
 }

@@ -17,7 +17,7 @@ use crate::storage::store::{BlobFile, Store};
 pub use crate::storage::store::Damage;
 
 /// Hears how far the reading is, in bytes, from several threads.
-pub trait Progress: Sync {
+pub trait VerifyProgress: Sync {
     fn begin(&self, total: u64);
     fn advance(&self, bytes: u64);
     fn end(&self);
@@ -52,7 +52,7 @@ impl Findings {
 ///
 /// # Errors
 /// The home or the store cannot be read at all.
-pub fn verify(home: Option<&Path>, progress: &dyn Progress) -> Result<(Findings, Vec<String>), Error> {
+pub fn verify(home: Option<&Path>, progress: &dyn VerifyProgress) -> Result<(Findings, Vec<String>), Error> {
     let HomeWriter { home, db, store, warnings } = HomeWriter::open(home)?;
     let database = check_database(&db).map_err(Error::cache)?;
     if database.is_some() {
@@ -77,7 +77,7 @@ fn check_database(db: &Connection) -> rusqlite::Result<Option<String>> {
     }
 }
 
-fn reread(store: &Store, findings: &mut Findings, progress: &dyn Progress) -> std::io::Result<()> {
+fn reread(store: &Store, findings: &mut Findings, progress: &dyn VerifyProgress) -> std::io::Result<()> {
     let mut blobs = store.blobs()?;
     // The largest first, so that no thread is left alone with one at the end.
     blobs.sort_unstable_by_key(|blob| (std::cmp::Reverse(blob.size), blob.digest));

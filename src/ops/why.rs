@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Error;
-use super::open::{Opened, Prepared};
+use super::open::{Opened, PreparedRun};
 use super::plan::explain;
 use crate::core::node_path::NodeRef;
 use crate::engine::plan::planned::PlannedUnit;
@@ -49,7 +49,7 @@ impl Asked {
 /// # Errors
 /// A name that fits nothing, a node that never has a key, and whatever keeps a plan from being made.
 pub fn why(
-    prepared: &Prepared,
+    prepared: &PreparedRun,
     home: Option<&Path>,
     nodes: &[String],
     tell: &mut dyn FnMut(&PlannedUnit),

@@ -207,7 +207,7 @@ pub fn remove_unused(db: &Connection) -> rusqlite::Result<()> {
 
 /// An execution that had to do with a content.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Place {
+pub struct ContentUse {
     pub run: String,
     pub node: String,
     pub task: String,
@@ -232,7 +232,7 @@ pub fn places(
     digest: &Digest,
     used: bool,
     limit: u32,
-) -> rusqlite::Result<(Vec<Place>, u64)> {
+) -> rusqlite::Result<(Vec<ContentUse>, u64)> {
     let mut statement = db.prepare_cached(
         "SELECT run, node, task, key, created_ms, name, file, path, whole FROM content
          JOIN execution ON execution.id = content.execution
@@ -240,7 +240,7 @@ pub fn places(
     )?;
     let digest_of = |bytes: Option<[u8; 32]>| bytes.map(Digest);
     let rows = statement.query_map(params![&digest.0[..], used, limit], |row| {
-        Ok(Place {
+        Ok(ContentUse {
             run: row.get(0)?,
             node: row.get(1)?,
             task: row.get(2)?,

@@ -71,14 +71,14 @@ struct Shared {
 }
 
 /// The result of an attempt to take a lock.
-pub enum Attempt {
-    Taken(Held),
+pub enum LockAttempt {
+    Taken(HeldLock),
     /// Another run has the lock; its name, where a note gives it.
     Busy(Option<Holder>),
 }
 
 /// A lock, until it is dropped.
-pub struct Held {
+pub struct HeldLock {
     shared: Arc<Shared>,
     offset: i64,
 }
@@ -116,25 +116,25 @@ impl Locks {
     ///
     /// # Errors
     /// The file system has no locks.
-    pub fn try_take(&self, key: &Digest, holder: &Holder) -> io::Result<Attempt> {
+    pub fn try_take(&self, key: &Digest, holder: &Holder) -> io::Result<LockAttempt> {
         let shared = &self.0;
         let offset = offset(key);
         let mut held = guard(&shared.held);
         if let Some(other) = held.get(&offset) {
-            return Ok(Attempt::Busy(Some(other.clone())));
+            return Ok(LockAttempt::Busy(Some(other.clone())));
         }
         match shared.set(offset, F_WRLCK as i16) {
             Ok(()) => {}
-            Err(Errno::EAGAIN | Errno::EACCES) => return Ok(Attempt::Busy(shared.read_note(offset))),
+            Err(Errno::EAGAIN | Errno::EACCES) => return Ok(LockAttempt::Busy(shared.read_note(offset))),
             Err(error) => return Err(error.into()),
         }
         held.insert(offset, holder.clone());
         shared.write_note(offset, holder);
-        Ok(Attempt::Taken(Held { shared: shared.clone(), offset }))
+        Ok(LockAttempt::Taken(HeldLock { shared: shared.clone(), offset }))
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldLock {
     fn drop(&mut self) {
         let mut held = guard(&self.shared.held);
         // The note goes before the lock: the next holder writes its own.
@@ -217,10 +217,10 @@ mod tests {
         Holder { run: "r".into(), node: node.into() }
     }
 
-    fn taken(attempt: io::Result<Attempt>) -> Held {
+    fn taken(attempt: io::Result<LockAttempt>) -> HeldLock {
         match attempt.unwrap() {
-            Attempt::Taken(held) => held,
-            Attempt::Busy(other) => panic!("busy: {other:?}"),
+            LockAttempt::Taken(held) => held,
+            LockAttempt::Busy(other) => panic!("busy: {other:?}"),
         }
     }
 
@@ -231,7 +231,7 @@ mod tests {
         let (a, b) = (Digest::of("a"), Digest::of("b"));
         let held = taken(locks.try_take(&a, &holder("first")));
         match locks.try_take(&a, &holder("second")).unwrap() {
-            Attempt::Busy(Some(other)) => assert_eq!(other, holder("first")),
+            LockAttempt::Busy(Some(other)) => assert_eq!(other, holder("first")),
             _ => panic!("taken twice"),
         }
         let other = taken(locks.try_take(&b, &holder("second")));
@@ -260,13 +260,13 @@ mod tests {
             .unwrap();
         let mut line = String::new();
         io::BufRead::read_line(&mut io::BufReader::new(child.stdout.take().unwrap()), &mut line).unwrap();
-        assert!(matches!(locks.try_take(&key, &holder("x")).unwrap(), Attempt::Busy(None)));
+        assert!(matches!(locks.try_take(&key, &holder("x")).unwrap(), LockAttempt::Busy(None)));
         fs::write(locks.0.note(offset(&key)), "k3v9 train[3]").unwrap();
         match locks.try_take(&key, &holder("x")).unwrap() {
-            Attempt::Busy(other) => {
+            LockAttempt::Busy(other) => {
                 assert_eq!(other, Some(Holder { run: "k3v9".into(), node: "train[3]".into() }));
             }
-            Attempt::Taken(_) => panic!("taken twice"),
+            LockAttempt::Taken(_) => panic!("taken twice"),
         }
         child.kill().unwrap();
         child.wait().unwrap();
@@ -309,7 +309,7 @@ mod tests {
             let again = Locks::open(path).unwrap();
             assert!(Arc::ptr_eq(&again.0, &first.0));
             match again.try_take(&key, &holder("second")).unwrap() {
-                Attempt::Busy(Some(other)) => assert_eq!(other, holder("first")),
+                LockAttempt::Busy(Some(other)) => assert_eq!(other, holder("first")),
                 _ => panic!("taken twice"),
             }
         }
@@ -336,8 +336,8 @@ mod tests {
                         let locks = Locks::open(home).unwrap();
                         let held = loop {
                             match locks.try_take(&Digest::of("a"), &holder(&format!("{run}"))).unwrap() {
-                                Attempt::Taken(held) => break held,
-                                Attempt::Busy(_) => std::thread::yield_now(),
+                                LockAttempt::Taken(held) => break held,
+                                LockAttempt::Busy(_) => std::thread::yield_now(),
                             }
                         };
                         assert!(!inside.swap(true, std::sync::atomic::Ordering::SeqCst));

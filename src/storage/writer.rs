@@ -28,7 +28,7 @@ use crate::storage::history::times::{self, Times};
 use crate::storage::history::{self, Run};
 use crate::storage::home::Home;
 use crate::storage::memo::{Interface, MemoEntry, earlier, sqlite};
-use crate::storage::store::{FileKey, Lookup, PendingBlob, StatEntry, Store};
+use crate::storage::store::{FileKey, PendingBlob, StatEntry, StatLookup, Store};
 
 /// Maximum results of a batch: it is committed when it has this many.
 const MAX_BATCH_RESULTS: usize = 32;
@@ -45,14 +45,14 @@ pub struct NewResult {
     /// Returned with the acknowledgement.
     pub unit: u32,
     /// `None` for a result whose files are kept for this run and its history, but not found again.
-    pub row: Option<Box<Row>>,
+    pub row: Option<Box<MemoRow>>,
     pub blobs: Vec<PendingBlob>,
     /// The files that the node used and made, to be found by content.
     pub files: Option<Box<Execution>>,
 }
 
 /// What makes a result findable.
-pub struct Row {
+pub struct MemoRow {
     pub entry: MemoEntry,
     /// `None` where it is recorded already: the result was stored before, under another key.
     pub definition: Option<Arc<Definition>>,
@@ -366,7 +366,7 @@ impl Work {
         if with_results {
             let mut known: Option<(Digest, Option<Digest>)> = None;
             let mut added = self.store.take_added() + indexed.iter().map(Indexed::size).sum::<u64>();
-            for Row { entry, definition, interface } in
+            for MemoRow { entry, definition, interface } in
                 batch.results.iter().filter_map(|new| new.row.as_deref())
             {
                 sqlite::record(&transaction, entry)?;
@@ -417,7 +417,7 @@ fn record_stats(db: &Connection, stats: &[(FileKey, StatEntry)]) -> rusqlite::Re
 
 /// The stat cache's lookup. Read from the database when the first file is asked for: all of it if it is small,
 /// else entry by entry. A failing database only means that files are read.
-pub fn stat_lookup(home: PathBuf) -> Lookup {
+pub fn stat_lookup(home: PathBuf) -> StatLookup {
     let known = OnceLock::new();
     Box::new(move |key| {
         let known = known.get_or_init(|| db::open_read_only(&home).ok().flatten().map(Known::read));

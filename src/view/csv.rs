@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 
 use crate::core::digest::Digest;
-use crate::core::event::{Event, Kind, NodeFinished};
+use crate::core::event::{Event, NodeFinished, NodeKind};
 use crate::view::model::run_row::RunRow;
 
 const RUN_COLUMNS: [&str; 14] = [
@@ -109,9 +109,9 @@ pub fn nodes(out: &mut impl Write, events: impl Iterator<Item = Event>, status: 
 
 fn row(node: &NodeFinished, started: Option<Timestamp>) -> [String; NODE_COLUMNS.len()] {
     let kind = match node.kind {
-        Kind::Task => "task",
-        Kind::Elements => "elements",
-        Kind::Workflow => "workflow",
+        NodeKind::Task => "task",
+        NodeKind::Elements => "elements",
+        NodeKind::Workflow => "workflow",
     };
     let (error, source) = (node.error.as_ref(), node.source.as_ref());
     [

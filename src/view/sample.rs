@@ -50,7 +50,7 @@ pub fn executed(node: &str) -> NodeFinished {
         node: node.into(),
         index: None,
         task: format!("nightly-train.{node}"),
-        kind: Kind::Task,
+        kind: NodeKind::Task,
         status: Status::Succeeded,
         cache: Some(CacheStatus::Populated),
         key: Some(Digest::of(node)),
@@ -81,7 +81,7 @@ pub fn hit(node: &str) -> NodeFinished {
         cpu_ms: None,
         peak_memory: None,
         saved_ms: 1500,
-        source: Some(Source {
+        source: Some(ResultSource {
             run: "a1b2c3d4".into(),
             node: node.into(),
             time: at(5 - 86_400),
@@ -96,7 +96,7 @@ pub fn exit_3() -> TaskError {
         exit_code: Some(3),
         log: Some("/home/ada/runs/k3v9x2qm/train.2.log".into()),
         tail: vec!["epoch 1".into(), "\x1b[31mValueError: no data\x1b[0m".into()],
-        ..TaskError::new(ErrorKind::Exit, "the command exited with code 3")
+        ..TaskError::new(TaskErrorKind::Exit, "the command exited with code 3")
     }
 }
 
@@ -191,7 +191,7 @@ pub fn element(index: u64, node: NodeFinished) -> Event {
 }
 
 /// The end of what sums up others.
-pub fn sum(node: &str, kind: Kind, counts: Counts) -> NodeFinished {
+pub fn sum(node: &str, kind: NodeKind, counts: Counts) -> NodeFinished {
     NodeFinished {
         kind,
         cache: None,
@@ -207,8 +207,8 @@ pub fn sum(node: &str, kind: Kind, counts: Counts) -> NodeFinished {
 }
 
 /// What sums up others, and failed: because of them, or for a reason of its own.
-pub fn sum_failed(node: &str, kind: Kind, counts: Counts, message: &str) -> NodeFinished {
-    let error = Some(TaskError::new(ErrorKind::Output, message));
+pub fn sum_failed(node: &str, kind: NodeKind, counts: Counts, message: &str) -> NodeFinished {
+    let error = Some(TaskError::new(TaskErrorKind::Output, message));
     NodeFinished { status: Status::Failed, error, ..sum(node, kind, counts) }
 }
 

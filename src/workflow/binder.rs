@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::binding::{Binding, BoundTemplate, ROOT, Reference, Scope};
+use super::binding::{Binding, BoundTemplate, NameScope, ROOT, Reference};
 use super::budget::Resource;
 use super::diagnostic::{Diagnostic, Span};
 use super::hints::{day_hint_of, list_hint, literal_hint};
@@ -23,7 +23,7 @@ use crate::core::value::Value;
 pub struct Binder<'a> {
     pub reader: &'a mut Reader,
     /// The names that templates may use; `None` where no template is allowed, as in a default.
-    pub scope: Option<&'a dyn Scope>,
+    pub scope: Option<&'a dyn NameScope>,
     /// The folder of the file: paths are relative to it.
     pub dir: &'a Path,
 }
@@ -290,7 +290,7 @@ fn is_files_of_glob(ty: &Type, text: &str) -> bool {
 /// The names of a place without any: a default.
 struct NoNames;
 
-impl Scope for NoNames {
+impl NameScope for NoNames {
     fn resolve(&self, variable: &Variable) -> Result<(Reference, Option<Type>), (String, String)> {
         let message = format!("a default cannot use `{}`", variable.path.join("."));
         Err((message, "a default is a plain value, or files by glob('...')".into()))

@@ -92,7 +92,7 @@ impl BoundTemplate {
 pub const ROOT: usize = 2;
 
 /// The names that a template in a node's binding can use.
-pub trait Scope {
+pub trait NameScope {
     /// The target of `variable` and its type (`None` if that has an error of its own).
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::paths::{find_sources, literal_part};
 use super::template::Template;
-use super::{Capture, Command, Pass, Task};
+use super::{Capture, Pass, Task, TaskCommand};
 use crate::core::definition::Definition;
 
 impl Definition {
@@ -34,14 +34,14 @@ impl Definition {
     pub fn of_text(task: &Task, variables: &dyn Fn(&str) -> Vec<(String, String)>) -> Self {
         let mut parts = BTreeMap::new();
         match &task.command {
-            Command::Script { script, shell, args } => {
+            TaskCommand::Script { script, shell, args } => {
                 parts.insert("run".into(), script.clone());
                 parts.insert("shell".into(), words(shell.iter().map(String::as_str)));
                 if !args.is_empty() {
                     parts.insert("args".into(), words(args.iter().map(Template::source)));
                 }
             }
-            Command::Program(argv) => {
+            TaskCommand::Program(argv) => {
                 parts.insert("argv".into(), words(argv.iter().map(Template::source)));
             }
         }

@@ -12,7 +12,7 @@ use super::documents::Texts;
 use super::link::Tasks;
 use super::one_task::TaskFile;
 use super::reader::Reader;
-use super::settings::{Setting, Target};
+use super::settings::{Setting, SettingTarget};
 use super::source::{base_name, read_own_name};
 use super::spec::{TaskContext, read_task};
 use super::syntax::{self, Table};
@@ -54,7 +54,9 @@ impl Reading {
         is_outermost: bool,
     ) -> Vec<(String, Arc<Task>)> {
         let mut defaults = Defaults::read(reader, tree);
-        for setting in self.settings.iter_mut().filter(|s| is_outermost && s.target == Target::Defaults) {
+        for setting in
+            self.settings.iter_mut().filter(|s| is_outermost && s.target == SettingTarget::Defaults)
+        {
             setting.apply(&mut defaults.execution, &mut defaults.cache, &mut self.diagnostics);
         }
         let context = TaskContext { owner, dir, defaults };
@@ -63,11 +65,11 @@ impl Reading {
         if !reader.spend(Resource::Tasks, entries.len(), span) {
             entries.clear();
         }
-        let read = |entry: super::reader::Entry| {
+        let read = |entry: super::reader::TableEntry| {
             let mut task = read_task(reader, &context, entry)?;
             let own = entry.key.name.to_string();
             for setting in &mut self.settings {
-                if let Target::Task(name) = &setting.target
+                if let SettingTarget::Task(name) = &setting.target
                     && (*name == task.name || is_outermost && *name == own)
                 {
                     setting.apply(&mut task.execution, &mut task.cache, &mut self.diagnostics);

@@ -10,12 +10,12 @@ pub struct Key {
     pub shape: Shape,
     /// One sentence for editors.
     pub doc: &'static str,
-    pub state: State,
+    pub state: KeyState,
 }
 
 /// Whether a key can be used.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum KeyState {
     Ready,
     /// Kept free for a later version of the format.
     Reserved,
@@ -61,11 +61,11 @@ pub enum Shape {
 }
 
 pub const fn key(name: &'static str, shape: Shape, doc: &'static str) -> Key {
-    Key { name, shape, doc, state: State::Ready }
+    Key { name, shape, doc, state: KeyState::Ready }
 }
 
 const fn reserved(name: &'static str) -> Key {
-    Key { name, shape: Shape::Any, doc: "Reserved for a later version.", state: State::Reserved }
+    Key { name, shape: Shape::Any, doc: "Reserved for a later version.", state: KeyState::Reserved }
 }
 
 /// The policies that a task, a node and `[defaults]` have in common.

@@ -9,10 +9,10 @@ use super::binding::{Binding, Reference};
 use super::budget::Resource;
 use super::diagnostic::Diagnostic;
 use super::keys;
-use super::names::{Face, Moment, Names};
+use super::names::{Face, NodeNames, RunsWhen};
 use super::node::{read_node, read_scatter};
 use super::published::read_outputs;
-use super::reader::{Entry, Reader};
+use super::reader::{Reader, TableEntry};
 use super::syntax::{Table, TomlKind};
 use super::{Body, Input, Node, Published, Task, Workflow};
 use crate::core::closest::closest;
@@ -68,7 +68,7 @@ pub fn link(reader: &mut Reader, file: &Table, header: Option<&Table>, scene: &S
         reader.check_name(entry.key, "a node", false) && !reserved
     });
     let inputs = scene.inputs.iter().enumerate().map(|(i, input)| (&*input.name, (i as u32, &input.ty)));
-    let mut names = Names {
+    let mut names = NodeNames {
         inputs: inputs.collect(),
         declared: file.get("inputs").and_then(|item| match &item.kind {
             TomlKind::Table(table) => Some(table),
@@ -76,7 +76,7 @@ pub fn link(reader: &mut Reader, file: &Table, header: Option<&Table>, scene: &S
         }),
         nodes: HashMap::with_capacity(entries.len()),
         lenient: false,
-        moment: Cell::new(Moment::Graph),
+        moment: Cell::new(RunsWhen::Graph),
     };
     let on_failure = read_hook(reader, header, "on_failure", &entries);
     names.lenient = on_failure.is_none() && header.is_some_and(|table| table.get("on_failure").is_some());
@@ -85,10 +85,10 @@ pub fn link(reader: &mut Reader, file: &Table, header: Option<&Table>, scene: &S
         reader.check_keys(entry.table, keys::NODE, &format!("node `{}`", entry.key.name));
         let index = i as u32;
         let moment = match (on_failure == Some(index), on_success == Some(index)) {
-            (false, false) => Moment::Graph,
-            (true, false) => Moment::OnFailure,
-            (false, true) => Moment::OnSuccess,
-            (true, true) => Moment::AtTheEnd,
+            (false, false) => RunsWhen::Graph,
+            (true, false) => RunsWhen::OnFailure,
+            (false, true) => RunsWhen::OnSuccess,
+            (true, true) => RunsWhen::AtTheEnd,
         };
         let body = find_body(reader, entry, scene);
         let scatter = read_scatter(reader, entry, body.as_ref());
@@ -101,7 +101,7 @@ pub fn link(reader: &mut Reader, file: &Table, header: Option<&Table>, scene: &S
             nodes.push(read_node(reader, entry, face, scene.dir, &names));
         }
     }
-    names.moment.set(Moment::Graph);
+    names.moment.set(RunsWhen::Graph);
     check_coalesced(reader, &nodes);
     let skippable = skippable(&nodes);
     let may_be_null = |binding: &Binding| {
@@ -118,7 +118,7 @@ pub fn link(reader: &mut Reader, file: &Table, header: Option<&Table>, scene: &S
 }
 
 /// The node that `[workflow]` names to run last.
-fn read_hook(reader: &mut Reader, header: Option<&Table>, key: &str, entries: &[Entry]) -> Option<u32> {
+fn read_hook(reader: &mut Reader, header: Option<&Table>, key: &str, entries: &[TableEntry]) -> Option<u32> {
     let (name, span) = reader.text_item(header?, key)?;
     let index = entries.iter().position(|entry| *entry.key.name == *name);
     if index.is_none() {
@@ -183,7 +183,7 @@ fn skippable(nodes: &[Node]) -> Vec<bool> {
 }
 
 /// The task or workflow that a node runs; reports it if it cannot be found.
-fn find_body(reader: &mut Reader, entry: &Entry, scene: &Scene) -> Option<Body> {
+fn find_body(reader: &mut Reader, entry: &TableEntry, scene: &Scene) -> Option<Body> {
     if entry.table.get("workflow").is_some() {
         if let Some(item) = entry.table.get("task") {
             let message = format!("node `{}` has both `task` and `workflow`", entry.key.name);
@@ -195,7 +195,7 @@ fn find_body(reader: &mut Reader, entry: &Entry, scene: &Scene) -> Option<Body> 
     find_task(reader, entry, scene.tasks).map(Body::Task)
 }
 
-fn find_task(reader: &mut Reader, entry: &Entry, tasks: &Tasks) -> Option<Arc<Task>> {
+fn find_task(reader: &mut Reader, entry: &TableEntry, tasks: &Tasks) -> Option<Arc<Task>> {
     let own_name = &*entry.key.name;
     let (name, span) = match entry.table.get("task") {
         Some(_) => reader.text_item(entry.table, "task")?,

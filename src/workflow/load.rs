@@ -15,7 +15,7 @@ use super::one_task::TaskFile;
 use super::policy::amounts;
 use super::reader::Reader;
 use super::schedules::read_schedules;
-use super::settings::{Setting, Target};
+use super::settings::{Setting, SettingTarget};
 use super::source::{base_name, read_own_name};
 use super::syntax::{self, Table};
 use super::{Body, Node, Task, Workflow, keys};
@@ -283,7 +283,7 @@ impl Loader {
 
     fn set_in_nodes(&mut self, nodes: &mut [Node]) {
         for setting in &mut self.reading.settings {
-            let Target::Node(name) = &setting.target else { continue };
+            let SettingTarget::Node(name) = &setting.target else { continue };
             let Some(node) = nodes.iter_mut().find(|node| *node.name == **name) else { continue };
             let Some(execution) = node.execution().cloned() else { continue };
             node.execution = Some(Box::new(setting.apply_to_node(&execution, &mut self.reading.diagnostics)));

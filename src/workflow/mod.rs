@@ -140,7 +140,7 @@ pub struct Task {
     pub place: SourceSpan,
     pub inputs: Vec<Input>,
     pub outputs: Vec<Output>,
-    pub command: Command,
+    pub command: TaskCommand,
     /// Whether it runs in the workflow file's folder instead of a scratch folder.
     pub in_workflow_dir: bool,
     pub env: Vec<(String, String)>,
@@ -162,7 +162,7 @@ impl Task {
             place: SourceSpan::default(),
             inputs: Vec::new(),
             outputs: Vec::new(),
-            command: Command::Program(Vec::new()),
+            command: TaskCommand::Program(Vec::new()),
             in_workflow_dir: false,
             env: Vec::new(),
             pass_env: Vec::new(),
@@ -202,7 +202,7 @@ pub enum Capture {
 }
 
 #[derive(Debug)]
-pub enum Command {
+pub enum TaskCommand {
     Script { script: String, shell: Vec<String>, args: Vec<Template> },
     Program(Vec<Template>),
 }

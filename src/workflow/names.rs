@@ -3,7 +3,7 @@
 use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 
-use super::binding::{Failure, Reference, Scope};
+use super::binding::{Failure, NameScope, Reference};
 use super::syntax::Table;
 use super::template::Variable;
 use super::{Body, Scatter};
@@ -12,7 +12,7 @@ use crate::core::types::Type;
 
 /// When a node runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
+pub enum RunsWhen {
     /// As soon as what it waits for has ended.
     Graph,
     /// Last of all, when the run failed.
@@ -23,7 +23,7 @@ pub enum Moment {
     AtTheEnd,
 }
 
-impl Moment {
+impl RunsWhen {
     pub fn is_hook(self) -> bool {
         self != Self::Graph
     }
@@ -40,13 +40,13 @@ pub struct Face {
     /// `None` where it is unknown, which is reported where the node stands.
     pub body: Option<Body>,
     pub scatter: Option<Scatter>,
-    pub moment: Moment,
+    pub moment: RunsWhen,
     /// By name of an output its index; made when one is first looked for, since a node may have very many.
     outputs: OnceCell<HashMap<String, u32>>,
 }
 
 impl Face {
-    pub fn new(index: u32, body: Option<Body>, scatter: Option<Scatter>, moment: Moment) -> Self {
+    pub fn new(index: u32, body: Option<Body>, scatter: Option<Scatter>, moment: RunsWhen) -> Self {
         Self { index, body, scatter, moment, outputs: OnceCell::new() }
     }
 
@@ -58,7 +58,7 @@ impl Face {
 }
 
 /// All names that templates of the workflow can refer to.
-pub struct Names<'a> {
+pub struct NodeNames<'a> {
     pub inputs: HashMap<&'a str, (u32, &'a Type)>,
     /// The table of these inputs: some have errors.
     pub declared: Option<&'a Table<'a>>,
@@ -66,12 +66,12 @@ pub struct Names<'a> {
     /// Whether `on_failure` names nothing that exists, which is reported there.
     pub lenient: bool,
     /// When what is being read will run.
-    pub moment: Cell<Moment>,
+    pub moment: Cell<RunsWhen>,
 }
 
 type Resolved = Result<(Reference, Option<Type>), (String, String)>;
 
-impl Scope for Names<'_> {
+impl NameScope for NodeNames<'_> {
     fn resolve(&self, variable: &Variable) -> Resolved {
         match variable.path[0].as_str() {
             "inputs" => self.input(&variable.path),
@@ -81,7 +81,7 @@ impl Scope for Names<'_> {
     }
 }
 
-impl Names<'_> {
+impl NodeNames<'_> {
     fn input(&self, path: &[String]) -> Resolved {
         let Some(name) = path.get(1) else {
             return Err(("`inputs` names no input".into(), "write {{ inputs.NAME }}".into()));
@@ -114,7 +114,7 @@ impl Names<'_> {
         };
         // A node that runs either way finds null when nothing failed.
         let ty = match self.moment.get() {
-            Moment::AtTheEnd => Type::Optional(Box::new(Type::String)),
+            RunsWhen::AtTheEnd => Type::Optional(Box::new(Type::String)),
             _ => Type::String,
         };
         within(path, &ty).map(|ty| (Reference::Failure(failure), Some(ty)))

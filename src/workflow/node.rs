@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::binder::Binder;
 use super::binding::Binding;
 use super::diagnostic::Diagnostic;
-use super::names::{Face, Names, did_you_mean};
+use super::names::{Face, NodeNames, did_you_mean};
 use super::published::infer;
-use super::reader::{Entry, Reader};
+use super::reader::{Reader, TableEntry};
 use super::syntax::{Table, TomlItem, TomlKind};
 use super::template::is_template;
 use super::{Body, Input, Node, Scatter, ScatterShape, Task};
@@ -21,7 +21,7 @@ use crate::core::value::Value;
 const OVERRIDES: [&str; 6] = ["retries", "retry_delay", "retry_backoff", "timeout", "grace", "resources"];
 
 /// Reads `foreach` or `matrix` and what goes with them; `body` is unknown where that has an error of its own.
-pub fn read_scatter(reader: &mut Reader, entry: &Entry, body: Option<&Body>) -> Option<Scatter> {
+pub fn read_scatter(reader: &mut Reader, entry: &TableEntry, body: Option<&Body>) -> Option<Scatter> {
     let table = entry.table;
     let name = &*entry.key.name;
     let (key, shape) = match (table.get("foreach"), table.get("matrix")) {
@@ -99,7 +99,13 @@ fn read_ratio(reader: &mut Reader, table: &Table) -> Option<f64> {
 }
 
 /// Reads a node whose `face` is known already.
-pub fn read_node(reader: &mut Reader, entry: &Entry, face: &Face, dir: &Path, names: &Names) -> Node {
+pub fn read_node(
+    reader: &mut Reader,
+    entry: &TableEntry,
+    face: &Face,
+    dir: &Path,
+    names: &NodeNames,
+) -> Node {
     let name = &*entry.key.name;
     let bound = reader.table(entry.table, "inputs");
     let mut inputs = Vec::new();
@@ -154,7 +160,7 @@ pub fn read_node(reader: &mut Reader, entry: &Entry, face: &Face, dir: &Path, na
     }
 }
 
-fn read_needs(reader: &mut Reader, entry: &Entry, names: &Names) -> Box<[u32]> {
+fn read_needs(reader: &mut Reader, entry: &TableEntry, names: &NodeNames) -> Box<[u32]> {
     let mut needs = Vec::new();
     for (needed, span) in reader.texts(entry.table, "needs").unwrap_or_default() {
         match names.nodes.get(needed) {
@@ -174,7 +180,7 @@ fn read_needs(reader: &mut Reader, entry: &Entry, names: &Names) -> Box<[u32]> {
     needs.into()
 }
 
-fn read_condition(reader: &mut Reader, entry: &Entry, dir: &Path, names: &Names) -> Option<Binding> {
+fn read_condition(reader: &mut Reader, entry: &TableEntry, dir: &Path, names: &NodeNames) -> Option<Binding> {
     let item = entry.table.get("if")?;
     match &item.kind {
         TomlKind::Bool(value) => Some(Binding::Literal(Value::Bool(*value))),
@@ -217,7 +223,13 @@ fn read_condition(reader: &mut Reader, entry: &Entry, dir: &Path, names: &Names)
 }
 
 /// Lists whose lengths are known already must be of one length.
-fn check_lengths(reader: &mut Reader, entry: &Entry, scatter: &Scatter, body: &Body, inputs: &[Binding]) {
+fn check_lengths(
+    reader: &mut Reader,
+    entry: &TableEntry,
+    scatter: &Scatter,
+    body: &Body,
+    inputs: &[Binding],
+) {
     if scatter.shape == ScatterShape::Cross {
         return;
     }
@@ -256,9 +268,9 @@ fn check_names<'t>(
     reader: &mut Reader,
     table: &Table,
     body: &'t Body,
-    entry: &Entry,
+    entry: &TableEntry,
     dir: &Path,
-    names: &Names,
+    names: &NodeNames,
 ) -> Vec<&'t str> {
     let known: HashSet<&str> = body.inputs().iter().map(|input| &*input.name).collect();
     let mut meant = Vec::new();
@@ -298,12 +310,12 @@ fn check_names<'t>(
 
 fn read_binding(
     reader: &mut Reader,
-    entry: &Entry,
+    entry: &TableEntry,
     bound: Option<&Table>,
     input: &Input,
     spread: bool,
     dir: &Path,
-    names: &Names,
+    names: &NodeNames,
 ) -> Binding {
     let placeholder = || Binding::Literal(Value::Null);
     if let Some(item) = bound.and_then(|table| table.get(&input.name)) {
@@ -340,7 +352,7 @@ fn read_binding(
 }
 
 /// Binds the list whose elements an input takes one after another.
-fn bind_list(binder: &mut Binder, entry: &Entry, input: &Input, item: &TomlItem) -> Option<Binding> {
+fn bind_list(binder: &mut Binder, entry: &TableEntry, input: &Input, item: &TomlItem) -> Option<Binding> {
     let list = Type::List(Box::new(input.ty.clone()));
     let before = binder.reader.diagnostics.len();
     let binding = binder.bind(&input.name, &list, item);

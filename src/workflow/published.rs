@@ -9,7 +9,7 @@ use super::binding::Binding;
 use super::budget::Resource;
 use super::diagnostic::Diagnostic;
 use super::keys;
-use super::names::Names;
+use super::names::NodeNames;
 use super::reader::Reader;
 use super::syntax::{Table, TomlItem, TomlKind};
 use crate::core::time_text::parse_date;
@@ -20,7 +20,7 @@ pub fn read_outputs(
     reader: &mut Reader,
     file: &Table,
     dir: &Path,
-    names: &Names,
+    names: &NodeNames,
     may_be_null: &dyn Fn(&Binding) -> bool,
 ) -> Vec<Published> {
     let Some(table) = reader.table(file, "outputs") else { return Vec::new() };

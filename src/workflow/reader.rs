@@ -7,7 +7,7 @@ use super::budget::{Budget, Resource, Spent};
 use super::config::keys::SETTINGS_ONLY;
 use super::diagnostic::{Diagnostic, FileId, SourceSpan, Span};
 use super::elsewhere::{own_name, right_table};
-use super::keys::{self, Key, State};
+use super::keys::{self, Key, KeyState};
 use super::syntax::{Table, TomlItem, TomlKey, TomlKind};
 use crate::core::closest::closest;
 
@@ -80,8 +80,8 @@ impl Reader {
     pub fn check_keys(&mut self, table: &Table, known: &[Key], owner: &str) {
         for (key, _) in table.iter() {
             match known.iter().find(|k| k.name == key.name) {
-                Some(Key { state: State::Ready, .. }) => {}
-                Some(Key { state: State::Reserved, .. }) => {
+                Some(Key { state: KeyState::Ready, .. }) => {}
+                Some(Key { state: KeyState::Reserved, .. }) => {
                     let message = format!("`{}` is reserved for a later version", key.name);
                     self.error(key.span, message, "cannot be used");
                 }
@@ -93,7 +93,7 @@ impl Reader {
 
     fn unknown_key(&mut self, key: &TomlKey, known: &[Key], owner: &str) {
         let name = &*key.name;
-        let usable = || known.iter().filter(|k| k.state != State::Reserved).map(|k| k.name);
+        let usable = || known.iter().filter(|k| k.state != KeyState::Reserved).map(|k| k.name);
         let misplaced = |message: String, help: &str| {
             Diagnostic::at(self.place(key.span), message, "does not belong here").help(help)
         };
@@ -204,12 +204,12 @@ impl Reader {
     }
 
     /// The entries of a table of tables, as `[tasks.NAME]`.
-    pub fn tables<'t, 's>(&mut self, table: &'t Table<'s>, name: &str) -> Vec<Entry<'t, 's>> {
+    pub fn tables<'t, 's>(&mut self, table: &'t Table<'s>, name: &str) -> Vec<TableEntry<'t, 's>> {
         let Some(inner) = self.table(table, name) else { return Vec::new() };
         let mut entries = Vec::with_capacity(inner.len());
         for (key, item) in inner.iter() {
             match &item.kind {
-                TomlKind::Table(table) => entries.push(Entry { key, span: item.span, table }),
+                TomlKind::Table(table) => entries.push(TableEntry { key, span: item.span, table }),
                 _ => self.wrong_type(item, &key.name, "a table"),
             }
         }
@@ -245,7 +245,7 @@ impl Reader {
 
 /// One entry of a table of tables.
 #[derive(Clone, Copy)]
-pub struct Entry<'t, 's> {
+pub struct TableEntry<'t, 's> {
     pub key: &'t TomlKey<'s>,
     /// Of the table's header, or of the inline table.
     pub span: Span,

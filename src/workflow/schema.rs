@@ -3,7 +3,7 @@
 use serde_json::{Map as JsonMap, Value as Json, json};
 
 use super::config::keys::SETTINGS;
-use super::keys::{self, Key, Shape, State};
+use super::keys::{self, Key, KeyState, Shape};
 
 const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
 
@@ -61,7 +61,7 @@ fn definitions() -> Json {
 fn table(keys: &[Key], required: &[&str]) -> Json {
     let properties: JsonMap<String, Json> = keys
         .iter()
-        .filter(|key| key.state != State::Reserved)
+        .filter(|key| key.state != KeyState::Reserved)
         .map(|key| {
             let mut shape = shape(key.shape);
             if let Json::Object(object) = &mut shape {

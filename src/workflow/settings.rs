@@ -10,7 +10,7 @@ use super::syntax;
 
 /// The object of a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum SettingTarget {
     /// Every task of the workflow file that does not say otherwise.
     Defaults,
     /// A task of the workflow file, or any by its qualified name.
@@ -22,7 +22,7 @@ pub enum Target {
 /// One `--set`.
 #[derive(Debug)]
 pub struct Setting {
-    pub target: Target,
+    pub target: SettingTarget,
     /// As a line of TOML.
     line: Arc<str>,
     file: FileId,
@@ -55,9 +55,9 @@ impl Setting {
             _ => return Err(wrong("the path names no policy of a task, a node or the defaults")),
         };
         let target = match kind {
-            "tasks" => Target::Task(name.into()),
-            "nodes" => Target::Node(name.into()),
-            _ => Target::Defaults,
+            "tasks" => SettingTarget::Task(name.into()),
+            "nodes" => SettingTarget::Node(name.into()),
+            _ => SettingTarget::Defaults,
         };
         let key = resource.map_or(key.to_owned(), |resource| format!("{key}.{resource}"));
         let line = |value: &str| -> Arc<str> { format!("{key} = {value}").into() };
@@ -109,9 +109,9 @@ impl Setting {
     pub fn unused(&self) -> Option<Diagnostic> {
         let message = match &self.target {
             _ if self.used => return None,
-            Target::Task(name) => format!("--set: there is no task `{name}`"),
-            Target::Node(name) => format!("--set: there is no node `{name}` that runs a task"),
-            Target::Defaults => "--set: there is no task".to_owned(),
+            SettingTarget::Task(name) => format!("--set: there is no task `{name}`"),
+            SettingTarget::Node(name) => format!("--set: there is no node `{name}` that runs a task"),
+            SettingTarget::Defaults => "--set: there is no task".to_owned(),
         };
         let span = Span { start: 0, end: self.line.len() as u32 };
         let help = "tasks are named as in the file or by their qualified name, nodes as in the file";

@@ -9,10 +9,10 @@ use super::interface::{read_inputs, read_outputs};
 use super::keys;
 use super::paths::{check_inside, find_sources, literal_part};
 use super::policy::CachePolicy;
-use super::reader::{Entry, Reader};
+use super::reader::{Reader, TableEntry};
 use super::syntax::{Table, TomlItem, TomlKey, TomlKind};
 use super::template::Template;
-use super::{Capture, Command, Input, SourceGlob, Task};
+use super::{Capture, Input, SourceGlob, Task, TaskCommand};
 use crate::core::closest::closest;
 use crate::core::staging::Staging;
 
@@ -27,8 +27,8 @@ pub struct TaskContext<'a> {
 
 /// Reads `[tasks.NAME]`. A task with an error in its body still has an interface that nodes can be checked
 /// against, so `None` only comes for a name that cannot be used.
-pub fn read_task(reader: &mut Reader, context: &TaskContext, entry: Entry) -> Option<Task> {
-    let Entry { key, span, table } = entry;
+pub fn read_task(reader: &mut Reader, context: &TaskContext, entry: TableEntry) -> Option<Task> {
+    let TableEntry { key, span, table } = entry;
     let named = reader.check_name(key, "a task", true);
     let owner = format!("task `{}`", key.name);
     reader.check_keys(table, keys::TASK, &owner);
@@ -115,7 +115,7 @@ fn read_command(
     header: super::diagnostic::Span,
     inputs: &[Input],
     defaults: &Defaults,
-) -> Command {
+) -> TaskCommand {
     let script = reader.text_item(table, "run");
     let argv = table.get("argv");
     match (script, argv) {
@@ -149,12 +149,12 @@ fn read_command(
         {
             reader.error(*span, "`argv` must name a program", "empty");
         }
-        return Command::Program(templates);
+        return TaskCommand::Program(templates);
     }
     let shell = read_shell(reader, table).unwrap_or_else(|| defaults.shell.clone());
     // Windows line ends would reach the shell as part of the words.
     let script = script.map_or_else(String::new, |(text, _)| text.replace("\r\n", "\n"));
-    Command::Script { script, shell, args: read_templates(reader, table, "args", inputs) }
+    TaskCommand::Script { script, shell, args: read_templates(reader, table, "args", inputs) }
 }
 
 /// Templates over a task's inputs.

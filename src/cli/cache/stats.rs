@@ -8,7 +8,7 @@ use super::Outcome;
 use crate::cli::screen::{ColorChoice, note, print, print_text};
 use crate::core::zone::local_zone;
 use crate::ops::cap;
-use crate::ops::stats::{CacheStats, Sum, stats};
+use crate::ops::stats::{CacheStats, ResultSum, stats};
 use crate::view::text::style::{Cell, FAINT, Ink, PLAIN, columns};
 use crate::view::text::{count, duration, inert, size};
 
@@ -77,7 +77,7 @@ fn takes(bytes: u64) -> String {
     if bytes == 0 { "-".into() } else { size(bytes) }
 }
 
-fn table(title: &str, sums: &[Sum], ink: Ink) -> String {
+fn table(title: &str, sums: &[ResultSum], ink: Ink) -> String {
     if sums.is_empty() {
         return String::new();
     }

@@ -14,7 +14,7 @@ use crate::cli::{code, signals};
 use crate::core::event::VERSION;
 use crate::ops::recompute::{MemoEntry, Picked, Recomputed, Recomputing};
 use crate::ops::results::{KEY_DIGITS, StoredResult};
-use crate::ops::verify::{Broken, Damage, Findings, Progress, verify};
+use crate::ops::verify::{Broken, Damage, Findings, VerifyProgress, verify};
 use crate::view::text::style::{BAD, GOOD, Ink, STRONG};
 use crate::view::text::{count, inert, size};
 
@@ -80,7 +80,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
 #[derive(Default)]
 struct Reading(OnceLock<ProgressBar>);
 
-impl Progress for Reading {
+impl VerifyProgress for Reading {
     fn begin(&self, total: u64) {
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
         let style = ProgressStyle::with_template("reading  {bar:30}  {bytes} of {total_bytes}, {eta} left");

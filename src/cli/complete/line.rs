@@ -7,7 +7,7 @@ const PLAIN: &str = "@%+=:,./-_^~";
 /// Breaks that belong to the word behind them.
 const SPECIAL_PREFIXES: &str = "@$";
 
-pub struct Line {
+pub struct CompletionLine {
     /// The last one is the word at the cursor; empty behind a blank.
     pub words: Vec<String>,
     /// Bytes of the last word that bash takes for words of their own, up to its last `=`, `:` or the like.
@@ -16,7 +16,7 @@ pub struct Line {
     quote: Option<char>,
 }
 
-impl Line {
+impl CompletionLine {
     /// Splits `text`; `breaks` are the characters at which bash begins another word.
     pub fn parse(text: &str, breaks: &str) -> Self {
         let mut words = Vec::new();
@@ -77,7 +77,7 @@ mod tests {
     const BREAKS: &str = " \t\n\"'@><=;|&(:";
 
     fn words(text: &str) -> Vec<String> {
-        Line::parse(text, BREAKS).words
+        CompletionLine::parse(text, BREAKS).words
     }
 
     #[test]
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn replies_leave_out_what_bash_keeps() {
-        let reply = |text: &str, candidate: &str| Line::parse(text, BREAKS).reply(candidate);
+        let reply = |text: &str, candidate: &str| CompletionLine::parse(text, BREAKS).reply(candidate);
         let line = |text: &str| Some(format!("{text}\n"));
         assert_eq!(reply("r -i na", "name="), line("name="));
         assert_eq!(reply("r -i name=a", "name=ada"), line("ada"));

@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 use clap::Command;
 use clap_complete::engine::{CompletionCandidate, complete};
 
-use self::line::Line;
+use self::line::CompletionLine;
 pub use self::shells::registration;
 
 /// Names the shell that asks; set by the registration only.
@@ -34,7 +34,7 @@ pub fn answer(shell: &OsStr, command: &dyn Fn() -> Command) {
         Some("bash") => {
             let text = asked.first().map(|line| line.to_string_lossy()).unwrap_or_default();
             let breaks = std::env::var(WORD_BREAKS).unwrap_or_default();
-            let line = Line::parse(&text, &breaks);
+            let line = CompletionLine::parse(&text, &breaks);
             let words = line.words.iter().map(OsString::from).collect();
             candidates(command, words)
                 .iter()

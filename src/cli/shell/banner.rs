@@ -77,8 +77,8 @@ pub fn before(past: &Replay, ready: &Ready, ink: Ink) -> String {
 fn command(past: &Replay, ready: &Ready) -> String {
     let Ready { folder, prepared, .. } = ready;
     match &past.subject.task.command {
-        crate::workflow::Command::Program(_) => prepared.program.join(" "),
-        crate::workflow::Command::Script { .. } => {
+        crate::workflow::TaskCommand::Program(_) => prepared.program.join(" "),
+        crate::workflow::TaskCommand::Script { .. } => {
             let script = folder.path().join("script").join(past.subject.script_name());
             format!("runs {}", from_work(&script, ready))
         }

@@ -31,12 +31,12 @@ pub struct ItemChanges {
     pub reordered: bool,
     /// The first of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub items: Vec<Item>,
+    pub items: Vec<DifferingItem>,
 }
 
 /// One element that differs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Item {
+pub struct DifferingItem {
     pub kind: ItemKind,
     /// The base name of a file, the path of a key (`a.b`), the place in a list (`[3]`), or the value of an element.
     pub name: String,
@@ -211,7 +211,7 @@ impl ItemChanges {
         let listed = self.items.iter().filter(|item| item.kind == kind).count();
         if listed < MAX_ITEMS {
             let (was, now) = excerpts(was, now);
-            self.items.push(Item { kind, name, was, now });
+            self.items.push(DifferingItem { kind, name, was, now });
         }
     }
 }

@@ -16,10 +16,10 @@ use difference::ItemChanges;
 /// Why a lookup did not hit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Why {
-    pub kind: Kind,
+    pub kind: MissKind,
     /// Who asked; absent in events of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub request: Option<Request>,
+    pub request: Option<LookupRequest>,
     /// What the kind alone does not say: which damage, how old, which node it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
@@ -39,7 +39,7 @@ pub struct Why {
 
 /// Who asked the cache.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Request {
+pub struct LookupRequest {
     /// The task's qualified name.
     pub task: String,
     /// The node, with the number of the element.
@@ -50,7 +50,7 @@ pub struct Request {
 /// What kind of miss it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum MissKind {
     /// No earlier result of the task is there to compare with.
     First,
     /// The nearest earlier result differs in some parts of its key.
@@ -191,7 +191,7 @@ pub enum Because {
 }
 
 impl Why {
-    fn new(kind: Kind) -> Self {
+    fn new(kind: MissKind) -> Self {
         Self {
             kind,
             request: None,
@@ -205,7 +205,7 @@ impl Why {
 
     /// An explanation by what differs from the nearest earlier result.
     pub fn changed(
-        request: Request,
+        request: LookupRequest,
         nearest: Nearest,
         changes: Vec<Change>,
         elsewhere: Option<Nearest>,
@@ -215,17 +215,17 @@ impl Why {
             nearest: Some(nearest),
             changes,
             elsewhere,
-            ..Self::new(Kind::Changed)
+            ..Self::new(MissKind::Changed)
         }
     }
 
     /// Nothing to compare with; `elsewhere` may hold the very result.
-    pub fn first(request: Request, elsewhere: Option<Nearest>) -> Self {
-        Self { request: Some(request), elsewhere, ..Self::new(Kind::First) }
+    pub fn first(request: LookupRequest, elsewhere: Option<Nearest>) -> Self {
+        Self { request: Some(request), elsewhere, ..Self::new(MissKind::First) }
     }
 
     /// An explanation in words: of a result that is there and does not count, or of one that cannot be looked up yet.
-    pub fn plain(kind: Kind, detail: String) -> Self {
+    pub fn plain(kind: MissKind, detail: String) -> Self {
         Self { detail: Some(detail), ..Self::new(kind) }
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value as Json;
 
 use super::difference::{ItemChanges, ItemKind, around};
-use super::{Because, Change, DefinitionChange, InputChange, Kind, Nearest, Upstream, Why};
+use super::{Because, Change, DefinitionChange, InputChange, MissKind, Nearest, Upstream, Why};
 
 /// Maximum number of changes that are listed; the rest are counted.
 const MAX_LISTED: usize = 3;
@@ -22,11 +22,12 @@ pub fn why(why: &Why) -> String {
     let project = request.as_ref().map_or("", |request| &request.project);
     let elsewhere = elsewhere.as_ref().map(|other| held_elsewhere(other, project));
     match why.kind {
-        Kind::First | Kind::Aged | Kind::Unusable | Kind::Waiting => elsewhere.unwrap_or_else(|| {
-            let task = request.as_ref().map_or("this task", |request| &request.task);
-            format!("no earlier result of {task} is stored")
-        }),
-        Kind::Changed => {
+        MissKind::First | MissKind::Aged | MissKind::Unusable | MissKind::Waiting => elsewhere
+            .unwrap_or_else(|| {
+                let task = request.as_ref().map_or("this task", |request| &request.task);
+                format!("no earlier result of {task} is stored")
+            }),
+        MissKind::Changed => {
             let is_own = |nearest: &Nearest| request.as_ref().is_none_or(|by| by.node == nearest.node);
             let mut text = match nearest.as_ref().filter(|nearest| !is_own(nearest)) {
                 Some(Nearest { node, .. }) => {
@@ -270,7 +271,7 @@ fn shorter(path: &str) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::super::Request;
+    use super::super::LookupRequest;
     use super::super::difference::items;
     use super::*;
     use crate::core::digest::Digest;
@@ -411,7 +412,7 @@ mod tests {
             node: "n".into(),
             time: jiff::Timestamp::UNIX_EPOCH,
         };
-        let by = |node: &str| Request { task: "w.t".into(), node: node.into(), project: "p".into() };
+        let by = |node: &str| LookupRequest { task: "w.t".into(), node: node.into(), project: "p".into() };
         let why = Why::changed(by("n"), nearest.clone(), changes.clone(), Some(nearest.clone()));
         assert_eq!(
             why.text(),
@@ -425,7 +426,7 @@ mod tests {
 
     #[test]
     fn the_text_is_in_json_only_where_it_is_shown() {
-        let why = Why::plain(Kind::Aged, "it is 3 days old".into());
+        let why = Why::plain(MissKind::Aged, "it is 3 days old".into());
         let stored = serde_json::to_value(&why).unwrap();
         assert_eq!(stored, json!({"kind": "aged", "detail": "it is 3 days old"}));
         assert_eq!(serde_json::from_value::<Why>(stored).unwrap(), why);

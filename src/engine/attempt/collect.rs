@@ -13,7 +13,7 @@ use crate::core::types::Type;
 use crate::core::value::{Artifact, Value};
 use crate::engine::attempt::error::{CollectError, OutputProblem};
 use crate::exec::Masker;
-use crate::storage::store::{Output as Sealable, PendingBlob, SealError, Store};
+use crate::storage::store::{NewOutput as Sealable, PendingBlob, SealError, Store};
 use crate::workflow::{Capture, Output, Task};
 
 /// Size in bytes below which reading and writing a file takes next to no time.

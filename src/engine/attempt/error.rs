@@ -4,34 +4,34 @@
 
 use std::fmt;
 
-use crate::core::event::ErrorKind;
+use crate::core::event::TaskErrorKind;
 
 /// Why an attempt failed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttemptError {
-    pub kind: ErrorKind,
+    pub kind: TaskErrorKind,
     /// One or more sentences for a person.
     pub message: String,
 }
 
 impl AttemptError {
-    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+    pub fn new(kind: TaskErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into() }
     }
 
     /// An input or source cannot be brought to the task.
     pub fn input(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Input, message)
+        Self::new(TaskErrorKind::Input, message)
     }
 
     /// The outputs cannot be taken.
     pub fn output(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Output, message)
+        Self::new(TaskErrorKind::Output, message)
     }
 
     /// The command cannot be started.
     pub fn spawn(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Spawn, message)
+        Self::new(TaskErrorKind::Spawn, message)
     }
 }
 
@@ -110,7 +110,7 @@ mod tests {
         let error =
             AttemptError::from(CollectError::Outputs(vec![("a".into(), missing), ("b".into(), invalid)]));
         let text = "output `a`: missing: the command ended well, but left no \"a\"\noutput `b`: expected int";
-        assert_eq!(error, AttemptError::new(ErrorKind::Output, text));
+        assert_eq!(error, AttemptError::new(TaskErrorKind::Output, text));
         let error = CollectError::Store("no space".into());
         assert_eq!(error.to_string(), "the store cannot take the outputs in: no space");
     }

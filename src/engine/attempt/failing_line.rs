@@ -9,9 +9,9 @@ use std::io;
 use std::path::Path;
 
 use crate::core::shell_word;
-use crate::engine::attempt::prepare::Prepared;
+use crate::engine::attempt::prepare::PreparedAttempt;
 use crate::engine::attempt::scratch::Folder;
-use crate::workflow::{Command, Task};
+use crate::workflow::{Task, TaskCommand};
 
 /// A line of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ const MAX_LINE_CHARS: usize = 100;
 ///
 /// # Errors
 /// The scratch folder cannot be written to.
-pub fn set_trap(task: &Task, folder: &Folder, prepared: &mut Prepared) -> io::Result<()> {
+pub fn set_trap(task: &Task, folder: &Folder, prepared: &mut PreparedAttempt) -> io::Result<()> {
     let inline = prepared.inline.and_then(|i| prepared.program.get_mut(i));
     let (Some(script), Some(inline)) = (script(task), inline) else { return Ok(()) };
     let (file, report) = (folder.trap(), folder.failing_line());
@@ -67,7 +67,7 @@ pub fn failing_line(task: &Task, folder: &Folder, code: i32) -> Option<FailingLi
 
 fn script(task: &Task) -> Option<&str> {
     match &task.command {
-        Command::Script { script, shell, .. } if shell.iter().eq(SHELL.iter()) => Some(script),
+        TaskCommand::Script { script, shell, .. } if shell.iter().eq(SHELL.iter()) => Some(script),
         _ => None,
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::core::event::{ErrorKind, TaskError};
+use crate::core::event::{TaskError, TaskErrorKind};
 use crate::core::node_path::NodeRef;
 use crate::core::run_id::RunId;
 use crate::core::value::Value;
@@ -20,11 +20,11 @@ use crate::engine::attempt::error::AttemptError;
 use crate::engine::attempt::failing_line::{failing_line, set_trap};
 use crate::engine::attempt::hints::{EndedCommand, MAYBE_OUT_OF_MEMORY, OUT_OF_MEMORY};
 use crate::engine::attempt::large::{LargeInputState, settle_links};
-use crate::engine::attempt::prepare::{AttemptContext, Prepared, TaskInstance, prepare};
+use crate::engine::attempt::prepare::{AttemptContext, PreparedAttempt, TaskInstance, prepare};
 use crate::engine::attempt::scratch::{Folder, Scratch};
 use crate::engine::schedule::UnitId;
 use crate::exec::{
-    Attempt, Cancel, End, Executor, Masker, OutOfMemoryKills, Outcome, Usage, signal_name, tail,
+    Attempt, Cancel, End, Executor, Masker, OutOfMemoryKills, Outcome, ProcessUsage, signal_name, tail,
 };
 use crate::storage::memo::Scope;
 use crate::storage::store::{PendingBlob, Snapshot, Store};
@@ -84,7 +84,7 @@ pub struct AttemptEnded {
     pub attempt: u32,
     pub duration: Duration,
     /// `None` if nothing ran.
-    pub usage: Option<Usage>,
+    pub usage: Option<ProcessUsage>,
     pub result: Result<Success, TaskError>,
 }
 
@@ -127,7 +127,7 @@ pub async fn perform<E: Executor>(shared: Arc<AttemptShared<E>>, job: AttemptJob
     let result = result.map_err(|AttemptError { kind, message }| TaskError {
         kind,
         message: shared.masker.mask(&message),
-        exit_code: trace.exit_code.filter(|_| kind == ErrorKind::Exit),
+        exit_code: trace.exit_code.filter(|_| kind == TaskErrorKind::Exit),
         log: Some(log.display().to_string()),
         tail: if trace.tail.is_empty() { tail(&log, TAIL) } else { trace.tail },
     });
@@ -138,7 +138,7 @@ pub async fn perform<E: Executor>(shared: Arc<AttemptShared<E>>, job: AttemptJob
 #[derive(Default)]
 struct Trace {
     duration: Duration,
-    usage: Option<Usage>,
+    usage: Option<ProcessUsage>,
     exit_code: Option<i32>,
     /// The last lines that it printed on standard error.
     tail: Vec<String>,
@@ -264,7 +264,7 @@ struct Finishing<'a, E> {
     shared: &'a AttemptShared<E>,
     job: &'a AttemptJob,
     folder: &'a Folder,
-    prepared: &'a Prepared,
+    prepared: &'a PreparedAttempt,
     /// The `PATH` that the command had.
     path: String,
     /// The last lines that it printed on standard error.
@@ -274,7 +274,7 @@ struct Finishing<'a, E> {
 impl<E> Finishing<'_, E> {
     fn finish(&self, outcome: &Outcome) -> Result<Success, AttemptError> {
         let Self { shared, job, folder, .. } = *self;
-        let Prepared { guards, views, .. } = self.prepared;
+        let PreparedAttempt { guards, views, .. } = self.prepared;
         let spoiled: Vec<&str> = guards
             .iter()
             .filter(|guarded| !shared.store.check(&guarded.guards).is_empty())
@@ -344,19 +344,25 @@ impl<E> Finishing<'_, E> {
     fn ended(&self, end: &End) -> Result<(), AttemptError> {
         match end {
             End::Exited(0) => Ok(()),
-            End::Exited(code) => Err(AttemptError::new(ErrorKind::Exit, self.exit_message(*code))),
+            End::Exited(code) => Err(AttemptError::new(TaskErrorKind::Exit, self.exit_message(*code))),
             End::Signalled(signal) => {
                 let is_kill = *signal == SIGKILL;
                 let hint = if is_kill { format!("; {}", self.kill_hint()) } else { String::new() };
-                Err(AttemptError::new(ErrorKind::Signal, format!("ended by {}{hint}", signal_name(*signal))))
+                Err(AttemptError::new(
+                    TaskErrorKind::Signal,
+                    format!("ended by {}{hint}", signal_name(*signal)),
+                ))
             }
             End::TimedOut => {
                 let limit = self.job.timeout.unwrap_or_default();
                 let limit =
                     jiff::SignedDuration::try_from(limit).map(|d| format!("{d:#}")).unwrap_or_default();
-                Err(AttemptError::new(ErrorKind::Timeout, format!("took longer than its timeout of {limit}")))
+                Err(AttemptError::new(
+                    TaskErrorKind::Timeout,
+                    format!("took longer than its timeout of {limit}"),
+                ))
             }
-            End::Cancelled => Err(AttemptError::new(ErrorKind::Cancelled, "the run was cancelled")),
+            End::Cancelled => Err(AttemptError::new(TaskErrorKind::Cancelled, "the run was cancelled")),
             End::NotStarted(message) | End::NoViews(message) => Err(AttemptError::spawn(message.as_str())),
             End::Unsound(message) => Err(AttemptError::output(message.as_str())),
         }

@@ -25,7 +25,7 @@ use crate::storage::home::make_private;
 use crate::storage::memo::Scope;
 use crate::storage::store::{Guard, LargeFiles, Staged as Placed, Store};
 use crate::workflow::template::Lookup;
-use crate::workflow::{Command, Pass, Task};
+use crate::workflow::{Pass, Task, TaskCommand};
 
 /// The longest value that is exported as a variable, in bytes.
 const MAX_VARIABLE_BYTES: usize = 100 * 1024;
@@ -80,7 +80,7 @@ pub enum LargeInputs {
 }
 
 /// What has been made ready in a scratch folder.
-pub struct Prepared {
+pub struct PreparedAttempt {
     /// The program and its arguments.
     pub program: Vec<String>,
     /// Which of these words is the text of the task's script, if one is.
@@ -106,7 +106,7 @@ pub struct StagedView {
     pub path: PathBuf,
 }
 
-impl Prepared {
+impl PreparedAttempt {
     /// What the command is to see in a mount namespace of its own.
     pub fn views(&self, folder: &Folder) -> Option<Views> {
         let list: Vec<View> = self.views.iter().map(|staged| staged.view.clone()).collect();
@@ -129,7 +129,7 @@ pub fn prepare(
     around: &AttemptContext,
     subject: &TaskInstance,
     folder: &Folder,
-) -> Result<Prepared, AttemptError> {
+) -> Result<PreparedAttempt, AttemptError> {
     let io =
         |error: io::Error| AttemptError::spawn(format!("the scratch folder cannot be written to: {error}"));
     let task = &*subject.task;
@@ -159,7 +159,7 @@ pub fn prepare(
     }
     let (program, inline) = program(subject, folder, &staged)?;
     let dir = if task.in_workflow_dir { subject.workflow_dir.clone() } else { work };
-    Ok(Prepared { program, inline, dir, env, secrets, guards: staged.guards, views: staged.views })
+    Ok(PreparedAttempt { program, inline, dir, env, secrets, guards: staged.guards, views: staged.views })
 }
 
 /// Where the files of the inputs were put.
@@ -349,8 +349,8 @@ fn program(
     let mut words = Vec::new();
     let mut inline = None;
     let (name, templates) = match &subject.task.command {
-        Command::Program(argv) => ("argv", argv),
-        Command::Script { script, shell, args } => {
+        TaskCommand::Program(argv) => ("argv", argv),
+        TaskCommand::Script { script, shell, args } => {
             words.extend_from_slice(shell);
             let task = subject.script_name();
             let base = Path::new(&shell[0]).file_name().and_then(|name| name.to_str()).unwrap_or_default();

@@ -11,9 +11,9 @@ use super::large::LargeInputState;
 use super::perform::{AttemptEnded, AttemptJob, AttemptShared, perform};
 use super::prepare::{LargeInputs, TaskInstance};
 use super::scratch::Scratch;
-use crate::core::event::ErrorKind;
+use crate::core::event::TaskErrorKind;
 use crate::core::value::Value;
-use crate::exec::{Attempt, Cancel, End, Executor, Level, Masker, Outcome, Usage};
+use crate::exec::{Attempt, Cancel, End, Executor, Level, Masker, Outcome, ProcessUsage};
 use crate::storage::memo::Scope;
 use crate::storage::store::{StatCache, Store};
 use crate::workflow::documents::{Document, Texts};
@@ -40,7 +40,7 @@ impl Executor for FakeExecutor {
             Level::None => (self.play)(&attempt, number),
             Level::Terminate | Level::Kill => End::Cancelled,
         };
-        let usage = Some(Usage { cpu: Duration::from_millis(3), peak_memory: None });
+        let usage = Some(ProcessUsage { cpu: Duration::from_millis(3), peak_memory: None });
         Outcome { end, duration: Duration::from_millis(7), leftovers: 0, usage }
     }
 }
@@ -54,7 +54,7 @@ struct Performed {
 }
 
 impl Performed {
-    fn error(&self) -> (ErrorKind, &str, Option<i32>) {
+    fn error(&self) -> (TaskErrorKind, &str, Option<i32>) {
         let Err(error) = &self.ended.result else { panic!("it succeeded") };
         (error.kind, &error.message, error.exit_code)
     }
@@ -155,7 +155,7 @@ fn an_exit_code_is_an_error_with_the_end_of_the_log_and_no_folder_is_left() {
         End::Exited(3)
     });
     let (kind, message, code) = done.error();
-    assert_eq!((kind, code), (ErrorKind::Exit, Some(3)), "{message}");
+    assert_eq!((kind, code), (TaskErrorKind::Exit, Some(3)), "{message}");
     let Err(error) = &done.ended.result else { unreachable!() };
     assert_eq!(error.tail, ["first", "last"]);
     assert!(error.log.as_ref().unwrap().ends_with("n.1.log"), "{error:?}");
@@ -165,10 +165,10 @@ fn an_exit_code_is_an_error_with_the_end_of_the_log_and_no_folder_is_left() {
 #[test]
 fn each_end_has_its_kind() {
     let ends = [
-        (End::Signalled(11), ErrorKind::Signal, "ended by SIGSEGV"),
-        (End::TimedOut, ErrorKind::Timeout, "took longer than its timeout of 1m 30s"),
-        (End::NotStarted("no such program".into()), ErrorKind::Spawn, "no such program"),
-        (End::Unsound("it knows hunter22".into()), ErrorKind::Output, "it knows ***"),
+        (End::Signalled(11), TaskErrorKind::Signal, "ended by SIGSEGV"),
+        (End::TimedOut, TaskErrorKind::Timeout, "took longer than its timeout of 1m 30s"),
+        (End::NotStarted("no such program".into()), TaskErrorKind::Spawn, "no such program"),
+        (End::Unsound("it knows hunter22".into()), TaskErrorKind::Output, "it knows ***"),
     ];
     for (end, kind, message) in ends {
         let done = attempt("run = 'x'", Vec::new(), Cancel::default(), move |_, _| end.clone());
@@ -177,7 +177,7 @@ fn each_end_has_its_kind() {
     let cancel = Cancel::default();
     cancel.raise(Level::Terminate);
     let done = attempt("run = 'x'", Vec::new(), cancel, |_, _| panic!("it was called off before"));
-    assert_eq!(done.error(), (ErrorKind::Cancelled, "the run was cancelled", None));
+    assert_eq!(done.error(), (TaskErrorKind::Cancelled, "the run was cancelled", None));
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn all_missing_outputs_are_named() {
         End::Exited(0)
     });
     let (kind, message, code) = done.error();
-    assert_eq!((kind, code), (ErrorKind::Output, None));
+    assert_eq!((kind, code), (TaskErrorKind::Output, None));
     let lines: Vec<&str> = message.lines().collect();
     assert_eq!(lines.len(), 2, "{message}");
     assert!(

@@ -18,7 +18,7 @@ use super::memo::{Memo, MemoError, SqliteMemo};
 use super::prior_run::PriorRun;
 use crate::core::clock::{Clock, SystemClock};
 use crate::core::digest::Digest;
-use crate::core::event::Source;
+use crate::core::event::ResultSource;
 use crate::core::provenance::Provenance;
 use crate::core::run_request::CacheMode;
 use crate::core::types::Type;
@@ -72,7 +72,7 @@ const USE_RECORDED_EVERY: SignedDuration = SignedDuration::from_hours(24);
 
 struct Pending {
     outputs: Box<[Value]>,
-    source: Source,
+    source: ResultSource,
     duration_ms: u64,
 }
 
@@ -309,9 +309,9 @@ impl Cache {
 }
 
 /// Where a stored result came from.
-fn source_of(found: FoundResult) -> Source {
+fn source_of(found: FoundResult) -> ResultSource {
     let provenance = Provenance::from_record(found.provenance.as_deref());
-    Source { run: found.run, node: found.node, time: found.created, provenance }
+    ResultSource { run: found.run, node: found.node, time: found.created, provenance }
 }
 
 /// Named values as the memo and the history keep them.

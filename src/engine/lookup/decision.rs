@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 
 use super::memo::MemoError;
-use crate::core::event::Source;
+use crate::core::event::ResultSource;
 use crate::core::value::Value;
 use crate::storage::memo::FoundResult;
 use crate::storage::store::Damage;
@@ -27,7 +27,7 @@ pub enum Decision {
 #[derive(Debug)]
 pub struct Hit {
     pub outputs: Box<[Value]>,
-    pub source: Source,
+    pub source: ResultSource,
     /// How long the attempt took that produced it.
     pub duration_ms: u64,
     /// The task was edited under its pinned version since; reported once a task.

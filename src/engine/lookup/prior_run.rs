@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use crate::core::digest::Digest;
-use crate::core::event::{CacheStatus, Event, Kind, NodeFinished, Source, Status};
+use crate::core::event::{CacheStatus, Event, NodeFinished, NodeKind, ResultSource, Status};
 use crate::core::run_id::RunId;
 
 /// The results of an earlier run.
@@ -25,7 +25,7 @@ pub struct PriorRun {
 pub struct PriorResult {
     /// As the event had them.
     pub outputs: JsonMap<String, Json>,
-    pub source: Source,
+    pub source: ResultSource,
     pub duration_ms: u64,
 }
 
@@ -44,8 +44,8 @@ impl PriorRun {
     fn add(&mut self, node: NodeFinished) {
         let stored = matches!(node.cache, Some(CacheStatus::Populated | CacheStatus::Hit));
         let work = node.work.or(node.key.filter(|_| stored));
-        let (Some(work), Status::Succeeded, Kind::Task) = (work, node.status, node.kind) else { return };
-        let own = || Source {
+        let (Some(work), Status::Succeeded, NodeKind::Task) = (work, node.status, node.kind) else { return };
+        let own = || ResultSource {
             run: self.run.to_string(),
             node: node.path().to_string(),
             time: node.time,

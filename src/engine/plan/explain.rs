@@ -5,7 +5,7 @@
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::explainer::Explainer;
-use crate::core::why::{Change, Kind, Request, Why};
+use crate::core::why::{Change, LookupRequest, MissKind, Why};
 use crate::engine::lookup::decision::Miss;
 use crate::engine::lookup::identity::{TaskIdentity, TaskRequest, parts};
 use crate::engine::scope::site::NodeSite;
@@ -18,10 +18,14 @@ impl Explainer<'_> {
     pub fn explain(&self, asked: &TaskRequest, miss: Miss, site: NodeSite) -> Why {
         match miss {
             Miss::Nothing => {}
-            Miss::Aged { .. } | Miss::FromFuture { .. } => return Why::plain(Kind::Aged, miss.to_string()),
-            Miss::Unreadable(_) | Miss::Damaged(_) => return Why::plain(Kind::Unusable, miss.to_string()),
+            Miss::Aged { .. } | Miss::FromFuture { .. } => {
+                return Why::plain(MissKind::Aged, miss.to_string());
+            }
+            Miss::Unreadable(_) | Miss::Damaged(_) => {
+                return Why::plain(MissKind::Unusable, miss.to_string());
+            }
         }
-        let request = || Request {
+        let request = || LookupRequest {
             task: asked.task.name.to_string(),
             node: asked.label.into(),
             project: self.cache.scope().project.clone(),
@@ -32,7 +36,7 @@ impl Explainer<'_> {
         let candidates = self.candidates(db, asked.task, asked.identity, asked.label);
         let Some(nearest) = parts.nearest(&candidates) else { return none() };
         if Some(nearest.key) == parts.key {
-            return Why::plain(Kind::Unusable, "the row of the stored result is damaged".into());
+            return Why::plain(MissKind::Unusable, "the row of the stored result is damaged".into());
         }
         let elsewhere = parts.elsewhere(&candidates).map(EarlierResult::nearest);
         if elsewhere.as_ref().is_some_and(|other| other.key == nearest.key) {
@@ -62,7 +66,7 @@ impl Explainer<'_> {
         reason: &str,
     ) -> (Why, Parts<'a>) {
         let parts = parts(task, identity, self.cache.scope(), label, None, known);
-        let mut why = Why::plain(Kind::Waiting, reason.to_owned());
+        let mut why = Why::plain(MissKind::Waiting, reason.to_owned());
         if let Some(db) = self.cache.history() {
             let candidates = self.candidates(db, task, identity, label);
             if let Some(nearest) = parts.nearest(&candidates) {

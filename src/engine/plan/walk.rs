@@ -8,7 +8,7 @@ use super::explainer::Explainer;
 use super::planned::{ElementTally, Expectation, PlanObserver, Planned, PlannedUnit, Root};
 use crate::core::node_path::NodeRef;
 use crate::core::value::Value;
-use crate::core::why::{Kind, Why};
+use crate::core::why::{MissKind, Why};
 use crate::engine::lookup::cache::CacheRequest;
 use crate::engine::lookup::decision::{Decision, Edited, Hit};
 use crate::engine::lookup::identity::TaskRequest;
@@ -211,7 +211,7 @@ impl<'a, 'c> Planner<'a, 'c> {
             let place = self.explainer.outline.place(number);
             if self.role(number) != Role::Out && place.node().task().is_some() {
                 let waits = cache == Expectation::Unknown;
-                let why = waits.then(|| Box::new(Why::plain(Kind::Waiting, reason.to_owned())));
+                let why = waits.then(|| Box::new(Why::plain(MissKind::Waiting, reason.to_owned())));
                 let verdict = Verdict { root: root.clone(), why, ..verdict(cache, reason, waits) };
                 if self.wants(number) {
                     match number == spot.number && cache == Expectation::Unknown {

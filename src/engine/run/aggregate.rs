@@ -1,9 +1,9 @@
 //! How a unit ends that sums up others: a node by its elements, a sub-workflow by its nodes.
 
 use super::{Engine, millis};
-use crate::core::event::{CacheStatus, ErrorKind, Kind, NodeFinished, Status, TaskError};
+use crate::core::event::{CacheStatus, NodeFinished, NodeKind, Status, TaskError, TaskErrorKind};
 use crate::core::value::Value;
-use crate::engine::schedule::{EndCounts, State, UnitId};
+use crate::engine::schedule::{EndCounts, UnitId, UnitState};
 use crate::engine::scope::frames::{Elements, Frame, NodeInstance, ValueScope};
 use crate::engine::scope::interface;
 use crate::engine::scope::scatter::gather;
@@ -18,11 +18,11 @@ impl Engine {
         let (sum, end, kind) = match group {
             ValueScope::Elements(elements) => {
                 let end = elements_end(&elements, &spot, &ended);
-                (elements.sum, end, Kind::Elements)
+                (elements.sum, end, NodeKind::Elements)
             }
             ValueScope::Frame(frame) => {
                 let end = self.frame_end(&frame, &ended);
-                (frame.sum, end, Kind::Workflow)
+                (frame.sum, end, NodeKind::Workflow)
             }
             ValueScope::Closed => return,
         };
@@ -42,27 +42,27 @@ impl Engine {
                 let event = NodeFinished { outputs: self.outputs_json(&spot, &outputs), ..event };
                 self.keep_outputs(unit, outputs);
                 self.tell(unit, event);
-                self.finish(unit, State::Succeeded, "");
+                self.finish(unit, UnitState::Succeeded, "");
             }
             AggregateEnd::Skipped => {
                 let reason = Some("its outputs were skipped".to_owned());
                 self.tell(unit, NodeFinished { status: Status::Skipped, reason, ..event });
                 self.keep_outputs(unit, spot.node().body.nothing());
-                self.finish(unit, State::Skipped, "was skipped");
+                self.finish(unit, UnitState::Skipped, "was skipped");
             }
             AggregateEnd::Incomplete => {
                 self.tell(unit, event);
-                self.finish(unit, State::Succeeded, "");
+                self.finish(unit, UnitState::Succeeded, "");
             }
             AggregateEnd::Failed(message) => {
-                let error = TaskError::new(ErrorKind::Output, message);
+                let error = TaskError::new(TaskErrorKind::Output, message);
                 let event = NodeFinished { status: Status::Failed, error: Some(error), ..event };
                 self.fail(unit, &spot, event);
             }
             AggregateEnd::Cancelled => {
                 let reason = Some("the run stopped first".to_owned());
                 self.tell(unit, NodeFinished { status: Status::Cancelled, reason, ..event });
-                self.finish(unit, State::Cancelled, "was cancelled");
+                self.finish(unit, UnitState::Cancelled, "was cancelled");
             }
         }
     }

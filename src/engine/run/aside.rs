@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot::{Receiver, channel};
 
-use crate::core::event::{ErrorKind, TaskError};
+use crate::core::event::{TaskError, TaskErrorKind};
 use crate::engine::attempt::perform::AttemptEnded;
 use crate::engine::schedule::UnitId;
 
@@ -59,7 +59,7 @@ impl Drop for Report {
     fn drop(&mut self) {
         let Some(ended) = self.ended.take() else { return };
         let error = TaskError {
-            kind: ErrorKind::Spawn,
+            kind: TaskErrorKind::Spawn,
             message: "the runner itself failed while it attended to this task; standard error says where"
                 .into(),
             exit_code: None,

@@ -14,7 +14,7 @@ pub(super) struct AttemptCost {
 }
 
 impl AttemptCost {
-    pub fn new(duration: Duration, usage: Option<exec::Usage>) -> Self {
+    pub fn new(duration: Duration, usage: Option<exec::ProcessUsage>) -> Self {
         // To the nearest: many short ones are summed up.
         let cpu_ms = |cpu: Duration| millis(cpu + Duration::from_micros(500));
         let usage = Usage {

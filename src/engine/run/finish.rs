@@ -9,13 +9,13 @@ use super::{Engine, millis, publish};
 use crate::core::condition::Condition;
 use crate::core::digest::Digest;
 use crate::core::event::{
-    AttemptFailed, CacheStatus, ErrorKind, Event, Kind, NodeFinished, Status, TaskError,
+    AttemptFailed, CacheStatus, Event, NodeFinished, NodeKind, Status, TaskError, TaskErrorKind,
 };
 use crate::core::value::Value;
 use crate::engine::attempt::perform::AttemptEnded;
 use crate::engine::lookup::cache::to_record;
 use crate::engine::lookup::decision::Hit;
-use crate::engine::schedule::{State, UnitId};
+use crate::engine::schedule::{UnitId, UnitState};
 use crate::engine::scope::frames::{NodeInstance, ValueScope};
 use crate::engine::scope::values::RunFailure;
 use crate::workflow::Body;
@@ -45,8 +45,8 @@ impl Engine {
     /// A unit that has its end from somewhere else than an attempt.
     pub(super) fn finished(&self, spot: &NodeInstance, status: Status, inputs: &[Value]) -> NodeFinished {
         let (kind, name) = match &spot.node().body {
-            Body::Task(task) => (Kind::Task, &task.name),
-            Body::Workflow(inner) => (Kind::Workflow, &inner.name),
+            Body::Task(task) => (NodeKind::Task, &task.name),
+            Body::Workflow(inner) => (NodeKind::Workflow, &inner.name),
         };
         let declared = spot.node().body.inputs().iter();
         NodeFinished {
@@ -84,7 +84,7 @@ impl Engine {
     }
 
     pub(super) fn count(&mut self, unit: UnitId, event: &NodeFinished) {
-        if event.kind != Kind::Task {
+        if event.kind != NodeKind::Task {
             return;
         }
         self.counts.add(event.status, event.cache);
@@ -135,11 +135,11 @@ impl Engine {
         }
         self.keep_outputs(unit, hit.outputs);
         self.tell(unit, event);
-        self.finish(unit, State::Succeeded, "");
+        self.finish(unit, UnitState::Succeeded, "");
     }
 
     /// Tells the scheduler of an end, and the user what is skipped in consequence of it; `what` happened.
-    pub(super) fn finish(&mut self, unit: UnitId, end: State, what: &str) {
+    pub(super) fn finish(&mut self, unit: UnitId, end: UnitState, what: &str) {
         let in_consequence = self.scheduler.finish(unit, end);
         if in_consequence.is_empty() {
             return;
@@ -172,7 +172,7 @@ impl Engine {
             self.keep_outputs(unit, nothing);
         }
         // It stands for all that it would have had in it.
-        event.kind = Kind::Task;
+        event.kind = NodeKind::Task;
         self.tell(unit, event);
     }
 
@@ -184,10 +184,10 @@ impl Engine {
         inputs: Vec<Value>,
         problem: &dyn fmt::Display,
     ) {
-        let error = TaskError::new(ErrorKind::Input, problem.to_string());
+        let error = TaskError::new(TaskErrorKind::Input, problem.to_string());
         let event = NodeFinished {
             error: Some(error),
-            kind: Kind::Task,
+            kind: NodeKind::Task,
             ..self.finished(spot, Status::Failed, &inputs)
         };
         self.fail(unit, spot, event);
@@ -217,7 +217,7 @@ impl Engine {
     pub(super) fn fail(&mut self, unit: UnitId, spot: &NodeInstance, event: NodeFinished) {
         let message = event.error.as_ref().map_or_else(String::new, |error| error.message.clone());
         self.tell(unit, event);
-        self.finish(unit, State::Failed, "failed");
+        self.finish(unit, UnitState::Failed, "failed");
         self.doom(unit, RunFailure { node: spot.label(), message });
     }
 
@@ -288,7 +288,7 @@ impl Engine {
             .in_flight
             .keys()
             .copied()
-            .filter(|unit| self.scheduler.state(*unit) == State::Taken)
+            .filter(|unit| self.scheduler.state(*unit) == UnitState::Taken)
             .collect();
         resting.sort_unstable();
         for unit in resting {
@@ -296,7 +296,7 @@ impl Engine {
             let reason =
                 if begun { "the run stopped before its next attempt" } else { "the run stopped first" };
             self.settle_idle(unit, Status::Cancelled, reason);
-            self.finish(unit, State::Cancelled, "was cancelled");
+            self.finish(unit, UnitState::Cancelled, "was cancelled");
         }
     }
 
@@ -326,7 +326,10 @@ impl Engine {
             Err(error) => {
                 let retryable = matches!(
                     error.kind,
-                    ErrorKind::Exit | ErrorKind::Signal | ErrorKind::Timeout | ErrorKind::Output
+                    TaskErrorKind::Exit
+                        | TaskErrorKind::Signal
+                        | TaskErrorKind::Timeout
+                        | TaskErrorKind::Output
                 );
                 let over = self.scheduler.is_stopped() || self.is_doomed(unit);
                 let again = retryable && ended.attempt <= execution.retries && !over;
@@ -360,7 +363,7 @@ impl Engine {
 
     fn fail_attempted(&mut self, unit: UnitId, spot: &NodeInstance, error: TaskError, took: AttemptCost) {
         let Some(flight) = self.in_flight.remove(&unit) else { return };
-        let cancelled = error.kind == ErrorKind::Cancelled;
+        let cancelled = error.kind == TaskErrorKind::Cancelled;
         let status = if cancelled { Status::Cancelled } else { Status::Failed };
         let event = NodeFinished {
             cache: Some(flight.cache),
@@ -378,6 +381,6 @@ impl Engine {
             return self.fail(unit, spot, event);
         }
         self.tell(unit, event);
-        self.finish(unit, State::Cancelled, "was cancelled");
+        self.finish(unit, UnitState::Cancelled, "was cancelled");
     }
 }

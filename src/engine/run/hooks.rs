@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Engine;
-use crate::engine::schedule::State;
+use crate::engine::schedule::UnitState;
 use crate::engine::scope::frames::{Frame, ValueScope};
 use crate::engine::scope::values::RunFailure;
 use crate::workflow::graph::select::Role;
@@ -61,8 +61,8 @@ impl Engine {
         let lacking = graph.dependencies(hook).find(|node| {
             let tolerant = graph.edges(*node).any(|(to, tolerant)| to == hook && tolerant);
             match self.scheduler.state(self.scheduler.unit(0, *node)) {
-                State::Succeeded => false,
-                State::Skipped => !tolerant,
+                UnitState::Succeeded => false,
+                UnitState::Skipped => !tolerant,
                 _ => true,
             }
         });

@@ -55,7 +55,7 @@ use crate::engine::attempt::perform::{AttemptEnded, AttemptRunner};
 use crate::engine::lookup::cache::Cache;
 use crate::engine::plan::explainer::ExplainMemory;
 use crate::engine::schedule::pools::Pools;
-use crate::engine::schedule::{Scheduler, State, UnitId};
+use crate::engine::schedule::{Scheduler, UnitId, UnitState};
 use crate::engine::scope::content::ContentStore;
 use crate::engine::scope::frames::{Frame, NodeInstance, ValueScope};
 use crate::engine::scope::values::{RunFailure, UserFiles};
@@ -389,12 +389,12 @@ impl Engine {
     }
 
     fn retry_due(&mut self, unit: UnitId) {
-        if self.scheduler.state(unit) != State::Taken || self.scheduler.is_stopped() {
+        if self.scheduler.state(unit) != UnitState::Taken || self.scheduler.is_stopped() {
             return; // StoredEnd when the run stopped.
         }
         if self.is_doomed(unit) {
             self.settle_idle(unit, Status::Cancelled, DOOMED);
-            self.finish(unit, State::Cancelled, "was cancelled");
+            self.finish(unit, UnitState::Cancelled, "was cancelled");
             return self.close_ended();
         }
         if let Some(flight) = self.in_flight.get_mut(&unit) {

@@ -16,7 +16,7 @@ use crate::engine::lookup::cache::CacheRequest;
 use crate::engine::lookup::decision::{Decision, Miss};
 use crate::engine::lookup::identity::TaskRequest;
 use crate::engine::plan;
-use crate::engine::schedule::{State, UnitId};
+use crate::engine::schedule::{UnitId, UnitState};
 use crate::engine::scope::frames::{Frame, NodeInstance, ValueScope};
 use crate::engine::scope::scatter::ScatteredInputs;
 use crate::engine::scope::site::{FrameChain, NodeSite};
@@ -333,7 +333,7 @@ impl Engine {
 
     pub(super) fn skip(&mut self, unit: UnitId, reason: impl Into<IdleReason>) {
         self.settle_idle(unit, Status::Skipped, reason);
-        self.finish(unit, State::Skipped, "was skipped");
+        self.finish(unit, UnitState::Skipped, "was skipped");
     }
 
     /// Keeps the outputs of a unit for the units that use them.

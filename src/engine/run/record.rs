@@ -9,11 +9,11 @@ use crate::core::event::{CacheStatus, Event, NodeFinished, Status, StoredAs, War
 use crate::core::value::Value;
 use crate::engine::attempt::perform::{Success, log_path};
 use crate::engine::lookup::cache::to_record;
-use crate::engine::schedule::{State, UnitId};
+use crate::engine::schedule::{UnitId, UnitState};
 use crate::engine::scope::frames::NodeInstance;
 use crate::storage::contents::{Execution, NamedFile};
 use crate::storage::memo::{FoundResult, MemoEntry};
-use crate::storage::writer::{Acknowledged, NewResult, Row};
+use crate::storage::writer::{Acknowledged, MemoRow, NewResult};
 
 /// The end of a unit, to be reported once its result is stored.
 pub(super) struct StoredEnd {
@@ -90,7 +90,7 @@ impl Engine {
             self.recorder.result(NewResult { unit, row: row.map(Box::new), blobs: success.blobs, files });
         }
         self.keep_outputs(unit, success.outputs);
-        self.finish(unit, State::Succeeded, "");
+        self.finish(unit, UnitState::Succeeded, "");
     }
 
     /// The files that a node used and made; `None` if it had nothing to do with any.
@@ -118,7 +118,13 @@ impl Engine {
     }
 
     /// What the memo is to keep of a result.
-    fn row(&self, spot: &NodeInstance, key: Digest, event: &NodeFinished, outputs: &[Value]) -> Option<Row> {
+    fn row(
+        &self,
+        spot: &NodeInstance,
+        key: Digest,
+        event: &NodeFinished,
+        outputs: &[Value],
+    ) -> Option<MemoRow> {
         let task = spot.node().task()?;
         let state = self.cache.task(task, &self.files).ok()?;
         let names = task.outputs.iter().map(|output| &*output.name);
@@ -142,7 +148,7 @@ impl Engine {
             },
         };
         let definition = Some(state.definition.clone());
-        Some(Row { entry, definition, interface: state.interface.clone() })
+        Some(MemoRow { entry, definition, interface: state.interface.clone() })
     }
 
     /// A result that was found under a name that the task had before is stored under the one that it has now.

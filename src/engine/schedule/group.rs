@@ -7,7 +7,7 @@ use crate::workflow::graph::Graph;
 
 /// Where a unit stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum UnitState {
     /// For other nodes to end; an element: to be handed out.
     Waiting,
     /// All dependencies succeeded; the engine has not taken it yet.
@@ -30,7 +30,7 @@ pub enum State {
     Out,
 }
 
-impl State {
+impl UnitState {
     pub(super) fn is_final(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Skipped | Self::Cancelled | Self::Out)
     }
@@ -66,7 +66,7 @@ pub(super) struct Batch {
     pub base: UnitId,
     pub len: usize,
     pub parent: Option<UnitId>,
-    pub kind: Kind,
+    pub kind: BatchKind,
     /// How many have not ended.
     pub open: usize,
     /// How many of those are idle, and how many are inside: where there are none, nothing needs to be searched.
@@ -75,7 +75,7 @@ pub(super) struct Batch {
     pub ended: EndCounts,
 }
 
-pub(super) enum Kind {
+pub(super) enum BatchKind {
     Frame {
         graph: Arc<Graph>,
         /// How many nodes each one still waits for.
@@ -94,40 +94,40 @@ pub(super) enum Kind {
 }
 
 impl Batch {
-    pub fn new(base: UnitId, len: usize, open: usize, parent: Option<UnitId>, kind: Kind) -> Self {
-        let kind = if open == 0 { Kind::Closed } else { kind };
+    pub fn new(base: UnitId, len: usize, open: usize, parent: Option<UnitId>, kind: BatchKind) -> Self {
+        let kind = if open == 0 { BatchKind::Closed } else { kind };
         Self { base, len, parent, kind, open, idle: open, inside: 0, ended: EndCounts::default() }
     }
 
     /// Whether another element can be handed out.
     pub fn has_next(&self) -> bool {
         match self.kind {
-            Kind::Elements { next, in_hand, at_once } => next < self.len && in_hand < at_once,
-            Kind::Frame { .. } | Kind::Closed => false,
+            BatchKind::Elements { next, in_hand, at_once } => next < self.len && in_hand < at_once,
+            BatchKind::Frame { .. } | BatchKind::Closed => false,
         }
     }
 
     /// Counts a change of one unit's state.
-    pub fn count(&mut self, from: State, to: State) {
+    pub fn count(&mut self, from: UnitState, to: UnitState) {
         self.idle += usize::from(to.is_idle());
         self.idle -= usize::from(from.is_idle());
-        self.inside += usize::from(to == State::Inside);
-        self.inside -= usize::from(from == State::Inside);
-        if let Kind::Elements { in_hand, .. } = &mut self.kind {
+        self.inside += usize::from(to == UnitState::Inside);
+        self.inside -= usize::from(from == UnitState::Inside);
+        if let BatchKind::Elements { in_hand, .. } = &mut self.kind {
             // One that was never handed out goes from waiting to its end, and was never in hand.
-            *in_hand += usize::from(from == State::Waiting && !to.is_final());
-            *in_hand -= usize::from(from != State::Waiting && to.is_final());
+            *in_hand += usize::from(from == UnitState::Waiting && !to.is_final());
+            *in_hand -= usize::from(from != UnitState::Waiting && to.is_final());
         }
         if to.is_final() {
             self.open -= 1;
             match to {
-                State::Succeeded => self.ended.succeeded += 1,
-                State::Failed => self.ended.failed += 1,
-                State::Skipped => self.ended.skipped += 1,
+                UnitState::Succeeded => self.ended.succeeded += 1,
+                UnitState::Failed => self.ended.failed += 1,
+                UnitState::Skipped => self.ended.skipped += 1,
                 _ => self.ended.cancelled += 1,
             }
             if self.open == 0 {
-                self.kind = Kind::Closed;
+                self.kind = BatchKind::Closed;
             }
         }
     }

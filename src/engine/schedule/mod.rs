@@ -13,9 +13,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::workflow::graph::Graph;
-use group::{Batch, Kind};
-pub use group::{EndCounts, State};
-use pools::{Pools, Request};
+use group::{Batch, BatchKind};
+pub use group::{EndCounts, UnitState};
+use pools::{Pools, Reservation};
 use queue::Queue;
 
 /// The number of a unit.
@@ -25,7 +25,7 @@ pub type UnitId = u32;
 pub struct Scheduler {
     /// In the order of their bases.
     groups: Vec<Batch>,
-    states: Vec<State>,
+    states: Vec<UnitState>,
     /// Exactly the units in that state.
     ready: VecDeque<UnitId>,
     /// The groups of elements that can hand out more, each once.
@@ -79,12 +79,12 @@ impl Scheduler {
             })
             .collect();
         let first: Vec<usize> = (0..n).filter(|node| takes_part(*node) && waits[*node] == 0).collect();
-        let kind = Kind::Frame { graph, waits, priority: (0..n).map(priority).collect() };
-        let state = |node| if takes_part(node) { State::Waiting } else { State::Out };
+        let kind = BatchKind::Frame { graph, waits, priority: (0..n).map(priority).collect() };
+        let state = |node| if takes_part(node) { UnitState::Waiting } else { UnitState::Out };
         let group = self.add(parent, kind, (0..n).map(state));
         let base = self.groups[group].base;
         for node in first {
-            self.change(base + node as UnitId, State::Ready);
+            self.change(base + node as UnitId, UnitState::Ready);
         }
         group
     }
@@ -92,15 +92,20 @@ impl Scheduler {
     /// A taken `parent` becomes `count` elements, of which at most `at_once` are handed out and have not ended.
     /// Returns the group's number.
     pub fn open_elements(&mut self, parent: UnitId, count: usize, at_once: usize) -> usize {
-        let kind = Kind::Elements { next: 0, in_hand: 0, at_once: at_once.max(1) };
-        let group = self.add(Some(parent), kind, std::iter::repeat_n(State::Waiting, count));
+        let kind = BatchKind::Elements { next: 0, in_hand: 0, at_once: at_once.max(1) };
+        let group = self.add(Some(parent), kind, std::iter::repeat_n(UnitState::Waiting, count));
         if self.groups[group].has_next() {
             self.sources.push_back(group);
         }
         group
     }
 
-    fn add(&mut self, parent: Option<UnitId>, kind: Kind, states: impl Iterator<Item = State>) -> usize {
+    fn add(
+        &mut self,
+        parent: Option<UnitId>,
+        kind: BatchKind,
+        states: impl Iterator<Item = UnitState>,
+    ) -> usize {
         let (number, base) = (self.groups.len(), self.states.len());
         self.states.extend(states);
         let added = &self.states[base..];
@@ -109,7 +114,7 @@ impl Scheduler {
         self.open += open;
         self.idle += open;
         if let Some(parent) = parent {
-            self.change(parent, State::Inside);
+            self.change(parent, UnitState::Inside);
             self.below.insert(parent, number);
             if open == 0 {
                 self.closed.push_back(parent);
@@ -131,15 +136,15 @@ impl Scheduler {
     }
 
     /// The one place where a state changes, and where the queues and counts that follow from it are kept.
-    fn change(&mut self, unit: UnitId, to: State) {
+    fn change(&mut self, unit: UnitId, to: UnitState) {
         let from = std::mem::replace(&mut self.states[unit as usize], to);
         debug_assert!(from.may_become(to), "{unit}: {from:?} to {to:?}");
-        self.running += usize::from(to == State::Running);
-        self.running -= usize::from(from == State::Running);
+        self.running += usize::from(to == UnitState::Running);
+        self.running -= usize::from(from == UnitState::Running);
         self.idle += usize::from(to.is_idle());
         self.idle -= usize::from(from.is_idle());
         self.open -= usize::from(to.is_final());
-        if to == State::Ready {
+        if to == UnitState::Ready {
             self.ready.push_back(unit);
         }
         let (number, _) = self.locate(unit);
@@ -163,15 +168,15 @@ impl Scheduler {
             return None;
         }
         if let Some(unit) = self.ready.pop_front() {
-            self.change(unit, State::Taken);
+            self.change(unit, UnitState::Taken);
             return Some(unit);
         }
         let number = self.sources.pop_front()?;
         let group = &mut self.groups[number];
-        let Kind::Elements { next, .. } = &mut group.kind else { return None };
+        let BatchKind::Elements { next, .. } = &mut group.kind else { return None };
         let unit = group.base + *next as UnitId;
         *next += 1;
-        self.change(unit, State::Taken);
+        self.change(unit, UnitState::Taken);
         if self.groups[number].has_next() {
             self.sources.push_back(number);
         }
@@ -184,8 +189,8 @@ impl Scheduler {
     }
 
     /// A taken unit has to run: it waits for a slot and for what it requests.
-    pub fn enqueue(&mut self, unit: UnitId, request: &Request) {
-        self.change(unit, State::Queued);
+    pub fn enqueue(&mut self, unit: UnitId, request: &Reservation) {
+        self.change(unit, UnitState::Queued);
         self.queue.add(unit, request, self.priority(unit));
     }
 
@@ -193,9 +198,9 @@ impl Scheduler {
         loop {
             let (number, i) = self.locate(unit);
             match (&self.groups[number].kind, self.groups[number].parent) {
-                (Kind::Frame { priority, .. }, _) => return priority[i],
-                (Kind::Elements { .. }, Some(parent)) => unit = parent,
-                (Kind::Elements { .. }, None) | (Kind::Closed, _) => return 0,
+                (BatchKind::Frame { priority, .. }, _) => return priority[i],
+                (BatchKind::Elements { .. }, Some(parent)) => unit = parent,
+                (BatchKind::Elements { .. }, None) | (BatchKind::Closed, _) => return 0,
             }
         }
     }
@@ -208,43 +213,43 @@ impl Scheduler {
             return None;
         }
         let unit = self.queue.take(&mut self.pools)?;
-        self.change(unit, State::Running);
+        self.change(unit, UnitState::Running);
         Some(unit)
     }
 
     /// A running unit gives back its slot: it has ended, or waits for its next attempt.
     pub fn release(&mut self, unit: UnitId) {
         self.queue.release(unit, &mut self.pools);
-        self.change(unit, State::Taken);
+        self.change(unit, UnitState::Taken);
     }
 
     /// A taken unit has ended. Returns what is skipped in consequence.
-    pub fn finish(&mut self, unit: UnitId, end: State) -> Vec<UnitId> {
+    pub fn finish(&mut self, unit: UnitId, end: UnitState) -> Vec<UnitId> {
         self.change(unit, end);
         let (number, _) = self.locate(unit);
         let base = self.groups[number].base;
         let mut skipped = Vec::new();
-        let Kind::Frame { graph, .. } = &self.groups[number].kind else { return skipped };
+        let BatchKind::Frame { graph, .. } = &self.groups[number].kind else { return skipped };
         let graph = graph.clone();
         let mut next = vec![(unit, end)];
         while let Some((cause, end)) = next.pop() {
             for (node, tolerant) in graph.edges((cause - base) as usize) {
                 let dependent = base + node as UnitId;
-                if self.states[dependent as usize] != State::Waiting {
+                if self.states[dependent as usize] != UnitState::Waiting {
                     continue;
                 }
                 let spreads_as = match (end, tolerant) {
-                    (State::Succeeded, _) | (State::Skipped, true) => {
+                    (UnitState::Succeeded, _) | (UnitState::Skipped, true) => {
                         if self.waits_for_nothing_more(number, node) {
-                            self.change(dependent, State::Ready);
+                            self.change(dependent, UnitState::Ready);
                         }
                         continue;
                     }
-                    (State::Skipped, false) => State::Skipped,
+                    (UnitState::Skipped, false) => UnitState::Skipped,
                     // What comes of a failure spreads like one: nothing can do without it.
-                    _ => State::Failed,
+                    _ => UnitState::Failed,
                 };
-                self.change(dependent, State::Skipped);
+                self.change(dependent, UnitState::Skipped);
                 skipped.push(dependent);
                 next.push((dependent, spreads_as));
             }
@@ -254,7 +259,7 @@ impl Scheduler {
 
     /// A node waits for one less.
     fn waits_for_nothing_more(&mut self, group: usize, node: usize) -> bool {
-        let Kind::Frame { waits, .. } = &mut self.groups[group].kind else { return false };
+        let BatchKind::Frame { waits, .. } = &mut self.groups[group].kind else { return false };
         waits[node] -= 1;
         waits[node] == 0
     }
@@ -263,7 +268,7 @@ impl Scheduler {
     pub fn take_closed(&mut self) -> Option<UnitId> {
         let unit = self.closed.pop_front()?;
         self.below.remove(&unit);
-        self.change(unit, State::Taken);
+        self.change(unit, UnitState::Taken);
         Some(unit)
     }
 
@@ -310,21 +315,21 @@ impl Scheduler {
             }
             let (base, len) = (*base, *len);
             let handed_out = match kind {
-                Kind::Elements { next, .. } => std::mem::replace(next, len),
-                Kind::Frame { .. } | Kind::Closed => len,
+                BatchKind::Elements { next, .. } => std::mem::replace(next, len),
+                BatchKind::Frame { .. } | BatchKind::Closed => len,
             };
             for i in 0..len {
                 let unit = base + i as UnitId;
                 let state = self.states[unit as usize];
-                if state == State::Inside {
+                if state == UnitState::Inside {
                     groups.extend(self.below.get(&unit));
                 }
                 if !state.is_idle() {
                     continue;
                 }
-                was_ready |= state == State::Ready;
+                was_ready |= state == UnitState::Ready;
                 self.queue.withdraw(unit);
-                self.change(unit, State::Cancelled);
+                self.change(unit, UnitState::Cancelled);
                 match i < handed_out {
                     true => units.push(unit),
                     false => never += 1,
@@ -332,7 +337,7 @@ impl Scheduler {
             }
         }
         if was_ready {
-            self.ready.retain(|unit| self.states[*unit as usize] == State::Ready);
+            self.ready.retain(|unit| self.states[*unit as usize] == UnitState::Ready);
         }
         if never > 0 {
             self.sources.retain(|number| self.groups[*number].has_next());
@@ -366,7 +371,7 @@ impl Scheduler {
     }
 
     /// Where a unit stands.
-    pub fn state(&self, unit: UnitId) -> State {
+    pub fn state(&self, unit: UnitId) -> UnitState {
         self.states[unit as usize]
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// What a node reserves while it runs, by resource.
-pub type Request = BTreeMap<String, u64>;
+pub type Reservation = BTreeMap<String, u64>;
 
 /// A request that can never be met.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Pools {
 
     /// Why `request` can never be met: each resource of which there is less than it asks for. A request for 0 always
     /// fits, also without a provider.
-    pub fn unmet(&self, request: &Request) -> Vec<Unmet> {
+    pub fn unmet(&self, request: &Reservation) -> Vec<Unmet> {
         let unmet = |(name, amount): (&String, &u64)| match self.capacity.get(name) {
             None => Some(Unmet {
                 resource: name.clone(),
@@ -56,12 +56,12 @@ impl Pools {
     }
 
     /// Whether `request` can be met now.
-    pub fn fits(&self, request: &Request) -> bool {
+    pub fn fits(&self, request: &Reservation) -> bool {
         self.has_slot() && self.lacks(request).is_none()
     }
 
     /// A resource of which less is free now than `request` says.
-    pub fn lacks<'r>(&self, request: &'r Request) -> Option<&'r str> {
+    pub fn lacks<'r>(&self, request: &'r Reservation) -> Option<&'r str> {
         let lacking = request.iter().find(|(name, amount)| {
             let capacity = self.capacity.get(*name).copied().unwrap_or(0);
             let taken = self.taken.get(*name).copied().unwrap_or(0);
@@ -71,7 +71,7 @@ impl Pools {
     }
 
     /// Takes what [`Pools::fits`].
-    pub fn take(&mut self, request: &Request) {
+    pub fn take(&mut self, request: &Reservation) {
         self.running += 1;
         for (name, amount) in request {
             match self.taken.get_mut(name) {
@@ -84,7 +84,7 @@ impl Pools {
     }
 
     /// The opposite of [`Pools::take`].
-    pub fn give_back(&mut self, request: &Request) {
+    pub fn give_back(&mut self, request: &Reservation) {
         self.running = self.running.saturating_sub(1);
         for (name, amount) in request {
             if let Some(taken) = self.taken.get_mut(name) {
@@ -109,7 +109,7 @@ mod tests {
         Pools::new(slots, BTreeMap::from([("cpus".to_owned(), 4)]))
     }
 
-    fn request(name: &str, amount: u64) -> Request {
+    fn request(name: &str, amount: u64) -> Reservation {
         BTreeMap::from([(name.to_owned(), amount)])
     }
 
@@ -132,8 +132,8 @@ mod tests {
         assert_eq!(pools.lacks(&request("cpus", 2)), Some("cpus"));
         assert_eq!(pools.lacks(&request("cpus", u64::MAX)), Some("cpus"));
         assert!(pools.fits(&request("cpus", 1)) && pools.fits(&request("gpus", 0)));
-        pools.take(&Request::new());
-        assert!(!pools.has_slot() && !pools.fits(&Request::new()));
+        pools.take(&Reservation::new());
+        assert!(!pools.has_slot() && !pools.fits(&Reservation::new()));
         pools.give_back(&request("cpus", 3));
         assert!(pools.fits(&request("cpus", 4)));
     }

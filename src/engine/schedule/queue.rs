@@ -6,7 +6,7 @@ use std::collections::binary_heap::PeekMut;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
 use super::UnitId;
-use super::pools::{Pools, Request};
+use super::pools::{Pools, Reservation};
 
 /// How many later units may overtake a unit that does not fit before it blocks the queue.
 const MAX_OVERTAKES: u32 = 64;
@@ -15,7 +15,7 @@ const MAX_OVERTAKES: u32 = 64;
 pub struct Queue {
     classes: Vec<Class>,
     /// Indices into the classes.
-    by_request: BTreeMap<Request, usize>,
+    by_request: BTreeMap<Reservation, usize>,
     /// The class of each unit that waits.
     waiting: HashMap<UnitId, usize>,
     /// The class of each unit that was taken and holds what it requested.
@@ -25,7 +25,7 @@ pub struct Queue {
 }
 
 struct Class {
-    request: Request,
+    request: Reservation,
     /// May hold units that were withdrawn, but never as its first.
     heap: BinaryHeap<Entry>,
 }
@@ -61,7 +61,7 @@ impl PartialEq for Entry {
 impl Eq for Entry {}
 
 impl Queue {
-    pub fn add(&mut self, unit: UnitId, request: &Request, priority: u64) {
+    pub fn add(&mut self, unit: UnitId, request: &Reservation, priority: u64) {
         let class = match self.by_request.get(request) {
             Some(class) => *class,
             None => {
@@ -156,7 +156,7 @@ mod tests {
         Pools::new(1000, BTreeMap::from([("cpus".to_owned(), 100), ("gpu".to_owned(), 1)]))
     }
 
-    fn cpus(amount: u64) -> Request {
+    fn cpus(amount: u64) -> Reservation {
         BTreeMap::from([("cpus".to_owned(), amount)])
     }
 
@@ -166,7 +166,7 @@ mod tests {
         for unit in 0..100 {
             queue.add(unit, &cpus(u64::from(unit % 3)), 0);
         }
-        queue.add(100, &Request::new(), 0);
+        queue.add(100, &Reservation::new(), 0);
         assert_eq!((queue.classes.len(), queue.len()), (4, 101));
     }
 
@@ -209,7 +209,7 @@ mod tests {
     fn one_that_does_not_fit_is_passed_over_only_so_often() {
         let (mut queue, mut pools) = with_one_stuck();
         for unit in 1..100 {
-            queue.add(unit, &Request::new(), u64::from(unit % 6));
+            queue.add(unit, &Reservation::new(), u64::from(unit % 6));
         }
         let passed = std::iter::from_fn(|| queue.take(&mut pools)).count();
         assert_eq!(passed, MAX_OVERTAKES as usize);

@@ -38,7 +38,7 @@ struct Model {
     random: Random,
     groups: Vec<Known>,
     /// By unit; elements that were never handed out are only counted.
-    ends: HashMap<UnitId, State>,
+    ends: HashMap<UnitId, UnitState>,
     never: usize,
     taken: HashSet<UnitId>,
     queued: HashSet<UnitId>,
@@ -102,7 +102,7 @@ impl Model {
         self.groups.push(known);
     }
 
-    fn ended(&mut self, unit: UnitId, end: State) {
+    fn ended(&mut self, unit: UnitId, end: UnitState) {
         assert_eq!(self.ends.insert(unit, end), None, "{unit} ended twice");
         assert_eq!(self.scheduler.state(unit), end);
     }
@@ -117,20 +117,20 @@ impl Model {
             known.edges.iter().filter(|(from, to, _)| *to as usize == i && known.part[*from as usize])
         {
             let end = self.ends.get(&(known.base + from));
-            let fine = end == Some(&State::Succeeded) || (*tolerant && end == Some(&State::Skipped));
+            let fine = end == Some(&UnitState::Succeeded) || (*tolerant && end == Some(&UnitState::Skipped));
             assert!(fine, "{unit} before {from}: {end:?}");
         }
         if let Some(at_once) = known.at_once {
             let all = known.base..known.base + known.part.len() as UnitId;
             let in_hand = |unit: &UnitId| {
-                !self.ends.contains_key(unit) && self.scheduler.state(*unit) != State::Waiting
+                !self.ends.contains_key(unit) && self.scheduler.state(*unit) != UnitState::Waiting
             };
             assert!(all.clone().filter(in_hand).count() <= at_once);
-            assert!(all.take(i).all(|before| self.scheduler.state(before) != State::Waiting), "in order");
+            assert!(all.take(i).all(|before| self.scheduler.state(before) != UnitState::Waiting), "in order");
         }
     }
 
-    fn finish(&mut self, unit: UnitId, end: State) {
+    fn finish(&mut self, unit: UnitId, end: UnitState) {
         assert!(self.taken.remove(&unit));
         let skipped = self.scheduler.finish(unit, end);
         self.ended(unit, end);
@@ -139,7 +139,7 @@ impl Model {
             let known = &self.groups[group];
             let ended = |from: &u32| self.ends.contains_key(&(known.base + from));
             assert!(known.edges.iter().any(|(from, to, _)| *to as usize == i && ended(from)), "has a cause");
-            self.ended(dependent, State::Skipped);
+            self.ended(dependent, UnitState::Skipped);
         }
     }
 
@@ -149,7 +149,7 @@ impl Model {
             self.queued.remove(&unit);
             assert!(!self.taken.contains(&unit) && !self.inside.contains(&unit));
             assert!(below.is_none_or(|above| self.is_below(unit, above)), "{unit} is not below {below:?}");
-            self.ended(unit, State::Cancelled);
+            self.ended(unit, UnitState::Cancelled);
         }
     }
 
@@ -172,8 +172,8 @@ impl Model {
             self.check_ended(group);
             match self.random.below(8) {
                 0 => self.open_elements(unit),
-                1 => self.finish(unit, State::Failed),
-                _ => self.finish(unit, State::Succeeded),
+                1 => self.finish(unit, UnitState::Failed),
+                _ => self.finish(unit, UnitState::Succeeded),
             }
         }
     }
@@ -184,10 +184,10 @@ impl Model {
         let mut counted = EndCounts::default();
         for i in (0..known.part.len()).filter(|i| known.part[*i]) {
             match self.scheduler.state(known.base + i as UnitId) {
-                State::Succeeded => counted.succeeded += 1,
-                State::Failed => counted.failed += 1,
-                State::Skipped => counted.skipped += 1,
-                State::Cancelled => counted.cancelled += 1,
+                UnitState::Succeeded => counted.succeeded += 1,
+                UnitState::Failed => counted.failed += 1,
+                UnitState::Skipped => counted.skipped += 1,
+                UnitState::Cancelled => counted.cancelled += 1,
                 state => panic!("closed over one that is {state:?}"),
             }
         }
@@ -205,7 +205,7 @@ impl Model {
             match self.random.below(9) {
                 0 | 1 if may_grow => self.open_elements(unit),
                 2 | 3 if may_grow => self.open_frame(Some(unit)),
-                4 => self.finish(unit, State::Skipped),
+                4 => self.finish(unit, UnitState::Skipped),
                 _ => self.enqueue(unit),
             }
             return true;
@@ -226,9 +226,9 @@ impl Model {
             self.taken.insert(unit);
             match self.random.below(6) {
                 0 if !self.scheduler.is_stopped() => self.enqueue(unit),
-                1 => self.finish(unit, State::Failed),
-                2 => self.finish(unit, State::Cancelled),
-                _ => self.finish(unit, State::Succeeded),
+                1 => self.finish(unit, UnitState::Failed),
+                2 => self.finish(unit, UnitState::Cancelled),
+                _ => self.finish(unit, UnitState::Succeeded),
             }
             return true;
         }
@@ -240,7 +240,7 @@ impl Model {
         self.taken.remove(&unit);
         self.queued.insert(unit);
         self.requests.insert(unit, cpus);
-        self.scheduler.enqueue(unit, &Request::from([("cpus".to_owned(), cpus)]));
+        self.scheduler.enqueue(unit, &Reservation::from([("cpus".to_owned(), cpus)]));
     }
 
     /// Whether anything was abandoned, so that more may be closed.

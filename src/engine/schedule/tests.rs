@@ -9,7 +9,7 @@ fn graph(n: usize, edges: &[(u32, u32, bool)]) -> Arc<Graph> {
     Arc::new(Graph::from_edges(n, edges))
 }
 
-fn request(name: &str, amount: u64) -> Request {
+fn request(name: &str, amount: u64) -> Reservation {
     BTreeMap::from([(name.to_owned(), amount)])
 }
 
@@ -31,11 +31,11 @@ fn nodes_come_when_what_they_wait_for_has_succeeded() {
     let mut s = scheduler(2);
     open(&mut s, 3, &[(0, 2, false), (1, 2, false)]);
     assert_eq!(taken(&mut s), [0, 1]);
-    assert!(s.finish(0, State::Succeeded).is_empty());
+    assert!(s.finish(0, UnitState::Succeeded).is_empty());
     assert_eq!(taken(&mut s), [0; 0]);
-    s.finish(1, State::Succeeded);
+    s.finish(1, UnitState::Succeeded);
     assert_eq!(taken(&mut s), [2]);
-    s.finish(2, State::Succeeded);
+    s.finish(2, UnitState::Succeeded);
     assert_eq!(s.open(), 0);
 }
 
@@ -45,11 +45,11 @@ fn a_failure_skips_all_below_it_and_a_skip_only_what_cannot_do_without() {
     let mut s = scheduler(2);
     open(&mut s, 5, &edges);
     s.take_ready();
-    assert_eq!(s.finish(0, State::Failed), [1, 3, 4, 2]);
+    assert_eq!(s.finish(0, UnitState::Failed), [1, 3, 4, 2]);
     let mut s = scheduler(2);
     open(&mut s, 5, &edges);
     s.take_ready();
-    assert_eq!(s.finish(0, State::Skipped), [3]);
+    assert_eq!(s.finish(0, UnitState::Skipped), [3]);
     assert_eq!(taken(&mut s), [1, 4], "both can do without what was skipped");
 }
 
@@ -85,7 +85,7 @@ fn nothing_is_passed_over_for_ever() {
     while let Some(unit) = s.take_start() {
         passed += 1;
         s.release(unit);
-        s.finish(unit, State::Succeeded);
+        s.finish(unit, UnitState::Succeeded);
     }
     assert_eq!(passed, 64, "then all wait for the large one");
     s.release(400);
@@ -101,17 +101,17 @@ fn elements_are_handed_out_as_far_as_they_may_be() {
     assert_eq!(group, 1);
     assert_eq!(taken(&mut s), [2, 3]);
     assert_eq!(s.locate(3), (1, 1));
-    s.finish(3, State::Failed);
+    s.finish(3, UnitState::Failed);
     assert_eq!(taken(&mut s), [4]);
-    s.finish(2, State::Succeeded);
-    s.finish(4, State::Succeeded);
+    s.finish(2, UnitState::Succeeded);
+    s.finish(4, UnitState::Succeeded);
     for unit in taken(&mut s) {
-        s.finish(unit, State::Succeeded);
+        s.finish(unit, UnitState::Succeeded);
     }
     assert_eq!(s.take_closed(), Some(0));
     assert_eq!(s.take_closed(), None);
     assert_eq!(s.ended(group), EndCounts { succeeded: 4, failed: 1, ..EndCounts::default() });
-    s.finish(0, State::Succeeded);
+    s.finish(0, UnitState::Succeeded);
     assert_eq!(taken(&mut s), [1]);
 }
 
@@ -142,10 +142,10 @@ fn what_nobody_took_up_ends_when_the_run_stops() {
     assert_eq!(s.abandon(), (vec![2, 4], 998));
     assert_eq!((s.queued(), s.open()), (0, 3), "0 is taken, 1 inside, 3 runs");
     s.release(3);
-    s.finish(3, State::Failed);
+    s.finish(3, UnitState::Failed);
     assert_eq!(s.take_closed(), Some(1));
-    s.finish(1, State::Failed);
-    s.finish(0, State::Succeeded);
+    s.finish(1, UnitState::Failed);
+    s.finish(0, UnitState::Succeeded);
     assert_eq!((s.open(), s.running()), (0, 0));
     s.resume();
     open(&mut s, 1, &[]);
@@ -157,7 +157,7 @@ fn nothing_is_handed_out_while_stopped() {
     let mut s = scheduler(1);
     open(&mut s, 2, &[]);
     assert_eq!(s.take_ready(), Some(0));
-    s.enqueue(0, &Request::new());
+    s.enqueue(0, &Reservation::new());
     s.stop();
     assert!(s.is_stopped() && !s.has_ready());
     assert_eq!((s.take_ready(), s.take_start()), (None, None));
@@ -172,7 +172,7 @@ fn a_frame_that_has_ended_gives_back_its_graph() {
     s.open_frame(None, inner.clone(), |_| true, |_| 0);
     assert_eq!(taken(&mut s), [0]);
     assert_eq!(Arc::strong_count(&inner), 2);
-    s.finish(0, State::Succeeded);
+    s.finish(0, UnitState::Succeeded);
     assert_eq!(Arc::strong_count(&inner), 1);
 }
 
@@ -188,29 +188,29 @@ fn only_what_is_below_a_unit_can_be_abandoned() {
     }
     assert_eq!(taken(&mut s), [4, 6]);
     assert_eq!(s.abandon_below(2), (vec![5], 0));
-    s.finish(4, State::Failed);
+    s.finish(4, UnitState::Failed);
     assert_eq!(s.take_closed(), Some(2));
-    assert_eq!(s.state(7), State::Waiting);
+    assert_eq!(s.state(7), UnitState::Waiting);
 }
 
 #[test]
 fn nodes_that_take_no_part_are_not_waited_for() {
     let mut s = scheduler(1);
     s.open_frame(None, graph(3, &[(0, 1, false), (1, 2, false)]), |node| node != 0, |_| 0);
-    assert_eq!((s.open(), s.state(0)), (2, State::Out));
+    assert_eq!((s.open(), s.state(0)), (2, UnitState::Out));
     assert_eq!(taken(&mut s), [1]);
 }
 
 #[test]
 fn a_node_with_good_and_bad_news_is_skipped_whichever_comes_first() {
     let edges = [(0, 2, true), (1, 2, false)];
-    for bad in [State::Skipped, State::Failed, State::Cancelled] {
+    for bad in [UnitState::Skipped, UnitState::Failed, UnitState::Cancelled] {
         for [first, second] in [[0, 1], [1, 0]] {
             let mut s = scheduler(1);
             open(&mut s, 3, &edges);
             assert_eq!(taken(&mut s), [0, 1]);
-            let mut skipped = s.finish(first, if first == 1 { bad } else { State::Succeeded });
-            skipped.extend(s.finish(second, if second == 1 { bad } else { State::Succeeded }));
+            let mut skipped = s.finish(first, if first == 1 { bad } else { UnitState::Succeeded });
+            skipped.extend(s.finish(second, if second == 1 { bad } else { UnitState::Succeeded }));
             assert_eq!((skipped, s.open()), (vec![2], 0));
         }
     }
@@ -222,7 +222,7 @@ fn nodes_go_before_elements_and_elements_of_several_nodes_in_turn() {
     open(&mut s, 3, &[(2, 1, false)]);
     assert_eq!(taken(&mut s), [0, 2]);
     s.open_elements(0, 3, 3);
-    s.finish(2, State::Succeeded);
+    s.finish(2, UnitState::Succeeded);
     assert_eq!(s.take_ready(), Some(1), "a node, though it became ready later");
     s.open_elements(1, 3, 2);
     assert_eq!(s.take_ready(), Some(3));
@@ -236,9 +236,9 @@ fn elements_have_the_priority_of_their_node_at_any_depth() {
     s.open_frame(None, graph(2, &[]), |_| true, |node| [1, 2][node]);
     assert_eq!(taken(&mut s), [0, 1]);
     s.open_elements(1, 1, 1);
-    s.enqueue(0, &Request::new());
+    s.enqueue(0, &Reservation::new());
     let element = s.take_ready().unwrap();
-    s.enqueue(element, &Request::new());
+    s.enqueue(element, &Reservation::new());
     assert_eq!(s.take_start(), Some(element));
 }
 
@@ -254,7 +254,7 @@ fn a_retried_unit_holds_what_it_requests_now() {
     s.enqueue(0, &request("gpu", 0));
     assert_eq!((s.take_start(), s.take_start()), (Some(1), Some(0)));
     s.release(0);
-    s.finish(0, State::Succeeded);
+    s.finish(0, UnitState::Succeeded);
     assert_eq!(s.take_start(), None, "the gpu is still taken");
     s.release(1);
     assert_eq!(s.take_start(), Some(2));
@@ -272,7 +272,7 @@ fn elements_of_an_abandoned_unit_are_not_handed_out_any_more() {
     assert_eq!(s.abandon_below(0), (vec![], 0));
     assert_eq!(taken(&mut s), [12], "the other node goes on");
     assert!(!s.has_ready());
-    s.finish(2, State::Succeeded);
+    s.finish(2, UnitState::Succeeded);
     assert!(!s.has_ready());
     assert_eq!(s.take_closed(), Some(0));
     assert_eq!(s.ended(1), EndCounts { succeeded: 1, cancelled: 9, ..EndCounts::default() });
@@ -280,7 +280,7 @@ fn elements_of_an_abandoned_unit_are_not_handed_out_any_more() {
 
 #[test]
 fn a_unit_costs_little() {
-    assert_eq!(size_of::<State>(), 1);
+    assert_eq!(size_of::<UnitState>(), 1);
 }
 
 /// Were any of this done by looking at all that there is, it would never end.
@@ -303,9 +303,9 @@ fn very_many_elements_that_are_frames_and_lose_parts() {
         s.resume();
     }
     for first in (100_002..300_002).step_by(2) {
-        s.finish(first, State::Failed);
+        s.finish(first, UnitState::Failed);
         while let Some(closed) = s.take_closed() {
-            s.finish(closed, State::Failed);
+            s.finish(closed, UnitState::Failed);
         }
     }
     assert_eq!((s.open(), s.ended(0)), (0, EndCounts { failed: 2, ..EndCounts::default() }));
@@ -318,7 +318,7 @@ fn very_many_elements() {
     s.take_ready();
     s.open_elements(0, 1_000_000, 64);
     while let Some(unit) = s.take_ready() {
-        s.finish(unit, State::Succeeded);
+        s.finish(unit, UnitState::Succeeded);
     }
     assert_eq!(s.take_closed(), Some(0));
 }

@@ -32,7 +32,7 @@ pub struct Frame {
     /// By node; `None` until it has ended.
     pub outputs: Vec<Option<Box<[Value]>>>,
     pub failure: Option<Arc<RunFailure>>,
-    pub sum: Sum,
+    pub sum: GroupSum,
 }
 
 /// The numbers of a frame's nodes in the outline.
@@ -53,18 +53,18 @@ pub struct Elements {
     pub tolerated: usize,
     /// Those that have failed, or are bound to.
     pub doomed: HashSet<usize>,
-    pub sum: Sum,
+    pub sum: GroupSum,
 }
 
 /// What is known of all that is in a group.
-pub struct Sum {
+pub struct GroupSum {
     pub counts: Counts,
     pub saved_ms: u64,
     pub usage: Usage,
     pub began: Instant,
 }
 
-impl Sum {
+impl GroupSum {
     fn new() -> Self {
         Self { counts: Counts::default(), saved_ms: 0, usage: Usage::default(), began: Instant::now() }
     }
@@ -110,7 +110,7 @@ impl ValueScope {
             outputs,
             tolerated,
             doomed: HashSet::new(),
-            sum: Sum::new(),
+            sum: GroupSum::new(),
         })
     }
 
@@ -123,7 +123,7 @@ impl ValueScope {
         }
     }
 
-    pub fn sum(&mut self) -> Option<&mut Sum> {
+    pub fn sum(&mut self) -> Option<&mut GroupSum> {
         match self {
             Self::Frame(frame) => Some(&mut frame.sum),
             Self::Elements(elements) => Some(&mut elements.sum),
@@ -162,7 +162,7 @@ impl Frame {
     ) -> Self {
         let outputs = vec![None; workflow.nodes.len()];
         let numbers = Numbers { base, offsets };
-        Self { workflow, parent, numbers, prefix, inputs, outputs, failure: None, sum: Sum::new() }
+        Self { workflow, parent, numbers, prefix, inputs, outputs, failure: None, sum: GroupSum::new() }
     }
 
     /// The number of a node in the outline.
@@ -202,7 +202,7 @@ impl Frame {
             inputs: self.inputs.clone(),
             outputs: self.outputs.clone(),
             failure,
-            sum: Sum::new(),
+            sum: GroupSum::new(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::core::event::{Event, Kind, NodeFinished, Status};
+use crate::core::event::{Event, NodeFinished, NodeKind, Status};
 use crate::core::node_path::NodeRef;
 use crate::ops::node_arg::{ends, is_inside, unknown, which};
 use crate::view::text::commands::logs_command;
@@ -18,7 +18,7 @@ pub fn find_log(
         return Ok(log.into());
     }
     let label = wanted.label();
-    let own = ends(events).find(|node| node.path() == wanted && node.kind == Kind::Task);
+    let own = ends(events).find(|node| node.path() == wanted && node.kind == NodeKind::Task);
     let started = log_of(events, wanted, None).is_some();
     if let (Some(attempt), true) = (attempt, started) {
         return Err(format!("`{label}` had no attempt {attempt} in run {run}"));
@@ -105,7 +105,7 @@ mod tests {
         }
         events.push(sample::element(3, sample::hit("each")));
         let sums = Counts { failed: failed.len() as u64, ..Counts::default() };
-        events.push(end(sum("each", Kind::Elements, sums)));
+        events.push(end(sum("each", NodeKind::Elements, sums)));
         events
     }
 
@@ -161,11 +161,11 @@ mod tests {
             for node in [format!("prep[{i}]/clean"), format!("prep[{i}]/sort")] {
                 events.extend([started(&node, None, 1), end(sample::failed(&node))]);
             }
-            events.push(sample::element(i, sum_failed("prep", Kind::Workflow, sums, "2 nodes failed")));
+            events.push(sample::element(i, sum_failed("prep", NodeKind::Workflow, sums, "2 nodes failed")));
         }
         events.extend([started("one/a", None, 1), end(sample::failed("one/a"))]);
         events.extend([started("one/b", None, 1), end(sample::executed("one/b"))]);
-        events.push(end(sum_failed("one", Kind::Workflow, sums, "1 node of the workflow failed")));
+        events.push(end(sum_failed("one", NodeKind::Workflow, sums, "1 node of the workflow failed")));
         for (node, expected) in [
             ("prep[3]/clean", "/logs/prep[3]/clean.1"),
             ("one/b", "/logs/one/b.1"),

@@ -17,7 +17,7 @@ use super::home::HomeReader;
 use super::node_arg::ends;
 use super::recorded::as_it_was;
 use crate::core::closest::closest;
-use crate::core::event::{Event, Kind, NodeFinished, Status};
+use crate::core::event::{Event, NodeFinished, NodeKind, Status};
 use crate::core::node_path::NodeRef;
 use crate::storage::history::Run;
 use crate::storage::own_file::{self, Access};
@@ -82,7 +82,7 @@ impl RunLogs {
     pub fn failed(&self) -> Result<Vec<(NodeFinished, Option<PathBuf>)>, Error> {
         let events = self.events()?;
         let failed = ends(&events)
-            .filter(|node| node.status == Status::Failed && node.kind == Kind::Task && node.attempts > 0);
+            .filter(|node| node.status == Status::Failed && node.kind == NodeKind::Task && node.attempts > 0);
         Ok(failed.map(|node| (node.clone(), log_of(&events, node.path(), None).map(PathBuf::from))).collect())
     }
 
@@ -146,7 +146,7 @@ fn logged(events: impl Iterator<Item = Event>) -> Vec<Logged> {
                     entry.example.get_or_insert_with(|| (node.node.clone(), node.index));
                 }
             }
-            Event::NodeFinished(node) if node.status == Status::Failed && node.kind == Kind::Task => {
+            Event::NodeFinished(node) if node.status == Status::Failed && node.kind == NodeKind::Task => {
                 if let Some(place) = places.get(&*node.path().family()) {
                     all[*place].failed += 1;
                     if node.path().is_in_element() {

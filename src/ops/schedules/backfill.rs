@@ -23,7 +23,7 @@ use crate::ops::home::HomeReader;
 use crate::ops::run::NO_THREAD;
 use crate::ops::{Error, ErrorKind};
 use crate::storage::schedules::Became;
-use crate::storage::schedules::backfill::{Answer, claim, succeeded};
+use crate::storage::schedules::backfill::{BackfillAnswer, claim, succeeded};
 use crate::storage::schedules::tick::Claim;
 use crate::view::model::schedule_row::InstantRun;
 use crate::view::text::count;
@@ -293,9 +293,9 @@ impl Work<'_> {
             warnings: Vec::new(),
         };
         match answer {
-            Answer::Claimed => {}
-            Answer::Busy(other) => return Ok(left(Some(other), "another process is running it")),
-            Answer::Done => return Ok(left(None, "another process has run it")),
+            BackfillAnswer::Claimed => {}
+            BackfillAnswer::Busy(other) => return Ok(left(Some(other), "another process is running it")),
+            BackfillAnswer::Done => return Ok(left(None, "another process has run it")),
         }
         let request = RunRequest {
             workflow: named.path.clone(),

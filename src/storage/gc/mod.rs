@@ -45,7 +45,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
 pub use files::StoredFiles;
 pub use folders::{of_run, remove as remove_run_folders};
 pub use inventory::Inventory;
-pub use policy::{Limits, Plan};
+pub use policy::{GcPlan, Limits};
 
 use self::footprint::Footprint;
 use crate::core::digest::Digest;
@@ -71,7 +71,7 @@ pub struct Wanted {
 #[derive(Debug)]
 pub struct Collected {
     pub inventory: Inventory,
-    pub plan: Plan,
+    pub plan: GcPlan,
     /// Bytes of what goes and is not removed yet: it waits until the runs that have the store open have ended.
     pub pending: u64,
 }
@@ -228,7 +228,7 @@ pub fn is_due(store: &Store, footprint: Option<Footprint>, cap: Option<u64>) -> 
 fn remove_rows(
     db: &mut Connection,
     inventory: &Inventory,
-    plan: &Plan,
+    plan: &GcPlan,
     files: &[usize],
     left: Footprint,
 ) -> rusqlite::Result<()> {

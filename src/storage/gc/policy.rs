@@ -72,7 +72,7 @@ pub struct Limits {
 
 /// What goes, each in the order in which it was decided.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
+pub struct GcPlan {
     pub results: Vec<usize>,
     pub runs: Vec<usize>,
     pub files: Vec<usize>,
@@ -96,7 +96,7 @@ fn worth(duration: u64, size: f64, idle: u64) -> f64 {
 }
 
 /// Decides what goes.
-pub fn plan(stock: &Stock, limits: Limits) -> Plan {
+pub fn plan(stock: &Stock, limits: Limits) -> GcPlan {
     let mut plan = Planning::new(stock);
     let aged = |idle: u64| limits.age.is_some_and(|most| idle > most);
     for (i, result) in stock.results.iter().enumerate() {
@@ -122,7 +122,7 @@ pub fn plan(stock: &Stock, limits: Limits) -> Plan {
 
 struct Planning<'a> {
     stock: &'a Stock,
-    done: Plan,
+    done: GcPlan,
     pinned_results: HashSet<usize>,
     pinned_files: HashSet<usize>,
     /// By file: how many results hand it out, and how many were made from it.
@@ -148,7 +148,7 @@ impl<'a> Planning<'a> {
         let history = stock.runs.iter().map(|run| run.size).sum();
         let rows: u64 = stock.results.iter().map(|result| result.size).sum();
         let before = stock.files.iter().sum::<u64>() + rows + history;
-        let done = Plan { before: before + stock.waste, after: before, ..Plan::default() };
+        let done = GcPlan { before: before + stock.waste, after: before, ..GcPlan::default() };
         let gone = vec![false; stock.files.len()];
         Self { stock, done, pinned_results, pinned_files, handed, used, gone, history }
     }
@@ -318,7 +318,7 @@ mod tests {
         };
         assert_eq!(
             plan(&stock, size(500)),
-            Plan { files: vec![0], before: 910, after: 410, ..Plan::default() }
+            GcPlan { files: vec![0], before: 910, after: 410, ..GcPlan::default() }
         );
         // A tenth of 250 is less than one run: all go, then nothing else has to.
         assert_eq!(plan(&stock, size(250)).runs, [0, 1]);

@@ -24,7 +24,7 @@
 use serde_json::Value as Json;
 
 use crate::core::digest::{Digest, Hasher};
-use crate::core::json::{Held, held};
+use crate::core::json::{HeldNumber, held};
 use crate::core::signature::Signature;
 use crate::core::value::{Artifact, Value};
 
@@ -168,16 +168,16 @@ fn hash_json(hasher: &mut Hasher, json: &Json) {
         Json::Null => hasher.update(b"0"),
         Json::Bool(value) => hasher.update(if *value { b"b1" } else { b"b0" }),
         Json::Number(number) => match held(number) {
-            Held::Int(value) => {
+            HeldNumber::Int(value) => {
                 hasher.update(b"i");
                 hasher.update(&value.to_le_bytes());
             }
-            Held::Unsigned(value) => {
+            HeldNumber::Unsigned(value) => {
                 hasher.update(b"u");
                 hasher.update(&value.to_le_bytes());
             }
-            Held::Float(value) => hash_float(hasher, value),
-            Held::Digits(text) => {
+            HeldNumber::Float(value) => hash_float(hasher, value),
+            HeldNumber::Digits(text) => {
                 hasher.update(b"n");
                 hasher.frame(text.as_bytes());
             }

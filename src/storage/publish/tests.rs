@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::*;
-use crate::storage::store::{Output, StatCache};
+use crate::storage::store::{NewOutput, StatCache};
 
 struct Project {
     dir: tempfile::TempDir,
@@ -53,7 +53,7 @@ impl Project {
 
     fn keep(&self, name: &str, is_dir: bool) -> Arc<Artifact> {
         let path = self.dir.path().join("attempt").join(name);
-        let output = Output { path: &path, is_dir, name: "result" };
+        let output = NewOutput { path: &path, is_dir, name: "result" };
         let sealed = self.store.seal(&[output], &self.dir.path().join("attempt")).unwrap();
         self.store.commit(&sealed.blobs).unwrap();
         Arc::new(sealed.artifacts[0].clone())

@@ -24,7 +24,7 @@ use rusqlite::{Connection, params};
 use serde_json::Value as Json;
 
 use crate::core::digest::Digest;
-use crate::core::event::{CacheStatus, Counts, Event, Kind, NodeFinished, RunStarted, Status};
+use crate::core::event::{CacheStatus, Counts, Event, NodeFinished, NodeKind, RunStarted, Status};
 use crate::core::run_id::RunId;
 use crate::storage::history::invocation::{self, Invocation};
 use crate::storage::history::{self, INTERRUPTED, RUNNING, Run};
@@ -123,7 +123,7 @@ impl TakingUp<'_> {
         for event in events {
             match event {
                 Ok(Event::NodeFinished(node)) => {
-                    if node.kind == Kind::Task {
+                    if node.kind == NodeKind::Task {
                         counts.add(node.status, node.cache);
                     }
                     self.result(&node, evicted)?;

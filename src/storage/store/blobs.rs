@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use super::Store;
-use super::manifest::{HEADER, Item, MAX_MANIFEST_BYTES, Manifest};
+use super::manifest::{HEADER, MAX_MANIFEST_BYTES, Manifest, ManifestItem};
 use super::stat::FileKey;
 use crate::core::digest::Digest;
 use crate::storage::own_file::{self, Access};
@@ -135,8 +135,8 @@ pub fn files_of_directory(blob: &Path) -> io::Result<Vec<(String, Digest)>> {
     file.take(MAX_MANIFEST_BYTES).read_to_end(&mut bytes)?;
     let entries = Manifest::decode(&bytes).unwrap_or_default().entries.into_iter();
     let file = |(name, item)| match item {
-        Item::File { digest, .. } => Some((name, digest)),
-        Item::Folder | Item::Link(_) => None,
+        ManifestItem::File { digest, .. } => Some((name, digest)),
+        ManifestItem::Folder | ManifestItem::Link(_) => None,
     };
     Ok(entries.filter_map(file).collect())
 }

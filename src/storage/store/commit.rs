@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use super::stat::FileStat;
-use super::temp::{Blob, PendingBlob, State, Temp};
+use super::temp::{Blob, PendingBlob, Temp, TempState};
 use super::{Store, lock};
 use crate::storage::own_file::{self, Access};
 use crate::storage::own_folder;
@@ -56,9 +56,9 @@ impl Store {
     fn give_name(&self, temp: &Temp, folders: &mut BTreeSet<PathBuf>) -> io::Result<()> {
         let path = self.blob_path(&temp.digest);
         match temp.state() {
-            State::Durable => return Ok(()),
-            State::Named => {}
-            State::Lost | State::Waiting => {
+            TempState::Durable => return Ok(()),
+            TempState::Named => {}
+            TempState::Lost | TempState::Waiting => {
                 if let Err(e) = fs::rename(temp.path(), &path) {
                     let Some(folder) = path.parent().filter(|_| e.kind() == io::ErrorKind::NotFound) else {
                         return Err(e);
@@ -67,7 +67,7 @@ impl Store {
                     touch(folder, folders);
                     fs::rename(temp.path(), &path)?;
                 }
-                temp.becomes(State::Named);
+                temp.becomes(TempState::Named);
                 self.pending.remove(&temp.digest);
             }
         }
@@ -76,10 +76,10 @@ impl Store {
     }
 
     fn note_durable(&self, temp: &Temp) {
-        if temp.state() == State::Durable {
+        if temp.state() == TempState::Durable {
             return;
         }
-        temp.becomes(State::Durable);
+        temp.becomes(TempState::Durable);
         // Nobody has written to it since it was sealed, young or not: its name is new. If it is gone again,
         // whoever looks for it will notice.
         if let Ok(metadata) = fs::symlink_metadata(self.blob_path(&temp.digest)) {
@@ -91,12 +91,12 @@ impl Store {
 
 fn sync_content(temp: &Temp) -> io::Result<()> {
     match temp.state() {
-        State::Named | State::Durable => Ok(()),
-        State::Lost => Err(io::Error::other("its content could not be written before")),
-        State::Waiting => own_file::open(temp.path(), Access::Read)
+        TempState::Named | TempState::Durable => Ok(()),
+        TempState::Lost => Err(io::Error::other("its content could not be written before")),
+        TempState::Waiting => own_file::open(temp.path(), Access::Read)
             .and_then(|file| file.sync_data())
             // The kernel reports a failed write once and may then call the pages clean.
-            .inspect_err(|_| temp.becomes(State::Lost)),
+            .inspect_err(|_| temp.becomes(TempState::Lost)),
     }
 }
 
@@ -114,7 +114,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::super::testing::{place, reopen};
-    use super::super::{LargeFiles, Output};
+    use super::super::{LargeFiles, NewOutput};
     use super::*;
     use crate::core::staging::Staging;
 
@@ -165,7 +165,7 @@ mod tests {
             let content = format!("{round}{}", "x".repeat(1 << 20));
             let seal = |store: &Store, name: &str| {
                 let path = p.write(&format!("attempt/{round}-{name}"), &content);
-                let output = Output { path: &path, is_dir: false, name: "result" };
+                let output = NewOutput { path: &path, is_dir: false, name: "result" };
                 store.seal(&[output], &p.path("attempt")).unwrap()
             };
             // As three processes that know nothing of each other.
@@ -189,7 +189,7 @@ mod tests {
         let (artifact, blobs) = p.seal("attempt/f", false).unwrap();
         // As if the disk had failed.
         let [PendingBlob(Blob::Temp(temp))] = blobs.as_slice() else { panic!("one temporary") };
-        temp.becomes(State::Lost);
+        temp.becomes(TempState::Lost);
         assert!(p.store.commit(&blobs).is_err());
         p.store.stage(&artifact, false, &p.path("user/f"), Staging::Auto, LargeFiles::Copy).unwrap();
         p.write("attempt/f", "content");

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::error::FileError;
-use super::manifest::{Item, Manifest};
+use super::manifest::{Manifest, ManifestItem};
 use super::scan::{Reach, ScannedEntry, ScannedKind, scan};
 use super::stat::{FileStat, Seen, regular};
 use super::{Store, lock};
@@ -169,12 +169,12 @@ pub(super) fn manifest_of(
     let mut manifest = Manifest::default();
     for entry in entries {
         let item = match &entry.kind {
-            ScannedKind::Folder => Item::Folder,
-            ScannedKind::Link(target) => Item::Link(target.clone()),
+            ScannedKind::Folder => ManifestItem::Folder,
+            ScannedKind::Link(target) => ManifestItem::Link(target.clone()),
             ScannedKind::File => {
                 let Seen { stat, digest, .. } = read(entry)?;
                 entry.stat = stat;
-                Item::File { executable: stat.executable(), size: stat.size, digest }
+                ManifestItem::File { executable: stat.executable(), size: stat.size, digest }
             }
         };
         manifest.entries.insert(entry.name.clone(), item);

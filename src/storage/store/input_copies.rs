@@ -10,7 +10,7 @@ use std::path::Path;
 use serde_json::{Value as Json, json};
 
 use super::fingerprint::manifest_of;
-use super::manifest::{Item, Manifest};
+use super::manifest::{Manifest, ManifestItem};
 use super::scan::{Reach, scan};
 use super::seal::Content;
 use super::{PendingBlob, Store, stat};
@@ -63,7 +63,7 @@ impl Store {
         let mut blobs: Vec<_> = self.keep_bytes(&artifact.digest, bytes).into_iter().collect();
         if artifact.size <= MAX_COPY_BYTES {
             for (name, item) in &manifest.entries {
-                if let Item::File { digest, .. } = item {
+                if let ManifestItem::File { digest, .. } = item {
                     blobs.extend(self.keep_file(digest, &origin.join(name)));
                 }
             }
@@ -85,11 +85,11 @@ impl Store {
     pub fn folder(&self, digest: &Digest, origin: Option<&Path>) -> Option<Json> {
         let stored = || self.has(digest).then(|| self.manifest(digest).ok()).flatten();
         let manifest = stored().or_else(|| Some(self.manifest_of_origin(digest, origin?)?.0))?;
-        let record = |(name, item): (&String, &Item)| {
+        let record = |(name, item): (&String, &ManifestItem)| {
             let record = match item {
-                Item::Folder => json!({"kind": "folder"}),
-                Item::Link(target) => json!({"kind": "link", "target": target}),
-                Item::File { executable, size, digest } => {
+                ManifestItem::Folder => json!({"kind": "folder"}),
+                ManifestItem::Link(target) => json!({"kind": "link", "target": target}),
+                ManifestItem::File { executable, size, digest } => {
                     let mut record = json!({"name": name, "digest": digest.hex(), "size": size});
                     if *executable {
                         record["executable"] = true.into();

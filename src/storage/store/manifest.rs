@@ -25,12 +25,12 @@ pub(super) const MAX_MANIFEST_BYTES: u64 = 1 << 30;
 /// What a directory holds, by name relative to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Manifest {
-    pub entries: BTreeMap<String, Item>,
+    pub entries: BTreeMap<String, ManifestItem>,
 }
 
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Item {
+pub(super) enum ManifestItem {
     Folder,
     File {
         executable: bool,
@@ -45,9 +45,9 @@ pub(super) enum Item {
 impl Manifest {
     /// The sum over its files, in bytes.
     pub fn size(&self) -> u64 {
-        let size = |item: &Item| match item {
-            Item::File { size, .. } => *size,
-            Item::Folder | Item::Link(_) => 0,
+        let size = |item: &ManifestItem| match item {
+            ManifestItem::File { size, .. } => *size,
+            ManifestItem::Folder | ManifestItem::Link(_) => 0,
         };
         self.entries.values().map(size).fold(0, u64::saturating_add)
     }
@@ -61,19 +61,19 @@ impl Manifest {
         };
         for (name, item) in &self.entries {
             bytes.push(match item {
-                Item::Folder => b'd',
-                Item::File { executable: false, .. } => b'f',
-                Item::File { executable: true, .. } => b'x',
-                Item::Link(_) => b'l',
+                ManifestItem::Folder => b'd',
+                ManifestItem::File { executable: false, .. } => b'f',
+                ManifestItem::File { executable: true, .. } => b'x',
+                ManifestItem::Link(_) => b'l',
             });
             frame(&mut bytes, name);
             match item {
-                Item::Folder => {}
-                Item::File { size, digest, .. } => {
+                ManifestItem::Folder => {}
+                ManifestItem::File { size, digest, .. } => {
                     bytes.extend_from_slice(&size.to_le_bytes());
                     bytes.extend_from_slice(&digest.0);
                 }
-                Item::Link(target) => frame(&mut bytes, target),
+                ManifestItem::Link(target) => frame(&mut bytes, target),
             }
         }
         bytes
@@ -87,13 +87,13 @@ impl Manifest {
             rest = after;
             let name = framed(&mut rest)?;
             let item = match letter {
-                b'd' => Item::Folder,
-                b'f' | b'x' => Item::File {
+                b'd' => ManifestItem::Folder,
+                b'f' | b'x' => ManifestItem::File {
                     executable: letter == b'x',
                     size: u64::from_le_bytes(*chunk(&mut rest)?),
                     digest: Digest(*chunk(&mut rest)?),
                 },
-                b'l' => Item::Link(framed(&mut rest)?),
+                b'l' => ManifestItem::Link(framed(&mut rest)?),
                 _ => return None,
             };
             let in_order = manifest.entries.last_key_value().is_none_or(|(last, _)| *last < name);
@@ -103,8 +103,8 @@ impl Manifest {
             manifest.entries.insert(name, item);
         }
         let links_stay = manifest.entries.iter().all(|(name, item)| match item {
-            Item::Link(target) => manifest.leads_inside(name, target),
-            Item::Folder | Item::File { .. } => true,
+            ManifestItem::Link(target) => manifest.leads_inside(name, target),
+            ManifestItem::Folder | ManifestItem::File { .. } => true,
         });
         links_stay.then_some(manifest)
     }
@@ -113,7 +113,9 @@ impl Manifest {
     fn may_hold(&self, name: &str) -> bool {
         let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
         name.split('/').all(plain)
-            && name.rsplit_once('/').is_none_or(|(above, _)| self.entries.get(above) == Some(&Item::Folder))
+            && name
+                .rsplit_once('/')
+                .is_none_or(|(above, _)| self.entries.get(above) == Some(&ManifestItem::Folder))
     }
 
     /// Whether the link `name` leads to another entry, or the directory itself, and never leaves it on the way.
@@ -141,9 +143,9 @@ impl Manifest {
                 part => here.push(part),
             }
             match self.entries.get(&here.join("/")) {
-                Some(Item::Folder) => {}
-                Some(Item::File { .. }) => return left.iter().all(|rest| rest.is_empty()),
-                Some(Item::Link(next)) => {
+                Some(ManifestItem::Folder) => {}
+                Some(ManifestItem::File { .. }) => return left.iter().all(|rest| rest.is_empty()),
+                Some(ManifestItem::Link(next)) => {
                     here.pop();
                     left.push(next);
                     hops += 1;
@@ -164,9 +166,9 @@ pub fn directory_entries(home: &Path, digest: &Digest) -> Option<Vec<(String, En
     let bytes = own_file::read(&path, MAX_MANIFEST_BYTES).ok()?;
     let manifest = Manifest::decode(&bytes).filter(|_| Digest::of(&bytes) == *digest)?;
     let entry = |(name, item)| match item {
-        Item::Folder => (name, EntryContent::Folder),
-        Item::File { executable, digest, .. } => (name, EntryContent::File { digest, executable }),
-        Item::Link(target) => (name, EntryContent::Link(target)),
+        ManifestItem::Folder => (name, EntryContent::Folder),
+        ManifestItem::File { executable, digest, .. } => (name, EntryContent::File { digest, executable }),
+        ManifestItem::Link(target) => (name, EntryContent::Link(target)),
     };
     Some(manifest.entries.into_iter().map(entry).collect())
 }
@@ -190,32 +192,32 @@ fn framed(rest: &mut &[u8]) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn file(text: &str, executable: bool) -> Item {
-        Item::File { executable, size: text.len() as u64, digest: Digest::of(text) }
+    fn file(text: &str, executable: bool) -> ManifestItem {
+        ManifestItem::File { executable, size: text.len() as u64, digest: Digest::of(text) }
     }
 
-    fn manifest(entries: &[(&str, Item)]) -> Manifest {
+    fn manifest(entries: &[(&str, ManifestItem)]) -> Manifest {
         Manifest { entries: entries.iter().map(|(name, item)| ((*name).into(), item.clone())).collect() }
     }
 
-    fn link(target: &str) -> Item {
-        Item::Link(target.into())
+    fn link(target: &str) -> ManifestItem {
+        ManifestItem::Link(target.into())
     }
 
     #[test]
     fn bytes_read_back_and_are_pinned() {
         let all = manifest(&[
-            ("a", Item::Folder),
+            ("a", ManifestItem::Folder),
             ("a/odd\n\" name", file("x", true)),
             ("a-b", file("", false)),
-            ("a/empty", Item::Folder),
+            ("a/empty", ManifestItem::Folder),
             ("l", link("a/up/odd\n\" name")),
             ("a/up", link("../a")),
         ]);
         assert_eq!(Manifest::decode(&all.encode()), Some(all.clone()));
         assert_eq!(all.size(), 1);
         // If this fails, every cached directory is lost: a new format needs a new header.
-        let digest = Digest::of(manifest(&[("d", Item::Folder), ("f", file("abc", false))]).encode());
+        let digest = Digest::of(manifest(&[("d", ManifestItem::Folder), ("f", file("abc", false))]).encode());
         let mut bytes = b"runner-manifest 1\nd\x01\0\0\0df\x01\0\0\0f\x03\0\0\0\0\0\0\0".to_vec();
         bytes.extend(Digest::of("abc").0);
         assert_eq!(digest, Digest::of(bytes));
@@ -224,18 +226,26 @@ mod tests {
     #[test]
     fn whatever_leads_out_is_refused() {
         for name in ["/etc", "..", "a/../b", "", ".", "a//b", "a/", "no-folder/x", "nul\0"] {
-            let bad = manifest(&[("a", Item::Folder), (name, file("x", false))]);
+            let bad = manifest(&[("a", ManifestItem::Folder), (name, file("x", false))]);
             assert_eq!(Manifest::decode(&bad.encode()), None, "{name:?}");
         }
         let up = ("d/up", link(".."));
         for target in ["/etc", "..", "../..", "d/up/..", "d/../../x", "", "gone", "l", "f/x", "d/up/up/.."] {
-            let bad =
-                manifest(&[("d", Item::Folder), up.clone(), ("f", file("x", false)), ("l", link(target))]);
+            let bad = manifest(&[
+                ("d", ManifestItem::Folder),
+                up.clone(),
+                ("f", file("x", false)),
+                ("l", link(target)),
+            ]);
             assert_eq!(Manifest::decode(&bad.encode()), None, "{target:?}");
         }
         for target in [".", "f", "./d//up/f", "d/up/d/up"] {
-            let good =
-                manifest(&[("d", Item::Folder), up.clone(), ("f", file("x", false)), ("l", link(target))]);
+            let good = manifest(&[
+                ("d", ManifestItem::Folder),
+                up.clone(),
+                ("f", file("x", false)),
+                ("l", link(target)),
+            ]);
             assert!(Manifest::decode(&good.encode()).is_some(), "{target:?}");
         }
         // A file below a link would be written wherever the link leads.
@@ -245,7 +255,8 @@ mod tests {
 
     #[test]
     fn other_spellings_and_torn_bytes_are_refused() {
-        let good = manifest(&[("a", Item::Folder), ("b", file("x", false)), ("c", link("b"))]).encode();
+        let good =
+            manifest(&[("a", ManifestItem::Folder), ("b", file("x", false)), ("c", link("b"))]).encode();
         for end in HEADER.len() + 1..good.len() {
             if let Some(part) = Manifest::decode(&good[..end]) {
                 assert_eq!(part.encode(), good[..end], "a prefix is whole entries or nothing");

@@ -54,11 +54,11 @@ pub use generation::{Collector, ExclusiveLock};
 pub use input_copies::read_text;
 pub use manifest::directory_entries;
 pub use publish::{EntryContent, PublishEntry, sync_folder};
-pub use seal::{Output, Sealed};
+pub use seal::{NewOutput, Sealed};
 pub use stage::{Guard, LargeFiles, Spoiled, Staged};
-pub use stat::{FileKey, Lookup, STAT_SCHEMA, StatCache, StatEntry};
+pub use stat::{FileKey, StatLookup, STAT_SCHEMA, StatCache, StatEntry};
 pub use temp::PendingBlob;
-pub use view::View;
+pub use view::StagedView;
 
 use crate::core::digest::Digest;
 use crate::storage::own_folder;
@@ -216,7 +216,7 @@ mod testing {
 
         pub fn seal(&self, name: &str, is_dir: bool) -> Result<(Artifact, Vec<PendingBlob>), SealError> {
             let path = self.path(name);
-            let output = Output { path: &path, is_dir, name: "result" };
+            let output = NewOutput { path: &path, is_dir, name: "result" };
             let sealed = self.store.seal(&[output], &self.path("attempt"))?;
             Ok((sealed.artifacts[0].clone(), sealed.blobs))
         }

@@ -22,7 +22,7 @@ use crate::storage::own_file::{self, Access};
 
 /// An output to take into the store.
 #[derive(Clone, Copy, Debug)]
-pub struct Output<'a> {
+pub struct NewOutput<'a> {
     /// Where the task should have left it.
     pub path: &'a Path,
     /// Whether it must be a directory; else it must be a file.
@@ -61,7 +61,7 @@ impl Store {
     ///
     /// # Errors
     /// An output breaks a rule or cannot be read, or the store cannot be written to.
-    pub fn seal(&self, outputs: &[Output<'_>], root: &Path) -> Result<Sealed, SealError> {
+    pub fn seal(&self, outputs: &[NewOutput<'_>], root: &Path) -> Result<Sealed, SealError> {
         let mut contents = BTreeMap::new();
         let artifacts = outputs
             .iter()
@@ -136,7 +136,7 @@ impl Store {
 
 /// Looks at an output and notes what the store must take in for it.
 fn examine(
-    output: &Output<'_>,
+    output: &NewOutput<'_>,
     root: &Path,
     contents: &mut BTreeMap<Digest, Content>,
 ) -> Result<Artifact, FileError> {
@@ -271,7 +271,7 @@ mod tests {
         // Another process has the blob to check first.
         let path = p.path("attempt/c");
         let other = reopen(p.dir.path());
-        let output = Output { path: &path, is_dir: false, name: "c" };
+        let output = NewOutput { path: &path, is_dir: false, name: "c" };
         let sealed = other.seal(&[output], &p.path("attempt")).unwrap();
         assert_eq!(sealed.blobs.len(), 1);
         other.commit(&sealed.blobs).unwrap();
@@ -285,11 +285,8 @@ mod tests {
         let (dir, inner, link) =
             (p.path("attempt/out/d"), p.write("attempt/out/d/f", "f"), p.path("attempt/out/l"));
         symlink("d/f", &link).unwrap();
-        let outputs = [(inner.as_path(), false), (&dir, true), (&link, false)].map(|(path, is_dir)| Output {
-            path,
-            is_dir,
-            name: "x",
-        });
+        let outputs = [(inner.as_path(), false), (&dir, true), (&link, false)]
+            .map(|(path, is_dir)| NewOutput { path, is_dir, name: "x" });
         let Sealed { artifacts, blobs } = p.store.seal(&outputs, &p.path("attempt")).unwrap();
         assert_eq!(artifacts[0].digest, artifacts[2].digest);
         assert_eq!(blobs.len(), 2);
@@ -346,9 +343,9 @@ mod tests {
         symlink("f", p.path("attempt/out/d/l")).unwrap();
         let artifact = p.keep("attempt/out/d", true);
         let manifest = p.store.manifest(&artifact.digest).unwrap();
-        assert_eq!(manifest.entries["l"], super::super::manifest::Item::Link("f".into()));
+        assert_eq!(manifest.entries["l"], super::super::manifest::ManifestItem::Link("f".into()));
         assert!(
-            matches!(&manifest.entries["x"], super::super::manifest::Item::File { digest, .. } if *digest == Digest::of("x"))
+            matches!(&manifest.entries["x"], super::super::manifest::ManifestItem::File { digest, .. } if *digest == Digest::of("x"))
         );
         p.store.verify(&artifact, true).unwrap();
     }
@@ -360,7 +357,7 @@ mod tests {
         let store =
             Store::open_read_only(p.dir.path(), crate::storage::store::StatCache::new(Box::new(|_| None)))
                 .unwrap();
-        let output = Output { path: &path, is_dir: false, name: "f" };
+        let output = NewOutput { path: &path, is_dir: false, name: "f" };
         assert!(matches!(store.seal(&[output], &p.path("attempt")), Err(SealError::Store(_))));
         assert!(path.exists());
     }

@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 
 use super::Store;
 use super::error::{Damage, FileError, Wrong};
-use super::manifest::Item;
+use super::manifest::ManifestItem;
 use super::scan::{Reach, ScannedKind, scan};
 use super::stat::{self, FileStat, now_ns};
 use super::temp::{Blob, PendingBlob};
-use super::view::View;
+use super::view::StagedView;
 use crate::core::digest::Digest;
 use crate::core::staging::Staging;
 use crate::core::value::Artifact;
@@ -45,7 +45,7 @@ pub struct Staged {
     /// To be given to [`Store::check`] when the task is done.
     pub guards: Vec<Guard>,
     /// Nothing is at its path: this must be mounted there, in the folder that holds it.
-    pub view: Option<View>,
+    pub view: Option<StagedView>,
     /// Whether there is a symbolic link to a large file.
     pub has_symlink: bool,
 }
@@ -226,9 +226,9 @@ impl Store {
         }
         let entries = self.manifest(&artifact.digest)?.entries.into_iter().map(|(name, item)| {
             let part = match item {
-                Item::Folder => Part::Folder,
-                Item::Link(target) => Part::Link(target),
-                Item::File { executable, size, digest } => {
+                ManifestItem::Folder => Part::Folder,
+                ManifestItem::Link(target) => Part::Link(target),
+                ManifestItem::File { executable, size, digest } => {
                     Part::File(FileSource { place: Place::Blob(digest), size, executable })
                 }
             };

@@ -54,7 +54,7 @@ pub struct StatEntry {
 }
 
 /// Finds an entry that an earlier run recorded.
-pub type Lookup = Box<dyn Fn(FileKey) -> Option<StatEntry> + Send + Sync>;
+pub type StatLookup = Box<dyn Fn(FileKey) -> Option<StatEntry> + Send + Sync>;
 
 /// How a file looks from outside. Two equal ones of a file that had been still mean the same content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub(super) struct Seen {
 
 /// Digests of files by how they look. Shared between threads.
 pub struct StatCache {
-    lookup: Lookup,
+    lookup: StatLookup,
     /// `None`: whatever the lookup says of that file is not to be trusted.
     known: Mutex<HashMap<FileKey, Option<StatEntry>>>,
     fresh: Mutex<Vec<(FileKey, StatEntry)>>,
@@ -94,7 +94,7 @@ const READ_BYTES: usize = 256 * 1024;
 
 impl StatCache {
     /// An empty cache in front of `lookup`.
-    pub fn new(lookup: Lookup) -> Self {
+    pub fn new(lookup: StatLookup) -> Self {
         Self { lookup, known: Mutex::default(), fresh: Mutex::default() }
     }
 

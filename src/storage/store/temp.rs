@@ -34,7 +34,7 @@ pub(super) struct Pending(Mutex<HashMap<Digest, Weak<Temp>>>);
 pub(super) struct Temp {
     pub digest: Digest,
     /// Changed only by the thread that commits; never locked for long.
-    state: Mutex<State>,
+    state: Mutex<TempState>,
     path: PathBuf,
     pending: Arc<Pending>,
     /// Keeps the folder that the file lies in.
@@ -43,7 +43,7 @@ pub(super) struct Temp {
 
 /// How far sealed content has come.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum TempState {
     Waiting,
     /// It could not be written to the disk, and asking again may wrongly succeed.
     Lost,
@@ -109,7 +109,7 @@ impl Pending {
     /// The temporary at `path`, of that content, as one that others can find; or another one that was faster.
     pub fn add(self: &Arc<Self>, digest: Digest, path: PathBuf, temp_folder: &Arc<TempFolder>) -> Arc<Temp> {
         let (pending, _folder) = (Arc::clone(self), Arc::clone(temp_folder));
-        let ours = Arc::new(Temp { digest, state: Mutex::new(State::Waiting), path, pending, _folder });
+        let ours = Arc::new(Temp { digest, state: Mutex::new(TempState::Waiting), path, pending, _folder });
         let mut all = lock(&self.0);
         let theirs = all.get(&digest).and_then(Weak::upgrade);
         let faster = theirs.as_ref().is_some_and(|theirs| !theirs.lost());
@@ -132,17 +132,17 @@ impl Temp {
         &self.path
     }
 
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> TempState {
         *lock(&self.state)
     }
 
-    pub fn becomes(&self, state: State) {
+    pub fn becomes(&self, state: TempState) {
         *lock(&self.state) = state;
     }
 
     /// Whether it can be read, but never committed.
     pub fn lost(&self) -> bool {
-        self.state() == State::Lost
+        self.state() == TempState::Lost
     }
 }
 
@@ -154,7 +154,7 @@ impl Drop for Temp {
             all.remove(&self.digest);
         }
         drop(all);
-        if matches!(self.state(), State::Waiting | State::Lost) {
+        if matches!(self.state(), TempState::Waiting | TempState::Lost) {
             // What cannot be removed now is swept later.
             let _ = fs::remove_file(&self.path);
         }

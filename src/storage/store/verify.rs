@@ -8,7 +8,7 @@ use super::Store;
 use super::blobs::BlobFile;
 use super::error::{Damage, FileError, Wrong};
 use super::fingerprint::in_parallel;
-use super::manifest::{Item, MAX_MANIFEST_BYTES, Manifest};
+use super::manifest::{MAX_MANIFEST_BYTES, Manifest, ManifestItem};
 use super::stat::{self, FileStat, MAX_READS, regular};
 use crate::core::digest::Digest;
 use crate::core::value::Artifact;
@@ -35,8 +35,8 @@ impl Store {
             return self.check_blob(&artifact.digest);
         }
         self.manifest(&artifact.digest)?.entries.values().try_for_each(|item| match item {
-            Item::File { digest, .. } => self.check_blob(digest),
-            Item::Folder | Item::Link(_) => Ok(()),
+            ManifestItem::File { digest, .. } => self.check_blob(digest),
+            ManifestItem::Folder | ManifestItem::Link(_) => Ok(()),
         })
     }
 

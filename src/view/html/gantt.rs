@@ -2,7 +2,7 @@
 //! many of them worked at a time.
 
 use crate::view::model::run::{NodeState, RunState};
-use crate::view::model::timeline::{Activity, Span};
+use crate::view::model::timeline::{Activity, ActivitySpan};
 use crate::view::text::duration;
 
 /// More spans than these are drawn as how many there were at a time.
@@ -42,7 +42,7 @@ pub fn bars(run: &RunState, unit: &NodeState) -> Vec<Bar> {
     spans.iter().map(|span| bar(span, length)).collect()
 }
 
-fn bar(span: &Span, length: u64) -> Bar {
+fn bar(span: &ActivitySpan, length: u64) -> Bar {
     let took = span.to.saturating_sub(span.from);
     let title = match span.activity {
         Activity::Cached => format!("from the cache at {}", duration(span.from)),
@@ -60,7 +60,7 @@ fn bar(span: &Span, length: u64) -> Bar {
 }
 
 /// How many worked at a time.
-fn crowd(spans: &[Span], length: u64) -> Vec<Bar> {
+fn crowd(spans: &[ActivitySpan], length: u64) -> Vec<Bar> {
     const KINDS: [Activity; 5] =
         [Activity::Failed, Activity::Executed, Activity::Cached, Activity::Cancelled, Activity::Running];
     let part = length.div_ceil(PARTS as u64).max(1);
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_crowd_is_one_row_of_bounded_size() {
-        let span = |i: u64| Span {
+        let span = |i: u64| ActivitySpan {
             from: i,
             to: i + 50,
             activity: if i.is_multiple_of(10) { Activity::Failed } else { Activity::Executed },

@@ -31,14 +31,14 @@ use crate::view::model::run::{Keep, RunState};
 use crate::view::text::phrases::counts;
 use crate::view::text::{age, duration, inert, size};
 pub use rows::colour_by_state;
-use rows::{Row, Rows};
+use rows::{NodeRow, Rows};
 use values::{Field, ShownValues};
 
 const CSS: &str = include_str!("page.css");
 const JS: &str = include_str!("page.js");
 
 /// What is read beside the events.
-pub trait Sources {
+pub trait PageSources {
     /// The end of a log, at most `limit` bytes of it, and whether that is all; `None` if it is gone.
     fn log(&self, path: &str, limit: u64) -> Option<(Vec<u8>, bool)>;
     /// The content of a file of that digest and size; `None` unless the store has it and it is right.
@@ -63,7 +63,7 @@ struct Page<'t> {
     drawing: Result<String, String>,
     legend: Vec<&'static str>,
     ticks: Vec<gantt::Tick>,
-    rows: Vec<Row>,
+    rows: Vec<NodeRow>,
     left_out: String,
 }
 
@@ -85,7 +85,7 @@ pub fn page(
     unfinished: &str,
     request: Option<RequestView>,
     picture: Result<Picture, String>,
-    sources: &dyn Sources,
+    sources: &dyn PageSources,
     now: &Zoned,
 ) -> String {
     let mut run = RunState::from_events(events, unfinished, Keep::PAGE);

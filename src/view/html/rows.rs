@@ -3,7 +3,7 @@
 use jiff::Zoned;
 
 use super::values::{Field, ShownValues};
-use super::{Failure, Sources, gantt, label, lines};
+use super::{Failure, PageSources, gantt, label, lines};
 use crate::core::event::{Counts, NodeFinished, Status};
 use crate::core::node_path::NodeRef;
 use crate::view::draw::{Picture, State};
@@ -23,7 +23,7 @@ const ALL_FAILED_LOGS: u64 = 2 << 20;
 /// and so many failures on top.
 const MOST_FAILURES: usize = 20;
 
-pub struct Row {
+pub struct NodeRow {
     /// What leads here.
     pub number: usize,
     pub label: String,
@@ -52,7 +52,7 @@ pub struct Row {
     pub attempts: Vec<Tried>,
 }
 
-impl Row {
+impl NodeRow {
     /// Whether there is more than the row.
     pub fn has_details(&self) -> bool {
         !self.contents().is_empty()
@@ -89,7 +89,7 @@ pub struct Log {
 /// Makes the rows of a page.
 pub struct Rows<'t> {
     run: &'t RunState,
-    sources: &'t dyn Sources,
+    sources: &'t dyn PageSources,
     values: ShownValues<'t>,
     now: &'t Zoned,
     logs_left: u64,
@@ -97,15 +97,15 @@ pub struct Rows<'t> {
 }
 
 impl<'t> Rows<'t> {
-    pub fn new(run: &'t RunState, sources: &'t dyn Sources, now: &'t Zoned) -> Self {
+    pub fn new(run: &'t RunState, sources: &'t dyn PageSources, now: &'t Zoned) -> Self {
         let values = ShownValues::new(sources);
         Self { run, sources, values, now, logs_left: ALL_LOGS, failed_logs_left: ALL_FAILED_LOGS }
     }
 
     /// A row for each unit that has one.
-    pub fn all(&mut self) -> Vec<Row> {
+    pub fn all(&mut self) -> Vec<NodeRow> {
         let chosen = self.chosen();
-        let mut rows: Vec<Row> =
+        let mut rows: Vec<NodeRow> =
             chosen.into_iter().enumerate().map(|(number, unit)| self.row(number, unit)).collect();
         let mut around = None;
         for row in &mut rows {
@@ -158,7 +158,7 @@ impl<'t> Rows<'t> {
         self.run.status == "running"
     }
 
-    fn row(&mut self, number: usize, unit: &NodeState) -> Row {
+    fn row(&mut self, number: usize, unit: &NodeState) -> NodeRow {
         let state = state_of(unit, self.goes_on());
         let node = unit.finished.as_ref();
         let begins = unit.attempts.iter().map(|attempt| attempt.began).min();
@@ -171,7 +171,7 @@ impl<'t> Rows<'t> {
         let shown = |ms: Option<u64>| (ms.map_or_else(String::new, duration), ms.unwrap_or(0));
         let elapsed = unit.elapsed_ms(self.now.timestamp()).filter(|_| self.goes_on());
         let memory = node.and_then(|node| node.peak_memory);
-        Row {
+        NodeRow {
             number,
             label: label(&unit.node, unit.index),
             inside: NodeRef::new(&unit.node, unit.index).is_in_element(),
@@ -236,7 +236,7 @@ impl<'t> Rows<'t> {
     }
 
     /// The failures that were news.
-    pub fn failures(&self, rows: &[Row]) -> Vec<Failure> {
+    pub fn failures(&self, rows: &[NodeRow]) -> Vec<Failure> {
         let failed = |unit: &&&NodeState| {
             unit.own && unit.finished.as_ref().is_some_and(|node| node.status == Status::Failed)
         };
@@ -306,8 +306,8 @@ fn so_far(unit: &NodeState) -> String {
 }
 
 /// Colours a picture by how its nodes ended, and links them to their rows.
-pub fn colour(picture: &mut Picture, run: &RunState, rows: &[Row]) {
-    let by_name: std::collections::HashMap<&str, &Row> =
+pub fn colour(picture: &mut Picture, run: &RunState, rows: &[NodeRow]) {
+    let by_name: std::collections::HashMap<&str, &NodeRow> =
         rows.iter().map(|row| (row.label.as_str(), row)).collect();
     let states: std::collections::HashMap<&str, State> = run
         .all()

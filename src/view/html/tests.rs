@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use super::*;
-use crate::core::event::{Counts, Kind, NodeFinished, Warning};
+use crate::core::event::{Counts, NodeFinished, NodeKind, Warning};
 use crate::view::draw::tests::picture;
 use crate::view::sample::*;
 
@@ -26,7 +26,7 @@ impl Kept {
     }
 }
 
-impl Sources for Kept {
+impl PageSources for Kept {
     fn log(&self, path: &str, limit: u64) -> Option<(Vec<u8>, bool)> {
         let log = self.logs.get(path)?;
         let from = log.len().saturating_sub(limit as usize);
@@ -110,7 +110,7 @@ fn many_elements_make_no_large_page() {
         element(i, node)
     }));
     let counts = Counts { nodes: 100_000, executed: 99_000, failed: 1000, ..Counts::default() };
-    events.push(Event::NodeFinished(sum("each", Kind::Elements, counts)));
+    events.push(Event::NodeFinished(sum("each", NodeKind::Elements, counts)));
     let page = render(events, "running");
     assert!(page.len() < 400_000, "{}", page.len());
     assert!(page.contains("99,900 more nodes and elements are not listed"), "{}", &page[..9000]);

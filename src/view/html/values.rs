@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map as JsonMap, Value as Json};
 
-use super::Sources;
+use super::PageSources;
 use crate::view::text::{inert, size};
 
 /// Maximum characters of a value.
@@ -29,12 +29,12 @@ pub struct Field {
 
 /// Shows values, and counts what of files is shown.
 pub struct ShownValues<'s> {
-    sources: &'s dyn Sources,
+    sources: &'s dyn PageSources,
     left: u64,
 }
 
 impl<'s> ShownValues<'s> {
-    pub fn new(sources: &'s dyn Sources) -> Self {
+    pub fn new(sources: &'s dyn PageSources) -> Self {
         Self { sources, left: ALL_FILES }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::core::event::{CacheStatus, Event, Kind, NodeFinished, Status};
+use crate::core::event::{CacheStatus, Event, NodeFinished, NodeKind, Status};
 use crate::core::node_path::NodePath;
 
 #[derive(Default)]
@@ -75,7 +75,7 @@ impl Live {
         let unit = node.path().to_owned();
         self.waiting.remove(&unit);
         let ran = self.running.remove(&unit).is_some();
-        if !ran && node.kind == Kind::Task && node.status == Status::Cancelled {
+        if !ran && node.kind == NodeKind::Task && node.status == Status::Cancelled {
             self.queued = self.queued.saturating_sub(1);
         }
     }

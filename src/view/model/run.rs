@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use crate::core::event::{
-    AttemptFailed, CacheStatus, Counts, Event, Kind, NodeFinished, NodeStarted, Status, Usage, Warning,
+    AttemptFailed, CacheStatus, Counts, Event, NodeFinished, NodeKind, NodeStarted, Status, Usage, Warning,
 };
 use crate::core::node_path::{NodePath, NodeRef};
 use crate::core::run_id::RunId;
@@ -16,7 +16,7 @@ use crate::core::schedule::Trigger;
 use crate::view::model::by_name::ByName;
 use crate::view::model::request::RequestView;
 use crate::view::model::tally::{Added, Spread, Tally};
-use crate::view::model::timeline::{Activity, Span};
+use crate::view::model::timeline::{Activity, ActivitySpan};
 
 /// Limits of what a fold holds in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,7 +92,7 @@ pub struct NodeState {
     /// How far its elements are.
     pub spread: Option<Spread>,
     /// When its elements worked; only with [`Keep::PAGE`].
-    pub spans: Vec<Span>,
+    pub spans: Vec<ActivitySpan>,
     /// Its elements and everything inside them, as far as they are kept.
     pub inside: Vec<Self>,
     /// How many of `inside` failed.
@@ -206,7 +206,7 @@ impl Folding {
 
     fn finished(&mut self, mut node: NodeFinished, added: Added) {
         self.logged(node.path(), node.log.as_ref());
-        let (keep, is_task) = (self.keep, node.kind == Kind::Task);
+        let (keep, is_task) = (self.keep, node.kind == NodeKind::Task);
         if is_task && keep.timeline {
             let family = node.path().family().into_owned();
             self.run.families.entry(family).or_default().add(node.status, node.cache);
@@ -359,31 +359,31 @@ impl NodeState {
     }
 
     /// When it worked and waited; a node that sums up others does neither.
-    pub fn activity(&self, run: &RunState) -> Vec<Span> {
+    pub fn activity(&self, run: &RunState) -> Vec<ActivitySpan> {
         let mut spans = Vec::new();
         for attempt in &self.attempts {
             let from = run.since_start(attempt.began);
             if attempt.waited_ms > 0 {
                 let since = from.saturating_sub(attempt.waited_ms);
-                spans.push(Span { from: since, to: from, activity: Activity::Waited });
+                spans.push(ActivitySpan { from: since, to: from, activity: Activity::Waited });
             }
             let (to, activity) = match (&attempt.failed, attempt.ended, &self.finished) {
                 (Some(failed), ..) => (run.since_start(failed.time), Activity::Failed),
                 (None, Some(ended), Some(node)) => (run.since_start(ended), Activity::ended(node.status)),
                 _ => (run.length_ms(), Activity::Running),
             };
-            spans.push(Span { from, to, activity });
+            spans.push(ActivitySpan { from, to, activity });
             if let Some(ms) = attempt.failed.as_ref().and_then(|failed| failed.retry_in_ms) {
-                spans.push(Span { from: to, to: to.saturating_add(ms), activity: Activity::Waited });
+                spans.push(ActivitySpan { from: to, to: to.saturating_add(ms), activity: Activity::Waited });
             }
         }
         let hit = self
             .finished
             .as_ref()
-            .filter(|node| node.kind == Kind::Task && node.cache == Some(CacheStatus::Hit));
+            .filter(|node| node.kind == NodeKind::Task && node.cache == Some(CacheStatus::Hit));
         if let Some(node) = hit {
             let at = run.since_start(node.time);
-            spans.push(Span { from: at, to: at, activity: Activity::Cached });
+            spans.push(ActivitySpan { from: at, to: at, activity: Activity::Cached });
         }
         spans
     }
@@ -404,10 +404,11 @@ pub(in crate::view) mod tests {
         }
         let counts = Counts { nodes: 200, executed: 180, failed: 20, ..Counts::default() };
         let error = "20 of 200 elements failed";
-        events.push(Event::NodeFinished(sum_failed("each", Kind::Elements, counts, error)));
+        events.push(Event::NodeFinished(sum_failed("each", NodeKind::Elements, counts, error)));
         for i in 0..3 {
             events.push(Event::NodeFinished(hit(&format!("prep[{i}]/clean"))));
-            events.push(element(i, sum("prep", Kind::Workflow, Counts { nodes: 1, ..Counts::default() })));
+            events
+                .push(element(i, sum("prep", NodeKind::Workflow, Counts { nodes: 1, ..Counts::default() })));
         }
         events.push(node_started("prep[3]/clean", 1, 2));
         events

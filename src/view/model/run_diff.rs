@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map as JsonMap, Value as Json, json};
 
 use crate::core::digest::Digest;
-use crate::core::event::{CacheStatus, Event, Kind, NodeFinished, Status, VERSION};
+use crate::core::event::{CacheStatus, Event, NodeFinished, NodeKind, Status, VERSION};
 use crate::core::node_path::{NodePath, NodeRef};
 use crate::core::why;
 use crate::view::model::by_name::ByName;
@@ -32,12 +32,12 @@ pub struct Known {
     /// The parts of each node's definition that were edited.
     pub edits: HashMap<String, Vec<String>>,
     /// What the runs were asked for, by a name for each.
-    pub asked: Vec<Change<Json>>,
+    pub asked: Vec<NamedPair<Json>>,
 }
 
 /// Something that was one thing and is another; null where it was not there.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Change<T> {
+pub struct NamedPair<T> {
     pub name: String,
     pub before: T,
     pub after: T,
@@ -83,9 +83,9 @@ pub struct NodeDiff {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<KeyChange>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub inputs: Vec<Change<Json>>,
+    pub inputs: Vec<NamedPair<Json>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub outputs: Vec<Change<Json>>,
+    pub outputs: Vec<NamedPair<Json>>,
     /// Why it failed, in a line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Pair<Option<String>>>,
@@ -116,8 +116,8 @@ pub struct Folded {
 pub struct RunDiff {
     pub before: RunRow,
     pub after: RunRow,
-    pub asked: Vec<Change<Json>>,
-    pub outputs: Vec<Change<Json>>,
+    pub asked: Vec<NamedPair<Json>>,
+    pub outputs: Vec<NamedPair<Json>>,
     /// In the order of the later run; of the elements of a node only the first that differ.
     pub nodes: Vec<NodeDiff>,
     /// The nodes with elements that differ.
@@ -131,7 +131,7 @@ pub struct RunDiff {
 /// What is kept of everything.
 #[derive(Clone, Copy, PartialEq)]
 struct Brief {
-    kind: Kind,
+    kind: NodeKind,
     status: Option<Status>,
     cache: Option<CacheStatus>,
     key: Option<Digest>,
@@ -170,7 +170,7 @@ fn briefs(events: impl Iterator<Item = Event>) -> (HashMap<NodePath, Brief>, Jso
         match event {
             Event::NodeStarted(node) => {
                 units.entry(node.path().to_owned()).or_insert(Brief {
-                    kind: Kind::Task,
+                    kind: NodeKind::Task,
                     status: None,
                     cache: None,
                     key: None,
@@ -204,7 +204,7 @@ impl Brief {
             key: node.key,
             inputs: hash(&node.inputs),
             // The elements have their own.
-            outputs: if node.kind == Kind::Elements { 0 } else { hash(&node.outputs) },
+            outputs: if node.kind == NodeKind::Elements { 0 } else { hash(&node.outputs) },
             duration_ms: (node.attempts > 0).then_some(node.duration_ms),
         }
     }
@@ -218,7 +218,7 @@ impl Brief {
     fn notable(&self, other: &Self) -> Option<Pair<u64>> {
         let (before, after) = (self.duration_ms?, other.duration_ms?);
         let by = before.abs_diff(after);
-        (self.kind == Kind::Task && by >= NOTABLE_MS && by >= before.min(after) / 2)
+        (self.kind == NodeKind::Task && by >= NOTABLE_MS && by >= before.min(after) / 2)
             .then_some(Pair { before, after })
     }
 }
@@ -243,18 +243,18 @@ fn content(value: &Json) -> Json {
 }
 
 /// What differs between two sets of values.
-fn changes(before: &mut JsonMap<String, Json>, after: &JsonMap<String, Json>) -> Vec<Change<Json>> {
+fn changes(before: &mut JsonMap<String, Json>, after: &JsonMap<String, Json>) -> Vec<NamedPair<Json>> {
     let mut all = Vec::new();
     for (name, after) in after {
         let (before, after) =
             (before.remove(name).map_or(Json::Null, |value| content(&value)), content(after));
         if before != after {
-            all.push(Change { name: name.clone(), before, after });
+            all.push(NamedPair { name: name.clone(), before, after });
         }
     }
     for (name, gone) in std::mem::take(before) {
         if !gone.is_null() {
-            all.push(Change { name, before: content(&gone), after: Json::Null });
+            all.push(NamedPair { name, before: content(&gone), after: Json::Null });
         }
     }
     all
@@ -313,16 +313,16 @@ impl Folding {
         if let Some((before, after)) = both
             && before.same_work(after)
         {
-            self.same += u64::from(after.kind == Kind::Task);
-            let aside =
-                before.cache != after.cache && after.kind == Kind::Task || before.notable(after).is_some();
+            self.same += u64::from(after.kind == NodeKind::Task);
+            let aside = before.cache != after.cache && after.kind == NodeKind::Task
+                || before.notable(after).is_some();
             if !aside || is_element {
                 return;
             }
         } else if is_element {
             let family = unit.borrowed().family();
             // What sums up others follows from them.
-            let sums_up = before.or(after).is_some_and(|brief| brief.kind != Kind::Task);
+            let sums_up = before.or(after).is_some_and(|brief| brief.kind != NodeKind::Task);
             let folded = self.family(&family);
             folded.differ += u64::from(!sums_up);
             if sums_up || folded.differ > TOLD_ELEMENTS as u64 {
@@ -338,7 +338,7 @@ impl Folding {
         self.folded.entry(name, || Folded { node: name.to_owned(), ..Folded::default() })
     }
 
-    fn end(mut self, rows: (RunRow, RunRow), known: Known, outputs: Vec<Change<Json>>) -> RunDiff {
+    fn end(mut self, rows: (RunRow, RunRow), known: Known, outputs: Vec<NamedPair<Json>>) -> RunDiff {
         let changed = self.changed();
         let mut nodes: Vec<NodeDiff> = Vec::with_capacity(self.told.len());
         for unit in std::mem::take(&mut self.told) {
@@ -392,7 +392,7 @@ fn node_diff(
     let ran = |brief: Brief| matches!(brief.status, Some(Status::Succeeded | Status::Failed));
     // A unit that never ran has no inputs, and a failed one no outputs: only units that have both are compared.
     let compared = |of: fn(&NodeFinished) -> &JsonMap<String, Json>, told: bool| match both {
-        Some((Brief { kind: Kind::Task | Kind::Workflow, .. }, _)) if told => {
+        Some((Brief { kind: NodeKind::Task | NodeKind::Workflow, .. }, _)) if told => {
             changes(&mut values(&full_before, of), &values(&full_after, of))
         }
         _ => Vec::new(),
@@ -409,7 +409,7 @@ fn node_diff(
         Some((before, after)) if before.same_work(&after) => DiffRole::Aside,
         _ if !because.is_empty() => DiffRole::Consequence,
         // It sums up units that are listed themselves.
-        Some((Brief { kind: Kind::Elements | Kind::Workflow, .. }, _)) => DiffRole::Consequence,
+        Some((Brief { kind: NodeKind::Elements | NodeKind::Workflow, .. }, _)) => DiffRole::Consequence,
         _ => DiffRole::Cause,
     };
     NodeDiff {

@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use jiff::Timestamp;
 
 use crate::core::event::{
-    Counts, Event, Kind, NodeExpanded, NodeFinished, RunFinished, RunStarted, Status, Usage,
+    Counts, Event, NodeExpanded, NodeFinished, NodeKind, RunFinished, RunStarted, Status, Usage,
 };
 use crate::core::node_path::NodeRef;
 
@@ -115,7 +115,7 @@ impl Tally {
     }
 
     fn add(&mut self, node: &NodeFinished) -> Added {
-        if node.kind == Kind::Task {
+        if node.kind == NodeKind::Task {
             self.counts.add(node.status, node.cache);
             self.counts.nodes += 1;
             self.saved_ms += node.saved_ms;
@@ -135,7 +135,7 @@ impl Tally {
         };
         // Most ends are hits: their label would be made in vain.
         let follows = !self.blamed.is_empty() && self.blamed.remove(&*node.path().label());
-        let added = Added { own: node.kind == Kind::Task || failed && !follows, spread };
+        let added = Added { own: node.kind == NodeKind::Task || failed && !follows, spread };
         if failed {
             self.blamed.extend(node.path().parent().map(str::to_owned));
             if added.own {
@@ -184,9 +184,14 @@ mod tests {
     #[test]
     fn only_work_counts() {
         let counts = Counts { nodes: 3, cached: 3, ..Counts::default() };
-        let all_hit = NodeFinished { cache: Some(CacheStatus::Hit), ..sum("each", Kind::Elements, counts) };
+        let all_hit =
+            NodeFinished { cache: Some(CacheStatus::Hit), ..sum("each", NodeKind::Elements, counts) };
         let mut ends: Vec<_> = (0..3).map(|i| sample::element(i, sample::hit("each"))).collect();
-        ends.extend([end(all_hit), end(sum("prep", Kind::Workflow, counts)), end(sample::executed("plain"))]);
+        ends.extend([
+            end(all_hit),
+            end(sum("prep", NodeKind::Workflow, counts)),
+            end(sample::executed("plain")),
+        ]);
         let (tally, own) = tally(&[("each", 3)], &ends);
         assert_eq!((tally.counts.nodes, tally.counts.cached, tally.counts.executed), (4, 3, 1));
         assert_eq!((tally.total, tally.saved_ms, tally.spread.len()), (40, 3 * 1500, 0));
@@ -198,9 +203,9 @@ mod tests {
         let sums = Counts::default();
         let ends = [
             end(sample::failed("prep[3]/clean")),
-            sample::element(3, sum_failed("prep", Kind::Workflow, sums, "1 node of the workflow failed")),
-            sample::element(4, sum_failed("prep", Kind::Workflow, sums, "its output `a` is null")),
-            end(sum_failed("prep", Kind::Elements, sums, "2 of 9 elements failed")),
+            sample::element(3, sum_failed("prep", NodeKind::Workflow, sums, "1 node of the workflow failed")),
+            sample::element(4, sum_failed("prep", NodeKind::Workflow, sums, "its output `a` is null")),
+            end(sum_failed("prep", NodeKind::Elements, sums, "2 of 9 elements failed")),
         ];
         let (mut tally, own) = tally(&[("prep", 9)], &ends[..3]);
         assert_eq!(own, [true, false, true]);
@@ -217,7 +222,7 @@ mod tests {
         let ends = [
             sample::element(0, sample::failed(inner)),
             sample::element(1, sample::failed(inner)),
-            end(sum(inner, Kind::Elements, sums)),
+            end(sum(inner, NodeKind::Elements, sums)),
             end(sample::failed("prep[4]/clean")),
         ];
         let (tally, _) = tally(&[("prep", 9), (inner, 5)], &ends);

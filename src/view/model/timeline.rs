@@ -4,7 +4,7 @@ use crate::core::event::Status;
 
 /// A stretch of time in which one thing was done.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Span {
+pub struct ActivitySpan {
     pub from: u64,
     pub to: u64,
     pub activity: Activity,

@@ -33,7 +33,7 @@ pub(super) struct Line {
     pub label: String,
     /// None if nothing has begun.
     pub elapsed_ms: Option<u64>,
-    pub state: State,
+    pub state: LineState,
     /// Of a node with elements.
     pub progress: Option<Progress>,
     /// The last line of its log, or what it waits for; inert.
@@ -41,7 +41,7 @@ pub(super) struct Line {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum State {
+pub(super) enum LineState {
     Runs,
     /// Until its next attempt.
     Rests,
@@ -162,9 +162,9 @@ impl Part {
 impl Line {
     fn paint(&self, label_width: usize, columns: usize, spinner: &str, ink: Ink) -> String {
         let (mark, mark_style, head_style) = match self.state {
-            State::Runs => (spinner, CACHED, PLAIN),
-            State::Rests => ("↻", CAUTION, PLAIN),
-            State::Waits => ("⋯", FAINT, FAINT),
+            LineState::Runs => (spinner, CACHED, PLAIN),
+            LineState::Rests => ("↻", CAUTION, PLAIN),
+            LineState::Waits => ("⋯", FAINT, FAINT),
         };
         let label = cut(&self.label, label_width);
         let padding = label_width - width(&label);
@@ -208,7 +208,7 @@ mod tests {
         let line = |i: usize| Line {
             label: if i == 0 { "train_the_very_large_model".into() } else { format!("part{i}") },
             elapsed_ms: Some(1200 * i as u64),
-            state: if i == 0 { State::Rests } else { State::Runs },
+            state: if i == 0 { LineState::Rests } else { LineState::Runs },
             progress: None,
             words: "損失 loss 0.22 and a line that goes on and on and on, further than any terminal".into(),
         };
@@ -231,14 +231,14 @@ mod tests {
         let each = Line {
             label: "each".into(),
             elapsed_ms: Some(12_300),
-            state: State::Runs,
+            state: LineState::Runs,
             progress: Some(progress),
             words: "[17] loss 0.22 and so on".into(),
         };
         let train = Line {
             label: "train".into(),
             elapsed_ms: None,
-            state: State::Waits,
+            state: LineState::Waits,
             progress: None,
             words: "waiting for gpu (in use)".into(),
         };

@@ -445,7 +445,7 @@ mod tests {
             ]
         );
         let counts = Counts { nodes: 100, executed: 59, failed: 1, cancelled: 40, ..Counts::default() };
-        let end = sum_failed("each", Kind::Elements, counts, "1 of 100 elements failed");
+        let end = sum_failed("each", NodeKind::Elements, counts, "1 of 100 elements failed");
         play(&mut terminal, &[Event::NodeFinished(end), run_finished(Status::Failed, counts, 0)]);
         assert_eq!(
             tty.rows()[5..],
@@ -487,7 +487,7 @@ mod tests {
         assert_eq!(tty.rows()[0], "⠙ each     1.0s  99,997/100,000");
         (99_997..100_000).for_each(|i| terminal.event(&element(i, executed("each")), ""));
         let counts = Counts { nodes: 100_000, executed: 3, cached: 99_997, ..Counts::default() };
-        play(&mut terminal, &[Event::NodeFinished(sum("each", Kind::Elements, counts))]);
+        play(&mut terminal, &[Event::NodeFinished(sum("each", NodeKind::Elements, counts))]);
         play(&mut terminal, &[run_finished(Status::Succeeded, counts, 0)]);
         assert_eq!(
             tty.rows(),

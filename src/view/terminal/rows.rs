@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use crate::core::node_path::{NodePath, NodeRef};
 use crate::view::model::live::{Live, LiveAttempt, Wait};
 use crate::view::model::tally::{Spread, Tally};
-use crate::view::terminal::frame::{Line, Moment, Progress, SHOWN, State};
+use crate::view::terminal::frame::{Line, LineState, Moment, Progress, SHOWN};
 use crate::view::text::{duration, inert};
 
 /// The log that has a line's words, and what is to stand before them.
-pub(super) struct Source {
+pub(super) struct LogSource {
     pub log: String,
     pub prefix: String,
 }
@@ -28,11 +28,16 @@ struct Fold<'a> {
 }
 
 /// What may become a line, with what it is sorted by: the state, and since when.
-type Row = (State, Timestamp, Line, Option<Source>);
+type Row = (LineState, Timestamp, Line, Option<LogSource>);
 
 impl Live {
     /// The frame of number `turn`, and for each line the log with its words.
-    pub(super) fn moment(&self, now: Timestamp, tally: &Tally, turn: usize) -> (Moment, Vec<Option<Source>>) {
+    pub(super) fn moment(
+        &self,
+        now: Timestamp,
+        tally: &Tally,
+        turn: usize,
+    ) -> (Moment, Vec<Option<LogSource>>) {
         let mut rows = self.rows(now, tally);
         rows.sort_by(|a, b| (a.0, a.1, &a.2.label).cmp(&(b.0, b.1, &b.2.label)));
         let more = rows.len().saturating_sub(SHOWN);
@@ -97,7 +102,7 @@ impl LiveAttempt {
         let elapsed_ms = Some(between(self.since, now));
         // What rests belongs among what runs.
         (
-            State::Runs,
+            LineState::Runs,
             self.since,
             Line { label: node.into(), elapsed_ms, state, progress: None, words },
             source,
@@ -105,15 +110,15 @@ impl LiveAttempt {
     }
 
     /// What there is to say, or where to read it; `prefix` stands before either.
-    fn words(&self, prefix: &str, now: Timestamp) -> (State, String, Option<Source>) {
+    fn words(&self, prefix: &str, now: Timestamp) -> (LineState, String, Option<LogSource>) {
         match &self.retry {
             Some((begins, error)) => {
                 let words = format!("{prefix}{error}, again in {}", duration(between(now, *begins)));
-                (State::Rests, words, None)
+                (LineState::Rests, words, None)
             }
             None => {
-                let source = self.log.clone().map(|log| Source { log, prefix: prefix.into() });
-                (State::Runs, String::new(), source)
+                let source = self.log.clone().map(|log| LogSource { log, prefix: prefix.into() });
+                (LineState::Runs, String::new(), source)
             }
         }
     }
@@ -125,7 +130,7 @@ impl Wait {
     }
 
     fn row(&self, node: &str) -> Row {
-        let state = State::Waits;
+        let state = LineState::Waits;
         let line = Line { label: node.into(), elapsed_ms: None, state, progress: None, words: self.words() };
         (state, self.since, line, None)
     }
@@ -151,11 +156,11 @@ impl<'a> Fold<'a> {
                 let label = unit.borrowed().label();
                 attempt.words(&format!("{} ", &label[node.len()..]), now)
             }
-            (None, Some(wait)) => (State::Waits, wait.words(), None),
-            (None, None) => (State::Runs, String::new(), None),
+            (None, Some(wait)) => (LineState::Waits, wait.words(), None),
+            (None, None) => (LineState::Runs, String::new(), None),
         };
         // Where nothing runs, others that do come first.
-        let rank = if self.oldest.is_some() { State::Runs } else { State::Rests };
+        let rank = if self.oldest.is_some() { LineState::Runs } else { LineState::Rests };
         let progress = Some(Progress { done, elements, running: self.running, failed });
         let elapsed_ms = Some(between(since, now));
         (rank, since, Line { label: node.into(), elapsed_ms, state, progress, words }, source)
@@ -170,7 +175,7 @@ fn between(then: Timestamp, now: Timestamp) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::event::{AttemptFailed, Counts, Event, Kind, Status};
+    use crate::core::event::{AttemptFailed, Counts, Event, NodeKind, Status};
     use crate::view::sample::*;
     use crate::view::text::style::Ink;
 
@@ -223,7 +228,8 @@ mod tests {
             let (clean, sort) = (format!("prep[{i}]/clean"), format!("prep[{i}]/sort"));
             events.extend([node_started(&clean, 1, 1), Event::NodeFinished(executed(&clean))]);
             if i < 990 {
-                let end = sum("prep", Kind::Workflow, Counts { nodes: 2, executed: 2, ..Counts::default() });
+                let end =
+                    sum("prep", NodeKind::Workflow, Counts { nodes: 2, executed: 2, ..Counts::default() });
                 events.extend([Event::NodeFinished(executed(&sort)), element(i, end)]);
             } else {
                 events.push(node_started(&sort, 1, 2));
@@ -239,7 +245,7 @@ mod tests {
         );
         let why = "1 node of the workflow failed";
         events.push(Event::NodeFinished(failed("prep[990]/sort")));
-        events.push(element(990, sum_failed("prep", Kind::Workflow, Counts::default(), why)));
+        events.push(element(990, sum_failed("prep", NodeKind::Workflow, Counts::default(), why)));
         assert_eq!(shown(&events, 80)[0], "⠙ prep     5.0s  991/1,000  8 running  1 failed");
     }
 

@@ -4,7 +4,7 @@ use jiff::Zoned;
 use serde_json::Value as Json;
 
 use crate::core::event::{CacheStatus, Status};
-use crate::view::model::run_diff::{Change, DiffRole, Folded, KeyChange, NodeDiff, Pair, RunDiff};
+use crate::view::model::run_diff::{DiffRole, Folded, KeyChange, NamedPair, NodeDiff, Pair, RunDiff};
 use crate::view::model::run_row::RunRow;
 use crate::view::text::commands::logs_command;
 use crate::view::text::phrases::{counts, mark};
@@ -75,7 +75,7 @@ impl RunDiff {
         title + &columns(&[row("before", before), row("after", after)], ink)
     }
 
-    fn values(&self, text: &mut String, heading: &str, changes: &[Change<Json>], ink: Ink) {
+    fn values(&self, text: &mut String, heading: &str, changes: &[NamedPair<Json>], ink: Ink) {
         if !changes.is_empty() {
             text.push_str(&format!("\n{}\n", ink.paint(STRONG, heading)));
             push_changes(text, "  ", "", changes, SHOWN, ink);
@@ -236,13 +236,13 @@ fn push_changes(
     text: &mut String,
     indent: &str,
     prefix: &str,
-    changes: &[Change<Json>],
+    changes: &[NamedPair<Json>],
     most: usize,
     ink: Ink,
 ) {
     let names = changes.iter().take(most).map(|change| width(&change.name));
     let widest = prefix.len() + names.max().unwrap_or(0);
-    for Change { name, before, after } in changes.iter().take(most) {
+    for NamedPair { name, before, after } in changes.iter().take(most) {
         let name = format!("{prefix}{name}");
         let room = LINE.saturating_sub(indent.len() + widest + " →  ".len() + 1).max(2 * LEAD);
         let (before, after) = pair(&value(before), &value(after), room);

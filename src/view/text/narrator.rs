@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 
 use crate::core::digest::Digest;
 use crate::core::event::{
-    AttemptFailed, CacheStatus, Event, Kind, LockBusy, NodeExpanded, NodeFinished, NodeStarted, NodeWaiting,
-    RunFinished, RunStarted, Status, Warning,
+    AttemptFailed, CacheStatus, Event, LockBusy, NodeExpanded, NodeFinished, NodeKind, NodeStarted,
+    NodeWaiting, RunFinished, RunStarted, Status, Warning,
 };
 use crate::core::node_path::NodePath;
 use crate::view::Verbosity;
@@ -184,7 +184,7 @@ impl Narrator {
     }
 
     fn node_finished(&mut self, node: &NodeFinished, added: Added) -> Vec<String> {
-        let executed = node.status == Status::Succeeded && node.kind == Kind::Task;
+        let executed = node.status == Status::Succeeded && node.kind == NodeKind::Task;
         if executed && node.cache == Some(CacheStatus::Disabled) && !self.uncached.contains(&node.task) {
             self.uncached.insert(node.task.clone());
         }
@@ -199,7 +199,7 @@ impl Narrator {
         }
         // The node with the elements has the line for everything inside them, and the nodes of a sub-workflow for it.
         let inside = node.path().is_in_element();
-        let spoken_for = inside || node.kind == Kind::Workflow;
+        let spoken_for = inside || node.kind == NodeKind::Workflow;
         let sum = summed(node, added.spread.map(|spread| spread.elements));
         match node.status {
             Status::Failed if added.own => self.node_failed(node, inside),
@@ -266,7 +266,7 @@ impl Narrator {
         let words = node.failure();
         self.since_failure = 0;
         let has_room = self.ran_and_failed.len() < REPEATED_FAILURES;
-        if has_room && node.kind == Kind::Task && node.attempts > 0 {
+        if has_room && node.kind == NodeKind::Task && node.attempts > 0 {
             self.ran_and_failed.push(node.path().to_owned());
         }
         if self.failures.len() < REPEATED_FAILURES {

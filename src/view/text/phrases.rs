@@ -2,7 +2,7 @@
 
 use anstyle::Style;
 
-use crate::core::event::{CacheStatus, Counts, Kind, NodeFinished, Status, Usage};
+use crate::core::event::{CacheStatus, Counts, NodeFinished, NodeKind, Status, Usage};
 use crate::view::text::commands::logs_command;
 use crate::view::text::style::{BAD, CACHED, CAUTION, FAINT, GOOD, Ink, STRONG};
 use crate::view::text::{count, duration, inert, size};
@@ -83,8 +83,8 @@ pub(in crate::view) fn summed(node: &NodeFinished, elements: Option<u64>) -> Str
     let Some(counts) = &node.counts else { return String::new() };
     let named = |n: u64, name| format!("{} {name}{}", count(n), if n == 1 { "" } else { "s" });
     let mut text = match node.kind {
-        Kind::Elements => named(elements.unwrap_or(counts.nodes), "element"),
-        Kind::Task | Kind::Workflow => named(counts.nodes, "node"),
+        NodeKind::Elements => named(elements.unwrap_or(counts.nodes), "element"),
+        NodeKind::Task | NodeKind::Workflow => named(counts.nodes, "node"),
     };
     // Elements that are workflows have several nodes each.
     if elements.is_some_and(|elements| counts.nodes > elements) {
@@ -100,7 +100,7 @@ pub(in crate::view) fn summed(node: &NodeFinished, elements: Option<u64>) -> Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::event::{ErrorKind, TaskError};
+    use crate::core::event::{TaskError, TaskErrorKind};
     use crate::view::sample;
 
     #[test]
@@ -116,14 +116,17 @@ mod tests {
     #[test]
     fn sums_say_of_what() {
         let counts = Counts { nodes: 10, executed: 8, failed: 2, ..Counts::default() };
-        let mut node = sample::sum("each", Kind::Elements, counts);
+        let mut node = sample::sum("each", NodeKind::Elements, counts);
         assert_eq!(summed(&node, Some(10)), "10 elements: 8 executed, 2 failed (allowed)");
         assert_eq!(summed(&node, Some(5)), "5 elements (10 nodes): 8 executed, 2 failed (allowed)");
         node.status = Status::Failed;
         assert_eq!(summed(&node, None), "10 elements: 2 failed, 8 executed");
         let one = Counts { nodes: 1, cached: 1, ..Counts::default() };
-        assert_eq!(summed(&sample::sum("prep", Kind::Workflow, one), None), "1 node: 1 cached");
-        assert_eq!(summed(&sample::sum("each", Kind::Elements, Counts::default()), Some(0)), "0 elements");
+        assert_eq!(summed(&sample::sum("prep", NodeKind::Workflow, one), None), "1 node: 1 cached");
+        assert_eq!(
+            summed(&sample::sum("each", NodeKind::Elements, Counts::default()), Some(0)),
+            "0 elements"
+        );
         assert_eq!(summed(&sample::executed("hash"), None), "");
     }
 
@@ -141,7 +144,7 @@ mod tests {
         node.error = Some(TaskError {
             message: "output `a` is missing\nfound: \x1b[2Jb".into(),
             tail: vec!["\x1b[31mTraceback\x1b[0m".into(), "\tboom".into()],
-            ..TaskError::new(ErrorKind::Output, "")
+            ..TaskError::new(TaskErrorKind::Output, "")
         });
         node.log = Some("/logs/train".into());
         assert_eq!(node.failure(), "output `a` is missing after 2 attempts");

@@ -179,7 +179,7 @@ mod tests {
         let mut events = vec![run_started(2), expanded("each", 80, 81)];
         events.extend((0..80).map(|i| element(i, if i < 20 { executed("each") } else { failed("each") })));
         let counts = Counts { nodes: 80, executed: 20, failed: 60, ..Counts::default() };
-        events.push(end(sum_failed("each", Kind::Elements, counts, "60 of 80 elements failed")));
+        events.push(end(sum_failed("each", NodeKind::Elements, counts, "60 of 80 elements failed")));
         events.push(run_finished(Status::Failed, counts, 0));
         let text = told(Verbosity::Normal, &events);
         let lines: Vec<_> = text.lines().collect();
@@ -224,12 +224,12 @@ mod tests {
         let mut events = vec![run_started(1), expanded("each", 10, 10)];
         events.extend((0..8).map(|i| element(i, executed("each"))));
         let failed = NodeFinished {
-            error: Some(TaskError::new(ErrorKind::Timeout, "took over 3s")),
+            error: Some(TaskError::new(TaskErrorKind::Timeout, "took over 3s")),
             ..failed("each")
         };
         events.extend((8..10).map(|i| element(i, failed.clone())));
         let counts = Counts { nodes: 10, executed: 8, failed: 2, ..Counts::default() };
-        events.push(end(sum("each", Kind::Elements, counts)));
+        events.push(end(sum("each", NodeKind::Elements, counts)));
         events.push(run_finished(Status::Succeeded, counts, 0));
         assert_eq!(
             told(Verbosity::Normal, &events),
@@ -253,7 +253,7 @@ mod tests {
     fn workflows() -> Vec<Event> {
         let failed = |node: &str| {
             end(NodeFinished {
-                error: Some(TaskError::new(ErrorKind::Timeout, "slow")),
+                error: Some(TaskError::new(TaskErrorKind::Timeout, "slow")),
                 attempts: 1,
                 ..failed(node)
             })
@@ -265,17 +265,20 @@ mod tests {
             node_started("one/a", 1, 0),
             end(executed("one/a")),
             failed("one/b"),
-            end(sum_failed("one", Kind::Workflow, two, why)),
+            end(sum_failed("one", NodeKind::Workflow, two, why)),
             expanded("prep", 2, 6),
             end(executed("prep[0]/clean")),
             end(executed("prep[0]/sort")),
-            element(0, sum("prep", Kind::Workflow, Counts { nodes: 2, executed: 2, ..Counts::default() })),
+            element(
+                0,
+                sum("prep", NodeKind::Workflow, Counts { nodes: 2, executed: 2, ..Counts::default() }),
+            ),
             end(executed("prep[1]/clean")),
             failed("prep[1]/sort"),
-            element(1, sum_failed("prep", Kind::Workflow, two, why)),
+            element(1, sum_failed("prep", NodeKind::Workflow, two, why)),
             end(sum_failed(
                 "prep",
-                Kind::Elements,
+                NodeKind::Elements,
                 Counts { nodes: 4, executed: 3, failed: 1, ..Counts::default() },
                 "1 of 2 elements failed",
             )),
@@ -331,12 +334,12 @@ mod tests {
         let events = [
             run_started(2),
             end(executed("one/a")),
-            end(sum_failed("one", Kind::Workflow, two, "its output `report` is null\nin one.toml")),
-            end(sum("other", Kind::Workflow, two)),
+            end(sum_failed("one", NodeKind::Workflow, two, "its output `report` is null\nin one.toml")),
+            end(sum("other", NodeKind::Workflow, two)),
             end(NodeFinished {
                 status: Status::Cancelled,
                 reason: Some("the run stopped first".into()),
-                ..sum("each", Kind::Elements, two)
+                ..sum("each", NodeKind::Elements, two)
             }),
         ];
         assert_eq!(

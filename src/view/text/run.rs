@@ -280,7 +280,7 @@ impl NodeState {
         let missed = node
             .why
             .as_ref()
-            .filter(|missed| missed.kind != why::Kind::First && node.status != Status::Failed);
+            .filter(|missed| missed.kind != why::MissKind::First && node.status != Status::Failed);
         parts.extend(missed.map(|why| cut(&inert(&why.text()), WHY_WIDTH).into_owned()));
         match &node.counts {
             // The failure has said how many failed.
@@ -353,7 +353,7 @@ pub(in crate::view) fn input(value: &Json) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::event::{CacheStatus, Event, Kind};
+    use crate::core::event::{CacheStatus, Event, NodeKind};
     use crate::view::model::run::Keep;
     use crate::view::model::run::tests::with_elements;
     use crate::view::sample::*;
@@ -404,7 +404,7 @@ next
         events.push(expanded("each", 1, 100_000));
         events.push(element(0, hit("each")));
         let one = Counts { nodes: 1, cached: 1, ..Counts::default() };
-        let all_hit = NodeFinished { cache: Some(CacheStatus::Hit), ..sum("each", Kind::Elements, one) };
+        let all_hit = NodeFinished { cache: Some(CacheStatus::Hit), ..sum("each", NodeKind::Elements, one) };
         events.push(Event::NodeFinished(all_hit));
         let counts = Counts { nodes: 100_000, cached: 100_000, ..Counts::default() };
         events.push(run_finished(Status::Succeeded, counts, 0));
@@ -479,7 +479,7 @@ next
             element(0, executed("each")),
             element(1, failed("each")),
             element(2, executed("each")),
-            Event::NodeFinished(sum("each", Kind::Elements, counts)),
+            Event::NodeFinished(sum("each", NodeKind::Elements, counts)),
             run_finished(Status::Succeeded, counts, 0),
         ];
         let text = RunState::from_events(events, "running", Keep::OUTLINE).render(

@@ -4,9 +4,9 @@ use jiff::Zoned;
 use serde_json::Value as Json;
 
 use crate::core::digest::Digest;
-use crate::core::event::Source;
-use crate::core::why::difference::{Item, ItemChanges, ItemKind, around, in_sight};
-use crate::core::why::{Change, Kind, Nearest, Upstream, Why};
+use crate::core::event::ResultSource;
+use crate::core::why::difference::{DifferingItem, ItemChanges, ItemKind, around, in_sight};
+use crate::core::why::{Change, MissKind, Nearest, Upstream, Why};
 use crate::view::text::style::{BAD, CACHED, CAUTION, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
 use crate::view::text::{age, cut, duration, inert, width};
 
@@ -19,7 +19,7 @@ pub struct Answer {
     pub reason: String,
     pub why: Option<Why>,
     /// Of a hit, with what it took then in milliseconds.
-    pub source: Option<(Source, u64)>,
+    pub source: Option<(ResultSource, u64)>,
     pub warning: Option<String>,
     pub key: Option<Digest>,
     /// What the key is made of, by name.
@@ -115,14 +115,14 @@ fn shown(value: &Json, room: usize) -> String {
 }
 
 fn reasons(answer: &Answer, why: &Why, ink: Ink, now: &Zoned, text: &mut String) {
-    if why.changes.is_empty() && why.elsewhere.is_none() || why.kind == Kind::Waiting {
+    if why.changes.is_empty() && why.elsewhere.is_none() || why.kind == MissKind::Waiting {
         text.push_str(&format!("  {}\n", inert(&why.text())));
     }
     let own = why.nearest.as_ref().is_none_or(|nearest| nearest.node == answer.label);
-    if why.kind == Kind::Changed && !own {
+    if why.kind == MissKind::Changed && !own {
         text.push_str("  no earlier result for this node; the closest differs:\n");
     }
-    if why.kind == Kind::Waiting && !why.changes.is_empty() {
+    if why.kind == MissKind::Waiting && !why.changes.is_empty() {
         text.push_str("  and the outputs of that node are not known yet; also different:\n");
     }
     for change in &why.changes {
@@ -211,7 +211,7 @@ fn change_lines(change: &Change, depth: usize, ink: Ink, text: &mut String) {
 }
 
 fn item_lines(changes: &ItemChanges, indent: &str, ink: Ink, text: &mut String) {
-    for Item { kind, name, was, now } in &changes.items {
+    for DifferingItem { kind, name, was, now } in &changes.items {
         let room = WIDTH.saturating_sub(indent.len() + 2);
         let (mark, style) = match kind {
             ItemKind::Added => ("+", GOOD),

@@ -9,7 +9,7 @@ use super::{Lint, Text};
 use crate::workflow::definition::sources_of;
 use crate::workflow::diagnostic::Diagnostic;
 use crate::workflow::template::Template;
-use crate::workflow::{Command, Task};
+use crate::workflow::{Task, TaskCommand};
 
 /// Where programs and devices lie: naming these is no use of a file.
 const PROGRAMS: [&str; 8] =
@@ -68,10 +68,10 @@ const ASKS: &str = "uses the network";
 /// The warnings about a task's command.
 pub fn of_task(task: &Task, text: &Text) -> Vec<Lint> {
     let (key, parts) = match &task.command {
-        Command::Script { script, args, .. } => {
+        TaskCommand::Script { script, args, .. } => {
             ("run", std::iter::once(script.as_str()).chain(args.iter().map(Template::source)).collect())
         }
-        Command::Program(argv) => ("argv", argv.iter().map(Template::source).collect::<Vec<_>>()),
+        TaskCommand::Program(argv) => ("argv", argv.iter().map(Template::source).collect::<Vec<_>>()),
     };
     let mut found = Found {
         task,

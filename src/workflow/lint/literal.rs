@@ -6,7 +6,7 @@ use super::commands::short;
 use crate::workflow::binding::Binding;
 use crate::workflow::diagnostic::{Diagnostic, SourceSpan};
 use crate::workflow::places::Places;
-use crate::workflow::{Capture, Command, Task, Workflow};
+use crate::workflow::{Capture, Task, TaskCommand, Workflow};
 
 /// Words that a block of Jinja begins with.
 const BLOCKS: [&str; 14] = [
@@ -55,7 +55,7 @@ pub fn of_task(task: &Task, places: &Places) -> Vec<Lint> {
     for key in ["argv", "args"] {
         blocks(places, &["tasks", name, key], &format!("task `{name}`"), &mut lints);
     }
-    if let Command::Script { script, .. } = &task.command
+    if let TaskCommand::Script { script, .. } = &task.command
         && let Some(block) = block(script).filter(|block| block.starts_with("{%"))
     {
         let place = places.part(&["tasks", name, "run"], block).unwrap_or(task.place);

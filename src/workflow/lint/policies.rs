@@ -3,7 +3,7 @@
 use super::commands::short;
 use super::{Lint, Text};
 use crate::workflow::diagnostic::Diagnostic;
-use crate::workflow::{Command, Task};
+use crate::workflow::{Task, TaskCommand};
 
 /// The warnings about a task's settings.
 pub fn of_task(task: &Task, text: &Text) -> Vec<Lint> {
@@ -25,7 +25,7 @@ pub fn of_task(task: &Task, text: &Text) -> Vec<Lint> {
             lints.push(Lint { name: "no-effect", diagnostic });
         }
     }
-    if let Command::Script { script, .. } = &task.command {
+    if let TaskCommand::Script { script, .. } = &task.command {
         if script.contains('\n') && text.text.contains("\r\n") {
             let message =
                 format!("`run` of task `{name}` has Windows line ends; they are read as plain ones");

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::lab::{Lab, Reply};
 use super::ran::Ran;
 use super::world::World;
-use crate::core::event::{ErrorKind, Event, Status};
+use crate::core::event::{Event, Status, TaskErrorKind};
 
 const PLAIN: &str = "
 [tasks.t]
@@ -22,7 +22,7 @@ fn a_failed_attempt_is_retried_as_often_as_the_task_says() {
     let toml = nodes(&PLAIN.replace("run =", "retries = 2\nretry_delay = '0s'\nrun ="), &["a"]);
     let fails = |times: u32| {
         move |call: &super::lab::Call| match call.attempt <= times {
-            true => Reply::Failed(ErrorKind::Exit),
+            true => Reply::Failed(TaskErrorKind::Exit),
             false => Reply::Done,
         }
     };
@@ -38,12 +38,12 @@ fn a_failed_attempt_is_retried_as_often_as_the_task_says() {
 fn only_what_may_go_better_is_retried() {
     let toml = nodes(&PLAIN.replace("run =", "retries = 1\nretry_delay = '0s'\nrun ="), &["a"]);
     for (kind, calls) in [
-        (ErrorKind::Exit, 2),
-        (ErrorKind::Signal, 2),
-        (ErrorKind::Timeout, 2),
-        (ErrorKind::Output, 2),
-        (ErrorKind::Input, 1),
-        (ErrorKind::Spawn, 1),
+        (TaskErrorKind::Exit, 2),
+        (TaskErrorKind::Signal, 2),
+        (TaskErrorKind::Timeout, 2),
+        (TaskErrorKind::Output, 2),
+        (TaskErrorKind::Input, 1),
+        (TaskErrorKind::Spawn, 1),
     ] {
         let ran = Lab::of(&toml).script(move |_| Reply::Failed(kind)).run();
         assert_eq!((ran.calls.len(), ran.error("a").0), (calls, kind), "{kind:?}");
@@ -54,7 +54,7 @@ fn only_what_may_go_better_is_retried() {
 fn a_failure_stops_what_has_not_begun() {
     let toml = nodes(PLAIN, &["a", "b", "c"]);
     let fails = |call: &super::lab::Call| match call.node.as_str() {
-        "a" => Reply::Failed(ErrorKind::Exit),
+        "a" => Reply::Failed(TaskErrorKind::Exit),
         _ => Reply::Done,
     };
     let ran = Lab::of(&toml).jobs(1).script(fails).run();
@@ -71,9 +71,9 @@ fn a_failure_stops_what_has_not_begun() {
 #[test]
 fn what_depends_on_a_failure_is_skipped() {
     let toml = format!("{}[nodes.b]\ntask = 't'\nneeds = ['a']\n", nodes(PLAIN, &["a"]));
-    let ran = Lab::of(&toml).script(|_| Reply::Failed(ErrorKind::Timeout)).run();
+    let ran = Lab::of(&toml).script(|_| Reply::Failed(TaskErrorKind::Timeout)).run();
     assert_eq!((ran.status("b"), ran.reason("b")), ("skipped".into(), "`a` failed"));
-    assert_eq!(ran.error("a"), (ErrorKind::Timeout, "a said no".into()));
+    assert_eq!(ran.error("a"), (TaskErrorKind::Timeout, "a said no".into()));
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_failed_attempt_of_an_interrupted_run_is_not_retried() {
     let ran = Lab::of(&toml)
         .script(|call| {
             call.interrupt(2);
-            Reply::Failed(ErrorKind::Exit)
+            Reply::Failed(TaskErrorKind::Exit)
         })
         .run();
     assert_eq!((ran.end("a").status, ran.calls.len()), (Status::Failed, 1));

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::lab::{Lab, Reply, text};
 use super::world::World;
 use crate::core::digest::Digest;
-use crate::core::event::{ErrorKind, Status};
+use crate::core::event::{Status, TaskErrorKind};
 use crate::core::run_id::RunId;
 use crate::core::run_request::CacheMode;
 use crate::core::run_request::Selection;
@@ -44,7 +44,7 @@ fn a_task_without_cache_runs_every_time() {
 #[test]
 fn a_failure_is_a_miss_and_nothing_is_stored() {
     let world = World::default();
-    let ran = Lab::of(CACHED).in_world(&world).script(|_| Reply::Failed(ErrorKind::Exit)).run();
+    let ran = Lab::of(CACHED).in_world(&world).script(|_| Reply::Failed(TaskErrorKind::Exit)).run();
     assert_eq!((ran.status("a"), ran.summary.status), ("failed miss".into(), Status::Failed));
     assert!(world.state().entries.is_empty());
 }
@@ -210,7 +210,7 @@ fn what_is_not_selected_comes_from_the_cache_or_the_run_fails() {
     let only = || Selection { only: vec!["b".into()], ..Selection::default() };
     let world = World::default();
     let ran = Lab::of(&toml).in_world(&world).select(only()).run();
-    assert_eq!((ran.error("a").0, ran.calls.len()), (ErrorKind::Input, 0));
+    assert_eq!((ran.error("a").0, ran.calls.len()), (TaskErrorKind::Input, 0));
     assert!(ran.error("a").1.contains("was not selected"));
     Lab::of(&toml).in_world(&world).run();
     let ran = Lab::of(&toml).in_world(&world).select(only()).run();
@@ -229,7 +229,7 @@ task = 'a'
 needs = ['a']
 ";
     let first = Lab::of(toml)
-        .script(|call| if call.node == "b" { Reply::Failed(ErrorKind::Exit) } else { Reply::Done })
+        .script(|call| if call.node == "b" { Reply::Failed(TaskErrorKind::Exit) } else { Reply::Done })
         .run();
     assert_eq!(
         (first.status("a"), first.status("b")),

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::lab::{Call, Lab, Reply, text};
-use crate::core::event::{ErrorKind, Status};
+use crate::core::event::{Status, TaskErrorKind};
 use crate::core::run_request::Selection;
 
 const TASKS: &str = "
@@ -18,7 +18,7 @@ run = 'x'
 ";
 
 fn fails(node: &'static str) -> impl Fn(&Call) -> Reply + Send + Sync {
-    move |call| if call.node == node { Reply::Failed(ErrorKind::Exit) } else { Reply::Done }
+    move |call| if call.node == node { Reply::Failed(TaskErrorKind::Exit) } else { Reply::Done }
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn elements_may_fail_up_to_the_ratio() {
     assert_eq!((ran.status("each"), ran.summary.status), ("succeeded".into(), Status::Succeeded));
     assert_eq!(ran.output("all"), json!(["each[0]", null, "each[2]"]));
     let ran = Lab::of(&each("min_success_ratio = 0.7")).keep_going().script(fails("each[1]")).run();
-    assert_eq!(ran.error("each"), (ErrorKind::Output, "1 of 3 elements failed".into()));
+    assert_eq!(ran.error("each"), (TaskErrorKind::Output, "1 of 3 elements failed".into()));
     assert_eq!(ran.summary.status, Status::Failed);
 }
 
@@ -157,7 +157,7 @@ foreach = ['a', 'b']
 inputs = { a = '{{ one.list }}', b = '{{ inputs.long }}' }
 ";
     let ran = Lab::of(toml).run();
-    assert_eq!((ran.error("pairs").0, ran.calls), (ErrorKind::Input, vec!["one#1".to_owned()]));
+    assert_eq!((ran.error("pairs").0, ran.calls), (TaskErrorKind::Input, vec!["one#1".to_owned()]));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use super::ran::Ran;
 use super::world::{Recording, World, lock};
 use crate::core::clock::Clock;
-use crate::core::event::{ErrorKind, Event, TaskError};
+use crate::core::event::{Event, TaskError, TaskErrorKind};
 use crate::core::reporter::Reporter;
 use crate::core::run_request::CacheMode;
 use crate::core::run_request::Selection;
@@ -67,7 +67,7 @@ pub enum Reply {
     /// Each output is the node's name, 1, true, or a list of that.
     Done,
     Outputs(Vec<(&'static str, Value)>),
-    Failed(ErrorKind),
+    Failed(TaskErrorKind),
     /// It succeeds, and this file changed while it ran.
     Changed(&'static str),
     /// It runs until the run is cancelled.
@@ -121,7 +121,7 @@ impl AttemptRunner for Scripted {
                 Reply::Failed(kind) => Err(TaskError::new(kind, format!("{} said no", call.node))),
                 Reply::UntilCancelled => {
                     self.cancel.reached(Level::Terminate).await;
-                    Err(TaskError::new(ErrorKind::Cancelled, "the run was cancelled"))
+                    Err(TaskError::new(TaskErrorKind::Cancelled, "the run was cancelled"))
                 }
             };
             self.running.fetch_sub(1, Ordering::SeqCst);

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use crate::core::event::{CacheStatus, ErrorKind, Event, NodeFinished};
+use crate::core::event::{CacheStatus, Event, NodeFinished, TaskErrorKind};
 use crate::engine::run::Summary;
 
 /// A run that was made.
@@ -40,7 +40,7 @@ impl Ran {
         self.end(label).reason.as_deref().unwrap_or_default()
     }
 
-    pub fn error(&self, label: &str) -> (ErrorKind, String) {
+    pub fn error(&self, label: &str) -> (TaskErrorKind, String) {
         let error = self.end(label).error.clone().unwrap_or_else(|| panic!("{label} did not fail"));
         (error.kind, error.message)
     }

@@ -24,10 +24,10 @@ use crate::storage::writer::{Acknowledged, NewResult};
 
 /// What outlives one run: the memo, the files, the locks, the clock.
 #[derive(Clone, Default)]
-pub struct World(Arc<Mutex<State>>);
+pub struct World(Arc<Mutex<WorldState>>);
 
 #[derive(Default)]
-pub struct State {
+pub struct WorldState {
     pub entries: HashMap<Digest, FoundResult>,
     /// The memo cannot be read.
     pub unreadable: bool,
@@ -46,7 +46,7 @@ pub struct State {
 }
 
 impl World {
-    pub fn state(&self) -> MutexGuard<'_, State> {
+    pub fn state(&self) -> MutexGuard<'_, WorldState> {
         lock(&self.0)
     }
 }

@@ -1,7 +1,7 @@
 //! Tests of generations: threads stand for runs, as each opens a store of its own.
 
 use super::super::testing::{place, reopen};
-use super::super::{Output, StatCache};
+use super::super::{NewOutput, StatCache};
 use super::*;
 
 #[test]
@@ -61,7 +61,7 @@ impl Run {
     fn make(&self, content: &str) -> Digest {
         let path = self.attempt.path().join("f");
         fs::write(&path, content).unwrap();
-        let output = Output { path: &path, is_dir: false, name: "f" };
+        let output = NewOutput { path: &path, is_dir: false, name: "f" };
         let sealed = self.store.seal(&[output], self.attempt.path()).unwrap();
         self.store.commit(&sealed.blobs).unwrap();
         sealed.artifacts[0].digest

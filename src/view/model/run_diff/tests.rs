@@ -64,7 +64,7 @@ fn what_changed_first_is_told_apart_from_what_followed() {
     let diff = diff(&before, &after, &[("b", "a"), ("c", "b")]);
     assert_eq!(told(&diff), ["a Cause ", "b Consequence a", "d Cause ", "new Cause ", "gone Cause "]);
     assert_eq!(diff.same, 1);
-    assert_eq!(diff.nodes[0].inputs, [Change { name: "i".into(), before: json!(1), after: json!(5) }]);
+    assert_eq!(diff.nodes[0].inputs, [NamedPair { name: "i".into(), before: json!(1), after: json!(5) }]);
     assert_eq!(diff.nodes[1].outputs, []);
     assert!(diff.nodes[2].key.is_none() && diff.nodes[2].inputs.is_empty());
     assert_eq!(diff.nodes[4].status, Some(Pair { before: Some(Status::Succeeded), after: None }));
@@ -111,7 +111,7 @@ fn elements_are_folded_and_few_words_of_each_are_kept() {
         events.extend(
             (0..elements).map(|i| element(i, node("each", i as i64, i64::from(changed.contains(&i))))),
         );
-        events.push(Event::NodeFinished(sum("each", Kind::Elements, Counts::default())));
+        events.push(Event::NodeFinished(sum("each", NodeKind::Elements, Counts::default())));
         events
     };
     let diff = diff(&run(0..0, 1000), &run(100..300, 1001), &[]);
@@ -123,7 +123,7 @@ fn elements_are_folded_and_few_words_of_each_are_kept() {
 #[test]
 fn a_sub_workflow_changes_with_what_it_was_given() {
     let inner = |i: i64| {
-        let mut whole = sum("prep", Kind::Workflow, Counts::default());
+        let mut whole = sum("prep", NodeKind::Workflow, Counts::default());
         (whole.inputs, whole.outputs) = (values(&[("i", json!(i))]), values(&[("o", json!(i))]));
         ends([node("a", i, i), node("prep/x", i, i), whole])
     };
