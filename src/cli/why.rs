@@ -18,7 +18,7 @@ use crate::ops::open::prepare;
 use crate::ops::why::Version;
 use crate::ops::why::why;
 use crate::view::text::style::Ink;
-use crate::view::text::why::{Answer, render};
+use crate::view::text::why::{WhyAnswer, render};
 
 /// Show why a node would run, or where its cached result comes from
 ///
@@ -74,17 +74,17 @@ struct Listing {
 
 #[derive(Default)]
 struct Answers {
-    shown: Vec<Answer>,
+    shown: Vec<WhyAnswer>,
     counts: BTreeMap<&'static str, usize>,
     all: usize,
 }
 
 impl Listing {
-    fn add(&mut self, number: usize, answer: Answer) {
+    fn add(&mut self, number: usize, answer: WhyAnswer) {
         let answers = self.nodes.entry(number).or_default();
         *answers.counts.entry(answer.cache).or_default() += 1;
         answers.all += 1;
-        let is_hit = |answer: &Answer| answer.cache == Expectation::Hit.name();
+        let is_hit = |answer: &WhyAnswer| answer.cache == Expectation::Hit.name();
         if answers.shown.len() < IN_FULL {
             answers.shown.push(answer);
         } else if !is_hit(&answer)
@@ -119,8 +119,8 @@ impl Listing {
     }
 }
 
-fn answer(told: &PlannedUnit) -> Answer {
-    Answer {
+fn answer(told: &PlannedUnit) -> WhyAnswer {
+    WhyAnswer {
         label: told.label.to_owned(),
         cache: told.cache.name(),
         runs: told.runs,

@@ -84,13 +84,13 @@ fn descendants(own: &Stat) -> Vec<Stat> {
 }
 
 /// A record of a process that is gone.
-pub struct Record {
+pub struct ProcessRecord {
     processes: HashSet<(Pid, u64)>,
     /// Groups and sessions, and when their first process began if it was seen.
     families: HashMap<Pid, Option<u64>>,
 }
 
-impl Record {
+impl ProcessRecord {
     /// Reads a record; `None` if it is not good here and now.
     pub fn read(file: File) -> Option<Self> {
         let wanted = identity(&file).ok()?;
@@ -158,7 +158,7 @@ mod tests {
         let (pid, start) = (stat.process.pid.as_raw_pid(), stat.process.start());
         writeln!(file, "{}", identity(&file).unwrap()).unwrap();
         writeln!(file, "{pid} {start} {pid} 0\n17 4").unwrap();
-        let record = Record::read(File::open(&path).unwrap()).unwrap();
+        let record = ProcessRecord::read(File::open(&path).unwrap()).unwrap();
         assert!(record.knows(&stat));
         let inner = loop {
             if let [inner] = children(stat.process.pid)[..] {
@@ -169,7 +169,7 @@ mod tests {
         assert!(!record.knows(&Stat::own().unwrap()));
         let copy = folder.path().join("copy");
         fs::copy(&path, &copy).unwrap();
-        assert!(Record::read(File::open(&copy).unwrap()).is_none());
+        assert!(ProcessRecord::read(File::open(&copy).unwrap()).is_none());
         super::super::process::signal(&[stat.process], stat.process.group, rustix::process::Signal::KILL);
         child.wait().unwrap();
     }

@@ -28,7 +28,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::sync::watch;
 
-pub use descendants::{ProcessRecorder, Record, record};
+pub use descendants::{ProcessRecord, ProcessRecorder, record};
 pub use local::Local;
 pub use out_of_memory::OutOfMemoryKills;
 pub use secrets::{MIN_SECRET_CHARS, Masker, is_maskable};

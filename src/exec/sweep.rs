@@ -9,7 +9,7 @@ use rustix::process::{Pid, geteuid, getpid};
 
 use super::Cancel;
 use super::children::{is_live, strays};
-use super::descendants::Record;
+use super::descendants::ProcessRecord;
 use super::ending::end;
 use super::process::{Process, Stat, has_variable, parse_pid, variable};
 
@@ -30,7 +30,7 @@ pub async fn sweep_strays() -> usize {
 
 /// Ends every process of our user that was started with `RUNNER_RUN_ID=<run>` or that the run's `record` knows, except this
 /// one and those that it descends from; how many there were. For a run whose runner was killed.
-pub async fn end_marked(run: &str, record: Option<&Record>) -> usize {
+pub async fn end_marked(run: &str, record: Option<&ProcessRecord>) -> usize {
     let find = || {
         let ancestors = lineage(getpid());
         let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };

@@ -15,7 +15,7 @@ use super::Error;
 use super::home::{HomeReader, HomeWriter};
 use super::open::PreparedRun;
 use super::plan::look_with;
-use super::why::Asked;
+use super::why::AskedNodes;
 use crate::core::digest::Digest;
 use crate::core::event::ResultSource;
 use crate::core::provenance::{Accepted, Provenance};
@@ -74,7 +74,7 @@ pub fn accept(
     home: Option<&Path>,
     request: &Acceptance,
 ) -> Result<AcceptResult, Error> {
-    let asked = Asked::read(request.nodes);
+    let asked = AskedNodes::read(request.nodes);
     let wants = matching(&prepared.opened.outline, "node", &asked.globs).map_err(Error::not_found)?;
     // Held until the rows are written: what they name cannot be collected meanwhile.
     let store = Arc::new(HomeReader::open(home)?.store()?);

@@ -20,7 +20,7 @@ use crate::storage::history::invocation::{Invocation, invocation};
 use crate::storage::memo::explain::{Detail, definition_changes, text_change};
 use crate::storage::memo::{MemoEntry, listing, sqlite};
 use crate::storage::store::Store;
-use crate::view::model::run_diff::{KeyChange, Known, NamedPair, NodeDiff, RunDiff, compare};
+use crate::view::model::run_diff::{KeyChange, NamedPair, NodeDiff, RunDiff, RunDiffContext, compare};
 use crate::view::model::run_row::RunRow;
 use crate::workflow::Task;
 
@@ -116,7 +116,7 @@ fn previous(view: &HomeReader, run: &Run) -> Result<Run, Error> {
 }
 
 /// What the records of the runs hold beside their events; older runs have none.
-fn known(view: &HomeReader, before: &Run, after: &Run) -> Known {
+fn known(view: &HomeReader, before: &Run, after: &Run) -> RunDiffContext {
     let (earlier, later) = (as_it_was(view, before).ok(), as_it_was(view, after).ok());
     let invoked = |again: &Option<Again>, run: &Run| match again {
         Some(again) => Some(again.invocation.clone()),
@@ -130,7 +130,7 @@ fn known(view: &HomeReader, before: &Run, after: &Run) -> Known {
         (Some(earlier), Some(later)) => edits(earlier, later),
         _ => HashMap::new(),
     };
-    Known { asked, suppliers: later.as_ref().map(suppliers), edits }
+    RunDiffContext { asked, suppliers: later.as_ref().map(suppliers), edits }
 }
 
 /// By node, those that it waits for.

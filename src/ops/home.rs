@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::Error;
 use crate::core::event::{Counts, Event};
 use crate::core::run_id::RunId;
-use crate::exec::{Record, end_marked};
+use crate::exec::{ProcessRecord, end_marked};
 use crate::storage::damage;
 use crate::storage::db;
 use crate::storage::history::{self, INTERRUPTED};
@@ -76,7 +76,7 @@ impl HomeWriter {
                      left to the original"
                 ));
             } else if let Ok(clock) = &clock {
-                let record = self.home.processes(*run).ok().and_then(Record::read);
+                let record = self.home.processes(*run).ok().and_then(ProcessRecord::read);
                 clock.block_on(end_marked(run, record.as_ref()));
             }
             self.home.sweep_scratch(*run);

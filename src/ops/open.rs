@@ -23,7 +23,7 @@ use crate::workflow::graph::Graph;
 use crate::workflow::graph::outline::Outline;
 use crate::workflow::graph::select::{Role, matching, roles};
 use crate::workflow::lint::Lint;
-use crate::workflow::load::{Loaded, check_label, load, load_requested};
+use crate::workflow::load::{LoadedWorkflow, check_label, load, load_requested};
 use crate::workflow::policy::parse_amount;
 
 /// The project and the domain where nothing names others.
@@ -106,8 +106,8 @@ pub fn open(path: &Path, settings: &[String]) -> Result<Opened, Error> {
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn check(loaded: Loaded) -> Result<Opened, WorkflowErrors> {
-    let Loaded { workflow, workflows, documents, sources, mut diagnostics } = loaded;
+pub fn check(loaded: LoadedWorkflow) -> Result<Opened, WorkflowErrors> {
+    let LoadedWorkflow { workflow, workflows, documents, sources, mut diagnostics } = loaded;
     for workflow in &workflows {
         diagnostics.extend(Graph::of(workflow).diagnose_cycles(workflow));
     }

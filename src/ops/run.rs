@@ -176,7 +176,7 @@ pub async fn run(
         counts: Counts { nodes: taking_part, ..Counts::default() },
         saved_ms: 0,
     };
-    writer.begin(Beginning {
+    let recorded = writer.begin(Beginning {
         run: row.clone(),
         invocation: invocation(request, &opened, &scope, &inputs),
         texts: documents.into_iter().map(text).collect(),
@@ -225,6 +225,8 @@ pub async fn run(
         locks: locks.map(|locks| Box::new(locks) as Box<dyn WorkLocks>),
         recorder: Box::new(writer.clone()),
     });
+    // Before any work begins: a run that is killed at once is in the history.
+    let _ = recorded.await;
     let summary = engine.run(acknowledged, interrupts).await;
     sweep_strays().await;
     drop(recorder);

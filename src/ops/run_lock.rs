@@ -19,7 +19,7 @@ use crate::core::run_id::RunId;
 use crate::core::run_request::{LockMode, LockRequest};
 use crate::engine::Interrupt;
 use crate::storage::home::Home;
-use crate::storage::locks::{HeldLock, Holder, LockAttempt, Locks};
+use crate::storage::locks::{HeldLock, Holder, LockTry, Locks};
 
 /// The time between two attempts to take a lock that another run holds.
 const RETRY_INTERVAL: Duration = Duration::from_millis(20);
@@ -93,11 +93,11 @@ pub async fn take_turn_as(
                 .try_take(&lock.key, &holder)
                 .map_err(|error| Error::store(format!("the lock {} cannot be taken: {error}", lock.shown)))?;
             let other = match attempt {
-                LockAttempt::Taken(taken) => {
+                LockTry::Taken(taken) => {
                     held.push(taken);
                     break;
                 }
-                LockAttempt::Busy(other) => other.map(|other| other.run),
+                LockTry::Busy(other) => other.map(|other| other.run),
             };
             nameless += u32::from(other.is_none());
             let is_known = other.is_some() || nameless >= MAX_NAME_LOOKS;

@@ -13,14 +13,14 @@ use crate::workflow::graph::select::matching;
 pub use crate::storage::memo::Version;
 
 /// Nodes and elements that a person names.
-pub(super) struct Asked {
+pub(super) struct AskedNodes {
     /// Names and globs without the numbers of elements.
     pub globs: Vec<String>,
     /// The labels asked for, if all arguments have numbers of elements.
     labels: Vec<String>,
 }
 
-impl Asked {
+impl AskedNodes {
     pub fn read(nodes: &[String]) -> Self {
         let mut asked = Self { globs: Vec::new(), labels: Vec::new() };
         for node in nodes {
@@ -54,7 +54,7 @@ pub fn why(
     nodes: &[String],
     tell: &mut dyn FnMut(&PlannedUnit),
 ) -> Result<(), Error> {
-    let asked = Asked::read(nodes);
+    let asked = AskedNodes::read(nodes);
     let wants = matching(&prepared.opened.outline, "node", &asked.globs).map_err(Error::not_found)?;
     let mut any = false;
     explain(prepared, home, wants, &mut |told| {
@@ -70,7 +70,7 @@ pub fn why(
 }
 
 /// Why there is no explanation.
-fn nothing_told(opened: &Opened, asked: &Asked, nodes: &[String]) -> String {
+fn nothing_told(opened: &Opened, asked: &AskedNodes, nodes: &[String]) -> String {
     let named = nodes.join("`, `");
     match asked.labels.is_empty() {
         false => {
@@ -104,9 +104,9 @@ mod tests {
 
     #[test]
     fn an_element_means_all_that_is_in_it() {
-        let asked = Asked::read(&["prep[3]".into()]);
+        let asked = AskedNodes::read(&["prep[3]".into()]);
         assert!(asked.means("prep[3]") && asked.means("prep[3]/clean"));
         assert!(!asked.means("prep[30]") && !asked.means("prep[4]/clean") && !asked.means("prep"));
-        assert!(Asked::read(&["prep[3]".into(), "train".into()]).means("prep[4]"));
+        assert!(AskedNodes::read(&["prep[3]".into(), "train".into()]).means("prep[4]"));
     }
 }

@@ -34,6 +34,11 @@ pub fn is_read_trouble(error: &rusqlite::Error) -> bool {
     matches!(code(error), Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen))
 }
 
+/// Whether SQLite rejects a statement as such: tables or columns are not as the statement says.
+pub(super) fn is_rejected(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_ERROR)
+}
+
 pub(super) fn code(error: &rusqlite::Error) -> Option<ErrorCode> {
     error.sqlite_error_code()
 }

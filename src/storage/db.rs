@@ -13,7 +13,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use crate::storage::contents;
-use crate::storage::damage::{SUSPECT, code, is_corrupt, is_read_trouble};
+use crate::storage::damage::{SUSPECT, code, is_corrupt, is_read_trouble, is_rejected};
 use crate::storage::file_locks;
 use crate::storage::home::{is_full, no_space};
 use crate::storage::own_file::{self, Access};
@@ -62,6 +62,11 @@ pub enum DbError {
         path: PathBuf,
         error: io::Error,
     },
+    /// It is a database, but not with our tables.
+    Foreign {
+        path: PathBuf,
+        error: rusqlite::Error,
+    },
     Sqlite {
         path: PathBuf,
         error: rusqlite::Error,
@@ -85,7 +90,9 @@ impl fmt::Display for DbError {
                 write!(f, "cannot use {}: {}", path.display(), no_space(path.parent().unwrap_or(path)))
             }
             Self::Io { path, error } => write!(f, "cannot use {}: {error}", path.display()),
-            Self::Sqlite { path, error } => write!(f, "cannot use {}: {error}", path.display()),
+            Self::Foreign { path, error } | Self::Sqlite { path, error } => {
+                write!(f, "cannot use {}: {error}", path.display())
+            }
         }
     }
 }
@@ -324,7 +331,11 @@ fn migrate(db: &mut Connection, path: &Path, version: i64) -> Result<Option<Reco
     let left = steps.iter().skip(usize::try_from(version).unwrap_or(0));
     let mut batch: String = left.map(String::as_str).collect();
     batch.push_str(&format!("PRAGMA user_version = {};", steps.len()));
-    transaction.execute_batch(&batch).map_err(sqlite)?;
+    transaction.execute_batch(&batch).map_err(|error| match is_rejected(&error) {
+        // The steps are right for our tables: these are others.
+        true => DbError::Foreign { path: path.to_owned(), error },
+        false => sqlite(error),
+    })?;
     let recovered = match has_past {
         true => Some(recovery::recover(&transaction, home).map_err(sqlite)?),
         false => None,
@@ -338,11 +349,8 @@ fn migrate(db: &mut Connection, path: &Path, version: i64) -> Result<Option<Reco
 
 fn is_damage(error: &DbError) -> bool {
     match error {
-        DbError::Sqlite { error, .. } => {
-            is_corrupt(error)
-                // A file that is a database, but not with our tables.
-                || matches!(error, rusqlite::Error::SqlInputError { msg, .. } if msg.contains("already exists"))
-        }
+        DbError::Foreign { .. } => true,
+        DbError::Sqlite { error, .. } => is_corrupt(error),
         DbError::Newer { .. } | DbError::Io { .. } => false,
     }
 }
@@ -352,7 +360,7 @@ fn is_disk_trouble(error: &DbError) -> bool {
     match error {
         DbError::Sqlite { error, .. } => is_read_trouble(error),
         DbError::Io { error, .. } => error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()),
-        DbError::Newer { .. } => false,
+        DbError::Newer { .. } | DbError::Foreign { .. } => false,
     }
 }
 

@@ -71,7 +71,7 @@ struct Shared {
 }
 
 /// The result of an attempt to take a lock.
-pub enum LockAttempt {
+pub enum LockTry {
     Taken(HeldLock),
     /// Another run has the lock; its name, where a note gives it.
     Busy(Option<Holder>),
@@ -116,21 +116,21 @@ impl Locks {
     ///
     /// # Errors
     /// The file system has no locks.
-    pub fn try_take(&self, key: &Digest, holder: &Holder) -> io::Result<LockAttempt> {
+    pub fn try_take(&self, key: &Digest, holder: &Holder) -> io::Result<LockTry> {
         let shared = &self.0;
         let offset = offset(key);
         let mut held = guard(&shared.held);
         if let Some(other) = held.get(&offset) {
-            return Ok(LockAttempt::Busy(Some(other.clone())));
+            return Ok(LockTry::Busy(Some(other.clone())));
         }
         match shared.set(offset, F_WRLCK as i16) {
             Ok(()) => {}
-            Err(Errno::EAGAIN | Errno::EACCES) => return Ok(LockAttempt::Busy(shared.read_note(offset))),
+            Err(Errno::EAGAIN | Errno::EACCES) => return Ok(LockTry::Busy(shared.read_note(offset))),
             Err(error) => return Err(error.into()),
         }
         held.insert(offset, holder.clone());
         shared.write_note(offset, holder);
-        Ok(LockAttempt::Taken(HeldLock { shared: shared.clone(), offset }))
+        Ok(LockTry::Taken(HeldLock { shared: shared.clone(), offset }))
     }
 }
 
@@ -217,10 +217,10 @@ mod tests {
         Holder { run: "r".into(), node: node.into() }
     }
 
-    fn taken(attempt: io::Result<LockAttempt>) -> HeldLock {
+    fn taken(attempt: io::Result<LockTry>) -> HeldLock {
         match attempt.unwrap() {
-            LockAttempt::Taken(held) => held,
-            LockAttempt::Busy(other) => panic!("busy: {other:?}"),
+            LockTry::Taken(held) => held,
+            LockTry::Busy(other) => panic!("busy: {other:?}"),
         }
     }
 
@@ -231,7 +231,7 @@ mod tests {
         let (a, b) = (Digest::of("a"), Digest::of("b"));
         let held = taken(locks.try_take(&a, &holder("first")));
         match locks.try_take(&a, &holder("second")).unwrap() {
-            LockAttempt::Busy(Some(other)) => assert_eq!(other, holder("first")),
+            LockTry::Busy(Some(other)) => assert_eq!(other, holder("first")),
             _ => panic!("taken twice"),
         }
         let other = taken(locks.try_take(&b, &holder("second")));
@@ -260,13 +260,13 @@ mod tests {
             .unwrap();
         let mut line = String::new();
         io::BufRead::read_line(&mut io::BufReader::new(child.stdout.take().unwrap()), &mut line).unwrap();
-        assert!(matches!(locks.try_take(&key, &holder("x")).unwrap(), LockAttempt::Busy(None)));
+        assert!(matches!(locks.try_take(&key, &holder("x")).unwrap(), LockTry::Busy(None)));
         fs::write(locks.0.note(offset(&key)), "k3v9 train[3]").unwrap();
         match locks.try_take(&key, &holder("x")).unwrap() {
-            LockAttempt::Busy(other) => {
+            LockTry::Busy(other) => {
                 assert_eq!(other, Some(Holder { run: "k3v9".into(), node: "train[3]".into() }));
             }
-            LockAttempt::Taken(_) => panic!("taken twice"),
+            LockTry::Taken(_) => panic!("taken twice"),
         }
         child.kill().unwrap();
         child.wait().unwrap();
@@ -309,7 +309,7 @@ mod tests {
             let again = Locks::open(path).unwrap();
             assert!(Arc::ptr_eq(&again.0, &first.0));
             match again.try_take(&key, &holder("second")).unwrap() {
-                LockAttempt::Busy(Some(other)) => assert_eq!(other, holder("first")),
+                LockTry::Busy(Some(other)) => assert_eq!(other, holder("first")),
                 _ => panic!("taken twice"),
             }
         }
@@ -336,8 +336,8 @@ mod tests {
                         let locks = Locks::open(home).unwrap();
                         let held = loop {
                             match locks.try_take(&Digest::of("a"), &holder(&format!("{run}"))).unwrap() {
-                                LockAttempt::Taken(held) => break held,
-                                LockAttempt::Busy(_) => std::thread::yield_now(),
+                                LockTry::Taken(held) => break held,
+                                LockTry::Busy(_) => std::thread::yield_now(),
                             }
                         };
                         assert!(!inside.swap(true, std::sync::atomic::Ordering::SeqCst));

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior, params};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 
 use crate::core::definition::Definition;
 use crate::core::digest::Digest;
@@ -70,7 +71,8 @@ enum Message {
     /// Files of a node that leaves nothing else to be stored.
     Files(Box<Execution>),
     Stats(Vec<(FileKey, StatEntry)>),
-    Begin(Box<Beginning>),
+    /// Answered when it was committed, or could not be.
+    Begin(Box<Beginning>, oneshot::Sender<()>),
     Run(Box<Run>),
     /// Nothing else is going on: commit at once.
     Times(Times),
@@ -162,9 +164,11 @@ impl Writer {
         self.send(Message::Size(run, bytes));
     }
 
-    /// Records a run that begins.
-    pub fn begin(&self, beginning: Beginning) {
-        self.send(Message::Begin(Box::new(beginning)));
+    /// Records a run that begins. The receiver ends when that is done, or when it failed, which the run's end reports.
+    pub fn begin(&self, beginning: Beginning) -> oneshot::Receiver<()> {
+        let (done, recorded) = oneshot::channel();
+        self.send(Message::Begin(Box::new(beginning), done));
+        recorded
     }
 
     /// Records what has become of a run.
@@ -191,6 +195,8 @@ struct Batch {
     results: Vec<NewResult>,
     files: Vec<Execution>,
     beginnings: Vec<Beginning>,
+    /// Dropped with the batch, when it was written: that is the answer.
+    begun: Vec<oneshot::Sender<()>>,
     runs: Vec<Run>,
     /// Sent once a run, at its end.
     times: Times,
@@ -213,9 +219,10 @@ impl Batch {
             }
             Message::Files(files) => self.files.push(*files),
             Message::Stats(stats) => self.stats.extend(stats),
-            Message::Begin(mut beginning) => {
+            Message::Begin(mut beginning, done) => {
                 beginning.digest_texts();
                 self.beginnings.push(*beginning);
+                self.begun.push(done);
                 self.flush_now = true;
             }
             Message::Run(run) => {
@@ -330,6 +337,7 @@ impl Work {
             }
         }
         let result = stored.and_then(|()| written.map_err(|error| error.to_string()));
+        drop(batch.begun);
         for new in batch.results {
             // The receiver is gone when the run is being torn down; the result is stored anyway.
             let _ = self.acknowledge.send(Acknowledged { unit: new.unit, result: result.clone() });
@@ -461,4 +469,26 @@ fn read_stat(row: &rusqlite::Row) -> rusqlite::Result<(FileKey, StatEntry)> {
     let key = FileKey { dev: unsigned(0)?, ino: unsigned(1)? };
     let (mtime_ns, ctime_ns) = (row.get(3)?, row.get(4)?);
     Ok((key, StatEntry { size: unsigned(2)?, mtime_ns, ctime_ns, digest: Digest(row.get(5)?) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::history::invocation::tests::beginning;
+    use crate::storage::store::StatCache;
+
+    #[test]
+    fn a_beginning_is_answered_when_others_can_see_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (db, _) = db::open(dir.path()).unwrap();
+        let store = Arc::new(Store::open(dir.path(), StatCache::new(Box::new(|_| None))).unwrap());
+        let (writer, handle, _acknowledged) = Writer::start(db, store, dir.path().to_owned()).unwrap();
+        let begun = beginning("k3v9x2qm", "text");
+        let run = begun.run.id;
+        // Answered by its end: nothing is sent.
+        assert!(writer.begin(begun).blocking_recv().is_err());
+        assert!(history::is_known(&db::open_reader(dir.path()).unwrap(), run));
+        drop(writer);
+        assert_eq!(handle.join().failure, None);
+    }
 }

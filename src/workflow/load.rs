@@ -27,7 +27,7 @@ const MAX_SUB_WORKFLOW_DEPTH: usize = 32;
 const MAX_NODES: usize = 1_000_000;
 
 /// A workflow with what was found wrong in it. With diagnostics it is incomplete and must not be run.
-pub struct Loaded {
+pub struct LoadedWorkflow {
     /// `None` if the file could not be read at all.
     pub workflow: Option<Arc<Workflow>>,
     /// It and all of its sub-workflows.
@@ -40,21 +40,21 @@ pub struct Loaded {
 
 /// Reads the workflow file at `path` and everything it imports or runs; `settings` are policies that hold instead
 /// of what it says, as in `tasks.train.timeout=2h`.
-pub fn load(path: &Path, settings: &[String]) -> Loaded {
+pub fn load(path: &Path, settings: &[String]) -> LoadedWorkflow {
     load_from(Texts::default(), path, settings)
 }
 
 /// Reads what a run was asked for: a workflow, or one task of a file as a workflow of that one node.
-pub fn load_requested(texts: Texts, request: &RunRequest) -> Loaded {
+pub fn load_requested(texts: Texts, request: &RunRequest) -> LoadedWorkflow {
     read(texts, &request.workflow, &request.settings, request.task.as_deref())
 }
 
 /// Like [`load`], from `texts` instead of the disk.
-pub fn load_from(texts: Texts, path: &Path, settings: &[String]) -> Loaded {
+pub fn load_from(texts: Texts, path: &Path, settings: &[String]) -> LoadedWorkflow {
     read(texts, path, settings, None)
 }
 
-fn read(texts: Texts, path: &Path, settings: &[String], task: Option<&str>) -> Loaded {
+fn read(texts: Texts, path: &Path, settings: &[String], task: Option<&str>) -> LoadedWorkflow {
     let mut loader = Loader::default();
     loader.reading.texts = texts;
     for text in settings {
@@ -78,7 +78,7 @@ fn read(texts: Texts, path: &Path, settings: &[String], task: Option<&str>) -> L
     }
     let workflows = loader.workflows.into_values().flatten().collect();
     let documents = loader.reading.texts.into_documents();
-    Loaded {
+    LoadedWorkflow {
         workflow,
         workflows,
         documents,

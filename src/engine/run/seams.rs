@@ -11,7 +11,7 @@ use crate::engine::scope::frames::Frame;
 use crate::engine::scope::values::UserFiles;
 use crate::storage::contents::Execution;
 use crate::storage::history::times::Times;
-use crate::storage::locks::{Holder, LockAttempt, Locks};
+use crate::storage::locks::{Holder, LockTry, Locks};
 use crate::storage::store::{FileKey, StatEntry, Store};
 use crate::storage::writer::{NewResult, Writer};
 
@@ -123,8 +123,8 @@ pub enum LockAttempt {
 impl WorkLocks for Locks {
     fn try_take(&self, key: &Digest, holder: &Holder) -> io::Result<LockAttempt> {
         Ok(match self.try_take(key, holder)? {
-            LockAttempt::Taken(held) => LockAttempt::Taken(Box::new(held)),
-            LockAttempt::Busy(other) => LockAttempt::Busy(other),
+            LockTry::Taken(held) => LockAttempt::Taken(Box::new(held)),
+            LockTry::Busy(other) => LockAttempt::Busy(other),
         })
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map as JsonMap, Value as Json};
 
 use super::files::StoredFiles;
 use super::footprint::ROW;
-use super::policy::{PastRun, Stock, Stored};
+use super::policy::{Stock, StockedRun, Stored};
 use super::{GcError, folders};
 use crate::core::digest::Digest;
 use crate::core::event::{Event, Status};
@@ -64,13 +64,13 @@ impl Inventory {
             .map(|row| stored(row, sources_of(row), &mut files, now))
             .collect::<io::Result<_>>()?;
         let kept = newest(&runs, keep_runs);
-        let past = runs.iter().enumerate().map(|(i, run)| -> Result<PastRun, GcError> {
+        let past = runs.iter().enumerate().map(|(i, run)| -> Result<StockedRun, GcError> {
             let size = sizes.get(run.id.as_str()).copied().flatten();
-            let mut past = PastRun {
+            let mut past = StockedRun {
                 size: size.unwrap_or_else(|| folders::of_run(home, run.id)),
                 idle: since(run.finished.unwrap_or(run.started), now),
                 kept: kept.contains(&i) || live.contains(&run.id),
-                ..PastRun::default()
+                ..StockedRun::default()
             };
             if past.kept {
                 let needs = Needs::of(home, db, run.id)?;
@@ -83,7 +83,7 @@ impl Inventory {
             }
             Ok(past)
         });
-        let past: Vec<PastRun> = past.collect::<Result<_, _>>()?;
+        let past: Vec<StockedRun> = past.collect::<Result<_, _>>()?;
         let known: HashSet<RunId> = runs.iter().map(|run| run.id).collect();
         let mut strays = folders::strays(home, &known)?;
         let mut unclaimed = Unclaimed::read(home.path())?;

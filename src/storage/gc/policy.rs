@@ -24,7 +24,7 @@ pub struct Stock {
     /// The size of each.
     pub files: Vec<u64>,
     pub results: Vec<Stored>,
-    pub runs: Vec<PastRun>,
+    pub runs: Vec<StockedRun>,
     /// Files that no database knows since an earlier one was lost: they stay.
     pub unclaimed: Vec<usize>,
     /// What there is beside them and goes in any case.
@@ -50,7 +50,7 @@ pub struct Stored {
 
 /// A past run.
 #[derive(Clone, Debug, Default)]
-pub struct PastRun {
+pub struct StockedRun {
     /// The size of its logs, events and output files.
     pub size: u64,
     /// Since it ended.
@@ -259,7 +259,7 @@ mod tests {
                 Stored { inputs: vec![1], ..result(&[0], 5, 0) },
                 Stored { broken: true, ..result(&[2], 5, 0) },
             ],
-            runs: vec![PastRun { size: 1000, idle: 1 << 40, ..PastRun::default() }],
+            runs: vec![StockedRun { size: 1000, idle: 1 << 40, ..StockedRun::default() }],
             waste: 7,
             ..Stock::default()
         };
@@ -313,7 +313,7 @@ mod tests {
         let stock = Stock {
             files: vec![500, 100],
             results: vec![Stored { inputs: vec![0], ..result(&[1], 10, 0) }],
-            runs: [3, 2, 1].map(|idle| PastRun { size: 100, idle, ..PastRun::default() }).into(),
+            runs: [3, 2, 1].map(|idle| StockedRun { size: 100, idle, ..StockedRun::default() }).into(),
             ..Stock::default()
         };
         assert_eq!(
@@ -332,8 +332,8 @@ mod tests {
             files: vec![100, 100],
             results: vec![result(&[0], 1 << 30, 100), result(&[1], 1, 100)],
             runs: vec![
-                PastRun { size: 5, idle: 100, kept: true, results: vec![1], ..PastRun::default() },
-                PastRun { size: 5, idle: 100, ..PastRun::default() },
+                StockedRun { size: 5, idle: 100, kept: true, results: vec![1], ..StockedRun::default() },
+                StockedRun { size: 5, idle: 100, ..StockedRun::default() },
             ],
             ..Stock::default()
         };
@@ -356,7 +356,7 @@ mod tests {
                 broken: odds == 0,
             });
             let run = (0u64..100, 0u64..100, any::<bool>(), prop::collection::vec(0usize..10, 0..4), some);
-            let run = run.prop_map(|(size, idle, kept, results, files)| PastRun {
+            let run = run.prop_map(|(size, idle, kept, results, files)| StockedRun {
                 size,
                 idle,
                 kept,

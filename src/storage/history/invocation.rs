@@ -159,7 +159,7 @@ pub fn texts(db: &Connection, files: &[FileRead]) -> Result<Vec<Text>, HistoryEr
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::storage) mod tests {
     use jiff::Timestamp;
 
     use super::*;
@@ -167,7 +167,7 @@ mod tests {
     use crate::core::run_request::CacheMode;
     use crate::storage::history::{REMEMBERED, RUNNING, SCHEMA};
 
-    fn beginning(id: &str, text: &str) -> Beginning {
+    pub(in crate::storage) fn beginning(id: &str, text: &str) -> Beginning {
         let run = Run {
             id: id.into(),
             workflow: "w".into(),

@@ -12,7 +12,7 @@ use crate::storage::home::Home;
 
 /// The answer to a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum BackfillAnswer {
     Claimed,
     /// A run of this instant goes on.
     Busy(RunId),
@@ -60,7 +60,7 @@ pub fn claim(
     claim: &Claim,
     began: Timestamp,
     all: bool,
-) -> rusqlite::Result<Answer> {
+) -> rusqlite::Result<BackfillAnswer> {
     let tick = Tick::begin(db, home)?;
     let (schedule, at) = (claim.schedule, claim.at);
     let live: Option<RunId> = tick
@@ -71,7 +71,7 @@ pub fn claim(
         .query_row(params![schedule, at.as_millisecond()], |row| row.get(0))
         .optional()?;
     if let Some(run) = live {
-        return Ok(Answer::Busy(run));
+        return Ok(BackfillAnswer::Busy(run));
     }
     let is_shared = tick
         .transaction
@@ -80,9 +80,9 @@ pub fn claim(
         )?
         .exists(params![schedule, at.as_millisecond(), began.as_millisecond()])?;
     if is_shared || (!all && succeeded(&tick.transaction, schedule, at, at)?.contains(&at)) {
-        return Ok(Answer::Done);
+        return Ok(BackfillAnswer::Done);
     }
     tick.claim(claim)?;
     tick.commit()?;
-    Ok(Answer::Claimed)
+    Ok(BackfillAnswer::Claimed)
 }

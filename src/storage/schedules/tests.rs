@@ -318,15 +318,15 @@ fn backfills_share_the_work() {
         };
         (backfill::claim(&mut world.db, &world.home, &claim, at(99), all).unwrap(), run)
     };
-    assert_eq!(claim(&mut world, 1, false).0, backfill::Answer::Done);
+    assert_eq!(claim(&mut world, 1, false).0, backfill::BackfillAnswer::Done);
     let (answer, run) = claim(&mut world, 2, false);
-    assert_eq!(answer, backfill::Answer::Claimed);
-    assert_eq!(claim(&mut world, 2, false).0, backfill::Answer::Busy(run));
+    assert_eq!(answer, backfill::BackfillAnswer::Claimed);
+    assert_eq!(claim(&mut world, 2, false).0, backfill::BackfillAnswer::Busy(run));
     let lock = world.begin(run);
     world.row(run, "failed");
     drop(lock);
-    assert_eq!(claim(&mut world, 2, false).0, backfill::Answer::Done, "another one has just run it");
-    assert_eq!(claim(&mut world, 1, true).0, backfill::Answer::Claimed);
+    assert_eq!(claim(&mut world, 2, false).0, backfill::BackfillAnswer::Done, "another one has just run it");
+    assert_eq!(claim(&mut world, 1, true).0, backfill::BackfillAnswer::Claimed);
     // The rows say in their requests that they are of minute 7.
     let found = backfill::succeeded(&world.db, NAME, at(0), at(9)).unwrap();
     assert_eq!(found.into_iter().collect::<Vec<_>>(), [at(1), at(7)]);

@@ -58,7 +58,7 @@ pub use seal::{NewOutput, Sealed};
 pub use stage::{Guard, LargeFiles, Spoiled, Staged};
 pub use stat::{FileKey, StatLookup, STAT_SCHEMA, StatCache, StatEntry};
 pub use temp::PendingBlob;
-pub use view::StagedView;
+pub use view::ViewTree;
 
 use crate::core::digest::Digest;
 use crate::storage::own_folder;

@@ -16,7 +16,7 @@ use super::manifest::ManifestItem;
 use super::scan::{Reach, ScannedKind, scan};
 use super::stat::{self, FileStat, now_ns};
 use super::temp::{Blob, PendingBlob};
-use super::view::StagedView;
+use super::view::ViewTree;
 use crate::core::digest::Digest;
 use crate::core::staging::Staging;
 use crate::core::value::Artifact;
@@ -45,7 +45,7 @@ pub struct Staged {
     /// To be given to [`Store::check`] when the task is done.
     pub guards: Vec<Guard>,
     /// Nothing is at its path: this must be mounted there, in the folder that holds it.
-    pub view: Option<StagedView>,
+    pub view: Option<ViewTree>,
     /// Whether there is a symbolic link to a large file.
     pub has_symlink: bool,
 }

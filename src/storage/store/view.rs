@@ -14,7 +14,7 @@ use crate::core::value::Artifact;
 
 /// The tree of one artifact, and where the originals of its large files lie.
 #[derive(Clone, Debug)]
-pub struct StagedView {
+pub struct ViewTree {
     /// Holds the tree, as `lower`.
     pub layers: PathBuf,
     /// Holds the originals; its path is free of links.
@@ -48,7 +48,7 @@ impl Store {
             }
         };
         let dev = fs::metadata(&data).map_err(|e| FileError::at(&data, e))?.dev();
-        let view = StagedView { layers: layers.to_owned(), data, files: Vec::new(), dev };
+        let view = ViewTree { layers: layers.to_owned(), data, files: Vec::new(), dev };
         let mut staged = Staged { view: Some(view), ..Staged::default() };
         let tree = lower.join(&*artifact.name);
         self.put_pieces(pieces, &tree, form, &mut staged)?;
@@ -64,7 +64,7 @@ impl Store {
         source: &FileSource,
         target: &Path,
         mode: u32,
-        view: &mut StagedView,
+        view: &mut ViewTree,
     ) -> Result<bool, FileError> {
         let original = canonical(&self.lasting_path(&source.place)?)?;
         let (_, stat) = self.open_source(&source.place)?;

@@ -22,7 +22,7 @@ pub struct Bar {
 }
 
 /// A mark of the axis.
-pub struct Tick {
+pub struct AxisTick {
     pub left: String,
     pub label: String,
     /// Where its text stands to it: at the end of the axis there is no room behind.
@@ -96,7 +96,7 @@ fn crowd(spans: &[ActivitySpan], length: u64) -> Vec<Bar> {
 }
 
 /// Marks at round times, four to eight of them.
-pub fn ticks(length: u64) -> Vec<Tick> {
+pub fn ticks(length: u64) -> Vec<AxisTick> {
     const STEPS: [u64; 24] = [
         1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 15_000, 30_000, 60_000, 120_000,
         300_000, 600_000, 1_800_000, 3_600_000, 7_200_000, 21_600_000, 86_400_000,
@@ -112,7 +112,7 @@ pub fn ticks(length: u64) -> Vec<Tick> {
     };
     let marks = (0..=length / step).map(|i| i * step);
     let anchor = |ms: u64| if ms.saturating_mul(10) > length.saturating_mul(9) { "end" } else { "start" };
-    marks.map(|ms| Tick { left: percent(ms, length), label: label(ms), anchor: anchor(ms) }).collect()
+    marks.map(|ms| AxisTick { left: percent(ms, length), label: label(ms), anchor: anchor(ms) }).collect()
 }
 
 fn percent(ms: u64, length: u64) -> String {

@@ -62,7 +62,7 @@ struct Page<'t> {
     /// The drawing, or why there is none.
     drawing: Result<String, String>,
     legend: Vec<&'static str>,
-    ticks: Vec<gantt::Tick>,
+    ticks: Vec<gantt::AxisTick>,
     rows: Vec<NodeRow>,
     left_out: String,
 }

@@ -26,7 +26,7 @@ const NOTABLE_MS: u64 = 1000;
 /// What events do not tell: how the nodes hang together, and what was edited. All of it by names without the numbers
 /// of elements.
 #[derive(Debug, Default)]
-pub struct Known {
+pub struct RunDiffContext {
     /// Of each node those that it waits for; `None` if that is not known any more.
     pub suppliers: Option<HashMap<String, Vec<String>>>,
     /// The parts of each node's definition that were edited.
@@ -147,7 +147,7 @@ struct Brief {
 /// The first error of `read`.
 pub fn compare<I, E>(
     rows: (RunRow, RunRow),
-    known: Known,
+    known: RunDiffContext,
     mut read: impl FnMut(bool) -> Result<I, E>,
 ) -> Result<RunDiff, E>
 where
@@ -338,7 +338,12 @@ impl Folding {
         self.folded.entry(name, || Folded { node: name.to_owned(), ..Folded::default() })
     }
 
-    fn end(mut self, rows: (RunRow, RunRow), known: Known, outputs: Vec<NamedPair<Json>>) -> RunDiff {
+    fn end(
+        mut self,
+        rows: (RunRow, RunRow),
+        known: RunDiffContext,
+        outputs: Vec<NamedPair<Json>>,
+    ) -> RunDiff {
         let changed = self.changed();
         let mut nodes: Vec<NodeDiff> = Vec::with_capacity(self.told.len());
         for unit in std::mem::take(&mut self.told) {
@@ -380,7 +385,7 @@ fn node_diff(
     NodePath { node, index }: NodePath,
     (before, after): (Option<Brief>, Option<Brief>),
     (full_before, full_after): (Option<NodeFinished>, Option<NodeFinished>),
-    known: &Known,
+    known: &RunDiffContext,
     changed: &HashSet<String>,
 ) -> NodeDiff {
     let name = NodeRef::new(&node, index).family().into_owned();
@@ -435,7 +440,7 @@ fn node_diff(
 }
 
 /// Those that a node waits for, itself or by a node that encloses it, and that have changed.
-fn because(name: &str, known: &Known, changed: &HashSet<String>) -> Vec<String> {
+fn because(name: &str, known: &RunDiffContext, changed: &HashSet<String>) -> Vec<String> {
     let Some(links) = &known.suppliers else { return Vec::new() };
     let (mut found, mut around) = (Vec::new(), Some(name));
     while let Some(inner) = around {

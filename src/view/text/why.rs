@@ -11,7 +11,7 @@ use crate::view::text::style::{BAD, CACHED, CAUTION, Cell, FAINT, GOOD, Ink, PLA
 use crate::view::text::{age, cut, duration, inert, width};
 
 /// What is known of one node or element.
-pub struct Answer {
+pub struct WhyAnswer {
     pub label: String,
     /// `hit`, `miss`...
     pub cache: &'static str,
@@ -34,7 +34,7 @@ const DIGITS: usize = 12;
 const DIFF_LINES: usize = 24;
 
 /// The answer in lines, each ending with a newline.
-pub fn render(answer: &Answer, ink: Ink, now: &Zoned) -> String {
+pub fn render(answer: &WhyAnswer, ink: Ink, now: &Zoned) -> String {
     let style = match answer.cache {
         "hit" => CACHED,
         "miss" => CAUTION,
@@ -114,7 +114,7 @@ fn shown(value: &Json, room: usize) -> String {
     cut(&text, room).into_owned()
 }
 
-fn reasons(answer: &Answer, why: &Why, ink: Ink, now: &Zoned, text: &mut String) {
+fn reasons(answer: &WhyAnswer, why: &Why, ink: Ink, now: &Zoned, text: &mut String) {
     if why.changes.is_empty() && why.elsewhere.is_none() || why.kind == MissKind::Waiting {
         text.push_str(&format!("  {}\n", inert(&why.text())));
     }

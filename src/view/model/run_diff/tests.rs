@@ -37,7 +37,7 @@ fn diff(before: &[Event], after: &[Event], links: &[(&str, &str)]) -> RunDiff {
     for (node, supplier) in links {
         suppliers.entry(node.to_string()).or_default().push(supplier.to_string());
     }
-    let known = Known { suppliers: Some(suppliers), ..Known::default() };
+    let known = RunDiffContext { suppliers: Some(suppliers), ..RunDiffContext::default() };
     let read = |later: bool| Ok::<_, ()>(if later { after } else { before }.to_vec().into_iter());
     compare((head("a"), head("b")), known, read).unwrap()
 }
