@@ -133,7 +133,7 @@ pub fn prepare(request: RunRequest) -> Result<PreparedRun, Error> {
 ///
 /// # Errors
 /// Whatever of the request does not fit it.
-pub fn prepare_opened(mut request: RunRequest, opened: Opened) -> Result<Prepared, Error> {
+pub fn prepare_opened(mut request: RunRequest, opened: Opened) -> Result<PreparedRun, Error> {
     let config = config_for(&opened.workflow.path)?;
     take_schedule(&mut request, &opened.workflow)?;
     let scope = scope(&opened.workflow, &request, &config)?;

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::Error;
 use super::home::HomeReader;
 use super::nodes::RunNodes;
-use crate::core::event::{Kind, NodeFinished, VERSION};
+use crate::core::event::{NodeFinished, NodeKind, VERSION};
 use crate::storage::history::neighbours::neighbours;
 use crate::view::model::run::{Bucket, Keep, NodeState};
 use crate::view::model::run_row::RunRow;
@@ -71,7 +71,7 @@ impl Overview {
                 "message": error.map_or_else(|| node.failure(), |error| error.message.clone()),
                 "exit_code": error.and_then(|error| error.exit_code),
                 "attempts": node.attempts,
-                "has_log": node.kind == Kind::Task && node.log.is_some(),
+                "has_log": node.kind == NodeKind::Task && node.log.is_some(),
                 "tail": error.map(|error| error.tail.clone()).unwrap_or_default(),
             })
         });

@@ -52,7 +52,7 @@ impl Plan {
     }
 
     /// One document, with how many nodes and elements would run and how many would come from the cache.
-    pub fn to_json(&self, prepared: &Prepared) -> Json {
+    pub fn to_json(&self, prepared: &PreparedRun) -> Json {
         let runs = |node: &Planned| node.elements.map_or(usize::from(node.runs), |all| all.runs);
         let hit = |node: &Planned| usize::from(node.cache == Expectation::Hit);
         let hits = |node: &Planned| node.elements.map_or_else(|| hit(node), |all| all.hits);

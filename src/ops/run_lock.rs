@@ -70,7 +70,7 @@ pub async fn take_turn(
 /// As [`take_turn`].
 pub async fn take_turn_as(
     run: RunId,
-    prepared: &Prepared,
+    prepared: &PreparedRun,
     home: Option<&Path>,
     listeners: &mut [Box<dyn Reporter>],
     interrupts: &mut UnboundedReceiver<Interrupt>,

@@ -10,7 +10,7 @@ use super::events::ServerEvent;
 use super::files::{ServedFile, ServedSchedule};
 use crate::core::run_id::RunId;
 use crate::ops::Error;
-use crate::ops::open::Prepared;
+use crate::ops::open::PreparedRun;
 
 /// How many events a slow reader may be behind before it misses some.
 const MAX_EVENTS_BEHIND: usize = 1024;
@@ -33,7 +33,7 @@ pub struct ServedState {
 
 /// Something that a daemon is asked for.
 pub(super) enum Command {
-    Start { run: RunId, prepared: Box<Prepared>, reply: oneshot::Sender<Result<(), Error>> },
+    Start { run: RunId, prepared: Box<PreparedRun>, reply: oneshot::Sender<Result<(), Error>> },
     Cancel { run: RunId, reply: oneshot::Sender<bool> },
 }
 
@@ -57,7 +57,7 @@ impl DaemonHandle {
     ///
     /// # Errors
     /// The daemon ends.
-    pub async fn start(&self, prepared: Prepared) -> Result<RunId, Error> {
+    pub async fn start(&self, prepared: PreparedRun) -> Result<RunId, Error> {
         let run = RunId::make();
         let (reply, answer) = oneshot::channel();
         let ends = || Error::conflict("the daemon ends: nothing new begins");

@@ -12,7 +12,7 @@ use crate::core::event::{Counts, Status};
 use crate::core::run_id::RunId;
 use crate::engine::Interrupt;
 use crate::ops::Error;
-use crate::ops::open::Prepared;
+use crate::ops::open::PreparedRun;
 use crate::ops::run::{NO_THREAD, RunResult};
 use crate::ops::run_lock::{Turn, take_turn_as};
 
@@ -29,7 +29,7 @@ pub struct Job {
     /// Its schedule by whole name, and the instant.
     pub of: Option<(String, Timestamp)>,
     /// Reads and checks what is to be run, on the run's own thread.
-    pub prepare: Box<dyn FnOnce() -> Result<Prepared, Error> + Send>,
+    pub prepare: Box<dyn FnOnce() -> Result<PreparedRun, Error> + Send>,
     pub max_runtime: Option<Duration>,
 }
 
@@ -153,7 +153,7 @@ async fn run_to_its_end(
 ) -> Outcome {
     let not_begun = |status, reason| Outcome::NotBegun { status, reason };
     let failed = |error: Error| not_begun(Status::Failed, reason_of(&error));
-    let prepared = match (job.prepare)().and_then(Prepared::ready) {
+    let prepared = match (job.prepare)().and_then(PreparedRun::ready) {
         Ok(prepared) => prepared,
         Err(error) => return failed(error),
     };

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::decide::{Streak, streak};
 use super::series::{Series, failures};
-use super::{BrokenFile, MissedInstants};
+use super::{BrokenNotifyFile, MissedInstants};
 use crate::core::event::{NodeFinished, Status, VERSION};
 use crate::core::inert::{inert, inert_message};
 use crate::core::notify::{NotifyDocument, NotifyEvent, NotifyFailure};
@@ -16,7 +16,7 @@ use crate::core::run_id::RunId;
 use crate::ops::diff::diff;
 use crate::ops::home::HomeReader;
 use crate::storage::history::INTERRUPTED;
-use crate::view::model::run_diff::{Change, DiffRole, NodeDiff};
+use crate::view::model::run_diff::{DiffRole, NamedPair, NodeDiff};
 use crate::view::text::{count, cut, duration};
 
 /// Maximum failures that a message has in full.
@@ -85,7 +85,7 @@ pub fn of_missed(missed: &MissedInstants, now: Timestamp) -> NotifyDocument {
 }
 
 /// The document of a file that stopped loading or loads again. Its title and its text stand at once: no field has the path.
-pub fn of_broken(file: &BrokenFile, now: Timestamp) -> NotifyDocument {
+pub fn of_broken(file: &BrokenNotifyFile, now: Timestamp) -> NotifyDocument {
     let path = inert(&file.path.display().to_string()).into_owned();
     let (title, status) = match file.errors.len() {
         0 => (format!("✓ {path} loads again"), "loaded"),
@@ -166,7 +166,7 @@ fn changed(home: Option<&Path>, before: RunId, after: RunId) -> Vec<String> {
     lines
 }
 
-fn asked_line(change: &Change<Json>) -> String {
+fn asked_line(change: &NamedPair<Json>) -> String {
     let is_file = |value: &Json| value.get("digest").is_some();
     // A file of the workflow: its digests say nothing to a reader.
     if !change.name.starts_with("inputs.") && (is_file(&change.before) || is_file(&change.after)) {
@@ -365,11 +365,12 @@ mod tests {
         let told = finished(of_missed(&missed, Timestamp::UNIX_EPOCH), NotifyEvent::Missed);
         assert_eq!(told.title, "! etl/nightly missed 12 instants");
         assert!(told.text.contains("and 2 more") && told.instants.len() == 12, "{}", told.text);
-        let file = BrokenFile { path: "/w/etl.toml".into(), workflow: None, errors: vec!["bad\nkey".into()] };
+        let file =
+            BrokenNotifyFile { path: "/w/etl.toml".into(), workflow: None, errors: vec!["bad\nkey".into()] };
         let told = finished(of_broken(&file, Timestamp::UNIX_EPOCH), NotifyEvent::Broken);
         assert_eq!(told.title, "✗ /w/etl.toml does not load: 1 error");
         assert!(told.text.contains("bad\nkey"), "{}", told.text);
-        let file = BrokenFile { errors: vec![], ..file };
+        let file = BrokenNotifyFile { errors: vec![], ..file };
         assert!(of_broken(&file, Timestamp::UNIX_EPOCH).title.ends_with("loads again"));
     }
 }

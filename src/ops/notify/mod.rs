@@ -25,7 +25,7 @@ use self::series::Series;
 use super::Error;
 use super::config::config_for;
 use super::home::HomeReader;
-use super::open::{Prepared, WorkflowErrors};
+use super::open::{PreparedRun, WorkflowErrors};
 use crate::core::notify::{NotifyDocument, NotifyEvent, NotifyRule};
 use crate::core::run_id::RunId;
 use crate::storage::db;
@@ -58,7 +58,7 @@ pub struct MissedInstants {
 
 /// A workflow file that stopped loading, or loads again.
 #[derive(Clone, Debug)]
-pub struct BrokenFile {
+pub struct BrokenNotifyFile {
     pub path: PathBuf,
     /// The workflow's name, where it is known.
     pub workflow: Option<String>,
@@ -74,7 +74,7 @@ impl NotifyRules {
     }
 
     /// The rules for a request that is about to run.
-    pub fn of_prepared(prepared: &Prepared) -> Self {
+    pub fn of_prepared(prepared: &PreparedRun) -> Self {
         Self::of(&prepared.opened.workflow, &prepared.config)
     }
 
@@ -171,7 +171,7 @@ pub fn missed(home: Option<&Path>, rules: &NotifyRules, missed: &MissedInstants)
 ///
 /// # Errors
 /// The home cannot be read or written.
-pub fn broken(home: Option<&Path>, rules: &NotifyRules, file: &BrokenFile) -> Result<usize, Error> {
+pub fn broken(home: Option<&Path>, rules: &NotifyRules, file: &BrokenNotifyFile) -> Result<usize, Error> {
     // Schedules of a file that does not load are not known: every rule is told.
     let telling = rules.rules.iter().filter(|rule| rule.on.contains(&NotifyEvent::Broken));
     let document = of_broken(file, Timestamp::now());

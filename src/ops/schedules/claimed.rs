@@ -14,7 +14,7 @@ use crate::core::run_id::RunId;
 use crate::core::run_request::RunRequest;
 use crate::engine::Interrupt;
 use crate::ops::Error;
-use crate::ops::open::{Prepared, prepare};
+use crate::ops::open::{PreparedRun, prepare};
 use crate::ops::run::{RunResult, run};
 use crate::ops::run_lock::{Turn, take_turn_as};
 use crate::storage::db;
@@ -110,7 +110,7 @@ impl<'f> Claims<'f> {
     async fn run_prepared(
         &self,
         id: RunId,
-        prepared: Prepared,
+        prepared: PreparedRun,
         limit: Option<SignedDuration>,
         mut listeners: Vec<Box<dyn Reporter>>,
         mut interrupts: UnboundedReceiver<Interrupt>,

@@ -278,7 +278,7 @@ mod tests {
             edits in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 0..3u8, proptest::prelude::any::<u8>()), 1..6),
         ) {
             let entries = [
-                ("a", Item::Folder), ("a/b", file("x", true)), ("a/l", link("../c")), ("c", file("", false)), ("d", link("a/b")),
+                ("a", ManifestItem::Folder), ("a/b", file("x", true)), ("a/l", link("../c")), ("c", file("", false)), ("d", link("a/b")),
             ];
             let mut bytes = manifest(&entries).encode();
             for (at, how, byte) in edits {

@@ -56,7 +56,7 @@ pub use manifest::directory_entries;
 pub use publish::{EntryContent, PublishEntry, sync_folder};
 pub use seal::{NewOutput, Sealed};
 pub use stage::{Guard, LargeFiles, Spoiled, Staged};
-pub use stat::{FileKey, StatLookup, STAT_SCHEMA, StatCache, StatEntry};
+pub use stat::{FileKey, STAT_SCHEMA, StatCache, StatEntry, StatLookup};
 pub use temp::PendingBlob;
 pub use view::ViewTree;
 

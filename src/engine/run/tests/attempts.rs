@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::lab::{Lab, Reply};
 use super::ran::Ran;
-use super::world::World;
+use super::world::FakeWorld;
 use crate::core::event::{Event, Status, TaskErrorKind};
 
 const PLAIN: &str = "
@@ -150,7 +150,7 @@ last = '{{ b.text }}'
 
 #[test]
 fn twelve_runs_go_on_in_one_process() {
-    let world = World::default();
+    let world = FakeWorld::default();
     let toml = nodes(&PLAIN.replace("run =", "cache = true\nrun ="), &["a", "b"]);
     let threads: Vec<_> = (0..12)
         .map(|_| {

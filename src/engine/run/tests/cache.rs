@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use super::lab::{Lab, Reply, text};
-use super::world::World;
+use super::world::FakeWorld;
 use crate::core::digest::Digest;
 use crate::core::event::{Status, TaskErrorKind};
 use crate::core::run_id::RunId;
@@ -22,7 +22,7 @@ run = 'x'
 
 #[test]
 fn a_miss_is_populated_and_the_next_run_hits_it() {
-    let world = World::default();
+    let world = FakeWorld::default();
     let first = Lab::of(CACHED).in_world(&world).run();
     assert_eq!((first.status("a"), first.calls), ("succeeded populated".into(), vec!["a#1".to_owned()]));
     let again = Lab::of(CACHED).in_world(&world).run();
@@ -35,7 +35,7 @@ fn a_miss_is_populated_and_the_next_run_hits_it() {
 
 #[test]
 fn a_task_without_cache_runs_every_time() {
-    let (world, toml) = (World::default(), CACHED.replace("cache = true", "cache = false"));
+    let (world, toml) = (FakeWorld::default(), CACHED.replace("cache = true", "cache = false"));
     for _ in 0..2 {
         assert_eq!(Lab::of(&toml).in_world(&world).run().status("a"), "succeeded disabled");
     }
@@ -43,7 +43,7 @@ fn a_task_without_cache_runs_every_time() {
 
 #[test]
 fn a_failure_is_a_miss_and_nothing_is_stored() {
-    let world = World::default();
+    let world = FakeWorld::default();
     let ran = Lab::of(CACHED).in_world(&world).script(|_| Reply::Failed(TaskErrorKind::Exit)).run();
     assert_eq!((ran.status("a"), ran.summary.status), ("failed miss".into(), Status::Failed));
     assert!(world.state().entries.is_empty());
@@ -57,7 +57,7 @@ fn the_modes_of_the_cache() {
         (CacheMode::WriteOnly, "skipped", "skipped"),
         (CacheMode::Off, "skipped", "skipped"),
     ] {
-        let world = World::default();
+        let world = FakeWorld::default();
         let statuses = [(); 2].map(|()| Lab::of(CACHED).in_world(&world).mode(mode).run().status("a"));
         assert_eq!(statuses, [format!("succeeded {first}"), format!("succeeded {second}")], "{mode:?}");
         assert_eq!(!world.state().entries.is_empty(), mode.writes(), "{mode:?}");
@@ -66,7 +66,7 @@ fn the_modes_of_the_cache() {
 
 #[test]
 fn what_is_overwritten_is_not_looked_up_and_is_stored() {
-    let world = World::default();
+    let world = FakeWorld::default();
     Lab::of(CACHED).in_world(&world).script(|_| Reply::Outputs(vec![("text", text("old"))])).run();
     let ran = Lab::of(CACHED)
         .in_world(&world)
@@ -80,7 +80,7 @@ fn what_is_overwritten_is_not_looked_up_and_is_stored() {
 
 #[test]
 fn a_memo_that_cannot_be_read_fails_no_run() {
-    let world = World::default();
+    let world = FakeWorld::default();
     world.state().unreadable = true;
     let ran = Lab::of(CACHED).in_world(&world).run();
     assert_eq!((ran.status("a"), ran.summary.status), ("succeeded lookup_failure".into(), Status::Succeeded));
@@ -89,7 +89,7 @@ fn a_memo_that_cannot_be_read_fails_no_run() {
 
 #[test]
 fn a_memo_that_cannot_be_written_fails_no_run() {
-    let world = World::default();
+    let world = FakeWorld::default();
     world.state().full = true;
     let ran = Lab::of(CACHED).in_world(&world).run();
     assert_eq!((ran.status("a"), ran.summary.status), ("succeeded put_failure".into(), Status::Succeeded));
@@ -99,7 +99,7 @@ fn a_memo_that_cannot_be_written_fails_no_run() {
 #[test]
 fn a_result_older_than_its_limit_or_from_the_future_is_a_miss() {
     let toml = CACHED.replace("cache = true", "cache = true\ncache_max_age = '1h'");
-    let world = World::default();
+    let world = FakeWorld::default();
     Lab::of(&toml).in_world(&world).run();
     for (ahead, status, reason) in [
         (SignedDuration::from_mins(60), "succeeded hit", ""),
@@ -116,7 +116,7 @@ fn a_result_older_than_its_limit_or_from_the_future_is_a_miss() {
 
 #[test]
 fn a_stored_file_that_is_gone_is_a_miss() {
-    let (world, toml) = (World::default(), file_flow("text = 'file'", "inputs.f"));
+    let (world, toml) = (FakeWorld::default(), file_flow("text = 'file'", "inputs.f"));
     world.state().files.insert("/lab/data.txt".into(), "content".into());
     Lab::of(&toml).in_world(&world).script(passes_on).run();
     assert_eq!(Lab::of(&toml).in_world(&world).script(passes_on).run().status("a"), "succeeded hit");
@@ -139,7 +139,7 @@ fn passes_on(call: &super::lab::Call) -> Reply {
 
 #[test]
 fn a_file_counts_by_its_content() {
-    let (world, toml) = (World::default(), file_flow("text = 'string'", "inputs.f"));
+    let (world, toml) = (FakeWorld::default(), file_flow("text = 'string'", "inputs.f"));
     world.state().files.insert("/lab/data.txt".into(), "one".into());
     assert_eq!(Lab::of(&toml).in_world(&world).run().status("a"), "succeeded populated");
     assert_eq!(Lab::of(&toml).in_world(&world).run().status("a"), "succeeded hit");
@@ -149,7 +149,7 @@ fn a_file_counts_by_its_content() {
 
 #[test]
 fn an_input_that_changed_while_the_task_ran_is_used_but_not_stored() {
-    let world = World::default();
+    let world = FakeWorld::default();
     let ran = Lab::of(CACHED).in_world(&world).script(|_| Reply::Changed("/lab/data.txt")).run();
     assert_eq!((ran.status("a"), world.state().entries.len()), ("succeeded miss".into(), 0));
     assert!(
@@ -161,7 +161,7 @@ fn an_input_that_changed_while_the_task_ran_is_used_but_not_stored() {
 
 #[test]
 fn a_task_edited_under_its_pinned_version_hits_with_one_warning() {
-    let world = World::default();
+    let world = FakeWorld::default();
     Lab::of(CACHED).in_world(&world).run();
     let edited = CACHED.replace("run = 'x'", "run = 'y'");
     let ran = Lab::of(&edited).in_world(&world).run();
@@ -208,7 +208,7 @@ fn what_is_not_selected_comes_from_the_cache_or_the_run_fails() {
         "{CACHED}[tasks.b]\ninputs = {{ t = 'string' }}\nrun = 'x'\n[nodes.b]\ninputs = {{ t = '{{{{ a.text }}}}' }}\n"
     );
     let only = || Selection { only: vec!["b".into()], ..Selection::default() };
-    let world = World::default();
+    let world = FakeWorld::default();
     let ran = Lab::of(&toml).in_world(&world).select(only()).run();
     assert_eq!((ran.error("a").0, ran.calls.len()), (TaskErrorKind::Input, 0));
     assert!(ran.error("a").1.contains("was not selected"));

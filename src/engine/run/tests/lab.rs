@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::ran::Ran;
-use super::world::{Recording, World, lock};
+use super::world::{FakeWorld, Recording, lock};
 use crate::core::clock::Clock;
 use crate::core::event::{Event, TaskError, TaskErrorKind};
 use crate::core::reporter::Reporter;
@@ -161,7 +161,7 @@ impl Reporter for Listener {
 
 /// A run to be made.
 pub struct Lab {
-    pub world: World,
+    pub world: FakeWorld,
     documents: Vec<Document>,
     script: Script,
     mode: CacheMode,
@@ -178,7 +178,7 @@ impl Lab {
     /// A run of a workflow, whose name and tables follow.
     pub fn of(toml: &str) -> Self {
         let lab = Self {
-            world: World::default(),
+            world: FakeWorld::default(),
             documents: Vec::new(),
             script: Box::new(|_| Reply::Done),
             mode: CacheMode::ReadWrite,
@@ -200,7 +200,7 @@ impl Lab {
         self
     }
 
-    pub fn in_world(mut self, world: &World) -> Self {
+    pub fn in_world(mut self, world: &FakeWorld) -> Self {
         self.world = world.clone();
         self
     }

@@ -24,7 +24,7 @@ use crate::storage::writer::{Acknowledged, NewResult};
 
 /// What outlives one run: the memo, the files, the locks, the clock.
 #[derive(Clone, Default)]
-pub struct World(Arc<Mutex<WorldState>>);
+pub struct FakeWorld(Arc<Mutex<WorldState>>);
 
 #[derive(Default)]
 pub struct WorldState {
@@ -45,7 +45,7 @@ pub struct WorldState {
     held: usize,
 }
 
-impl World {
+impl FakeWorld {
     pub fn state(&self) -> MutexGuard<'_, WorldState> {
         lock(&self.0)
     }
@@ -55,13 +55,13 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Clock for World {
+impl Clock for FakeWorld {
     fn now(&self) -> Timestamp {
         Timestamp::from_second(1_800_000_000).unwrap().checked_add(self.state().ahead).unwrap()
     }
 }
 
-impl Memo for World {
+impl Memo for FakeWorld {
     fn lookup(&self, key: &Digest) -> Result<Option<FoundResult>, MemoError> {
         let state = self.state();
         if state.unreadable {
@@ -75,7 +75,7 @@ impl Memo for World {
     }
 }
 
-impl ContentStore for World {
+impl ContentStore for FakeWorld {
     fn fingerprint(&self, path: &Path, _: bool) -> Result<(Artifact, Snapshot), FileError> {
         let text = self.state().files.get(path).cloned().ok_or_else(|| FileError::Missing(path.into()))?;
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -116,7 +116,7 @@ impl ContentStore for World {
 }
 
 /// Records into a world and acknowledges at once.
-pub struct Recording(pub World, pub UnboundedSender<Acknowledged>);
+pub struct Recording(pub FakeWorld, pub UnboundedSender<Acknowledged>);
 
 impl Recorder for Recording {
     fn result(&self, result: NewResult) {
@@ -141,7 +141,7 @@ impl Recorder for Recording {
     fn flush_now(&self) {}
 }
 
-impl WorkLocks for World {
+impl WorkLocks for FakeWorld {
     fn try_take(&self, _: &Digest, _: &Holder) -> io::Result<LockAttempt> {
         let mut state = self.state();
         if state.busy > 0 {
@@ -156,7 +156,7 @@ impl WorkLocks for World {
     }
 }
 
-struct Release(World);
+struct Release(FakeWorld);
 
 impl Drop for Release {
     fn drop(&mut self) {

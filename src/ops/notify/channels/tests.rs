@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::core::notify::NotifyEvent;
-use crate::ops::notify::BrokenFile;
+use crate::ops::notify::BrokenNotifyFile;
 use crate::ops::notify::document::{finished, of_broken};
 
 fn rule(body: Option<&str>, in_settings: bool) -> NotifyRule {
@@ -25,8 +25,11 @@ fn rule(body: Option<&str>, in_settings: bool) -> NotifyRule {
 }
 
 fn with<T>(rule: &NotifyRule, ask: impl FnOnce(&mut Filler) -> T) -> T {
-    let file =
-        BrokenFile { path: "/w.toml".into(), workflow: Some("w".into()), errors: vec!["a \"b\"".into()] };
+    let file = BrokenNotifyFile {
+        path: "/w.toml".into(),
+        workflow: Some("w".into()),
+        errors: vec!["a \"b\"".into()],
+    };
     let document = finished(of_broken(&file, Timestamp::UNIX_EPOCH), NotifyEvent::Broken);
     let document = serde_json::to_string(&document).unwrap();
     let environment = |name: &str| match name {

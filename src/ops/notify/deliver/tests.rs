@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use super::*;
 use crate::core::notify::{NotifyChannel, NotifyEvent};
 use crate::ops::notify::document::finished;
-use crate::ops::notify::{BrokenFile, NotifyRules, broken, deliveries};
+use crate::ops::notify::{BrokenNotifyFile, NotifyRules, broken, deliveries};
 
 const QUICK: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(40)];
 
@@ -48,7 +48,7 @@ impl Place {
     }
 
     fn post(&self, rules: &NotifyRules) {
-        let file = BrokenFile { path: "/w.toml".into(), workflow: None, errors: vec!["bad".into()] };
+        let file = BrokenNotifyFile { path: "/w.toml".into(), workflow: None, errors: vec!["bad".into()] };
         assert_eq!(broken(Some(&self.home()), rules, &file).unwrap(), 1);
     }
 
@@ -215,7 +215,7 @@ fn a_command_that_hangs_is_ended_with_all_that_it_started() {
 
 #[test]
 fn documents_survive_the_outbox() {
-    let file = BrokenFile { path: "/w.toml".into(), workflow: None, errors: vec!["bad".into()] };
+    let file = BrokenNotifyFile { path: "/w.toml".into(), workflow: None, errors: vec!["bad".into()] };
     let document = super::super::document::of_broken(&file, Timestamp::UNIX_EPOCH);
     let document = finished(document, NotifyEvent::Broken);
     let text = serde_json::to_string(&document).unwrap();

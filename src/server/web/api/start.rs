@@ -21,7 +21,7 @@ use crate::core::run_request::{CacheMode, GivenInputs, RunRequest, Selection};
 use crate::core::schedule::Trigger;
 use crate::core::types::Type;
 use crate::ops::inspect::{self, RUNNING};
-use crate::ops::open::{Prepared, open, prepare};
+use crate::ops::open::{PreparedRun, open, prepare};
 use crate::ops::plan;
 use crate::ops::retry::{Retry, retry};
 use crate::server::web::app::App;
@@ -149,7 +149,7 @@ pub async fn begin(State(app): State<Arc<App>>, body: Bytes) -> Result<Response,
 ///
 /// # Errors
 /// There is no such workflow, or the request does not fit it.
-pub async fn prepared(app: &Arc<App>, name: &str, body: RunBody) -> Result<Prepared, HttpProblem> {
+pub async fn prepared(app: &Arc<App>, name: &str, body: RunBody) -> Result<PreparedRun, HttpProblem> {
     let (path, opened) = served(app, name)?;
     app.blocking(move |_| {
         let request = body.request(&opened.workflow, &path)?;
@@ -165,7 +165,7 @@ pub type Assigned = BTreeMap<String, String>;
 ///
 /// # Errors
 /// As [`prepared`].
-pub async fn prepared_texts(app: &Arc<App>, name: &str, texts: Assigned) -> Result<Prepared, HttpProblem> {
+pub async fn prepared_texts(app: &Arc<App>, name: &str, texts: Assigned) -> Result<PreparedRun, HttpProblem> {
     let (path, opened) = served(app, name)?;
     app.blocking(move |_| {
         let folder = path.parent().unwrap_or(FilePath::new("/")).to_owned();
@@ -201,7 +201,7 @@ fn written(ty: &Type, text: &str) -> Json {
 ///
 /// # Errors
 /// Something that it needs is not there, or the daemon ends.
-pub async fn started(app: &Arc<App>, prepared: Prepared) -> Result<RunId, HttpProblem> {
+pub async fn started(app: &Arc<App>, prepared: PreparedRun) -> Result<RunId, HttpProblem> {
     let ready = app.blocking(move |_| Ok(prepared.ready()?)).await?;
     let run = app.daemon.start(ready).await?;
     // It waits for its turn where many others run.

@@ -169,7 +169,7 @@ fn tiles(found: &CacheStats, cap: Option<u64>, now: Timestamp) -> Vec<(&'static 
 
 fn tasks(found: &CacheStats) -> Vec<TaskRow> {
     let all: u64 = found.tasks.iter().map(|task| task.size).sum();
-    let row = |task: &crate::ops::stats::Sum| TaskRow {
+    let row = |task: &crate::ops::stats::ResultSum| TaskRow {
         name: clean(&task.name),
         query: format!("task={}", encode(&task.name)),
         results: count(task.results),

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use super::values::short;
 use crate::core::event::Status;
 use crate::core::node_path::NodeRef;
-use crate::view::model::run_diff::{Change, DiffRole, NodeDiff, Pair, RunDiff};
+use crate::view::model::run_diff::{DiffRole, NamedPair, NodeDiff, Pair, RunDiff};
 use crate::view::text::inert;
 
 /// Maximum characters of a value in a line.
@@ -33,7 +33,7 @@ pub fn causes(diff: &RunDiff) -> Vec<ChangeLine> {
     let nodes = diff.nodes.iter().filter(|node| node.role == DiffRole::Cause);
     // A file of the workflow that changed is told by what of its nodes did.
     let has_nodes = diff.nodes.iter().any(|node| node.role == DiffRole::Cause);
-    let is_file = |change: &&Change<Json>| change.name.ends_with(".toml");
+    let is_file = |change: &&NamedPair<Json>| change.name.ends_with(".toml");
     let asked =
         diff.asked.iter().filter(|change| !(has_nodes && is_file(change))).map(|change| values("", change));
     asked.chain(nodes.flat_map(node_lines)).collect()
@@ -94,7 +94,7 @@ fn multi_line(text: &str) -> String {
 }
 
 /// A value that is another one.
-pub fn values(label: &str, change: &Change<Json>) -> ChangeLine {
+pub fn values(label: &str, change: &NamedPair<Json>) -> ChangeLine {
     let shown = |value: &Json| match value {
         Json::Null => "nothing".to_owned(),
         Json::Object(fields) if fields.len() == 1 && fields.contains_key("digest") => "a text".to_owned(),

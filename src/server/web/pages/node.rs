@@ -12,7 +12,7 @@ use super::run::node_values;
 use super::text::log_html;
 use super::values::ValueLine;
 use super::{PageFrame, page};
-use crate::core::event::Kind;
+use crate::core::event::NodeKind;
 use crate::core::node_path::{NodePath, NodeRef};
 use crate::ops::inspect::{self, RUNNING};
 use crate::ops::logs::{LogSearch, LogWindow, RunLogs, WindowStart};
@@ -282,7 +282,7 @@ fn log_card(app: &App, home: &std::path::Path, story: &NodeStory, node: NodeRef,
         fields: fields.clone(),
     };
     // What sums up others has no log of its own.
-    if story.elements.is_some() || story.finished.as_ref().is_some_and(|node| node.kind != Kind::Task) {
+    if story.elements.is_some() || story.finished.as_ref().is_some_and(|node| node.kind != NodeKind::Task) {
         card.problem = "it is made of others, which have logs of their own".into();
         return card;
     }

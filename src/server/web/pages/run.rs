@@ -14,7 +14,7 @@ use super::parts::{MixPart, StatusPart, TimePart, maybe_duration, node_address, 
 use super::text::log_html;
 use super::values::{ValueLine, value_lines};
 use super::{PageFrame, login, page};
-use crate::core::event::{Kind, NodeFinished};
+use crate::core::event::{NodeFinished, NodeKind};
 use crate::core::node_path::NodeRef;
 use crate::ops::diff::diff;
 use crate::ops::inspect::INTERRUPTED;
@@ -442,7 +442,8 @@ fn remark(node: &NodeFinished) -> String {
         _ => {}
     }
     parts.extend(
-        (node.saved_ms > 0 && node.kind == Kind::Task).then(|| format!("saved {}", duration(node.saved_ms))),
+        (node.saved_ms > 0 && node.kind == NodeKind::Task)
+            .then(|| format!("saved {}", duration(node.saved_ms))),
     );
     parts.extend(node.reason.as_ref().map(|reason| clean(reason)));
     parts.extend(node.why.as_ref().map(|why| clean(&why.text())));
