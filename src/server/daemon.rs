@@ -1,7 +1,7 @@
 //! What a daemon holds, and its life: files are loaded, schedules are made known, what is due runs, and in the end everything
 //! that it had is given back.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use super::decide::Queue;
 use super::events::{RunEnded, ServerEvent};
 use super::files::{Change, Files, ServedSchedule};
 use super::handle::{Command, DaemonHandle, ServedState};
+use super::notices::Notices;
 use super::runs::{Job, News, Outcome, RunEnd, Runs};
 use super::service_manager::ServiceManager;
 use super::wait::Waits;
@@ -22,6 +23,8 @@ use crate::core::event::{Counts, Status};
 use crate::core::schedule::Schedule;
 use crate::engine::Interrupt;
 use crate::ops::Error;
+use crate::ops::config::config_for;
+use crate::ops::notify::{BrokenNotifyFile, MissedInstants, NotifyRules};
 use crate::storage::history::INTERRUPTED;
 use crate::storage::home::Home;
 use crate::storage::schedules::claimant::Claimant;
@@ -87,11 +90,15 @@ pub(super) struct Daemon {
     pub asked: VecDeque<Job>,
     /// How many runs of each schedule have begun since its old ones were removed.
     pub begun: BTreeMap<String, u64>,
+    /// Files that do not load, of which people were told.
+    broken: BTreeSet<PathBuf>,
     pub handle: DaemonHandle,
     listener: Listener,
     pub manager: ServiceManager,
     /// The signal that is to end it.
     pub stopping: Option<i32>,
+    /// Once the database is there.
+    notices: Option<Notices>,
     pub url: Option<String>,
     served: Served,
 }
@@ -110,12 +117,21 @@ pub async fn serve(
     daemon.load(false);
     let web = daemon.listen().await?;
     daemon.register()?;
+    daemon.notices = Some(Notices::new(
+        daemon.options.home.clone(),
+        daemon.home.path(),
+        daemon.options.once,
+        daemon.runs.sender(),
+    ));
     daemon.announce(web.as_ref().and_then(|(_, login)| login.clone()));
     let (end_web, ended) = oneshot::channel::<()>();
     let web = web.map(|(web, _)| tokio::spawn(web.serve(async move { drop(ended.await) })));
     let waits = Waits::new(&daemon, signals, news, commands);
     daemon.live(waits).await;
     daemon.end();
+    if let Some(notices) = daemon.notices.take() {
+        notices.end().await;
+    }
     drop(end_web);
     if let Some(web) = web {
         // What is being answered has a moment; a fault in it is said by then.
@@ -151,10 +167,12 @@ impl Daemon {
             runs,
             asked: VecDeque::new(),
             begun: BTreeMap::new(),
+            broken: BTreeSet::new(),
             handle: DaemonHandle::new(sender),
             listener,
             manager: ServiceManager::from_environment(),
             stopping: None,
+            notices: None,
             url: None,
             served: Served::default(),
             options,
@@ -170,6 +188,7 @@ impl Daemon {
     /// Looks at the files, and takes over what has changed.
     pub fn load(&mut self, force: bool) {
         for change in self.files.refresh(force) {
+            self.notice_change(&change);
             self.tell(match change {
                 Change::Loaded(path) => ServerEvent::Loaded { path },
                 Change::Broken(path, mistakes) => ServerEvent::Broken { path, mistakes },
@@ -269,7 +288,7 @@ impl Daemon {
 
     /// Takes in the end of a run.
     pub fn take_end(&mut self, end: RunEnd) {
-        let RunEnd { run, of, outcome, duration } = end;
+        let RunEnd { run, of, outcome, rules, duration } = end;
         self.runs.ended(run);
         let (status, counts, reason) = match outcome {
             Outcome::Ran { status, counts, warnings } => {
@@ -290,11 +309,57 @@ impl Daemon {
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let (schedule, at) = of.map_or((None, None), |(name, at)| (Some(name), Some(at)));
         let status = status.to_owned();
+        if let (Some(notices), Some(_), None) = (&mut self.notices, &schedule, &reason) {
+            notices.run_ended(rules, run, self.url.clone());
+        }
         self.tell(ServerEvent::Ended(RunEnded { schedule, at, run, status, counts, duration_ms, reason }));
     }
 
     /// Tells of instants that passed without a run.
-    pub fn tell_missed(&mut self, _schedule: &str, _instants: Vec<Timestamp>) {}
+    pub fn tell_missed(&mut self, name: &str, instants: Vec<Timestamp>) {
+        let Some(served) = self.schedules.get(name) else { return };
+        let (workflow, schedule) = (&served.opened.workflow, served.schedule());
+        let Ok(config) = config_for(&workflow.path) else { return };
+        let named =
+            |own: &Option<String>, file: &Option<String>, settings: &Option<String>, default: &str| {
+                let named = own.as_ref().or(file.as_ref()).or(settings.as_ref());
+                named.map_or(default, String::as_str).to_owned()
+            };
+        let missed = MissedInstants {
+            schedule: name.to_owned(),
+            workflow: workflow.name.clone(),
+            project: named(&schedule.project, &workflow.project, &None, "default"),
+            domain: named(&schedule.domain, &workflow.domain, &None, "development"),
+            instants,
+        };
+        let rules = NotifyRules::of(workflow, &config);
+        if let Some(notices) = &mut self.notices {
+            notices.missed(rules, missed);
+        }
+    }
+
+    /// Tells of a file that stops loading, or loads again.
+    fn notice_change(&mut self, change: &Change) {
+        let (path, mistakes) = match change {
+            Change::Broken(path, mistakes) => (path, mistakes.clone()),
+            Change::Loaded(path) if self.broken.contains(path) => (path, Vec::new()),
+            Change::Loaded(_) | Change::Gone(_) => return,
+        };
+        match mistakes.is_empty() {
+            true => drop(self.broken.remove(path)),
+            false => drop(self.broken.insert(path.clone())),
+        }
+        // A file that does not load names nobody; its last text does.
+        let opened = self.files.all().find(|file| file.path == *path).and_then(|file| file.opened.clone());
+        let rules = match (&opened, config_for(path)) {
+            (Some(opened), Ok(config)) => NotifyRules::of(&opened.workflow, &config),
+            _ => NotifyRules::of_settings(path).unwrap_or_default(),
+        };
+        let workflow = opened.map(|opened| opened.workflow.name.clone());
+        if let Some(notices) = &mut self.notices {
+            notices.broken(rules, BrokenNotifyFile { path: path.clone(), workflow, errors: mistakes });
+        }
+    }
 
     /// Tells of a run that died with another daemon.
     pub fn tell_died(&mut self, died: &Died) {
@@ -302,6 +367,12 @@ impl Daemon {
             let message =
                 format!("{}: the run {} was interrupted: its process is gone", died.schedule, died.run);
             self.tell(ServerEvent::Warning { message });
+            let Some(served) = self.schedules.get(&died.schedule) else { return };
+            let workflow = &served.opened.workflow;
+            let rules = config_for(&workflow.path).map(|config| NotifyRules::of(workflow, &config));
+            if let (Some(notices), Ok(rules)) = (&mut self.notices, rules) {
+                notices.run_ended(rules, died.run, self.url.clone());
+            }
         }
     }
 

@@ -10,6 +10,7 @@
 //! | `wait.rs` | waiting for what comes first: an instant, a change, a signal, the end of a run |
 //! | `events.rs` | what a daemon says |
 //! | `handle.rs` | what others in this process may ask of it |
+//! | `notices.rs` | telling people of what it sees |
 //! | `service_manager.rs` | `NOTIFY_SOCKET` |
 //! | `web/` | the HTTP interface: who may ask, the API, the pages |
 //!
@@ -20,6 +21,7 @@ pub mod decide;
 pub mod events;
 mod files;
 mod handle;
+mod notices;
 mod runs;
 mod service_manager;
 mod tick;

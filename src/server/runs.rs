@@ -12,6 +12,7 @@ use crate::core::event::{Counts, Status};
 use crate::core::run_id::RunId;
 use crate::engine::Interrupt;
 use crate::ops::Error;
+use crate::ops::notify::NotifyRules;
 use crate::ops::open::PreparedRun;
 use crate::ops::run::{NO_THREAD, RunResult};
 use crate::ops::run_lock::{Turn, take_turn_as};
@@ -37,6 +38,8 @@ pub struct Job {
 pub enum News {
     /// It takes longer than it may.
     Overdue(RunId),
+    /// Something that is to be said.
+    Warning(String),
     Ended(Box<RunEnd>),
 }
 
@@ -45,6 +48,8 @@ pub struct RunEnd {
     pub run: RunId,
     pub of: Option<(String, Timestamp)>,
     pub outcome: Outcome,
+    /// Who is told of it.
+    pub rules: NotifyRules,
     pub duration: Duration,
 }
 
@@ -75,6 +80,11 @@ impl Runs {
         self.live.len()
     }
 
+    /// Where news goes.
+    pub fn sender(&self) -> UnboundedSender<News> {
+        self.news.clone()
+    }
+
     /// Begins a run. Whatever becomes of it, its end is told.
     pub fn start(&mut self, job: Job) {
         let (interrupt, interrupts) = unbounded_channel();
@@ -85,15 +95,24 @@ impl Runs {
         let told = news.clone();
         let spawned = thread.spawn(move || {
             let (run, of, begun) = (job.run, job.of.clone(), Instant::now());
-            let outcome = catch_unwind(AssertUnwindSafe(|| perform(job, home, interrupts, &news)));
+            let mut rules = NotifyRules::default();
+            let outcome =
+                catch_unwind(AssertUnwindSafe(|| perform(job, home, interrupts, &news, &mut rules)));
             let outcome = outcome.unwrap_or(Outcome::Panicked);
             // The daemon may have ended without waiting.
-            let _ = news.send(News::Ended(Box::new(RunEnd { run, of, outcome, duration: begun.elapsed() })));
+            let _ = news.send(News::Ended(Box::new(RunEnd {
+                run,
+                of,
+                outcome,
+                rules,
+                duration: begun.elapsed(),
+            })));
         });
         if let Err(error) = spawned {
             let outcome =
                 Outcome::NotBegun { status: Status::Failed, reason: format!("{NO_THREAD}: {error}") };
-            let _ = told.send(News::Ended(Box::new(RunEnd { run, of, outcome, duration: Duration::ZERO })));
+            let (rules, duration) = (NotifyRules::default(), Duration::ZERO);
+            let _ = told.send(News::Ended(Box::new(RunEnd { run, of, outcome, rules, duration })));
         }
     }
 
@@ -121,6 +140,7 @@ fn perform(
     home: Option<PathBuf>,
     interrupts: UnboundedReceiver<Interrupt>,
     news: &UnboundedSender<News>,
+    rules: &mut NotifyRules,
 ) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = match runtime {
@@ -132,7 +152,7 @@ fn perform(
     };
     let outcome = runtime.block_on(async {
         let (run, limit) = (job.run, job.max_runtime);
-        let whole = run_to_its_end(job, home, interrupts);
+        let whole = run_to_its_end(job, home, interrupts, rules);
         tokio::pin!(whole);
         if let Some(limit) = limit {
             tokio::select! {
@@ -150,10 +170,16 @@ async fn run_to_its_end(
     job: Job,
     home: Option<PathBuf>,
     mut interrupts: UnboundedReceiver<Interrupt>,
+    rules: &mut NotifyRules,
 ) -> Outcome {
     let not_begun = |status, reason| Outcome::NotBegun { status, reason };
     let failed = |error: Error| not_begun(Status::Failed, reason_of(&error));
-    let prepared = match (job.prepare)().and_then(PreparedRun::ready) {
+    let prepared = match (job.prepare)() {
+        Ok(prepared) => prepared,
+        Err(error) => return failed(error),
+    };
+    *rules = NotifyRules::of_prepared(&prepared);
+    let prepared = match prepared.ready() {
         Ok(prepared) => prepared,
         Err(error) => return failed(error),
     };

@@ -99,6 +99,7 @@ impl Daemon {
                 Some(Interrupt(signal)) = waits.signals.recv() => self.take_signal(signal, &mut about),
                 Some(news) = waits.news.recv() => match news {
                     News::Overdue(run) => self.end_overdue(run),
+                    News::Warning(message) => self.tell(ServerEvent::Warning { message }),
                     News::Ended(end) => self.take_end(*end),
                 },
                 Some(command) = waits.commands.recv() => self.take_command(command),

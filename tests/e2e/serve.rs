@@ -346,3 +346,26 @@ fn a_killed_daemon_leaves_no_instant_twice_and_none_unaccounted_for() {
         assert_eq!(ran.len(), all, "round {round}: {ran:?}");
     }
 }
+
+#[test]
+fn people_are_told_of_failures_recoveries_and_files_that_do_not_load() {
+    let lab = Lab::new();
+    let text = |script: &str| {
+        let notify = "[[notify]]\non = ['failure', 'recovery', 'broken']\n\
+                      command = ['sh', '-c', 'cat >> @DIR@/told; echo >> @DIR@/told']\n";
+        format!("{}{notify}", workflow("w", "every = '1s'", script))
+    };
+    lab.write("told", "");
+    lab.write("w.toml", &text("exit 3"));
+    let live = serve(&lab, "serve", &[]);
+    let told = |what: &str| until(what, || lab.read("told").contains(&format!(r#""event":"{what}""#)));
+    told("failure");
+    lab.write("w.toml", &text("true"));
+    told("recovery");
+    lab.write("w.toml", "nonsense = [");
+    told("broken");
+    live.signal(Signal::TERM);
+    live.end().expect_code(0);
+    let failures = lab.read("told").matches(r#""event":"failure""#).count();
+    assert_eq!(failures, 1, "one that goes on in the same way is told once");
+}
