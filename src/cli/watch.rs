@@ -32,7 +32,8 @@ pub fn run(flags: &Flags, request: &RunRequest, home: Option<&Path>, color: Colo
             Ok(()) => {}
         }
         if !flags.quiet {
-            let n = before.len();
+            // Others may come: settings files, and what a workflow names that is not there.
+            let n = before.values().flatten().count();
             let files = if n == 1 { "file" } else { "files" };
             note(&ink.paint(FAINT, format!("watching {n} {files}; Ctrl-C ends")));
         }

@@ -36,7 +36,12 @@ pub fn is_read_trouble(error: &rusqlite::Error) -> bool {
 
 /// Whether SQLite rejects a statement as such: tables or columns are not as the statement says.
 pub(super) fn is_rejected(error: &rusqlite::Error) -> bool {
-    error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_ERROR)
+    let code = match error {
+        // What is wrong at a place of the statement.
+        rusqlite::Error::SqlInputError { error, .. } => Some(error.extended_code),
+        other => other.sqlite_extended_error_code(),
+    };
+    code == Some(rusqlite::ffi::SQLITE_ERROR)
 }
 
 pub(super) fn code(error: &rusqlite::Error) -> Option<ErrorCode> {

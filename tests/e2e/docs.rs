@@ -250,6 +250,7 @@ pages! {
     settings: "docs/settings.md",
     templates: "docs/templates.md",
     troubleshooting: "docs/troubleshooting.md",
+    web: "docs/web.md",
     workflow_file: "docs/workflow-file.md",
 }
 

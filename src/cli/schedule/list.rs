@@ -18,7 +18,7 @@ use crate::view::text::schedules::render;
 Examples:
   runner schedule list
   runner schedule list /srv/etl
-  runner schedule list --json | jq -r 'select(.consecutive_failures > 0).schedule'")]
+  runner schedule list --json | jq 'select(.consecutive_failures > 0)'")]
 pub struct Args {
     /// Workflow files, or folders of them [default: the current folder, and what the home knows]
     #[arg(value_name = "WORKFLOW|DIR")]
