@@ -10,7 +10,7 @@
 //! Closing any descriptor of the file would release all record locks of the process. So `OPEN` keeps one descriptor of
 //! each file (by device and inode) for the process, every [`Locks`] of the same home shares it together with its map,
 //! and nothing else may open the file. A descriptor is closed only by the registry, under its mutex, when no `Locks` and
-//! no [`Held`] uses it any more.
+//! no [`HeldLock`] uses it any more.
 //!
 //! Knows nothing of what the work is.
 

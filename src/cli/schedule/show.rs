@@ -15,7 +15,7 @@ use crate::view::text::schedules::show;
 Examples:
   runner schedule show nightly
   runner schedule show etl/nightly --limit 100
-  runner schedule show nightly --json | jq '.instants[] | select(.became == \"missed\")'")]
+  runner schedule show nightly --json | jq '.instants[].became'")]
 pub struct Args {
     /// A schedule of a workflow file in the current folder or known to the home: `<workflow>/<name>`, or the name alone
     /// where it is unique

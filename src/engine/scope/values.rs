@@ -111,7 +111,7 @@ impl ScopeValues<'_> {
     /// The value of one of a node's inputs.
     ///
     /// # Errors
-    /// As [`Values::inputs_of`]; also where what it refers to has not ended.
+    /// As [`ScopeValues::inputs_of`]; also where what it refers to has not ended.
     pub fn input_of(&self, node: &Node, i: usize) -> Result<Value, NodeError> {
         let input = &node.body.inputs()[i];
         let ty = node.bound_type(i);

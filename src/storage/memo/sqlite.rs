@@ -45,7 +45,7 @@ pub const EXPLAINED: &str = "
     ) WITHOUT ROWID;
 ";
 
-/// How a result came under its key, see [`Found::provenance`].
+/// How a result came under its key, see [`FoundResult::provenance`].
 pub const PROVENANCE: &str = "ALTER TABLE memo ADD COLUMN provenance TEXT;";
 
 /// The result under `key`; `None` as well for a row that was damaged.

@@ -2,7 +2,7 @@
 //!
 //! Whatever comes from tasks or files is text here: escaped by the template, made inert before, and a policy in the page
 //! forbids everything but the page's own style and script. What is to be read beside the events, logs and files, is asked
-//! from [`Sources`].
+//! from [`PageSources`].
 //!
 //! | file | owns |
 //! |---|---|
