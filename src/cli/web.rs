@@ -17,7 +17,8 @@ Examples:
   runner web
   runner web --open
 
-The link is good once and for ten minutes. Scripts use the token in the home's file serve.token instead.")]
+The link is good once and for ten minutes. Scripts use the token in the home's
+file serve.token instead.")]
 pub struct Args {
     /// Open it in the browser as well
     #[arg(long)]
