@@ -144,16 +144,18 @@ impl<'o> Survey<'o> {
     fn resources(&mut self, place: &OutlineNode, pools: &Pools) {
         let node = place.node();
         let Some(execution) = node.execution() else { return };
-        let own = self.places(node.place.file);
         for unmet in pools.unmet(&execution.resources) {
             let resource = unmet.resource.as_str();
-            let at = own.place(&["nodes", &node.name, "resources", resource]).or_else(|| {
-                let task = node.task()?;
-                let places = self.places(task.place.file);
-                places
-                    .place(&["tasks", short(task), "resources", resource])
-                    .or_else(|| places.place(&["defaults", "resources", resource]))
-            });
+            let at = self
+                .places(node.place.file)
+                .place(&["nodes", &node.name, "resources", resource])
+                .or_else(|| {
+                    let task = node.task()?;
+                    let places = self.places(task.place.file);
+                    places
+                        .place(&["tasks", short(task), "resources", resource])
+                        .or_else(|| places.place(&["defaults", "resources", resource]))
+                });
             let message = format!("node `{}` can never run: {}", place.name(), unmet.message);
             let diagnostic =
                 Diagnostic::at(at.unwrap_or(node.place), message, "asked for here").help(unmet.help);
