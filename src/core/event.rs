@@ -328,6 +328,11 @@ impl Counts {
         }
     }
 
+    /// Whether a run that ended with `status` was a no-op: nothing was executed and nothing failed.
+    pub fn is_no_op(&self, status: &str) -> bool {
+        status == Status::Succeeded.name() && self.executed == 0 && self.failed == 0
+    }
+
     /// How many have finished.
     pub fn finished(&self) -> u64 {
         self.executed + self.cached + self.failed + self.skipped + self.cancelled

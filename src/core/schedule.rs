@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map as JsonMap, Value as Json};
 
-use super::cron::Rhythm;
+use super::cron::{Rhythm, delay};
 
 /// One entry of `[[schedules]]`, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,6 +109,11 @@ pub struct ScheduledRun {
 }
 
 impl Schedule {
+    /// When the run of an instant is due, with its jitter. The schedule's whole name is given, since it is a part of that.
+    pub fn fires(&self, whole_name: &str, at: Timestamp) -> Timestamp {
+        at.saturating_add(delay(whole_name, at, self.jitter)).unwrap_or(at)
+    }
+
     /// Values of the workflow's inputs for the run of an instant.
     pub fn inputs_at(&self, at: Timestamp) -> JsonMap<String, Json> {
         let mut inputs = self.inputs.clone();

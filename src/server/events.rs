@@ -70,7 +70,7 @@ pub struct RunEnded {
 impl RunEnded {
     /// Whether nothing was executed and nothing failed.
     pub fn is_no_op(&self) -> bool {
-        self.status == "succeeded" && self.counts.executed == 0 && self.counts.failed == 0
+        self.counts.is_no_op(&self.status)
     }
 }
 

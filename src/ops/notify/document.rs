@@ -60,7 +60,7 @@ pub fn of_run(
         scheduled_at: series.scheduled.as_ref().and_then(|scheduled| scheduled.at),
         status: Some(run.status.clone()),
         duration_ms: duration.and_then(|ms| u64::try_from(ms).ok()),
-        no_op: succeeded && run.counts.executed == 0 && run.counts.failed == 0,
+        no_op: run.counts.is_no_op(&run.status),
         consecutive: count,
         since,
         counts: Some(run.counts),

@@ -12,7 +12,6 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::claimed::{Claims, Ended, instant_run};
 use super::lookup::{Named, named};
-use crate::core::cron::delay;
 use crate::core::event::Counts;
 use crate::core::reporter::Reporter;
 use crate::core::run_id::RunId;
@@ -268,7 +267,7 @@ impl Work<'_> {
         let schedule = named.runnable()?.schedule();
         let name = &*named.name;
         let run = RunId::make();
-        let fires = at.checked_add(delay(name, at, schedule.jitter)).unwrap_or(at);
+        let fires = schedule.fires(name, at);
         let wanted_claim = Claim {
             schedule: name,
             at,

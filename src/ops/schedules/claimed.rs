@@ -200,10 +200,10 @@ fn ended(result: RunResult, by: Option<EndedBy>, taken: Option<u64>) -> Ended {
     let RunResult { run, summary, history, warnings, .. } = result;
     let (status, reason) = match by {
         Some(EndedBy::Timeout) if summary.status != Status::Succeeded => {
-            ("failed", Some("it took longer than max_runtime"))
+            ("failed", Some(EndedBy::Timeout.reason()))
         }
         Some(EndedBy::Replaced) if summary.status != Status::Succeeded => {
-            (summary.status.name(), Some("replaced by a later run"))
+            (summary.status.name(), Some(EndedBy::Replaced.reason()))
         }
         _ => (summary.status.name(), None),
     };
@@ -211,7 +211,7 @@ fn ended(result: RunResult, by: Option<EndedBy>, taken: Option<u64>) -> Ended {
     Ended {
         run: InstantRun {
             status: Some(status.into()),
-            no_op: status == "succeeded" && summary.counts.executed == 0 && summary.counts.failed == 0,
+            no_op: summary.counts.is_no_op(status),
             reason: reason.map(str::to_owned),
             ..instant_run(run, summary.counts, taken)
         },

@@ -7,13 +7,12 @@ use serde_json::Value as Json;
 
 use super::lookup::{Named, in_files, is_same_file, known, named};
 use super::{BrokenFile, Found};
-use crate::core::cron::{Rhythm, delay, words};
+use crate::core::cron::{Rhythm, words};
 use crate::core::event::VERSION;
 use crate::core::schedule::Schedule;
 use crate::core::time_text::duration_text;
 use crate::ops::Error;
 use crate::ops::home::HomeReader;
-use crate::storage::schedules::EndedBy;
 use crate::storage::schedules::known::{Known, Pause};
 use crate::storage::schedules::listing::{self, Failures, PastInstant, PastRun};
 use crate::view::model::schedule_row::{
@@ -145,9 +144,9 @@ fn next(found: &Found, now: Timestamp) -> Option<NextInstant> {
     let Schedule { rhythm, jitter, .. } = found.schedule();
     let name = found.whole_name();
     let from = now.checked_sub(*jitter).unwrap_or(now);
-    let fires = |at: Timestamp| at.checked_add(delay(&name, at, *jitter)).unwrap_or(at);
-    let mut instants =
-        rhythm.after(from).map(|instant| NextInstant { at: instant.at, fires: fires(instant.at) });
+    let mut instants = rhythm
+        .after(from)
+        .map(|instant| NextInstant { at: instant.at, fires: found.schedule().fires(&name, instant.at) });
     instants.find(|next| next.fires > now)
 }
 
@@ -160,10 +159,7 @@ impl Named {
 
 impl From<PastInstant> for InstantRow {
     fn from(past: PastInstant) -> Self {
-        let ended = past.ended_by.map(|by| match by {
-            EndedBy::Replaced => "replaced by a later run".to_owned(),
-            EndedBy::Timeout => "it took longer than max_runtime".to_owned(),
-        });
+        let ended = past.ended_by.map(|by| by.reason().to_owned());
         let run = past.run.as_ref();
         Self {
             at: past.at,

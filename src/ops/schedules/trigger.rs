@@ -225,11 +225,7 @@ impl Triggering {
                     )));
                 }
                 Some((run, reason, ended_by)) if run.status != "running" => {
-                    let ended = match ended_by {
-                        Some(EndedBy::Replaced) => Some("replaced by a later run".to_owned()),
-                        Some(EndedBy::Timeout) => Some("it took longer than max_runtime".to_owned()),
-                        None => None,
-                    };
+                    let ended = ended_by.map(|by| by.reason().to_owned());
                     return Ok(InstantRun {
                         no_op: run.is_no_op(),
                         reason: reason.or(ended),

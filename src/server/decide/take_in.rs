@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Action, Due, Kind, ON_TIME, Queue, Subject, Verdict};
-use crate::core::cron::{Rhythm, delay};
+use crate::core::cron::Rhythm;
 use crate::core::schedule::{CatchUp, Schedule};
 use crate::storage::schedules::Became;
 use crate::storage::schedules::retention::KEPT_INSTANTS;
@@ -27,7 +27,7 @@ pub(super) fn take_in(now: Timestamp, subject: &Subject) -> Verdict {
     let mut missed: Vec<(Timestamp, Timestamp)> = Vec::new();
     let mut on_time = Vec::new();
     let due = schedule.rhythm.after(within_reach(seen, now, schedule));
-    let due = due.map(|instant| (instant.at, fires(name, schedule, instant.at)));
+    let due = due.map(|instant| (instant.at, schedule.fires(name, instant.at)));
     for (at, fires) in due.take_while(|(_, fires)| *fires <= now) {
         last = Some(at);
         if standing.settled.contains(&at) {
@@ -74,7 +74,7 @@ pub(super) fn take_in(now: Timestamp, subject: &Subject) -> Verdict {
     }
     waiting.extend(on_time);
     let seen = last.unwrap_or(seen);
-    let next = schedule.rhythm.next(seen).map(|instant| fires(name, schedule, instant.at));
+    let next = schedule.rhythm.next(seen).map(|instant| schedule.fires(name, instant.at));
     Verdict { actions, queue: Queue { waiting, seen: Some(seen) }, next, again: false }
 }
 
@@ -89,11 +89,6 @@ fn set_back(now: Timestamp, queue: &Queue) -> Verdict {
         next: None,
         again: true,
     }
-}
-
-/// When the run of an instant is due.
-pub fn fires(name: &str, schedule: &Schedule, at: Timestamp) -> Timestamp {
-    at.saturating_add(delay(name, at, schedule.jitter)).unwrap_or(at)
 }
 
 /// Where to begin to look at instants: not so far back that there would be more than are kept.

@@ -44,7 +44,7 @@ pub struct PastRun {
 impl PastRun {
     /// Whether nothing was executed and nothing failed.
     pub fn is_no_op(&self) -> bool {
-        self.status == "succeeded" && self.counts.executed == 0 && self.counts.failed == 0
+        self.counts.is_no_op(&self.status)
     }
 
     /// Whether it counts as a failure.

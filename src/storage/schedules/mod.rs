@@ -168,6 +168,14 @@ impl EndedBy {
         }
     }
 
+    /// Why, for people.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Replaced => "replaced by a later run",
+            Self::Timeout => "it took longer than max_runtime",
+        }
+    }
+
     fn parse(text: &str) -> Option<Self> {
         [Self::Replaced, Self::Timeout].into_iter().find(|ended| ended.name() == text)
     }

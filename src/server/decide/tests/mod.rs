@@ -265,7 +265,7 @@ fn a_clock_that_jumps_ahead_has_missed_what_lies_between() {
 #[test]
 fn jitter_delays_the_run_and_not_the_instant() {
     let world = with("09:30", |world| world.schedule.jitter = secs(1800));
-    let due = take_in::fires(NAME, &world.schedule, at("10:00"));
+    let due = world.schedule.fires(NAME, at("10:00"));
     assert!(due > at("10:00") && due < at("10:30"));
     let log = world.until("10:45").log();
     assert_eq!(log, format!("{} fired 10:00", due.strftime("%H:%M:%S")));

@@ -7,14 +7,13 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map as JsonMap, Value as Json, json};
 
 use super::runs::Page;
 use super::start::checked_inputs;
 use super::{json as answer, read_body};
-use crate::core::cron::delay;
 use crate::core::event::VERSION;
 use crate::core::run_id::RunId;
 use crate::core::run_request::RunRequest;
@@ -96,15 +95,11 @@ pub async fn coming(app: &Arc<App>, name: String, number: usize) -> Result<Vec<C
     app.blocking(move |home| {
         let path = PathBuf::from(show(Some(home), &name, 1)?.row.path);
         let found = find(&name, &[path])?;
-        let (rhythm, jitter) = (&found.schedule().rhythm, found.schedule().jitter);
+        let rhythm = &found.schedule().rhythm;
         let zone = rhythm.zone();
-        let fires = |at: Timestamp| match jitter == SignedDuration::ZERO {
-            true => at,
-            false => at.checked_add(delay(&name, at, jitter)).unwrap_or(at),
-        };
         let instants = rhythm.after(now).take(number).map(|instant| Coming {
             at: instant.at,
-            fires: fires(instant.at),
+            fires: found.schedule().fires(&name, instant.at),
             local: instant.at.to_zoned(zone.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
             note: instant.clocks.map(crate::core::cron::Clocks::text),
         });

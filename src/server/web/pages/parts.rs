@@ -25,7 +25,7 @@ impl StatusPart {
     /// Of a run; one in which nothing was executed and nothing failed is called so.
     pub fn of_run(status: &str, counts: &Counts) -> Self {
         match status {
-            "succeeded" if is_no_op(status, counts) => Self::new("hit", "no-op"),
+            "succeeded" if counts.is_no_op(status) => Self::new("hit", "no-op"),
             "succeeded" => Self::new("ok", "succeeded"),
             "failed" | INTERRUPTED => Self::new("bad", status),
             RUNNING => Self::new("busy", "running"),
@@ -51,11 +51,6 @@ impl StatusPart {
             NodeStanding::Ended(status) => Self::new("skip-", status.name()),
         }
     }
-}
-
-/// Whether nothing was executed and nothing failed.
-pub fn is_no_op(status: &str, counts: &Counts) -> bool {
-    status == "succeeded" && counts.executed == 0 && counts.failed == 0
 }
 
 /// An instant: in UTC as it stands, in the reader's zone when the script has been there.

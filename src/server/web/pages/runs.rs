@@ -9,7 +9,7 @@ use axum::response::Response;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::parts::{MixPart, StatusPart, TimePart, encode, is_no_op, maybe_duration, origin};
+use super::parts::{MixPart, StatusPart, TimePart, encode, maybe_duration, origin};
 use super::{PageFrame, page};
 use crate::core::run_id::RunId;
 use crate::ops::inspect::{self, ListedRun, RunFilter};
@@ -148,7 +148,7 @@ fn days(runs: Vec<ListedRun>, folds: bool) -> Vec<Day> {
 }
 
 fn is_quiet(run: &ListedRun) -> bool {
-    is_no_op(&run.row.status, &run.row.counts)
+    run.row.counts.is_no_op(&run.row.status)
 }
 
 fn is_alike(a: &ListedRun, b: &ListedRun) -> bool {
