@@ -20,7 +20,7 @@ use crate::ops::open::prepare_opened;
 use crate::storage::damage::suspect;
 use crate::storage::db;
 use crate::storage::schedules::requests::{Answer, Request, ask_within};
-use crate::storage::schedules::tick::{Claim, Died, Record, Standing, Tick};
+use crate::storage::schedules::tick::{Claim, Died, Record, Standing, Tick, note_end, note_not_begun};
 use crate::storage::schedules::{Became, EndedBy, claimant};
 
 /// What a decision is about.
@@ -289,24 +289,19 @@ impl Daemon {
 
     /// Notes why a run is being ended, and then ends it.
     pub(super) fn end_overdue(&mut self, run: RunId) {
-        let noted = self.open_database().and_then(|mut db| {
-            let tick = Tick::begin(&mut db, &self.home).map_err(|error| error.to_string())?;
-            tick.ends(run, EndedBy::Timeout).and_then(|()| tick.commit()).map_err(|error| error.to_string())
-        });
-        if let Err(message) = noted {
-            self.tell(ServerEvent::Warning { message });
-        }
+        self.note(|db| note_end(db, run, EndedBy::Timeout));
         self.runs.interrupt(run, Interrupt::OVERDUE);
     }
 
     /// Notes that a run did not begin.
     pub(super) fn note_not_begun(&mut self, run: RunId, status: Status, reason: &str) {
-        let noted = self.open_database().and_then(|mut db| {
-            let tick = Tick::begin(&mut db, &self.home).map_err(|error| error.to_string())?;
-            tick.did_not_begin(run, status, reason)
-                .and_then(|()| tick.commit())
-                .map_err(|error| error.to_string())
-        });
+        self.note(|db| note_not_begun(db, run, status, reason));
+    }
+
+    /// Writes something down; where that fails, people are warned. Claims of dead processes are left for the next decision, which
+    /// tells of them.
+    fn note(&mut self, write: impl FnOnce(&Connection) -> rusqlite::Result<()>) {
+        let noted = self.open_database().and_then(|db| write(&db).map_err(|error| error.to_string()));
         if let Err(message) = noted {
             self.tell(ServerEvent::Warning { message });
         }

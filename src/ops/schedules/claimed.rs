@@ -22,7 +22,7 @@ use crate::storage::home::Home;
 use crate::storage::schedules::EndedBy;
 use crate::storage::schedules::claimant::Claimant;
 use crate::storage::schedules::listing;
-use crate::storage::schedules::tick::Tick;
+use crate::storage::schedules::tick::{note_end, note_not_begun};
 use crate::view::model::schedule_row::InstantRun;
 
 /// The time between two looks at whether a run is to be ended.
@@ -101,10 +101,8 @@ impl<'f> Claims<'f> {
     /// Notes that a claimed run could not begin.
     fn note_not_begun(&self, id: RunId, reason: &str) {
         // If that fails as well, the claim is freed when this process has ended.
-        let Ok(mut db) = self.connect() else { return };
-        if let Ok(tick) = Tick::begin(&mut db, &self.home) {
-            let _ = tick.did_not_begin(id, Status::Failed, reason).and_then(|()| tick.commit());
-        }
+        let Ok(db) = self.connect() else { return };
+        let _ = note_not_begun(&db, id, Status::Failed, reason);
     }
 
     async fn run_prepared(
@@ -180,11 +178,9 @@ impl Watch<'_> {
             true => Some(EndedBy::Timeout),
             false => self.asked_to_end(),
         };
-        if is_late && let Ok((mut db, _)) = db::open(self.home.path()) {
-            let noted = Tick::begin(&mut db, self.home)
-                .and_then(|tick| tick.ends(self.id, EndedBy::Timeout).and_then(|()| tick.commit()));
-            // The run is ended in any case; it counts as cancelled then.
-            drop(noted);
+        if is_late && let Ok((db, _)) = db::open(self.home.path()) {
+            // The run is ended in any case; without this it counts as cancelled.
+            let _ = note_end(&db, self.id, EndedBy::Timeout);
         }
         self.ended.is_some()
     }

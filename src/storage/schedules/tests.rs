@@ -10,7 +10,7 @@ use super::claimant::Claimant;
 use super::known::{Loaded, Server};
 use super::listing::Failures;
 use super::requests::{Answer, Request, State};
-use super::tick::{Claim, Record, Tick};
+use super::tick::{Claim, Record, Tick, note_end, note_not_begun};
 use super::{Became, EndedBy, backfill, known, listing, requests, retention};
 use crate::core::event::{Counts, Status};
 use crate::core::run_id::RunId;
@@ -173,6 +173,18 @@ fn a_claim_whose_process_died_is_free_unless_its_run_had_begun() {
 }
 
 #[test]
+fn what_is_noted_of_one_run_leaves_dead_claims_to_who_tells_of_them() {
+    let mut world = world();
+    let own = world.claim(60, Trigger::Schedule, world.claimant.id).unwrap();
+    let dead = world.claim(61, Trigger::Schedule, RunId::make()).unwrap();
+    note_end(&world.db, own, EndedBy::Timeout).unwrap();
+    note_not_begun(&world.db, own, Status::Failed, "no such file").unwrap();
+    assert_eq!(world.status(own), "failed");
+    let tick = Tick::begin(&mut world.db, &world.home).unwrap();
+    assert_eq!(tick.died.iter().map(|died| died.run).collect::<Vec<_>>(), [dead]);
+}
+
+#[test]
 fn a_dead_claim_of_older_times_is_missed() {
     let mut world = world();
     let dead = RunId::make();
@@ -240,7 +252,7 @@ fn failures_in_a_row_count_interruptions_and_timeouts_but_nothing_that_was_cance
     drop(lock);
     let refused = world.claim(6, Trigger::Schedule, world.claimant.id).unwrap();
     let tick = Tick::begin(&mut world.db, &world.home).unwrap();
-    tick.did_not_begin(refused, Status::Failed, "no such file").unwrap();
+    note_not_begun(&tick.transaction, refused, Status::Failed, "no such file").unwrap();
     tick.commit().unwrap();
     let expected = Failures { count: 3, since: Some(at(3)), last_success: Some(success) };
     assert_eq!(world.failures(), expected);

@@ -262,28 +262,12 @@ impl<'c> Tick<'c> {
         Ok(())
     }
 
-    /// Notes why a run is being ended, before it is.
+    /// As [`note_end`].
     ///
     /// # Errors
     /// The database cannot be written.
     pub fn ends(&self, run: RunId, by: EndedBy) -> rusqlite::Result<()> {
-        self.transaction
-            .prepare_cached("UPDATE instant SET ended_by = ?2 WHERE run = ?1 AND outcome IS NULL")?
-            .execute(params![run, by.name()])?;
-        Ok(())
-    }
-
-    /// Notes that a claimed run did not begin, with the status that it has because of that: `failed` counts as a failure.
-    ///
-    /// # Errors
-    /// The database cannot be written.
-    pub fn did_not_begin(&self, run: RunId, status: Status, reason: &str) -> rusqlite::Result<()> {
-        self.transaction
-            .prepare_cached(
-                "UPDATE instant SET outcome = ?2, reason = ?3 WHERE run = ?1 AND outcome IS NULL AND begun = 0",
-            )?
-            .execute(params![run, status.name(), reason])?;
-        Ok(())
+        note_end(&self.transaction, run, by)
     }
 
     /// Makes all of it so.
@@ -293,6 +277,28 @@ impl<'c> Tick<'c> {
     pub fn commit(self) -> rusqlite::Result<()> {
         self.transaction.commit()
     }
+}
+
+/// Notes why a run is being ended, before it is.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn note_end(db: &Connection, run: RunId, by: EndedBy) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE instant SET ended_by = ?2 WHERE run = ?1 AND outcome IS NULL")?
+        .execute(params![run, by.name()])?;
+    Ok(())
+}
+
+/// Notes that a claimed run did not begin, with the status that it has because of that: `failed` counts as a failure.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn note_not_begun(db: &Connection, run: RunId, status: Status, reason: &str) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "UPDATE instant SET outcome = ?2, reason = ?3 WHERE run = ?1 AND outcome IS NULL AND begun = 0",
+    )?
+    .execute(params![run, status.name(), reason])?;
+    Ok(())
 }
 
 /// Whether a run of this trigger is the one of its instant.
