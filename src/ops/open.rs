@@ -175,7 +175,10 @@ impl PreparedRun {
 }
 
 /// The scope that the request, the file and the settings name, in this order.
-fn scope(workflow: &Workflow, request: &RunRequest, config: &Config) -> Result<Scope, Error> {
+///
+/// # Errors
+/// A name is none of a project or a domain.
+pub fn scope(workflow: &Workflow, request: &RunRequest, config: &Config) -> Result<Scope, Error> {
     let pick =
         |asked: &Option<String>, file: &Option<String>, default: &str, name: &str| -> Result<String, Error> {
             let named = asked.as_deref().or(file.as_deref()).or_else(|| config.text(name));

@@ -20,13 +20,16 @@ use super::wait::Waits;
 use super::web::{self, Web, WebOptions};
 use crate::core::clock::Clock;
 use crate::core::event::{Counts, Status};
+use crate::core::run_request::RunRequest;
 use crate::core::schedule::Schedule;
 use crate::engine::Interrupt;
 use crate::ops::Error;
 use crate::ops::config::config_for;
 use crate::ops::notify::{BrokenNotifyFile, MissedInstants, NotifyRules};
+use crate::ops::open::scope;
 use crate::storage::history::INTERRUPTED;
 use crate::storage::home::Home;
+use crate::storage::memo::Scope;
 use crate::storage::schedules::claimant::Claimant;
 use crate::storage::schedules::known::{self, Loaded, Server};
 use crate::storage::schedules::retention;
@@ -320,16 +323,17 @@ impl Daemon {
         let Some(served) = self.schedules.get(name) else { return };
         let (workflow, schedule) = (&served.opened.workflow, served.schedule());
         let Ok(config) = config_for(&workflow.path) else { return };
-        let named =
-            |own: &Option<String>, file: &Option<String>, settings: &Option<String>, default: &str| {
-                let named = own.as_ref().or(file.as_ref()).or(settings.as_ref());
-                named.map_or(default, String::as_str).to_owned()
-            };
+        let request = RunRequest {
+            project: schedule.project.clone(),
+            domain: schedule.domain.clone(),
+            ..RunRequest::default()
+        };
+        let Ok(Scope { project, domain }) = scope(workflow, &request, &config) else { return };
         let missed = MissedInstants {
             schedule: name.to_owned(),
             workflow: workflow.name.clone(),
-            project: named(&schedule.project, &workflow.project, &None, "default"),
-            domain: named(&schedule.domain, &workflow.domain, &None, "development"),
+            project,
+            domain,
             instants,
         };
         let rules = NotifyRules::of(workflow, &config);

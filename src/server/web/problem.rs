@@ -39,9 +39,23 @@ impl HttpProblem {
 
     /// One field is wrong.
     pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
-        let (field, message) = (field.into(), message.into());
-        let detail = format!("{field}: {message}");
-        Self { errors: vec![FieldError { field, message }], ..Self::invalid(detail) }
+        let error = FieldError { field: field.into(), message: message.into() };
+        let detail = format!("{}: {}", error.field, error.message);
+        Self { errors: vec![error], ..Self::invalid(detail) }
+    }
+
+    /// Names all that is wrong, if anything is.
+    ///
+    /// # Errors
+    /// There are some.
+    pub fn refuse(errors: Vec<FieldError>) -> Result<(), Self> {
+        match errors.first() {
+            None => Ok(()),
+            Some(first) => {
+                let detail = format!("{}: {}", first.field, first.message);
+                Err(Self { errors, ..Self::invalid(detail) })
+            }
+        }
     }
 
     pub fn invalid(detail: impl Into<String>) -> Self {

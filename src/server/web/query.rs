@@ -97,13 +97,7 @@ impl Query {
         errors.extend(
             values.into_keys().map(|field| FieldError { field, message: "no such parameter".into() }),
         );
-        match &errors[..] {
-            [] => Ok(()),
-            [first, ..] => {
-                let detail = format!("{}: {}", first.field, first.message);
-                Err(HttpProblem { errors, ..HttpProblem::invalid(detail) })
-            }
-        }
+        HttpProblem::refuse(errors)
     }
 }
 

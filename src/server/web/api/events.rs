@@ -1,16 +1,15 @@
 //! Server-sent events of a run: what was, what comes, and the end; a log beside them if asked for.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::extract::{Path, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::runs::named_node;
-use super::stream::{PieceSender, pieces};
+use super::stream::{EventSender, PieceSender, events, pieces};
 use crate::ops::event_tail::{EventTail, LogFollower, NumberedEvent};
 use crate::ops::node_arg::node_ref;
 use crate::server::web::app::App;
@@ -19,8 +18,6 @@ use crate::server::web::query::Query;
 
 /// How often is looked for what is new.
 const PAUSE: Duration = Duration::from_millis(150);
-/// How often a stream says that it lives.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Maximum part of a log in one event, in bytes.
 const MAX_LOG_BYTES: u64 = 64 << 10;
 
@@ -68,7 +65,7 @@ pub async fn of_run(
         .await?;
     let (sender, body) = pieces();
     tokio::spawn(send(app, tail, log, is_reset, sender, permit));
-    Ok((StatusCode::OK, [(CONTENT_TYPE, "text/event-stream")], body).into_response())
+    Ok(events(body))
 }
 
 /// Sends until the run has ended or the reader has gone.
@@ -80,11 +77,7 @@ async fn send(
     sender: PieceSender,
     _permit: OwnedSemaphorePermit,
 ) {
-    let begin = if is_reset { "retry: 2000\nevent: reset\ndata: {}\n\n" } else { "retry: 2000\n\n" };
-    if !sender.send(begin).await {
-        return;
-    }
-    let mut last_sent = Instant::now();
+    let Some(mut sender) = EventSender::begin(sender, is_reset).await else { return };
     loop {
         let step = app.blocking(move |_| {
             let mut text = String::new();
@@ -109,23 +102,8 @@ async fn send(
         if is_over {
             text.push_str("event: end\ndata: {}\n\n");
         }
-        if text.is_empty() && last_sent.elapsed() >= HEARTBEAT {
-            text.push_str(": alive\n\n");
-        }
-        if !text.is_empty() {
-            if !sender.send(text).await {
-                return;
-            }
-            last_sent = Instant::now();
-        }
-        if is_over {
+        if !sender.send(text).await || is_over || (!has_more && !sender.pause(PAUSE).await) {
             return;
-        }
-        if !has_more {
-            tokio::select! {
-                () = tokio::time::sleep(PAUSE) => {}
-                () = sender.closed() => return,
-            }
         }
     }
 }

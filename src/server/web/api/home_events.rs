@@ -8,13 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::stream::{PieceSender, pieces};
+use super::stream::{EventSender, PieceSender, RESET, events, pieces};
 use crate::core::event::VERSION;
 use crate::core::run_id::RunId;
 use crate::ops::Error;
@@ -25,8 +24,6 @@ use crate::server::web::query::Query;
 
 /// How often is looked for what is new.
 const PAUSE: Duration = Duration::from_millis(400);
-/// How often a stream says that it lives.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How many events a listener that comes back may have missed.
 const MAX_KEPT: usize = 1000;
 /// How many of the newest runs are looked at.
@@ -130,7 +127,7 @@ pub async fn of_home(
     };
     let (sender, body) = pieces();
     tokio::spawn(send(app, from, is_reset, sender, permit));
-    Ok((StatusCode::OK, [(CONTENT_TYPE, "text/event-stream")], body).into_response())
+    Ok(events(body))
 }
 
 /// Sends until the reader has gone.
@@ -141,32 +138,18 @@ async fn send(
     sender: PieceSender,
     _permit: OwnedSemaphorePermit,
 ) {
-    let begin = if is_reset { "retry: 2000\nevent: reset\ndata: {}\n\n" } else { "retry: 2000\n\n" };
-    if !sender.send(begin).await {
-        return;
-    }
-    let mut last_sent = Instant::now();
+    let Some(mut sender) = EventSender::begin(sender, is_reset).await else { return };
     loop {
         let shared = app.clone();
         // A history that cannot be read just now may be read later.
         let _ = app.blocking(move |home| Ok(shared.feed.look(home)?)).await;
-        let (mut text, next) = match app.feed.since(from) {
+        let (text, next) = match app.feed.since(from) {
             Some(found) => found,
-            None => ("event: reset\ndata: {}\n\n".to_owned(), app.feed.next()),
+            None => (RESET.to_owned(), app.feed.next()),
         };
         from = next;
-        if text.is_empty() && last_sent.elapsed() >= HEARTBEAT {
-            text.push_str(": alive\n\n");
-        }
-        if !text.is_empty() {
-            if !sender.send(text).await {
-                return;
-            }
-            last_sent = Instant::now();
-        }
-        tokio::select! {
-            () = tokio::time::sleep(PAUSE) => {}
-            () = sender.closed() => return,
+        if !sender.send(text).await || !sender.pause(PAUSE).await {
+            return;
         }
     }
 }

@@ -77,39 +77,30 @@ pub fn checked_inputs(
     path: &FilePath,
 ) -> Result<GivenInputs, HttpProblem> {
     let dir = path.parent().unwrap_or(FilePath::new("/")).to_owned();
-    check_inputs(workflow, &values, &dir)?;
+    check_inputs(workflow, &values, |ty, value| match is_below(ty, value, &dir) {
+        false => Some(NOT_BELOW.to_owned()),
+        true => Binding::from_json(ty, value, &dir).err(),
+    })?;
     Ok(GivenInputs::Values { dir, values })
 }
 
-/// Checks values by the inputs of a workflow.
-fn check_inputs(
-    workflow: &Workflow,
-    values: &JsonMap<String, Json>,
-    folder: &FilePath,
-) -> Result<(), HttpProblem> {
-    let mut errors = Vec::new();
-    for (name, value) in values {
-        let problem = match workflow.inputs.iter().find(|input| *input.name == **name) {
-            None => Some("the workflow has no such input".to_owned()),
-            Some(input) if !is_below(&input.ty, value, folder) => {
-                Some("expected paths below the folder of the workflow".to_owned())
-            }
-            Some(input) => Binding::from_json(&input.ty, value, folder).err(),
-        };
-        errors.extend(problem.map(|message| FieldError { field: format!("inputs.{name}"), message }));
-    }
-    refuse(errors)
-}
+/// What is said of a file elsewhere.
+const NOT_BELOW: &str = "expected paths below the folder of the workflow";
 
-/// Names all that is wrong.
-fn refuse(errors: Vec<FieldError>) -> Result<(), HttpProblem> {
-    match errors.first() {
-        None => Ok(()),
-        Some(first) => {
-            let detail = format!("{}: {}", first.field, first.message);
-            Err(HttpProblem { errors, ..HttpProblem::invalid(detail) })
-        }
-    }
+/// Checks what is given for the inputs of a workflow, by its names; `problem` says what is wrong with a value of a type.
+fn check_inputs<'v, V: 'v>(
+    workflow: &Workflow,
+    given: impl IntoIterator<Item = (&'v String, &'v V)>,
+    problem: impl Fn(&Type, &V) -> Option<String>,
+) -> Result<(), HttpProblem> {
+    let errors = given.into_iter().filter_map(|(name, value)| {
+        let message = match workflow.inputs.iter().find(|input| *input.name == **name) {
+            None => Some("the workflow has no such input".to_owned()),
+            Some(input) => problem(&input.ty, value),
+        };
+        Some(FieldError { field: format!("inputs.{name}"), message: message? })
+    });
+    HttpProblem::refuse(errors.collect())
 }
 
 /// Whether all files in a value lie below a folder, wherever links lead. What does not fit the type is told elsewhere.
@@ -169,19 +160,10 @@ pub async fn prepared_texts(app: &Arc<App>, name: &str, texts: Assigned) -> Resu
     let (path, opened) = served(app, name)?;
     app.blocking(move |_| {
         let folder = path.parent().unwrap_or(FilePath::new("/")).to_owned();
-        let mut errors = Vec::new();
-        for (name, text) in &texts {
-            let input = opened.workflow.inputs.iter().find(|input| *input.name == **name);
-            let problem = match input {
-                None => Some("the workflow has no such input".to_owned()),
-                Some(input) => match !is_below(&input.ty, &written(&input.ty, text), &folder) {
-                    true => Some("expected paths below the folder of the workflow".to_owned()),
-                    false => Binding::from_text(&input.ty, text, &folder).err(),
-                },
-            };
-            errors.extend(problem.map(|message| FieldError { field: format!("inputs.{name}"), message }));
-        }
-        refuse(errors)?;
+        check_inputs(&opened.workflow, &texts, |ty, text| match is_below(ty, &written(ty, text), &folder) {
+            false => Some(NOT_BELOW.to_owned()),
+            true => Binding::from_text(ty, text, &folder).err(),
+        })?;
         let values = texts.iter().map(|(name, text)| format!("{name}={text}")).collect();
         let given = vec![GivenInputs::Assignments { dir: folder, values }];
         Ok(prepare(RunRequest { workflow: path, given, trigger: Trigger::Api, ..RunRequest::default() })?)

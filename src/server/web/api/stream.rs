@@ -5,9 +5,11 @@ use std::fs::File;
 use std::io::Read;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
 use hyper::body::Frame;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
@@ -41,10 +43,50 @@ impl PieceSender {
     pub async fn send(&self, piece: impl Into<Bytes>) -> bool {
         matches!(tokio::time::timeout(STALL_TIME, self.0.send(piece.into())).await, Ok(Ok(())))
     }
+}
 
-    /// Ends when the reader has gone away.
-    pub async fn closed(&self) {
-        self.0.closed().await;
+/// How often a stream of events says that it lives.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Tells the reader that it cannot go on from where it was.
+pub const RESET: &str = "event: reset\ndata: {}\n\n";
+
+/// The answer that is a stream of events.
+pub fn events(body: Body) -> Response {
+    ([(CONTENT_TYPE, "text/event-stream")], body).into_response()
+}
+
+/// The sending end of a stream of events.
+pub struct EventSender {
+    pieces: PieceSender,
+    last_sent: Instant,
+}
+
+impl EventSender {
+    /// Begins the stream; `None` if nobody reads it.
+    pub async fn begin(pieces: PieceSender, is_reset: bool) -> Option<Self> {
+        let rest = if is_reset { RESET } else { "\n" };
+        let is_read = pieces.send(format!("retry: 2000\n{rest}")).await;
+        is_read.then(|| Self { pieces, last_sent: Instant::now() })
+    }
+
+    /// Sends events, or where there are none for long a sign of life; whether the reader is still there.
+    pub async fn send(&mut self, mut text: String) -> bool {
+        if text.is_empty() && self.last_sent.elapsed() >= HEARTBEAT {
+            text.push_str(": alive\n\n");
+        }
+        if text.is_empty() {
+            return true;
+        }
+        self.last_sent = Instant::now();
+        self.pieces.send(text).await
+    }
+
+    /// Waits for `time`; false at once when the reader has gone.
+    pub async fn pause(&self, time: Duration) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(time) => true,
+            () = self.pieces.0.closed() => false,
+        }
     }
 }
 
