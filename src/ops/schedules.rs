@@ -105,21 +105,31 @@ pub fn find(name: &str, paths: &[PathBuf]) -> Result<Found, Error> {
     let Schedules { found, broken } = schedules(paths)?;
     let matching: Vec<_> =
         found.iter().filter(|found| is_called(found.schedule(), &found.workflow, name)).collect();
-    match &matching[..] {
-        [one] => Ok((*one).clone()),
-        [] => {
-            let names: Vec<_> = found.iter().map(Found::whole_name).collect();
-            let others = match broken.first() {
-                Some(file) => format!("{} has errors: `runner check` shows them", file.path.display()),
-                None if names.is_empty() => "no workflow file here has [[schedules]]".to_owned(),
-                None => format!("there are {}", names.join(", ")),
-            };
-            let hint = nearest(name, &names).unwrap_or(others);
-            Err(Error::not_found(format!("there is no schedule {}", quote(name))).hint(hint))
-        }
+    let Some(first) = matching.first() else {
+        let names: Vec<_> = found.iter().map(Found::whole_name).collect();
+        return Err(unknown(name, &names, &broken, "no workflow file here has [[schedules]]"));
+    };
+    only_one(name, &matching.iter().map(|found| found.whole_name()).collect::<Vec<_>>())?;
+    Ok((*first).clone())
+}
+
+/// There is no schedule of that name among `names`; `none` is said where there are no names.
+fn unknown(name: &str, names: &[String], broken: &[BrokenFile], none: &str) -> Error {
+    let others = match broken.first() {
+        Some(file) => format!("{} has errors: `runner check` shows them", file.path.display()),
+        None if names.is_empty() => none.to_owned(),
+        None => format!("there are {}", names.join(", ")),
+    };
+    let hint = nearest(name, names).unwrap_or(others);
+    Error::not_found(format!("there is no schedule {}", quote(name))).hint(hint)
+}
+
+/// Refuses a name that several schedules have, by their whole names.
+fn only_one(name: &str, whole_names: &[String]) -> Result<(), Error> {
+    match whole_names {
+        [_] => Ok(()),
         several => {
-            let names: Vec<_> = several.iter().map(|schedule| schedule.whole_name()).collect();
-            let message = format!("{} is the name of several schedules: {}", quote(name), names.join(", "));
+            let message = format!("{} is the name of several schedules: {}", quote(name), several.join(", "));
             Err(Error::invalid(message).hint("give the whole name"))
         }
     }
@@ -135,12 +145,12 @@ pub fn zone_of(home: Option<&Path>, name: &str) -> Result<TimeZone, Error> {
 }
 
 /// `<workflow>/<schedule>`.
-fn whole_name(schedule: &Schedule, workflow: &Workflow) -> String {
+pub fn whole_name(schedule: &Schedule, workflow: &Workflow) -> String {
     format!("{}/{}", workflow.name, schedule.name)
 }
 
 /// Whether `name` means this schedule, with the name of its workflow or without.
-fn is_called(schedule: &Schedule, workflow: &Workflow, name: &str) -> bool {
+pub(super) fn is_called(schedule: &Schedule, workflow: &Workflow, name: &str) -> bool {
     schedule.name == name || whole_name(schedule, workflow) == name
 }
 

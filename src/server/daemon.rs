@@ -357,7 +357,8 @@ impl Daemon {
         let opened = self.files.all().find(|file| file.path == *path).and_then(|file| file.opened.clone());
         let rules = match (&opened, config_for(path)) {
             (Some(opened), Ok(config)) => NotifyRules::of(&opened.workflow, &config),
-            _ => NotifyRules::of_settings(path).unwrap_or_default(),
+            (None, Ok(config)) => NotifyRules::of_settings(path, &config),
+            (_, Err(_)) => NotifyRules::default(),
         };
         let workflow = opened.map(|opened| opened.workflow.name.clone());
         if let Some(notices) = &mut self.notices {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::core::schedule::Schedule;
 use crate::ops::Error;
 use crate::ops::open::{Opened, check};
-use crate::ops::schedules::workflow_files;
+use crate::ops::schedules::{whole_name, workflow_files};
 use crate::ops::watch::{Looks, Watched};
 use crate::workflow::load::load;
 
@@ -255,7 +255,7 @@ impl ServedFile {
 /// The whole names of the schedules of a workflow, in its order.
 fn names(opened: &Opened) -> impl Iterator<Item = String> {
     let workflow = &opened.workflow;
-    workflow.schedules.iter().map(|placed| format!("{}/{}", workflow.name, placed.schedule.name))
+    workflow.schedules.iter().map(|placed| whole_name(&placed.schedule, workflow))
 }
 
 #[cfg(test)]

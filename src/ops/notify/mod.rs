@@ -23,9 +23,8 @@ use jiff::Timestamp;
 use self::document::{finished, of_broken, of_missed, of_run};
 use self::series::Series;
 use super::Error;
-use super::config::config_for;
 use super::home::HomeReader;
-use super::open::{PreparedRun, WorkflowErrors};
+use super::open::PreparedRun;
 use crate::core::notify::{NotifyDocument, NotifyEvent, NotifyRule};
 use crate::core::run_id::RunId;
 use crate::storage::db;
@@ -79,12 +78,8 @@ impl NotifyRules {
     }
 
     /// The rules of the settings files alone, for a workflow file that does not load.
-    ///
-    /// # Errors
-    /// Everything that is wrong in the settings files.
-    pub fn of_settings(workflow: &Path) -> Result<Self, WorkflowErrors> {
-        let config = config_for(workflow)?;
-        Ok(Self { workflow: workflow.to_owned(), rules: rules_of(config.notify.iter()) })
+    pub fn of_settings(workflow: &Path, config: &Config) -> Self {
+        Self { workflow: workflow.to_owned(), rules: rules_of(config.notify.iter()) }
     }
 
     /// Whether nobody is told of anything.

@@ -13,6 +13,7 @@ use crate::core::schedule::{ScheduledRun, Trigger};
 use crate::ops::Error;
 use crate::ops::home::HomeReader;
 use crate::ops::recorded::{Again, as_it_was};
+use crate::ops::schedules::is_called;
 use crate::storage::history::filter::{RunFilter, select};
 use crate::storage::history::invocation::{Invocation, invocation};
 use crate::storage::history::{INTERRUPTED, Run};
@@ -128,9 +129,9 @@ fn shape(view: &HomeReader, db: &Connection, run: &Run) -> FailureShape {
     // A workflow whose text is not kept any more has no definitions that could be compared.
     let Ok(Again { opened, .. }) = as_it_was(view, run) else { return shape };
     let asked = request.scheduled.map(|scheduled| scheduled.schedule).unwrap_or_default();
-    let own = asked.rsplit('/').next().unwrap_or_default();
-    let schedule = opened.workflow.schedules.iter().find(|placed| placed.schedule.name == own);
-    if let Some(input) = schedule.and_then(|placed| placed.schedule.scheduled_at_input.as_ref()) {
+    let mut schedules = opened.workflow.schedules.iter().map(|placed| &placed.schedule);
+    let schedule = schedules.find(|schedule| is_called(schedule, &opened.workflow, &asked));
+    if let Some(input) = schedule.and_then(|schedule| schedule.scheduled_at_input.as_ref()) {
         shape.inputs.remove(&input.name);
     }
     let families: BTreeSet<_> = failed.iter().map(|node| node.path().family()).collect();

@@ -27,8 +27,6 @@ use crate::view::model::schedule_row::InstantRun;
 
 /// The time between two looks at whether a run is to be ended.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-/// As the system numbers it.
-const SIGTERM: i32 = 15;
 
 /// A home in which this process may claim instants.
 pub(super) struct Claims<'f> {
@@ -138,7 +136,7 @@ impl<'f> Claims<'f> {
                 _ = looks.tick() => {
                     if watch.is_to_end() {
                         // The receiver lives as long as the run.
-                        let _ = sender.send(Interrupt(SIGTERM));
+                        let _ = sender.send(Interrupt(libc::SIGTERM));
                     }
                 }
             }

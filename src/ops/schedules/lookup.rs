@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Found, Schedules, is_called, nearest, read, schedules};
-use crate::core::inert::quote;
+use super::{Found, Schedules, is_called, only_one, read, schedules, unknown};
 use crate::ops::Error;
 use crate::ops::home::HomeReader;
 use crate::storage::schedules::known::{self, Known};
@@ -92,15 +91,8 @@ pub(super) fn named(home: &HomeReader, name: &str, paths: &[PathBuf]) -> Result<
     names.extend(known.into_iter().map(|known| known.name));
     names.sort();
     names.dedup();
-    let others = match broken.first() {
-        Some(file) => format!("{} has errors: `runner check` shows them", file.path.display()),
-        None if names.is_empty() => {
-            "no workflow file here has [[schedules]], and the home knows none".to_owned()
-        }
-        None => format!("there are {}", names.join(", ")),
-    };
-    let hint = nearest(name, &names).unwrap_or(others);
-    Err(Error::not_found(format!("there is no schedule {}", quote(name))).hint(hint))
+    let none = "no workflow file here has [[schedules]], and the home knows none";
+    Err(unknown(name, &names, &broken, none))
 }
 
 /// The schedules of `paths`. Without paths those of the current folder, which may be one that cannot be read.
@@ -111,16 +103,6 @@ pub(super) fn in_files(paths: &[PathBuf]) -> Result<Schedules, Error> {
     match schedules(paths) {
         Err(_) if paths.is_empty() => Ok(Schedules::default()),
         read => read,
-    }
-}
-
-fn only_one(name: &str, names: &[String]) -> Result<(), Error> {
-    match names {
-        [_] => Ok(()),
-        several => {
-            let message = format!("{} is the name of several schedules: {}", quote(name), several.join(", "));
-            Err(Error::invalid(message).hint("give the whole name"))
-        }
     }
 }
 
