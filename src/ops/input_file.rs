@@ -6,10 +6,9 @@ use std::sync::Arc;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use crate::core::json;
-use crate::core::value::Value;
 use crate::workflow::diagnostic::Sources;
 use crate::workflow::source::read_text;
-use crate::workflow::syntax::{self, Table, TomlKind};
+use crate::workflow::syntax;
 
 /// Maximum values in a JSON file.
 const MAX_VALUES: usize = 1_000_000;
@@ -62,7 +61,7 @@ fn from_toml(path: &Path, text: Arc<str>) -> Result<JsonMap<String, Json>, Strin
     let file = sources.add(path, text.clone());
     let (table, errors) = syntax::parse(&text, file);
     match errors.first() {
-        None => Ok(to_object(&table)),
+        None => Ok(table.to_object()),
         Some(error) => {
             let place = error.primary.as_ref().map(|(place, label)| (sources.line_column(*place), label));
             Err(match place {
@@ -72,24 +71,6 @@ fn from_toml(path: &Path, text: Arc<str>) -> Result<JsonMap<String, Json>, Strin
                 None => error.message.clone(),
             })
         }
-    }
-}
-
-fn to_object(table: &Table) -> JsonMap<String, Json> {
-    table.iter().map(|(key, item)| (key.name.to_string(), to_json(&item.kind))).collect()
-}
-
-fn to_json(kind: &TomlKind) -> Json {
-    match kind {
-        TomlKind::String(text) => (&**text).into(),
-        TomlKind::Integer(n) => (*n).into(),
-        TomlKind::Float(n) => {
-            serde_json::Number::from_f64(*n).map_or_else(|| Value::Float(*n).to_record(), Json::Number)
-        }
-        TomlKind::Bool(b) => (*b).into(),
-        TomlKind::Datetime(text) => (*text).into(),
-        TomlKind::Array(items) => items.iter().map(|item| to_json(&item.kind)).collect(),
-        TomlKind::Table(table) => Json::Object(to_object(table)),
     }
 }
 

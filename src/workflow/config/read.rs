@@ -117,7 +117,7 @@ impl Walk<'_> {
                 }
                 Some(Json::Object(filled))
             }
-            Shape::Any => Some(plain(item)),
+            Shape::Any => Some(item.kind.to_json()),
             _ => {
                 let (text, span) = self.reader.text_item(table, name)?;
                 let text = self.fill(text, span, path)?;
@@ -188,20 +188,5 @@ impl Walk<'_> {
             _ => diagnostic,
         });
         false
-    }
-}
-
-/// A value as JSON, as it stands.
-fn plain(item: &TomlItem) -> Json {
-    match &item.kind {
-        TomlKind::String(text) => text.as_ref().into(),
-        TomlKind::Integer(value) => (*value).into(),
-        TomlKind::Float(value) => (*value).into(),
-        TomlKind::Bool(value) => (*value).into(),
-        TomlKind::Datetime(text) => (*text).into(),
-        TomlKind::Array(items) => items.iter().map(plain).collect(),
-        TomlKind::Table(table) => {
-            table.iter().map(|(key, item)| (key.name.to_string(), plain(item))).collect()
-        }
     }
 }

@@ -5,6 +5,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use serde_json::{Map as JsonMap, Value as Json};
+
+use crate::core::value::Value;
 use crate::workflow::diagnostic::Span;
 
 /// A value and where it stands: all of its text, or the header for a table that has one.
@@ -63,6 +66,23 @@ pub(super) enum TableForm {
 /// Maximum entries of a table for which comparing names one by one is faster than hashing.
 const INDEXED: usize = 16;
 
+impl TomlKind<'_> {
+    /// As JSON, with datetimes as text and numbers that JSON lacks as they are recorded.
+    pub fn to_json(&self) -> Json {
+        match self {
+            Self::String(text) => (&**text).into(),
+            Self::Integer(n) => (*n).into(),
+            Self::Float(n) => {
+                serde_json::Number::from_f64(*n).map_or_else(|| Value::Float(*n).to_record(), Json::Number)
+            }
+            Self::Bool(b) => (*b).into(),
+            Self::Datetime(text) => (*text).into(),
+            Self::Array(items) => items.iter().map(|item| item.kind.to_json()).collect(),
+            Self::Table(table) => Json::Object(table.to_object()),
+        }
+    }
+}
+
 impl TomlItem<'_> {
     /// What it is, with its article, for messages: "a string", "an integer", ...
     pub fn type_name(&self) -> &'static str {
@@ -97,6 +117,11 @@ impl<'s> Table<'s> {
     /// Keys and values in the order of the file.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&TomlKey<'s>, &TomlItem<'s>)> {
         self.entries.iter().map(|(key, item)| (key, item))
+    }
+
+    /// As a JSON object.
+    pub fn to_object(&self) -> JsonMap<String, Json> {
+        self.iter().map(|(key, item)| (key.name.to_string(), item.kind.to_json())).collect()
     }
 
     pub fn len(&self) -> usize {
