@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::screen::{ColorChoice, tell_failure};
 use super::{Failure, code};
-use crate::ops::run::NO_THREAD;
+use crate::ops::NO_THREAD;
 
 /// Threads that poll attempts, beside the one that drives the run.
 const WORKERS: usize = 2;

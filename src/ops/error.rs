@@ -4,6 +4,9 @@ use std::fmt;
 
 use super::open::WorkflowErrors;
 
+/// Why nothing can begin where the system has no thread left.
+pub const NO_THREAD: &str = "the system refuses another thread; end other processes or raise `ulimit -u`";
+
 /// What sort of failure it is. Exit codes and HTTP statuses follow from it, nothing else does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -66,6 +69,11 @@ impl Error {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// The system has no thread left.
+    pub fn no_thread(error: impl fmt::Display) -> Self {
+        Self::store(format!("{NO_THREAD}: {error}"))
     }
 
     /// The database of the history cannot be read.

@@ -3,10 +3,10 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `open.rs`, `inputs.rs`, `input_file.rs`, `needs.rs`, `home_inside.rs` | from a request to a workflow that can be run; what a run lacks |
+//! | `open.rs`, `inputs.rs`, `input_file.rs`, `needs.rs` | from a request to a workflow that can be run; what a run lacks |
 //! | `config.rs` | settings files, and where each setting in force comes from |
-//! | `home.rs`, `beside.rs`, `descriptors.rs` | the home folder, opened for a run or for looking only; interrupts meanwhile; open files |
-//! | `run.rs`, `run_lock.rs`, `retry.rs`, `prior.rs`, `watch/` | running, in turn, running again, waiting for a reason to |
+//! | `home.rs` | the home folder, opened for a run or for looking only |
+//! | `run/`, `run_lock.rs`, `retry.rs`, `prior.rs`, `watch/` | running, in turn, running again, waiting for a reason to |
 //! | `plan.rs`, `estimate.rs`, `why.rs`, `check.rs`, `picture.rs` | what would run, how long, why; what looks wrong; the graph |
 //! | `inspect.rs`, `overview.rs`, `nodes.rs`, `run_graph.rs`, `event_tail.rs`, `report.rs`, `diff.rs`, `logs/`, `recorded.rs` | past runs |
 //! | `notify/` | telling people of runs: rules, messages, their delivery |
@@ -17,12 +17,10 @@
 //! | `error.rs` | why an operation was not done |
 
 pub mod accept;
-mod beside;
 pub mod cap;
 pub mod check;
 pub mod collect;
 pub mod config;
-mod descriptors;
 pub mod diff;
 mod error;
 pub mod estimate;
@@ -30,7 +28,6 @@ pub mod event_tail;
 pub mod export;
 pub mod find;
 pub mod home;
-mod home_inside;
 mod input_file;
 mod inputs;
 pub mod inspect;
@@ -66,4 +63,4 @@ pub mod watch;
 pub mod web_access;
 pub mod why;
 
-pub use error::{Error, ErrorKind};
+pub use error::{Error, ErrorKind, NO_THREAD};

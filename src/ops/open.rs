@@ -14,7 +14,6 @@ use crate::core::run_request::RunRequest;
 use crate::engine::RunOptions;
 use crate::engine::schedule::pools::Pools;
 use crate::storage::memo::Scope;
-use crate::workflow::Workflow;
 use crate::workflow::binding::Binding;
 use crate::workflow::config::Config;
 use crate::workflow::diagnostic::{Diagnostic, Sources};
@@ -25,6 +24,7 @@ use crate::workflow::graph::select::{Role, matching, roles};
 use crate::workflow::lint::Lint;
 use crate::workflow::load::{LoadedWorkflow, check_label, load, load_requested};
 use crate::workflow::policy::parse_amount;
+use crate::workflow::{Task, Workflow};
 
 /// The project and the domain where nothing names others.
 pub(super) const DEFAULT_PROJECT: &str = "default";
@@ -140,6 +140,13 @@ pub fn prepare_opened(mut request: RunRequest, opened: Opened) -> Result<Prepare
     let inputs = inputs::resolve(&opened.workflow, &request.given)?;
     let options = options(&opened, &request, &config)?;
     Ok(PreparedRun { request, opened, scope, inputs, options, config, prior: None })
+}
+
+impl Opened {
+    /// The tasks of the workflow and of its sub-workflows.
+    pub fn tasks(&self) -> impl Iterator<Item = &Task> + Clone {
+        self.workflows.iter().flat_map(|workflow| &workflow.tasks).map(|task| &**task)
+    }
 }
 
 impl PreparedRun {

@@ -11,11 +11,11 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::core::event::{Counts, Status};
 use crate::core::run_id::RunId;
 use crate::engine::Interrupt;
-use crate::ops::Error;
 use crate::ops::notify::NotifyRules;
 use crate::ops::open::PreparedRun;
-use crate::ops::run::{NO_THREAD, RunResult};
+use crate::ops::run::RunResult;
 use crate::ops::run_lock::{Turn, take_turn_as};
+use crate::ops::{Error, NO_THREAD};
 
 /// The runs that go on in this process.
 pub struct Runs {

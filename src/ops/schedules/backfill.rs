@@ -19,7 +19,6 @@ use crate::core::run_request::RunRequest;
 use crate::core::schedule::{ScheduledRun, Trigger};
 use crate::engine::Interrupt;
 use crate::ops::home::HomeReader;
-use crate::ops::run::NO_THREAD;
 use crate::ops::{Error, ErrorKind};
 use crate::storage::schedules::Became;
 use crate::storage::schedules::backfill::{BackfillAnswer, claim, succeeded};
@@ -181,7 +180,7 @@ impl Backfill {
                 match std::thread::Builder::new().spawn_scoped(scope, || work.go()) {
                     Ok(thread) => threads.push(thread),
                     Err(error) => {
-                        work.give_up(Error::store(format!("{NO_THREAD}: {error}")));
+                        work.give_up(Error::no_thread(error));
                         break;
                     }
                 }
@@ -223,7 +222,7 @@ impl Work<'_> {
         let runtime = Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
         let runtime = match runtime {
             Ok(runtime) => runtime,
-            Err(error) => return self.give_up(Error::store(format!("{NO_THREAD}: {error}"))),
+            Err(error) => return self.give_up(Error::no_thread(error)),
         };
         while let Some(at) = self.next() {
             match self.one(at, &runtime) {

@@ -4,8 +4,7 @@
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot::channel;
 
-use super::Error;
-use super::run::NO_THREAD;
+use super::super::Error;
 use crate::engine::Interrupt;
 
 /// Does `work` on a thread of its own and waits for its result. After an interrupt the thread is left to itself: the
@@ -21,7 +20,7 @@ pub async fn beside<T: Send + 'static>(
     let thread = std::thread::Builder::new().name("opening".into()).spawn(move || {
         let _ = done.send(work());
     });
-    let thread = thread.map_err(|error| Error::store(format!("{NO_THREAD}: {error}")))?;
+    let thread = thread.map_err(Error::no_thread)?;
     tokio::select! {
         Some(Interrupt(signal)) = interrupts.recv() => Err(Error::interrupted(signal)),
         result = ended => match (result, thread) {
@@ -39,7 +38,7 @@ pub async fn beside<T: Send + 'static>(
 mod tests {
     use tokio::sync::mpsc::unbounded_channel;
 
-    use super::super::ErrorKind;
+    use super::super::super::ErrorKind;
     use super::*;
 
     #[tokio::test]

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::open::Opened;
+use super::super::open::Opened;
 use crate::workflow::binding::Binding;
 use crate::workflow::definition::sources_of;
 use crate::workflow::lint::tasks;

@@ -3,7 +3,7 @@
 
 use rustix::process::{Resource, getrlimit};
 
-use super::Error;
+use super::super::Error;
 
 /// What a run needs beside its tasks: the database twice, its log and index, locks, events, pipes of the runtime.
 const FOR_THE_RUN: u64 = 32;

@@ -1,0 +1,130 @@
+//! The rows of a run in the history: the one it begins with, what was asked for, and the one it ends with.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
+
+use super::super::Error;
+use super::super::open::Opened;
+use crate::core::event::Counts;
+use crate::core::run_id::RunId;
+use crate::core::run_request::RunRequest;
+use crate::core::value::Value;
+use crate::engine::attempt::environment;
+use crate::engine::lookup::cache::to_record;
+use crate::engine::{RunOptions, Summary};
+use crate::storage::gc;
+use crate::storage::history::invocation::{Beginning, Invocation, Text};
+use crate::storage::history::{self, RUNNING};
+use crate::storage::home::Home;
+use crate::storage::memo::Scope;
+use crate::storage::store::Store;
+use crate::storage::writer::{Acknowledged, Closed, Handle, Writer};
+use crate::workflow::documents::Document;
+use crate::workflow::graph::select::leaves;
+
+/// The history of a run that goes on.
+pub struct RunRecord {
+    pub writer: Writer,
+    thread: Handle,
+    row: history::Run,
+}
+
+/// The row of a run that begins now.
+pub fn first_row(run: RunId, opened: &Opened, scope: &Scope, options: &RunOptions) -> history::Run {
+    let (workflow, outline) = (&opened.workflow, &opened.outline);
+    let nodes = leaves(outline, &options.roles, 0..outline.len());
+    history::Run {
+        id: run,
+        workflow: workflow.name.clone(),
+        path: workflow.path.display().to_string(),
+        project: scope.project.clone(),
+        domain: scope.domain.clone(),
+        status: RUNNING.into(),
+        started: Timestamp::now(),
+        finished: None,
+        counts: Counts { nodes, ..Counts::default() },
+        saved_ms: 0,
+    }
+}
+
+impl RunRecord {
+    /// Starts the writer; what it has stored comes through the channel.
+    ///
+    /// # Errors
+    /// The system has no thread left.
+    pub fn start(
+        row: history::Run,
+        db: Connection,
+        store: Arc<Store>,
+        home: &Home,
+    ) -> Result<(Self, UnboundedReceiver<Acknowledged>), Error> {
+        let (writer, thread, acknowledged) =
+            Writer::start(db, store, home.path().to_owned()).map_err(Error::no_thread)?;
+        Ok((Self { writer, thread, row }, acknowledged))
+    }
+
+    /// Records the run and what it was asked for; the channel says when that is stored.
+    pub fn begin(&self, request: RunRequest, opened: &Opened, inputs: &[Value]) -> oneshot::Receiver<()> {
+        self.writer.begin(Beginning {
+            run: self.row.clone(),
+            invocation: self.invocation(request, opened, inputs),
+            texts: opened.documents.iter().map(text).collect(),
+        })
+    }
+
+    /// Records how the run ended, and waits until everything is stored.
+    pub fn end(self, summary: &Summary, home: &Home) -> Closed {
+        let Self { writer, thread, mut row } = self;
+        row.status = summary.status.name().into();
+        row.finished = Some(Timestamp::now());
+        row.counts = summary.counts;
+        row.saved_ms = summary.saved_ms;
+        writer.size(row.id, gc::of_run(home, row.id));
+        writer.run(row);
+        drop(writer);
+        thread.join()
+    }
+
+    /// The id of the run.
+    pub fn run(&self) -> RunId {
+        self.row.id
+    }
+
+    /// The record of the request, with everything that was decided when the run began.
+    fn invocation(&self, request: RunRequest, opened: &Opened, inputs: &[Value]) -> Invocation {
+        let environment = environment::remember(opened.tasks());
+        let request = RunRequest {
+            // Records are text, whatever bytes a path holds.
+            workflow: self.row.path.clone().into(),
+            project: Some(self.row.project.clone()),
+            domain: Some(self.row.domain.clone()),
+            // The values that came of them are recorded below.
+            given: Vec::new(),
+            cache: Some(request.cache.unwrap_or_default()),
+            ..request
+        };
+        Invocation {
+            runner: env!("CARGO_PKG_VERSION").into(),
+            dir: std::env::current_dir().unwrap_or_default().display().to_string(),
+            request,
+            inputs: to_record(opened.workflow.inputs.iter().map(|input| &*input.name), inputs),
+            environment: environment.base,
+            passed: environment.passed,
+            ..Invocation::default()
+        }
+    }
+}
+
+fn text(document: &Document) -> Text {
+    let shown = |path: &PathBuf| path.display().to_string();
+    Text {
+        path: shown(&document.path),
+        asked: document.asked.iter().map(shown).collect(),
+        text: document.text.clone(),
+    }
+}
