@@ -6,10 +6,10 @@ use serde_json::{Value as Json, json};
 
 use super::args::{CacheFlags, Nodes, Resources, Target, parse_jobs, request};
 use super::screen::{ColorChoice, note, print};
-use super::{Failure, Outcome};
+use super::{Failure, Outcome, code};
 use crate::core::event::VERSION;
-use crate::ops::config::{GivenSettings, Origin, SettingInForce, in_force};
-use crate::view::text::style::{Cell, FAINT, Ink, PLAIN, STRONG, columns};
+use crate::ops::config::{GivenSettings, Origin, SettingInForce, SettingTrial, in_force};
+use crate::view::text::style::{BAD, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
 use crate::view::text::{inert, size};
 
 /// Show every setting in force and where it comes from; secrets are masked
@@ -21,6 +21,7 @@ use crate::view::text::{inert, size};
 Examples:
   runner config
   runner config workflow.toml
+  runner config workflow.toml --check
   runner config workflow.toml --json | jq 'select(.from == \"file\")'")]
 pub struct Args {
     /// The workflow file
@@ -35,23 +36,45 @@ pub struct Args {
     /// As for exec
     #[arg(short, long, value_name = "N", value_parser = parse_jobs)]
     jobs: Option<u32>,
+    /// Also try each executor and the shared cache, and exit with 1 if one cannot be used
+    #[arg(long)]
+    check: bool,
     /// Print one line of JSON for each setting
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(args: &Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let in_force = in_force(args.workflow.as_deref(), given(args, home)?)?;
+    let in_force = in_force(args.workflow.as_deref(), given(args, home)?, args.check)?;
     tell_warnings(&in_force.warnings);
     match args.json {
-        true => in_force.settings.iter().for_each(|setting| print(&format!("{}\n", document(setting)))),
+        true => {
+            in_force.settings.iter().for_each(|setting| print(&format!("{}\n", document(setting))));
+            in_force.trials.iter().for_each(|trial| print(&format!("{}\n", trial_document(trial))));
+        }
         false => {
             let ink = Ink(color.on_stdout());
             let rows: Vec<_> = in_force.settings.iter().map(row).collect();
             print(&columns(&rows, ink));
+            let trials: Vec<_> = in_force.trials.iter().map(trial_row).collect();
+            print(&columns(&trials, ink));
         }
     }
-    Ok(())
+    match in_force.trials.iter().any(|trial| trial.fault.is_some()) {
+        true => Err(Failure::silent(code::FAILED)),
+        false => Ok(()),
+    }
+}
+
+/// `✓ executor local`
+fn trial_row(trial: &SettingTrial) -> Vec<Cell> {
+    let fault = trial.fault.as_deref().map(|fault| inert(fault).into_owned()).unwrap_or_default();
+    let (style, mark) = if trial.fault.is_some() { (BAD, "✗") } else { (GOOD, "✓") };
+    vec![Cell::new(style, format!("{mark} {}", inert(&trial.name))), Cell::new(PLAIN, fault)]
+}
+
+fn trial_document(trial: &SettingTrial) -> Json {
+    json!({"v": VERSION, "check": trial.name, "ok": trial.fault.is_none(), "error": trial.fault})
 }
 
 /// Tells of settings files that were skipped and of settings without effect.

@@ -47,6 +47,7 @@ mod start;
 mod stdout;
 mod time_arg;
 mod unknown_verb;
+mod user;
 mod watch;
 mod web;
 mod why;

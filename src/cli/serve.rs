@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use jiff::Zoned;
 
+use super::config::tell_warnings;
 use super::runtime::block_on;
 use super::screen::{ColorChoice, note, print};
 use super::{Failure, Outcome, code, signals};
 use crate::core::clock::SystemClock;
+use crate::ops::config::serve::{ServeSettings, serve_settings};
 use crate::server::events::{Became, RunEnded, ServerEvent};
 use crate::server::web::WebOptions;
 use crate::server::{OnExit, Options, serve};
@@ -27,7 +29,8 @@ Examples:
   runner serve etl.toml reports/     # a file, and the files of a folder
   runner serve --once                # what is due or was missed, then end
 
-TERM and INT end it when what runs has ended, HUP loads all files again.")]
+TERM and INT end it when what runs has ended, HUP loads all files again.
+What a flag does not say, [serve] of the settings files says.")]
 pub struct Args {
     /// Workflow files, and folders of them [default: the current folder]
     #[arg(value_name = "WORKFLOW|DIR")]
@@ -38,18 +41,17 @@ pub struct Args {
     /// Run what is due or was missed, and end: for a timer of the system
     #[arg(long, help_heading = "Schedules")]
     once: bool,
-    /// What becomes of runs when a signal ends it; a second signal cancels them
-    #[arg(long, value_name = "WHAT", default_value = "finish", help_heading = "Running")]
-    on_exit: OnExitArg,
-    /// How many runs may go on at once; what is due waits, longest first
+    /// What becomes of runs when a signal ends it; a second signal cancels them [default: finish]
+    #[arg(long, value_name = "WHAT", help_heading = "Running")]
+    on_exit: Option<OnExitArg>,
+    /// How many runs may go on at once; what is due waits, longest first [default: 4]
     #[arg(
         long,
         value_name = "N",
-        default_value_t = 4,
-        value_parser = clap::value_parser!(u16).range(1..),
+        value_parser = clap::value_parser!(u64).range(1..),
         help_heading = "Running"
     )]
-    max_runs: u16,
+    max_runs: Option<u64>,
     /// How many nodes of a run may run at once [default: as for `exec`]
     #[arg(short, long, value_name = "N", value_parser = super::args::parse_jobs, help_heading = "Running")]
     jobs: Option<u32>,
@@ -64,15 +66,15 @@ pub struct Args {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Web page")]
 struct WebArgs {
-    /// Where the page and the API are: ADDRESS:PORT, with port 0 for a free one, or unix:PATH
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7070")]
-    listen: String,
+    /// Where the page and the API are: ADDRESS:PORT, with port 0 for a free one, or unix:PATH [default: 127.0.0.1:7070]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
     /// Read the token from this file instead of the home's serve.token
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// What every path begins with
-    #[arg(long, value_name = "/x", default_value = "")]
-    base_path: String,
+    #[arg(long, value_name = "/x")]
+    base_path: Option<String>,
     /// How browsers reach the page through a proxy
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
@@ -95,29 +97,46 @@ enum OnExitArg {
     Cancel,
 }
 
-pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    let options = Options {
+/// How many runs may go on at once, if nothing says so.
+const DEFAULT_MAX_RUNS: u64 = 4;
+/// Where the page is, if nothing says so.
+const DEFAULT_LISTEN: &str = "127.0.0.1:7070";
+
+/// What is to be served, and how: by the flags, else by the settings.
+fn options(args: Args, settings: ServeSettings, home: Option<&Path>) -> Options {
+    let on_exit = match (args.on_exit, settings.on_exit.as_deref()) {
+        (Some(OnExitArg::Cancel), _) | (None, Some("cancel")) => OnExit::Cancel,
+        _ => OnExit::Finish,
+    };
+    let max_runs = args.max_runs.or(settings.max_runs).unwrap_or(DEFAULT_MAX_RUNS);
+    let web = args.web;
+    let allow_host = if web.allow_host.is_empty() { settings.allow_host } else { web.allow_host };
+    Options {
         paths: args.paths,
         home: home.map(Path::to_owned),
         jobs: args.jobs,
-        max_runs: usize::from(args.max_runs),
+        max_runs: usize::try_from(max_runs).unwrap_or(usize::MAX),
         once: args.once,
-        on_exit: match args.on_exit {
-            OnExitArg::Finish => OnExit::Finish,
-            OnExitArg::Cancel => OnExit::Cancel,
-        },
+        on_exit,
         schedules: !args.no_schedules,
-        web: (!args.web.no_web && !args.once).then(|| WebOptions {
+        web: (!web.no_web && !args.once).then(|| WebOptions {
             home: home.map(Path::to_owned),
-            listen: args.web.listen,
-            token_file: args.web.token_file,
-            base_path: args.web.base_path,
-            public_url: args.web.public_url,
-            allow_host: args.web.allow_host,
-            read_only: args.web.read_only,
+            listen: web.listen.or(settings.listen).unwrap_or_else(|| DEFAULT_LISTEN.to_owned()),
+            token_file: web.token_file.or(settings.token_file),
+            base_path: web.base_path.or(settings.base_path).unwrap_or_default(),
+            public_url: web.public_url.or(settings.public_url),
+            allow_host,
+            read_only: web.read_only || settings.read_only,
         }),
-    };
-    let (once, json, ink) = (args.once, args.json, Ink(color.on_stderr()));
+    }
+}
+
+pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
+    let settings = serve_settings(&args.paths)?;
+    tell_warnings(&settings.warnings);
+    let (once, json) = (args.once, args.json);
+    let options = options(args, settings, home);
+    let ink = Ink(color.on_stderr());
     let mut is_ready = false;
     let listener = Box::new(move |event: &ServerEvent| {
         if json {

@@ -130,6 +130,9 @@ pub struct NotifyDocument {
     /// When the first of them began.
     pub since: Option<Timestamp>,
     pub counts: Option<Counts>,
+    /// Why it could not begin.
+    #[serde(default)]
+    pub reason: Option<String>,
     pub failures: Vec<NotifyFailure>,
     /// What came first of the differences from the last success.
     pub changed: Vec<String>,
@@ -141,7 +144,7 @@ pub struct NotifyDocument {
 }
 
 /// The names that a template over the document may use.
-pub const DOCUMENT_FIELDS: [&str; 23] = [
+pub const DOCUMENT_FIELDS: [&str; 24] = [
     "v",
     "id",
     "event",
@@ -160,6 +163,7 @@ pub const DOCUMENT_FIELDS: [&str; 23] = [
     "consecutive",
     "since",
     "counts",
+    "reason",
     "failures",
     "changed",
     "last_success",

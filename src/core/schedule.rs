@@ -41,7 +41,7 @@ pub struct InstantInput {
 }
 
 /// What happens at an instant while the run before still goes on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Overlap {
     #[default]
@@ -52,7 +52,7 @@ pub enum Overlap {
 }
 
 /// What happens to instants that were missed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CatchUp {
     None,

@@ -1,5 +1,8 @@
 //! Settings: the files that count for a workflow, and every setting in force with its origin.
 
+mod check;
+pub mod serve;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map as JsonMap, Value as Json, json};
@@ -13,6 +16,8 @@ use crate::workflow::config::variables::{Dialect, masked};
 use crate::workflow::config::{Config, ConfigErrors, ConfigValue, load, load_for, locate_for};
 use crate::workflow::diagnostic::{FileId, SourceSpan};
 use crate::workflow::syntax::{self, TomlKind};
+
+pub use self::check::SettingTrial;
 
 /// What stands in place of a secret.
 pub const MASK: &str = "***";
@@ -59,6 +64,8 @@ pub struct SettingsInForce {
     pub settings: Vec<SettingInForce>,
     /// Files that were skipped, and settings without effect.
     pub warnings: Vec<String>,
+    /// What was tried, if that was wanted.
+    pub trials: Vec<SettingTrial>,
 }
 
 /// The settings files of a workflow, whose path is absolute and without links.
@@ -74,11 +81,16 @@ pub fn settings_files(workflow: &Path) -> Vec<PathBuf> {
     locate_for(workflow, &|name| std::env::var_os(name))
 }
 
-/// Every setting in force for a workflow, or for the current folder, each with its origin.
+/// Every setting in force for a workflow, or for the current folder, each with its origin. With `tries` also whether the executors
+/// and the shared cache can be used.
 ///
 /// # Errors
 /// Errors in the workflow or in a settings file; a variable that is not understood.
-pub fn in_force(workflow: Option<&Path>, given: GivenSettings) -> Result<SettingsInForce, Error> {
+pub fn in_force(
+    workflow: Option<&Path>,
+    given: GivenSettings,
+    tries: bool,
+) -> Result<SettingsInForce, Error> {
     let opened = workflow.map(|path| open(path, &[])).transpose()?;
     let config = match &opened {
         Some(opened) => config_for(&opened.workflow.path)?,
@@ -88,6 +100,7 @@ pub fn in_force(workflow: Option<&Path>, given: GivenSettings) -> Result<Setting
             load(&here, None, &|name| std::env::var_os(name)).map_err(WorkflowErrors::from)?
         }
     };
+    let trials = if tries { check::try_all(given.home, &config)? } else { Vec::new() };
     let mut settings = vec![home(given.home)?];
     for (name, given, default) in
         [("project", given.project, DEFAULT_PROJECT), ("domain", given.domain, DEFAULT_DOMAIN)]
@@ -128,7 +141,7 @@ pub fn in_force(workflow: Option<&Path>, given: GivenSettings) -> Result<Setting
             settings.push(setting(&format!("notify.{}", rule.key()), rule_shown(rule), origin));
         }
     }
-    Ok(SettingsInForce { settings, warnings: config.warnings })
+    Ok(SettingsInForce { settings, warnings: config.warnings, trials })
 }
 
 /// A rule without its secrets.

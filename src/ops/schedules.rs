@@ -9,13 +9,18 @@
 //! | `trigger.rs` | a run on request: by the daemon that serves the schedule, or in this process |
 //! | `backfill.rs` | past instants on request |
 //! | `claimed.rs` | the run of a claimed instant in this process |
+//! | `last_loaded.rs` | a schedule as the daemon that serves it loaded it last |
 
 pub mod backfill;
 mod claimed;
+mod last_loaded;
 mod lookup;
 pub mod overview;
 pub mod pausing;
 pub mod trigger;
+
+pub use claimed::begin_claims;
+pub use last_loaded::{text_of, times_of};
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,10 +40,12 @@ use crate::workflow::Workflow;
 use crate::workflow::load::load;
 use crate::workflow::source::read_text;
 
-/// A schedule of a workflow that was read.
+/// A schedule of a workflow file that has no errors.
 #[derive(Clone)]
-pub struct Found {
-    pub workflow: Arc<Workflow>,
+pub struct LoadedSchedule {
+    /// `<workflow>/<schedule>`, which is unique in a home.
+    pub name: String,
+    pub opened: Arc<Opened>,
     /// Its place in the file, from 0.
     index: usize,
 }
@@ -46,7 +53,7 @@ pub struct Found {
 /// Schedules, and the files that could not be read.
 #[derive(Default)]
 pub struct Schedules {
-    pub found: Vec<Found>,
+    pub found: Vec<LoadedSchedule>,
     pub broken: Vec<BrokenFile>,
 }
 
@@ -57,14 +64,29 @@ pub struct BrokenFile {
     pub mistakes: Vec<String>,
 }
 
-impl Found {
-    pub fn schedule(&self) -> &Schedule {
-        &self.workflow.schedules[self.index].schedule
+impl LoadedSchedule {
+    /// The schedules of a file, in its order.
+    pub fn all_of(opened: &Arc<Opened>) -> impl Iterator<Item = Self> {
+        let schedules = opened.workflow.schedules.iter().enumerate();
+        schedules.map(|(index, placed)| Self {
+            name: whole_name(&placed.schedule, &opened.workflow),
+            opened: opened.clone(),
+            index,
+        })
     }
 
-    /// `<workflow>/<schedule>`, which is unique in a home.
-    pub fn whole_name(&self) -> String {
-        whole_name(self.schedule(), &self.workflow)
+    pub fn schedule(&self) -> &Schedule {
+        &self.opened.workflow.schedules[self.index].schedule
+    }
+
+    /// The workflow file, absolute.
+    pub fn path(&self) -> &Path {
+        &self.opened.workflow.path
+    }
+
+    /// Whether `name` means it: its whole name, or what comes behind `/`.
+    fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.schedule().name == name
     }
 }
 
@@ -87,12 +109,9 @@ pub fn schedules(paths: &[PathBuf]) -> Result<Schedules, Error> {
 }
 
 /// The schedules of one file.
-fn read(file: &Path) -> Result<Vec<Found>, BrokenFile> {
+fn read(file: &Path) -> Result<Vec<LoadedSchedule>, BrokenFile> {
     match check(load(file, &[])) {
-        Ok(Opened { workflow, .. }) => {
-            let indices = 0..workflow.schedules.len();
-            Ok(indices.map(|index| Found { workflow: workflow.clone(), index }).collect())
-        }
+        Ok(opened) => Ok(LoadedSchedule::all_of(&Arc::new(opened)).collect()),
         Err(errors) => Err(BrokenFile { path: file.to_owned(), mistakes: errors.lines() }),
     }
 }
@@ -101,15 +120,14 @@ fn read(file: &Path) -> Result<Vec<Found>, BrokenFile> {
 ///
 /// # Errors
 /// No or several schedules of that name.
-pub fn find(name: &str, paths: &[PathBuf]) -> Result<Found, Error> {
+pub fn find(name: &str, paths: &[PathBuf]) -> Result<LoadedSchedule, Error> {
     let Schedules { found, broken } = schedules(paths)?;
-    let matching: Vec<_> =
-        found.iter().filter(|found| is_called(found.schedule(), &found.workflow, name)).collect();
+    let matching: Vec<_> = found.iter().filter(|found| found.is_called(name)).collect();
     let Some(first) = matching.first() else {
-        let names: Vec<_> = found.iter().map(Found::whole_name).collect();
+        let names: Vec<_> = found.iter().map(|found| found.name.clone()).collect();
         return Err(unknown(name, &names, &broken, "no workflow file here has [[schedules]]"));
     };
-    only_one(name, &matching.iter().map(|found| found.whole_name()).collect::<Vec<_>>())?;
+    only_one(name, &matching.iter().map(|found| found.name.clone()).collect::<Vec<_>>())?;
     Ok((*first).clone())
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::decide::Queue;
 use super::events::{RunEnded, ServerEvent};
-use super::files::{Change, Files, ServedSchedule};
+use super::files::{Change, Files};
 use super::handle::{Command, DaemonHandle, ServedState};
 use super::notices::Notices;
 use super::runs::{Job, News, Outcome, RunEnd, Runs};
@@ -21,12 +21,12 @@ use super::web::{self, Web, WebOptions};
 use crate::core::clock::Clock;
 use crate::core::event::{Counts, Status};
 use crate::core::run_request::RunRequest;
-use crate::core::schedule::Schedule;
 use crate::engine::Interrupt;
 use crate::ops::Error;
 use crate::ops::config::config_for;
 use crate::ops::notify::{BrokenNotifyFile, MissedInstants, NotifyRules};
 use crate::ops::open::scope;
+use crate::ops::schedules::{LoadedSchedule, begin_claims, text_of, times_of};
 use crate::storage::history::INTERRUPTED;
 use crate::storage::home::Home;
 use crate::storage::memo::Scope;
@@ -82,7 +82,7 @@ pub(super) struct Daemon {
     started: Timestamp,
     pub files: Files,
     /// What is served, by whole name.
-    pub schedules: BTreeMap<String, ServedSchedule>,
+    pub schedules: BTreeMap<String, LoadedSchedule>,
     /// What the database knows to be served; `None` if it has to be told.
     pub registered: Option<Vec<Loaded>>,
     pub queues: BTreeMap<String, Queue>,
@@ -120,21 +120,14 @@ pub async fn serve(
     daemon.load(false);
     let web = daemon.listen().await?;
     daemon.register()?;
-    daemon.notices = Some(Notices::new(
-        daemon.options.home.clone(),
-        daemon.home.path(),
-        daemon.options.once,
-        daemon.runs.sender(),
-    ));
+    daemon.begin_notices();
     daemon.announce(web.as_ref().and_then(|(_, login)| login.clone()));
     let (end_web, ended) = oneshot::channel::<()>();
     let web = web.map(|(web, _)| tokio::spawn(web.serve(async move { drop(ended.await) })));
     let waits = Waits::new(&daemon, signals, news, commands);
     daemon.live(waits).await;
     daemon.end();
-    if let Some(notices) = daemon.notices.take() {
-        notices.end().await;
-    }
+    daemon.end_notices().await;
     drop(end_web);
     if let Some(web) = web {
         // What is being answered has a moment; a fault in it is said by then.
@@ -150,11 +143,7 @@ impl Daemon {
         listener: Listener,
     ) -> Result<(Self, UnboundedReceiver<News>, UnboundedReceiver<Command>), Error> {
         let files = Files::new(&options.paths)?;
-        let home = Home::locate(options.home.as_deref()).map_err(Error::store)?;
-        home.create().map_err(Error::store)?;
-        let claimant = Claimant::new(&home).map_err(|error| {
-            Error::store(format!("cannot use the home folder {}: {error}", home.path().display()))
-        })?;
+        let (home, claimant) = begin_claims(options.home.as_deref())?;
         let (runs, news) = Runs::new(options.home.clone());
         let (sender, commands) = unbounded_channel();
         let daemon = Self {
@@ -219,6 +208,7 @@ impl Daemon {
                 name: served.name.clone(),
                 path: served.path().to_owned(),
                 times: times_of(served.schedule()),
+                settings: text_of(served.schedule()),
             })
             .collect();
         if self.registered.as_ref() == Some(&loaded) {
@@ -233,21 +223,20 @@ impl Daemon {
         let mut db = self.open_database().map_err(Error::store)?;
         known::serve(&mut db, &self.home, &server, &loaded, self.clock.now())
             .map_err(|error| Error::store(format!("the database refused: {error}")))?;
-        // Where times have changed, what was taken in belongs to others; what waits and was asked for is kept.
-        let before = self.registered.replace(loaded);
-        let is_known = |now: &Loaded| before.as_ref().is_some_and(|before| before.contains(now));
-        let changed: Vec<String> = self
-            .registered
-            .iter()
-            .flatten()
-            .filter(|now| !is_known(now))
-            .map(|now| now.name.clone())
-            .collect();
-        for name in changed {
-            if let Some(queue) = self.queues.get_mut(&name) {
+        let before = self.registered.replace(loaded).unwrap_or_default();
+        for now in self.registered.iter().flatten() {
+            let before = before.iter().find(|before| before.name == now.name);
+            if before == Some(now) {
+                continue;
+            }
+            // Where times have changed, what was taken in belongs to others; what waits and was asked for is kept.
+            let has_its_times = before.is_some_and(|before| before.times == now.times);
+            if let Some(queue) = self.queues.get_mut(&now.name)
+                && !has_its_times
+            {
                 queue.forget_instants();
             }
-            self.next.remove(&name);
+            self.next.remove(&now.name);
         }
         self.queues.retain(|name, _| self.schedules.contains_key(name));
         self.next.retain(|name, _| self.schedules.contains_key(name));
@@ -264,6 +253,19 @@ impl Daemon {
         self.url = Some(web.url());
         let login = web.login_url()?;
         Ok(Some((web, login)))
+    }
+
+    /// Starts telling people, now that the database is there.
+    pub fn begin_notices(&mut self) {
+        let (flag, once) = (self.options.home.clone(), self.options.once);
+        self.notices = Some(Notices::new(flag, self.home.path(), once, self.runs.sender()));
+    }
+
+    /// Waits until everything is written down that is to be told.
+    pub async fn end_notices(&mut self) {
+        if let Some(notices) = self.notices.take() {
+            notices.end().await;
+        }
     }
 
     /// Says that it is ready.
@@ -304,7 +306,11 @@ impl Daemon {
                 self.note_not_begun(run, status, &reason);
                 (status.name(), Counts::default(), Some(reason))
             }
-            Outcome::Panicked => (INTERRUPTED, Counts::default(), Some("a fault of runner ended it".into())),
+            Outcome::Panicked(fault) => {
+                let reason = format!("a fault of runner ended it: {fault}");
+                self.note_panicked(run, &reason);
+                (INTERRUPTED, Counts::default(), Some(reason))
+            }
         };
         if status == Status::Failed.name() || status == INTERRUPTED {
             self.served.failed += 1;
@@ -312,17 +318,22 @@ impl Daemon {
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let (schedule, at) = of.map_or((None, None), |(name, at)| (Some(name), Some(at)));
         let status = status.to_owned();
-        if let (Some(notices), Some(_), None) = (&mut self.notices, &schedule, &reason) {
-            notices.run_ended(rules, run, self.url.clone());
+        if let Some(name) = &schedule {
+            // One that could not be prepared knows no rules.
+            let rules = if rules.is_empty() { self.rules_of(name) } else { rules };
+            if let Some(notices) = &mut self.notices {
+                notices.run_ended(rules, run, self.url.clone());
+            }
         }
         self.tell(ServerEvent::Ended(RunEnded { schedule, at, run, status, counts, duration_ms, reason }));
     }
 
     /// Tells of instants that passed without a run.
     pub fn tell_missed(&mut self, name: &str, instants: Vec<Timestamp>) {
+        let rules = self.rules_of(name);
         let Some(served) = self.schedules.get(name) else { return };
         let (workflow, schedule) = (&served.opened.workflow, served.schedule());
-        let Ok(config) = config_for(&workflow.path) else { return };
+        let config = config_for(&workflow.path).unwrap_or_default();
         let request = RunRequest {
             project: schedule.project.clone(),
             domain: schedule.domain.clone(),
@@ -336,10 +347,16 @@ impl Daemon {
             domain,
             instants,
         };
-        let rules = NotifyRules::of(workflow, &config);
         if let Some(notices) = &mut self.notices {
             notices.missed(rules, missed);
         }
+    }
+
+    /// Who is told of the runs of a schedule. Settings with errors name nobody; the workflow file still does.
+    fn rules_of(&self, name: &str) -> NotifyRules {
+        let Some(served) = self.schedules.get(name) else { return NotifyRules::default() };
+        let workflow = &served.opened.workflow;
+        NotifyRules::of(workflow, &config_for(&workflow.path).unwrap_or_default())
     }
 
     /// Tells of a file that stops loading, or loads again.
@@ -372,10 +389,8 @@ impl Daemon {
             let message =
                 format!("{}: the run {} was interrupted: its process is gone", died.schedule, died.run);
             self.tell(ServerEvent::Warning { message });
-            let Some(served) = self.schedules.get(&died.schedule) else { return };
-            let workflow = &served.opened.workflow;
-            let rules = config_for(&workflow.path).map(|config| NotifyRules::of(workflow, &config));
-            if let (Some(notices), Ok(rules)) = (&mut self.notices, rules) {
+            let rules = self.rules_of(&died.schedule);
+            if let Some(notices) = &mut self.notices {
                 notices.run_ended(rules, died.run, self.url.clone());
             }
         }
@@ -383,11 +398,12 @@ impl Daemon {
 
     /// Schedules whose old runs are to be removed, with how many they keep.
     pub fn take_unpruned(&mut self, at_the_end: bool) -> Vec<(String, u64)> {
-        let least = if at_the_end { 1 } else { PRUNE_EVERY };
+        // A run that had no row yet when old ones were removed last is one too many: at the end all schedules are looked at.
+        let least = if at_the_end { 0 } else { PRUNE_EVERY };
         let due: Vec<String> =
             self.begun.iter().filter(|(_, count)| **count >= least).map(|(name, _)| name.clone()).collect();
         for name in &due {
-            self.begun.remove(name);
+            self.begun.insert(name.clone(), 0);
         }
         let keep = |name: String| self.schedules.get(&name).map(|served| (name, served.schedule().keep_runs));
         due.into_iter().filter_map(keep).collect()
@@ -409,15 +425,4 @@ impl Daemon {
             self.tell(ServerEvent::Warning { message });
         }
     }
-}
-
-/// The text of a schedule's times: when it changes, the schedule has missed nothing until then.
-fn times_of(schedule: &Schedule) -> String {
-    use crate::core::cron::Rhythm;
-    let (every, start) = match &schedule.rhythm {
-        Rhythm::Cron { start, .. } => (None, start),
-        Rhythm::Every { seconds, start } => (Some(seconds), start),
-    };
-    serde_json::json!({"cron": schedule.cron, "timezone": schedule.timezone, "every": every, "start": start})
-        .to_string()
 }

@@ -7,10 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::core::schedule::Schedule;
 use crate::ops::Error;
 use crate::ops::open::{Opened, check};
-use crate::ops::schedules::{whole_name, workflow_files};
+use crate::ops::schedules::{LoadedSchedule, workflow_files};
 use crate::ops::watch::{Looks, Watched};
 use crate::workflow::load::load;
 
@@ -39,33 +38,12 @@ pub struct ServedFile {
     loads: bool,
 }
 
-/// A schedule of such a file.
-#[derive(Clone)]
-pub struct ServedSchedule {
-    /// `<workflow>/<schedule>`.
-    pub name: String,
-    pub opened: Arc<Opened>,
-    /// Its place in the file, from 0.
-    index: usize,
-}
-
 /// What became of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     Loaded(PathBuf),
     Broken(PathBuf, Vec<String>),
     Gone(PathBuf),
-}
-
-impl ServedSchedule {
-    pub fn schedule(&self) -> &Schedule {
-        &self.opened.workflow.schedules[self.index].schedule
-    }
-
-    /// The workflow file, absolute.
-    pub fn path(&self) -> &Path {
-        &self.opened.workflow.path
-    }
 }
 
 impl Files {
@@ -96,16 +74,12 @@ impl Files {
     }
 
     /// The schedules that are served, by whole name.
-    pub fn schedules(&self) -> BTreeMap<String, ServedSchedule> {
-        let mut found = BTreeMap::new();
-        for (name, path) in &self.owners {
-            let Some(opened) = self.served.get(path).and_then(|file| file.opened.clone()) else { continue };
-            let position = names(&opened).position(|own| own == *name);
-            if let Some(index) = position {
-                found.insert(name.clone(), ServedSchedule { name: name.clone(), opened, index });
-            }
-        }
-        found
+    pub fn schedules(&self) -> BTreeMap<String, LoadedSchedule> {
+        let of = |(name, path): (&String, &PathBuf)| {
+            let opened = self.served.get(path)?.opened.as_ref()?;
+            LoadedSchedule::all_of(opened).find(|found| found.name == *name)
+        };
+        self.owners.iter().filter_map(of).map(|found| (found.name.clone(), found)).collect()
     }
 
     /// The folders in which something changes when any of the files does.
@@ -187,7 +161,7 @@ impl Files {
             .values()
             .filter_map(|file| Some((file, file.opened.as_ref()?)))
             .flat_map(|(file, opened)| {
-                names(opened).map(|name| (name, file.path.clone(), file.is_missing)).collect::<Vec<_>>()
+                LoadedSchedule::all_of(opened).map(|found| (found.name, file.path.clone(), file.is_missing))
             })
             .collect();
         let had = |name: &str, path: &Path| self.owners.get(name).is_some_and(|owner| owner == path);
@@ -208,7 +182,7 @@ impl Files {
         for file in self.served.values_mut().filter(|file| file.loads) {
             let Some(opened) = &file.opened else { continue };
             let other = |name: &String| self.owners.get(name).filter(|owner| **owner != file.path);
-            let taken = names(opened).filter_map(|name| {
+            let taken = LoadedSchedule::all_of(opened).filter_map(|LoadedSchedule { name, .. }| {
                 let owner = other(&name)?;
                 Some(format!("the schedule `{name}` is served from {}", owner.display()))
             });
@@ -250,12 +224,6 @@ impl ServedFile {
             loads,
         }
     }
-}
-
-/// The whole names of the schedules of a workflow, in its order.
-fn names(opened: &Opened) -> impl Iterator<Item = String> {
-    let workflow = &opened.workflow;
-    workflow.schedules.iter().map(|placed| whole_name(&placed.schedule, workflow))
 }
 
 #[cfg(test)]

@@ -7,10 +7,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{broadcast, oneshot};
 
 use super::events::ServerEvent;
-use super::files::{ServedFile, ServedSchedule};
+use super::files::ServedFile;
 use crate::core::run_id::RunId;
 use crate::ops::Error;
 use crate::ops::open::PreparedRun;
+use crate::ops::schedules::LoadedSchedule;
 
 /// How many events a slow reader may be behind before it misses some.
 const MAX_EVENTS_BEHIND: usize = 1024;
@@ -28,7 +29,7 @@ pub struct DaemonHandle {
 pub struct ServedState {
     pub files: Vec<ServedFile>,
     /// By whole name.
-    pub schedules: BTreeMap<String, ServedSchedule>,
+    pub schedules: BTreeMap<String, LoadedSchedule>,
 }
 
 /// Something that a daemon is asked for.

@@ -24,10 +24,12 @@ mod handle;
 mod notices;
 mod runs;
 mod service_manager;
+#[cfg(test)]
+mod tests;
 mod tick;
 mod wait;
 pub mod web;
 
 pub use daemon::{OnExit, Options, Served, serve};
-pub use files::{ServedFile, ServedSchedule};
+pub use files::ServedFile;
 pub use handle::{DaemonHandle, ServedState};

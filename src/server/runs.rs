@@ -1,5 +1,6 @@
 //! Runs in this process, each on a thread and a runtime of its own. A panic in one ends that one.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -65,8 +66,8 @@ pub enum Outcome {
         status: Status,
         reason: String,
     },
-    /// A fault of this program ended it; it counts as interrupted.
-    Panicked,
+    /// This fault of the program ended it; it counts as interrupted.
+    Panicked(String),
 }
 
 impl Runs {
@@ -98,7 +99,7 @@ impl Runs {
             let mut rules = NotifyRules::default();
             let outcome =
                 catch_unwind(AssertUnwindSafe(|| perform(job, home, interrupts, &news, &mut rules)));
-            let outcome = outcome.unwrap_or(Outcome::Panicked);
+            let outcome = outcome.unwrap_or_else(|panic| Outcome::Panicked(panic_text(&*panic)));
             // The daemon may have ended without waiting.
             let _ = news.send(News::Ended(Box::new(RunEnd {
                 run,
@@ -204,6 +205,13 @@ async fn run_to_its_end(
         }
         Err(error) => failed(error),
     }
+}
+
+/// What a panic says, in one line.
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("without a message").replace('\n', "; ")
 }
 
 /// Why a run could not begin, in one line.

@@ -9,7 +9,6 @@ use rusqlite::Connection;
 use super::daemon::Daemon;
 use super::decide::{Action, AskedRun, Queue, Subject, Verdict, decide};
 use super::events::ServerEvent;
-use super::files::ServedSchedule;
 use super::runs::Job;
 use crate::core::event::Status;
 use crate::core::run_id::RunId;
@@ -17,10 +16,13 @@ use crate::core::run_request::RunRequest;
 use crate::core::schedule::{ScheduledRun, Trigger};
 use crate::engine::Interrupt;
 use crate::ops::open::prepare_opened;
+use crate::ops::schedules::LoadedSchedule;
 use crate::storage::damage::suspect;
 use crate::storage::db;
 use crate::storage::schedules::requests::{Answer, Request, ask_within};
-use crate::storage::schedules::tick::{Claim, Died, Record, Standing, Tick, note_end, note_not_begun};
+use crate::storage::schedules::tick::{
+    Claim, Died, Record, Standing, Tick, note_end, note_not_begun, note_panicked,
+};
 use crate::storage::schedules::{Became, EndedBy, claimant};
 
 /// What a decision is about.
@@ -95,12 +97,12 @@ impl Daemon {
         about: About,
     ) -> rusqlite::Result<Consequences> {
         let tick = Tick::begin(db, &self.home)?;
-        let mut done = Consequences { died: tick.died.clone(), ..Consequences::default() };
+        let mut done = Consequences { died: tick.free_dead()?, ..Consequences::default() };
         let mut queues: BTreeMap<String, Queue> = BTreeMap::new();
         if about.asked {
             self.take_requests(&tick, &mut queues, names, now, &mut done)?;
         }
-        let mut standings: Vec<(&ServedSchedule, Standing, Queue)> = Vec::new();
+        let mut standings: Vec<(&LoadedSchedule, Standing, Queue)> = Vec::new();
         for name in names.iter() {
             let Some(served) = self.schedules.get(name) else { continue };
             let Some(standing) = tick.standing(name)? else {
@@ -166,7 +168,7 @@ impl Daemon {
     fn write(
         &self,
         tick: &Tick,
-        served: &ServedSchedule,
+        served: &LoadedSchedule,
         action: &Action,
         now: Timestamp,
         done: &mut Consequences,
@@ -228,7 +230,7 @@ impl Daemon {
     /// The run of an instant, with the workflow as it last loaded.
     fn job(
         &self,
-        served: &ServedSchedule,
+        served: &LoadedSchedule,
         run: RunId,
         at: Timestamp,
         trigger: Trigger,
@@ -291,6 +293,11 @@ impl Daemon {
     pub(super) fn end_overdue(&mut self, run: RunId) {
         self.note(|db| note_end(db, run, EndedBy::Timeout));
         self.runs.interrupt(run, Interrupt::OVERDUE);
+    }
+
+    /// Notes that a fault of this program ended a run.
+    pub(super) fn note_panicked(&mut self, run: RunId, reason: &str) {
+        self.note(|db| note_panicked(db, run, reason));
     }
 
     /// Notes that a run did not begin.

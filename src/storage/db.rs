@@ -47,6 +47,7 @@ fn steps() -> Vec<String> {
         contents::SCHEMA.to_owned(),
         schedules::SCHEMA.to_owned(),
         outbox::SCHEMA.to_owned(),
+        schedules::DAEMON_TELLS.to_owned(),
     ]
 }
 

@@ -42,6 +42,7 @@ mod large_inputs;
 mod lint;
 mod logs;
 mod looking;
+mod mail;
 mod manual;
 mod many_runs;
 mod needs;

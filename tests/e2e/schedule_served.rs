@@ -97,3 +97,46 @@ fn a_run_here_replaces_that_of_the_daemon() {
     daemon.signal(Signal::TERM);
     daemon.end().expect_code(0);
 }
+
+#[test]
+fn a_file_that_does_not_load_is_listed_as_the_daemon_has_it() {
+    let lab = Lab::new();
+    let daemon = serve(&lab, "jitter = \"30s\"\noverlap = \"queue\"\n");
+    let listed = || schedule(&lab, &["list", "--json"]).expect_code(0).lines().remove(0);
+    let before = listed();
+    lab.write("etl.toml", "nonsense = [");
+    until("the daemon sees it", || daemon.said().out.contains(r#""event":"broken""#));
+    let after = listed();
+    assert!(after["mistakes"][0].as_str().unwrap().contains("etl.toml:1:"), "{after}");
+    for key in ["cron", "timezone", "words", "overlap", "jitter_s", "next", "served"] {
+        assert_eq!(after[key], before[key], "{key}");
+    }
+    assert_eq!(after["overlap"], "queue");
+    daemon.signal(Signal::TERM);
+    daemon.end().expect_code(0);
+    // Without a daemon nobody runs it as it was.
+    let row = listed();
+    assert!(row["next"].is_null() && row["cron"] == serde_json::json!([]), "{row}");
+}
+
+#[test]
+fn a_run_by_exec_claims_no_instant_and_holds_no_schedule_up() {
+    let lab = Lab::new();
+    let daemon = serve(&lab, "");
+    lab.write("hold", "");
+    let exec = Live::verb(&lab, "exec", &["exec", "etl.toml", "--schedule", "nightly", "--json"]);
+    exec.until("node_started", "t");
+    let triggered = schedule(&lab, &["trigger", "nightly"]).expect_code(0);
+    fs::remove_file(lab.path("hold")).unwrap();
+    until("the triggered run ends", || daemon.said().out.contains(r#""event":"ended""#));
+    let by_exec = exec.end().expect_code(0).events("run_started").remove(0);
+    assert_eq!((&by_exec["schedule"], &by_exec["trigger"]), (&"etl/nightly".into(), &"schedule".into()));
+    let runs: Vec<_> = instants(&lab).iter().map(|instant| instant["run"].clone()).collect();
+    assert_eq!(runs, [triggered.out.trim()]);
+    // It succeeded all the same: a backfill leaves its instant out.
+    let at = by_exec["scheduled_at"].as_str().unwrap();
+    let left = schedule(&lab, &["backfill", "nightly", "--from", at, "--to", at, "-n"]).expect_code(0);
+    assert!(left.err.contains("0 instants") || left.out.is_empty(), "{}{}", left.out, left.err);
+    daemon.signal(Signal::TERM);
+    daemon.end().expect_code(0);
+}

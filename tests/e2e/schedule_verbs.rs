@@ -316,7 +316,12 @@ fn a_daemon_that_serves_the_schedule_is_asked_and_answers() {
         started: Timestamp::now(),
         url: Some("http://127.0.0.1:1/".into()),
     };
-    let loaded = Loaded { name: "etl/nightly".into(), path: lab.path("etl.toml"), times: "0 2 * * *".into() };
+    let loaded = Loaded {
+        name: "etl/nightly".into(),
+        path: lab.path("etl.toml"),
+        times: "0 2 * * *".into(),
+        settings: String::new(),
+    };
     known::serve(&mut daemon, &home, &server, &[loaded], Timestamp::now()).unwrap();
     assert_eq!(json(&lab, &["list"])["served"], true);
     let shown = schedule(&lab, &["show", "nightly"]).expect_code(0).out;

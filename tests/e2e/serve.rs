@@ -369,3 +369,105 @@ fn people_are_told_of_failures_recoveries_and_files_that_do_not_load() {
     let failures = lab.read("told").matches(r#""event":"failure""#).count();
     assert_eq!(failures, 1, "one that goes on in the same way is told once");
 }
+
+/// The messages that the command of [`telling`] was given.
+fn told(lab: &Lab) -> Vec<Value> {
+    let text = lab.read("told");
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Rules that write every message down.
+fn telling(lab: &Lab) -> &'static str {
+    lab.write("told", "");
+    "[[notify]]\nname = 'file'\non = ['failure', 'recovery', 'missed']\n\
+     command = ['sh', '-c', 'cat >> @DIR@/told; echo >> @DIR@/told']\n"
+}
+
+#[test]
+fn what_was_missed_and_a_run_that_could_not_begin_are_told_and_so_is_its_end() {
+    let lab = Lab::new();
+    let notify = telling(&lab);
+    let fine = workflow("w", "every = '10m'", "true") + notify;
+    let refused = fine.replace("[tasks.t]", "[tasks.t]\nsecrets = ['NO_SUCH']");
+    lab.write("w.toml", &refused);
+    let once = || {
+        was_away(&lab, 45);
+        lab.run(&["serve", "--once", "--json"])
+    };
+    lab.run(&["serve", "--once"]).expect_code(0);
+    once().expect_code(1);
+    let messages = told(&lab);
+    let of = |event: &str| messages.iter().find(|message| message["event"] == event).unwrap();
+    assert!(of("missed")["instants"].as_array().unwrap().len() >= 3, "{messages:?}");
+    let failure = of("failure");
+    assert_eq!(failure["title"], "✗ w/s could not begin");
+    assert!(failure["reason"].as_str().unwrap().contains("NO_SUCH"), "{failure}");
+    assert!(failure["text"].as_str().unwrap().contains("NO_SUCH"), "{failure}");
+    assert_eq!((&failure["schedule"], &failure["consecutive"]), (&"w/s".into(), &1.into()));
+    // The same once more is no news; its end is.
+    once().expect_code(1);
+    assert_eq!(told(&lab).iter().filter(|message| message["event"] == "failure").count(), 1);
+    lab.write("w.toml", &fine);
+    once().expect_code(0);
+    let messages = told(&lab);
+    let recovery = messages.iter().find(|message| message["event"] == "recovery").unwrap();
+    assert_eq!(recovery["title"], "✓ w/s recovered after 2 failures");
+    // What was sent is shown with the schedule.
+    let shown = lab.run(&["schedule", "show", "w/s", "--json"]).expect_code(0).lines().remove(0);
+    let delivery = &shown["deliveries"][0];
+    assert_eq!((&delivery["notify"], &delivery["state"]), (&"file".into(), &"delivered".into()));
+    let page = lab.run(&["schedule", "show", "w/s"]).expect_code(0).out;
+    assert!(page.contains("NOTIFIED") && page.contains("recovery") && page.contains("NO_SUCH"), "{page}");
+}
+
+#[test]
+fn a_run_that_died_with_its_daemon_is_told_by_the_next_one_whoever_comes_between() {
+    let lab = Lab::new();
+    let notify = telling(&lab);
+    lab.write("w.toml", &(workflow("w", "every = '1s'", "sleep 600") + notify));
+    let live = serve(&lab, "serve", &[]);
+    let run = heard(&live, "instant", 1)[0]["run"].as_str().unwrap().to_owned();
+    until("it runs", || lab.run(&["show", &run]).code == Some(0) && !lab.alive().is_empty());
+    live.signal(Signal::KILL);
+    drop(live);
+    lab.write("w.toml", &(workflow("w", "every = '1000h'", "true") + notify));
+    // Neither holds the dead one these up, nor do they take its news away.
+    lab.run(&["schedule", "trigger", "w/s", "--here"]).expect_code(0);
+    assert!(told(&lab).is_empty());
+    lab.run(&["serve", "--once"]).expect_code(0);
+    let messages = told(&lab);
+    let died: Vec<_> = messages.iter().filter(|message| message["run"] == run.as_str()).collect();
+    assert_eq!((died.len(), &died[0]["title"]), (1, &"✗ w/s was interrupted".into()), "{messages:?}");
+    let shown = lab.run(&["schedule", "show", "w/s", "--json"]).expect_code(0).lines().remove(0);
+    let instants = shown["instants"].as_array().unwrap();
+    let of = instants.iter().find(|instant| instant["run"] == run.as_str()).unwrap();
+    assert_eq!(of["status"], "interrupted");
+}
+
+#[test]
+fn settings_say_what_flags_do_not() {
+    let lab = Lab::new();
+    lab.write("w.toml", &workflow("w", "every = '1s'\noverlap = 'allow'", "echo x >> @COUNT@; sleep 600"));
+    lab.write(
+        "runner.toml",
+        "[serve]\nlisten = 'unix:@DIR@/sock'\nread_only = true\non_exit = 'cancel'\nmax_runs = 1\n",
+    );
+    let live = Live::verb(&lab, "serve", &["serve", "--json"]);
+    heard(&live, "instant", 1);
+    assert!(lab.path("sock").exists());
+    assert!(!live.said().err.contains("no effect"), "{}", live.said().err);
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert_eq!(events(&live, "instant").len(), 1, "one at a time");
+    live.signal(Signal::TERM);
+    let done = live.end().expect_code(0);
+    assert_eq!(done.events("ended")[0]["status"], "cancelled");
+    // A flag wins.
+    let flags = ["serve", "--json", "--on-exit", "finish", "--listen", "127.0.0.1:0", "--max-runs", "2"];
+    let live = Live::verb(&lab, "flags", &flags);
+    heard(&live, "instant", 2);
+    assert!(heard(&live, "serving", 1)[0]["url"].as_str().unwrap().starts_with("http://127.0.0.1:"));
+    live.signal(Signal::TERM);
+    heard(&live, "stopping", 1);
+    live.signal(Signal::TERM);
+    live.end().expect_code(0);
+}

@@ -195,3 +195,33 @@ fn the_schema_of_settings_holds_its_keys() {
     assert_eq!(schema["properties"]["smtp"]["properties"]["tls"]["enum"][0], "starttls");
     assert_eq!(schema["additionalProperties"], false);
 }
+
+#[test]
+fn a_check_tries_what_settings_name() {
+    let lab = lab();
+    let done = run(&lab, &["config", "--check"]).expect_code(0);
+    assert!(done.out.ends_with("✓ executor local\n"), "{}", done.out);
+    lab.write(
+        "up/runner.toml",
+        "[executors.cluster]\nkind = \"slurm\"\n[executors.here]\nkind = \"local\"\n[cache]\nremote = \"file:///tmp/x\"\n",
+    );
+    let done = run(&lab, &["config", "up/flow/w.toml", "--check", "--json"]).expect_code(1);
+    let checks: Vec<_> = done.lines().into_iter().filter(|line| line["check"].is_string()).collect();
+    let names: Vec<_> =
+        checks.iter().map(|check| (check["check"].as_str().unwrap(), check["ok"] == true)).collect();
+    assert_eq!(
+        names,
+        [
+            ("executor cluster", false),
+            ("executor here", true),
+            ("executor local", true),
+            ("remote cache", false)
+        ]
+    );
+    assert!(checks[0]["error"].as_str().unwrap().contains("on this machine only"), "{}", checks[0]);
+    let shown = run(&lab, &["config", "up/flow/w.toml", "--check"]).expect_code(1);
+    assert!(shown.out.contains("✗ executor cluster  this version"), "{}", shown.out);
+    // Nothing of the trial is left.
+    let scratch = std::fs::read_dir(lab.home().join("scratch")).into_iter().flatten().count();
+    assert_eq!(scratch, 0);
+}

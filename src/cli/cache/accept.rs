@@ -9,6 +9,7 @@ use crate::cli::args::{OneTask, Target};
 use crate::cli::code;
 use crate::cli::config::tell_warnings;
 use crate::cli::screen::{ColorChoice, note, print};
+use crate::cli::user::user_name;
 use crate::core::event::VERSION;
 use crate::ops::accept::{AcceptVerdict, Acceptance, Judged, accept};
 use crate::ops::open::prepare;
@@ -47,7 +48,7 @@ const DIGITS: usize = 12;
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let prepared = prepare(args.one.of(args.target.request()?))?;
     tell_warnings(&prepared.config.warnings);
-    let by = user();
+    let by = user_name();
     let done = accept(&prepared, home, &Acceptance { nodes: &args.nodes, by: &by, dry_run: args.dry_run })?;
     done.warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
     let ink = Ink(color.on_stdout());
@@ -61,14 +62,6 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         true => Err(Failure::silent(code::FAILED)),
         false => Ok(()),
     }
-}
-
-/// The name of the user who runs this: as the system knows it, else the number.
-fn user() -> String {
-    let named = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
-    named
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| format!("user {}", rustix::process::getuid().as_raw()))
 }
 
 fn line(judged: &Judged, dry_run: bool, ink: Ink) -> String {

@@ -17,7 +17,7 @@ use crate::core::value::Value;
 use crate::core::zone::local_now;
 use crate::ops::names::Names;
 use crate::ops::open::{Opened, open};
-use crate::ops::schedules::Found;
+use crate::ops::schedules::LoadedSchedule;
 use crate::view::model::run_row::RunRow;
 use crate::view::text::{age, inert};
 use crate::workflow::Input;
@@ -201,7 +201,7 @@ fn schedules(current: &OsStr) -> Candidates {
         .into_iter()
         .map(|name| (name, None))
         .collect();
-    names.extend(found.iter().map(|found| (found.whole_name(), due(found))));
+    names.extend(found.iter().map(|found| (found.name.clone(), due(found))));
     let whole = beginning(current, names.clone());
     if !whole.is_empty() {
         return whole;
@@ -211,7 +211,7 @@ fn schedules(current: &OsStr) -> Candidates {
 }
 
 /// When a schedule is due, in words.
-fn due(found: &Found) -> Option<String> {
+fn due(found: &LoadedSchedule) -> Option<String> {
     Some(words(&found.schedule().rhythm))
 }
 

@@ -11,7 +11,7 @@ use crate::core::cron::{Rhythm, Unsayable, crontab_times, words};
 use crate::core::schedule::{CatchUp, Overlap, Schedule};
 use crate::core::shell_word::shell_word;
 use crate::core::zone::local_zone;
-use crate::ops::schedules::{Found, schedules};
+use crate::ops::schedules::{LoadedSchedule, schedules};
 
 /// Print schedules as lines of a crontab, or as timers of systemd
 #[derive(clap::Args)]
@@ -66,14 +66,14 @@ impl Command {
     }
 
     /// The same with what runs a schedule.
-    pub(super) fn exec(&self, found: &Found) -> Result<Self, Failure> {
+    pub(super) fn exec(&self, found: &LoadedSchedule) -> Result<Self, Failure> {
         let mut command = self.clone();
         command.add(&["exec"]);
-        command.add_path(&found.workflow.path)?;
+        command.add_path(found.path())?;
         command.add(&["--schedule", &found.schedule().name]);
-        let name = found.whole_name();
+        let name = &found.name;
         match found.schedule().overlap {
-            Overlap::Skip | Overlap::Replace => command.add(&["--lock", &name]),
+            Overlap::Skip | Overlap::Replace => command.add(&["--lock", name]),
             Overlap::Queue => command.add(&["--lock", &format!("{name}=wait")]),
             Overlap::Allow => {}
         }
@@ -121,11 +121,11 @@ impl Command {
 }
 
 /// What the schedule is, for people.
-pub(super) fn title(found: &Found) -> String {
+pub(super) fn title(found: &LoadedSchedule) -> String {
     let Schedule { rhythm, timezone, .. } = found.schedule();
     match rhythm {
-        Rhythm::Cron { .. } => format!("{}: {}, in {timezone}", found.whole_name(), words(rhythm)),
-        Rhythm::Every { .. } => format!("{}: {}", found.whole_name(), words(rhythm)),
+        Rhythm::Cron { .. } => format!("{}: {}, in {timezone}", found.name, words(rhythm)),
+        Rhythm::Every { .. } => format!("{}: {}", found.name, words(rhythm)),
     }
 }
 
@@ -137,7 +137,7 @@ struct Crontab {
 }
 
 impl Crontab {
-    fn render(mut self, schedules: &[Found], base: &Command) -> Result<String, Failure> {
+    fn render(mut self, schedules: &[LoadedSchedule], base: &Command) -> Result<String, Failure> {
         let here = zone_here();
         let now = Timestamp::now();
         for found in schedules {
@@ -153,7 +153,7 @@ impl Crontab {
         Ok(note.to_owned() + &self.text)
     }
 
-    fn add(&mut self, found: &Found, command: &str, here: &str, now: Timestamp) {
+    fn add(&mut self, found: &LoadedSchedule, command: &str, here: &str, now: Timestamp) {
         let Schedule { rhythm, timezone, jitter, catch_up, max_runtime, overlap, .. } = found.schedule();
         self.text += &format!("# {}\n", title(found));
         let times = match crontab_times(&rhythm.clone().without_past_start(now)) {

@@ -93,7 +93,7 @@ pub fn run(args: Args, color: ColorChoice) -> Outcome {
         Some(name) => {
             let found = find(name, &[])?;
             let Schedule { rhythm, jitter, .. } = found.schedule();
-            Asked { zone: rhythm.zone(), rhythm: rhythm.clone(), jitter: Some((found.whole_name(), *jitter)) }
+            Asked { zone: rhythm.zone(), rhythm: rhythm.clone(), jitter: Some((found.name.clone(), *jitter)) }
         }
         None => {
             let zone = match &args.timezone {

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use jiff::{Timestamp, Zoned};
-use rustix::process::geteuid;
 
 use crate::cli::Outcome;
 use crate::cli::screen::note;
+use crate::cli::user::user_name;
 use crate::ops::schedules::pausing::{PauseTarget, Paused, pause as pause_all, resume as resume_all};
 use crate::view::text::age;
 
@@ -53,7 +53,7 @@ fn which(schedule: Option<&String>) -> PauseTarget<'_> {
 }
 
 pub fn pause(args: &PauseArgs, home: Option<&Path>) -> Outcome {
-    let changed = pause_all(home, &which(args.schedule.as_ref()), &user(), args.reason.as_deref())?;
+    let changed = pause_all(home, &which(args.schedule.as_ref()), &user_name(), args.reason.as_deref())?;
     if changed.is_empty() {
         note("there are no schedules");
     }
@@ -99,12 +99,4 @@ pub fn resume(args: &ResumeArgs, home: Option<&Path>) -> Outcome {
 
 fn now_after(since: Timestamp) -> Timestamp {
     Timestamp::now().max(since)
-}
-
-/// The name of whoever calls.
-fn user() -> String {
-    let named = ["LOGNAME", "USER"]
-        .into_iter()
-        .find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
-    named.unwrap_or_else(|| format!("user {}", geteuid().as_raw()))
 }

@@ -12,7 +12,7 @@ use crate::cli::{Failure, Outcome};
 use crate::core::cron::{Rhythm, Unsayable, on_calendar};
 use crate::core::schedule::{CatchUp, Schedule};
 use crate::core::time_text::seconds_text;
-use crate::ops::schedules::Found;
+use crate::ops::schedules::LoadedSchedule;
 use crate::ops::user_file::write_user_file;
 
 /// The first line of a unit that may be replaced.
@@ -30,7 +30,12 @@ const HARDENED_AS_ROOT: &str = "ProtectSystem=full\nProtectClock=true\nProtectCo
     ProtectKernelLogs=true\nProtectKernelModules=true\nProtectKernelTunables=true\n";
 
 /// Prints the units, or writes them to a folder.
-pub(super) fn run(paths: &[PathBuf], schedules: &[Found], base: &Command, output: Option<&Path>) -> Outcome {
+pub(super) fn run(
+    paths: &[PathBuf],
+    schedules: &[LoadedSchedule],
+    base: &Command,
+    output: Option<&Path>,
+) -> Outcome {
     let mut units = vec![serve_unit(paths, base)?];
     for found in schedules {
         units.extend(schedule_units(found, &base.exec(found)?)?);
@@ -67,9 +72,9 @@ fn serve_unit(paths: &[PathBuf], base: &Command) -> Result<Unit, Failure> {
 }
 
 /// A service and its timer, each with the name of its file.
-fn schedule_units(found: &Found, command: &Command) -> Result<[Unit; 2], Failure> {
+fn schedule_units(found: &LoadedSchedule, command: &Command) -> Result<[Unit; 2], Failure> {
     let Schedule { rhythm, timezone, jitter, catch_up, max_runtime, .. } = found.schedule();
-    let whole_name = found.whole_name();
+    let whole_name = &found.name;
     let rhythm = &rhythm.clone().without_past_start(Timestamp::now());
     let calendar = on_calendar(rhythm, timezone).map_err(|Unsayable(what)| {
         Failure::usage(format!("schedule `{whole_name}`: systemd's OnCalendar cannot say {what}"))

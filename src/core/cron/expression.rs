@@ -131,6 +131,14 @@ impl Expression {
         }
     }
 
+    /// Its times on one of its days, in seconds since midnight.
+    pub fn times_of_day(&self) -> impl Iterator<Item = i64> {
+        let minutes = self.hours.numbers().flat_map(|hour| {
+            self.minutes.numbers().map(move |minute| i64::from(hour) * 3600 + i64::from(minute) * 60)
+        });
+        minutes.flat_map(|minute| self.seconds.numbers().map(move |second| minute + i64::from(second)))
+    }
+
     /// The first matching local time that is not before `from`; none when the calendar ends first.
     pub fn next_local(&self, from: DateTime) -> Option<DateTime> {
         let mut date = from.date();

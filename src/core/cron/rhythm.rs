@@ -1,5 +1,8 @@
 //! The rhythm of a schedule: the union of its cron expressions in a zone, or an interval from a start.
 
+use std::collections::BTreeSet;
+
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
@@ -77,30 +80,68 @@ impl Rhythm {
         std::iter::successors(self.next(after), |last| self.next(last.at))
     }
 
-    /// The distance of the first two instants of the year after `from` that are no further apart than `limit`, if there are such.
+    /// A distance of two instants of the year after `from` that is not above `limit`, if there is one. Days that have the same
+    /// times count once, and only around changes of the clocks instants are walked: a year by the second costs no more than a day.
     pub fn nearer_than(&self, limit: SignedDuration, from: Timestamp) -> Option<SignedDuration> {
-        let shortest = match self {
-            Rhythm::Every { seconds, .. } => SignedDuration::from_secs(*seconds),
-            // Whole minutes, and changes of the clocks are at whole minutes as well.
-            Rhythm::Cron { expressions, .. } if expressions.iter().all(Expression::on_the_minute) => {
-                SignedDuration::from_mins(1)
-            }
-            Rhythm::Cron { .. } => SignedDuration::from_secs(1),
+        let Rhythm::Cron { expressions, zone, .. } = self else {
+            let Rhythm::Every { seconds, .. } = self else { return None };
+            return Some(SignedDuration::from_secs(*seconds)).filter(|shortest| *shortest <= limit);
         };
-        if shortest > limit {
-            return None;
+        let is_near = |distance: &SignedDuration| *distance <= limit;
+        if limit >= SignedDuration::from_secs(SECONDS_OF_A_DAY) {
+            // Two of one day are near enough, and without such a year has few.
+            let year =
+                self.after(from).map(|instant| instant.at).take_while(|at| at.duration_since(from) <= YEAR);
+            let mut distances = year.scan(None, |last: &mut Option<Timestamp>, at| {
+                Some(last.replace(at).map_or(SignedDuration::MAX, |last| at.duration_since(last)))
+            });
+            return distances.find(is_near);
         }
-        let end = from.saturating_add(SignedDuration::from_hours(366 * 24)).ok()?;
-        let mut last: Option<Timestamp> = None;
-        for instant in self.after(from).take_while(|instant| instant.at <= end) {
-            let distance = last.map(|last| instant.at.duration_since(last));
-            if distance.is_some_and(|distance| distance <= limit) {
-                return distance;
-            }
-            last = Some(instant.at);
-        }
-        None
+        nearest_of_days(expressions, zone.to_datetime(from).date())
+            .filter(is_near)
+            .or_else(|| self.nearest_of_changes(zone, limit, from).filter(is_near))
     }
+
+    /// The shortest distance of two instants around a change of the clocks, as far as it may be below `limit`.
+    fn nearest_of_changes(
+        &self,
+        zone: &TimeZone,
+        limit: SignedDuration,
+        from: Timestamp,
+    ) -> Option<SignedDuration> {
+        let end = from.saturating_add(YEAR).ok()?;
+        let changes = zone.following(from).map(|change| change.timestamp());
+        let around = changes.take_while(|change| *change <= end).filter_map(|change| {
+            let margin = limit.saturating_add(SignedDuration::from_secs(1));
+            let (first, last) = (change.checked_sub(margin).ok()?, change.checked_add(margin).ok()?);
+            let instants: Vec<_> =
+                self.after(first).map(|instant| instant.at).take_while(|at| *at <= last).collect();
+            instants.windows(2).map(|pair| pair[1].duration_since(pair[0])).min()
+        });
+        around.min()
+    }
+}
+
+/// How far ahead instants are compared.
+const YEAR: SignedDuration = SignedDuration::from_hours(366 * 24);
+const SECONDS_OF_A_DAY: i64 = 86_400;
+
+/// The shortest distance of two local times of the year after `first`, whatever the clocks do.
+fn nearest_of_days(expressions: &[Expression], first: Date) -> Option<SignedDuration> {
+    let days = std::iter::successors(Some(first), |date| date.tomorrow().ok()).take(367);
+    let days: Vec<Vec<bool>> =
+        days.map(|date| expressions.iter().map(|expression| expression.has_day(date)).collect()).collect();
+    let pairs: BTreeSet<_> = days.windows(2).map(|pair| (&pair[0], &pair[1])).collect();
+    let times = |day: &[bool]| -> BTreeSet<i64> {
+        let own = expressions.iter().zip(day).filter(|(_, has)| **has);
+        own.flat_map(|(expression, _)| expression.times_of_day()).collect()
+    };
+    let nearest = pairs.into_iter().filter_map(|(today, tomorrow)| {
+        let next = times(tomorrow).first().map(|first| first + SECONDS_OF_A_DAY);
+        let all: Vec<i64> = times(today).into_iter().chain(next).collect();
+        all.windows(2).map(|pair| pair[1] - pair[0]).min()
+    });
+    nearest.min().map(SignedDuration::from_secs)
 }
 
 #[cfg(test)]
@@ -190,6 +231,16 @@ mod tests {
         // 01:30 and 02:30: the second comes at 03:00 on the day of the gap, half an hour after the first.
         assert_eq!(shortest(cron(&["30 1,2 * * *"], "Europe/Rome")), SignedDuration::from_mins(30));
         assert_eq!(shortest(Rhythm::Every { seconds: 5, start: None }), SignedDuration::from_secs(5));
+        // The last of a day and the first of the next; two expressions that share a day now and then.
+        assert_eq!(shortest(cron(&["0 0 * * *", "50 23 * * 5"], "UTC")), SignedDuration::from_mins(10));
+        assert_eq!(shortest(cron(&["0 12 1 * *", "59 11 * * 1"], "UTC")), SignedDuration::from_mins(1));
+        let apart = cron(&["0 12 1 1 *", "59 11 2 2 *"], "UTC");
+        assert_eq!(apart.nearer_than(SignedDuration::from_hours(24), from), None);
+        let weekly = cron(&["0 12 * * 1"], "UTC");
+        assert_eq!(weekly.nearer_than(SignedDuration::from_hours(167), from), None);
+        assert_eq!(weekly.nearer_than(SignedDuration::from_hours(168), from).unwrap().as_hours(), 168);
+        // Thirty million instants a year, of which few are looked at.
+        assert_eq!(shortest(cron(&["*/3 * * * * *"], "Europe/Rome")), SignedDuration::from_secs(3));
     }
 
     #[test]

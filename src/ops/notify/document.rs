@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value as Json;
 
 use super::decide::{Streak, streak};
-use super::series::{Series, failures};
+use super::series::{Member, Series, failures};
 use super::{BrokenNotifyFile, MissedInstants};
 use crate::core::event::{NodeFinished, Status, VERSION};
 use crate::core::inert::{inert, inert_message};
@@ -38,10 +38,29 @@ pub fn of_run(
     now: Timestamp,
     base_url: Option<&str>,
 ) -> NotifyDocument {
-    let run = &series.run;
     let Streak { count, since } = streak(&series.runs);
-    let succeeded = run.status == Status::Succeeded.name();
     let last_success = series.last_success();
+    let known = NotifyDocument {
+        schedule: series.schedule.clone(),
+        scheduled_at: series.scheduled.as_ref().and_then(|scheduled| scheduled.at),
+        consecutive: count,
+        since,
+        last_success,
+        ..empty(NotifyEvent::Failure, now)
+    };
+    let run = match &series.newest {
+        Member::Run(run) => run,
+        Member::NotBegun(past) => {
+            return NotifyDocument {
+                workflow: past.schedule.rsplit_once('/').map(|(workflow, _)| workflow.to_owned()),
+                run: past.run.as_ref().map(|run| run.run),
+                status: Some(Status::Failed.name().to_owned()),
+                reason: past.reason.clone(),
+                ..known
+            };
+        }
+    };
+    let succeeded = run.status == Status::Succeeded.name();
     let failures = match succeeded {
         true => Vec::new(),
         false => failures(view, run.id).into_iter().take(MAX_FAILURES).filter_map(failure).collect(),
@@ -52,23 +71,18 @@ pub fn of_run(
     };
     let duration = run.finished.map(|end| end.as_millisecond() - run.started.as_millisecond());
     NotifyDocument {
-        schedule: series.schedule.clone(),
         workflow: Some(run.workflow.clone()),
         project: Some(run.project.clone()),
         domain: Some(run.domain.clone()),
         run: Some(run.id),
-        scheduled_at: series.scheduled.as_ref().and_then(|scheduled| scheduled.at),
         status: Some(run.status.clone()),
         duration_ms: duration.and_then(|ms| u64::try_from(ms).ok()),
         no_op: run.counts.is_no_op(&run.status),
-        consecutive: count,
-        since,
         counts: Some(run.counts),
         failures,
         changed,
-        last_success,
         url: base_url.map(|base| format!("{}/runs/{}", base.trim_end_matches('/'), run.id)),
-        ..empty(NotifyEvent::Failure, now)
+        ..known
     }
 }
 
@@ -136,6 +150,7 @@ fn empty(event: NotifyEvent, time: Timestamp) -> NotifyDocument {
         consecutive: 0,
         since: None,
         counts: None,
+        reason: None,
         failures: Vec::new(),
         changed: Vec::new(),
         last_success: None,
@@ -219,6 +234,7 @@ fn title(document: &NotifyDocument) -> String {
         NotifyEvent::Failure if document.status.as_deref() == Some(INTERRUPTED) => {
             format!("✗ {subject} was interrupted")
         }
+        NotifyEvent::Failure if document.reason.is_some() => format!("✗ {subject} could not begin"),
         NotifyEvent::Failure => {
             let more = counts.failed.saturating_sub(1);
             let first = document.failures.first().map_or(String::new(), |first| format!(": {}", gist(first)));
@@ -254,6 +270,9 @@ fn gist(failure: &NotifyFailure) -> String {
 
 fn text(document: &NotifyDocument) -> String {
     let mut text = format!("{}\n", document.title);
+    if let Some(reason) = &document.reason {
+        let _ = write!(text, "\n{}\n", inert_message(reason).trim_end());
+    }
     for failure in &document.failures {
         let _ = write!(text, "\n{}: {}\n", gist(failure), inert_message(&failure.message).trim_end());
         let skipped = failure.tail.len().saturating_sub(MAX_TAIL);
@@ -289,7 +308,11 @@ fn facts(document: &NotifyDocument) -> String {
         let since = document.since.map_or(String::new(), |since| format!(" since {since}"));
         let _ = writeln!(lines, "{} failures in a row{since}", count(document.consecutive));
     }
-    if let Some(run) = document.run {
+    if let (Some(schedule), Some(_), Some(at)) = (&document.schedule, &document.reason, document.scheduled_at)
+    {
+        let schedule = inert(schedule);
+        let _ = writeln!(lines, "scheduled for {at}; runner schedule show {schedule}");
+    } else if let Some(run) = document.run {
         let at = document.scheduled_at.map_or(String::new(), |at| format!(", scheduled for {at}"));
         let took = document.duration_ms.map_or(String::new(), |ms| format!(", took {}", duration(ms)));
         let _ = writeln!(lines, "run {run}{at}{took}; runner show {run}");
@@ -343,6 +366,20 @@ mod tests {
         }
         assert!(!told.text.contains("line 19") && !told.text.contains('\u{1b}'), "{}", told.text);
         assert_ne!(told.id, finished(failed(), NotifyEvent::Failure).id);
+        let not_begun = NotifyDocument {
+            reason: Some("secret NO_SUCH is not set\nanother".into()),
+            scheduled_at: Some(Timestamp::UNIX_EPOCH),
+            failures: vec![],
+            ..failed()
+        };
+        let told = finished(not_begun, NotifyEvent::Failure);
+        assert_eq!(told.title, "✗ etl/nightly could not begin");
+        let lines = "secret NO_SUCH is not set\nanother\n";
+        assert!(
+            told.text.contains(lines) && told.text.contains("schedule show etl/nightly"),
+            "{}",
+            told.text
+        );
         let interrupted = NotifyDocument { status: Some(INTERRUPTED.into()), failures: vec![], ..failed() };
         assert_eq!(finished(interrupted, NotifyEvent::Failure).title, "✗ etl/nightly was interrupted");
     }

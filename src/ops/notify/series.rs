@@ -1,7 +1,9 @@
 //! The runs that a run is compared with: those of its schedule, or of its workflow if it has none.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::decide::{FailureShape, SeriesRun, ToldRun};
@@ -18,9 +20,20 @@ use crate::storage::history::filter::{RunFilter, select};
 use crate::storage::history::invocation::{Invocation, invocation};
 use crate::storage::history::{INTERRUPTED, Run};
 use crate::storage::outbox;
+use crate::storage::schedules::listing::{self, PastInstant};
 
 /// Maximum runs of a series that are looked at.
 const MAX_RUNS: usize = 1000;
+
+/// Triggers of runs that neither count nor are told.
+const NOT_COUNTED: [Trigger; 3] = [Trigger::Backfill, Trigger::Retry, Trigger::Api];
+
+/// A run of a series.
+pub enum Member {
+    Run(Run),
+    /// It could not begin: it is in no history, and all that is known of it stands with its instant.
+    NotBegun(PastInstant),
+}
 
 /// A run that ended by itself, with those before it.
 pub struct Series {
@@ -28,7 +41,7 @@ pub struct Series {
     pub name: String,
     /// The whole name.
     pub schedule: Option<String>,
-    pub run: Run,
+    pub newest: Member,
     pub scheduled: Option<ScheduledRun>,
     /// Newest first, this one included.
     pub runs: Vec<SeriesRun>,
@@ -37,41 +50,66 @@ pub struct Series {
 }
 
 impl Series {
-    /// The series that ends with `run`; `None` if the run is cancelled or goes on.
+    /// The series that ends with `run`; `None` if the run goes on, was cancelled, or is one that nobody is told of.
     pub fn of(view: &HomeReader, run: RunId) -> Result<Option<Self>, Error> {
-        let run = view.find(run.as_str())?;
         let Some(db) = &view.db else { return Ok(None) };
-        if !counts(&run) {
+        let past = listing::of_run(db, &view.home, run).map_err(Error::history)?;
+        // One that died early has not recorded what was asked for; its instant knows.
+        let claimed =
+            past.as_ref().map(|past| ScheduledRun { schedule: past.schedule.clone(), at: Some(past.at) });
+        let newest = match past.filter(PastInstant::has_not_begun) {
+            Some(past) => Member::NotBegun(past),
+            None => Member::Run(view.find(run.as_str())?),
+        };
+        let (trigger, scheduled, filter) = match &newest {
+            Member::Run(run) => {
+                let request = invocation(db, run.id).map(|invocation| invocation.request).unwrap_or_default();
+                let filter = RunFilter {
+                    workflow: Some(run.workflow.clone()),
+                    project: Some(run.project.clone()),
+                    domain: Some(run.domain.clone()),
+                    before: Some(run.id),
+                    ..RunFilter::default()
+                };
+                (request.trigger, request.scheduled.or(claimed), filter)
+            }
+            Member::NotBegun(past) => {
+                let filter = RunFilter { until: Some(past.claimed), ..RunFilter::default() };
+                (past.trigger, claimed, filter)
+            }
+        };
+        if !newest.counts() || NOT_COUNTED.contains(&trigger) {
             return Ok(None);
         }
-        let scheduled = invocation(db, run.id).ok().and_then(|invocation| invocation.request.scheduled);
         let schedule = scheduled.as_ref().map(|scheduled| scheduled.schedule.clone());
         let filter = RunFilter {
-            workflow: Some(run.workflow.clone()),
-            project: Some(run.project.clone()),
-            domain: Some(run.domain.clone()),
             schedule: schedule.clone(),
             unscheduled: schedule.is_none(),
-            not_by: vec![Trigger::Backfill, Trigger::Retry, Trigger::Api],
-            before: Some(run.id),
-            ..RunFilter::default()
+            not_by: NOT_COUNTED.to_vec(),
+            ..filter
         };
-        let mut earlier = select(db, &filter, MAX_RUNS, |run| view.status(run)).map_err(Error::history)?;
-        earlier.retain(counts);
+        let earlier = select(db, &filter, MAX_RUNS, |run| view.status(run)).map_err(Error::history)?;
+        let mut earlier: Vec<Member> = earlier.into_iter().map(Member::Run).collect();
+        if let Some(name) = &schedule {
+            let not_begun = listing::not_begun(db, &view.home, name, newest.began(), &NOT_COUNTED, MAX_RUNS);
+            earlier.extend(not_begun.map_err(Error::history)?.into_iter().map(Member::NotBegun));
+        }
+        earlier.retain(Member::counts);
+        earlier.sort_by_key(|member| Reverse(member.began()));
         let is_same = match earlier.first() {
-            Some(before) if !succeeded(&run) && !succeeded(before) => {
-                shape(view, db, &run) == shape(view, db, before)
+            Some(before) if !newest.succeeded() && !before.succeeded() => {
+                shape(view, db, &newest) == shape(view, db, before)
             }
             _ => false,
         };
-        let runs = std::iter::once(&run).chain(&earlier).map(|run| SeriesRun {
-            run: run.id,
-            started: run.started,
-            succeeded: succeeded(run),
+        let runs = std::iter::once(&newest).chain(&earlier).map(|member| SeriesRun {
+            run: member.id(),
+            started: member.began(),
+            succeeded: member.succeeded(),
         });
-        let name =
-            schedule.clone().unwrap_or_else(|| format!("{} in {}/{}", run.workflow, run.project, run.domain));
-        Ok(Some(Self { name, schedule, runs: runs.collect(), run, scheduled, is_same }))
+        let runs = runs.collect();
+        let name = schedule.clone().unwrap_or_else(|| newest.series_of_workflow());
+        Ok(Some(Self { name, schedule, newest, scheduled, runs, is_same }))
     }
 
     /// What a rule told of these runs.
@@ -89,13 +127,44 @@ impl Series {
     }
 }
 
-fn succeeded(run: &Run) -> bool {
-    run.status == Status::Succeeded.name()
-}
+impl Member {
+    fn id(&self) -> RunId {
+        match self {
+            Self::Run(run) => run.id,
+            // Only an instant with a run is a member.
+            Self::NotBegun(past) => past.run.as_ref().map_or_else(RunId::make, |run| run.run),
+        }
+    }
 
-/// Whether a run ended by itself.
-fn counts(run: &Run) -> bool {
-    succeeded(run) || run.status == Status::Failed.name() || run.status == INTERRUPTED
+    /// When it began, or was to begin.
+    fn began(&self) -> Timestamp {
+        match self {
+            Self::Run(run) => run.started,
+            Self::NotBegun(past) => past.claimed,
+        }
+    }
+
+    fn succeeded(&self) -> bool {
+        matches!(self, Self::Run(run) if run.status == Status::Succeeded.name())
+    }
+
+    /// Whether it ended by itself.
+    fn counts(&self) -> bool {
+        match self {
+            Self::Run(run) => {
+                self.succeeded() || run.status == Status::Failed.name() || run.status == INTERRUPTED
+            }
+            Self::NotBegun(_) => true,
+        }
+    }
+
+    /// What the runs of a workflow without a schedule are called together.
+    fn series_of_workflow(&self) -> String {
+        match self {
+            Self::Run(run) => format!("{} in {}/{}", run.workflow, run.project, run.domain),
+            Self::NotBegun(past) => past.schedule.clone(),
+        }
+    }
 }
 
 /// Everything in a run that failed as work of its own.
@@ -113,8 +182,15 @@ pub fn failures(view: &HomeReader, run: RunId) -> Vec<NodeFinished> {
     failed
 }
 
-fn shape(view: &HomeReader, db: &Connection, run: &Run) -> FailureShape {
+fn shape(view: &HomeReader, db: &Connection, member: &Member) -> FailureShape {
     let mut shape = FailureShape::default();
+    let run = match member {
+        Member::Run(run) => run,
+        Member::NotBegun(past) => {
+            shape.failed.insert((String::new(), past.reason.clone().unwrap_or_default(), None));
+            return shape;
+        }
+    };
     if run.status == INTERRUPTED {
         shape.failed.insert((String::new(), INTERRUPTED.to_owned(), None));
     }

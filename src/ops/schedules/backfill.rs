@@ -10,9 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use super::claimed::{Claims, Ended, instant_run};
+use super::claimed::{Claims, Ended, failed_line, line, row};
 use super::lookup::{Named, named};
-use crate::core::event::Counts;
 use crate::core::reporter::Reporter;
 use crate::core::run_id::RunId;
 use crate::core::run_request::RunRequest;
@@ -23,7 +22,7 @@ use crate::ops::{Error, ErrorKind};
 use crate::storage::schedules::Became;
 use crate::storage::schedules::backfill::{BackfillAnswer, claim, succeeded};
 use crate::storage::schedules::tick::Claim;
-use crate::view::model::schedule_row::InstantRun;
+use crate::view::model::schedule_row::{InstantRow, InstantRun};
 use crate::view::text::count;
 
 /// More instants than these want to be confirmed.
@@ -250,7 +249,7 @@ impl Work<'_> {
     fn note(&self, ended: &Ended) {
         {
             let summary = &mut lock(&self.state).summary;
-            match ended.run.status.as_deref() {
+            match ended.run.instant.status.as_deref() {
                 None => summary.left += 1,
                 Some("succeeded") => summary.succeeded += 1,
                 Some("cancelled") => summary.cancelled += 1,
@@ -280,13 +279,10 @@ impl Work<'_> {
         let answer = claim(&mut self.claims.connect()?, &self.claims.home, &wanted_claim, *began, wanted.all)
             .map_err(|error| Error::store(format!("the instant {at} cannot be claimed: {error}")))?;
         let left = |other: Option<RunId>, reason: &str| Ended {
-            run: InstantRun {
-                run: other,
-                executed: None,
-                nodes: None,
-                reason: Some(reason.to_owned()),
-                ..line(name, at, instant_run(run, Counts::default(), None))
-            },
+            run: line(
+                &wanted_claim,
+                InstantRow { run: other, reason: Some(reason.to_owned()), ..row(&wanted_claim) },
+            ),
             signal: None,
             warnings: Vec::new(),
         };
@@ -304,25 +300,17 @@ impl Work<'_> {
         let (sender, interrupts) = unbounded_channel();
         self.stop.passes_on_to(sender);
         let listeners = (self.hearers.listeners)();
-        let ended = self.claims.run(run, request, schedule.max_runtime, listeners, interrupts);
+        let ended = self.claims.run(&wanted_claim, request, schedule.max_runtime, listeners, interrupts);
         match runtime.block_on(ended) {
             // What one run lacks the others may have: an input file of its day.
             Err(error) if wanted.keep_going && error.kind != ErrorKind::Store => Ok(Ended {
-                run: InstantRun {
-                    status: Some("failed".into()),
-                    reason: Some(error.to_string()),
-                    ..line(name, at, instant_run(run, Counts::default(), None))
-                },
+                run: failed_line(&wanted_claim, &error.to_string()),
                 signal: None,
                 warnings: Vec::new(),
             }),
             ended => ended,
         }
     }
-}
-
-fn line(schedule: &str, at: Timestamp, run: InstantRun) -> InstantRun {
-    InstantRun { schedule: schedule.to_owned(), at, ..run }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::Connection;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::core::event::{Counts, Status, VERSION};
+use crate::core::event::{Status, VERSION};
 use crate::core::reporter::Reporter;
 use crate::core::run_id::RunId;
 use crate::core::run_request::RunRequest;
@@ -22,8 +22,8 @@ use crate::storage::home::Home;
 use crate::storage::schedules::EndedBy;
 use crate::storage::schedules::claimant::Claimant;
 use crate::storage::schedules::listing;
-use crate::storage::schedules::tick::{note_end, note_not_begun};
-use crate::view::model::schedule_row::InstantRun;
+use crate::storage::schedules::tick::{Claim, note_end, note_not_begun};
+use crate::view::model::schedule_row::{InstantRow, InstantRun};
 
 /// The time between two looks at whether a run is to be ended.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -33,6 +33,19 @@ pub(super) struct Claims<'f> {
     pub flag: Option<&'f Path>,
     pub home: Home,
     pub claimant: Claimant,
+}
+
+/// The home of that flag, made if need be, and the right to claim instants in it.
+///
+/// # Errors
+/// The home cannot be used.
+pub fn begin_claims(flag: Option<&Path>) -> Result<(Home, Claimant), Error> {
+    let home = Home::locate(flag).map_err(Error::store)?;
+    home.create().map_err(Error::store)?;
+    let claimant = Claimant::new(&home).map_err(|error| {
+        Error::store(format!("cannot use the home folder {}: {error}", home.path().display()))
+    })?;
+    Ok((home, claimant))
 }
 
 /// A run that has ended, or that could not begin.
@@ -48,11 +61,7 @@ impl<'f> Claims<'f> {
     /// # Errors
     /// The home cannot be used.
     pub fn begin(flag: Option<&'f Path>) -> Result<Self, Error> {
-        let home = Home::locate(flag).map_err(Error::store)?;
-        home.create().map_err(Error::store)?;
-        let claimant = Claimant::new(&home).map_err(|error| {
-            Error::store(format!("no instant can be claimed in {}: {error}", home.path().display()))
-        })?;
+        let (home, claimant) = begin_claims(flag)?;
         Ok(Self { flag, home, claimant })
     }
 
@@ -64,36 +73,23 @@ impl<'f> Claims<'f> {
         db::open(self.home.path()).map(|(db, _)| db).map_err(|error| Error::store(error.to_string()))
     }
 
-    /// Runs what `id` was claimed for. A run that cannot begin is noted as a failure of its instant.
+    /// Runs what was claimed. A run that cannot begin is noted as a failure of its instant.
     ///
     /// # Errors
     /// The run could not begin: the workflow, its inputs or the home cannot be used.
     pub async fn run(
         &self,
-        id: RunId,
+        claim: &Claim<'_>,
         request: RunRequest,
         limit: Option<SignedDuration>,
         listeners: Vec<Box<dyn Reporter>>,
         interrupts: UnboundedReceiver<Interrupt>,
     ) -> Result<Ended, Error> {
-        let scheduled = request.scheduled.clone();
         let ended = match prepare(request) {
-            Ok(prepared) => self.run_prepared(id, prepared, limit, listeners, interrupts).await,
+            Ok(prepared) => self.run_prepared(claim, prepared, limit, listeners, interrupts).await,
             Err(error) => Err(error),
         };
-        match ended {
-            Ok(mut ended) => {
-                if let Some(scheduled) = scheduled {
-                    ended.run.schedule = scheduled.schedule;
-                    ended.run.at = scheduled.at.unwrap_or(ended.run.at);
-                }
-                Ok(ended)
-            }
-            Err(error) => {
-                self.note_not_begun(id, &error.to_string());
-                Err(error)
-            }
-        }
+        ended.inspect_err(|error| self.note_not_begun(claim.run, &error.to_string()))
     }
 
     /// Notes that a claimed run could not begin.
@@ -105,21 +101,22 @@ impl<'f> Claims<'f> {
 
     async fn run_prepared(
         &self,
-        id: RunId,
+        claim: &Claim<'_>,
         prepared: PreparedRun,
         limit: Option<SignedDuration>,
         mut listeners: Vec<Box<dyn Reporter>>,
         mut interrupts: UnboundedReceiver<Interrupt>,
     ) -> Result<Ended, Error> {
+        let id = claim.run;
         let prepared = prepared.ready()?;
         let turn = take_turn_as(id, &prepared, self.flag, &mut listeners, &mut interrupts).await?;
         let turn = match turn {
             Turn::Taken(turn) => turn,
             Turn::Skipped => {
-                return Ok(self.not_begun(id, "another run of the workflow holds its lock", None));
+                return Ok(self.not_begun(claim, "another run of the workflow holds its lock", None));
             }
             Turn::Interrupted(Interrupt(signal)) => {
-                return Ok(self.not_begun(id, "it was ended before it began", Some(signal)));
+                return Ok(self.not_begun(claim, "it was ended before it began", Some(signal)));
             }
         };
         let began = Timestamp::now();
@@ -134,25 +131,24 @@ impl<'f> Claims<'f> {
                 result = &mut work => break result?,
                 Some(interrupt) = interrupts.recv() => drop(sender.send(interrupt)),
                 _ = looks.tick() => {
-                    if watch.is_to_end() {
+                    if let Some(by) = watch.is_to_end() {
+                        let interrupt = match by {
+                            EndedBy::Timeout => Interrupt::OVERDUE,
+                            EndedBy::Replaced => Interrupt(libc::SIGTERM),
+                        };
                         // The receiver lives as long as the run.
-                        let _ = sender.send(Interrupt(libc::SIGTERM));
+                        let _ = sender.send(interrupt);
                     }
                 }
             }
         };
         let taken = u64::try_from(Timestamp::now().duration_since(began).as_millis()).ok();
-        Ok(ended(result, watch.ended, taken))
+        Ok(ended(claim, result, watch.ended, taken))
     }
 
-    fn not_begun(&self, id: RunId, reason: &str, signal: Option<i32>) -> Ended {
-        self.note_not_begun(id, reason);
-        let run = InstantRun {
-            status: Some("failed".into()),
-            reason: Some(reason.to_owned()),
-            ..instant_run(id, Counts::default(), None)
-        };
-        Ended { run, signal, warnings: Vec::new() }
+    fn not_begun(&self, claim: &Claim, reason: &str, signal: Option<i32>) -> Ended {
+        self.note_not_begun(claim.run, reason);
+        Ended { run: failed_line(claim, reason), signal, warnings: Vec::new() }
     }
 }
 
@@ -166,10 +162,10 @@ struct Watch<'h> {
 }
 
 impl Watch<'_> {
-    /// Whether the run is to be ended now; true once only.
-    fn is_to_end(&mut self) -> bool {
+    /// Why the run is to be ended now; once only.
+    fn is_to_end(&mut self) -> Option<EndedBy> {
         if self.ended.is_some() {
-            return false;
+            return None;
         }
         let is_late = self.deadline.is_some_and(|deadline| Timestamp::now() >= deadline);
         self.ended = match is_late {
@@ -180,7 +176,7 @@ impl Watch<'_> {
             // The run is ended in any case; without this it counts as cancelled.
             let _ = note_end(&db, self.id, EndedBy::Timeout);
         }
-        self.ended.is_some()
+        self.ended
     }
 
     /// Why another process wants it to end, if one does.
@@ -190,43 +186,43 @@ impl Watch<'_> {
     }
 }
 
-fn ended(result: RunResult, by: Option<EndedBy>, taken: Option<u64>) -> Ended {
+fn ended(claim: &Claim, result: RunResult, by: Option<EndedBy>, taken: Option<u64>) -> Ended {
     let RunResult { run, summary, history, warnings, .. } = result;
-    let (status, reason) = match by {
-        Some(EndedBy::Timeout) if summary.status != Status::Succeeded => {
-            ("failed", Some(EndedBy::Timeout.reason()))
-        }
-        Some(EndedBy::Replaced) if summary.status != Status::Succeeded => {
-            (summary.status.name(), Some(EndedBy::Replaced.reason()))
-        }
-        _ => (summary.status.name(), None),
-    };
+    let status = summary.status.name();
+    let reason = by.filter(|_| summary.status != Status::Succeeded).map(EndedBy::reason);
+    let counts = summary.counts;
     let incomplete = history.map(|problem| format!("the history of run {run} is incomplete: {problem}"));
     Ended {
-        run: InstantRun {
-            status: Some(status.into()),
-            no_op: summary.counts.is_no_op(status),
-            reason: reason.map(str::to_owned),
-            ..instant_run(run, summary.counts, taken)
-        },
+        run: line(
+            claim,
+            InstantRow {
+                status: Some(status.into()),
+                no_op: counts.is_no_op(status),
+                executed: Some(counts.executed),
+                nodes: Some(counts.nodes),
+                duration_ms: taken,
+                reason: reason.map(str::to_owned),
+                counts,
+                ..row(claim)
+            },
+        ),
         signal: summary.signal.filter(|_| by.is_none()),
         warnings: warnings.into_iter().chain(incomplete).collect(),
     }
 }
 
-/// The line of a run; schedule and instant are filled in by the caller.
-pub(super) fn instant_run(run: RunId, counts: Counts, duration_ms: Option<u64>) -> InstantRun {
-    InstantRun {
-        v: VERSION,
-        schedule: String::new(),
-        at: Timestamp::UNIX_EPOCH,
-        run: Some(run),
-        status: None,
-        no_op: false,
-        executed: Some(counts.executed),
-        nodes: Some(counts.nodes),
-        duration_ms,
-        reason: None,
-        counts,
-    }
+/// What was claimed, as long as nothing else is known of it.
+pub(super) fn row(claim: &Claim) -> InstantRow {
+    InstantRow::new(claim.at, claim.fires, claim.became.name(), claim.trigger, Some(claim.run))
+}
+
+/// The line of an instant of the schedule of a claim.
+pub(super) fn line(claim: &Claim, instant: InstantRow) -> InstantRun {
+    InstantRun { v: VERSION, schedule: claim.schedule.to_owned(), instant }
+}
+
+/// The line of a run that could not begin.
+pub(super) fn failed_line(claim: &Claim, reason: &str) -> InstantRun {
+    let status = Some(Status::Failed.name().to_owned());
+    line(claim, InstantRow { status, reason: Some(reason.to_owned()), ..row(claim) })
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Found, Schedules, is_called, only_one, read, schedules, unknown};
+use super::{LoadedSchedule, Schedules, only_one, read, schedules, unknown};
 use crate::ops::Error;
 use crate::ops::home::HomeReader;
 use crate::storage::schedules::known::{self, Known};
@@ -13,17 +13,17 @@ pub(super) struct Named {
     pub name: String,
     pub path: PathBuf,
     /// The schedule itself, or what is wrong with its file.
-    pub found: Result<Found, Vec<String>>,
+    pub found: Result<LoadedSchedule, Vec<String>>,
     /// What the home knows of it, if a daemon ever served it or somebody paused it.
     pub known: Option<Known>,
 }
 
 impl Named {
     /// A schedule of a file that was read.
-    pub fn of_file(found: &Found, known: &[Known]) -> Self {
-        let name = found.whole_name();
+    pub fn of_file(found: &LoadedSchedule, known: &[Known]) -> Self {
+        let name = found.name.clone();
         let known = known.iter().find(|known| known.name == name).cloned();
-        Self { path: found.workflow.path.clone(), found: Ok(found.clone()), known, name }
+        Self { path: found.path().to_owned(), found: Ok(found.clone()), known, name }
     }
 
     /// A schedule of the home; its file is read as it is now.
@@ -32,7 +32,7 @@ impl Named {
         let found = match read(path) {
             Ok(all) => all
                 .into_iter()
-                .find(|found| found.whole_name() == *name)
+                .find(|found| found.name == *name)
                 .ok_or_else(|| vec![format!("{} has no schedule `{name}` any more", path.display())]),
             Err(_) if !path.exists() => Err(vec![format!("{} does not exist any more", path.display())]),
             Err(broken) => Err(broken.mistakes),
@@ -44,7 +44,7 @@ impl Named {
     ///
     /// # Errors
     /// What is wrong with its file.
-    pub fn runnable(&self) -> Result<&Found, Error> {
+    pub fn runnable(&self) -> Result<&LoadedSchedule, Error> {
         let cannot = |mistakes: &Vec<String>| {
             Error::invalid(format!("schedule {} cannot be run: {}", self.name, mistakes.join("\n")))
         };
@@ -71,10 +71,9 @@ pub(super) fn known(home: &HomeReader) -> Result<Vec<Known>, Error> {
 pub(super) fn named(home: &HomeReader, name: &str, paths: &[PathBuf]) -> Result<Named, Error> {
     let known = known(home)?;
     let Schedules { found, broken } = in_files(paths)?;
-    let called: Vec<_> =
-        found.iter().filter(|found| is_called(found.schedule(), &found.workflow, name)).collect();
+    let called: Vec<_> = found.iter().filter(|found| found.is_called(name)).collect();
     if !called.is_empty() {
-        let names: Vec<_> = called.iter().map(|found| found.whole_name()).collect();
+        let names: Vec<_> = called.iter().map(|found| found.name.clone()).collect();
         only_one(name, &names)?;
         return Ok(Named::of_file(called[0], &known));
     }
@@ -87,7 +86,7 @@ pub(super) fn named(home: &HomeReader, name: &str, paths: &[PathBuf]) -> Result<
         only_one(name, &names)?;
         return Ok(Named::of_home(first));
     }
-    let mut names: Vec<_> = found.iter().map(Found::whole_name).collect();
+    let mut names: Vec<_> = found.iter().map(|found| found.name.clone()).collect();
     names.extend(known.into_iter().map(|known| known.name));
     names.sort();
     names.dedup();

@@ -2,22 +2,23 @@
 
 use std::path::{Path, PathBuf};
 
-use jiff::{SignedDuration, Timestamp};
-use serde_json::Value as Json;
+use jiff::Timestamp;
 
+use super::BrokenFile;
+use super::last_loaded::LastLoaded;
 use super::lookup::{Named, in_files, is_same_file, known, named};
-use super::{BrokenFile, Found};
-use crate::core::cron::{Rhythm, words};
 use crate::core::event::VERSION;
-use crate::core::schedule::Schedule;
-use crate::core::time_text::duration_text;
 use crate::ops::Error;
 use crate::ops::home::HomeReader;
+use crate::ops::notify::{MessageRow, deliveries};
 use crate::storage::schedules::known::{Known, Pause};
 use crate::storage::schedules::listing::{self, Failures, PastInstant, PastRun};
 use crate::view::model::schedule_row::{
-    InstantRow, NextInstant, PauseView, ScheduleRow, ScheduleView, ServerView, Settings,
+    DeliveryView, InstantRow, PauseView, ScheduleRow, ScheduleView, ServerView,
 };
+
+/// How many of the latest messages of a schedule are shown.
+const MAX_DELIVERIES: usize = 10;
 
 /// Schedules by name, and the files that could not be read and of which the home knows no schedule.
 pub struct ScheduleList {
@@ -67,8 +68,10 @@ pub fn list(home: Option<&Path>, paths: &[PathBuf]) -> Result<ScheduleList, Erro
 /// # Errors
 /// No or several schedules have that name; the home cannot be read.
 pub fn show(home: Option<&Path>, name: &str, limit: usize) -> Result<ScheduleView, Error> {
-    let home = &HomeReader::open(home)?;
+    let flag = home;
+    let home = &HomeReader::open(flag)?;
     let named = named(home, name, &[])?;
+    let deliveries = deliveries(flag, Some(&named.name), MAX_DELIVERIES)?;
     let row = row(home, &named, Timestamp::now())?;
     let (instants, failures) = match &home.db {
         Some(db) => {
@@ -82,6 +85,7 @@ pub fn show(home: Option<&Path>, name: &str, limit: usize) -> Result<ScheduleVie
     Ok(ScheduleView {
         row,
         instants: instants.into_iter().map(InstantRow::from).collect(),
+        deliveries: deliveries.into_iter().map(DeliveryView::from).collect(),
         server: server.map(|server| ServerView { pid: server.pid, url: server.url.clone() }),
         failing_since: failures.since,
         last_success: failures.last_success,
@@ -98,56 +102,29 @@ fn row(home: &HomeReader, named: &Named, now: Timestamp) -> Result<ScheduleRow, 
     };
     let workflow = named.name.rsplit_once('/').map_or(&*named.name, |(workflow, _)| workflow);
     let path = std::path::absolute(&named.path).unwrap_or_else(|_| named.path.clone());
-    let found = named.found.as_ref().ok();
+    let served = named.known.as_ref().is_some_and(|known| known.served.is_some());
+    let loaded = match &named.found {
+        Ok(found) => Some(LastLoaded::of(found.schedule())),
+        // A daemon runs it as its file was.
+        Err(_) if served => {
+            named.known.as_ref().and_then(|known| LastLoaded::read(known.settings.as_deref()?))
+        }
+        Err(_) => None,
+    };
     let pause = named.known.as_ref().and_then(|known| known.paused.clone());
     Ok(ScheduleRow {
         v: VERSION,
         schedule: named.name.clone(),
         workflow: workflow.to_owned(),
         path: path.display().to_string(),
-        settings: found.map(|found| settings(found.schedule())).unwrap_or_default(),
+        next: loaded.as_ref().and_then(|loaded| loaded.next(&named.name, now)),
+        settings: loaded.map(|loaded| loaded.settings).unwrap_or_default(),
         paused: pause.map(|Pause { since, by, reason }| PauseView { since, by, reason }),
-        served: named.known.as_ref().is_some_and(|known| known.served.is_some()),
+        served,
         mistakes: named.found.as_ref().err().cloned().unwrap_or_default(),
-        next: found.and_then(|found| next(found, now)),
         last: last.map(InstantRow::from),
         consecutive_failures: failures.count,
     })
-}
-
-fn settings(schedule: &Schedule) -> Settings {
-    Settings {
-        cron: schedule.cron.clone(),
-        every: match &schedule.rhythm {
-            Rhythm::Every { seconds, .. } => Some(duration_text(SignedDuration::from_secs(*seconds))),
-            Rhythm::Cron { .. } => None,
-        },
-        timezone: Some(schedule.timezone.clone()),
-        words: Some(words(&schedule.rhythm)),
-        overlap: Some(schedule.overlap),
-        catch_up: Some(schedule.catch_up),
-        catch_up_window_s: seconds(schedule.catch_up_window),
-        jitter_s: seconds(schedule.jitter),
-    }
-}
-
-/// Seconds, as a whole number where they are.
-fn seconds(duration: SignedDuration) -> Json {
-    match duration.subsec_nanos() {
-        0 => duration.as_secs().into(),
-        _ => duration.as_secs_f64().into(),
-    }
-}
-
-/// The instant whose run begins next. One that has passed may still be waiting for its jitter.
-fn next(found: &Found, now: Timestamp) -> Option<NextInstant> {
-    let Schedule { rhythm, jitter, .. } = found.schedule();
-    let name = found.whole_name();
-    let from = now.checked_sub(*jitter).unwrap_or(now);
-    let mut instants = rhythm
-        .after(from)
-        .map(|instant| NextInstant { at: instant.at, fires: found.schedule().fires(&name, instant.at) });
-    instants.find(|next| next.fires > now)
 }
 
 impl Named {
@@ -175,5 +152,12 @@ impl From<PastInstant> for InstantRow {
             counts: run.map(|run| run.counts).unwrap_or_default(),
             reason: past.reason.or(ended),
         }
+    }
+}
+
+impl From<MessageRow> for DeliveryView {
+    fn from(message: MessageRow) -> Self {
+        let MessageRow { rule, event, run, created, state, tries, error, .. } = message;
+        Self { time: created, event, notify: rule, run, state, tries, error }
     }
 }

@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::claimed::{Claims, Ended, instant_run};
+use super::claimed::{Claims, Ended};
 use super::lookup::{Named, named};
-use crate::core::event::Counts;
+use crate::core::event::VERSION;
 use crate::core::reporter::Reporter;
 use crate::core::run_id::RunId;
 use crate::core::run_request::RunRequest;
@@ -21,12 +21,13 @@ use crate::ops::Error;
 use crate::ops::home::HomeReader;
 use crate::ops::open::prepare;
 use crate::storage::db;
+use crate::storage::history::RUNNING;
 use crate::storage::home::Home;
 use crate::storage::schedules::claimant::wake;
 use crate::storage::schedules::requests::{self, Answer, Request, State};
 use crate::storage::schedules::tick::{Claim, Tick};
 use crate::storage::schedules::{Became, EndedBy, listing};
-use crate::view::model::schedule_row::InstantRun;
+use crate::view::model::schedule_row::{InstantRow, InstantRun};
 
 /// How long a daemon may take to answer: it only has to decide.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
@@ -152,25 +153,35 @@ impl Triggering {
         let claims = Claims::begin(flag)?;
         let mut db = claims.connect()?;
         let mut waits_for = None;
-        while let Some(other) = self.claim(&mut db, &claims, schedule.overlap)? {
+        let claim = loop {
+            let other = match self.claim(&mut db, &claims, schedule.overlap)? {
+                Ok(claim) => break claim,
+                Err(other) => other,
+            };
             if waits_for.replace(other) != Some(other) {
                 told(other);
             }
             tokio::select! {
                 Some(Interrupt(signal)) = interrupts.recv() => {
-                    let run = InstantRun { status: Some("cancelled".into()), ..self.line(Counts::default(), None) };
+                    let instant = InstantRow { status: Some("cancelled".into()), ..self.begun().instant };
+                    let run = self.line(instant);
                     return Ok(Ended { run, signal: Some(signal), warnings: Vec::new() });
                 }
                 () = tokio::time::sleep(RUN_POLL) => {}
             }
-        }
+        };
         drop(db);
         begins();
-        claims.run(self.run, self.request(), schedule.max_runtime, listeners, interrupts).await
+        claims.run(&claim, self.request(), schedule.max_runtime, listeners, interrupts).await
     }
 
     /// Claims the run, or says which run it has to wait for.
-    fn claim(&self, db: &mut Connection, claims: &Claims, overlap: Overlap) -> Result<Option<RunId>, Error> {
+    fn claim(
+        &self,
+        db: &mut Connection,
+        claims: &Claims,
+        overlap: Overlap,
+    ) -> Result<Result<Claim<'_>, RunId>, Error> {
         let unwritable = |error| Error::store(format!("the run cannot be claimed: {error}"));
         let now = Timestamp::now();
         let name = &*self.named.name;
@@ -190,7 +201,7 @@ impl Triggering {
                 tick.commit().map_err(unwritable)?;
                 wake(&claims.home);
             }
-            return Ok(Some(waits_for));
+            return Ok(Err(waits_for));
         }
         let claim = Claim {
             schedule: name,
@@ -203,7 +214,7 @@ impl Triggering {
             now,
         };
         tick.claim(&claim).and_then(|_| tick.commit()).map_err(unwritable)?;
-        Ok(None)
+        Ok(Ok(claim))
     }
 
     /// Waits until a run that a daemon accepted has ended.
@@ -216,7 +227,7 @@ impl Triggering {
             let db = db::open_reader(home.path()).map_err(|error| Error::store(error.to_string()))?;
             let past = listing::of_run(&db, &home, self.run).map_err(Error::history)?;
             drop(db);
-            match past.and_then(|past| Some((past.run?, past.reason, past.ended_by))) {
+            match past.map(InstantRow::from) {
                 // Accepted, and its claim freed again: its daemon ended before the run began.
                 None => {
                     return Err(Error::failed(format!(
@@ -224,30 +235,19 @@ impl Triggering {
                         self.run
                     )));
                 }
-                Some((run, reason, ended_by)) if run.status != "running" => {
-                    let ended = ended_by.map(|by| by.reason().to_owned());
-                    return Ok(InstantRun {
-                        no_op: run.is_no_op(),
-                        reason: reason.or(ended),
-                        status: Some(run.status.clone()),
-                        ..self.line(run.counts, run.duration_ms())
-                    });
-                }
-                Some(_) => sleep(RUN_POLL),
+                Some(instant) if instant.status.as_deref() == Some(RUNNING) => sleep(RUN_POLL),
+                Some(instant) => return Ok(self.line(instant)),
             }
         }
     }
 
     /// The line of a run that a daemon has accepted.
     pub fn begun(&self) -> InstantRun {
-        InstantRun { executed: None, nodes: None, ..self.line(Counts::default(), None) }
+        let became = Became::Fired.name();
+        self.line(InstantRow::new(self.at, self.at, became, self.trigger, Some(self.run)))
     }
 
-    fn line(&self, counts: Counts, duration_ms: Option<u64>) -> InstantRun {
-        InstantRun {
-            schedule: self.named.name.clone(),
-            at: self.at,
-            ..instant_run(self.run, counts, duration_ms)
-        }
+    fn line(&self, instant: InstantRow) -> InstantRun {
+        InstantRun { v: VERSION, schedule: self.named.name.clone(), instant }
     }
 }

@@ -191,15 +191,13 @@ fn account(verdict: &mut Verdict, standing: &Standing) {
 struct Floor {
     /// Runs that go on, those that begin by this decision included.
     live: usize,
-    /// Something that came earlier must wait.
-    blocked: bool,
     /// Actions of something that goes on waiting.
     aside: Vec<Action>,
 }
 
 impl Floor {
     fn of(subject: &Subject) -> Self {
-        Self { live: subject.standing.live.len(), blocked: false, aside: Vec::new() }
+        Self { live: subject.standing.live.len(), aside: Vec::new() }
     }
 
     /// What becomes of something that waits; `None` if it goes on waiting.
@@ -229,15 +227,15 @@ impl Floor {
         }
         let must_wait = match (&due.kind, schedule.overlap) {
             // One at a time, whatever `overlap` says. A newer one would end it at once.
-            (Kind::Missed, Overlap::Replace) => self.live > 0 || self.blocked || other_first,
-            (Kind::Missed, _) => self.live > 0 || self.blocked,
+            (Kind::Missed, Overlap::Replace) => self.live > 0 || other_first,
+            (Kind::Missed, _) => self.live > 0,
             (Kind::OnTime, Overlap::Skip) if self.live > 0 => {
                 return Some(due.record(Became::Overlapped, "the run before it was still going"));
             }
             (Kind::OnTime, Overlap::Replace) if newer => {
                 return Some(due.record(Became::Overlapped, "the next one was due before it could begin"));
             }
-            (_, Overlap::Skip | Overlap::Queue) => self.live > 0 || self.blocked,
+            (_, Overlap::Skip | Overlap::Queue) => self.live > 0,
             (_, Overlap::Replace) => {
                 let going = standing.live.iter().filter(|live| live.ended_by.is_none());
                 self.aside.extend(going.cloned().map(Action::End));
@@ -246,7 +244,6 @@ impl Floor {
             (_, Overlap::Allow) => false,
         };
         if must_wait || *slots == 0 {
-            self.blocked = true;
             return None;
         }
         *slots -= 1;

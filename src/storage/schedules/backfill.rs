@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::instant;
-use super::tick::{Claim, Tick};
+use super::tick::{Claim, Tick, lives};
 use crate::core::run_id::RunId;
 use crate::storage::home::Home;
 
@@ -63,20 +63,24 @@ pub fn claim(
 ) -> rusqlite::Result<BackfillAnswer> {
     let tick = Tick::begin(db, home)?;
     let (schedule, at) = (claim.schedule, claim.at);
-    let live: Option<RunId> = tick
+    let claimed: Vec<(RunId, bool, RunId)> = tick
         .transaction
         .prepare_cached(
-            "SELECT run FROM instant WHERE schedule = ?1 AND at_ms = ?2 AND run IS NOT NULL AND outcome IS NULL",
+            "SELECT run, begun, claimant FROM instant WHERE schedule = ?1 AND at_ms = ?2 AND run IS NOT NULL \
+             AND outcome IS NULL",
         )?
-        .query_row(params![schedule, at.as_millisecond()], |row| row.get(0))
-        .optional()?;
-    if let Some(run) = live {
+        .query_map(params![schedule, at.as_millisecond()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    if let Some((run, ..)) =
+        claimed.into_iter().find(|(run, begun, claimant)| lives(home, *run, *begun, *claimant))
+    {
         return Ok(BackfillAnswer::Busy(run));
     }
     let is_shared = tick
         .transaction
         .prepare_cached(
-            "SELECT 1 FROM instant WHERE schedule = ?1 AND at_ms = ?2 AND trigger = 'backfill' AND claimed_ms >= ?3",
+            "SELECT 1 FROM instant WHERE schedule = ?1 AND at_ms = ?2 AND trigger = 'backfill' AND claimed_ms >= ?3 \
+             AND outcome IS NOT NULL AND outcome <> 'interrupted'",
         )?
         .exists(params![schedule, at.as_millisecond(), began.as_millisecond()])?;
     if is_shared || (!all && succeeded(&tick.transaction, schedule, at, at)?.contains(&at)) {

@@ -18,6 +18,8 @@ pub struct Known {
     pub name: String,
     /// The workflow file, absolute.
     pub path: PathBuf,
+    /// What a daemon loaded last of it, as a text of who gave it; `None` if no daemon ever served it.
+    pub settings: Option<String>,
     pub paused: Option<Pause>,
     /// A daemon that lives and serves it.
     pub served: Option<Server>,
@@ -49,6 +51,8 @@ pub struct Loaded {
     pub path: PathBuf,
     /// The text of its rhythm: another one means that it has missed nothing until now.
     pub times: String,
+    /// All that is shown of it.
+    pub settings: String,
 }
 
 /// All schedules, by name.
@@ -71,11 +75,12 @@ pub fn all(db: &Connection, home: &Home) -> rusqlite::Result<Vec<Known>> {
             served.insert(name?, server.clone());
         }
     }
-    let mut schedules = db.prepare_cached("SELECT name, path FROM schedule ORDER BY name")?;
+    let mut schedules = db.prepare_cached("SELECT name, path, settings FROM schedule ORDER BY name")?;
     let rows = schedules.query_map([], |row| {
         let name: String = row.get(0)?;
         let path = PathBuf::from(row.get::<_, String>(1)?);
-        Ok(Known { paused: pauses.remove(&name), served: served.remove(&name), path, name })
+        let settings = row.get(2)?;
+        Ok(Known { paused: pauses.remove(&name), served: served.remove(&name), path, settings, name })
     })?;
     rows.collect()
 }
@@ -180,14 +185,15 @@ pub fn serve(
         .prepare_cached("SELECT schedule FROM schedule_served WHERE claimant = ?1")?
         .query_map([server.claimant], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    for Loaded { name, path, times } in loaded {
+    for Loaded { name, path, times, settings } in loaded {
         transaction
             .prepare_cached(
-                "INSERT INTO schedule (name, path, times, since_ms, accounted_ms) VALUES (?1, ?2, ?3, ?4, ?4) \
-                 ON CONFLICT (name) DO UPDATE SET path = ?2, times = ?3, \
+                "INSERT INTO schedule (name, path, times, since_ms, accounted_ms, settings) \
+                 VALUES (?1, ?2, ?3, ?4, ?4, ?5) \
+                 ON CONFLICT (name) DO UPDATE SET path = ?2, times = ?3, settings = ?5, \
                  since_ms = iif(times = ?3, since_ms, ?4), accounted_ms = iif(times = ?3, accounted_ms, ?4)",
             )?
-            .execute(params![name, path.to_string_lossy(), times, now.as_millisecond()])?;
+            .execute(params![name, path.to_string_lossy(), times, now.as_millisecond(), settings])?;
         if !gone.remove(name) {
             transaction
                 .prepare_cached("INSERT OR IGNORE INTO schedule_served (schedule, claimant) VALUES (?1, ?2)")?

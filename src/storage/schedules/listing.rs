@@ -23,6 +23,8 @@ pub struct PastInstant {
     pub fires: Timestamp,
     pub became: Became,
     pub trigger: Trigger,
+    /// When that was written.
+    pub claimed: Timestamp,
     /// Why nothing ran, or why the run could not begin.
     pub reason: Option<String>,
     pub ended_by: Option<EndedBy>,
@@ -39,6 +41,13 @@ pub struct PastRun {
     pub counts: Counts,
     pub started: Option<Timestamp>,
     pub finished: Option<Timestamp>,
+}
+
+impl PastInstant {
+    /// Whether its run could not begin, which is a failure.
+    pub fn has_not_begun(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.started.is_none() && run.status == "failed")
+    }
 }
 
 impl PastRun {
@@ -69,7 +78,7 @@ pub struct Failures {
 }
 
 const COLUMNS: &str = "id, schedule, at_ms, fires_ms, became, trigger, reason, ended_by, run, outcome, counts, \
-                       started_ms, finished_ms, claimant, begun";
+                       started_ms, finished_ms, claimant, begun, claimed_ms";
 
 fn read(row: &Row, home: &Home) -> rusqlite::Result<PastInstant> {
     let run: Option<RunId> = row.get(8)?;
@@ -100,6 +109,7 @@ fn read(row: &Row, home: &Home) -> rusqlite::Result<PastInstant> {
         fires: instant(row.get(3)?),
         became: Became::parse(&row.get::<_, String>(4)?),
         trigger: parse_trigger(&row.get::<_, String>(5)?),
+        claimed: instant(row.get(15)?),
         reason: row.get(6)?,
         ended_by: row.get::<_, Option<String>>(7)?.and_then(|name| EndedBy::parse(&name)),
         run,
@@ -144,6 +154,32 @@ pub fn of_run(db: &Connection, home: &Home, run: RunId) -> rusqlite::Result<Opti
         .optional()
 }
 
+/// The instants of a schedule whose runs could not begin, the newest first, at most `limit`: those that were claimed before
+/// `before`, and by none of these triggers.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn not_begun(
+    db: &Connection,
+    home: &Home,
+    schedule: &str,
+    before: Timestamp,
+    not_by: &[Trigger],
+    limit: usize,
+) -> rusqlite::Result<Vec<PastInstant>> {
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM instant WHERE schedule = ?1 AND outcome = 'failed' AND begun = 0 AND claimed_ms < ?2 \
+         ORDER BY id DESC LIMIT ?3"
+    ))?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows =
+        statement.query_map(params![schedule, before.as_millisecond(), limit], |row| read(row, home))?;
+    let wanted = |past: &rusqlite::Result<PastInstant>| {
+        past.as_ref().map_or(true, |past| !not_by.contains(&past.trigger))
+    };
+    rows.filter(wanted).collect()
+}
+
 /// The failures of a schedule since its last success, up to now: those of runs that it began itself or that were triggered.
 /// What was cancelled or replaced is neither.
 ///
@@ -151,7 +187,7 @@ pub fn of_run(db: &Connection, home: &Home, run: RunId) -> rusqlite::Result<Opti
 /// The database cannot be read.
 pub fn failures_in_a_row(db: &Connection, home: &Home, schedule: &str) -> rusqlite::Result<Failures> {
     let mut failures = Failures::default();
-    for past in ended_runs(db, home, schedule, i64::MAX)? {
+    for past in ended_runs(db, home, schedule)? {
         match past.run {
             Some(run) if run.has_failed() => {
                 failures.count += 1;
@@ -167,26 +203,14 @@ pub fn failures_in_a_row(db: &Connection, home: &Home, schedule: &str) -> rusqli
     Ok(failures)
 }
 
-/// The run that a schedule began before this one and that ended by itself: the newest of its earlier runs that was neither
-/// cancelled nor replaced.
-///
-/// # Errors
-/// The database cannot be read.
-pub fn run_before(db: &Connection, home: &Home, past: &PastInstant) -> rusqlite::Result<Option<PastInstant>> {
-    let ended = |past: &PastInstant| {
-        past.run.as_ref().is_some_and(|run| run.has_failed() || run.status == "succeeded")
-    };
-    Ok(ended_runs(db, home, &past.schedule, past.id)?.into_iter().find(ended))
-}
-
-/// The runs of a schedule in the order in which they were begun, the newest first, before the row `id`, up to the last success.
-fn ended_runs(db: &Connection, home: &Home, schedule: &str, id: i64) -> rusqlite::Result<Vec<PastInstant>> {
+/// The runs of a schedule in the order in which they were begun, the newest first, up to the last success.
+fn ended_runs(db: &Connection, home: &Home, schedule: &str) -> rusqlite::Result<Vec<PastInstant>> {
     let mut statement = db.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM instant WHERE schedule = ?1 AND id < ?2 AND run IS NOT NULL AND trigger <> 'backfill' \
+        "SELECT {COLUMNS} FROM instant WHERE schedule = ?1 AND run IS NOT NULL AND trigger <> 'backfill' \
          ORDER BY id DESC"
     ))?;
     let mut found = Vec::new();
-    for past in statement.query_map(params![schedule, id], |row| read(row, home))? {
+    for past in statement.query_map([schedule], |row| read(row, home))? {
         let past = past?;
         let is_success = past.run.as_ref().is_some_and(|run| run.status == "succeeded");
         found.push(past);

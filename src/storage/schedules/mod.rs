@@ -118,6 +118,27 @@ pub const SCHEMA: &str = "
     END;
 ";
 
+/// A later step: what a daemon loaded last of a schedule, as JSON; and an end of a run by which nobody told of it, as whoever
+/// comes by marks a run whose process is gone, leaves its instant to the daemon that does.
+pub const DAEMON_TELLS: &str = "
+    ALTER TABLE schedule ADD COLUMN settings TEXT;
+    DROP TRIGGER instant_begins;
+    CREATE TRIGGER instant_begins AFTER INSERT ON run BEGIN
+        UPDATE instant SET begun = 1, started_ms = NEW.started_ms, counts = NEW.counts, finished_ms = NEW.finished_ms,
+            outcome = CASE
+                WHEN NEW.status IN ('running', 'interrupted') THEN NULL
+                WHEN NEW.status = 'cancelled' AND ended_by = 'timeout' THEN 'failed'
+                ELSE NEW.status END
+        WHERE run = NEW.run;
+    END;
+    DROP TRIGGER instant_ends;
+    CREATE TRIGGER instant_ends AFTER UPDATE OF status ON run WHEN NEW.status NOT IN ('running', 'interrupted') BEGIN
+        UPDATE instant SET counts = NEW.counts, finished_ms = NEW.finished_ms,
+            outcome = CASE WHEN NEW.status = 'cancelled' AND ended_by = 'timeout' THEN 'failed' ELSE NEW.status END
+        WHERE run = NEW.run;
+    END;
+";
+
 /// What an instant became.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

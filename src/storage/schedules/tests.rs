@@ -1,5 +1,7 @@
 //! Claims, their ends and what is told of them, on a database of its own.
 
+mod edges;
+
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,7 +12,7 @@ use super::claimant::Claimant;
 use super::known::{Loaded, Server};
 use super::listing::Failures;
 use super::requests::{Answer, Request, State};
-use super::tick::{Claim, Record, Tick, note_end, note_not_begun};
+use super::tick::{Claim, Record, Tick, note_end, note_not_begun, note_panicked};
 use super::{Became, EndedBy, backfill, known, listing, requests, retention};
 use crate::core::event::{Counts, Status};
 use crate::core::run_id::RunId;
@@ -46,7 +48,8 @@ fn world() -> World {
 impl World {
     fn serve(&mut self, times: &str, now: Timestamp) {
         let server = Server { claimant: self.claimant.id, pid: 1, started: at(0), url: None };
-        let loaded = Loaded { name: NAME.into(), path: "/w.toml".into(), times: times.into() };
+        let loaded =
+            Loaded { name: NAME.into(), path: "/w.toml".into(), times: times.into(), settings: "{}".into() };
         known::serve(&mut self.db, &self.home, &server, &[loaded], now).unwrap();
     }
 
@@ -160,7 +163,7 @@ fn a_claim_whose_process_died_is_free_unless_its_run_had_begun() {
     world.home.create_events(early).unwrap();
     drop((lock, dies));
     let tick = Tick::begin(&mut world.db, &world.home).unwrap();
-    let died: Vec<_> = tick.died.iter().map(|died| (died.run, died.begun)).collect();
+    let died: Vec<_> = tick.free_dead().unwrap().iter().map(|died| (died.run, died.begun)).collect();
     assert_eq!(died, [(never, false), (began, true), (early, true)]);
     let standing = tick.standing(NAME).unwrap().unwrap();
     assert_eq!(standing.accounted, at(60) - SignedDuration::from_millis(1));
@@ -181,7 +184,41 @@ fn what_is_noted_of_one_run_leaves_dead_claims_to_who_tells_of_them() {
     note_not_begun(&world.db, own, Status::Failed, "no such file").unwrap();
     assert_eq!(world.status(own), "failed");
     let tick = Tick::begin(&mut world.db, &world.home).unwrap();
-    assert_eq!(tick.died.iter().map(|died| died.run).collect::<Vec<_>>(), [dead]);
+    assert_eq!(tick.free_dead().unwrap().iter().map(|died| died.run).collect::<Vec<_>>(), [dead]);
+}
+
+#[test]
+fn a_dead_claim_holds_nobody_up_and_is_left_to_the_daemon() {
+    let mut world = world();
+    let dies = Claimant::new(&world.home).unwrap();
+    let begun = world.claim(60, Trigger::Schedule, dies.id).unwrap();
+    drop((world.begin(begun), dies));
+    let waits = world.claim(61, Trigger::Schedule, world.claimant.id).unwrap();
+    let tick = Tick::begin(&mut world.db, &world.home).unwrap();
+    assert_eq!(tick.live(NAME).unwrap().iter().map(|live| live.run).collect::<Vec<_>>(), [waits]);
+    tick.commit().unwrap();
+    let claim = backfill_claim(world.claimant.id, 60);
+    let answer = backfill::claim(&mut world.db, &world.home, &claim, at(90), false).unwrap();
+    assert_eq!(answer, backfill::BackfillAnswer::Claimed);
+    let tick = Tick::begin(&mut world.db, &world.home).unwrap();
+    assert_eq!(tick.free_dead().unwrap().iter().map(|died| died.run).collect::<Vec<_>>(), [begun]);
+}
+
+#[test]
+fn a_panic_ends_the_run_or_the_claim_with_its_reason() {
+    let mut world = world();
+    let early = world.claim(60, Trigger::Schedule, world.claimant.id).unwrap();
+    let late = world.claim(61, Trigger::Schedule, world.claimant.id).unwrap();
+    drop(world.begin(late));
+    let done = world.run(62, "succeeded");
+    for run in [early, late, done] {
+        note_panicked(&world.db, run, "a fault").unwrap();
+    }
+    let ends = [early, late, done].map(|run| world.status(run));
+    assert_eq!(ends, ["failed", "interrupted", "succeeded"]);
+    let past = listing::of_run(&world.db, &world.home, early).unwrap().unwrap();
+    assert_eq!(past.reason.as_deref(), Some("a fault"));
+    assert_eq!(Tick::begin(&mut world.db, &world.home).unwrap().live(NAME).unwrap(), []);
 }
 
 #[test]
@@ -191,6 +228,7 @@ fn a_dead_claim_of_older_times_is_missed() {
     world.claim(60, Trigger::Schedule, dead).unwrap();
     world.serve("@daily", at(70));
     let tick = Tick::begin(&mut world.db, &world.home).unwrap();
+    assert_eq!(tick.free_dead().unwrap().len(), 1);
     assert_eq!(tick.standing(NAME).unwrap().unwrap().accounted, at(70));
     tick.commit().unwrap();
     let past = listing::last(&world.db, &world.home, NAME).unwrap().unwrap();
@@ -258,8 +296,15 @@ fn failures_in_a_row_count_interruptions_and_timeouts_but_nothing_that_was_cance
     assert_eq!(world.failures(), expected);
     let past = listing::of_run(&world.db, &world.home, refused).unwrap().unwrap();
     assert_eq!(past.reason.as_deref(), Some("no such file"));
-    let before = listing::run_before(&world.db, &world.home, &past).unwrap().unwrap();
-    assert_eq!((before.at, before.ended_by), (at(5), Some(EndedBy::Timeout)));
+    assert!(past.has_not_begun());
+    let timed_out = listing::of_run(&world.db, &world.home, late).unwrap().unwrap();
+    assert_eq!((timed_out.ended_by, timed_out.has_not_begun()), (Some(EndedBy::Timeout), false));
+    let not_begun = |before, not_by: &[Trigger]| {
+        let found = listing::not_begun(&world.db, &world.home, NAME, before, not_by, 9).unwrap();
+        found.into_iter().map(|past| past.at).collect::<Vec<_>>()
+    };
+    assert_eq!(not_begun(at(7), &[Trigger::Backfill]), [at(6)]);
+    assert_eq!((not_begun(at(6), &[]), not_begun(at(7), &[Trigger::Schedule])), (vec![], vec![]));
 }
 
 #[test]
@@ -311,24 +356,27 @@ fn a_daemon_answers_what_it_is_asked() {
     assert_eq!(requests::state(&world.db, &world.home, lost).unwrap(), State::Lost);
 }
 
+fn backfill_claim(claimant: RunId, minute: i64) -> Claim<'static> {
+    Claim {
+        schedule: NAME,
+        at: at(minute),
+        fires: at(minute),
+        became: Became::Fired,
+        trigger: Trigger::Backfill,
+        run: RunId::make(),
+        claimant,
+        now: at(100),
+    }
+}
+
 #[test]
 fn backfills_share_the_work() {
     let mut world = world();
     world.run(1, "succeeded");
     world.run(2, "failed");
     let claim = |world: &mut World, minute, all| {
-        let run = RunId::make();
-        let claim = Claim {
-            schedule: NAME,
-            at: at(minute),
-            fires: at(minute),
-            became: Became::Fired,
-            trigger: Trigger::Backfill,
-            run,
-            claimant: world.claimant.id,
-            now: at(100),
-        };
-        (backfill::claim(&mut world.db, &world.home, &claim, at(99), all).unwrap(), run)
+        let claim = backfill_claim(world.claimant.id, minute);
+        (backfill::claim(&mut world.db, &world.home, &claim, at(99), all).unwrap(), claim.run)
     };
     assert_eq!(claim(&mut world, 1, false).0, backfill::BackfillAnswer::Done);
     let (answer, run) = claim(&mut world, 2, false);
@@ -338,6 +386,11 @@ fn backfills_share_the_work() {
     world.row(run, "failed");
     drop(lock);
     assert_eq!(claim(&mut world, 2, false).0, backfill::BackfillAnswer::Done, "another one has just run it");
+    // One whose process was killed has run nothing.
+    let (answer, dead) = claim(&mut world, 3, false);
+    assert_eq!(answer, backfill::BackfillAnswer::Claimed);
+    drop(world.begin(dead));
+    assert_eq!(claim(&mut world, 3, false).0, backfill::BackfillAnswer::Claimed);
     assert_eq!(claim(&mut world, 1, true).0, backfill::BackfillAnswer::Claimed);
     // The rows say in their requests that they are of minute 7.
     let found = backfill::succeeded(&world.db, NAME, at(0), at(9)).unwrap();

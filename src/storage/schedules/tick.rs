@@ -69,7 +69,7 @@ pub struct Record<'a> {
     pub now: Timestamp,
 }
 
-/// A claim whose process died, as it was found.
+/// A claim whose process died, as [`Tick::free_dead`] found it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Died {
     pub schedule: String,
@@ -83,26 +83,25 @@ pub struct Died {
 /// A transaction that nobody else's comes between. Dropped without [`Tick::commit`] it changes nothing.
 pub struct Tick<'c> {
     pub(super) transaction: Transaction<'c>,
-    home: &'c Home,
-    /// Claims of processes that died since the last tick.
-    pub died: Vec<Died>,
+    pub(super) home: &'c Home,
 }
 
 impl<'c> Tick<'c> {
-    /// Begins, and frees what dead processes had claimed.
+    /// Begins.
     ///
     /// # Errors
     /// The database cannot be written.
     pub fn begin(db: &'c mut Connection, home: &'c Home) -> rusqlite::Result<Self> {
         let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut tick = Self { transaction, home, died: Vec::new() };
-        tick.free_dead()?;
-        Ok(tick)
+        Ok(Self { transaction, home })
     }
 
-    /// Ends claims whose process is gone. A run that began is interrupted; an instant whose run did not begin is as if
-    /// nobody had claimed it.
-    fn free_dead(&mut self) -> rusqlite::Result<()> {
+    /// Ends claims whose process is gone, and returns them: for a daemon, which tells of them. A run that began is
+    /// interrupted; an instant whose run did not begin is as if nobody had claimed it.
+    ///
+    /// # Errors
+    /// The database cannot be written.
+    pub fn free_dead(&self) -> rusqlite::Result<Vec<Died>> {
         let mut live = self.transaction.prepare_cached(
             "SELECT id, schedule, at_ms, run, claimant, begun, trigger FROM instant INDEXED BY instant_live \
              WHERE run IS NOT NULL AND outcome IS NULL",
@@ -119,9 +118,9 @@ impl<'c> Tick<'c> {
         })?;
         let rows: Vec<_> = rows.collect::<rusqlite::Result<_>>()?;
         drop(live);
+        let mut found = Vec::new();
         for (id, claimant, mut died) in rows {
-            let lives = self.home.is_alive(died.run) || (!died.begun && is_alive(self.home, claimant));
-            if lives {
+            if lives(self.home, died.run, died.begun, claimant) {
                 continue;
             }
             // The run may have ended between the first look and this one, but not within this transaction: its row would
@@ -130,12 +129,17 @@ impl<'c> Tick<'c> {
             match died.begun || !is_of_instant(died.trigger) {
                 true => self
                     .transaction
-                    .execute("UPDATE instant SET outcome = ?2 WHERE id = ?1", params![id, INTERRUPTED])?,
+                    .execute(
+                        "UPDATE instant SET outcome = ?2, \
+                         counts = coalesce((SELECT counts FROM run WHERE run.run = instant.run), counts), \
+                         finished_ms = (SELECT finished_ms FROM run WHERE run.run = instant.run) WHERE id = ?1",
+                        params![id, INTERRUPTED],
+                    )?,
                 false => self.free(id, &died)?,
             };
-            self.died.push(died);
+            found.push(died);
         }
-        Ok(())
+        Ok(found)
     }
 
     /// Frees an instant whose run did not begin. If the times were edited since, it is none of theirs, and missed.
@@ -182,7 +186,7 @@ impl<'c> Tick<'c> {
                 Ok((instant(row.get(0)?), row.get::<_, Option<i64>>(1)?.map(instant)))
             })?
             .collect::<rusqlite::Result<_>>()?;
-        let live = live_runs(db, schedule)?;
+        let live = self.live(schedule)?;
         Ok(Some(Standing { since: instant(since), accounted: instant(accounted), settled, pauses, live }))
     }
 
@@ -191,7 +195,24 @@ impl<'c> Tick<'c> {
     /// # Errors
     /// The database cannot be read.
     pub fn live(&self, schedule: &str) -> rusqlite::Result<Vec<LiveRun>> {
-        live_runs(&self.transaction, schedule)
+        let mut statement = self.transaction.prepare_cached(
+            "SELECT run, claimant, at_ms, trigger, claimed_ms, ended_by, begun FROM instant INDEXED BY instant_live \
+             WHERE schedule = ?1 AND run IS NOT NULL AND outcome IS NULL AND trigger <> 'backfill' ORDER BY id",
+        )?;
+        let rows = statement.query_map([schedule], |row| {
+            let run = LiveRun {
+                run: row.get(0)?,
+                claimant: row.get(1)?,
+                at: instant(row.get(2)?),
+                trigger: parse_trigger(&row.get::<_, String>(3)?),
+                claimed: instant(row.get(4)?),
+                ended_by: row.get::<_, Option<String>>(5)?.and_then(|name| EndedBy::parse(&name)),
+            };
+            Ok((run, row.get(6)?))
+        })?;
+        let rows: Vec<(LiveRun, bool)> = rows.collect::<rusqlite::Result<_>>()?;
+        let live = rows.into_iter().filter(|(live, begun)| lives(self.home, live.run, *begun, live.claimant));
+        Ok(live.map(|(live, _)| live).collect())
     }
 
     /// Claims an instant for a run; false if it is settled.
@@ -301,26 +322,24 @@ pub fn note_not_begun(db: &Connection, run: RunId, status: Status, reason: &str)
     Ok(())
 }
 
+/// Notes that a fault of this program ended a run, or the claim of one that had not begun.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn note_panicked(db: &Connection, run: RunId, reason: &str) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "UPDATE instant SET outcome = iif(begun, ?2, 'failed'), reason = ?3 WHERE run = ?1 AND outcome IS NULL",
+    )?
+    .execute(params![run, INTERRUPTED, reason])?;
+    Ok(())
+}
+
+/// Whether a claimed run still goes on, or its process is about to begin it.
+pub(super) fn lives(home: &Home, run: RunId, begun: bool, claimant: RunId) -> bool {
+    home.is_alive(run) || (!begun && is_alive(home, claimant))
+}
+
 /// Whether a run of this trigger is the one of its instant.
 fn is_of_instant(trigger: Trigger) -> bool {
     matches!(trigger, Trigger::Schedule | Trigger::CatchUp)
-}
-
-/// The runs of a schedule that go on, by their rows; `Tick` has ended those of dead processes.
-pub(super) fn live_runs(db: &Connection, schedule: &str) -> rusqlite::Result<Vec<LiveRun>> {
-    let mut statement = db.prepare_cached(
-        "SELECT run, claimant, at_ms, trigger, claimed_ms, ended_by FROM instant INDEXED BY instant_live \
-         WHERE schedule = ?1 AND run IS NOT NULL AND outcome IS NULL AND trigger <> 'backfill' ORDER BY id",
-    )?;
-    let rows = statement.query_map([schedule], |row| {
-        Ok(LiveRun {
-            run: row.get(0)?,
-            claimant: row.get(1)?,
-            at: instant(row.get(2)?),
-            trigger: parse_trigger(&row.get::<_, String>(3)?),
-            claimed: instant(row.get(4)?),
-            ended_by: row.get::<_, Option<String>>(5)?.and_then(|name| EndedBy::parse(&name)),
-        })
-    })?;
-    rows.collect()
 }

@@ -3,7 +3,7 @@
 //! Knows neither the home that it is read from nor how it is shown.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::core::event::Counts;
@@ -30,8 +30,8 @@ pub struct ScheduleRow {
     pub consecutive_failures: u64,
 }
 
-/// What its file says; nothing of a file that cannot be read.
-#[derive(Clone, Debug, Default, Serialize)]
+/// What its file says; of a file that does not load, what it said when the daemon that serves it loaded it last.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Settings {
     pub cron: Vec<String>,
     pub every: Option<String>,
@@ -88,6 +88,8 @@ pub struct ScheduleView {
     pub row: ScheduleRow,
     /// Newest first.
     pub instants: Vec<InstantRow>,
+    /// The latest messages to those whom `[[notify]]` names, newest first.
+    pub deliveries: Vec<DeliveryView>,
     #[serde(skip)]
     pub server: Option<ServerView>,
     /// The first of the failures in a row, and the run of the last success before them.
@@ -97,6 +99,21 @@ pub struct ScheduleView {
     pub last_success: Option<RunId>,
 }
 
+/// A message of a schedule and what became of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeliveryView {
+    pub time: Timestamp,
+    pub event: String,
+    /// The name of the rule, or its kind of receiver.
+    pub notify: String,
+    pub run: Option<String>,
+    /// `pending`, `delivered`, `failed`.
+    pub state: String,
+    pub tries: u32,
+    /// The fault of the last try.
+    pub error: Option<String>,
+}
+
 /// The daemon that serves a schedule.
 #[derive(Clone, Debug)]
 pub struct ServerView {
@@ -104,27 +121,38 @@ pub struct ServerView {
     pub url: Option<String>,
 }
 
-/// How the run of an instant of a backfill or of a trigger ended, or why there is none; as JSON, a line of these verbs.
+/// How an instant of a backfill or of a trigger went; as JSON, a line of these verbs.
 #[derive(Clone, Debug, Serialize)]
 pub struct InstantRun {
     pub v: u32,
     pub schedule: String,
-    pub at: Timestamp,
-    pub run: Option<RunId>,
-    /// As in the history; null where this process ran nothing.
-    pub status: Option<String>,
-    pub no_op: bool,
-    pub executed: Option<u64>,
-    pub nodes: Option<u64>,
-    pub duration_ms: Option<u64>,
-    /// Why it was left out, could not begin, or was ended.
-    pub reason: Option<String>,
-    #[serde(skip)]
-    pub counts: Counts,
+    /// Its `status` is null where this process ran nothing, its `reason` also why it was left out.
+    #[serde(flatten)]
+    pub instant: InstantRow,
 }
 
 impl InstantRun {
     pub fn has_failed(&self) -> bool {
-        matches!(self.status.as_deref(), Some("failed" | "interrupted"))
+        matches!(self.instant.status.as_deref(), Some("failed" | "interrupted"))
+    }
+}
+
+impl InstantRow {
+    /// An instant of whose run nothing is known yet.
+    pub fn new(at: Timestamp, fires: Timestamp, became: &str, trigger: Trigger, run: Option<RunId>) -> Self {
+        Self {
+            at,
+            fires,
+            became: became.to_owned(),
+            trigger,
+            run,
+            status: None,
+            no_op: false,
+            executed: None,
+            nodes: None,
+            duration_ms: None,
+            reason: None,
+            counts: Counts::default(),
+        }
     }
 }

@@ -7,7 +7,9 @@ use serde_json::Value as Json;
 
 use crate::core::event::Status;
 use crate::core::time_text::duration_text;
-use crate::view::model::schedule_row::{InstantRow, InstantRun, ScheduleRow, ScheduleView, Settings};
+use crate::view::model::schedule_row::{
+    DeliveryView, InstantRow, InstantRun, ScheduleRow, ScheduleView, Settings,
+};
 use crate::view::text::phrases::{counts, mark};
 use crate::view::text::style::{BAD, CACHED, CAUTION, Cell, FAINT, Ink, PLAIN, STRONG, columns};
 use crate::view::text::{age, ahead, count, cut, duration, inert, width};
@@ -96,13 +98,37 @@ pub fn show(view: &ScheduleView, color: bool, now: &Zoned) -> String {
         text += &format!("  {} {}\n", ink.paint(FAINT, format!("{name:<8}")), ink.paint(style, inert(&fact)));
     }
     let head = ["INSTANT", "BECAME", "RUN", "STATUS", "TIME", "NODES"];
-    if view.instants.is_empty() {
-        return text + &format!("\n{}\n", ink.paint(FAINT, "no instant has passed while a daemon served it"));
-    }
     let zone = zone(&row.settings);
-    let mut table = vec![head.map(|name| Cell::new(FAINT, name)).to_vec()];
-    table.extend(view.instants.iter().map(|instant| instant_cells(instant, &zone)));
-    text + "\n" + &columns(&table, ink)
+    if view.instants.is_empty() {
+        text += &format!("\n{}\n", ink.paint(FAINT, "no instant has passed while a daemon served it"));
+    } else {
+        let mut table = vec![head.map(|name| Cell::new(FAINT, name)).to_vec()];
+        table.extend(view.instants.iter().map(|instant| instant_cells(instant, &zone)));
+        text = text + "\n" + &columns(&table, ink);
+    }
+    if !view.deliveries.is_empty() {
+        let head = ["NOTIFIED", "EVENT", "BY", "STATE"];
+        let mut table = vec![head.map(|name| Cell::new(FAINT, name)).to_vec()];
+        table.extend(view.deliveries.iter().map(|delivery| delivery_cells(delivery, &zone)));
+        text = text + "\n" + &columns(&table, ink);
+    }
+    text
+}
+
+fn delivery_cells(delivery: &DeliveryView, zone: &TimeZone) -> Vec<Cell> {
+    let (style, word) = match &*delivery.state {
+        "delivered" => (PLAIN, "✓ delivered".to_owned()),
+        "failed" => (BAD, format!("✗ failed after {} tries", delivery.tries)),
+        _ => (PLAIN, "… waiting".to_owned()),
+    };
+    let error = delivery.error.as_deref().filter(|_| delivery.state != "delivered");
+    let error = error.map(|error| format!(": {}", inert(error.lines().next().unwrap_or_default())));
+    vec![
+        Cell::new(PLAIN, local(delivery.time, zone)),
+        Cell::new(PLAIN, inert(&delivery.event)),
+        Cell::new(PLAIN, inert(&delivery.notify)),
+        Cell::new(style, word + &error.unwrap_or_default()),
+    ]
 }
 
 fn zone(settings: &Settings) -> TimeZone {
@@ -205,6 +231,7 @@ fn policies(settings: &Settings) -> String {
 
 /// How the run of an instant ended, in one line: `✓ succeeded  Sat 2026-11-28 02:00  jg5c55da  68s  3 executed`.
 pub fn instant_run(run: &InstantRun, zone: &TimeZone, color: bool, screen: Option<usize>) -> String {
+    let run = &run.instant;
     let ink = Ink(color);
     let (style, word) = match &run.status {
         Some(status) => run_status(status, run.no_op),
@@ -327,6 +354,26 @@ etl/broken   ?                                             ! /srv/etl.toml:3:1: 
                 past(1500, "caught_up", Some("succeeded")),
                 reasoned,
             ],
+            deliveries: vec![
+                DeliveryView {
+                    time: at(-60 * 59),
+                    event: "failure".into(),
+                    notify: "ops".into(),
+                    run: None,
+                    state: "failed".into(),
+                    tries: 3,
+                    error: Some("it answered 500\u{1b}[31m".into()),
+                },
+                DeliveryView {
+                    time: at(-60 * 1500),
+                    event: "recovery".into(),
+                    notify: "ops".into(),
+                    run: None,
+                    state: "delivered".into(),
+                    tries: 2,
+                    error: None,
+                },
+            ],
             server: Some(ServerView { pid: 4711, url: Some("http://127.0.0.1:7070/".into()) }),
             failing_since: Some(at(-3600)),
             last_success: Some(RunId::parse("k3v9x2qm").unwrap()),
@@ -346,29 +393,30 @@ INSTANT               BECAME      RUN       STATUS       TIME    NODES
 Fri 2026-01-02 03:00  fired       jg5c55da  ✗ failed     1m 08s  1 failed
 Thu 2026-01-01 03:00  caught up   jg5c55da  ✓ succeeded  1m 08s  1 executed
 Wed 2025-12-31 04:00  overlapped                                 run k3v9x2qm went on
+
+NOTIFIED              EVENT     BY   STATE
+Fri 2026-01-02 03:01  failure   ops  ✗ failed after 3 tries: it answered 500
+Thu 2026-01-01 03:00  recovery  ops  ✓ delivered
 "
         );
     }
 
     #[test]
     fn the_run_of_an_instant_is_one_line() {
-        let run = InstantRun {
-            v: 1,
-            schedule: "etl/nightly".into(),
-            at: at(0),
-            run: Some(RunId::parse("jg5c55da").unwrap()),
+        let run = InstantRow {
             status: Some("succeeded".into()),
             no_op: true,
-            executed: Some(0),
-            nodes: Some(18),
             duration_ms: Some(41),
-            reason: None,
             counts: Counts { nodes: 18, cached: 18, ..Counts::default() },
+            ..past(0, "fired", Some("succeeded"))
         };
-        let line = |run: &InstantRun| instant_run(run, &TimeZone::UTC, false, None);
+        let line = |instant: &InstantRow| {
+            let run = InstantRun { v: 1, schedule: "etl/nightly".into(), instant: instant.clone() };
+            instant_run(&run, &TimeZone::UTC, false, None)
+        };
         let local = local(at(0), &TimeZone::UTC);
         assert_eq!(line(&run), format!("≡ no-op      {local}  jg5c55da  41ms  18 cached"));
-        let left = InstantRun {
+        let left = InstantRow {
             status: None,
             run: None,
             duration_ms: None,

@@ -16,7 +16,7 @@ pub const SETTINGS: &[Key] = &[
     key("executors", Shape::Tables(EXECUTOR), "Places where tasks run. Without effect in this version."),
     key("cache", Shape::Table(CACHE), "The shared cache. Without effect in this version."),
     key("smtp", Shape::Table(SMTP), "The server that mail of [[notify]] goes through."),
-    key("serve", Shape::Table(SERVE), "Settings of `runner serve`. Without effect in this version."),
+    key("serve", Shape::Table(SERVE), "What the flags of `runner serve` say, where none is given."),
     key("notify", Shape::Array(NOTIFY, &[]), "Who is told of scheduled runs."),
 ];
 

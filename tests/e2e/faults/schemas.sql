@@ -118,3 +118,98 @@ CREATE TABLE content (
     PRIMARY KEY (digest, used, execution, name, path)
 ) WITHOUT ROWID;
 CREATE INDEX published_content ON published (content);
+
+-- version 8
+CREATE TABLE schedule (
+    name TEXT PRIMARY KEY,
+    path TEXT NOT NULL,
+    times TEXT NOT NULL,
+    since_ms INTEGER NOT NULL,
+    accounted_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE schedule_pause (
+    id INTEGER PRIMARY KEY,
+    schedule TEXT NOT NULL,
+    since_ms INTEGER NOT NULL,
+    until_ms INTEGER,
+    by TEXT NOT NULL,
+    reason TEXT
+);
+CREATE INDEX schedule_pause_of ON schedule_pause (schedule, since_ms);
+CREATE TABLE claimant (
+    claimant TEXT PRIMARY KEY,
+    pid INTEGER NOT NULL,
+    started_ms INTEGER NOT NULL,
+    url TEXT
+) WITHOUT ROWID;
+CREATE TABLE schedule_served (
+    schedule TEXT NOT NULL,
+    claimant TEXT NOT NULL,
+    PRIMARY KEY (schedule, claimant)
+) WITHOUT ROWID;
+CREATE TABLE instant (
+    id INTEGER PRIMARY KEY,
+    schedule TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,
+    fires_ms INTEGER NOT NULL,
+    became TEXT NOT NULL,
+    trigger TEXT NOT NULL,
+    reason TEXT,
+    run TEXT,
+    claimant TEXT NOT NULL,
+    claimed_ms INTEGER NOT NULL,
+    begun INTEGER NOT NULL DEFAULT 0,
+    ended_by TEXT,
+    outcome TEXT,
+    counts TEXT,
+    started_ms INTEGER,
+    finished_ms INTEGER
+);
+CREATE UNIQUE INDEX instant_once ON instant (schedule, at_ms) WHERE trigger IN ('schedule', 'catch_up');
+CREATE INDEX instant_newest ON instant (schedule, at_ms, id);
+CREATE INDEX instant_of_run ON instant (run) WHERE run IS NOT NULL;
+CREATE INDEX instant_live ON instant (schedule) WHERE run IS NOT NULL AND outcome IS NULL;
+CREATE TABLE schedule_request (
+    id INTEGER PRIMARY KEY,
+    claimant TEXT NOT NULL,
+    schedule TEXT NOT NULL,
+    request TEXT NOT NULL,
+    asked_ms INTEGER NOT NULL,
+    answer TEXT
+);
+CREATE TRIGGER instant_begins AFTER INSERT ON run BEGIN
+    UPDATE instant SET begun = 1, started_ms = NEW.started_ms, counts = NEW.counts, finished_ms = NEW.finished_ms,
+        outcome = CASE
+            WHEN NEW.status = 'running' THEN NULL
+            WHEN NEW.status = 'cancelled' AND ended_by = 'timeout' THEN 'failed'
+            ELSE NEW.status END
+    WHERE run = NEW.run;
+END;
+CREATE TRIGGER instant_ends AFTER UPDATE OF status ON run WHEN NEW.status <> 'running' BEGIN
+    UPDATE instant SET counts = NEW.counts, finished_ms = NEW.finished_ms,
+        outcome = CASE WHEN NEW.status = 'cancelled' AND ended_by = 'timeout' THEN 'failed' ELSE NEW.status END
+    WHERE run = NEW.run;
+END;
+
+-- version 9
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY,
+    message TEXT NOT NULL UNIQUE,
+    rule TEXT NOT NULL,
+    series TEXT NOT NULL,
+    schedule TEXT,
+    event TEXT NOT NULL,
+    run TEXT,
+    workflow TEXT NOT NULL,
+    target TEXT NOT NULL,
+    document TEXT NOT NULL,
+    timeout_ms INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL,
+    state TEXT NOT NULL DEFAULT 'pending',
+    tries INTEGER NOT NULL DEFAULT 0,
+    due_ms INTEGER NOT NULL,
+    error TEXT,
+    ended_ms INTEGER
+);
+CREATE INDEX outbox_due ON outbox (due_ms) WHERE state = 'pending';
+CREATE INDEX outbox_series ON outbox (series, rule, id);

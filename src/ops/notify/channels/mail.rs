@@ -1,5 +1,7 @@
 //! Mail: the text of the message with its title as the subject, by the server that `[smtp]` of the settings names.
 
+use std::error::Error;
+
 use lettre::message::Mailbox;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::transport::smtp::authentication::Credentials;
@@ -11,6 +13,8 @@ use crate::core::inert::inert;
 use crate::workflow::config::variables::Dialect;
 use crate::workflow::config::{Config, is_loopback, load_for};
 
+/// What errors of the encryption say of a certificate.
+const UNTRUSTED: &str = "invalid peer certificate";
 /// Carries the message's id.
 const DELIVERY_HEADER: &str = "Runner-Delivery";
 
@@ -38,12 +42,16 @@ pub fn send(filler: &mut Filler, to: &[String]) -> Result<(), String> {
     message.headers_mut().insert_raw(HeaderValue::new(name, document.id));
     let transport = transport(filler, &config, &host)?;
     transport.send(&message).map(drop).map_err(|error| {
+        // What is inside says whether it was the certificate.
+        let whole = chain(&error);
         let words = if error.is_timeout() {
             "did not answer in time"
+        } else if whole.contains(UNTRUSTED) {
+            "has a certificate that this system does not trust"
         } else {
             "refused the mail or cannot be reached"
         };
-        format!("the mail server {words}: {error}")
+        format!("the mail server {words}: {whole}")
     })
 }
 
@@ -78,6 +86,20 @@ fn transport(filler: &mut Filler, config: &Config, host: &str) -> Result<SmtpTra
         builder = builder.credentials(Credentials::new(user, password));
     }
     Ok(builder.build())
+}
+
+/// An error with its causes, each once.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let said = inner.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = inner.source();
+    }
+    text
 }
 
 fn mailbox(address: &str) -> Result<Mailbox, String> {

@@ -1,5 +1,6 @@
 //! Each rule of schedules.
 
+mod edges;
 mod long;
 mod world;
 

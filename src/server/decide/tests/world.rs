@@ -122,6 +122,7 @@ impl World {
                 self.note(what, at);
                 let run = asked.as_ref().map_or_else(RunId::make, |asked| asked.run);
                 if asked.is_none() {
+                    assert_eq!(trigger == Trigger::CatchUp, became == Became::CaughtUp);
                     assert!(
                         self.rows.insert(at, became).is_none_or(|old| old == Became::Missed),
                         "twice: {at}"
@@ -184,11 +185,15 @@ impl World {
     }
 
     pub(super) fn ask(&mut self) {
+        self.ask_at(self.now);
+    }
+
+    pub(super) fn ask_at(&mut self, at: Timestamp) {
         let now = self.now;
         let asked = AskedRun {
             request: Some(1),
             run: RunId::make(),
-            at: now,
+            at,
             given: Vec::new(),
             trigger: Trigger::Manual,
         };

@@ -193,7 +193,11 @@ pub async fn triggered(app: &Arc<App>, name: String, body: TriggerBody) -> Resul
             true => Vec::new(),
             false => {
                 let path = PathBuf::from(show(Some(home), &name, 1)?.row.path);
-                vec![checked_inputs(&find(&name, std::slice::from_ref(&path))?.workflow, body.inputs, &path)?]
+                vec![checked_inputs(
+                    &find(&name, std::slice::from_ref(&path))?.opened.workflow,
+                    body.inputs,
+                    &path,
+                )?]
             }
         };
         let base = RunRequest { given, ..RunRequest::default() };

@@ -1,0 +1,156 @@
+//! Cases in which a rule alone decides: each of these fails without it.
+
+use jiff::SignedDuration;
+
+use super::super::*;
+use super::world::{at, hourly, with};
+use crate::core::schedule::{CatchUp, Overlap};
+
+#[test]
+fn what_was_missed_once_is_not_missed_again_by_the_next_daemon() {
+    let world = hourly("09:30").until("09:31").away_until("12:30").until("12:31");
+    let world = world.away_until("14:30").until("14:31");
+    assert_eq!(
+        world.log(),
+        "12:30:00 missed 10:00, 12:30:00 missed 11:00, 12:30:00 caught_up 12:00, 14:30:00 missed 13:00, \
+         14:30:00 caught_up 14:00"
+    );
+}
+
+#[test]
+fn of_what_waits_to_be_caught_up_only_the_newest_is_run() {
+    let mut world = with("09:30", |world| world.slots = 0).until("09:31");
+    for now in ["12:30", "15:30"] {
+        world.now = at(now);
+        world.tick();
+    }
+    world.slots = 1;
+    assert_eq!(
+        world.until("15:40").log(),
+        "12:30:00 missed 10:00, 12:30:00 missed 11:00, 15:30:00 missed 12:00, 15:30:00 missed 13:00, \
+         15:30:00 missed 14:00, 15:30:00 caught_up 15:00"
+    );
+}
+
+#[test]
+fn what_is_caught_up_has_the_window_from_when_it_was_noticed() {
+    let mut world = with("09:30", |world| {
+        world.slots = 0;
+        world.schedule.catch_up_window = SignedDuration::from_hours(1);
+    });
+    world = world.until("09:31").away_until("10:40");
+    world.tick();
+    world.now = at("11:10");
+    world.schedule.catch_up = CatchUp::None;
+    world.rows.insert(at("11:00"), Became::Fired);
+    world.tick();
+    world.slots = 1;
+    world.tick();
+    assert_eq!(world.log(), "11:10:00 caught_up 10:00");
+}
+
+#[test]
+fn of_what_replaces_only_the_newest_is_run() {
+    let mut world = with("09:30", |world| {
+        world.slots = 0;
+        world.schedule.overlap = Overlap::Replace;
+    });
+    world = world.until("11:00");
+    world.slots = 1;
+    world.tick();
+    assert_eq!(world.log(), "11:00:00 overlapped 10:00, 11:00:00 fired 11:00");
+}
+
+#[test]
+fn a_pause_that_begins_with_an_instant_has_it() {
+    let mut world = hourly("09:30").until("10:30");
+    world.pauses.push((at("11:00"), Some(at("12:00"))));
+    assert_eq!(
+        world.until("12:10").log(),
+        "10:00:00 fired 10:00, 11:00:00 paused 11:00, 12:00:00 fired 12:00",
+        "and one that ends with it has not"
+    );
+}
+
+#[test]
+fn a_clock_that_is_set_back_a_little_neither_loses_what_waits_nor_begins_it_early() {
+    let mut world = with("11:30", |world| world.slots = 0).until("12:00");
+    assert!(world.queue.is_waiting());
+    world.slots = 1;
+    world.now = at("11:59:59.990");
+    world.tick();
+    assert_eq!(world.until("12:30").log(), "12:00:00 fired 12:00");
+}
+
+#[test]
+fn a_clock_that_is_set_right_has_its_last_minute_and_what_was_asked_for() {
+    let mut world = hourly("2031-01-01T00:30:00").until("2031-01-01T01:00:00");
+    world.log.clear();
+    world.live.clear();
+    world.slots = 0;
+    world.ask();
+    world.slots = 4;
+    world.schedule.overlap = Overlap::Allow;
+    world.now = at("10:00:30");
+    assert_eq!(
+        world.until("10:01").log(),
+        "01:00:00 accepte 01:00, 10:00:30 asked 01:00, 10:00:30 fired 10:00"
+    );
+}
+
+#[test]
+fn what_waits_here_and_another_daemon_settled_is_left_alone() {
+    let waiting = || with("09:30", |world| world.slots = 0).until("10:10");
+    let mut world = waiting();
+    world.rows.insert(at("10:00"), Became::Fired);
+    world.slots = 4;
+    assert_eq!(world.until("11:00").log(), "11:00:00 fired 11:00");
+    // Or passed it over.
+    let mut world = waiting();
+    world.accounted = at("10:05");
+    world.slots = 4;
+    assert_eq!(world.until("11:00").log(), "11:00:00 fired 11:00");
+}
+
+#[test]
+fn edited_times_forget_instants_and_keep_what_was_asked_for() {
+    let mut world = with("09:30", |world| world.slots = 0).until("10:10");
+    world.schedule.overlap = Overlap::Queue;
+    world.ask();
+    world.queue.forget_instants();
+    world.accounted = at("10:10");
+    world.slots = 4;
+    world.takes = 1;
+    world.tick();
+    assert_eq!(world.until("10:20").log(), "10:10:00 accepte 10:10, 10:10:00 asked 10:10");
+}
+
+#[test]
+fn a_run_that_was_asked_for_takes_its_turn_by_when_it_was_asked() {
+    let mut world = with("09:30", |world| {
+        world.slots = 0;
+        world.schedule.overlap = Overlap::Queue;
+    });
+    world = world.until("10:10");
+    world.ask_at(at("08:00"));
+    world.slots = 1;
+    world.takes = 60;
+    assert_eq!(
+        world.until("10:20").log(),
+        "10:10:00 accepte 10:10, 10:10:00 fired 10:00, 10:11:00 asked 08:00"
+    );
+}
+
+#[test]
+fn each_of_several_that_begin_at_once_takes_a_place() {
+    let mut world = with("09:30", |world| {
+        world.slots = 0;
+        world.schedule.overlap = Overlap::Allow;
+        world.takes = 3000;
+    });
+    world = world.until("12:10");
+    world.slots = 2;
+    world.tick();
+    assert_eq!(world.live.len(), 2, "{:?}", world.log);
+    assert!(world.queue.is_waiting());
+}
