@@ -15,6 +15,7 @@ use crate::ops;
 use crate::ops::notify::{DeliveryFault, DeliveryPace, NotifyRules, deliver_run, run_ended};
 use crate::ops::open::PreparedRun;
 use crate::ops::run::RunResult;
+use crate::ops::run::beside::beside;
 use crate::ops::run_lock::{Turn, take_turn};
 use crate::view::Verbosity;
 use crate::view::text::inert;
@@ -144,16 +145,12 @@ const MAX_DELIVERY: Duration = Duration::from_secs(75);
 async fn tell(run: RunId, rules: NotifyRules, home: Option<&Path>) {
     let home = home.map(Path::to_owned);
     let mut interrupts = signals::listen();
-    let work = tokio::task::spawn_blocking(move || {
+    let told = beside(&mut interrupts, move || {
         run_ended(home.as_deref(), &rules, run, None)?;
         deliver_run(home.as_deref(), run, &DeliveryPace::default(), MAX_DELIVERY)
     });
-    let told = tokio::select! {
-        told = work => told.ok(),
-        _ = interrupts.recv() => None,
-    };
-    match told {
-        Some(Ok(delivered)) => {
+    match told.await {
+        Ok(Ok(delivered)) => {
             for DeliveryFault { rule, fault, goes_on } in delivered.faults {
                 let rest = if goes_on { "the next delivery tries it again" } else { "it is given up" };
                 let rule = inert(&rule);
@@ -162,8 +159,8 @@ async fn tell(run: RunId, rules: NotifyRules, home: Option<&Path>) {
                 ));
             }
         }
-        Some(Err(error)) => note(&format!("warning: nobody was told of run {run}: {error}")),
-        None => note(&format!("warning: the messages of run {run} may not have been delivered yet")),
+        Ok(Err(error)) => note(&format!("warning: nobody was told of run {run}: {error}")),
+        Err(_) => note(&format!("warning: the messages of run {run} may not have been delivered yet")),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Knows no file, no process and no database.
 
+pub mod background;
 pub mod clock;
 pub mod closest;
 pub mod condition;

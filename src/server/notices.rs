@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::task::JoinSet;
 
 use super::runs::News;
+use crate::core::background::{Background, begin_or_do};
 use crate::core::run_id::RunId;
 use crate::ops::Error;
 use crate::ops::notify::{
@@ -29,7 +29,7 @@ pub struct Notices {
     /// Whether messages of a run are sent before the daemon ends.
     once: bool,
     news: UnboundedSender<News>,
-    work: JoinSet<()>,
+    work: Vec<Background<()>>,
 }
 
 impl Notices {
@@ -47,7 +47,7 @@ impl Notices {
                 None
             }
         };
-        Self { home, deliverer, once, news, work: JoinSet::new() }
+        Self { home, deliverer, once, news, work: Vec::new() }
     }
 
     /// A scheduled run has ended.
@@ -79,26 +79,28 @@ impl Notices {
         rules: NotifyRules,
         work: impl FnOnce(&NotifyRules) -> Result<usize, Error> + Send + 'static,
     ) {
-        while self.work.try_join_next().is_some() {}
+        self.work.retain(|work| !work.is_finished());
         if rules.is_empty() {
             return;
         }
         let (deliverer, news) = (self.deliverer.clone(), self.news.clone());
-        self.work.spawn_blocking(move || match work(&rules) {
+        self.work.push(begin_or_do("notices", move || match work(&rules) {
             Ok(0) => {}
             Ok(_) => deliverer.iter().for_each(|deliverer| deliverer.wake()),
             Err(error) => {
                 let message = format!("a notification cannot be written down: {error}");
                 let _ = news.send(News::Warning(message));
             }
-        });
+        }));
     }
 
     /// Waits until everything is written down and what is being sent has been sent, though not for long.
-    pub async fn end(mut self) {
-        while self.work.join_next().await.is_some() {}
+    pub async fn end(self) {
+        for work in self.work {
+            let _ = work.await;
+        }
         if let Some(deliverer) = self.deliverer.and_then(Arc::into_inner) {
-            let _ = tokio::task::spawn_blocking(move || deliverer.stop(END_TIME)).await;
+            let _ = begin_or_do("notices", move || deliverer.stop(END_TIME)).await;
         }
     }
 }

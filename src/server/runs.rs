@@ -143,7 +143,8 @@ fn perform(
     news: &UnboundedSender<News>,
     rules: &mut NotifyRules,
 ) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    // On this thread alone: a builder of more threads panics where the system refuses one.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::task::JoinHandle;
 
 use super::daemon::{Daemon, OnExit};
 use super::decide::Queue;
@@ -16,6 +15,7 @@ use super::events::ServerEvent;
 use super::handle::Command;
 use super::runs::{Job, News};
 use super::tick::About;
+use crate::core::background::{Background, begin_or_do};
 use crate::engine::Interrupt;
 use crate::ops::watch::FolderWatch;
 use crate::storage::db;
@@ -42,7 +42,7 @@ pub(super) struct Waits {
     anchor: (Timestamp, Instant),
     /// When the files are to be looked at again.
     look: Instant,
-    pruning: Option<JoinHandle<Result<(), String>>>,
+    pruning: Option<Background<Result<(), String>>>,
 }
 
 impl Waits {
@@ -212,7 +212,7 @@ impl Daemon {
             return;
         }
         let home = self.home.clone();
-        waits.pruning = Some(tokio::task::spawn_blocking(move || {
+        waits.pruning = Some(begin_or_do("pruning", move || {
             let (mut db, _) = db::open(home.path()).map_err(|error| error.to_string())?;
             due.iter().try_for_each(|(name, keep)| retention::prune(&mut db, &home, name, *keep).map(drop))
         }));

@@ -38,7 +38,7 @@ impl Resource {
         match self {
             Self::Values => 2_000_000,
             Self::Tasks => 100_000,
-            Self::Nodes => 250_000,
+            Self::Nodes => 150_000,
             Self::Declarations => 300_000,
             Self::Expressions => 100_000,
         }

@@ -166,6 +166,18 @@ fn only_the_command_line_knows_arguments_streams_and_exit_codes() {
     assert!(broken.is_empty(), "belongs to src/cli:\n{}", broken.join("\n"));
 }
 
+/// The runtime panics, or never begins the work, where the system refuses another thread.
+#[test]
+fn no_work_is_given_to_the_threads_of_the_runtime() {
+    let refused = ["spawn_blocking", "block_in_place", "thread::spawn("];
+    let users = sources().into_iter().filter(|(path, text)| {
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        !path.ends_with("tests.rs") && refused.iter().any(|word| code.contains(word))
+    });
+    let users: Vec<_> = users.map(|(path, _)| path).collect();
+    assert!(users.is_empty(), "core::background begins such work: {users:?}");
+}
+
 #[test]
 fn the_command_line_asks_operations_and_no_storage() {
     let mut broken = Vec::new();

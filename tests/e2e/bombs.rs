@@ -170,7 +170,7 @@ fn six_megabytes_of_anything_cost_twenty_times_that_at_most() {
         (bind(format!("[{}]", six_megabytes(|i| format!("\"{{{{ {i} + 1 }}}}\",")))), "100000 expressions"),
         (bind(format!("\"{}\"", "{{ 1 }}".repeat(300_000))), "10000 expressions"),
         (HEAD.to_owned() + &six_megabytes(|i| format!("[tasks.a{i}]\nrun='x'\n")), "100000 tasks"),
-        (HEAD.to_owned() + &six_megabytes(|i| format!("[nodes.a{i}]\ntask='t'\n")), "250000 nodes"),
+        (HEAD.to_owned() + &six_megabytes(|i| format!("[nodes.a{i}]\ntask='t'\n")), "150000 nodes"),
         (
             format!("{HEAD}[nodes.t]\n[inputs]\n{}", six_megabytes(|i| format!("k{i}='int'\n"))),
             "300000 inputs",

@@ -87,7 +87,10 @@ fn windows_line_ends_of_a_script_are_plain_ones() {
     let text = "[workflow]\nname = \"w\"\n[tasks.t]\ncache = true\nrun = '''\necho x >> @COUNT@\nif true; then\n  printf %s yes\nfi\n'''\n\
         outputs = { o = { type = \"string\", from = \"stdout\" } }\n[nodes.t]\n[outputs]\no = \"{{ t.o }}\"\n";
     lab.write("w.toml", &text.replace('\n', "\r\n"));
-    assert_eq!(lab.ok("w.toml", &[]).outputs()["o"], "yes");
+    let first = lab.ok("w.toml", &[]);
+    assert_eq!(first.outputs()["o"], "yes");
+    assert!(first.warnings().contains("`run` of task `t` has Windows line ends"), "{first:?}");
+    assert_eq!(lab.ok("w.toml", &[]).warnings(), "", "said once for this text");
     let checked = lab.run(&["check", "w.toml"]).expect_code(0);
     assert!(checked.err.contains("`run` of task `t` has Windows line ends"), "{}", checked.err);
     // The same key with plain ones.

@@ -1,7 +1,7 @@
 //! Input files over the limit up to which they are copied: a task sees, and can do, the same as with small ones.
 
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +10,8 @@ use crate::common::one_task::OneTask;
 use crate::common::{Done, Lab, finish};
 
 const SMALL: u64 = 1 << 10;
-const LARGE: u64 = 20 << 20;
+const LARGE: u64 = 17 << 20;
+const ZEROES: [u8; 4096] = [0; 4096];
 /// A user that exists everywhere and owns nothing.
 const NOBODY: u32 = 65534;
 
@@ -27,9 +28,11 @@ fn make(path: &Path, size: u64) {
 
 /// What is in a file, without its zeroes.
 fn content(path: &Path) -> (u64, String) {
-    let mut bytes = Vec::new();
-    File::open(path).unwrap().read_to_end(&mut bytes).unwrap();
-    (bytes.len() as u64, bytes.iter().filter(|byte| **byte != 0).map(|byte| *byte as char).collect())
+    let bytes = fs::read(path).unwrap();
+    // Whole blocks of zeroes are compared at once: byte by byte takes seconds without optimisation.
+    let blocks = bytes.chunks(ZEROES.len()).filter(|block| **block != ZEROES[..block.len()]);
+    let letters = blocks.flatten().filter(|byte| **byte != 0).map(|byte| *byte as char);
+    (bytes.len() as u64, letters.collect())
 }
 
 fn digits() -> String {

@@ -124,3 +124,15 @@ fn tables_are_read_by_other_programs() {
     lab.run(&["show", "@last", "each", "--csv"]).expect_code(2);
     lab.run(&["runs", "--csv", "--json"]).expect_code(2);
 }
+
+#[test]
+fn a_run_takes_equally_long_wherever_it_is_shown() {
+    // Seen to fail: the history counted the opening and closing of files around the run.
+    let lab = Lab::new();
+    lab.write("w.toml", "[workflow]\nname = 'w'\n[tasks.t]\nrun = 'true'\n[nodes.t]\n");
+    for _ in 0..5 {
+        let told = lab.ok("w.toml", &[]).finished()["duration_ms"].clone();
+        let listed = lab.run(&["runs", "--json", "--limit", "1"]).expect_code(0).lines().remove(0);
+        assert_eq!(listed["duration_ms"], told);
+    }
+}

@@ -13,8 +13,10 @@ use crate::cli::runtime::block_on;
 use crate::cli::screen::{ColorChoice, columns, note, print};
 use crate::cli::time_arg::Edge;
 use crate::cli::{Failure, Outcome, code, signals};
+use crate::core::background::begin;
 use crate::core::event::VERSION;
 use crate::core::reporter::Reporter;
+use crate::ops;
 use crate::ops::schedules::backfill::{
     Backfill, BackfillRequest, BackfillSummary, Hearers, MAX_UNCONFIRMED, Stop,
 };
@@ -138,16 +140,16 @@ fn work(
     };
     let summary = block_on(async {
         let mut interrupts = signals::listen();
-        let mut work = tokio::task::spawn_blocking(run);
+        let work = begin("backfill", run);
+        let mut work = work.map_err(|refused| ops::Error::no_thread(refused.error))?;
         loop {
             tokio::select! {
-                done = &mut work => break done,
+                done = &mut work => break Ok::<_, Failure>(done),
                 Some(interrupt) = interrupts.recv() => stop.interrupt(interrupt),
             }
         }
-    })?;
-    let summary =
-        summary.map_err(|error| Failure::new(code::FAILED, format!("the backfill ended: {error}")))??;
+    })??;
+    let summary = summary.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     match stop.signal() {
         Some(signal) => {
             note(&words(&summary));

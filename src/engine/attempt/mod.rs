@@ -1,11 +1,11 @@
 //! One attempt of a node: staged into a fresh scratch folder, run, its outputs collected.
 
+mod apart;
 pub mod collect;
 pub mod environment;
 pub mod error;
 pub mod failing_line;
 pub mod hints;
-mod in_place;
 pub mod large;
 pub mod perform;
 pub mod prepare;

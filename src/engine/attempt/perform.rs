@@ -14,6 +14,7 @@ use crate::core::event::{TaskError, TaskErrorKind};
 use crate::core::node_path::NodeRef;
 use crate::core::run_id::RunId;
 use crate::core::value::Value;
+use crate::engine::attempt::apart::apart;
 use crate::engine::attempt::collect::{self, MAX_LIGHT_BYTES, OutputPlaces};
 use crate::engine::attempt::environment::HostEnv;
 use crate::engine::attempt::error::AttemptError;
@@ -105,7 +106,11 @@ pub fn log_path(logs: &Path, node: &str, index: Option<u64>, attempt: u32) -> Pa
 }
 
 /// Runs one attempt to its end.
-pub async fn perform<E: Executor>(shared: Arc<AttemptShared<E>>, job: AttemptJob) -> AttemptEnded {
+pub async fn perform<E>(shared: Arc<AttemptShared<E>>, job: AttemptJob) -> AttemptEnded
+where
+    E: Executor + Send + Sync + 'static,
+{
+    let job = Arc::new(job);
     let TaskInstance { name, index, attempt, .. } = &job.subject;
     let attempt = *attempt;
     let log = log_path(&shared.logs, name, *index, attempt);
@@ -119,7 +124,7 @@ pub async fn perform<E: Executor>(shared: Arc<AttemptShared<E>>, job: AttemptJob
             }
         };
         let tried = try_in(&shared, &job, &folder, &label, &log, &mut trace).await;
-        shared.scratch.give_back(folder, matches!(tried, Ok(Ok(_))));
+        shared.scratch.give_back(folder, matches!(tried, Ok(Ok(_)))).await;
         if let Ok(result) = tried {
             break result;
         }
@@ -148,21 +153,25 @@ struct Trace {
 struct NoViews;
 
 /// Runs the command in an empty scratch folder.
-async fn try_in<E: Executor>(
-    shared: &AttemptShared<E>,
-    job: &AttemptJob,
+async fn try_in<E: Executor + Send + Sync + 'static>(
+    shared: &Arc<AttemptShared<E>>,
+    job: &Arc<AttemptJob>,
     folder: &Folder,
     label: &str,
     log: &Path,
     trace: &mut Trace,
 ) -> Result<Result<Success, AttemptError>, NoViews> {
-    let prepared = in_place(is_heavy(&job.subject), || {
-        let AttemptShared { store, run, scope, scheduled_at, caller, large, .. } = shared;
-        let large = large.placement();
-        let scheduled_at = *scheduled_at;
-        let around = AttemptContext { store, run: *run, scope, scheduled_at, caller, staging: None, large };
-        prepare(&around, &job.subject, folder)
-    });
+    let prepared = apart_if(is_heavy(&job.subject), {
+        let (shared, job, folder) = (Arc::clone(shared), Arc::clone(job), folder.clone());
+        move || {
+            let AttemptShared { store, run, scope, scheduled_at, caller, large, .. } = &*shared;
+            let large = large.placement();
+            let (run, scheduled_at) = (*run, *scheduled_at);
+            let around = AttemptContext { store, run, scope, scheduled_at, caller, staging: None, large };
+            prepare(&around, &job.subject, &folder)
+        }
+    })
+    .await;
     let mut prepared = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return Ok(Err(error)),
@@ -203,14 +212,14 @@ async fn try_in<E: Executor>(
     }
     let heavy = is_heavy(&job.subject) || collect::is_heavy(&job.subject.task, &folder.out());
     let finishing = Finishing {
-        shared,
-        job,
-        folder,
-        prepared: &prepared,
+        shared: Arc::clone(shared),
+        job: Arc::clone(job),
+        folder: folder.clone(),
+        prepared,
         path: path.unwrap_or_default(),
-        tail: &trace.tail,
+        tail: trace.tail.clone(),
     };
-    Ok(in_place(heavy, || finishing.finish(&outcome)))
+    Ok(apart_if(heavy, move || finishing.finish(&outcome)).await)
 }
 
 /// Maximum bytes of a captured standard output that a log holds.
@@ -242,10 +251,10 @@ fn append_stdout(log: &Path, stdout: &Path, masker: &Masker) {
     let _ = append();
 }
 
-/// Does work that may keep a thread for a while. Handing the thread's other tasks to another one first costs more
-/// than light work does.
-fn in_place<T>(heavy: bool, work: impl FnOnce() -> T) -> T {
-    if heavy { super::in_place::in_place(work) } else { work() }
+/// Does heavy work on a thread of its own: it would keep the attempts that share this one. A thread costs more than light
+/// work does.
+async fn apart_if<T: Send + 'static>(heavy: bool, work: impl FnOnce() -> T + Send + 'static) -> T {
+    if heavy { apart(work).await } else { work() }
 }
 
 /// Whether there is much to stage, or to look at again afterwards.
@@ -260,21 +269,21 @@ fn is_heavy(subject: &TaskInstance) -> bool {
 }
 
 /// An attempt whose command has ended.
-struct Finishing<'a, E> {
-    shared: &'a AttemptShared<E>,
-    job: &'a AttemptJob,
-    folder: &'a Folder,
-    prepared: &'a PreparedAttempt,
+struct Finishing<E> {
+    shared: Arc<AttemptShared<E>>,
+    job: Arc<AttemptJob>,
+    folder: Folder,
+    prepared: PreparedAttempt,
     /// The `PATH` that the command had.
     path: String,
     /// The last lines that it printed on standard error.
-    tail: &'a [String],
+    tail: Vec<String>,
 }
 
-impl<E> Finishing<'_, E> {
+impl<E> Finishing<E> {
     fn finish(&self, outcome: &Outcome) -> Result<Success, AttemptError> {
-        let Self { shared, job, folder, .. } = *self;
-        let PreparedAttempt { guards, views, .. } = self.prepared;
+        let Self { shared, job, folder, prepared, .. } = self;
+        let PreparedAttempt { guards, views, .. } = prepared;
         let spoiled: Vec<&str> = guards
             .iter()
             .filter(|guarded| !shared.store.check(&guarded.guards).is_empty())
@@ -324,9 +333,9 @@ impl<E> Finishing<'_, E> {
         let ended = EndedCommand {
             code,
             path: &self.path,
-            tail: self.tail,
+            tail: &self.tail,
             has_views: !self.prepared.views.is_empty(),
-            line: failing_line(task, self.folder, code),
+            line: failing_line(task, &self.folder, code),
             work: (!in_workflow_dir).then_some(&*work),
             task_dir: &task.dir,
             written: &written,

@@ -22,6 +22,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use super::apart::apart;
 use crate::storage::home::make_private;
 use crate::storage::store::remove_tree;
 
@@ -33,6 +34,7 @@ pub struct Scratch {
 }
 
 /// The scratch folder of one attempt.
+#[derive(Clone)]
 pub struct Folder(PathBuf);
 
 impl Scratch {
@@ -60,12 +62,12 @@ impl Scratch {
 
     /// Takes back the folder of an attempt that has ended; only after one that ended `well` is it sure that
     /// nothing writes there any more.
-    pub fn give_back(&self, folder: Folder, well: bool) {
+    pub async fn give_back(&self, folder: Folder, well: bool) {
         if well && folder.clean().unwrap_or(false) {
             self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(folder.0);
         } else {
             // Garbage costs space and nothing else: what resists is swept when the run ends.
-            let _ = super::in_place::in_place(|| remove_tree(&folder.0));
+            let _ = apart(move || remove_tree(&folder.0)).await;
         }
     }
 }
@@ -245,8 +247,8 @@ mod tests {
         names
     }
 
-    #[test]
-    fn an_empty_folder_is_used_again_and_no_other() {
+    #[tokio::test]
+    async fn an_empty_folder_is_used_again_and_no_other() {
         let dir = tempfile::tempdir().unwrap();
         let scratch = Scratch::new(dir.path().to_owned());
         type Leave = fn(&Folder);
@@ -261,7 +263,7 @@ mod tests {
             let folder = scratch.take(&format!("{i}.1")).unwrap();
             folder.write_inputs("{\"long\": 1}").unwrap();
             leave(&folder);
-            scratch.give_back(folder, true);
+            scratch.give_back(folder, true).await;
             let next = scratch.take(&format!("{i}.2")).unwrap();
             assert!(!dir.path().join(format!("{i}.1")).exists(), "{what}");
             assert_eq!(listing(&next.work()), [""; 0], "{what}");

@@ -37,13 +37,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::oneshot::Receiver;
 use tokio::time::MissedTickBehavior;
 
-use self::aside::aside;
 use self::finish::DOOMED;
 use self::seams::{Publisher, Recorder, WorkLocks};
 use self::single_flight::SingleFlight;
+use crate::core::background::{Background, begin_or_do};
 use crate::core::clock::Clock;
 use crate::core::digest::Digest;
 use crate::core::event::{CacheStatus, Counts, Event, NodeWaiting, RunStarted, Status};
@@ -76,6 +75,7 @@ impl Interrupt {
 /// How a run ended.
 pub struct Summary {
     pub status: Status,
+    pub duration_ms: u64,
     pub counts: Counts,
     pub saved_ms: u64,
     /// By name, in the file's order; only of a run that succeeded.
@@ -296,7 +296,7 @@ impl Engine {
 
     /// Digests the user's files that are known beforehand, in parallel and beside the engine, which must hear
     /// of signals meanwhile.
-    fn read_files_ahead(&self) -> Option<Receiver<()>> {
+    fn read_files_ahead(&self) -> Option<Background<()>> {
         let mut paths = Vec::new();
         for (number, place) in self.outline.places().enumerate() {
             if self.options.roles[number] == Role::Run {
@@ -315,7 +315,7 @@ impl Engine {
         paths.dedup();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let store = self.store.clone();
-        Some(aside(move || store.fingerprint_all(&paths, threads)))
+        Some(begin_or_do("aside", move || store.fingerprint_all(&paths, threads)))
     }
 
     /// Opens a frame below the unit that it is.

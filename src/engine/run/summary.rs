@@ -18,6 +18,7 @@ impl Engine {
         };
         let handed = std::mem::take(&mut self.handed);
         let outputs = if status == Status::Succeeded { handed } else { Vec::new() };
+        let duration_ms = millis(started.elapsed());
         self.recorder.stats(self.store.drain_stats());
         self.recorder.times(self.node_times());
         self.recorder.used(self.cache.take_used());
@@ -25,7 +26,7 @@ impl Engine {
             time: self.clock.now(),
             run: self.context.run,
             status,
-            duration_ms: millis(started.elapsed()),
+            duration_ms,
             counts: self.counts,
             saved_ms: self.saved_ms,
             outputs: outputs
@@ -36,6 +37,7 @@ impl Engine {
         let history = self.bus.close();
         Summary {
             status,
+            duration_ms,
             counts: self.counts,
             saved_ms: self.saved_ms,
             outputs,

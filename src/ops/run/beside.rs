@@ -2,9 +2,9 @@
 //! of interrupts. Knows nothing of what the work is.
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::oneshot::channel;
 
 use super::super::Error;
+use crate::core::background::begin;
 use crate::engine::Interrupt;
 
 /// Does `work` on a thread of its own and waits for its result. After an interrupt the thread is left to itself: the
@@ -16,20 +16,12 @@ pub async fn beside<T: Send + 'static>(
     interrupts: &mut UnboundedReceiver<Interrupt>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
-    let (done, ended) = channel();
-    let thread = std::thread::Builder::new().name("opening".into()).spawn(move || {
-        let _ = done.send(work());
-    });
-    let thread = thread.map_err(Error::no_thread)?;
+    let ended = begin("opening", work).map_err(|refused| Error::no_thread(refused.error))?;
     tokio::select! {
         Some(Interrupt(signal)) = interrupts.recv() => Err(Error::interrupted(signal)),
-        result = ended => match (result, thread) {
-            (Ok(result), _) => Ok(result),
-            // Its end of the channel is gone without a result: it panicked, and so does the caller.
-            (Err(_), thread) => match thread.join() {
-                Err(panic) => std::panic::resume_unwind(panic),
-                Ok(()) => Err(Error::store("the home was not opened")),
-            },
+        result = ended => match result {
+            Ok(result) => Ok(result),
+            Err(panic) => std::panic::resume_unwind(panic),
         },
     }
 }

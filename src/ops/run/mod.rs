@@ -11,7 +11,7 @@
 //! polls it for moments, so a caller with several runs gives each a thread with a runtime of
 //! its own. Between them they share the home's locks, which know of several runs in one process.
 
-mod beside;
+pub mod beside;
 mod descriptors;
 mod end;
 mod home_inside;
@@ -107,7 +107,7 @@ pub async fn run(
     warnings.extend(warnings::unmasked(&secrets, &masker, &opened.workflow, &inputs));
 
     let Hold { lock, events, processes, reader } = Hold::take(&home, run)?;
-    warnings.extend(warnings::undeclared(&opened, &reader));
+    warnings.extend(warnings::of_texts(&opened, &reader));
     estimate(&mut options, &opened, &reader);
     let row = record::first_row(run, &opened, &scope, &options);
     let (recording, acknowledged) = RunRecord::start(row, db, store.clone(), &home)?;

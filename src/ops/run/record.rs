@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -81,7 +82,8 @@ impl RunRecord {
     pub fn end(self, summary: &Summary, home: &Home) -> Closed {
         let Self { writer, thread, mut row } = self;
         row.status = summary.status.name().into();
-        row.finished = Some(Timestamp::now());
+        // By the time that its events tell as well: a run takes equally long wherever it is shown.
+        row.finished = Some(row.started + Duration::from_millis(summary.duration_ms));
         row.counts = summary.counts;
         row.saved_ms = summary.saved_ms;
         writer.size(row.id, gc::of_run(home, row.id));

@@ -27,17 +27,17 @@ pub fn changed_inputs(prior: Option<&Prior>, workflow: &Workflow, inputs: &[Valu
     warnings
 }
 
-/// Files that tasks read without declaring them. Once for each definition: a user who keeps it has decided.
-pub fn undeclared(opened: &Opened, reader: &Connection) -> Vec<String> {
+/// Files that tasks read without declaring them, and Windows line ends. Once for each text: a user who keeps it has decided.
+pub fn of_texts(opened: &Opened, reader: &Connection) -> Vec<String> {
     if opened.documents.iter().all(|document| has_read(reader, &document.text)) {
         return Vec::new();
     }
-    let undeclared = lint::undeclared(&opened.workflows, &opened.sources).into_iter();
+    let lints = lint::at_run(&opened.workflows, &opened.sources).into_iter();
     let warning = |lint: lint::Lint| {
         let Diagnostic { message, help, .. } = lint.diagnostic;
         format!("{message}: {}. Said once for this workflow", help.join("; "))
     };
-    undeclared.map(warning).collect()
+    lints.map(warning).collect()
 }
 
 /// Secrets that will be seen: those that are too short to be masked, and inputs that hold one.

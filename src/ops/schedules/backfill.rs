@@ -31,9 +31,6 @@ pub const MAX_UNCONFIRMED: usize = 1000;
 /// More instants than these are not even counted.
 const MAX_INSTANTS: usize = 1_000_000;
 
-/// Threads that poll the attempts of a run, beside the one that drives it.
-const WORKERS: usize = 1;
-
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct BackfillRequest {
@@ -218,7 +215,8 @@ struct Work<'b> {
 impl Work<'_> {
     /// Runs one instant after the other, until none is left or none is to be begun.
     fn go(&self) {
-        let runtime = Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
+        // On this thread alone: a builder of more threads panics where the system refuses one.
+        let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = match runtime {
             Ok(runtime) => runtime,
             Err(error) => return self.give_up(Error::no_thread(error)),

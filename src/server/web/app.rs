@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use jiff::Timestamp;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::access::WebAccess;
@@ -12,6 +13,7 @@ use super::api::home_events::HomeFeed;
 use super::hosts::Hosts;
 use super::options::PublicUrl;
 use super::problem::HttpProblem;
+use crate::core::background::begin_or_do;
 use crate::core::clock::Clock;
 use crate::ops::Error;
 use crate::server::DaemonHandle;
@@ -120,7 +122,10 @@ impl App {
             return Err(HttpProblem::internal("the server ends"));
         };
         let home: PathBuf = self.home().to_owned();
-        let done = tokio::task::spawn_blocking(move || {
+        let runtime = Handle::current();
+        let done = begin_or_do("operation", move || {
+            // Bodies that it begins are sent piece by piece by tasks.
+            let _runtime = runtime.enter();
             let _permit = permit;
             work(&home)
         });

@@ -90,10 +90,17 @@ impl<'s> Trees<'s> {
     }
 }
 
-/// The warnings about files that cached tasks read, but whose changes do not count: a run says them as well.
-pub fn undeclared(workflows: &[Arc<Workflow>], sources: &Sources) -> Vec<Lint> {
-    let cached = tasks(workflows).into_iter().filter(|task| task.cache.enabled);
-    cached.flat_map(|task| commands::undeclared(&task, &Text::of(&task, sources))).collect()
+/// The warnings that a run says as well: files that cached tasks read, but whose changes do not count, and Windows line ends.
+pub fn at_run(workflows: &[Arc<Workflow>], sources: &Sources) -> Vec<Lint> {
+    let mut lints = Vec::new();
+    for task in tasks(workflows) {
+        let text = Text::of(&task, sources);
+        if task.cache.enabled {
+            lints.extend(commands::undeclared(&task, &text));
+        }
+        lints.extend(policies::windows_line_ends(&task, &text));
+    }
+    lints
 }
 
 /// The tasks that are used, each once; those of libraries among them.

@@ -26,13 +26,7 @@ pub fn of_task(task: &Task, text: &Text) -> Vec<Lint> {
         }
     }
     if let TaskCommand::Script { script, .. } = &task.command {
-        if script.contains('\n') && text.text.contains("\r\n") {
-            let message =
-                format!("`run` of task `{name}` has Windows line ends; they are read as plain ones");
-            let diagnostic = Diagnostic::warning(text.place("run", ""), message, "defined here")
-                .help("save the file with Unix line ends");
-            lints.push(Lint { name: "windows-line-ends", diagnostic });
-        }
+        lints.extend(windows_line_ends(task, text));
         for (template, input) in templates(script) {
             let known = task.inputs.iter().any(|own| *own.name == *input) || input.starts_with("inputs.");
             if known {
@@ -48,6 +42,19 @@ pub fn of_task(task: &Task, text: &Text) -> Vec<Lint> {
         }
     }
     lints
+}
+
+/// The warning about line ends that a shell would take for a part of the words.
+pub fn windows_line_ends(task: &Task, text: &Text) -> Option<Lint> {
+    let TaskCommand::Script { script, .. } = &task.command else { return None };
+    if !script.contains('\n') || !text.text.contains("\r\n") {
+        return None;
+    }
+    let name = short(task);
+    let message = format!("`run` of task `{name}` has Windows line ends; they are read as plain ones");
+    let diagnostic = Diagnostic::warning(text.place("run", ""), message, "defined here")
+        .help("save the file with Unix line ends");
+    Some(Lint { name: "windows-line-ends", diagnostic })
 }
 
 /// The first text in a script that looks like a template, with the name in it.

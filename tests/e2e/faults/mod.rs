@@ -95,6 +95,12 @@ fn ends_by_itself(mut child: Child, what: &str) -> Done {
 /// A run whose system calls are disturbed, as strace's `inject` says; `None` where strace is missing or may not trace.
 #[track_caller]
 fn injected(trial: &Trial, inject: &str) -> Option<Done> {
+    injected_in(trial, "w.toml", inject)
+}
+
+/// The same, for a run of another workflow than the trial's.
+#[track_caller]
+fn injected_in(trial: &Trial, workflow: &str, inject: &str) -> Option<Done> {
     let probe = Command::new("strace").args(["-f", "-qq", "-o", "/dev/null", "true"]).output();
     if !probe.is_ok_and(|output| output.status.success()) {
         eprintln!("SKIPPED: strace is not installed or may not trace here ({inject})");
@@ -105,7 +111,7 @@ fn injected(trial: &Trial, inject: &str) -> Option<Done> {
     // Tasks are left alone: their programs may say of a fault what they like.
     command.args(["-f", "-qq", "-b", "execve", "-o", "/dev/null"]);
     command.args(["-e", &format!("trace={calls}"), "-e", &format!("inject={inject}")]);
-    command.args([env!("CARGO_BIN_EXE_runner"), "exec", "w.toml", "--json"]);
+    command.args([env!("CARGO_BIN_EXE_runner"), "exec", workflow, "--json"]);
     Some(ends(command.current_dir(trial.lab.dir()).env("RUNNER_HOME", trial.lab.home())))
 }
 

@@ -1,6 +1,6 @@
 //! Threads, descriptors, memory and file sizes run out: a message and exit code 4, or a failed task, and never a hang.
 
-use super::{after, count, ends, injected, spread};
+use super::{after, count, ends, injected, injected_in, spread};
 use crate::common::trial::Trial;
 
 /// Whether a run that lacked something ended as it may: it succeeded, a task failed for it, or it could not begin.
@@ -26,6 +26,27 @@ fn threads() {
             ended_well(&trial, &run, &inject);
             trial.settles();
         }
+    }
+}
+
+#[test]
+fn threads_for_heavy_work() {
+    // Seen to fail: the runtime panicked where it could not replace the thread that takes in a folder.
+    let heavy = "[workflow]\nname = 'heavy'\n[tasks.make]\noutputs = { d = 'dir' }\nrun = 'mkdir $OUT/d; seq 9 > $OUT/d/f'\n\
+        [tasks.size]\ninputs = { d = 'dir' }\noutputs = { n = 'int' }\nrun = 'wc -l < $d/f > $OUT/n; mkdir left'\n\
+        [nodes.make]\n[nodes.size]\ninputs = { d = '{{ make.d }}' }\n[outputs]\nn = '{{ size.n }}'\n";
+    let some = spread(count(3, 16), 16).map(|n| (n + 4).to_string());
+    for when in some.chain(["6+", "7+", "8+", "9+"].map(str::to_owned)) {
+        let trial = Trial::new();
+        trial.lab.write("heavy.toml", heavy);
+        let inject = format!("clone3:error=EAGAIN:when={when}");
+        let Some(run) = injected_in(&trial, "heavy.toml", &inject) else { return };
+        match run.code {
+            Some(0) => assert_eq!(run.outputs()["n"], 9, "{inject}: {run:?}"),
+            Some(1 | 4) => assert!(run.code == Some(1) || run.err.contains("error: "), "{inject}: {run:?}"),
+            other => panic!("{inject}: {other:?} {run:?}"),
+        }
+        trial.settles();
     }
 }
 

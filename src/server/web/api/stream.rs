@@ -13,6 +13,8 @@ use axum::response::{IntoResponse, Response};
 use hyper::body::Frame;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use crate::core::background::begin_or_do;
+
 /// Size of a piece of a file, in bytes.
 const CHUNK: usize = 256 << 10;
 /// Pieces that wait for the reader.
@@ -102,7 +104,7 @@ pub fn of_file(file: File, size: u64) -> Body {
     let mut file = file.take(size);
     tokio::spawn(async move {
         loop {
-            let read = tokio::task::spawn_blocking(move || {
+            let read = begin_or_do("reading", move || {
                 let mut chunk = Vec::with_capacity(CHUNK);
                 // A file that cannot be read any further ends early, which its length shows.
                 let _ = Read::by_ref(&mut file).take(CHUNK as u64).read_to_end(&mut chunk);

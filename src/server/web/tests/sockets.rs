@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::idle;
+use crate::core::background::begin_or_do;
 use crate::core::clock::SystemClock;
 use crate::ops::ErrorKind;
 use crate::ops::web_access::login_link;
@@ -39,7 +40,7 @@ async fn beside<T: Send + 'static>(web: Web, work: impl FnOnce() -> T + Send + '
     let server = tokio::spawn(web.serve(async move {
         let _ = ended.await;
     }));
-    let done = tokio::task::spawn_blocking(work).await.unwrap();
+    let done = begin_or_do("test", work).await.unwrap();
     let _ = end.send(());
     server.await.unwrap();
     done
