@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use petgraph::Direction;
-use petgraph::algo::tarjan_scc;
+use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::workflow::Workflow;
@@ -103,7 +103,8 @@ impl Graph {
     /// one before it, and the first for the last.
     pub fn cycles(&self) -> Vec<Vec<usize>> {
         let mut cycles = Vec::new();
-        for knot in tarjan_scc(&self.0) {
+        // Tarjan's way to find them is a recursion there, which a long chain ends by a stack overflow.
+        for knot in kosaraju_scc(&self.0) {
             let first = knot.iter().map(|n| n.index()).min().unwrap_or(0);
             if knot.len() > 1 || self.dependents(first).any(|n| n == first) {
                 cycles.push(self.shortest_cycle(first, &knot));
@@ -180,5 +181,15 @@ mod tests {
         let knotted = graph(6, &[(0, 1), (1, 2), (2, 0), (2, 3), (4, 4), (1, 0)]);
         assert_eq!(knotted.order(), None);
         assert_eq!(knotted.cycles(), [vec![0, 1], vec![4]]);
+    }
+
+    #[test]
+    fn a_long_chain_is_walked_without_recursion() {
+        // Seen to fail: 60,000 nodes in a chain overflowed the stack of the program.
+        let mut edges: Vec<(u32, u32)> = (1..150_000).map(|node| (node - 1, node)).collect();
+        let chain = graph(150_000, &edges);
+        assert_eq!((chain.cycles().len(), chain.order().map(|order| order.len())), (0, Some(150_000)));
+        edges.push((149_999, 0));
+        assert_eq!(graph(150_000, &edges).cycles()[0].len(), 150_000);
     }
 }

@@ -7,18 +7,21 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
+use runner::core::digest::Digest;
 use runner::core::event::Event;
 use runner::core::reporter::Reporter;
 use runner::core::types::Type;
 use runner::core::value::Value;
 use runner::storage::history;
 use runner::storage::memo::listing::{self, EntryFilter};
+use runner::storage::store::directory_entries;
 use runner::view::Verbosity;
 use runner::view::text::plain::Plain;
 use runner::workflow::load::load;
 use runner::workflow::template::Template;
 
 use super::count;
+use crate::common::Lab;
 use crate::common::trial::Trial;
 
 /// Numbers that only look random, so that what fails fails again.
@@ -220,6 +223,35 @@ fn event_lines() {
         }
         fs::write(&path, text).unwrap();
         history::events(&path).unwrap().for_each(drop);
+    });
+}
+
+#[test]
+fn manifests() {
+    let lab = Lab::new();
+    lab.write(
+        "w.toml",
+        "[workflow]\nname = 'w'\n[tasks.t]\noutputs = { d = 'dir' }\n\
+         run = 'mkdir -p $OUT/d/s; echo 1 > $OUT/d/s/f; ln -s s/f $OUT/d/l; cp /bin/true $OUT/d/x'\n[nodes.t]\n",
+    );
+    lab.ok("w.toml", &[]);
+    let blobs = lab.home().join("store/blobs");
+    let all = fs::read_dir(&blobs).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
+    let good: Vec<_> = all.filter(|bytes| bytes.starts_with(b"runner-manifest")).collect();
+    assert_eq!(good.len(), 1);
+    fuzz("manifests", &good, 3000, |bytes| {
+        let digest = Digest::of(bytes);
+        let path = blobs.join(digest.hex());
+        // The good one stays, for a text like it.
+        if path.exists() {
+            return;
+        }
+        fs::write(&path, bytes).unwrap();
+        for (name, _) in directory_entries(&lab.home(), &digest).into_iter().flatten() {
+            let leads_out = name.split('/').any(|part| matches!(part, "" | "." | ".."));
+            assert!(!leads_out, "{name:?}");
+        }
+        fs::remove_file(&path).unwrap();
     });
 }
 

@@ -4,7 +4,7 @@
 //! everything in the cache, the database passes its integrity check, and no process, lock or temporary is left. No
 //! disturbed run panics, and none takes longer than half a minute.
 //!
-//! Counts are small by default. `RUNNER_FAULTS=full cargo test --release --test e2e faults::` takes the full ones, for an
+//! Counts are small by default. `RUNNER_FAULTS=full cargo test --release --test e2e -- faults:: bombs::` takes the full ones, for an
 //! hour or two; `docs/promises.md` lists what each row holds the program to. A row that needs a tool or a right that is not
 //! there says SKIPPED and why.
 
@@ -43,7 +43,7 @@ use crate::common::trial::Trial;
 const MAX_DURATION: Duration = Duration::from_secs(30);
 
 /// How often a row injects its fault: `few`, or `many` where the full counts are asked for.
-fn count(few: usize, many: usize) -> usize {
+pub fn count(few: usize, many: usize) -> usize {
     match std::env::var("RUNNER_FAULTS") {
         Ok(asked) if asked == "full" => many,
         _ => few,
