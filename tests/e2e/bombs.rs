@@ -186,7 +186,7 @@ fn anything_costs_twenty_times_its_size_at_most() {
             format!("{HEAD}[nodes.t]\n[inputs]\n{}", mebibytes(5, |i| format!("k{i}='int'\n"))),
             "300000 inputs",
         ),
-        (format!("{HEAD}[nodes.t]\n{}", mebibytes(3, |i| format!("k{i}=1\n"))), "and at least"),
+        (format!("{HEAD}[nodes.t]\n{}", six_megabytes(|i| format!("k{i}=1\n"))), "and at least"),
         (six_megabytes(|_| "= 1\n".into()), "and at least 100000 more errors"),
     ] {
         let done = check_within(within(&text), &text, 2);
