@@ -27,8 +27,8 @@ use crate::workflow::policy::parse_amount;
 use crate::workflow::{Task, Workflow};
 
 /// The project and the domain where nothing names others.
-pub(super) const DEFAULT_PROJECT: &str = "default";
-pub(super) const DEFAULT_DOMAIN: &str = "development";
+pub const DEFAULT_PROJECT: &str = "default";
+pub const DEFAULT_DOMAIN: &str = "development";
 
 /// A workflow without errors, and all of its nodes.
 #[derive(Clone)]

@@ -7,6 +7,7 @@ mod aliases;
 mod architecture;
 mod bombs;
 mod branches;
+mod browser;
 mod by_hand;
 mod cache_files;
 mod cache_gc;

@@ -3,9 +3,9 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use crate::common::Lab;
+use crate::common::{Lab, chromium};
 use serde_json::{Value, json};
 
 const MANY: &str = "\
@@ -128,18 +128,9 @@ fn a_run_that_remembers_no_workflow_has_no_drawing_and_says_why() {
     assert!(page.contains("<h2>Timeline</h2>"));
 }
 
-/// A browser, if the machine has one.
-fn browser() -> Option<&'static str> {
-    let there = |name: &&str| {
-        let found = Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        found.is_ok_and(|status| status.success())
-    };
-    ["chromium", "chromium-browser", "google-chrome"].into_iter().find(there)
-}
-
 #[test]
 fn a_browser_shows_the_page_and_refuses_what_is_foreign() {
-    let Some(browser) = browser() else { return };
+    let Some(browser) = chromium::program() else { return };
     let lab = lab();
     lab.exec("w.toml", &[]).expect_code(1);
     let page = report(&lab);
@@ -165,7 +156,7 @@ fn a_browser_shows_the_page_and_refuses_what_is_foreign() {
 
 #[test]
 fn nothing_is_wider_than_a_telephone() {
-    let Some(browser) = browser() else { return };
+    let Some(browser) = chromium::program() else { return };
     let lab = lab();
     lab.exec("w.toml", &[]).expect_code(1);
     let page = report(&lab);

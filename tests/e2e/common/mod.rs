@@ -11,6 +11,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+pub mod chromium;
 pub mod disk;
 pub mod live;
 pub mod one_task;

@@ -9,7 +9,7 @@ use axum::response::Response;
 
 use super::parts::{StatusPart, TimePart, encode, node_address};
 use super::run::node_values;
-use super::text::log_html;
+use super::text::LogHtml;
 use super::values::ValueLine;
 use super::{PageFrame, page};
 use crate::core::event::NodeKind;
@@ -29,8 +29,10 @@ use crate::view::text::{count, duration, inert, size};
 const WINDOW: u64 = 64 << 10;
 /// Lines before the one that a link means.
 const LINES_BEFORE: u64 = 20;
+/// Maximum size of that part on the page, in bytes of HTML: short lines and markup are longer there.
+const MAX_LOG_HTML: usize = 64 << 10;
 /// Lines that a search shows.
-const MAX_FOUND: usize = 100;
+const MAX_FOUND: usize = 50;
 
 #[derive(Template)]
 #[template(path = "node.html")]
@@ -108,6 +110,8 @@ struct Asked {
     attempt: Option<u32>,
     line: Option<u64>,
     offset: Option<u64>,
+    /// The part that ends here.
+    until: Option<u64>,
     words: Option<String>,
     from: (u64, u64),
 }
@@ -123,6 +127,7 @@ pub async fn show(
         attempt: query.value("attempt", "the number of an attempt"),
         line: query.value("line", "the number of a line"),
         offset: query.value("offset", "a number of bytes"),
+        until: query.value("until", "a number of bytes"),
         words: query.text("q"),
         from: query
             .read("cursor", |text| {
@@ -286,13 +291,14 @@ fn log_card(app: &App, home: &std::path::Path, story: &NodeStory, node: NodeRef,
         card.problem = "it is made of others, which have logs of their own".into();
         return card;
     }
-    let start = match (asked.line, asked.offset) {
-        (Some(line), _) => WindowStart::Line(line.saturating_sub(LINES_BEFORE).max(1)),
-        (None, Some(offset)) => WindowStart::At(offset),
-        (None, None) => WindowStart::FromEnd(WINDOW),
+    let (start, limit, keeps_end) = match (asked.line, asked.offset, asked.until) {
+        (Some(line), ..) => (WindowStart::Line(line.saturating_sub(LINES_BEFORE).max(1)), WINDOW, false),
+        (None, Some(offset), _) => (WindowStart::At(offset), WINDOW, false),
+        (None, None, Some(until)) => (WindowStart::At(until.saturating_sub(WINDOW)), until.min(WINDOW), true),
+        (None, None, None) => (WindowStart::FromEnd(WINDOW), WINDOW, true),
     };
     let read = RunLogs::open(Some(home), &story.run).and_then(|logs| {
-        let window = logs.window(node, asked.attempt, start, WINDOW)?;
+        let window = logs.window(node, asked.attempt, start, limit)?;
         let found =
             asked.words.as_ref().map(|words| logs.search(node, asked.attempt, words, asked.from, MAX_FOUND));
         Ok((window, found.transpose()?))
@@ -305,9 +311,11 @@ fn log_card(app: &App, home: &std::path::Path, story: &NodeStory, node: NodeRef,
         }
     };
     let LogWindow { text, start, end, size: all, line, is_complete } = window;
-    card.lines = log_html(&text, line);
-    let lines = text.iter().filter(|byte| **byte == b'\n').count() as u64
-        + u64::from(!text.is_empty() && !text.ends_with(b"\n"));
+    let part = LogHtml::of(&text, line, keeps_end, MAX_LOG_HTML);
+    let (start, end) = (start + part.bytes_before, end - part.bytes_behind);
+    let line = line.map(|line| line + part.lines_before);
+    let lines = part.lines;
+    card.lines = part.html;
     card.range = match (all, line) {
         (0, _) => "nothing was printed".into(),
         (_, Some(line)) if lines > 0 => format!("lines {} to {}", count(line), count(line + lines - 1)),
@@ -316,7 +324,7 @@ fn log_card(app: &App, home: &std::path::Path, story: &NodeStory, node: NodeRef,
     if all > 0 && (start > 0 || end < all) {
         card.range.push_str(&format!(" of {}", size(all)));
     }
-    card.earlier = (start > 0).then(|| query(&[("offset", start.saturating_sub(WINDOW).to_string())]));
+    card.earlier = (start > 0).then(|| query(&[("until", start.to_string())]));
     card.later = (end < all).then(|| query(&[("offset", end.to_string())]));
     (card.end, card.is_complete) = (end, is_complete && end == all);
     card.found = found.map(|LogSearch { items, next }| Found {

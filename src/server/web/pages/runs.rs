@@ -13,6 +13,7 @@ use super::parts::{MixPart, StatusPart, TimePart, encode, maybe_duration, origin
 use super::{PageFrame, page};
 use crate::core::run_id::RunId;
 use crate::ops::inspect::{self, ListedRun, RunFilter};
+use crate::ops::open::{DEFAULT_DOMAIN, DEFAULT_PROJECT};
 use crate::server::web::api::runs::filter;
 use crate::server::web::app::App;
 use crate::server::web::problem::HttpProblem;
@@ -58,6 +59,7 @@ struct Row {
     status: StatusPart,
     id: String,
     workflow: String,
+    /// Project and domain; empty for the usual ones.
     scope: String,
     mix: MixPart,
     summary: String,
@@ -195,7 +197,10 @@ fn row(run: &ListedRun) -> Row {
         status: StatusPart::of_run(&run.row.status, &counts),
         id: run.row.id.to_string(),
         workflow: clean(&run.row.workflow),
-        scope: clean(&format!("{} / {}", run.row.project, run.row.domain)),
+        scope: match (&*run.row.project, &*run.row.domain) {
+            (DEFAULT_PROJECT, DEFAULT_DOMAIN) => String::new(),
+            (project, domain) => clean(&format!("{project} / {domain}")),
+        },
         mix,
         summary,
         folded: None,

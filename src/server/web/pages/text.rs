@@ -1,6 +1,7 @@
 //! What a task printed, as lines of a page: everything escaped, colours of ANSI sequences kept as classes, other sequences left
 //! out, control characters made visible. No links are made.
 
+use std::collections::VecDeque;
 use std::fmt::Write;
 
 use crate::core::inert::inert_char;
@@ -71,22 +72,65 @@ impl Look {
 
 /// Lines of a log as HTML, one element each. The first has the number `line`, if that is known.
 pub fn log_html(text: &[u8], line: Option<u64>) -> String {
-    let text = String::from_utf8_lossy(text);
-    let mut html = String::with_capacity(text.len() + text.len() / 2);
+    lines(text, line).map(|line| line.html).collect()
+}
+
+/// A line as HTML.
+struct HtmlLine {
+    html: String,
+    /// Of the line in the log, with its end.
+    bytes: usize,
+}
+
+fn lines(text: &[u8], first: Option<u64>) -> impl Iterator<Item = HtmlLine> {
     let mut look = Look::default();
-    for (at, content) in text.split_terminator('\n').enumerate() {
+    text.split_inclusive(|byte| *byte == b'\n').enumerate().map(move |(at, line)| {
+        let content = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line));
         // What a carriage return wrote over is not seen on a terminal either.
-        let content = content.strip_suffix('\r').unwrap_or(content);
+        let content = content.strip_suffix('\r').unwrap_or(&content);
         let shown = content.rsplit('\r').next().unwrap_or(content);
-        match line {
-            // Writing to text cannot fail, here and below.
-            Some(first) => _ = write!(html, "<span id=\"L{0}\" data-n=\"{0}\">", first + at as u64),
-            None => html.push_str("<span>"),
-        }
+        let mut html = match first {
+            Some(first) => format!("<span id=\"L{0}\" data-n=\"{0}\">", first + at as u64),
+            None => "<span>".to_owned(),
+        };
         line_html(&mut html, shown, &mut look);
         html.push_str("</span>");
+        HtmlLine { html, bytes: line.len() }
+    })
+}
+
+/// As many whole lines of a log as a page takes.
+pub struct LogHtml {
+    pub html: String,
+    pub lines: u64,
+    /// Bytes and lines before and bytes behind, which were left out.
+    pub bytes_before: u64,
+    pub lines_before: u64,
+    pub bytes_behind: u64,
+}
+
+impl LogHtml {
+    /// The last lines or the first ones, up to `most` bytes of HTML, and always one.
+    pub fn of(text: &[u8], line: Option<u64>, keeps_end: bool, most: usize) -> Self {
+        let mut all: VecDeque<HtmlLine> = lines(text, line).collect();
+        let mut part =
+            Self { html: String::new(), lines: 0, bytes_before: 0, lines_before: 0, bytes_behind: 0 };
+        let mut size: usize = all.iter().map(|line| line.html.len()).sum();
+        while size > most && all.len() > 1 {
+            let out = if keeps_end { all.pop_front() } else { all.pop_back() };
+            let Some(out) = out else { break };
+            size -= out.html.len();
+            if keeps_end {
+                part.bytes_before += out.bytes as u64;
+                part.lines_before += 1;
+            } else {
+                part.bytes_behind += out.bytes as u64;
+            }
+        }
+        part.lines = all.len() as u64;
+        part.html = all.into_iter().map(|line| line.html).collect();
+        part
     }
-    html
 }
 
 fn line_html(html: &mut String, line: &str, look: &mut Look) {
@@ -132,6 +176,7 @@ fn stretch(html: &mut String, text: &str, look: Look) {
     }
     let is_plain = look == Look::default();
     if !is_plain {
+        // Writing to text cannot fail.
         let _ = write!(html, "<i class=\"{}\">", look.classes());
     }
     for c in text.chars().map(inert_char) {
@@ -174,6 +219,19 @@ mod tests {
         ] {
             assert_eq!(html(text), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_part_ends_or_begins_with_whole_lines() {
+        let text = b"one\ntwo\nthree\n";
+        let whole = LogHtml::of(text, Some(7), true, 1000);
+        assert_eq!((whole.lines, whole.bytes_before, whole.bytes_behind), (3, 0, 0));
+        let end = LogHtml::of(text, Some(7), true, 75);
+        assert_eq!((end.lines, end.bytes_before, end.lines_before, end.bytes_behind), (2, 4, 1, 0));
+        assert!(end.html.starts_with("<span id=\"L8\""), "{}", end.html);
+        let begin = LogHtml::of(text, Some(7), false, 1);
+        assert_eq!((begin.lines, begin.bytes_before, begin.bytes_behind), (1, 0, 10));
+        assert_eq!(LogHtml::of(b"", None, true, 1).html, "");
     }
 
     #[test]

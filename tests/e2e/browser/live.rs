@@ -1,0 +1,121 @@
+//! What the script does: keys, forms, what goes on, logs.
+
+use super::{Browser, Stage, scene, text};
+use crate::common::Lab;
+use crate::common::live::Live;
+
+/// Waits for a page that keys or presses led to, with its script.
+fn arrives(browser: &mut Browser, path: &str) {
+    browser.until(&format!("location.pathname === '{path}' && document.readyState === 'complete'"));
+}
+
+/// The path and query of the page.
+fn place(browser: &mut Browser) -> String {
+    browser.value("location.pathname + location.search").as_str().unwrap().to_owned()
+}
+
+#[test]
+fn everything_is_done_by_keyboard() {
+    let lab = Lab::new();
+    scene::write(&lab);
+    let history = scene::history(&lab);
+    let Some(mut stage) = Stage::new(&lab, &["flows"]) else { return };
+    scene::log_in(&lab, &mut stage.browser);
+    let browser = &mut stage.browser;
+    arrives(browser, "/runs");
+    browser.press("/");
+    browser.until("document.activeElement.type === 'search'");
+    // In a field keys are text.
+    for key in ["b", "a", "d"] {
+        browser.press(key);
+    }
+    browser.press("Enter");
+    browser.until("location.search === '?q=bad'");
+    browser.until(
+        "document.querySelectorAll('tr[data-row]').length === 1 && document.readyState === 'complete'",
+    );
+    browser.press("j");
+    browser.press("Enter");
+    arrives(browser, &format!("/runs/{}", history.bad));
+    browser.press("f");
+    browser.until("document.activeElement.closest('.failure')");
+    browser.press("l");
+    browser.until("document.activeElement.matches('pre.log')");
+    browser.press("?");
+    browser.until("document.querySelector('dialog').open");
+    browser.press("Escape");
+    browser.until("!document.querySelector('dialog')");
+    browser.press("[");
+    arrives(browser, &format!("/runs/{}", history.good));
+    browser.press("]");
+    arrives(browser, &format!("/runs/{}", history.bad));
+    browser.press("d");
+    arrives(browser, &format!("/runs/{}/compare/{}", history.bad, history.good));
+    for (key, page) in [("w", "workflows"), ("s", "schedules"), ("c", "cache"), ("r", "runs")] {
+        browser.press("g");
+        browser.press(key);
+        arrives(browser, &format!("/{page}"));
+    }
+    // The first thing that Tab reaches leads past the navigation, and it can be seen.
+    browser.press("Tab");
+    browser.until("document.activeElement.matches('a.skip') && document.activeElement.getBoundingClientRect().left >= 0");
+    stage.all_is_well();
+}
+
+#[test]
+fn what_goes_on_is_seen_as_it_happens_also_of_other_processes() {
+    let lab = Lab::new();
+    scene::write(&lab);
+    let Some(mut stage) = Stage::new(&lab, &["flows"]) else { return };
+    scene::log_in(&lab, &mut stage.browser);
+    let browser = &mut stage.browser;
+    arrives(browser, "/runs");
+    let other = Live::verb(&lab, "other", &["exec", "flows/wait.toml", "--json"]);
+    other.until("node_started", "slow");
+    browser.until("document.querySelector('tr[data-row] .st.busy')");
+    browser.value("document.querySelector('tr[data-row] a').click()");
+    browser.until("document.querySelector('#node-rows .st.busy')");
+    browser.value("document.querySelector('#node-rows .st.busy').closest('tr').querySelector('a').click()");
+    browser.until("document.querySelector('#lines')?.textContent.includes('it waits')");
+    lab.write("say", "a line that comes later\n");
+    browser.until("document.querySelector('#lines').textContent.includes('a line that comes later')");
+    browser.value("history.back()");
+    browser.until("document.querySelector('#node-rows .st.busy')");
+    lab.write("go", "");
+    browser.until("document.querySelector('#status').textContent === 'succeeded'");
+    other.end().expect_code(0);
+    assert!(browser.troubles.is_empty(), "{:?}", browser.troubles);
+    stage.all_is_well();
+}
+
+#[test]
+fn a_form_plans_runs_cancels_and_retries() {
+    let lab = Lab::new();
+    scene::write(&lab);
+    let Some(mut stage) = Stage::new(&lab, &["flows", "--base-path", "/x"]) else { return };
+    scene::log_in(&lab, &mut stage.browser);
+    let (browser, url) = (&mut stage.browser, stage.url.clone());
+    browser.open(&format!("{url}/workflows/shop"));
+    browser.value("document.querySelector('[name=\"i.word\"]').focus()");
+    browser.enter("bad");
+    browser.value("[...document.querySelectorAll('button')].find((b) => b.textContent === 'Plan').click()");
+    browser.until("document.querySelector('#plan')");
+    assert!(text(browser).contains("would run"), "{}", text(browser));
+    browser.value("[...document.querySelectorAll('button')].find((b) => b.textContent === 'Run').click()");
+    browser.until("document.querySelector('#status')?.textContent === 'failed'");
+    let failed = place(browser);
+    assert!(failed.starts_with("/x/runs/"), "{failed}");
+    browser.until("document.querySelector('.failure')");
+    browser.open(&format!("{}{failed}", url.trim_end_matches("/x")));
+    browser.value("[...document.querySelectorAll('button')].find((b) => b.textContent === 'Retry').click()");
+    browser.until(&format!("location.pathname !== '{failed}' && document.querySelector('#status')"));
+    browser.open(&format!("{url}/workflows/wait"));
+    browser.value("[...document.querySelectorAll('button')].find((b) => b.textContent === 'Run').click()");
+    browser.until("document.querySelector('#node-rows .st.busy')");
+    let going = place(browser);
+    browser.open(&format!("{}{going}", url.trim_end_matches("/x")));
+    browser.value("[...document.querySelectorAll('button')].find((b) => b.textContent === 'Cancel').click()");
+    browser.until("document.querySelector('#status')?.textContent === 'cancelled'");
+    assert!(browser.troubles.is_empty(), "{:?}", browser.troubles);
+    stage.all_is_well();
+}
