@@ -46,7 +46,7 @@ pub struct LockBusy {
     pub time: Timestamp,
     pub lock: String,
     /// The run that holds it, where that is known.
-    pub holder: Option<String>,
+    pub holder: Option<RunId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -268,8 +268,7 @@ pub enum NodeKind {
 /// The run, node and time that a cached result came from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ResultSource {
-    /// As the result's row has it.
-    pub run: String,
+    pub run: RunId,
     pub node: String,
     pub time: Timestamp,
     #[serde(flatten)]

@@ -43,6 +43,9 @@ pub enum RunName {
 pub struct NotARunName(String);
 
 impl RunId {
+    /// Stands for an id that cannot be read any more; no run is given it.
+    pub const UNKNOWN: Self = Self(*b"unknown0");
+
     /// A new random id.
     #[must_use]
     pub fn make() -> Self {

@@ -125,7 +125,7 @@ pub fn run(home: Option<&Path>, name: &str, keep: Keep) -> Result<RunState, Erro
     let view = HomeReader::open(home)?;
     let run = view.find(name)?;
     let request = request(&view, run.id);
-    Ok(RunState { request, ..RunState::from_events(view.events(run.id)?, &run.status, keep) })
+    Ok(RunState { request, ..RunState::from_events(run.id, view.events(run.id)?, &run.status, keep) })
 }
 
 /// What a run was asked for; `None` if that is not on record.
@@ -175,7 +175,7 @@ pub fn csv(home: Option<&Path>, name: &str, out: &mut impl Write) -> Result<io::
 pub fn node(home: Option<&Path>, name: &str, wanted: NodeRef) -> Result<NodeStory, Error> {
     let view = HomeReader::open(home)?;
     let run = view.find(name)?;
-    match NodeStory::from_events(view.events(run.id)?, &run.id, &run.status, wanted) {
+    match NodeStory::from_events(view.events(run.id)?, run.id, &run.status, wanted) {
         Some(story) => Ok(story),
         None => {
             let events: Vec<_> = view.events(run.id)?.collect();

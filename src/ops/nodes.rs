@@ -107,7 +107,8 @@ impl RunNodes {
     /// The state of a run, with the nodes that are still to come where the run goes on.
     pub(super) fn of(view: &HomeReader, run: &Run, keep: Keep) -> Result<Self, Error> {
         let request = request(view, run.id);
-        let state = RunState { request, ..RunState::from_events(view.events(run.id)?, &run.status, keep) };
+        let state =
+            RunState { request, ..RunState::from_events(run.id, view.events(run.id)?, &run.status, keep) };
         let mut waiting = Vec::new();
         if state.goes_on() {
             // A run that is older than the record of its files shows what its events name.

@@ -43,7 +43,7 @@ pub fn overview(home: Option<&Path>, name: &str, keep: Keep) -> Result<Overview,
         (row.counts, row.saved_ms) = (state.counts, state.saved_ms);
     }
     if state.workflow.is_empty() {
-        (state.id, state.workflow) = (row.id.to_string(), row.workflow.clone());
+        state.workflow = row.workflow.clone();
         (state.project, state.domain) = (row.project.clone(), row.domain.clone());
         state.started = Some(row.started);
     }

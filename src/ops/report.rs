@@ -41,7 +41,7 @@ pub fn report(
     let picture = as_it_was(&view, &run).map(|again| picture(&again.opened.workflow));
     let kept = Kept { store: view.store()? };
     let asked = request(&view, run.id);
-    let page = page(view.events(run.id)?, &run.status, asked, picture, &kept, now);
+    let page = page(run.id, view.events(run.id)?, &run.status, asked, picture, &kept, now);
     write_user_file(&path, |file| std::io::Write::write_all(file, page.as_bytes()))
         .map_err(|error| Error::invalid(format!("cannot write {}: {error}", path.display())))?;
     Ok(Report { run: run.id, path })

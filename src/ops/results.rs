@@ -14,6 +14,7 @@ use crate::core::closest::closest;
 use crate::core::digest::Digest;
 use crate::core::event::VERSION;
 use crate::core::provenance::Provenance;
+use crate::core::run_id::RunId;
 use crate::storage::memo::MemoEntry;
 use crate::storage::memo::listing::{self, Listed};
 
@@ -40,7 +41,7 @@ pub struct StoredResult {
     pub created: Timestamp,
     /// When it was last used, give or take a day.
     pub used: Timestamp,
-    pub run: String,
+    pub run: RunId,
     pub node: String,
 }
 

@@ -85,7 +85,7 @@ pub fn graph(
     let run = view.find(name)?;
     let again = as_it_was(&view, &run).map_err(Error::not_found)?;
     let mut whole = picture(&again.opened.workflow);
-    let state = RunState::from_events(view.events(run.id)?, &run.status, Keep::PAGE);
+    let state = RunState::from_events(run.id, view.events(run.id)?, &run.status, Keep::PAGE);
     colour_by_state(&mut whole, &state, link);
     let size = whole.size();
     let hops = query.hops.unwrap_or(USUAL_HOPS);

@@ -82,7 +82,7 @@ pub async fn take_turn_as(
     let home = Home::locate(home).map_err(Error::store)?;
     home.create().map_err(Error::store)?;
     let locks = Locks::open(home.path()).map_err(|error| Error::store(error.to_string()))?;
-    let holder = Holder { run: run.to_string(), node: WHOLE_RUN.into() };
+    let holder = Holder { run, node: WHOLE_RUN.into() };
     let mut held = Vec::new();
     // Always in the same order: first the workflow's own lock. No two runs wait for each other.
     for lock in wanted {
@@ -102,8 +102,7 @@ pub async fn take_turn_as(
             nameless += u32::from(other.is_none());
             let is_known = other.is_some() || nameless >= MAX_NAME_LOOKS;
             if is_known && told.as_ref() != Some(&other) {
-                let busy =
-                    LockBusy { time: Timestamp::now(), lock: lock.shown.clone(), holder: other.clone() };
+                let busy = LockBusy { time: Timestamp::now(), lock: lock.shown.clone(), holder: other };
                 let event = match lock.busy {
                     LockMode::Skip => Event::RunSkipped(busy),
                     LockMode::Wait => Event::RunWaiting(busy),

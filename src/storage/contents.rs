@@ -10,8 +10,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
 use crate::core::digest::Digest;
+use crate::core::run_id::RunId;
 use crate::core::value::{Artifact, Value};
 use crate::storage::memo::listing::files_in;
+use crate::storage::memo::sqlite::run_of;
 use crate::storage::store::{Store, files_of_directory};
 
 /// The tables. An execution is a node or element that ran to its end and had to do with files. `whole` is the directory
@@ -46,7 +48,7 @@ const ROW: u64 = 120;
 /// A node or element that ran to its end, and the files that it used and made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Execution {
-    pub run: String,
+    pub run: RunId,
     /// With the number of an element.
     pub node: String,
     /// The qualified name of the task.
@@ -179,7 +181,7 @@ pub fn backfill(db: &Connection, home: &Path) -> rusqlite::Result<()> {
             files_in(&text).iter().map(|(name, artifact)| NamedFile::new(name, artifact)).collect()
         };
         let execution = Execution {
-            run: row.get(0)?,
+            run: run_of(row, 0),
             node: row.get(1)?,
             task: row.get(2)?,
             key: Some(Digest(row.get(3)?)),
@@ -208,7 +210,7 @@ pub fn remove_unused(db: &Connection) -> rusqlite::Result<()> {
 /// An execution that had to do with a content.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ContentUse {
-    pub run: String,
+    pub run: RunId,
     pub node: String,
     pub task: String,
     pub key: Option<Digest>,
@@ -241,7 +243,7 @@ pub fn places(
     let digest_of = |bytes: Option<[u8; 32]>| bytes.map(Digest);
     let rows = statement.query_map(params![&digest.0[..], used, limit], |row| {
         Ok(ContentUse {
-            run: row.get(0)?,
+            run: run_of(row, 0),
             node: row.get(1)?,
             task: row.get(2)?,
             key: digest_of(row.get(3)?),

@@ -27,6 +27,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc::{F_UNLCK, F_WRLCK, SEEK_SET, flock};
 
 use crate::core::digest::Digest;
+use crate::core::run_id::RunId;
 use crate::storage::own_file::{self, Access};
 use crate::storage::own_folder;
 
@@ -40,7 +41,7 @@ const MAX_NAME_BYTES: usize = 1000;
 /// Who does some work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    pub run: String,
+    pub run: RunId,
     /// A node, or an element as in `train[3]`.
     pub node: String,
 }
@@ -185,7 +186,8 @@ impl Shared {
         let (run, node) = text.split_once(' ')?;
         let plain =
             |text: &str| !text.is_empty() && text.len() < MAX_NAME_BYTES && !text.contains(char::is_control);
-        (plain(run) && plain(node)).then(|| Holder { run: run.into(), node: node.into() })
+        plain(node).then_some(())?;
+        Some(Holder { run: run.parse().ok()?, node: node.into() })
     }
 }
 
@@ -261,10 +263,10 @@ mod tests {
         let mut line = String::new();
         io::BufRead::read_line(&mut io::BufReader::new(child.stdout.take().unwrap()), &mut line).unwrap();
         assert!(matches!(locks.try_take(&key, &holder("x")).unwrap(), LockTry::Busy(None)));
-        fs::write(locks.0.note(offset(&key)), "k3v9 train[3]").unwrap();
+        fs::write(locks.0.note(offset(&key)), "k3v9x2qm train[3]").unwrap();
         match locks.try_take(&key, &holder("x")).unwrap() {
             LockTry::Busy(other) => {
-                assert_eq!(other, Some(Holder { run: "k3v9".into(), node: "train[3]".into() }));
+                assert_eq!(other, Some(Holder { run: "k3v9x2qm".into(), node: "train[3]".into() }));
             }
             LockTry::Taken(_) => panic!("taken twice"),
         }

@@ -132,7 +132,7 @@ fn row(node: &NodeFinished, started: Option<Timestamp>) -> [String; NODE_COLUMNS
         shown(error.map(|error| error.kind)),
         shown(error.and_then(|error| error.exit_code)),
         error.map(|error| error.message.clone()).unwrap_or_default(),
-        source.map(|source| source.run.clone()).unwrap_or_default(),
+        shown(source.map(|source| source.run)),
         source.map(|source| source.node.clone()).unwrap_or_default(),
     ]
 }

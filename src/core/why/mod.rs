@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::core::digest::Digest;
+use crate::core::run_id::RunId;
 use difference::ItemChanges;
 
 /// Why a lookup did not hit.
@@ -69,7 +70,7 @@ pub struct Nearest {
     pub key: Digest,
     pub project: String,
     pub domain: String,
-    pub run: String,
+    pub run: RunId,
     pub node: String,
     pub time: Timestamp,
 }

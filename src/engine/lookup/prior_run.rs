@@ -46,7 +46,7 @@ impl PriorRun {
         let work = node.work.or(node.key.filter(|_| stored));
         let (Some(work), Status::Succeeded, NodeKind::Task) = (work, node.status, node.kind) else { return };
         let own = || ResultSource {
-            run: self.run.to_string(),
+            run: self.run,
             node: node.path().to_string(),
             time: node.time,
             provenance: Default::default(),

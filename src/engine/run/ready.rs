@@ -214,7 +214,7 @@ impl Engine {
     /// Queues a unit that holds the lock of its key, or keeps it waiting for the holder.
     fn try_key_lock(&mut self, mut waiting: LockWaiter) {
         let Some(spot) = self.spot(waiting.unit) else { return };
-        let holder = Holder { run: self.context.run.to_string(), node: spot.label() };
+        let holder = Holder { run: self.context.run, node: spot.label() };
         match self.serial.try_take(&waiting.key, &holder) {
             Ok(LockAttempt::Taken(held)) => {
                 if let Some(flight) = self.in_flight.get_mut(&waiting.unit) {
@@ -224,7 +224,7 @@ impl Engine {
             }
             Ok(LockAttempt::Busy(other)) => {
                 if !std::mem::replace(&mut waiting.reported, true) {
-                    let run = self.context.run.as_str();
+                    let run = self.context.run;
                     let whom = match other {
                         Some(other) if other.run == run => {
                             format!("for {}, which does the same work", other.node)
@@ -232,7 +232,7 @@ impl Engine {
                         Some(other) => {
                             format!("for {} of run {}, which does the same work", other.node, other.run)
                         }
-                        None => "for somebody else who does the same work".into(),
+                        None => "for another run, which does the same work".into(),
                     };
                     self.tell_waits(&spot, whom);
                 }

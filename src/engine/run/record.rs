@@ -106,7 +106,7 @@ impl Engine {
         let made = NamedFile::all(task.outputs.iter().map(|output| &*output.name), outputs);
         (!used.is_empty() || !made.is_empty()).then(|| {
             Box::new(Execution {
-                run: self.context.run.to_string(),
+                run: self.context.run,
                 node: spot.label(),
                 task: task.name.clone(),
                 key: event.key,
@@ -139,7 +139,7 @@ impl Engine {
             found: FoundResult {
                 definition: state.definition_digest,
                 outputs: Json::Object(to_record(names, outputs)).to_string(),
-                run: self.context.run.to_string(),
+                run: self.context.run,
                 node: spot.label(),
                 created: event.time,
                 duration_ms: event.duration_ms,

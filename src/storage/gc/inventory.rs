@@ -74,7 +74,7 @@ impl Inventory {
             };
             if past.kept {
                 let needs = Needs::of(home, db, run.id)?;
-                let own = listed.iter().enumerate().filter(|(_, row)| row.entry.found.run == run.id.as_str());
+                let own = listed.iter().enumerate().filter(|(_, row)| row.entry.found.run == run.id);
                 let named = needs.keys.iter().filter_map(|key| by_key.get(key).copied());
                 past.results = named.chain(own.map(|(i, _)| i)).collect();
                 for digest in &needs.files {

@@ -78,7 +78,7 @@ pub fn workflows(db: &Connection) -> rusqlite::Result<BTreeSet<String>> {
 ///
 /// # Errors
 /// The database cannot be read.
-pub fn runs_of(db: &Connection, workflow: &str) -> rusqlite::Result<BTreeSet<String>> {
+pub fn runs_of(db: &Connection, workflow: &str) -> rusqlite::Result<BTreeSet<RunId>> {
     db.prepare("SELECT run FROM run WHERE workflow = ?1")?.query_map([workflow], |row| row.get(0))?.collect()
 }
 

@@ -5,7 +5,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::Interface;
+use super::sqlite::run_of;
 use crate::core::digest::Digest;
+use crate::core::run_id::RunId;
 use crate::core::why::Nearest;
 
 /// The parts of a row's key, as it was stored.
@@ -24,7 +26,7 @@ pub struct EarlierResult {
     pub interface: Option<Digest>,
     pub inputs: JsonMap<String, Json>,
     pub outputs: JsonMap<String, Json>,
-    pub run: String,
+    pub run: RunId,
     pub node: String,
     pub created: Timestamp,
 }
@@ -35,7 +37,7 @@ impl EarlierResult {
             key: self.key,
             project: self.project.clone(),
             domain: self.domain.clone(),
-            run: self.run.clone(),
+            run: self.run,
             node: self.node.clone(),
             time: self.created,
         }
@@ -58,7 +60,7 @@ fn read(row: &Row) -> rusqlite::Result<EarlierResult> {
         interface: row.get::<_, Option<[u8; 32]>>(6)?.map(Digest),
         inputs: object(row.get(7)?),
         outputs: object(row.get(8)?),
-        run: row.get(9)?,
+        run: run_of(row, 9),
         node: row.get(10)?,
         created: Timestamp::from_millisecond(row.get(11)?).unwrap_or(Timestamp::UNIX_EPOCH),
     })

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::core::digest::{Digest, Hasher};
+use crate::core::run_id::RunId;
 
 /// The definition of a result whose own is not known: one that was taken up again from the events of an older program.
 pub const UNKNOWN_DEFINITION: Digest = Digest([0; 32]);
@@ -31,7 +32,7 @@ pub struct FoundResult {
     pub definition: Digest,
     /// A JSON object by name, files by their content.
     pub outputs: String,
-    pub run: String,
+    pub run: RunId,
     pub node: String,
     pub created: Timestamp,
     /// What the successful attempt took, in milliseconds.
@@ -48,7 +49,7 @@ impl FoundResult {
         let mut hasher = Hasher::default();
         hasher.update(&key.0);
         hasher.update(&self.definition.0);
-        for text in [&self.outputs, &self.run, &self.node] {
+        for text in [&*self.outputs, &self.run, &self.node] {
             hasher.frame(text.as_bytes());
         }
         hasher.update(&self.created.as_millisecond().to_le_bytes());

@@ -4,7 +4,7 @@ use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, Row, params, params_from_iter};
 use serde_json::Value as Json;
 
-use super::sqlite::instant;
+use super::sqlite::{instant, run_of};
 use super::{FoundResult, MemoEntry};
 use crate::core::digest::Digest;
 use crate::core::value::Artifact;
@@ -59,7 +59,7 @@ fn read(row: &Row) -> rusqlite::Result<Listed> {
     let found = FoundResult {
         definition: Digest(row.get(6)?),
         outputs: row.get(7)?,
-        run: row.get(8)?,
+        run: run_of(row, 8),
         node: row.get(9)?,
         created,
         duration_ms: row.get::<_, i64>(11)?.unsigned_abs(),

@@ -1,11 +1,12 @@
 //! The memo's tables: looking a key up, and recording a result.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{FoundResult, MemoEntry};
 use crate::core::definition::Definition;
 use crate::core::digest::Digest;
+use crate::core::run_id::RunId;
 
 /// Creates the tables; part of the database's schema, see `db.rs`.
 pub const SCHEMA: &str = "
@@ -48,6 +49,11 @@ pub const EXPLAINED: &str = "
 /// How a result came under its key, see [`FoundResult::provenance`].
 pub const PROVENANCE: &str = "ALTER TABLE memo ADD COLUMN provenance TEXT;";
 
+/// The run of a row. One that was damaged on disk has another name, so that its checksum fails.
+pub fn run_of(row: &Row, column: usize) -> RunId {
+    row.get(column).unwrap_or(RunId::UNKNOWN)
+}
+
 /// The result under `key`; `None` as well for a row that was damaged.
 ///
 /// # Errors
@@ -62,7 +68,7 @@ pub fn lookup(db: &Connection, key: &Digest) -> rusqlite::Result<Option<FoundRes
             let found = FoundResult {
                 definition: Digest(row.get(0)?),
                 outputs: row.get(1)?,
-                run: row.get(2)?,
+                run: run_of(row, 2),
                 node: row.get(3)?,
                 created,
                 duration_ms: row.get::<_, i64>(5)?.unsigned_abs(),
@@ -216,8 +222,11 @@ mod tests {
         db.execute("UPDATE memo SET provenance = NULL", []).unwrap();
         assert_eq!(lookup(&db, &entry.key).unwrap(), None);
         record(&db, &entry).unwrap();
-        db.execute("UPDATE memo SET outputs = '{\"y\":2}'", []).unwrap();
-        assert_eq!(lookup(&db, &entry.key).unwrap(), None);
+        for damage in ["outputs = '{\"y\":2}'", "run = '?'"] {
+            record(&db, &entry).unwrap();
+            db.execute(&format!("UPDATE memo SET {damage}"), []).unwrap();
+            assert_eq!(lookup(&db, &entry.key).unwrap(), None, "{damage}");
+        }
     }
 
     #[test]

@@ -176,7 +176,7 @@ impl TakingUp<'_> {
             found: FoundResult {
                 definition: stored.map_or(UNKNOWN_DEFINITION, |stored| stored.definition),
                 outputs: Json::Object(node.outputs.clone()).to_string(),
-                run: self.start.run.to_string(),
+                run: self.start.run,
                 node: node.path().to_string(),
                 created: node.time,
                 duration_ms: node.duration_ms,

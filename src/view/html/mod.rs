@@ -23,6 +23,7 @@ use jiff::Zoned;
 use crate::core::digest::Digest;
 use crate::core::event::{Event, Status};
 use crate::core::node_path::NodeRef;
+use crate::core::run_id::RunId;
 use crate::view::draw::style::STYLE;
 use crate::view::draw::svg::svg;
 use crate::view::draw::{Picture, State};
@@ -81,6 +82,7 @@ struct Failure {
 /// The page of a run, of whose workflow `picture` is the picture, or why there is none. `unfinished` is the word for a run
 /// whose end is not among the events.
 pub fn page(
+    id: RunId,
     events: impl IntoIterator<Item = Event>,
     unfinished: &str,
     request: Option<RequestView>,
@@ -88,7 +90,7 @@ pub fn page(
     sources: &dyn PageSources,
     now: &Zoned,
 ) -> String {
-    let mut run = RunState::from_events(events, unfinished, Keep::PAGE);
+    let mut run = RunState::from_events(id, events, unfinished, Keep::PAGE);
     if run.goes_on() {
         run.last = run.last.max(Some(now.timestamp()));
     }
@@ -144,7 +146,7 @@ fn policy() -> String {
 }
 
 fn facts(run: &RunState, now: &Zoned) -> Vec<(&'static str, String)> {
-    let mut facts = vec![("run", run.id.clone()), ("scope", format!("{}/{}", run.project, run.domain))];
+    let mut facts = vec![("run", run.id.to_string()), ("scope", format!("{}/{}", run.project, run.domain))];
     if let Some(started) = run.started {
         let local = started.to_zoned(now.time_zone().clone()).strftime("%Y-%m-%d %H:%M:%S %Z");
         facts.push(("started", format!("{local} ({})", age(started, now))));

@@ -41,7 +41,7 @@ impl PageSources for Kept {
 fn render(events: impl IntoIterator<Item = Event>, unfinished: &str) -> String {
     let now = at(16 + 180).to_zoned(jiff::tz::TimeZone::UTC);
     let picture = Err("its workflow is not known".into());
-    page(events, unfinished, None, picture, &Kept::of(&[]), &now)
+    page(RUN.into(), events, unfinished, None, picture, &Kept::of(&[]), &now)
 }
 
 /// The row of a node, and what is behind it.
@@ -94,7 +94,7 @@ fn the_drawing_is_coloured_and_leads_to_rows() {
     let mut element = executed("later[1]/n0");
     element.time = at(6);
     events.insert(1, Event::NodeFinished(element));
-    let page = page(events, "running", None, Ok(drawn), &Kept::of(&[]), &now);
+    let page = page(RUN.into(), events, "running", None, Ok(drawn), &Kept::of(&[]), &now);
     assert!(page.contains("<g class=\"node cached\"><title>fetch\n"), "{page}");
     assert!(page.contains("<g class=\"node failed\"><title>train\n"));
     assert!(page.contains("<g class=\"node executed\"><title>later/n0\n"));
@@ -143,7 +143,7 @@ fn what_is_hostile_is_text() {
     drawn.nodes[0].remarks.push(evil.into());
     drawn.nodes[0].name = "train".into();
     let now = at(200).to_zoned(jiff::tz::TimeZone::UTC);
-    let page = page(events, "running", None, Ok(drawn), &kept, &now);
+    let page = page(RUN.into(), events, "running", None, Ok(drawn), &kept, &now);
     let own = page.replace(JS, "").replace(CSS, "");
     assert_eq!(own.matches("<script").count(), 1, "{page}");
     assert!(!own.contains("<img") && !own.contains("\u{202e}") && !own.contains('\x1b'), "{page}");

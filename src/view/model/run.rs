@@ -43,9 +43,9 @@ impl Keep {
 }
 
 /// A run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RunState {
-    pub id: String,
+    pub id: RunId,
     pub workflow: String,
     pub project: String,
     pub domain: String,
@@ -126,7 +126,6 @@ pub enum Bucket {
     Unfinished,
 }
 
-#[derive(Default)]
 struct Folding {
     keep: Keep,
     run: RunState,
@@ -138,10 +137,44 @@ struct Folding {
 }
 
 impl RunState {
+    /// A run without events.
+    fn new(id: RunId) -> Self {
+        Self {
+            id,
+            workflow: String::new(),
+            project: String::new(),
+            domain: String::new(),
+            retry_of: None,
+            trigger: Trigger::default(),
+            schedule: None,
+            scheduled_at: None,
+            request: None,
+            status: String::new(),
+            ended: None,
+            started: None,
+            last: None,
+            duration_ms: None,
+            counts: Counts::default(),
+            saved_ms: 0,
+            usage: Usage::default(),
+            outputs: JsonMap::new(),
+            warnings: Vec::new(),
+            nodes: Vec::new(),
+            families: HashMap::new(),
+            logged: None,
+        }
+    }
+
     /// Folds the events of one run; `unfinished` is the status of a run whose end is not among them, such as `running` or
     /// `interrupted`.
-    pub fn from_events(events: impl IntoIterator<Item = Event>, unfinished: &str, keep: Keep) -> Self {
-        let mut folding = Folding { keep, ..Folding::default() };
+    pub fn from_events(
+        id: RunId,
+        events: impl IntoIterator<Item = Event>,
+        unfinished: &str,
+        keep: Keep,
+    ) -> Self {
+        let (run, tally) = (Self::new(id), Tally::default());
+        let mut folding = Folding { keep, run, tally, nodes: ByName::default(), open: HashMap::new() };
         events.into_iter().for_each(|event| folding.add(event));
         folding.end(unfinished)
     }
@@ -265,7 +298,7 @@ impl Folding {
         self.run.status = self.tally.status(unfinished);
         if let Some(begun) = self.tally.begun.take() {
             let run = &mut self.run;
-            (run.id, run.workflow, run.retry_of) = (begun.run.to_string(), begun.workflow, begun.retry_of);
+            (run.workflow, run.retry_of) = (begun.workflow, begun.retry_of);
             (run.project, run.domain) = (begun.project, begun.domain);
             (run.trigger, run.schedule, run.scheduled_at) =
                 (begun.trigger, begun.schedule, begun.scheduled_at);
@@ -416,7 +449,7 @@ pub(in crate::view) mod tests {
 
     #[test]
     fn an_outline_keeps_what_failed_and_what_is_open() {
-        let outline = RunState::from_events(with_elements(), "running", Keep::OUTLINE);
+        let outline = RunState::from_events(RUN.into(), with_elements(), "running", Keep::OUTLINE);
         let inside = |name: &str| &outline.nodes.iter().find(|node| node.node == name).unwrap().inside;
         assert_eq!((outline.nodes.len(), inside("each").len(), inside("prep").len()), (2, 20, 1));
         assert_eq!((outline.counts.executed, outline.counts.failed, outline.counts.cached), (180, 20, 3));

@@ -5,6 +5,7 @@ use serde_json::{Map as JsonMap, Value as Json, json};
 
 use crate::core::event::{AttemptFailed, Event, NodeFinished, NodeStarted, NodeWaiting, VERSION, Warning};
 use crate::core::node_path::NodeRef;
+use crate::core::run_id::RunId;
 use crate::view::text::commands::logs_command;
 use crate::view::text::narrator::warning_line;
 use crate::view::text::phrases::{details, mark, summed, usage};
@@ -14,9 +15,9 @@ use crate::view::text::why;
 use crate::view::text::{age, duration, inert};
 
 /// What a run's events tell of one node or element.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct NodeStory {
-    pub run: String,
+    pub run: RunId,
     /// The status of a node that has not ended.
     pub run_status: String,
     pub node: String,
@@ -34,17 +35,22 @@ impl NodeStory {
     /// `None` if the events do not tell of it.
     pub fn from_events(
         events: impl Iterator<Item = Event>,
-        run: &str,
+        run: RunId,
         run_status: &str,
         wanted: NodeRef,
     ) -> Option<Self> {
         let NodeRef { node, index } = wanted;
         let mut story = Self {
-            run: run.into(),
+            run,
             run_status: run_status.into(),
             node: node.into(),
             index,
-            ..Self::default()
+            elements: None,
+            starts: Vec::new(),
+            waits: Vec::new(),
+            failed_attempts: Vec::new(),
+            finished: None,
+            warnings: Vec::new(),
         };
         let label = wanted.to_string();
         for event in events {
@@ -234,9 +240,13 @@ mod tests {
     #[test]
     fn a_node_is_told_in_full() {
         let now = at(300).to_zoned(jiff::tz::TimeZone::UTC);
-        let story =
-            NodeStory::from_events(failed_run().into_iter(), RUN, "running", NodeRef::new("train", None))
-                .unwrap();
+        let story = NodeStory::from_events(
+            failed_run().into_iter(),
+            RUN.into(),
+            "running",
+            NodeRef::new("train", None),
+        )
+        .unwrap();
         let text = story.render(false, &now);
         let key = crate::core::digest::Digest::of("train").hex();
         let expected = format!(
@@ -283,18 +293,27 @@ exit 3 after 2 attempts
     #[test]
     fn a_hit_says_where_it_came_from_and_the_unknown_is_unknown() {
         let now = at(300).to_zoned(jiff::tz::TimeZone::UTC);
-        let story =
-            NodeStory::from_events(failed_run().into_iter(), RUN, "running", NodeRef::new("fetch", None))
-                .unwrap();
+        let story = NodeStory::from_events(
+            failed_run().into_iter(),
+            RUN.into(),
+            "running",
+            NodeRef::new("fetch", None),
+        )
+        .unwrap();
         let text = story.render(false, &now);
         assert!(text.contains("\nfrom   run a1b2c3d4, node fetch, yesterday 03:00\n"), "{text}");
         assert!(
-            NodeStory::from_events(failed_run().into_iter(), RUN, "running", NodeRef::new("fetch", Some(1)))
-                .is_none()
+            NodeStory::from_events(
+                failed_run().into_iter(),
+                RUN.into(),
+                "running",
+                NodeRef::new("fetch", Some(1))
+            )
+            .is_none()
         );
         let events = vec![run_started(1), node_started("a", 1, 1), waiting("a", None, "for gpu (in use)")];
-        let open =
-            NodeStory::from_events(events.into_iter(), RUN, "running", NodeRef::new("a", None)).unwrap();
+        let open = NodeStory::from_events(events.into_iter(), RUN.into(), "running", NodeRef::new("a", None))
+            .unwrap();
         let text = open.render(false, &now);
         assert!(text.starts_with("a  in run k3v9x2qm\n… running\nwaiting for gpu (in use)\n"), "{text}");
     }

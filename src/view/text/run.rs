@@ -364,7 +364,7 @@ mod tests {
 
     #[test]
     fn a_failed_run_reads_well() {
-        let view = RunState::from_events(failed_run(), "running", Keep::OUTLINE);
+        let view = RunState::from_events(RUN.into(), failed_run(), "running", Keep::OUTLINE);
         let expected = "\
 run k3v9x2qm  nightly-train  demo/development
 ✗ failed in 16.3s, started 3 min ago (2026-01-02 03:00:00)
@@ -408,7 +408,7 @@ next
         events.push(Event::NodeFinished(all_hit));
         let counts = Counts { nodes: 100_000, cached: 100_000, ..Counts::default() };
         events.push(run_finished(Status::Succeeded, counts, 0));
-        let view = RunState::from_events(events, "running", Keep::EVERYTHING);
+        let view = RunState::from_events(RUN.into(), events, "running", Keep::EVERYTHING);
         let text = view.render(false, Order::Events, false, &now());
         assert!(text.contains("99,989 more from the cache; --all lists them\n"), "{text}");
         assert!(text.contains("\n✓ each  succeeded  hit    12.3s  1 element: 1 cached\n"), "{text}");
@@ -422,7 +422,7 @@ next
     #[test]
     fn a_run_without_an_end_says_so() {
         let events = [run_started(2), node_started("hash", 1, 0)];
-        let view = RunState::from_events(events, "interrupted", Keep::OUTLINE);
+        let view = RunState::from_events(RUN.into(), events, "interrupted", Keep::OUTLINE);
         let text = view.render(false, Order::Events, false, &now());
         assert!(text.contains("\n… interrupted, started 3 min ago (2026-01-02 03:00:00)\n\nNODE "), "{text}");
         assert!(text.contains("\n… hash  interrupted\n"), "{text}");
@@ -430,7 +430,7 @@ next
 
     #[test]
     fn elements_are_folded_into_their_node() {
-        let view = RunState::from_events(with_elements(), "running", Keep::OUTLINE);
+        let view = RunState::from_events(RUN.into(), with_elements(), "running", Keep::OUTLINE);
         let text = view.render(false, Order::Events, false, &now());
         let table: Vec<_> = text.lines().skip(4).filter(|line| !line.contains("each[")).collect();
         assert_eq!(
@@ -445,7 +445,7 @@ next
         assert_eq!(text.matches("✗ each[").count(), 20 + DETAILED_FAILURES, "{text}");
         assert_eq!(text.matches("failed   miss ").count(), 20, "{text}");
         assert!(text.contains("more: runner logs k3v9x2qm each --index 7\n"), "{text}");
-        let all = RunState::from_events(with_elements(), "running", Keep::EVERYTHING);
+        let all = RunState::from_events(RUN.into(), with_elements(), "running", Keep::EVERYTHING);
         let all = all.render(true, Order::Events, false, &now());
         assert_eq!(all.lines().filter(|line| line.contains("succeeded ")).count(), 180 + 3 * 2);
         assert!(
@@ -458,7 +458,7 @@ next
     fn failures_beyond_number_are_counted() {
         let mut events = vec![run_started(1), expanded("each", 70_000, 70_000)];
         events.extend((0..70_000).map(|i| element(i, failed("each"))));
-        let view = RunState::from_events(events, "interrupted", Keep::OUTLINE);
+        let view = RunState::from_events(RUN.into(), events, "interrupted", Keep::OUTLINE);
         let text = view.render(false, Order::Events, false, &now());
         assert!(text.contains("\n69,950 more failed; --all lists them\n"), "{text}");
         assert!(
@@ -482,7 +482,7 @@ next
             Event::NodeFinished(sum("each", NodeKind::Elements, counts)),
             run_finished(Status::Succeeded, counts, 0),
         ];
-        let text = RunState::from_events(events, "running", Keep::OUTLINE).render(
+        let text = RunState::from_events(RUN.into(), events, "running", Keep::OUTLINE).render(
             false,
             Order::Events,
             false,

@@ -237,7 +237,7 @@ needs = ['a']
     );
     let retry = Lab::of(toml).retry_of(&first).run();
     assert_eq!(retry.status("a"), "succeeded hit");
-    assert_eq!(retry.end("a").source.as_ref().unwrap().run, RunId::from("first").to_string());
+    assert_eq!(retry.end("a").source.as_ref().unwrap().run, RunId::from("first"));
     // The other node with the same work is none of its own.
     assert_eq!(retry.calls, ["b#1"]);
 }

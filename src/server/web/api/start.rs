@@ -281,7 +281,7 @@ pub async fn cancel(State(app): State<Arc<App>>, Path(run): Path<String>) -> Res
 /// There is no such run, it has ended, or another process runs it.
 pub async fn cancelled(app: &Arc<App>, run: String) -> Result<RunId, HttpProblem> {
     let found = app.blocking(move |home| Ok(inspect::run(Some(home), &run, Keep::OUTLINE)?)).await?;
-    let run = RunId::parse(&found.id).map_err(|error| HttpProblem::internal(error.to_string()))?;
+    let run = found.id;
     if found.status != RUNNING {
         return Err(HttpProblem::conflict(format!("run {run} has ended: {}", found.status)));
     }

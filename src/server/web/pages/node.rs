@@ -174,7 +174,7 @@ fn node_page(app: &App, story: NodeStory, log: LogCard, asked: &Asked) -> NodePa
     let values = |values, has_files| node_values(app, &story.run, node, values, has_files);
     NodePage {
         frame: PageFrame::new(app, format!("{label} in {} {}", story.run, status.word), "runs"),
-        run: story.run.clone(),
+        run: story.run.to_string(),
         task: finished.map_or_else(String::new, |node| clean(&node.task)),
         facts: facts(&story),
         started: story.starts.last().map(|start| TimePart::new(start.time)),
