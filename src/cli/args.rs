@@ -9,7 +9,7 @@ use crate::core::node_path::NodeRef;
 use crate::core::run_request::{CacheMode, GivenInputs, RunRequest, Selection};
 use crate::ops::node_arg::node_ref;
 use crate::workflow::config::MAX_JOBS;
-use crate::workflow::load::check_label;
+use crate::workflow::label::check_label;
 
 /// Which workflow, and what it is given.
 #[derive(Clone, clap::Args)]

@@ -7,8 +7,8 @@ use serde_json::{Value as Json, json};
 use super::screen::{ColorChoice, note, print, show_diagnostics, tell_errors};
 use super::{Failure, Outcome, code};
 use crate::core::event::VERSION;
+use crate::ops::WorkflowErrors;
 use crate::ops::check::{Checked, Contents, check};
-use crate::ops::open::WorkflowErrors;
 use crate::workflow::diagnostic::{Diagnostic, Severity, Sources};
 
 /// Find errors in workflow and library files, and warn of what looks wrong

@@ -10,7 +10,7 @@ use super::time_arg::{Edge, parse};
 use super::{Failure, Outcome, args};
 use crate::core::schedule::{ScheduledRun, Trigger};
 use crate::ops::notify::NotifyRules;
-use crate::ops::open::prepare;
+use crate::ops::prepare::prepare;
 use crate::ops::schedules::find;
 
 /// Run a workflow; nodes with a cached result are not run again

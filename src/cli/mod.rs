@@ -57,7 +57,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::ops::open::WorkflowErrors;
+use crate::ops::WorkflowErrors;
 use crate::ops::{self, ErrorKind};
 use crate::view::text::commands::name_home;
 

@@ -8,7 +8,7 @@ use super::stdout::Stdout;
 use crate::core::inert::escaped;
 use crate::core::reporter::Reporter;
 use crate::core::zone::local_zone;
-use crate::ops::open::WorkflowErrors;
+use crate::ops::WorkflowErrors;
 use crate::view::Verbosity;
 use crate::view::json::Json;
 use crate::view::terminal::Terminal;

@@ -13,7 +13,7 @@ use crate::core::run_request::{LockRequest, RunRequest};
 use crate::engine::Interrupt;
 use crate::ops;
 use crate::ops::notify::{DeliveryFault, DeliveryPace, NotifyRules, deliver_run, run_ended};
-use crate::ops::open::PreparedRun;
+use crate::ops::prepare::PreparedRun;
 use crate::ops::run::RunResult;
 use crate::ops::run::beside::beside;
 use crate::ops::run_lock::{Turn, take_turn};

@@ -8,7 +8,7 @@ use super::{Failure, Outcome, signals};
 use crate::core::run_request::RunRequest;
 use crate::core::zone::local_now;
 use crate::engine::Interrupt;
-use crate::ops::open::prepare;
+use crate::ops::prepare::prepare;
 use crate::ops::watch::{Waiter, Watched, dependencies};
 use crate::view::text::inert;
 use crate::view::text::style::{FAINT, Ink};

@@ -14,7 +14,7 @@ use crate::core::node_path::NodeRef;
 use crate::core::why::Why;
 use crate::core::zone::local_now;
 use crate::engine::plan::planned::{Expectation, PlannedUnit};
-use crate::ops::open::prepare;
+use crate::ops::prepare::prepare;
 use crate::ops::why::Version;
 use crate::ops::why::why;
 use crate::view::text::style::Ink;

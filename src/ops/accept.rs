@@ -13,8 +13,8 @@ use serde_json::{Map as JsonMap, Value as Json};
 
 use super::Error;
 use super::home::{HomeReader, HomeWriter};
-use super::open::PreparedRun;
 use super::plan::look_with;
+use super::prepare::PreparedRun;
 use super::why::AskedNodes;
 use crate::core::digest::Digest;
 use crate::core::event::ResultSource;
@@ -186,7 +186,7 @@ impl Judge<'_> {
                 let row = self.row(task, &identity, unit, key, &past, found);
                 self.cache.add_pending(&row.entry, &outputs);
                 let source = ResultSource {
-                    run: past.run.clone(),
+                    run: past.run,
                     node: past.node.clone(),
                     time: past.created,
                     provenance: Provenance::from_record(row.entry.found.provenance.as_deref()),

@@ -3,10 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::WorkflowErrors;
 use super::config::config_for;
+use super::config::processors;
 use super::home::HomeReader;
 use super::needs::{as_warnings, lacking};
-use super::open::{Opened, WorkflowErrors, check as validate, pools, processors};
+use super::open::{Opened, check as validate};
+use super::prepare::pools;
 use crate::engine::lookup::cache::Cache;
 use crate::engine::scope::values::UserFiles;
 use crate::engine::{RefusedOutput, protected, refused_outputs};

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map as JsonMap, Value as Json, json};
 
-use super::open::{DEFAULT_DOMAIN, DEFAULT_PROJECT, Opened, WorkflowErrors, open, processors};
-use super::{Error, cap};
+use super::open::{Opened, open};
+use super::{Error, WorkflowErrors, cap};
 use crate::core::notify::{NotifyChannel, NotifyRule};
 use crate::storage::home::Home;
 use crate::workflow::config::notify::rules_in_force;
@@ -18,6 +18,10 @@ use crate::workflow::diagnostic::{FileId, SourceSpan};
 use crate::workflow::syntax::{self, TomlKind};
 
 pub use self::check::SettingTrial;
+
+/// The project and the domain where nothing names others.
+pub const DEFAULT_PROJECT: &str = "default";
+pub const DEFAULT_DOMAIN: &str = "development";
 
 /// What stands in place of a secret.
 pub const MASK: &str = "***";
@@ -224,4 +228,9 @@ fn cache_max_size() -> Result<SettingInForce, Error> {
     let is_set = std::env::var_os(cap::VARIABLE).is_some_and(|value| !value.is_empty());
     let origin = if is_set { Origin::Variable(cap::VARIABLE) } else { Origin::Default };
     Ok(setting("cache_max_size", cap::from_environment()?, origin))
+}
+
+/// How many nodes run at once where nothing says another number.
+pub(super) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::open::WorkflowErrors;
+use super::WorkflowErrors;
 
 /// Why nothing can begin where the system has no thread left.
 pub const NO_THREAD: &str = "the system refuses another thread; end other processes or raise `ulimit -u`";

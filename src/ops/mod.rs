@@ -3,7 +3,7 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `open.rs`, `inputs.rs`, `input_file.rs`, `needs.rs` | from a request to a workflow that can be run; what a run lacks |
+//! | `open.rs`, `prepare.rs`, `inputs.rs`, `input_file.rs`, `scheduled.rs`, `needs.rs` | from a file to a workflow, from a request to a run that can begin; what a run lacks |
 //! | `config.rs` | settings files, and where each setting in force comes from |
 //! | `home.rs` | the home folder, opened for a run or for looking only |
 //! | `run/`, `run_lock.rs`, `retry.rs`, `prior.rs`, `watch/` | running, in turn, running again, waiting for a reason to |
@@ -14,7 +14,7 @@
 //! | `results.rs`, `output_file.rs`, `find.rs`, `accept.rs`, `stats.rs`, `collect.rs`, `cap.rs`, `verify.rs`, `recompute.rs`, `output_diff.rs` | the cache |
 //! | `node_arg.rs`, `names.rs`, `user_file.rs` | which node or element a person means; the names that there are; files that a user named |
 //! | `web_access.rs` | token, sessions and address of the daemon, and a link to its page |
-//! | `error.rs` | why an operation was not done |
+//! | `error.rs`, `workflow_errors.rs` | why an operation was not done |
 
 pub mod accept;
 pub mod cap;
@@ -43,6 +43,7 @@ pub mod output_file;
 pub mod overview;
 pub mod picture;
 pub mod plan;
+pub mod prepare;
 mod prior;
 mod quoting;
 pub mod recompute;
@@ -54,6 +55,7 @@ pub mod retry;
 pub mod run;
 pub mod run_graph;
 pub mod run_lock;
+pub mod scheduled;
 pub mod schedules;
 pub mod shell;
 pub mod stats;
@@ -62,5 +64,7 @@ pub mod verify;
 pub mod watch;
 pub mod web_access;
 pub mod why;
+mod workflow_errors;
 
 pub use error::{Error, ErrorKind, NO_THREAD};
+pub use workflow_errors::WorkflowErrors;

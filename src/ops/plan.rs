@@ -9,7 +9,7 @@ use super::Error;
 use super::estimate::Estimate;
 use super::home::HomeReader;
 use super::needs::UNPROVIDED;
-use super::open::PreparedRun;
+use super::prepare::PreparedRun;
 use crate::core::event::VERSION;
 use crate::core::value::Value;
 use crate::engine;

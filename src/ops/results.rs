@@ -60,7 +60,7 @@ impl StoredResult {
             duration_ms: entry.found.duration_ms,
             created: entry.found.created,
             used: entry.found.used,
-            run: entry.found.run.clone(),
+            run: entry.found.run,
             node: entry.found.node.clone(),
         }
     }

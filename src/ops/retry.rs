@@ -6,7 +6,7 @@ use serde_json::{Map as JsonMap, Value as Json};
 
 use super::Error;
 use super::home::HomeReader;
-use super::open::{PreparedRun, prepare};
+use super::prepare::{PreparedRun, prepare};
 use super::prior::Prior;
 use crate::core::run_request::{CacheMode, GivenInputs, RunRequest};
 use crate::core::schedule::Trigger;

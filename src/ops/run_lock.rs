@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::Error;
-use super::open::PreparedRun;
+use super::prepare::PreparedRun;
 use crate::core::digest::Digest;
 use crate::core::event::{Event, LockBusy};
 use crate::core::reporter::Reporter;

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::Error;
-use super::open::{Opened, PreparedRun};
+use super::open::Opened;
 use super::plan::explain;
+use super::prepare::PreparedRun;
 use crate::core::node_path::NodeRef;
 use crate::engine::plan::planned::PlannedUnit;
 use crate::workflow::graph::outline::OutlineNode;

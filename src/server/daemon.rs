@@ -25,7 +25,7 @@ use crate::engine::Interrupt;
 use crate::ops::Error;
 use crate::ops::config::config_for;
 use crate::ops::notify::{BrokenNotifyFile, MissedInstants, NotifyRules};
-use crate::ops::open::scope;
+use crate::ops::prepare::scope;
 use crate::ops::schedules::{LoadedSchedule, begin_claims, text_of, times_of};
 use crate::storage::history::INTERRUPTED;
 use crate::storage::home::Home;

@@ -10,7 +10,7 @@ use super::events::ServerEvent;
 use super::files::ServedFile;
 use crate::core::run_id::RunId;
 use crate::ops::Error;
-use crate::ops::open::PreparedRun;
+use crate::ops::prepare::PreparedRun;
 use crate::ops::schedules::LoadedSchedule;
 
 /// How many events a slow reader may be behind before it misses some.

@@ -13,7 +13,7 @@ use crate::core::event::{Counts, Status};
 use crate::core::run_id::RunId;
 use crate::engine::Interrupt;
 use crate::ops::notify::NotifyRules;
-use crate::ops::open::PreparedRun;
+use crate::ops::prepare::PreparedRun;
 use crate::ops::run::RunResult;
 use crate::ops::run_lock::{Turn, take_turn_as};
 use crate::ops::{Error, NO_THREAD};

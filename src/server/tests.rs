@@ -16,7 +16,7 @@ use crate::core::clock::{Clock, SystemClock};
 use crate::core::run_id::RunId;
 use crate::core::schedule::Trigger;
 use crate::engine::Interrupt;
-use crate::ops::open::prepare_opened;
+use crate::ops::prepare::prepare_opened;
 use crate::storage::history::{self, RUNNING, Run};
 use crate::storage::home::Home;
 use crate::storage::schedules::claimant::wake;

@@ -15,7 +15,7 @@ use crate::core::run_id::RunId;
 use crate::core::run_request::RunRequest;
 use crate::core::schedule::{ScheduledRun, Trigger};
 use crate::engine::Interrupt;
-use crate::ops::open::prepare_opened;
+use crate::ops::prepare::prepare_opened;
 use crate::ops::schedules::LoadedSchedule;
 use crate::storage::damage::suspect;
 use crate::storage::db;

@@ -2,7 +2,7 @@
 //!
 //! The one list that the reader of files (unknown keys, suggestions) and the JSON schema are both made from.
 
-use super::config::keys::NOTIFY;
+use crate::core::notify::NotifyEvent;
 
 /// One key of a table.
 pub struct Key {
@@ -349,3 +349,22 @@ pub const FOREIGN_VARIABLES: [&str; 6] =
 /// Words of the template language, which no name may be.
 pub const TEMPLATE_WORDS: [&str; 10] =
     ["and", "or", "not", "in", "is", "if", "else", "true", "false", "none"];
+
+/// Sections that a workflow file must not hold.
+pub const SETTINGS_ONLY: [&str; 4] = ["executors", "cache", "smtp", "serve"];
+
+/// `[[notify]]`, of settings and workflow files.
+pub const NOTIFY: &[Key] = &[
+    key("name", Shape::Text, "One nearer to the workflow replaces one of the same name."),
+    key("on", Shape::Choices(&NotifyEvent::NAMES), "What is told; default [\"failure\", \"recovery\"]."),
+    key("webhook", Shape::Text, "The address of a POST; may hold ${NAME} and ${file:PATH}."),
+    key("command", Shape::Texts, "A program and its arguments; the message is its standard input."),
+    key("email", Shape::Texts, "Addresses of mail, which goes through [smtp] of the settings."),
+    key("headers", Shape::TextTable, "Headers of the POST; may hold ${NAME} and ${file:PATH}."),
+    key("body", Shape::Text, "A template over the message; without it the message as JSON."),
+    key("schedules", Shape::Texts, "Schedules whose runs are told; default all."),
+    key("after", Shape::Whole(1), "Consecutive failures before the first message; default 1."),
+    key("repeat", Shape::Duration, "How long a failure goes on before it is told again; never by default."),
+    key("timeout", Shape::Duration, "How long one try may take; default \"10s\"."),
+    key("disabled", Shape::Bool, "Silences an entry of the same name that is farther away."),
+];

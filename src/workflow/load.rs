@@ -10,6 +10,7 @@ use super::diagnostic::{Diagnostic, FileId, SourceSpan, Sources, Span};
 use super::documents::{Document, Texts};
 use super::import::{Reading, import_paths};
 use super::interface::read_inputs;
+use super::label::read_label;
 use super::link::{Linked, Scene, Tasks, link};
 use super::one_task::TaskFile;
 use super::policy::amounts;
@@ -354,25 +355,4 @@ fn is_library(text: &Arc<str>) -> bool {
     let file = scratch.add(Path::new(""), text.clone());
     let (tree, errors) = syntax::parse(text, file);
     errors.is_empty() && tree.get("workflow").is_none() && tree.get("library").is_some()
-}
-
-pub fn read_label(reader: &mut Reader, table: &Table, key: &str) -> Option<String> {
-    let (text, span) = reader.text_item(table, key)?;
-    if let Err(problem) = check_label(text) {
-        reader.error(span, format!("`{key}` {problem}"), "not usable");
-    }
-    Some(text.to_owned())
-}
-
-/// Whether `text` can be the name of a project or domain.
-///
-/// # Errors
-/// The rest of a sentence that begins with the name.
-pub fn check_label(text: &str) -> Result<(), String> {
-    match text {
-        "" => Err("must not be empty".into()),
-        text if text.len() > 200 => Err("must not be longer than 200 bytes".into()),
-        text if text.chars().any(char::is_control) => Err("must not hold control characters".into()),
-        _ => Ok(()),
-    }
 }

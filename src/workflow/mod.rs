@@ -17,6 +17,7 @@
 //! | `load.rs`, `import.rs`, `source.rs` | from a path to a workflow: the file, its imports, its sub-workflows |
 //! | `documents.rs` | the texts of those files: from the disk, or as they were read before |
 //! | `link.rs`, `names.rs`, `node.rs`, `published.rs` | names and types across one workflow: nodes and outputs |
+//! | `label.rs` | names of projects and domains |
 //! | `schedules.rs` | when the workflow is due by itself |
 //! | `budget.rs` | how much the files of one workflow may hold together |
 //! | `settings.rs` | policies that the command line sets |
@@ -40,6 +41,7 @@ mod import;
 mod interface;
 mod jinja;
 pub mod keys;
+pub mod label;
 pub mod link;
 pub mod lint;
 pub mod load;

@@ -4,10 +4,9 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::budget::{Budget, Resource, Spent};
-use super::config::keys::SETTINGS_ONLY;
 use super::diagnostic::{Diagnostic, FileId, SourceSpan, Span};
 use super::elsewhere::{own_name, right_table};
-use super::keys::{self, Key, KeyState};
+use super::keys::{self, Key, KeyState, SETTINGS_ONLY};
 use super::syntax::{Table, TomlItem, TomlKey, TomlKind};
 use crate::core::closest::closest;
 

@@ -12,7 +12,7 @@ use super::binder::{Binder, inner_span};
 use super::binding::Binding;
 use super::diagnostic::{Diagnostic, SourceSpan, Span};
 use super::keys;
-use super::load::read_label;
+use super::label::read_label;
 use super::policy::duration;
 use super::reader::Reader;
 use super::syntax::{Table, TomlItem, TomlKind};

@@ -91,7 +91,7 @@ fn src() -> PathBuf {
 }
 
 /// Every source file with its text, by its path below `src`.
-fn sources() -> BTreeMap<PathBuf, String> {
+pub(super) fn sources() -> BTreeMap<PathBuf, String> {
     let files = walkdir::WalkDir::new(src()).into_iter().map(|entry| entry.unwrap().into_path());
     let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
     files

@@ -12,7 +12,7 @@ use crate::cli::screen::{ColorChoice, note, print};
 use crate::cli::user::user_name;
 use crate::core::event::VERSION;
 use crate::ops::accept::{AcceptVerdict, Acceptance, Judged, accept};
-use crate::ops::open::prepare;
+use crate::ops::prepare::prepare;
 use crate::view::text::inert;
 use crate::view::text::style::{BAD, CACHED, FAINT, GOOD, Ink, STRONG};
 

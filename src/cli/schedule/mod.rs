@@ -1,6 +1,7 @@
 //! `runner schedule`: schedules by themselves. One file a verb.
 
 mod backfill;
+mod command;
 mod crontab;
 mod list;
 mod next;

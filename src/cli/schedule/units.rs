@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use rustix::process::geteuid;
 
-use super::crontab::{Command, title};
+use super::command::{RunnerCommand, title};
 use crate::cli::screen::print;
 use crate::cli::{Failure, Outcome};
 use crate::core::cron::{Rhythm, Unsayable, on_calendar};
@@ -33,7 +33,7 @@ const HARDENED_AS_ROOT: &str = "ProtectSystem=full\nProtectClock=true\nProtectCo
 pub(super) fn run(
     paths: &[PathBuf],
     schedules: &[LoadedSchedule],
-    base: &Command,
+    base: &RunnerCommand,
     output: Option<&Path>,
 ) -> Outcome {
     let mut units = vec![serve_unit(paths, base)?];
@@ -48,7 +48,7 @@ pub(super) fn run(
 }
 
 /// The service that keeps the daemon running.
-fn serve_unit(paths: &[PathBuf], base: &Command) -> Result<Unit, Failure> {
+fn serve_unit(paths: &[PathBuf], base: &RunnerCommand) -> Result<Unit, Failure> {
     let mut command = base.clone();
     command.add(&["serve"]);
     let here = [PathBuf::from(".")];
@@ -72,7 +72,7 @@ fn serve_unit(paths: &[PathBuf], base: &Command) -> Result<Unit, Failure> {
 }
 
 /// A service and its timer, each with the name of its file.
-fn schedule_units(found: &LoadedSchedule, command: &Command) -> Result<[Unit; 2], Failure> {
+fn schedule_units(found: &LoadedSchedule, command: &RunnerCommand) -> Result<[Unit; 2], Failure> {
     let Schedule { rhythm, timezone, jitter, catch_up, max_runtime, .. } = found.schedule();
     let whole_name = &found.name;
     let rhythm = &rhythm.clone().without_past_start(Timestamp::now());

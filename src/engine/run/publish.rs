@@ -13,6 +13,7 @@ use crate::engine::scope::content::ContentStore;
 use crate::engine::scope::frames::Frame;
 use crate::engine::scope::interface;
 use crate::engine::scope::values::UserFiles;
+use crate::storage::db;
 use crate::storage::home::make_private;
 use crate::storage::publish::record::PublishingWorkflow;
 use crate::storage::publish::{Item, Protected, Publication, Tree};
@@ -99,7 +100,11 @@ pub(super) fn hand_out(
     }
     let by = PublishingWorkflow { workflow: &frame.workflow.name, dir: frame.workflow.dir() };
     let PublishOptions { home, protected, replace } = options;
-    let notes = Publication { store, home, by, items: &items, protected, replace: *replace }.run()?;
+    let publication = Publication { store, home, by, items: &items, protected, replace: *replace };
+    let notes = match items.is_empty() {
+        true => Vec::new(),
+        false => publication.run(&mut db::open_writer(home).map_err(|error| error.to_string())?)?,
+    };
     let mut handed = Vec::with_capacity(values.len());
     for (output, value, names) in values {
         let places = match (&output.path, names) {

@@ -24,7 +24,7 @@ use self::document::{finished, of_broken, of_missed, of_run};
 use self::series::Series;
 use super::Error;
 use super::home::HomeReader;
-use super::open::PreparedRun;
+use super::prepare::PreparedRun;
 use crate::core::notify::{NotifyDocument, NotifyEvent, NotifyRule};
 use crate::core::run_id::RunId;
 use crate::storage::db;

@@ -15,7 +15,7 @@ use crate::core::schedule::{ScheduledRun, Trigger};
 use crate::ops::Error;
 use crate::ops::home::HomeReader;
 use crate::ops::recorded::{Again, as_it_was};
-use crate::ops::schedules::is_called;
+use crate::ops::scheduled::is_called;
 use crate::storage::history::filter::{RunFilter, select};
 use crate::storage::history::invocation::{Invocation, invocation};
 use crate::storage::history::{INTERRUPTED, Run};

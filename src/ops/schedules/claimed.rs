@@ -14,7 +14,7 @@ use crate::core::run_id::RunId;
 use crate::core::run_request::RunRequest;
 use crate::engine::Interrupt;
 use crate::ops::Error;
-use crate::ops::open::{PreparedRun, prepare};
+use crate::ops::prepare::{PreparedRun, prepare};
 use crate::ops::run::{RunResult, run};
 use crate::ops::run_lock::{Turn, take_turn_as};
 use crate::storage::db;

@@ -19,7 +19,7 @@ use crate::core::schedule::{Overlap, ScheduledRun, Trigger};
 use crate::engine::Interrupt;
 use crate::ops::Error;
 use crate::ops::home::HomeReader;
-use crate::ops::open::prepare;
+use crate::ops::prepare::prepare;
 use crate::storage::db;
 use crate::storage::history::RUNNING;
 use crate::storage::home::Home;

@@ -24,7 +24,6 @@ use rusqlite::{Connection, TransactionBehavior};
 use self::record::{PlacedContent, PublishedRow, PublishingWorkflow};
 use self::survey::{Action, Survey, survey};
 use crate::core::value::Artifact;
-use crate::storage::db;
 use crate::storage::own_file::{self, Access};
 use crate::storage::store::{Store, sync_folder};
 
@@ -84,7 +83,7 @@ impl Protected {
 /// What is published, by whom, and how.
 pub struct Publication<'a> {
     pub store: &'a Store,
-    /// The home folder, whose database holds the record.
+    /// The home folder, which holds the lock of those that publish.
     pub home: &'a Path,
     pub by: PublishingWorkflow<'a>,
     pub items: &'a [Item],
@@ -97,29 +96,25 @@ pub struct Publication<'a> {
 const MAX_NAMED: usize = 5;
 
 impl Publication<'_> {
-    /// Publishes all items, or refuses all of them. What a user should know besides comes as sentences.
+    /// Publishes all items, or refuses all of them. `db` is the database of the home. What a user should know besides comes as sentences.
     ///
     /// # Errors
     /// A sentence that names what is in the way and the way out, or what the system refused.
-    pub fn run(&self) -> Result<Vec<String>, String> {
-        if self.items.is_empty() {
-            return Ok(Vec::new());
-        }
+    pub fn run(&self, db: &mut Connection) -> Result<Vec<String>, String> {
         let record =
             |error: rusqlite::Error| format!("the record of published files cannot be used: {error}");
-        let mut db = db::open_writer(self.home).map_err(|error| error.to_string())?;
         // Two runs that publish at the same path come one after the other.
         let lock = self.home.join("publish.lock");
         let _lock = own_file::open(&lock, Access::Append)
             .and_then(|file| file.lock().map(|()| file))
             .map_err(|error| format!("{} cannot be locked: {error}", lock.display()))?;
-        let survey = survey(self, &db)?;
-        self.intend(&mut db, &survey).map_err(record)?;
+        let survey = survey(self, db)?;
+        self.intend(db, &survey).map_err(record)?;
         let mut notes = survey.notes();
         let (removed, kept) = remove_obsolete(&survey, self.protected, self.store);
         notes.extend(kept);
         self.place(&survey)?;
-        self.confirm(&mut db, &survey, &removed).map_err(record)?;
+        self.confirm(db, &survey, &removed).map_err(record)?;
         Ok(notes)
     }
 

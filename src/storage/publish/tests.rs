@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::*;
+use crate::storage::db;
 use crate::storage::store::{NewOutput, StatCache};
 
 struct Project {
@@ -92,7 +93,7 @@ impl Project {
             protected: &self.protected,
             replace: self.replace,
         }
-        .run()
+        .run(&mut db::open_writer(&home).unwrap())
     }
 
     fn put(&self, path: &str, tree: Tree) -> Result<Vec<String>, String> {
@@ -340,7 +341,7 @@ fn a_moved_project_goes_on() {
             protected: &p.protected,
             replace: false,
         }
-        .run()
+        .run(&mut db::open_writer(&p.dir.path().join("home")).unwrap())
     };
     assert!(publish("other").is_err(), "another workflow's");
     publish("w").unwrap();

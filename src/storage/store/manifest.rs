@@ -11,7 +11,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::publish::EntryContent;
 use super::scan::MAX_HOPS;
 use crate::core::digest::Digest;
 use crate::storage::own_file;
@@ -40,6 +39,14 @@ pub(super) enum ManifestItem {
     },
     /// The relative target of a link.
     Link(String),
+}
+
+/// What an entry of a directory, or an artifact itself, is to whoever places it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EntryContent {
+    Folder,
+    Link(String),
+    File { digest: Digest, executable: bool },
 }
 
 impl Manifest {

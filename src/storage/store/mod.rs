@@ -20,6 +20,7 @@
 //! | `blobs` | what the store holds, and the mark of garbage |
 //! | `generation` | who may remove blobs, and when |
 //! | `compare` | what two artifacts differ in |
+//! | `pieces` | what staging works with: the pieces of an artifact, the form they are put in, what is there afterwards |
 //! | `stage` | read-only copies or links for tasks, and whether a task changed the original |
 //! | `view` | the tree of an artifact whose large files are shown where they lie |
 //! | `publish` | writable copies at a user's own path |
@@ -32,6 +33,7 @@ mod fingerprint;
 mod generation;
 mod input_copies;
 mod manifest;
+mod pieces;
 mod publish;
 mod scan;
 mod seal;
@@ -52,13 +54,13 @@ pub use error::{Damage, FileError, SealError, Wrong};
 pub use fingerprint::{Snapshot, check_there};
 pub use generation::{Collector, ExclusiveLock};
 pub use input_copies::read_text;
-pub use manifest::directory_entries;
-pub use publish::{EntryContent, PublishEntry, sync_folder};
+pub use manifest::{EntryContent, directory_entries};
+pub use pieces::{Guard, LargeFiles, Staged, ViewTree};
+pub use publish::{PublishEntry, sync_folder};
 pub use seal::{NewOutput, Sealed};
-pub use stage::{Guard, LargeFiles, Spoiled, Staged};
+pub use stage::Spoiled;
 pub use stat::{FileKey, STAT_SCHEMA, StatCache, StatEntry, StatLookup};
 pub use temp::PendingBlob;
-pub use view::ViewTree;
 
 use crate::core::digest::Digest;
 use crate::storage::own_folder;

@@ -12,7 +12,8 @@ use rustix::io::Errno;
 use tempfile::TempDir;
 
 use super::error::FileError;
-use super::stage::{FileSource, LargeFiles, Part, Place, PutForm, Staged};
+use super::manifest::EntryContent;
+use super::pieces::{FileSource, LargeFiles, Part, Place, PutForm, Staged};
 use super::{Store, remove_tree};
 use crate::core::digest::Digest;
 use crate::core::staging::Staging;
@@ -31,14 +32,6 @@ impl PublishEntry {
     pub fn folder() -> Self {
         Self { name: String::new(), content: EntryContent::Folder, source: None }
     }
-}
-
-/// What an entry is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EntryContent {
-    Folder,
-    Link(String),
-    File { digest: Digest, executable: bool },
 }
 
 /// Copies that last: a crash of the system leaves them whole.

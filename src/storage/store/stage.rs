@@ -12,24 +12,14 @@ use std::path::{Path, PathBuf};
 
 use super::Store;
 use super::error::{Damage, FileError, Wrong};
-use super::manifest::ManifestItem;
-use super::scan::{Reach, ScannedKind, scan};
+use super::pieces::{
+    FileSource, Guard, LARGE, LargeFiles, Part, Pieces, Place, PutForm, Staged, make_open_folder,
+};
 use super::stat::{self, FileStat, now_ns};
 use super::temp::{Blob, PendingBlob};
-use super::view::ViewTree;
 use crate::core::digest::Digest;
 use crate::core::staging::Staging;
 use crate::core::value::Artifact;
-
-/// A link that a task could write through, and how the original looked before.
-#[derive(Clone, Debug)]
-pub struct Guard {
-    path: PathBuf,
-    blob: Option<Digest>,
-    stat: FileStat,
-    /// Whether the original was too young for its looks to be trusted.
-    young: bool,
-}
 
 /// An original that was changed behind a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,60 +29,6 @@ pub struct Spoiled {
     pub blob: Option<Digest>,
 }
 
-/// What was staged, beside what lies in its place.
-#[derive(Debug, Default)]
-pub struct Staged {
-    /// To be given to [`Store::check`] when the task is done.
-    pub guards: Vec<Guard>,
-    /// Nothing is at its path: this must be mounted there, in the folder that holds it.
-    pub view: Option<ViewTree>,
-    /// Whether there is a symbolic link to a large file.
-    pub has_symlink: bool,
-}
-
-/// How large files are brought by [`Staging::Auto`] where the file system cannot share blocks.
-#[derive(Clone, Copy, Debug)]
-pub enum LargeFiles<'a> {
-    /// By a view, whose layers are made in this folder, where nothing is yet.
-    View(&'a Path),
-    Copy,
-    /// By a hard link to what the store holds, else by a symbolic link.
-    HardLink,
-    Symlink,
-}
-
-/// The form in which an artifact is put somewhere.
-#[derive(Clone, Copy)]
-pub(super) struct PutForm<'a> {
-    pub staging: Staging,
-    pub large: LargeFiles<'a>,
-    pub writable: bool,
-    /// Whether all of it must be on the disk before the call returns.
-    pub sync: bool,
-}
-
-/// What an artifact consists of.
-pub(super) enum Pieces {
-    File(FileSource),
-    /// Sorted by name.
-    Folder(Vec<(String, Part)>),
-}
-
-/// Where a file's content is read.
-pub(super) struct FileSource {
-    pub place: Place,
-    /// In bytes, when it was recorded.
-    pub size: u64,
-    pub executable: bool,
-}
-
-pub(super) enum Place {
-    Blob(Digest),
-    Origin(PathBuf),
-}
-
-/// Files over this many bytes are not copied, if there is a choice.
-pub(super) const LARGE: u64 = 16 << 20;
 /// Files up to this many bytes are copied through memory, which takes the fewest calls.
 const SMALL: u64 = 64 << 10;
 
@@ -159,18 +95,6 @@ impl Store {
         self.put_pieces(&self.pieces(artifact, is_dir)?, target, form, &mut Staged::default())
     }
 
-    /// What an artifact consists of.
-    fn pieces(&self, artifact: &Artifact, is_dir: bool) -> Result<Pieces, FileError> {
-        if is_dir {
-            return self.items(artifact).map(Pieces::Folder);
-        }
-        let place = match &artifact.origin {
-            Some(origin) => Place::Origin(origin.to_path_buf()),
-            None => Place::Blob(artifact.digest),
-        };
-        Ok(Pieces::File(FileSource { place, size: artifact.size, executable: artifact.executable }))
-    }
-
     pub(super) fn put_pieces(
         &self,
         pieces: &Pieces,
@@ -205,36 +129,6 @@ impl Store {
             finish().map_err(|e| FileError::at(folder, e))?;
         }
         Ok(())
-    }
-
-    /// What a directory holds, sorted by name.
-    pub(super) fn items(&self, artifact: &Artifact) -> Result<Vec<(String, Part)>, FileError> {
-        if let Some(origin) = &artifact.origin {
-            let entries = scan(origin, Reach::Anywhere)?.into_iter().map(|entry| {
-                let part = match entry.kind {
-                    ScannedKind::Folder => Part::Folder,
-                    ScannedKind::Link(target) => Part::Link(target),
-                    ScannedKind::File => Part::File(FileSource {
-                        place: Place::Origin(entry.path),
-                        size: entry.stat.size,
-                        executable: entry.stat.executable(),
-                    }),
-                };
-                (entry.name, part)
-            });
-            return Ok(entries.collect());
-        }
-        let entries = self.manifest(&artifact.digest)?.entries.into_iter().map(|(name, item)| {
-            let part = match item {
-                ManifestItem::Folder => Part::Folder,
-                ManifestItem::Link(target) => Part::Link(target),
-                ManifestItem::File { executable, size, digest } => {
-                    Part::File(FileSource { place: Place::Blob(digest), size, executable })
-                }
-            };
-            (name, part)
-        });
-        Ok(entries.collect())
     }
 
     pub(super) fn put_file(
@@ -341,42 +235,6 @@ impl Store {
     }
 }
 
-impl Pieces {
-    /// Whether it holds a file that is not copied if there is a choice.
-    fn has_large(&self) -> bool {
-        let is_large = |source: &FileSource| source.size > LARGE && source.may_link();
-        match self {
-            Self::File(source) => is_large(source),
-            Self::Folder(items) => {
-                items.iter().any(|(_, part)| matches!(part, Part::File(source) if is_large(source)))
-            }
-        }
-    }
-}
-
-impl FileSource {
-    /// Whether the original can stand for a copy: a blob has no executable bit to lend.
-    fn may_link(&self) -> bool {
-        !(self.executable && self.place.blob().is_some())
-    }
-}
-
-impl Place {
-    fn blob(&self) -> Option<Digest> {
-        match self {
-            Self::Blob(digest) => Some(*digest),
-            Self::Origin(_) => None,
-        }
-    }
-}
-
-/// One entry of a directory to be put somewhere.
-pub(super) enum Part {
-    Folder,
-    Link(String),
-    File(FileSource),
-}
-
 impl fmt::Display for Spoiled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.blob {
@@ -386,10 +244,6 @@ impl fmt::Display for Spoiled {
             None => write!(f, "{:?} was changed through a link", self.path),
         }
     }
-}
-
-pub(super) fn make_open_folder(path: &Path) -> Result<(), FileError> {
-    DirBuilder::new().mode(0o700).create(path).map_err(|e| FileError::at(path, e))
 }
 
 /// Copies all that is left in `from`, about `size` bytes.

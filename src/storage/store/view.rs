@@ -9,21 +9,8 @@ use std::path::{Path, PathBuf};
 
 use super::Store;
 use super::error::FileError;
-use super::stage::{FileSource, Pieces, PutForm, Staged, make_open_folder};
+use super::pieces::{FileSource, Pieces, PutForm, Staged, ViewTree, make_open_folder};
 use crate::core::value::Artifact;
-
-/// The tree of one artifact, and where the originals of its large files lie.
-#[derive(Clone, Debug)]
-pub struct ViewTree {
-    /// Holds the tree, as `lower`.
-    pub layers: PathBuf,
-    /// Holds the originals; its path is free of links.
-    pub data: PathBuf,
-    /// A stub below `lower`, and its original below `data`.
-    pub files: Vec<(PathBuf, PathBuf)>,
-    /// The file system of `data`.
-    dev: u64,
-}
 
 impl Store {
     /// Stages an artifact for a view that is shown in the folder of `target`; in its place if no file of it needs a view.

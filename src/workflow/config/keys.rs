@@ -1,7 +1,6 @@
 //! Every key of a settings file: the list that the reader and the JSON schema are made from.
 
-use crate::core::notify::NotifyEvent;
-use crate::workflow::keys::{Key, Shape, key};
+use crate::workflow::keys::{Key, NOTIFY, Shape, key};
 
 /// The top level of `runner.toml` and of the user's `config.toml`.
 pub const SETTINGS: &[Key] = &[
@@ -19,9 +18,6 @@ pub const SETTINGS: &[Key] = &[
     key("serve", Shape::Table(SERVE), "What the flags of `runner serve` say, where none is given."),
     key("notify", Shape::Array(NOTIFY, &[]), "Who is told of scheduled runs."),
 ];
-
-/// Sections that a workflow file must not hold.
-pub const SETTINGS_ONLY: [&str; 4] = ["executors", "cache", "smtp", "serve"];
 
 /// `[executors.NAME]`.
 const EXECUTOR: &[Key] = &[
@@ -112,20 +108,4 @@ const SERVE: &[Key] = &[
     key("read_only", Shape::Bool, "Whether it changes nothing."),
     key("on_exit", Shape::Choice(&["finish", "cancel"]), "The fate of live runs when it ends."),
     key("max_runs", Shape::Whole(1), "How many runs may go on at once; default 4."),
-];
-
-/// `[[notify]]`, of settings and workflow files.
-pub const NOTIFY: &[Key] = &[
-    key("name", Shape::Text, "One nearer to the workflow replaces one of the same name."),
-    key("on", Shape::Choices(&NotifyEvent::NAMES), "What is told; default [\"failure\", \"recovery\"]."),
-    key("webhook", Shape::Text, "The address of a POST; may hold ${NAME} and ${file:PATH}."),
-    key("command", Shape::Texts, "A program and its arguments; the message is its standard input."),
-    key("email", Shape::Texts, "Addresses of mail, which goes through [smtp] of the settings."),
-    key("headers", Shape::TextTable, "Headers of the POST; may hold ${NAME} and ${file:PATH}."),
-    key("body", Shape::Text, "A template over the message; without it the message as JSON."),
-    key("schedules", Shape::Texts, "Schedules whose runs are told; default all."),
-    key("after", Shape::Whole(1), "Consecutive failures before the first message; default 1."),
-    key("repeat", Shape::Duration, "How long a failure goes on before it is told again; never by default."),
-    key("timeout", Shape::Duration, "How long one try may take; default \"10s\"."),
-    key("disabled", Shape::Bool, "Silences an entry of the same name that is farther away."),
 ];

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::keys::NOTIFY;
 use super::variables::{Dialect, check};
 use crate::core::notify::{DOCUMENT_FIELDS, NotifyChannel, NotifyEvent, NotifyRule};
 use crate::workflow::binder::inner_span;
 use crate::workflow::diagnostic::{Diagnostic, SourceSpan, Span};
 use crate::workflow::is_name;
+use crate::workflow::keys::NOTIFY;
 use crate::workflow::names::did_you_mean;
 use crate::workflow::policy::duration;
 use crate::workflow::reader::Reader;

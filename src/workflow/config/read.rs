@@ -11,7 +11,7 @@ use crate::core::closest::closest;
 use crate::workflow::binder::inner_span;
 use crate::workflow::diagnostic::{Diagnostic, Span};
 use crate::workflow::keys::{Key, Shape};
-use crate::workflow::load::check_label;
+use crate::workflow::label::check_label;
 use crate::workflow::policy::duration;
 use crate::workflow::reader::Reader;
 use crate::workflow::syntax::{Table, TomlItem, TomlKind};

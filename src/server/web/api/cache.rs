@@ -128,8 +128,7 @@ pub fn matching(
 }
 
 fn has_words(result: &StoredResult, words: &str) -> bool {
-    let place =
-        [&*result.key.hex(), &result.task, &result.node, &result.run].map(|text| text.to_ascii_lowercase());
+    let place = [&*result.key.hex(), &result.task, &result.node, &result.run].map(str::to_ascii_lowercase);
     words.split_whitespace().all(|word| place.iter().any(|text| text.contains(word)))
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use super::schema::check;
 use super::{Answer, Server};
 use crate::core::run_request::{GivenInputs, RunRequest};
-use crate::ops::open::prepare;
+use crate::ops::prepare::prepare;
 use crate::ops::run_lock::{Turn, take_turn};
 use crate::server::web::api::server::OPENAPI;
 
