@@ -3,6 +3,8 @@
 use std::fmt;
 
 use super::WorkflowErrors;
+use crate::engine::scope::error::InputError;
+use crate::storage::history::HistoryError;
 
 /// Why nothing can begin where the system has no thread left.
 pub const NO_THREAD: &str = "the system refuses another thread; end other processes or raise `ulimit -u`";
@@ -90,6 +92,21 @@ impl Error {
 impl From<WorkflowErrors> for Error {
     fn from(errors: WorkflowErrors) -> Self {
         Self { errors: Some(Box::new(errors)), ..Self::invalid("") }
+    }
+}
+
+impl From<HistoryError> for Error {
+    fn from(error: HistoryError) -> Self {
+        match error.is_storage() {
+            true => Self::store(error.to_string()),
+            false => Self::not_found(error.to_string()),
+        }
+    }
+}
+
+impl From<InputError> for Error {
+    fn from(error: InputError) -> Self {
+        Self::invalid(error.to_string())
     }
 }
 

@@ -147,10 +147,7 @@ impl HomeReader {
                 self.home.path().display()
             ))
         })?;
-        let mut run = history::find(db, name).map_err(|error| match error.is_storage() {
-            true => Error::store(error.to_string()),
-            false => Error::not_found(error.to_string()),
-        })?;
+        let mut run = history::find(db, name)?;
         run.status = self.status(&run);
         Ok(run)
     }

@@ -11,7 +11,7 @@ use crate::core::types::Type;
 use crate::core::value::{Artifact, Value};
 use crate::engine::schedule::pools::Pools;
 use crate::storage::store::check_there;
-use crate::workflow::binding::{self, Binding, Reference};
+use crate::workflow::binding::{self, Binding, Reference, ValueError};
 use crate::workflow::diagnostic::{Diagnostic, FileId, Severity, SourceSpan};
 use crate::workflow::graph::outline::OutlineNode;
 use crate::workflow::graph::select::Role;
@@ -87,23 +87,27 @@ struct Known<'a> {
 }
 
 impl binding::Values for Known<'_> {
-    fn get(&self, reference: Reference) -> Result<Value, String> {
+    fn get(&self, reference: Reference) -> Result<Value, ValueError> {
         match reference {
             Reference::Input(i) => match self.inputs.get(i as usize) {
                 Some(Some(Binding::Literal(value))) => Ok(value.clone()),
-                _ => Err("not known yet".into()),
+                _ => Err(later()),
             },
-            Reference::Output { .. } | Reference::Failure(_) => Err("not known yet".into()),
+            Reference::Output { .. } | Reference::Failure(_) => Err(later()),
         }
     }
 
-    fn fingerprint(&self, _: &Path, _: bool) -> Result<Arc<Artifact>, String> {
-        Err("not known yet".into())
+    fn fingerprint(&self, _: &Path, _: bool) -> Result<Arc<Artifact>, ValueError> {
+        Err(later())
     }
 
-    fn glob(&self, _: &Path, _: &str) -> Result<Value, String> {
-        Err("not known yet".into())
+    fn glob(&self, _: &Path, _: &str) -> Result<Value, ValueError> {
+        Err(later())
     }
+}
+
+fn later() -> ValueError {
+    ValueError::Unknown("not known before the run".into())
 }
 
 struct Survey<'o> {

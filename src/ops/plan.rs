@@ -110,7 +110,7 @@ pub(super) fn look_with(
     observer: PlanObserver,
 ) -> Result<(), Error> {
     let PreparedRun { opened, options, .. } = prepared;
-    let inputs = workflow_inputs(&opened.workflow, files, &prepared.inputs).map_err(Error::invalid)?;
+    let inputs = workflow_inputs(&opened.workflow, files, &prepared.inputs)?;
     let memory = ExplainMemory::default();
     let explainer = engine::plan::explainer(&opened.outline, options, cache, files, &memory, Detail::Full);
     engine::plan::plan(explainer, inputs, Some(observer));
@@ -126,8 +126,7 @@ fn look(
     let PreparedRun { opened, options, prior, .. } = prepared;
     let store = Arc::new(reader.store()?);
     let files = UserFiles::new(store.clone());
-    let inputs: Box<[Value]> =
-        workflow_inputs(&opened.workflow, &files, &prepared.inputs).map_err(Error::invalid)?;
+    let inputs: Box<[Value]> = workflow_inputs(&opened.workflow, &files, &prepared.inputs)?;
     let earlier = prior.as_ref().map(|prior| prior.earlier.clone());
     let cache = Cache::new(prepared.scope.clone(), store, reader.db, None).with_prior(earlier);
     let memory = ExplainMemory::default();

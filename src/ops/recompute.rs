@@ -4,6 +4,8 @@
 //! A result is checked only if everything that its key stands for can be had as it was: the definition of the task and
 //! the content of every input. Where that is not so it is said why.
 
+use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,10 +27,10 @@ use crate::engine::attempt::environment;
 use crate::engine::attempt::perform::{AttemptJob, AttemptShared, perform};
 use crate::engine::attempt::scratch::Scratch;
 use crate::engine::lookup::cache::{Cache, to_record};
+use crate::engine::scope::error::SourceError;
 use crate::engine::scope::values::UserFiles;
 use crate::exec::{Cancel, Level, Local, sweep_strays};
 use crate::ops::home::{HomeReader, HomeWriter};
-use crate::ops::node_arg::node_ref;
 use crate::ops::replay::Replay;
 use crate::storage::history::filter::runs_of;
 use crate::storage::home::make_private;
@@ -229,6 +231,52 @@ struct Ready {
     shared: AttemptShared<Local>,
 }
 
+/// Why the work behind a result cannot be done again.
+#[derive(Debug)]
+enum LostWork {
+    /// The run that made the result is gone.
+    Run(RunId),
+    /// The attempt cannot be had as it was: why.
+    Attempt(String),
+    /// The node of that run runs another task.
+    OtherTask {
+        node: String,
+        task: String,
+    },
+    InWorkflowDir,
+    /// The record of the inputs does not parse.
+    Inputs,
+    /// An input has another value now.
+    Input(String),
+    Sources(SourceError),
+    /// Parts of the definition that are different now; none where they are not known.
+    Definition(Vec<String>),
+    Scratch(io::Error),
+}
+
+impl fmt::Display for LostWork {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Run(run) => write!(f, "run {run} is gone"),
+            Self::Attempt(problem) => f.write_str(problem),
+            Self::OtherTask { node, task } => {
+                write!(f, "what its run calls `{node}` is another task, {task}")
+            }
+            Self::InWorkflowDir => {
+                f.write_str("it works in the folder of its workflow, where it could change something")
+            }
+            Self::Inputs => f.write_str("its inputs cannot be read"),
+            Self::Input(name) => write!(f, "its input `{name}` is not what it was, and was not kept"),
+            Self::Sources(error) => error.fmt(f),
+            Self::Definition(parts) if parts.is_empty() => {
+                f.write_str("its definition cannot be had as it was")
+            }
+            Self::Definition(parts) => write!(f, "`{}` cannot be had as it was", parts.join("`, `")),
+            Self::Scratch(error) => write!(f, "the scratch folder cannot be made: {error}"),
+        }
+    }
+}
+
 impl Again<'_> {
     async fn check(
         &self,
@@ -238,7 +286,7 @@ impl Again<'_> {
     ) -> Verdict {
         let Ready { notes, task, job, shared } = match self.prepare(entry) {
             Ok(ready) => ready,
-            Err(reason) => return Verdict::Unchecked { reason },
+            Err(lost) => return Verdict::Unchecked { reason: lost.to_string() },
         };
         let running = perform(Arc::new(shared), job);
         tokio::pin!(running);
@@ -272,39 +320,36 @@ impl Again<'_> {
         }
     }
 
-    /// The work behind a result as it was, or why it cannot be had.
-    fn prepare(&self, entry: &MemoEntry) -> Result<Ready, String> {
+    /// The work behind a result as it was.
+    fn prepare(&self, entry: &MemoEntry) -> Result<Ready, LostWork> {
         let store = &self.session.store;
-        let run = self.view.find(&entry.found.run).map_err(|_| format!("run {} is gone", entry.found.run))?;
-        let wanted = node_ref(&entry.found.node, None)?;
-        let mut past =
-            Replay::find(self.view, store, run, wanted, "show").map_err(|failure| failure.message)?;
+        let run = self.view.find(&entry.found.run).map_err(|_| LostWork::Run(entry.found.run))?;
+        let wanted = NodeRef::parse(&entry.found.node);
+        let mut past = Replay::find(self.view, store, run, wanted, "show")
+            .map_err(|error| LostWork::Attempt(error.message))?;
         let task = past.subject.task.clone();
         if task.name != entry.task {
-            return Err(format!("what its run calls `{}` is another task, {}", entry.found.node, task.name));
+            return Err(LostWork::OtherTask { node: entry.found.node.clone(), task: task.name.to_string() });
         }
         if task.in_workflow_dir {
-            return Err("it works in the folder of its workflow, where it could change something".into());
+            return Err(LostWork::InWorkflowDir);
         }
         let names = task.inputs.iter().map(|input| &*input.name);
-        let then: serde_json::Value =
-            serde_json::from_str(&entry.inputs).map_err(|_| "its inputs cannot be read")?;
+        let then: serde_json::Value = serde_json::from_str(&entry.inputs).map_err(|_| LostWork::Inputs)?;
         for (name, now) in to_record(names, &content(&past.subject.inputs)) {
             if Some(&now) != without_origins(then.get(&name)).as_ref() {
-                return Err(format!("its input `{name}` is not what it was, and was not kept"));
+                return Err(LostWork::Input(name));
             }
         }
         let scope = Scope { project: entry.project.clone(), domain: entry.domain.clone() };
         let files = UserFiles::new(store.clone());
         let cache = Cache::new(scope.clone(), store.clone(), None, None);
-        let state = cache.task(&task, &files).map_err(|error| error.to_string())?;
+        let state = cache.task(&task, &files).map_err(LostWork::Sources)?;
         if state.definition_digest != entry.found.definition {
             let db = self.view.db.as_ref();
             let old = db.and_then(|db| sqlite::definition(db, &entry.found.definition).ok().flatten());
             let parts = old.map(|old| state.definition.differences(&old)).unwrap_or_default();
-            let what =
-                if parts.is_empty() { "its definition".into() } else { format!("`{}`", parts.join("`, `")) };
-            return Err(format!("{what} cannot be had as it was"));
+            return Err(LostWork::Definition(parts));
         }
         // What was noted before is about inputs and sources, which are as they were.
         past.notes.clear();
@@ -314,7 +359,7 @@ impl Again<'_> {
         // A folder of its own: many results may be of one node.
         let scratch = self.scratch.join(entry.key.hex());
         let logs = scratch.join("logs");
-        make_private(&logs).map_err(|error| format!("the scratch folder cannot be made: {error}"))?;
+        make_private(&logs).map_err(LostWork::Scratch)?;
         let shared = AttemptShared {
             executor: Local::new(),
             store: store.clone(),

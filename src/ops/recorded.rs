@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::ops::Error;
 use crate::ops::home::HomeReader;
 use crate::ops::open::{Opened, check};
 use crate::storage::history::Run;
@@ -22,13 +23,14 @@ pub struct Again {
 /// ```ignore
 /// let view = HomeReader::open(home)?;
 /// let run = view.find("@last")?;
-/// let Again { invocation, opened } = as_it_was(&view, &run).map_err(Error::invalid)?;
+/// let Again { invocation, opened } = as_it_was(&view, &run)?;
 /// ```
 ///
 /// # Errors
-/// A sentence that says why it cannot be had: the run is older than that record, or what it read is not kept any more.
-pub fn as_it_was(view: &HomeReader, run: &Run) -> Result<Again, String> {
-    let db = view.db.as_ref().ok_or("there is no history")?;
+/// The run is older than that record or what it read is not kept any more (kind: not found), the database cannot be read
+/// (kind: store), or the workflow does not fit this version of the program (kind: invalid).
+pub fn as_it_was(view: &HomeReader, run: &Run) -> Result<Again, Error> {
+    let db = view.db.as_ref().ok_or_else(|| Error::not_found("there is no history"))?;
     let invocation = invocation::invocation(db, run.id)?;
     let texts = invocation::texts(db, &invocation.files)?;
     let documents = texts.into_iter().map(|text| Document {
@@ -38,11 +40,11 @@ pub fn as_it_was(view: &HomeReader, run: &Run) -> Result<Again, String> {
     });
     let loaded = load_requested(Texts::recorded(documents), &invocation.request);
     let opened = check(loaded).map_err(|errors| {
-        format!(
-            "the workflow that run {} ran does not fit this version of runner:\n{}",
-            run.id,
-            errors.render(false)
-        )
+        let errors = errors.render(false);
+        Error::invalid(format!(
+            "the workflow that run {} ran does not fit this version of runner:\n{errors}",
+            run.id
+        ))
     })?;
     Ok(Again { invocation, opened })
 }
@@ -53,7 +55,7 @@ mod tests {
 
     use super::*;
     use crate::core::run_request::RunRequest;
-    use crate::ops::Error;
+    use crate::ops::ErrorKind;
     use crate::storage::db;
     use crate::storage::history::invocation::{Beginning, Text, record_beginning};
     use crate::storage::history::{RUNNING, record_run};
@@ -116,14 +118,15 @@ mod tests {
         fs::remove_dir_all(root.join("lib")).unwrap();
 
         let view = HomeReader::open(Some(&home))?;
-        let again = as_it_was(&view, &view.find("new")?).map_err(Error::invalid)?;
+        let again = as_it_was(&view, &view.find("new")?)?;
         assert_eq!(again.opened.documents, first.documents);
         assert_eq!(again.opened.outline.name(2), "inner/u");
         let x = &again.opened.workflow.nodes[0];
         assert_eq!(x.execution().map(|execution| execution.retries), Some(7));
         assert_eq!(format!("{:?}", x.inputs), format!("{:?}", first.workflow.nodes[0].inputs));
-        let why = as_it_was(&view, &view.find("old")?).err().unwrap_or_default();
-        assert!(why.contains("older"), "{why}");
+        let error = as_it_was(&view, &view.find("old")?).err().unwrap();
+        assert_eq!(error.kind, ErrorKind::NotFound);
+        assert!(error.message.contains("older"), "{error}");
         Ok(())
     }
 }

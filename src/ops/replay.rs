@@ -1,5 +1,6 @@
 //! An attempt of a past run: found in the history, and prepared again in a scratch folder of its own.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -22,7 +23,7 @@ use crate::ops::recorded::{Again, as_it_was};
 use crate::storage::history::{RUNNING, Run};
 use crate::storage::home::{RunLock, make_private};
 use crate::storage::memo::Scope;
-use crate::storage::store::Store;
+use crate::storage::store::{Damage, FileError, Store};
 use crate::view::text::commands::command_of;
 use crate::workflow::Task;
 use crate::workflow::definition::sources_of;
@@ -62,7 +63,8 @@ impl Replay {
     /// Finds what `wanted` was in `run`; `verb` is the one that asks, for messages.
     ///
     /// # Errors
-    /// A sentence that says why it cannot be had: it never ran, is made of others, or something that it needs is gone.
+    /// The run has no such node (kind: not found), it never ran or is made of others (kind: invalid), it still runs (kind:
+    /// conflict), or something that it needs is gone (kind: failed).
     pub fn find(
         view: &HomeReader,
         store: &Store,
@@ -71,10 +73,12 @@ impl Replay {
         verb: &str,
     ) -> Result<Self, Error> {
         let events: Vec<Event> = view.events(run.id)?.collect();
-        let end = find_end(&events, &run, wanted, verb).map_err(Error::invalid)?;
+        let end = find_end(&events, &run, wanted, verb)?;
         let label = wanted.to_string();
-        let Again { invocation, opened } = as_it_was(view, &run)
-            .map_err(|why| Error::invalid(format!("`{label}` cannot be had as it was: {why}")))?;
+        let Again { invocation, opened } = as_it_was(view, &run).map_err(|error| Error {
+            message: format!("`{label}` cannot be had as it was: {}", error.message),
+            ..error
+        })?;
         let outline = &opened.outline;
         let place = outline.places().find(|place| place.name() == end.path().family());
         let place_of = |place: crate::workflow::graph::outline::OutlineNode| {
@@ -89,9 +93,8 @@ impl Replay {
             return Err(Error::invalid(never_ready(&label, &end, &run)));
         }
         let mut notes = Vec::new();
-        let failed = |problem: String| Error::failed(problem);
-        let inputs = inputs(&task, &end, store, &mut notes).map_err(failed)?;
-        let sources = sources(&task, store, &run, &mut notes).map_err(failed)?;
+        let inputs = inputs(&task, &end, store, &mut notes)?;
+        let sources = sources(&task, store, &run, &mut notes)?;
         let environment = Remembered { base: invocation.environment, passed: invocation.passed };
         let subject = TaskInstance {
             name: end.node.clone(),
@@ -166,7 +169,7 @@ impl Ready {
 }
 
 /// How `wanted` ended, if it was work of its own.
-fn find_end(events: &[Event], run: &Run, wanted: NodeRef, verb: &str) -> Result<NodeFinished, String> {
+fn find_end(events: &[Event], run: &Run, wanted: NodeRef, verb: &str) -> Result<NodeFinished, Error> {
     let label = wanted.label();
     let own = |node: &&NodeFinished| node.path() == wanted;
     match ends(events).filter(own).last() {
@@ -178,23 +181,29 @@ fn find_end(events: &[Event], run: &Run, wanted: NodeRef, verb: &str) -> Result<
             match failed.first().or(inside.first()) {
                 Some(one) => {
                     let example = command_of(verb, &run.id, &one.node, one.index);
-                    Err(which(events, wanted, &failed, &example))
+                    Err(Error::invalid(which(events, wanted, &failed, &example)))
                 }
-                None => Err(format!("`{label}` has no elements in run {}: nothing ran", run.id)),
+                None => {
+                    Err(Error::invalid(format!("`{label}` has no elements in run {}: nothing ran", run.id)))
+                }
             }
         }
         None => {
             let started =
                 events.iter().any(|event| matches!(event, Event::NodeStarted(node) if node.path() == wanted));
             Err(match (started, run.status == RUNNING) {
-                (true, true) => format!("`{label}` is still running in run {}: wait for its end", run.id),
-                (true, false) => format!(
+                (true, true) => {
+                    Error::conflict(format!("`{label}` is still running in run {}: wait for its end", run.id))
+                }
+                (true, false) => Error::invalid(format!(
                     "`{label}` was running when run {} was interrupted, and what it was given is recorded only when \
                      it ends: run it again",
                     run.id
-                ),
-                (false, true) => format!("`{label}` has not run yet in run {}, which still runs", run.id),
-                (false, false) => unknown(events, wanted, &run.id),
+                )),
+                (false, true) => {
+                    Error::conflict(format!("`{label}` has not run yet in run {}, which still runs", run.id))
+                }
+                (false, false) => Error::not_found(unknown(events, wanted, &run.id)),
             })
         }
     }
@@ -213,19 +222,39 @@ fn inputs(
     end: &NodeFinished,
     store: &Store,
     notes: &mut Vec<String>,
-) -> Result<Vec<Value>, String> {
+) -> Result<Vec<Value>, Error> {
     let mut values = Vec::with_capacity(task.inputs.len());
     for input in &task.inputs {
         let recorded = end.inputs.get(&*input.name).unwrap_or(&serde_json::Value::Null);
-        let value = Value::from_json(&input.ty, recorded)
-            .map_err(|problem| format!("input `{}` as it was recorded: {problem}", input.name))?;
+        let value = Value::from_json(&input.ty, recorded).map_err(|problem| {
+            Error::failed(format!("input `{}` as it was recorded: {problem}", input.name))
+        })?;
         let mut find = |artifact: &Arc<Artifact>, is_dir: bool| {
             find_file(artifact, is_dir, store, notes)
-                .map_err(|problem| format!("input `{}`: {problem}", input.name))
+                .map_err(|gone| Error::failed(format!("input `{}`: {gone}", input.name)))
         };
         values.push(value.map_artifacts(&mut find)?);
     }
     Ok(values)
+}
+
+/// A file of an input that cannot be had any more.
+enum GoneFile {
+    /// Another node made it.
+    Output { name: String, damage: Damage },
+    /// It was the user's own, and not kept.
+    Own(FileError),
+}
+
+impl fmt::Display for GoneFile {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Output { name, damage } => {
+                write!(f, "{name}, which another node made, cannot be had any more: {damage}")
+            }
+            Self::Own(error) => write!(f, "{error}; it was a file of yours, and was not kept"),
+        }
+    }
 }
 
 /// A file or directory of an input: as it was, from the store or where the user keeps it; else as it is now.
@@ -234,14 +263,14 @@ fn find_file(
     is_dir: bool,
     store: &Store,
     notes: &mut Vec<String>,
-) -> Result<Arc<Artifact>, String> {
+) -> Result<Arc<Artifact>, GoneFile> {
     let kept = Artifact { origin: None, ..(**artifact).clone() };
     let damage = match store.verify(&kept, is_dir) {
         Ok(()) => return Ok(Arc::new(kept)),
         Err(damage) => damage,
     };
     let Some(origin) = &artifact.origin else {
-        return Err(format!("{}, which another node made, cannot be had any more: {damage}", artifact.name));
+        return Err(GoneFile::Output { name: artifact.name.to_string(), damage });
     };
     match store.fingerprint(origin, is_dir) {
         Ok((now, _)) if now.digest == artifact.digest => Ok(artifact.clone()),
@@ -249,7 +278,7 @@ fn find_file(
             notes.push(format!("{} has changed since the run: here it is as it is now", origin.display()));
             Ok(Arc::new(now))
         }
-        Err(problem) => Err(format!("{problem}; it was a file of yours, and was not kept")),
+        Err(error) => Err(GoneFile::Own(error)),
     }
 }
 
@@ -259,11 +288,12 @@ fn sources(
     store: &Store,
     run: &Run,
     notes: &mut Vec<String>,
-) -> Result<Arc<[SourceFile]>, String> {
+) -> Result<Arc<[SourceFile]>, Error> {
     let mut sources = Vec::new();
-    for source in sources_of(task)? {
+    for source in sources_of(task).map_err(Error::failed)? {
         let full = task.dir.join(&source.path);
-        let (artifact, snapshot) = store.fingerprint(&full, false).map_err(|error| error.to_string())?;
+        let (artifact, snapshot) =
+            store.fingerprint(&full, false).map_err(|error| Error::failed(error.to_string()))?;
         if changed_after(&full, run) {
             notes.push(format!("{} was changed after the run: here it is as it is now", full.display()));
         }

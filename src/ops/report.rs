@@ -38,7 +38,8 @@ pub fn report(
     let view = HomeReader::open(home)?;
     let run = view.find(name)?;
     let path = output.unwrap_or_else(|| format!("report-{}.html", run.id).into());
-    let picture = as_it_was(&view, &run).map(|again| picture(&again.opened.workflow));
+    let recorded = as_it_was(&view, &run);
+    let picture = recorded.map(|again| picture(&again.opened.workflow)).map_err(|error| error.message);
     let kept = Kept { store: view.store()? };
     let asked = request(&view, run.id);
     let page = page(run.id, view.events(run.id)?, &run.status, asked, picture, &kept, now);

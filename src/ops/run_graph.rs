@@ -83,7 +83,7 @@ pub fn graph(
 ) -> Result<RunGraph, Error> {
     let view = HomeReader::open(home)?;
     let run = view.find(name)?;
-    let again = as_it_was(&view, &run).map_err(Error::not_found)?;
+    let again = as_it_was(&view, &run)?;
     let mut whole = picture(&again.opened.workflow);
     let state = RunState::from_events(run.id, view.events(run.id)?, &run.status, Keep::PAGE);
     colour_by_state(&mut whole, &state, link);

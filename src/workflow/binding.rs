@@ -1,8 +1,9 @@
 //! Bindings: what an input is bound to, checked against its type as far as that is known beforehand.
 //!
-//! A binding is evaluated when the node is ready, over values that somebody else holds ([`Values`]).
+//! A binding is evaluated when the node is ready, over values that the caller holds ([`Values`]).
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -106,57 +107,84 @@ pub trait Values {
     ///
     /// # Errors
     /// The node has no value yet.
-    fn get(&self, reference: Reference) -> Result<Value, String>;
+    fn get(&self, reference: Reference) -> Result<Value, ValueError>;
     /// The content of a user's own file or directory.
     ///
     /// # Errors
     /// The file or directory cannot be read.
-    fn fingerprint(&self, path: &Path, is_dir: bool) -> Result<Arc<Artifact>, String>;
+    fn fingerprint(&self, path: &Path, is_dir: bool) -> Result<Arc<Artifact>, ValueError>;
     /// The user's own files that match a pattern, as a list.
     ///
     /// # Errors
     /// The pattern is wrong, or the folder cannot be read.
-    fn glob(&self, dir: &Path, pattern: &str) -> Result<Value, String>;
+    fn glob(&self, dir: &Path, pattern: &str) -> Result<Value, ValueError>;
 }
+
+/// Why a binding has no value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ValueError {
+    /// What it refers to has no value yet.
+    Unknown(String),
+    /// A file or folder of the user cannot be read.
+    File(String),
+    /// The value does not fit, or an expression cannot be computed.
+    Unfit(String),
+}
+
+impl From<String> for ValueError {
+    fn from(problem: String) -> Self {
+        Self::Unfit(problem)
+    }
+}
+
+impl fmt::Display for ValueError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Unknown(problem) | Self::File(problem) | Self::Unfit(problem) => f.write_str(problem),
+        }
+    }
+}
+
+impl std::error::Error for ValueError {}
 
 impl Binding {
     /// The value, of type `ty`.
     ///
     /// # Errors
-    /// A sentence, if the value does not exist or does not fit.
-    pub fn evaluate(&self, ty: &Type, values: &dyn Values) -> Result<Value, String> {
+    /// The value does not exist, cannot be read or does not fit.
+    pub fn evaluate(&self, ty: &Type, values: &dyn Values) -> Result<Value, ValueError> {
         match self {
             Self::Literal(value) => Ok(value.clone()),
             Self::Path(path) => file_value(ty, path, values),
-            Self::Reference(reference) => values.get(*reference)?.coerce(ty),
+            Self::Reference(reference) => Ok(values.get(*reference)?.coerce(ty)?),
             Self::Template(bound) => {
                 let scope = Bound { bound, values };
                 if bound.template.is_single_expression() {
-                    return bound.template.evaluate(ty, &scope);
+                    return Ok(bound.template.evaluate(ty, &scope)?);
                 }
                 let text = bound.template.render(&scope)?;
                 match ty.required() {
                     Type::File | Type::Dir if text.is_empty() => {
-                        Err(format!("expected the path of a {}, found empty text", ty.required()))
+                        Err(format!("expected the path of a {}, found empty text", ty.required()).into())
                     }
                     Type::File | Type::Dir => file_value(ty, &bound.dir.join(text), values),
                     Type::Json => Ok(Value::Json(Arc::new(Json::String(text)))),
-                    ty => Value::from_text(ty, &text),
+                    ty => Ok(Value::from_text(ty, &text)?),
                 }
             }
             Self::List(items) => {
                 let element = element_of(ty);
                 let list: Value =
                     items.iter().map(|item| item.evaluate(element, values)).collect::<Result<_, _>>()?;
-                list.coerce(ty)
+                Ok(list.coerce(ty)?)
             }
             Self::Map(entries) => {
                 let element = element_of(ty);
                 let entries = entries
                     .iter()
                     .map(|(key, item)| Ok((key.clone(), item.evaluate(element, values)?)))
-                    .collect::<Result<BTreeMap<_, _>, String>>()?;
-                Value::Map(Arc::new(entries)).coerce(ty)
+                    .collect::<Result<BTreeMap<_, _>, ValueError>>()?;
+                Ok(Value::Map(Arc::new(entries)).coerce(ty)?)
             }
         }
     }
@@ -256,7 +284,7 @@ fn given_path(ty: &Type, path: &str, dir: &Path) -> Result<Binding, String> {
     }
 }
 
-fn file_value(ty: &Type, path: &Path, values: &dyn Values) -> Result<Value, String> {
+fn file_value(ty: &Type, path: &Path, values: &dyn Values) -> Result<Value, ValueError> {
     match ty.required() {
         Type::Dir => values.fingerprint(path, true).map(Value::Dir),
         _ => values.fingerprint(path, false).map(Value::File),
@@ -283,11 +311,11 @@ impl Lookup for Bound<'_> {
         let index = variables.iter().position(|v| v.path.get(..ROOT) == Some(root));
         let reference = index.and_then(|i| self.bound.references.get(i));
         let reference = reference.ok_or_else(|| format!("`{}` is not known", path.join(".")))?;
-        Ok((root, self.values.get(*reference)?))
+        Ok((root, self.values.get(*reference).map_err(|error| error.to_string())?))
     }
 
     fn glob(&self, pattern: &str) -> Result<Value, String> {
-        self.values.glob(&self.bound.dir, pattern)
+        self.values.glob(&self.bound.dir, pattern).map_err(|error| error.to_string())
     }
 
     fn text(&self, value: &Value) -> Result<String, String> {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 
 use crate::core::digest::Hasher;
 use crate::exec::Masker;
@@ -99,12 +100,27 @@ pub fn masker_of(secrets: &BTreeMap<String, OsString>) -> Masker {
     Masker::new(secrets.values().map(|value| value.as_encoded_bytes()))
 }
 
+/// A secret of a task that is not set in the environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnsetSecret(pub String);
+
+impl fmt::Display for UnsetSecret {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "the secret `{}` is not set in the environment: export it, then run again", self.0)
+    }
+}
+
+impl std::error::Error for UnsetSecret {}
+
 /// The environment of a task before its inputs: base list, `pass_env`, `cache_env`, secrets, `env`, in this
 /// order, the later ones winning. The values of secrets come as well, to be masked.
 ///
 /// # Errors
 /// A secret that is not set.
-pub fn of_task(task: &Task, caller: &HostEnv) -> Result<(BTreeMap<OsString, OsString>, Vec<String>), String> {
+pub fn of_task(
+    task: &Task,
+    caller: &HostEnv,
+) -> Result<(BTreeMap<OsString, OsString>, Vec<String>), UnsetSecret> {
     let mut env = caller.base.clone();
     let mut patterns = task.pass_env.iter().chain(&task.cache.env).peekable();
     if patterns.peek().is_some() {
@@ -113,9 +129,7 @@ pub fn of_task(task: &Task, caller: &HostEnv) -> Result<(BTreeMap<OsString, OsSt
     }
     let mut secrets = Vec::new();
     for name in task.secrets.iter().filter(|_| caller.secrets) {
-        let value = std::env::var_os(name).ok_or_else(|| {
-            format!("the secret `{name}` is not set in the environment: export it, then run again")
-        })?;
+        let value = std::env::var_os(name).ok_or_else(|| UnsetSecret(name.clone()))?;
         secrets.push(value.to_string_lossy().into_owned());
         env.insert(name.into(), value);
     }

@@ -139,7 +139,8 @@ pub fn prepare(
     if !task.in_workflow_dir {
         stage_sources(around, subject, &work, &mut staged)?;
     }
-    let (mut env, secrets) = environment::of_task(task, around.caller).map_err(AttemptError::input)?;
+    let (mut env, secrets) =
+        environment::of_task(task, around.caller).map_err(|error| AttemptError::input(error.to_string()))?;
     let inputs_file = folder.write_inputs(&inputs_json(subject, &staged)).map_err(io)?;
     export_inputs(subject, folder, &staged, &mut env)?;
     let mut own = |name: &str, value: OsString| env.insert(name.into(), value);

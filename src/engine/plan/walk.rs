@@ -289,7 +289,7 @@ impl<'a, 'c> Planner<'a, 'c> {
         if !self.frame(&mut frame, outer, spot.is_element) {
             return Ok(Handed::Unknown);
         }
-        Ok(match interface::interface(&frame, self.explainer.files).map_err(NodeError::Outputs)? {
+        Ok(match interface::interface(&frame, self.explainer.files)? {
             Some(outputs) if interface::lacks(inner, &outputs) => Handed::Skipped,
             Some(outputs) => Handed::Outputs(outputs),
             None => Handed::Unknown,

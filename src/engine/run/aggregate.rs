@@ -79,7 +79,7 @@ impl Engine {
             Ok(Some(outputs)) if interface::lacks(&frame.workflow, &outputs) => AggregateEnd::Skipped,
             Ok(Some(outputs)) => AggregateEnd::Succeeded(outputs),
             Ok(None) => AggregateEnd::Incomplete,
-            Err(problem) => AggregateEnd::Failed(problem),
+            Err(error) => AggregateEnd::Failed(error.to_string()),
         }
     }
 }

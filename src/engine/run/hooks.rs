@@ -20,10 +20,10 @@ impl Engine {
                 self.handed = handed;
                 self.publisher.notes().into_iter().for_each(|note| self.bus.warn(None, note));
             }
-            Err(problem) => {
-                self.bus.warn(None, problem.clone());
-                let node = self.outline.workflow().name.clone();
-                self.failure = Some(Arc::new(RunFailure { node, message: problem }));
+            Err(error) => {
+                let (node, message) = (self.outline.workflow().name.clone(), error.to_string());
+                self.bus.warn(None, message.clone());
+                self.failure = Some(Arc::new(RunFailure { node, message }));
             }
         }
     }

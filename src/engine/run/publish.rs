@@ -1,6 +1,7 @@
 //! The workflow's own outputs: values, and files put where people can read them.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,13 +11,14 @@ use serde_json::{Value as Json, json};
 use crate::core::staging::Staging;
 use crate::core::value::{Artifact, Value};
 use crate::engine::scope::content::ContentStore;
+use crate::engine::scope::error::OutputError;
 use crate::engine::scope::frames::Frame;
 use crate::engine::scope::interface;
 use crate::engine::scope::values::UserFiles;
-use crate::storage::db;
+use crate::storage::db::{self, DbError};
 use crate::storage::home::make_private;
 use crate::storage::publish::record::PublishingWorkflow;
-use crate::storage::publish::{Item, Protected, Publication, Tree};
+use crate::storage::publish::{Item, Protected, Publication, PublishError, Tree};
 use crate::storage::store::{LargeFiles, Store, remove_tree};
 use crate::workflow::Published;
 
@@ -62,6 +64,50 @@ pub(super) struct HandedOut {
     pub notes: Vec<String>,
 }
 
+/// Why the outputs of a run are not handed out.
+#[derive(Debug)]
+pub enum RunOutputError {
+    /// An output has no value.
+    Value(OutputError),
+    /// The value of an output cannot be put anywhere: why.
+    Place {
+        output: Box<str>,
+        problem: String,
+    },
+    /// The record of published files cannot be opened.
+    Database(DbError),
+    Publish(PublishError),
+}
+
+impl From<OutputError> for RunOutputError {
+    fn from(error: OutputError) -> Self {
+        Self::Value(error)
+    }
+}
+
+impl From<DbError> for RunOutputError {
+    fn from(error: DbError) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<PublishError> for RunOutputError {
+    fn from(error: PublishError) -> Self {
+        Self::Publish(error)
+    }
+}
+
+impl fmt::Display for RunOutputError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Value(error) => error.fmt(f),
+            Self::Place { output, problem } => write!(f, "output `{output}`: {problem}"),
+            Self::Database(error) => error.fmt(f),
+            Self::Publish(error) => error.fmt(f),
+        }
+    }
+}
+
 /// How outputs with a path are published.
 pub struct PublishOptions {
     /// The home folder, which keeps the record of what was published.
@@ -76,21 +122,21 @@ pub struct PublishOptions {
 /// below `dir`. Outputs that depend on nodes that are not part of the run are left out.
 ///
 /// # Errors
-/// A sentence that names the output.
+/// An output has no value or cannot be put in its place.
 pub(super) fn hand_out(
     frame: &Frame,
     files: &UserFiles,
     store: &Store,
     dir: &Path,
     options: &PublishOptions,
-) -> Result<HandedOut, String> {
+) -> Result<HandedOut, RunOutputError> {
     let mut values = Vec::new();
     let mut items = Vec::new();
     for output in frame.workflow.outputs.iter().filter(|output| interface::is_available(output, frame)) {
-        let fail = |problem: String| format!("output `{}`: {problem}", output.name);
-        let value = interface::evaluate(output, frame, files).map_err(fail)?;
+        let unplaced = |problem| RunOutputError::Place { output: output.name.clone(), problem };
+        let value = interface::evaluate(output, frame, files)?;
         let names = match &output.path {
-            Some(path) => publishable(&value).map_err(fail)?.map(|(tree, names)| {
+            Some(path) => publishable(&value).map_err(unplaced)?.map(|(tree, names)| {
                 items.push(Item { output: output.name.to_string(), path: path.clone(), tree });
                 names
             }),
@@ -103,7 +149,7 @@ pub(super) fn hand_out(
     let publication = Publication { store, home, by, items: &items, protected, replace: *replace };
     let notes = match items.is_empty() {
         true => Vec::new(),
-        false => publication.run(&mut db::open_writer(home).map_err(|error| error.to_string())?)?,
+        false => publication.run(&mut db::open_writer(home)?)?,
     };
     let mut handed = Vec::with_capacity(values.len());
     for (output, value, names) in values {
@@ -113,7 +159,7 @@ pub(super) fn hand_out(
                 .map(|name| if name.is_empty() { path.clone() } else { path.join(name) })
                 .collect(),
             _ => stage(output, &value, store, dir)
-                .map_err(|problem| format!("output `{}`: {problem}", output.name))?,
+                .map_err(|problem| RunOutputError::Place { output: output.name.clone(), problem })?,
         };
         handed.push((output.name.to_string(), shown(&value, &places)));
     }

@@ -5,13 +5,15 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::publish::{self, PublishOptions, PublishedOutput};
+use super::publish::{self, PublishOptions, PublishedOutput, RunOutputError};
 use crate::core::digest::Digest;
 use crate::engine::scope::frames::Frame;
 use crate::engine::scope::values::UserFiles;
 use crate::storage::contents::Execution;
+use crate::storage::damage;
 use crate::storage::history::times::Times;
 use crate::storage::locks::{Holder, LockTry, Locks};
+use crate::storage::publish::PublishError;
 use crate::storage::store::{FileKey, StatEntry, Store};
 use crate::storage::writer::{NewResult, Writer};
 
@@ -62,13 +64,16 @@ impl Recorder for Writer {
     }
 }
 
+/// The workflow's own outputs by name.
+pub type PublishedOutputs = Vec<(String, PublishedOutput)>;
+
 /// Publishes the workflow's own outputs.
 pub trait Publisher: Send {
     /// The outputs by name, in the file's order. Outputs of nodes that are not part of the run are left out.
     ///
     /// # Errors
-    /// An output cannot be evaluated or published: a sentence that names it.
-    fn publish(&self, frame: &Frame, files: &UserFiles) -> Result<Vec<(String, PublishedOutput)>, String>;
+    /// An output has no value or cannot be put in its place.
+    fn publish(&self, frame: &Frame, files: &UserFiles) -> Result<PublishedOutputs, RunOutputError>;
 
     /// What a user should know of the last publication.
     fn notes(&self) -> Vec<String> {
@@ -92,8 +97,13 @@ impl StorePublisher {
 }
 
 impl Publisher for StorePublisher {
-    fn publish(&self, frame: &Frame, files: &UserFiles) -> Result<Vec<(String, PublishedOutput)>, String> {
-        let handed = publish::hand_out(frame, files, &self.store, &self.dir, &self.options)?;
+    fn publish(&self, frame: &Frame, files: &UserFiles) -> Result<PublishedOutputs, RunOutputError> {
+        let handed =
+            publish::hand_out(frame, files, &self.store, &self.dir, &self.options).inspect_err(|error| {
+                if let RunOutputError::Publish(PublishError::Record(error)) = error {
+                    damage::suspect(&self.options.home, error);
+                }
+            })?;
         *self.notes.lock().unwrap_or_else(PoisonError::into_inner) = handed.notes;
         Ok(handed.outputs)
     }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::storage::store::FileError;
+use crate::workflow::binding::ValueError;
 
 /// Why a node fails before anything of it runs.
 #[derive(Clone, Debug)]
@@ -15,15 +16,15 @@ pub enum NodeError {
         input: Box<str>,
         /// The element of the list that the node is spread over.
         element: Option<usize>,
-        problem: String,
+        problem: ValueError,
     },
     /// The condition has no truth value.
-    Condition(String),
+    Condition(ValueError),
     /// The lists that the node is spread over do not fit together, or are too long.
     Elements(String),
     Sources(SourceError),
     /// An output of the sub-workflow has no value.
-    Outputs(String),
+    Output(OutputError),
 }
 
 impl fmt::Display for NodeError {
@@ -34,9 +35,16 @@ impl fmt::Display for NodeError {
                 write!(f, "input `{input}`, element {i}: {problem}")
             }
             Self::Condition(problem) => write!(f, "`if`: {problem}"),
-            Self::Elements(problem) | Self::Outputs(problem) => f.write_str(problem),
+            Self::Elements(problem) => f.write_str(problem),
+            Self::Output(error) => error.fmt(f),
             Self::Sources(error) => error.fmt(f),
         }
+    }
+}
+
+impl From<OutputError> for NodeError {
+    fn from(error: OutputError) -> Self {
+        Self::Output(error)
     }
 }
 
@@ -45,6 +53,36 @@ impl From<SourceError> for NodeError {
         Self::Sources(error)
     }
 }
+
+/// An input of the workflow itself that has no value, or one that it does not allow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputError {
+    pub input: Box<str>,
+    pub problem: ValueError,
+}
+
+impl fmt::Display for InputError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "workflow input `{}`: {}", self.input, self.problem)
+    }
+}
+
+impl std::error::Error for InputError {}
+
+/// An output of a workflow that has no value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputError {
+    pub output: Box<str>,
+    pub problem: ValueError,
+}
+
+impl fmt::Display for OutputError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "output `{}`: {}", self.output, self.problem)
+    }
+}
+
+impl std::error::Error for OutputError {}
 
 /// Why the sources of a task cannot be read.
 #[derive(Clone, Debug)]
@@ -81,7 +119,7 @@ mod tests {
 
     #[test]
     fn errors_name_the_input_and_the_element() {
-        let problem = "expected int, found true".to_owned();
+        let problem = ValueError::Unfit("expected int, found true".into());
         let of =
             |element| NodeError::Input { input: "n".into(), element, problem: problem.clone() }.to_string();
         assert_eq!(of(None), "input `n`: expected int, found true");

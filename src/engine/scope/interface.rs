@@ -2,23 +2,26 @@
 
 use crate::core::types::Type;
 use crate::core::value::Value;
+use crate::engine::scope::error::OutputError;
 use crate::engine::scope::frames::Frame;
 use crate::engine::scope::values::{ScopeValues, UserFiles};
-use crate::workflow::binding::{Binding, Reference};
+use crate::workflow::binding::{Binding, Reference, ValueError};
 use crate::workflow::{Published, Workflow};
 
 /// The outputs of a sub-workflow; `None` if some of them are outside the run.
 ///
 /// # Errors
-/// A sentence that names the output.
-pub(in crate::engine) fn interface(frame: &Frame, files: &UserFiles) -> Result<Option<Box<[Value]>>, String> {
+/// The first output without a value.
+pub(in crate::engine) fn interface(
+    frame: &Frame,
+    files: &UserFiles,
+) -> Result<Option<Box<[Value]>>, OutputError> {
     let mut outputs = Vec::with_capacity(frame.workflow.outputs.len());
     for output in &frame.workflow.outputs {
         if !is_available(output, frame) {
             return Ok(None);
         }
-        let value = evaluate(output, frame, files);
-        outputs.push(value.map_err(|problem| format!("output `{}`: {problem}", output.name))?);
+        outputs.push(evaluate(output, frame, files)?);
     }
     Ok(Some(outputs.into()))
 }
@@ -39,12 +42,15 @@ pub(in crate::engine) fn lacks(workflow: &Workflow, outputs: &[Value]) -> bool {
     workflow.outputs.iter().zip(outputs).any(|(output, value)| *value == Value::Null && counted_on(output))
 }
 
-/// The outputs of a skipped node are null, and so is every value made of them.
+/// The value of an output. The outputs of a skipped node are null, and so is every value made of them.
+///
+/// # Errors
+/// The output has no value, or one that does not fit.
 pub(in crate::engine) fn evaluate(
     output: &Published,
     frame: &Frame,
     files: &UserFiles,
-) -> Result<Value, String> {
+) -> Result<Value, OutputError> {
     let mut of_null = false;
     output.value.for_each_reference(&mut |reference| {
         if let Reference::Output { node, output } = reference {
@@ -56,11 +62,11 @@ pub(in crate::engine) fn evaluate(
     match evaluate_as_it_is(output, &frame.values(files)) {
         Ok(_) if of_null && is_text => Ok(Value::Null),
         Err(_) if of_null => Ok(Value::Null),
-        other => other,
+        other => other.map_err(|problem| OutputError { output: output.name.clone(), problem }),
     }
 }
 
-fn evaluate_as_it_is(output: &Published, values: &ScopeValues) -> Result<Value, String> {
+fn evaluate_as_it_is(output: &Published, values: &ScopeValues) -> Result<Value, ValueError> {
     match (&output.ty, &output.path) {
         (Some(ty), _) => output.value.evaluate(&Type::Optional(Box::new(ty.required().clone())), values),
         (None, Some(_)) => {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::core::value::Value;
 use crate::engine::scope::error::NodeError;
+use crate::workflow::binding::ValueError;
 use crate::workflow::node::equal_lengths;
 use crate::workflow::{Node, Scatter, ScatterShape};
 
@@ -34,14 +35,14 @@ impl ScatteredInputs {
         let mut lists = Vec::with_capacity(scatter.over.len());
         for input in scatter.over.iter().map(|i| *i as usize) {
             let Some(Value::List(items)) = inputs.get(input) else {
-                let problem = "a list is expected".to_owned();
+                let problem = ValueError::Unfit("a list is expected".into());
                 return Err(NodeError::Input { input: declared[input].name.clone(), element: None, problem });
             };
             for (i, item) in items.iter().enumerate() {
                 declared[input].check_choice(item).map_err(|problem| NodeError::Input {
                     input: declared[input].name.clone(),
                     element: Some(i),
-                    problem,
+                    problem: problem.into(),
                 })?;
             }
             lists.push(List { input, items: items.clone(), stride: 1 });

@@ -12,9 +12,9 @@ use crate::core::condition::Condition;
 use crate::core::types::Type;
 use crate::core::value::{Artifact, Value};
 use crate::engine::scope::content::ContentStore;
-use crate::engine::scope::error::NodeError;
+use crate::engine::scope::error::{InputError, NodeError};
 use crate::storage::store::{FileError, Snapshot};
-use crate::workflow::binding::{self, Binding, Failure, Reference};
+use crate::workflow::binding::{self, Binding, Failure, Reference, ValueError};
 use crate::workflow::paths::find_files;
 use crate::workflow::{Node, Workflow};
 
@@ -184,12 +184,12 @@ impl ScopeValues<'_> {
 /// The values of a workflow's inputs. `bindings` has one for each.
 ///
 /// # Errors
-/// An input that cannot be read, or that `one_of` does not allow: a sentence that names it.
+/// An input that cannot be read, or that `one_of` does not allow.
 pub fn workflow_inputs(
     workflow: &Workflow,
     files: &UserFiles,
     bindings: &[Binding],
-) -> Result<Box<[Value]>, String> {
+) -> Result<Box<[Value]>, InputError> {
     let mut inputs = Vec::with_capacity(bindings.len());
     for (input, binding) in workflow.inputs.iter().zip(bindings) {
         let known = ScopeValues { workflow, files, inputs: &inputs, outputs: &[], failure: None };
@@ -197,21 +197,23 @@ pub fn workflow_inputs(
             input.check_choice(&value)?;
             Ok(value)
         });
-        inputs.push(value.map_err(|e| format!("workflow input `{}`: {e}", input.name))?);
+        inputs.push(value.map_err(|problem| InputError { input: input.name.clone(), problem })?);
     }
     Ok(inputs.into())
 }
 
 impl binding::Values for ScopeValues<'_> {
-    fn get(&self, reference: Reference) -> Result<Value, String> {
+    fn get(&self, reference: Reference) -> Result<Value, ValueError> {
         match reference {
             Reference::Input(index) => {
-                self.inputs.get(index as usize).cloned().ok_or_else(|| "an input is not known yet".into())
+                let unknown = || ValueError::Unknown("an input is not known yet".into());
+                self.inputs.get(index as usize).cloned().ok_or_else(unknown)
             }
             Reference::Output { node, output } => {
                 let outputs = self.outputs.get(node as usize).and_then(|outputs| outputs.as_deref());
                 outputs.and_then(|outputs| outputs.get(output as usize)).cloned().ok_or_else(|| {
-                    format!("`{}` has no outputs yet", self.workflow.nodes[node as usize].name)
+                    let name = &self.workflow.nodes[node as usize].name;
+                    ValueError::Unknown(format!("`{name}` has no outputs yet"))
                 })
             }
             Reference::Failure(part) => Ok(match (self.failure, part) {
@@ -222,11 +224,12 @@ impl binding::Values for ScopeValues<'_> {
         }
     }
 
-    fn fingerprint(&self, path: &Path, is_dir: bool) -> Result<Arc<Artifact>, String> {
-        self.files.get(path, is_dir).map(|(artifact, _)| artifact).map_err(|error| error.to_string())
+    fn fingerprint(&self, path: &Path, is_dir: bool) -> Result<Arc<Artifact>, ValueError> {
+        let found = self.files.get(path, is_dir).map_err(|error| ValueError::File(error.to_string()))?;
+        Ok(found.0)
     }
 
-    fn glob(&self, dir: &Path, pattern: &str) -> Result<Value, String> {
+    fn glob(&self, dir: &Path, pattern: &str) -> Result<Value, ValueError> {
         let found = self.files.find(dir, pattern)?;
         found.iter().map(|path| self.fingerprint(path, false).map(Value::File)).collect()
     }

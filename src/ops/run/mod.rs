@@ -56,7 +56,7 @@ use crate::storage::home::{Home, RunLock};
 use crate::storage::locks::Locks;
 use crate::storage::publish::Protected;
 use crate::storage::store::Store;
-use crate::workflow::binding::Binding;
+use crate::workflow::binding::{Binding, ValueError};
 use crate::workflow::graph::remaining::remaining;
 
 /// A run that has ended.
@@ -165,7 +165,7 @@ pub async fn run(
 }
 
 /// The values of the workflow's inputs, and the user's files that were digested for them. `inside` says where an input
-/// holds the home: a home that changes while it is read may be why an input cannot be read.
+/// holds the home: a home that changes while it is read may be why a file cannot be read.
 ///
 /// # Errors
 /// An input without a value, or an interrupt that came first.
@@ -182,7 +182,10 @@ async fn evaluate(
         (files, inputs)
     };
     let (files, inputs) = beside(interrupts, work).await?;
-    let inputs = inputs.map_err(|problem| Error::invalid([&[problem], inside].concat().join("\n")))?;
+    let inputs = inputs.map_err(|error| match error.problem {
+        ValueError::File(_) => Error::invalid([&[error.to_string()], inside].concat().join("\n")),
+        ValueError::Unknown(_) | ValueError::Unfit(_) => error.into(),
+    })?;
     Ok((files, inputs))
 }
 

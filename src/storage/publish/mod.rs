@@ -9,18 +9,21 @@
 //! | `record` | the table of what was published |
 //! | `survey` | the action at each path, and what is in the way |
 
+mod error;
 pub mod record;
 mod survey;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::{Connection, TransactionBehavior};
 
+pub use self::error::PublishError;
 use self::record::{PlacedContent, PublishedRow, PublishingWorkflow};
 use self::survey::{Action, Survey, survey};
 use crate::core::value::Artifact;
@@ -99,22 +102,20 @@ impl Publication<'_> {
     /// Publishes all items, or refuses all of them. `db` is the database of the home. What a user should know besides comes as sentences.
     ///
     /// # Errors
-    /// A sentence that names what is in the way and the way out, or what the system refused.
-    pub fn run(&self, db: &mut Connection) -> Result<Vec<String>, String> {
-        let record =
-            |error: rusqlite::Error| format!("the record of published files cannot be used: {error}");
+    /// Something is in the way, the record of published files cannot be used, or the system refused a file.
+    pub fn run(&self, db: &mut Connection) -> Result<Vec<String>, PublishError> {
         // Two runs that publish at the same path come one after the other.
         let lock = self.home.join("publish.lock");
         let _lock = own_file::open(&lock, Access::Append)
             .and_then(|file| file.lock().map(|()| file))
-            .map_err(|error| format!("{} cannot be locked: {error}", lock.display()))?;
+            .map_err(|error| PublishError::Failed(format!("{} cannot be locked: {error}", lock.display())))?;
         let survey = survey(self, db)?;
-        self.intend(db, &survey).map_err(record)?;
+        self.intend(db, &survey)?;
         let mut notes = survey.notes();
         let (removed, kept) = remove_obsolete(&survey, self.protected, self.store);
         notes.extend(kept);
         self.place(&survey)?;
-        self.confirm(db, &survey, &removed).map_err(record)?;
+        self.confirm(db, &survey, &removed)?;
         Ok(notes)
     }
 
@@ -134,12 +135,11 @@ impl Publication<'_> {
         transaction.commit()
     }
 
-    fn place(&self, survey: &Survey) -> Result<(), String> {
-        let fail = |error: &dyn std::fmt::Display| format!("cannot be published: {error}");
+    fn place(&self, survey: &Survey) -> Result<(), PublishError> {
         let mut folders = BTreeSet::new();
         let mut whole: Option<&Path> = None;
         for step in survey.steps.iter().filter(|step| step.action.places()) {
-            let named = |error: String| format!("output `{}`: {error}", step.output);
+            let fail = |error: &dyn fmt::Display| failed(&step.output, error);
             if let Some(root) = whole
                 && step.root == *root
                 && step.path.starts_with(root)
@@ -149,20 +149,21 @@ impl Publication<'_> {
             if let Some(parent) = step.path.parent() {
                 if step.root == step.path {
                     fs::create_dir_all(parent)
-                        .map_err(|error| named(fail(&format!("{}: {error}", parent.display()))))?;
+                        .map_err(|error| fail(&format_args!("{}: {error}", parent.display())))?;
                 }
                 folders.insert(parent.to_owned());
             }
             if let (Action::Create, Some(artifact)) = (&step.action, &step.whole) {
-                self.store.place_folder(artifact, &step.path).map_err(|error| named(fail(&error)))?;
+                self.store.place_folder(artifact, &step.path).map_err(|error| fail(&error))?;
                 whole = Some(&step.path);
                 continue;
             }
             let replace = matches!(step.action, Action::Replace { .. }) && !step.cleared(survey);
-            self.store.place(&step.entry, &step.path, replace).map_err(|error| named(fail(&error)))?;
+            self.store.place(&step.entry, &step.path, replace).map_err(|error| fail(&error))?;
         }
         for folder in folders {
-            sync_folder(&folder).map_err(|error| fail(&error))?;
+            sync_folder(&folder)
+                .map_err(|error| PublishError::Failed(format!("cannot be published: {error}")))?;
         }
         Ok(())
     }
@@ -188,6 +189,11 @@ impl Publication<'_> {
         }
         transaction.commit()
     }
+}
+
+/// What keeps an output from being published.
+fn failed(output: &str, problem: &dyn fmt::Display) -> PublishError {
+    PublishError::Failed(format!("output `{output}`: cannot be published: {problem}"))
 }
 
 /// Removes entries of earlier results that are no longer part of the result; those that a user edited stay. The paths are

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::record::{self, PlacedContent, PublishedRow};
-use super::{Item, Publication, Tree, named};
+use super::{Item, Publication, PublishError, Tree, failed, named};
 use crate::core::value::Artifact;
-use crate::storage::store::{EntryContent, PublishEntry, Store};
+use crate::storage::store::{EntryContent, FileError, PublishEntry, Store};
 
 /// What is known before anything is touched.
 pub(super) struct Survey {
@@ -103,13 +103,15 @@ struct Obstacle {
 }
 
 /// Looks at everything; nothing is touched.
-pub(super) fn survey(publication: &Publication, db: &Connection) -> Result<Survey, String> {
+pub(super) fn survey(publication: &Publication, db: &Connection) -> Result<Survey, PublishError> {
     let mut wanted: BTreeMap<PathBuf, Step> = BTreeMap::new();
     let mut roots = BTreeSet::new();
     for item in publication.items {
-        let fail = |problem: String| format!("output `{}`: cannot be published: {problem}", item.output);
-        let root = real_path(&item.path, !matches!(item.tree, Tree::File(_))).map_err(fail)?;
-        for (path, entry, whole) in entries(publication.store, item, &root).map_err(fail)? {
+        let root = real_path(&item.path, !matches!(item.tree, Tree::File(_)))
+            .map_err(|problem| failed(&item.output, &problem))?;
+        let entries =
+            entries(publication.store, item, &root).map_err(|error| failed(&item.output, &error))?;
+        for (path, entry, whole) in entries {
             let step = Step {
                 path: path.clone(),
                 root: root.clone(),
@@ -122,12 +124,12 @@ pub(super) fn survey(publication: &Publication, db: &Connection) -> Result<Surve
             };
             match wanted.get(&path) {
                 Some(other) if other.entry.content != step.entry.content => {
-                    return Err(format!(
+                    return Err(PublishError::Refused(format!(
                         "outputs `{}` and `{}` both put something at {}, and not the same: give one of them another path",
                         other.output,
                         step.output,
                         path.display()
-                    ));
+                    )));
                 }
                 Some(_) => {}
                 None => drop(wanted.insert(path, step)),
@@ -136,11 +138,9 @@ pub(super) fn survey(publication: &Publication, db: &Connection) -> Result<Surve
         roots.insert(root);
     }
     check_nesting(&wanted)?;
-    let unreadable =
-        |error: rusqlite::Error| format!("the record of published files cannot be read: {error}");
     let mut obsolete = BTreeMap::new();
     for root in &roots {
-        for (path, row) in record::below(db, root).map_err(unreadable)? {
+        for (path, row) in record::below(db, root)? {
             // A folder that becomes a file goes as well.
             let is_folder = |step: &Step| step.content() == PlacedContent::Folder;
             if wanted.get(&path).is_none_or(|step| row.content == PlacedContent::Folder && !is_folder(step)) {
@@ -151,7 +151,7 @@ pub(super) fn survey(publication: &Publication, db: &Connection) -> Result<Surve
     let mut obstacles = Vec::new();
     let mut fresh = BTreeSet::new();
     for step in wanted.values_mut() {
-        step.row = record::row(db, &step.path).map_err(unreadable)?;
+        step.row = record::row(db, &step.path)?;
         let under_fresh = step.path.parent().is_some_and(|parent| fresh.contains(parent));
         match decide(publication, db, step, under_fresh, &obsolete) {
             Ok(action) => step.action = action,
@@ -162,7 +162,7 @@ pub(super) fn survey(publication: &Publication, db: &Connection) -> Result<Surve
         }
     }
     if !obstacles.is_empty() {
-        return Err(in_the_way(&obstacles));
+        return Err(PublishError::Refused(in_the_way(&obstacles)));
     }
     Ok(Survey { steps: wanted.into_values().collect(), obsolete: obsolete.into_iter().collect() })
 }
@@ -173,12 +173,12 @@ fn entries(
     store: &Store,
     item: &Item,
     root: &Path,
-) -> Result<Vec<(PathBuf, PublishEntry, Option<Arc<Artifact>>)>, String> {
+) -> Result<Vec<(PathBuf, PublishEntry, Option<Arc<Artifact>>)>, FileError> {
     let below = |root: &Path, name: &str| if name.is_empty() { root.to_owned() } else { root.join(name) };
     let of = |artifact: &Arc<Artifact>, is_dir: bool, root: &Path| {
-        let entries = store.publish_entries(artifact, is_dir).map_err(|error| error.to_string())?;
+        let entries = store.publish_entries(artifact, is_dir)?;
         let whole = |entry: &PublishEntry| (is_dir && entry.name.is_empty()).then(|| artifact.clone());
-        Ok::<_, String>(
+        Ok::<_, FileError>(
             entries
                 .into_iter()
                 .map(move |entry| {
@@ -202,18 +202,18 @@ fn entries(
 }
 
 /// Nothing can lie in a file or a link.
-fn check_nesting(wanted: &BTreeMap<PathBuf, Step>) -> Result<(), String> {
+fn check_nesting(wanted: &BTreeMap<PathBuf, Step>) -> Result<(), PublishError> {
     let mut outer: Option<&Step> = None;
     for step in wanted.values() {
         if let Some(outer) = outer
             && step.path.starts_with(&outer.path)
         {
-            return Err(format!(
+            return Err(PublishError::Refused(format!(
                 "output `{}` puts a file at {}, and output `{}` needs a folder there: give one of them another path",
                 outer.output,
                 outer.path.display(),
                 step.output
-            ));
+            )));
         }
         if step.content() != PlacedContent::Folder {
             outer = Some(step);

@@ -94,6 +94,7 @@ impl Project {
             replace: self.replace,
         }
         .run(&mut db::open_writer(&home).unwrap())
+        .map_err(|error| error.to_string())
     }
 
     fn put(&self, path: &str, tree: Tree) -> Result<Vec<String>, String> {
@@ -365,4 +366,30 @@ fn folders_of_files_are_merged_as_directories_are() {
     assert_eq!(p.names("all"), ["b.csv", "c.csv", "mine"]);
     p.put("all", tree(&[])).unwrap();
     assert_eq!(p.names("all"), ["mine"]);
+}
+
+#[test]
+fn a_record_that_cannot_be_used_is_told_apart_from_what_is_in_the_way() {
+    let p = Place::new();
+    fs::write(p.path("mine"), "mine").unwrap();
+    let home = p.dir.path().join("home");
+    let mut db = db::open_writer(&home).unwrap();
+    let mut publish = |path: &str| {
+        let items = [Item { output: "o".into(), path: p.path(path), tree: p.file("new") }];
+        let by = PublishingWorkflow { workflow: "w", dir: p.dir.path() };
+        Publication {
+            store: &p.store,
+            home: &home,
+            by,
+            items: &items,
+            protected: &p.protected,
+            replace: false,
+        }
+        .run(&mut db)
+    };
+    assert!(matches!(publish("mine"), Err(PublishError::Refused(_))));
+    assert!(matches!(publish("mine/below"), Err(PublishError::Failed(_))));
+    publish("new").unwrap();
+    db::open_writer(&home).unwrap().execute_batch("ALTER TABLE published RENAME TO gone").unwrap();
+    assert!(matches!(publish("other"), Err(PublishError::Record(_))));
 }

@@ -15,7 +15,6 @@ use super::error::FileError;
 use super::manifest::EntryContent;
 use super::pieces::{FileSource, LargeFiles, Part, Place, PutForm, Staged};
 use super::{Store, remove_tree};
-use crate::core::digest::Digest;
 use crate::core::staging::Staging;
 use crate::core::value::Artifact;
 

@@ -26,7 +26,8 @@ use crate::engine::lookup::cache::Cache;
 use crate::engine::lookup::memo::Memo;
 use crate::engine::lookup::prior_run::PriorRun;
 use crate::engine::options::RunOptions;
-use crate::engine::run::seams::{Publisher, WorkLocks};
+use crate::engine::run::publish::RunOutputError;
+use crate::engine::run::seams::{PublishedOutputs, Publisher, WorkLocks};
 use crate::engine::run::{Engine, EngineInputs, EventLog, Interrupt, PublishedOutput, RunContext};
 use crate::engine::schedule::pools::Pools;
 use crate::engine::scope::content::ContentStore;
@@ -143,7 +144,7 @@ fn sample(ty: &Type, node: &str) -> Value {
 struct Interfaces;
 
 impl Publisher for Interfaces {
-    fn publish(&self, frame: &Frame, files: &UserFiles) -> Result<Vec<(String, PublishedOutput)>, String> {
+    fn publish(&self, frame: &Frame, files: &UserFiles) -> Result<PublishedOutputs, RunOutputError> {
         let values = interface(frame, files)?.unwrap_or_default();
         let names = frame.workflow.outputs.iter().map(|output| output.name.to_string());
         let handed = |value: &Value| PublishedOutput { event: value.to_record(), plain: value.clone() };
