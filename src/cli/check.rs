@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::screen::{ColorChoice, note, print, show_diagnostics, tell_errors};
 use super::{Failure, Outcome, code};
+use crate::core::counted::counted;
 use crate::core::event::VERSION;
 use crate::ops::WorkflowErrors;
 use crate::ops::check::{Checked, Contents, check};
@@ -61,17 +62,16 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
 }
 
 fn show(path: &Path, checked: Checked, color: ColorChoice) {
-    let named = |n: usize, name: &str| format!("{n} {name}{}", if n == 1 { "" } else { "s" });
     let contents = match checked.contents {
-        Contents::Nodes(nodes) => named(nodes, "node"),
-        Contents::Tasks(tasks) => named(tasks, "task"),
+        Contents::Nodes(nodes) => counted(nodes as u64, "node"),
+        Contents::Tasks(tasks) => counted(tasks as u64, "task"),
     };
     let diagnostics: Vec<Diagnostic> = checked.lints.into_iter().map(|lint| lint.diagnostic).collect();
     if diagnostics.is_empty() {
         return note(&format!("{}: ok, {contents}", path.display()));
     }
     show_diagnostics(color, &checked.sources, &diagnostics);
-    note(&format!("{}: ok, {contents}, {}", path.display(), named(diagnostics.len(), "warning")));
+    note(&format!("{}: ok, {contents}, {}", path.display(), counted(diagnostics.len() as u64, "warning")));
 }
 
 fn tell(diagnostic: &Diagnostic, lint: Option<&str>, sources: &Sources) {

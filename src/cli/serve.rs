@@ -10,6 +10,7 @@ use super::runtime::block_on;
 use super::screen::{ColorChoice, note, print};
 use super::{Failure, Outcome, code, signals};
 use crate::core::clock::SystemClock;
+use crate::core::counted::counted;
 use crate::ops::config::serve::{ServeSettings, serve_settings};
 use crate::server::events::{Became, RunEnded, ServerEvent};
 use crate::server::web::WebOptions;
@@ -162,7 +163,11 @@ fn text(event: &ServerEvent, is_ready: bool, ink: &Ink) -> Option<String> {
     let now = || ink.paint(FAINT, Zoned::now().strftime("%H:%M:%S").to_string());
     match event {
         ServerEvent::Serving { url, login, workflows, schedules, .. } => {
-            let counts = format!("{}, {}", counted(*workflows, "workflow"), counted(*schedules, "schedule"));
+            let counts = format!(
+                "{}, {}",
+                counted(*workflows as u64, "workflow"),
+                counted(*schedules as u64, "schedule")
+            );
             Some(match (url, login) {
                 (Some(url), Some(login)) => format!("serving {url} ({counts})\nto log in once: {login}"),
                 (Some(url), None) => format!("serving {url} ({counts})"),
@@ -211,10 +216,6 @@ fn ended_text(ended: &RunEnded, ink: &Ink) -> String {
     let word = if ended.is_no_op() { "no-op" } else { &ended.status };
     let (time, counts, run) = (duration(ended.duration_ms), &ended.counts, ended.run);
     format!("{head} {word} in {time}, {} of {} nodes ran, run {run}", counts.executed, counts.nodes)
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 fn shown(path: &Path) -> String {

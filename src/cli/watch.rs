@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::screen::{ColorChoice, note, tell_failure};
 use super::start::{Flags, start};
 use super::{Failure, Outcome, signals};
+use crate::core::counted::counted;
 use crate::core::run_request::RunRequest;
 use crate::core::zone::local_now;
 use crate::engine::Interrupt;
@@ -33,9 +34,8 @@ pub fn run(flags: &Flags, request: &RunRequest, home: Option<&Path>, color: Colo
         }
         if !flags.quiet {
             // Others may come: settings files, and what a workflow names that is not there.
-            let n = before.values().flatten().count();
-            let files = if n == 1 { "file" } else { "files" };
-            note(&ink.paint(FAINT, format!("watching {n} {files}; Ctrl-C ends")));
+            let files = counted(before.values().flatten().count() as u64, "file");
+            note(&ink.paint(FAINT, format!("watching {files}; Ctrl-C ends")));
         }
         let waited = clock.block_on(waiter.wait(&watched, &before));
         let changed = waited.map_err(|Interrupt(signal)| Failure::silent(128 + signal as u8))?;

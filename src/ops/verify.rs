@@ -8,6 +8,7 @@ use rusqlite::Connection;
 
 use super::Error;
 use super::home::HomeWriter;
+use crate::core::lock::lock;
 use crate::storage::damage;
 use crate::storage::gc::StoredFiles;
 use crate::storage::memo::MemoEntry;
@@ -90,7 +91,7 @@ fn reread(store: &Store, findings: &mut Findings, progress: &dyn VerifyProgress)
         bytes.fetch_add(blob.size, Ordering::Relaxed);
         progress.advance(blob.size);
         if let Err(damage) = verdict {
-            damaged.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(damage);
+            lock(&damaged).push(damage);
         }
     };
     store.reread(&blobs, threads, &tell);

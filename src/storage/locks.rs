@@ -20,13 +20,14 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc::{F_UNLCK, F_WRLCK, SEEK_SET, flock};
 
 use crate::core::digest::Digest;
+use crate::core::lock::lock;
 use crate::core::run_id::RunId;
 use crate::storage::own_file::{self, Access};
 use crate::storage::own_folder;
@@ -93,7 +94,7 @@ impl Locks {
         let (path, notes) = (home.join(FILE), home.join(NOTES));
         let failed = |path: &Path, error| LockError { path: path.to_owned(), error };
         own_folder::make(&notes).map_err(|error| failed(&notes, error))?;
-        let mut open = guard(&OPEN);
+        let mut open = lock(&OPEN);
         // Held until the end: no other thread opens or closes the same file meanwhile.
         let known = fs::symlink_metadata(&path).ok().map(|found| (found.dev(), found.ino()));
         let found = open.iter().find(|(id, _)| Some(*id) == known).map(|(_, shared)| shared.clone());
@@ -120,7 +121,7 @@ impl Locks {
     pub fn try_take(&self, key: &Digest, holder: &Holder) -> io::Result<LockTry> {
         let shared = &self.0;
         let offset = offset(key);
-        let mut held = guard(&shared.held);
+        let mut held = lock(&shared.held);
         if let Some(other) = held.get(&offset) {
             return Ok(LockTry::Busy(Some(other.clone())));
         }
@@ -137,7 +138,7 @@ impl Locks {
 
 impl Drop for HeldLock {
     fn drop(&mut self) {
-        let mut held = guard(&self.shared.held);
+        let mut held = lock(&self.shared.held);
         // The note goes before the lock: the next holder writes its own.
         let _ = fs::remove_file(self.shared.note(self.offset));
         held.remove(&self.offset);
@@ -154,7 +155,7 @@ impl Shared {
 
     /// Removes the notes of killed processes: notes whose locks are free.
     fn sweep(&self) {
-        let held = guard(&self.held);
+        let held = lock(&self.held);
         let Ok(folder) = own_folder::open(&self.notes) else { return };
         for entry in fs::read_dir(&self.notes).into_iter().flatten().flatten() {
             let name = entry.file_name();
@@ -198,11 +199,6 @@ impl fmt::Display for LockError {
 }
 
 impl std::error::Error for LockError {}
-
-/// Locks a mutex, also after a thread panicked: no value here is ever half written.
-fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// The offset of a key's lock in the file.
 fn offset(key: &Digest) -> i64 {

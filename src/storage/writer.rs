@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::core::definition::Definition;
 use crate::core::digest::Digest;
+use crate::core::lock::lock;
 use crate::core::run_id::RunId;
 use crate::storage::contents::{self, Execution, Indexed};
 use crate::storage::damage;
@@ -432,7 +433,7 @@ pub fn stat_lookup(home: PathBuf) -> StatLookup {
         match known.as_ref()? {
             Known::All(entries) => entries.get(&key).copied(),
             Known::Asked(db) => {
-                let db = db.lock().unwrap_or_else(PoisonError::into_inner);
+                let db = lock(db);
                 let mut statement =
                     db.prepare_cached("SELECT * FROM file_stat WHERE dev = ?1 AND ino = ?2").ok()?;
                 let found = statement.query_row(params![key.dev as i64, key.ino as i64], read_stat);

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 use self::lines::{File, MAX_LINE_CHARS};
+use crate::core::counted::counted;
 use crate::core::inert::{PLACEHOLDER, inert_in_place, inert_message};
 
 /// A stretch of a source text, in bytes.
@@ -281,11 +282,8 @@ impl Diagnostic {
 
 /// A number of errors that are not shown. Where a file has very many, not all are looked for.
 fn further(count: usize, at_least: bool) -> String {
-    format!(
-        "{}{count} more error{}",
-        if at_least { "at least " } else { "" },
-        if count == 1 { "" } else { "s" }
-    )
+    let least = if at_least { "at least " } else { "" };
+    format!("{least}{}", counted(count as u64, "more error"))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Expression, Value as JinjaValue};
@@ -14,6 +14,7 @@ use serde_json::Value as Json;
 
 use super::filters::{self, explain_in};
 use super::jinja::{Context, bounded, explain, from_jinja, jinja_text, to_jinja, without_file_text};
+use crate::core::lock::lock;
 use crate::core::types::Type;
 use crate::core::value::Value;
 
@@ -86,7 +87,7 @@ type CompiledExpression = Arc<Expression<'static, 'static>>;
 /// The expression behind a source text.
 fn compiled(source: &str) -> Result<CompiledExpression, minijinja::Error> {
     static RECENT: Mutex<BTreeMap<Box<str>, CompiledExpression>> = Mutex::new(BTreeMap::new());
-    let recent = || RECENT.lock().unwrap_or_else(PoisonError::into_inner);
+    let recent = || lock(&RECENT);
     if let Some(known) = recent().get(source) {
         return Ok(known.clone());
     }

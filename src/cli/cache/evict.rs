@@ -8,7 +8,7 @@ use super::{Failure, Outcome};
 use crate::cli::screen::{note, print, print_text};
 use crate::ops::collect::{Evicted, evict};
 use crate::ops::results::StoredResult;
-use crate::view::text::{count, size};
+use crate::view::text::{named, size};
 
 /// Remove results, so that their tasks run again
 ///
@@ -46,12 +46,11 @@ pub fn run(args: Args, home: Option<&Path>) -> Outcome {
     }
     let Evicted { picked, removed, collected, .. } = evicted;
     let rows: Vec<StoredResult> = picked.iter().map(StoredResult::new).collect();
-    let results = if removed == 1 { "result" } else { "results" };
     let files = match collected.is_complete() {
         true => format!("{} freed", size(collected.freed())),
         false => pending(&collected),
     };
-    print_text(format!("{} {results} forgotten, {files}\n", count(removed as u64)));
+    print_text(format!("{} forgotten, {files}\n", named(removed as u64, "result")));
     let named: u64 = rows.iter().map(|row| row.size).sum();
     if collected.is_complete() && collected.freed() < named {
         note("files that other results or the newest runs need stay");

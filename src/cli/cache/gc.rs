@@ -11,7 +11,7 @@ use crate::ops::cap::{self, Cap, parse_age, parse_cap};
 use crate::ops::collect::{
     AfterRun, Collect, Collected, KEEP_RUNS, Limits, UNCLAIMED_FILE, collect, document, results_of,
 };
-use crate::view::text::{count, size};
+use crate::view::text::{count, named, size};
 
 /// Remove the least valuable results until the rest fits
 ///
@@ -79,11 +79,10 @@ pub fn tell_after_run(AfterRun { cap, collected }: &AfterRun) {
 
 /// `3 results and 1 run removed, 2.4 GiB freed`.
 pub fn summary(collected: &Collected, dry_run: bool) -> String {
-    let named = |n: usize, name: &str| format!("{} {name}{}", count(n as u64), if n == 1 { "" } else { "s" });
-    let results = named(collected.plan.results.len(), "result");
+    let results = named(collected.plan.results.len() as u64, "result");
     let runs = match collected.plan.runs.len() {
         0 => String::new(),
-        n => format!(" and {}", named(n, "run")),
+        n => format!(" and {}", named(n as u64, "run")),
     };
     match dry_run {
         true => format!("{results}{runs} would be removed, {} freed", size(collected.total())),

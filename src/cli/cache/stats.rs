@@ -10,7 +10,7 @@ use crate::core::zone::local_zone;
 use crate::ops::cap;
 use crate::ops::stats::{CacheStats, ResultSum, stats};
 use crate::view::text::style::{Cell, FAINT, Ink, PLAIN, columns};
-use crate::view::text::{count, duration, inert, size};
+use crate::view::text::{count, duration, inert, named, size};
 
 /// Show how much is stored and what it has saved
 #[derive(clap::Args)]
@@ -41,23 +41,25 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let CacheStats { results, files, file_bytes, row_bytes, runs, run_bytes, hits, saved_ms, since, .. } =
         stats;
     let (tasks, projects, domains) = (stats.tasks, stats.projects, stats.domains);
-    let named = |n: usize, name: &str| format!("{} {name}{}", count(n as u64), if n == 1 { "" } else { "s" });
     let line = |name: &str, what: String, takes: String| {
         vec![Cell::new(FAINT, name), Cell::new(PLAIN, what), Cell::new(PLAIN, takes)]
     };
     let limit = cap.map_or("no cap".into(), |cap| format!("the cap is {}", size(cap)));
     let lines = [
-        line("results", named(results as usize, "result"), size(row_bytes)),
-        line("files", named(files, "file"), size(file_bytes)),
-        line("history", named(runs, "run"), size(run_bytes)),
+        line("results", named(results, "result"), size(row_bytes)),
+        line("files", named(files as u64, "file"), size(file_bytes)),
+        line("history", named(runs as u64, "run"), size(run_bytes)),
         line("all", String::new(), format!("{}; {limit}", size(total))),
-        line("saved", named(hits as usize, "hit"), format!("{}{}", duration(saved_ms), begun(since))),
+        line("saved", named(hits, "hit"), format!("{}{}", duration(saved_ms), begun(since))),
     ];
     let ink = Ink(color.on_stdout());
     let mut text = columns(&lines, ink);
     text.push_str(&table("TASK", &tasks[..tasks.len().min(TASKS)], ink));
     if tasks.len() > TASKS {
-        text.push_str(&format!("and {} (--json lists all)\n", named(tasks.len() - TASKS, "more task")));
+        text.push_str(&format!(
+            "and {} (--json lists all)\n",
+            named((tasks.len() - TASKS) as u64, "more task")
+        ));
     }
     for (title, sums) in [("PROJECT", &projects), ("DOMAIN", &domains)] {
         if sums.len() > 1 {

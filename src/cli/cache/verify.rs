@@ -16,7 +16,7 @@ use crate::ops::recompute::{MemoEntry, Picked, Recomputed, Recomputing};
 use crate::ops::results::{KEY_DIGITS, StoredResult};
 use crate::ops::verify::{Broken, Damage, Findings, VerifyProgress, verify};
 use crate::view::text::style::{BAD, GOOD, Ink, STRONG};
-use crate::view::text::{count, inert, size};
+use crate::view::text::{inert, named, size};
 
 /// Find damaged files, or results that come out differently when run again
 ///
@@ -162,7 +162,6 @@ fn text(findings: &Findings, ink: Ink) -> String {
         let (key, found) = (&entry.key.hex()[..KEY_DIGITS], &entry.found);
         wrong(&format!("{key} {} ({} of run {}): {problem}", entry.task, found.node, found.run));
     }
-    let named = |n: u64, name: &str| format!("{} {name}{}", count(n), if n == 1 { "" } else { "s" });
     let read = format!(
         "{} ({}) and {} read",
         named(findings.files, "file"),

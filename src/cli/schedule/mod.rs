@@ -19,6 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::screen::{ColorChoice, note};
 use super::time_arg::{Edge, parse};
 use super::{Failure, Outcome};
+use crate::core::counted::counted;
 use crate::ops::schedules::BrokenFile;
 
 /// Look at schedules, pause them, run them by hand or for the past, and make timers of the system
@@ -56,8 +57,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
 /// Warns of a file whose schedules are left out.
 fn warn_of(broken: &BrokenFile) {
     let path = broken.path.display();
-    let count = broken.mistakes.len();
-    let errors = if count == 1 { "1 error".to_owned() } else { format!("{count} errors") };
+    let errors = counted(broken.mistakes.len() as u64, "error");
     note(&format!("warning: {path} has {errors} and is left out: `runner check` shows them"));
 }
 

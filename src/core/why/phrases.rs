@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 
 use super::difference::{ItemChanges, ItemKind, around};
 use super::{Because, Change, DefinitionChange, InputChange, MissKind, Nearest, Upstream, Why};
+use crate::core::counted::counted;
 
 /// Maximum number of changes that are listed; the rest are counted.
 const MAX_LISTED: usize = 3;
@@ -160,16 +161,12 @@ fn input(change: &InputChange) -> String {
     };
     let mut text = format!("input {name}{at}: {differs}");
     if let (None, Some(lines)) = (file(was), lines) {
-        text = format!("input {name}{at} changed ({})", count(*lines, "line"));
+        text = format!("input {name}{at} changed ({})", counted(*lines, "line"));
     }
     if let Some(from) = from {
         text.push_str(&format!(", {}", upstream(from)));
     }
     text
-}
-
-fn count(n: u64, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 /// Two values, long ones cut around what differs.
@@ -251,7 +248,7 @@ fn files(was: &File, now: &File, lines: Option<u64>, entries: Option<&ItemChange
             false => format!("{} is called {} now", was.name, now.name),
         };
     }
-    let lines = lines.map_or_else(String::new, |n| format!(", {}", count(n, "line")));
+    let lines = lines.map_or_else(String::new, |n| format!(", {}", counted(n, "line")));
     let digests = format!("({}.. -> {}..{lines})", &was.digest[..DIGITS], &now.digest[..DIGITS]);
     let path = if was.name == now.name { path } else { format!("{} -> {path}", was.name) };
     match entries {

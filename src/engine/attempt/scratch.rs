@@ -20,9 +20,10 @@ use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use super::apart::apart;
+use crate::core::lock::lock;
 use crate::storage::home::make_private;
 use crate::storage::store::remove_tree;
 
@@ -49,7 +50,7 @@ impl Scratch {
     /// The folder exists already or cannot be created.
     pub fn take(&self, name: &str) -> io::Result<Folder> {
         let folder = Folder(self.root.join(name));
-        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let spare = lock(&self.spare).pop();
         // One that cannot be renamed is left to be swept.
         if spare.is_some_and(|spare| fs::rename(spare, &folder.0).is_ok()) {
             return Ok(folder);
@@ -64,7 +65,7 @@ impl Scratch {
     /// nothing writes there any more.
     pub async fn give_back(&self, folder: Folder, well: bool) {
         if well && folder.clean().unwrap_or(false) {
-            self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(folder.0);
+            lock(&self.spare).push(folder.0);
         } else {
             // Garbage costs space and nothing else: what resists is swept when the run ends.
             let _ = apart(move || remove_tree(&folder.0)).await;

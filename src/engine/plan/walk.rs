@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::explainer::Explainer;
 use super::planned::{ElementTally, Expectation, PlanObserver, Planned, PlannedUnit, Root};
+use crate::core::counted::counted;
 use crate::core::node_path::NodeRef;
 use crate::core::value::Value;
 use crate::core::why::{MissKind, Why};
@@ -34,11 +35,11 @@ pub fn plan(explainer: Explainer, inputs: Box<[Value]>, curious: Option<PlanObse
         if let Some(ElementTally { count, runs, .. }) = planned.elements
             && planned.cache != Expectation::Skipped
         {
-            let elements = if count == 1 { "element" } else { "elements" };
+            let elements = counted(count as u64, "element");
             planned.reason = match (count, runs) {
                 (0, _) => "there are no elements".into(),
-                (_, 0) => format!("{count} {elements}; {}", planned.reason),
-                _ => format!("{runs} of {count} {elements} would run; {}", planned.reason),
+                (_, 0) => format!("{elements}; {}", planned.reason),
+                _ => format!("{runs} of {elements} would run; {}", planned.reason),
             };
         }
     }

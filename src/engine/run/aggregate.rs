@@ -1,6 +1,7 @@
 //! How a unit ends that sums up others: a node by its elements, a sub-workflow by its nodes.
 
 use super::{Engine, millis};
+use crate::core::counted::counted;
 use crate::core::event::{CacheStatus, NodeFinished, NodeKind, Status, TaskError, TaskErrorKind};
 use crate::core::value::Value;
 use crate::engine::schedule::{EndCounts, UnitId, UnitState};
@@ -69,8 +70,8 @@ impl Engine {
 
     fn frame_end(&self, frame: &Frame, ended: &EndCounts) -> AggregateEnd {
         if ended.failed > 0 {
-            let nodes = if ended.failed == 1 { "node" } else { "nodes" };
-            return AggregateEnd::Failed(format!("{} {nodes} of the workflow failed", ended.failed));
+            let nodes = counted(ended.failed as u64, "node");
+            return AggregateEnd::Failed(format!("{nodes} of the workflow failed"));
         }
         if ended.cancelled > 0 {
             return AggregateEnd::Cancelled;
@@ -102,8 +103,8 @@ fn elements_end(elements: &Elements, spot: &NodeInstance, ended: &EndCounts) -> 
             0 => String::new(),
             most => format!(", and at most {most} may"),
         };
-        let plural = if all == 1 { "element" } else { "elements" };
-        return AggregateEnd::Failed(format!("{failed} of {all} {plural} failed{allowed}"));
+        let all = counted(all as u64, "element");
+        return AggregateEnd::Failed(format!("{failed} of {all} failed{allowed}"));
     }
     if ended.cancelled > 0 {
         return AggregateEnd::Cancelled;

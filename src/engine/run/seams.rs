@@ -3,10 +3,11 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::publish::{self, PublishOptions, PublishedOutput, RunOutputError};
 use crate::core::digest::Digest;
+use crate::core::lock::lock;
 use crate::engine::scope::frames::Frame;
 use crate::engine::scope::values::UserFiles;
 use crate::storage::contents::Execution;
@@ -104,12 +105,12 @@ impl Publisher for StorePublisher {
                     damage::suspect(&self.options.home, error);
                 }
             })?;
-        *self.notes.lock().unwrap_or_else(PoisonError::into_inner) = handed.notes;
+        *lock(&self.notes) = handed.notes;
         Ok(handed.outputs)
     }
 
     fn notes(&self) -> Vec<String> {
-        std::mem::take(&mut *self.notes.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.notes))
     }
 }
 

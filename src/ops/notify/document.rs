@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use super::decide::{Streak, streak};
 use super::series::{Member, Series, failures};
 use super::{BrokenNotifyFile, MissedInstants};
+use crate::core::counted::counted;
 use crate::core::event::{NodeFinished, Status, VERSION};
 use crate::core::inert::{inert, inert_message};
 use crate::core::notify::{NotifyDocument, NotifyEvent, NotifyFailure};
@@ -17,7 +18,7 @@ use crate::ops::diff::diff;
 use crate::ops::home::HomeReader;
 use crate::storage::history::INTERRUPTED;
 use crate::view::model::run_diff::{DiffRole, NamedPair, NodeDiff};
-use crate::view::text::{count, cut, duration};
+use crate::view::text::{count, cut, duration, named};
 
 /// Maximum failures that a message has in full.
 const MAX_FAILURES: usize = 20;
@@ -103,8 +104,7 @@ pub fn of_broken(file: &BrokenNotifyFile, now: Timestamp) -> NotifyDocument {
     let path = inert(&file.path.display().to_string()).into_owned();
     let (title, status) = match file.errors.len() {
         0 => (format!("✓ {path} loads again"), "loaded"),
-        1 => (format!("✗ {path} does not load: 1 error"), "broken"),
-        errors => (format!("✗ {path} does not load: {errors} errors"), "broken"),
+        errors => (format!("✗ {path} does not load: {}", counted(errors as u64, "error")), "broken"),
     };
     let mut text = format!("{title}\n");
     for error in file.errors.iter().take(MAX_FAILURES) {
@@ -241,19 +241,17 @@ fn title(document: &NotifyDocument) -> String {
             let more = if more > 0 { format!(" and {} more", count(more)) } else { String::new() };
             format!("✗ {subject} failed{first}{more}")
         }
-        NotifyEvent::Recovery => match document.consecutive {
-            1 => format!("✓ {subject} recovered after 1 failure"),
-            failures => format!("✓ {subject} recovered after {} failures", count(failures)),
-        },
+        NotifyEvent::Recovery => {
+            format!("✓ {subject} recovered after {}", named(document.consecutive, "failure"))
+        }
         NotifyEvent::Success => {
             let ran = format!("{} of {} nodes ran", count(counts.executed), count(counts.nodes));
             let words = if document.no_op { "no-op" } else { "succeeded" };
             format!("✓ {subject}: {words}, {ran}")
         }
-        NotifyEvent::Missed => match document.instants.len() {
-            1 => format!("! {subject} missed 1 instant"),
-            instants => format!("! {subject} missed {} instants", count(instants as u64)),
-        },
+        NotifyEvent::Missed => {
+            format!("! {subject} missed {}", named(document.instants.len() as u64, "instant"))
+        }
         NotifyEvent::Broken => document.title.clone(),
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::panic::resume_unwind;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::runtime::Builder;
@@ -12,6 +12,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::claimed::{Claims, Ended, failed_line, line, row};
 use super::lookup::{Named, named};
+use crate::core::lock::lock;
 use crate::core::reporter::Reporter;
 use crate::core::run_id::RunId;
 use crate::core::run_request::RunRequest;
@@ -309,8 +310,4 @@ impl Work<'_> {
             ended => ended,
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

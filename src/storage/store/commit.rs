@@ -8,9 +8,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use super::Store;
 use super::stat::FileStat;
 use super::temp::{Blob, PendingBlob, Temp, TempState};
-use super::{Store, lock};
+use crate::core::lock::lock;
 use crate::storage::own_file::{self, Access};
 use crate::storage::own_folder;
 

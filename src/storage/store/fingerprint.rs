@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf, absolute};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::Store;
 use super::error::FileError;
 use super::manifest::{Manifest, ManifestItem};
 use super::scan::{Reach, ScannedEntry, ScannedKind, scan};
 use super::stat::{FileStat, Seen, regular};
-use super::{Store, lock};
 use crate::core::digest::Digest;
+use crate::core::lock::lock;
 use crate::core::value::Artifact;
 
 /// What some of the user's files looked like when they were digested.

@@ -46,7 +46,7 @@ mod view;
 use std::io;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 pub use super::removal::remove_tree;
 pub use blobs::{BlobFile, files_of_directory};
@@ -63,6 +63,7 @@ pub use stat::{FileKey, STAT_SCHEMA, StatCache, StatEntry, StatLookup};
 pub use temp::PendingBlob;
 
 use crate::core::digest::Digest;
+use crate::core::lock::lock;
 use crate::storage::own_folder;
 use generation::SharedLock;
 use temp::{Pending, TempFolder};
@@ -160,11 +161,6 @@ impl Store {
     pub fn sweep(&self) -> io::Result<()> {
         temp::sweep(&self.folder.join("tmp"))
     }
-}
-
-/// Locks, whatever a thread that panicked left behind: no value here is ever half written.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What the tests of all files here share.

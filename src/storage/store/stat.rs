@@ -17,8 +17,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::fs::OFlags;
 
 use super::error::FileError;
-use super::lock;
 use crate::core::digest::{Digest, Hasher};
+use crate::core::lock::lock;
 use crate::storage::own_file::{self, Access};
 
 /// Creates the stat cache's table; part of the database's schema, see `db.rs`.

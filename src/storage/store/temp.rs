@@ -13,9 +13,9 @@ use std::sync::{Arc, Mutex, Weak};
 
 use tempfile::TempDir;
 
-use super::lock;
 use super::stat::Seen;
 use crate::core::digest::Digest;
+use crate::core::lock::lock;
 use crate::storage::own_folder;
 
 /// The locked folder of this process.

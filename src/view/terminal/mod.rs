@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::core::event::Event;
+use crate::core::lock::lock;
 use crate::core::reporter::Reporter;
 use crate::view::Verbosity;
 use crate::view::model::live::Live;
@@ -140,11 +141,11 @@ impl Drop for Terminal {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn screen(&self) -> MutexGuard<'_, Screen> {
-        self.screen.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.screen)
     }
 
     /// Gathers what a task printed up to the end that `event` reports. Where that is much it is printed at once, so that

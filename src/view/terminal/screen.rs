@@ -3,8 +3,9 @@
 
 use std::fmt::{self, Write as _};
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::core::lock::lock;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 /// Columns and rows.
@@ -97,7 +98,7 @@ impl State {
 
 impl Device {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     fn target(&self) -> ProgressDrawTarget {

@@ -80,6 +80,11 @@ pub fn count(n: u64) -> String {
     text
 }
 
+/// `1 result`, `12,000 results`: the number as [`count`] writes it, and its noun, which takes an `s`.
+pub fn named(n: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(n), if n == 1 { "" } else { "s" })
+}
+
 /// At least the number of columns that a terminal needs for `text` without control characters: exact for
 /// what is common, too large for rare characters, never too small.
 pub fn width(text: &str) -> usize {

@@ -6,7 +6,7 @@
 
 use crate::view::draw::{Node, Picture, Role};
 use crate::view::text::style::{CACHED, CAUTION, Cell, FAINT, Ink, PLAIN, STRONG, columns};
-use crate::view::text::{count, cut, width};
+use crate::view::text::{cut, named, width};
 
 /// The columns that a line may take.
 const WIDTH: usize = 80;
@@ -17,16 +17,16 @@ const MOST_RAILS: usize = 10;
 pub fn render(picture: &Picture, title: &str, ink: Ink) -> String {
     let nodes = picture.size();
     let edges = edges(picture);
-    let mut text =
-        format!("{}  {}, {}\n\n", ink.paint(STRONG, title), named(nodes, "node"), named(edges, "edge"));
+    let mut text = format!(
+        "{}  {}, {}\n\n",
+        ink.paint(STRONG, title),
+        named(nodes as u64, "node"),
+        named(edges as u64, "edge")
+    );
     let mut lines = Vec::new();
     level(picture, "", &mut lines);
     text.push_str(&table(&lines, ink));
     text
-}
-
-fn named(n: usize, name: &str) -> String {
-    format!("{} {name}{}", count(n as u64), if n == 1 { "" } else { "s" })
 }
 
 fn edges(picture: &Picture) -> usize {

@@ -38,4 +38,4 @@ pub mod why;
 pub mod wrap;
 
 pub use crate::core::inert::inert;
-pub use format::{age, ahead, count, cut, duration, size, width};
+pub use format::{age, ahead, count, cut, duration, named, size, width};

@@ -5,7 +5,7 @@ use anstyle::Style;
 use crate::core::event::{CacheStatus, Counts, NodeFinished, NodeKind, Status, Usage};
 use crate::view::text::commands::logs_command;
 use crate::view::text::style::{BAD, CACHED, CAUTION, FAINT, GOOD, Ink, STRONG};
-use crate::view::text::{count, duration, inert, size};
+use crate::view::text::{count, duration, inert, named, size};
 
 /// The mark before a finished node or run.
 pub(in crate::view) fn mark(status: Status, cache: Option<CacheStatus>) -> (&'static str, Style) {
@@ -81,7 +81,6 @@ fn parts(counts: &Counts, saved_ms: u64, succeeded: bool) -> String {
 /// What a node sums up: `10 elements: 8 executed, 2 failed (allowed)`, `3 nodes: 3 cached`. Empty for work of its own.
 pub(in crate::view) fn summed(node: &NodeFinished, elements: Option<u64>) -> String {
     let Some(counts) = &node.counts else { return String::new() };
-    let named = |n: u64, name| format!("{} {name}{}", count(n), if n == 1 { "" } else { "s" });
     let mut text = match node.kind {
         NodeKind::Elements => named(elements.unwrap_or(counts.nodes), "element"),
         NodeKind::Task | NodeKind::Workflow => named(counts.nodes, "node"),

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::core::event::Event;
+use crate::core::lock::lock;
 use crate::core::node_path::NodeRef;
 use crate::core::reporter::Reporter;
 use crate::view::text::log_lines::LogLines;
@@ -104,7 +105,7 @@ impl<W: Write + Send + 'static> TaskOutputPrinter<W> {
 
 impl<W: Write> Shared<W> {
     fn state(&self) -> MutexGuard<'_, State<W>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn keep_looking(&self) {

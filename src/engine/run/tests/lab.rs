@@ -12,9 +12,10 @@ use serde_json::Value as Json;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::ran::Ran;
-use super::world::{FakeWorld, Recording, lock};
+use super::world::{FakeWorld, Recording};
 use crate::core::clock::Clock;
 use crate::core::event::{Event, TaskError, TaskErrorKind};
+use crate::core::lock::lock;
 use crate::core::reporter::Reporter;
 use crate::core::run_request::CacheMode;
 use crate::core::run_request::Selection;

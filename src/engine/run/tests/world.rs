@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc::UnboundedSender;
@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::core::clock::Clock;
 use crate::core::definition::Definition;
 use crate::core::digest::Digest;
+use crate::core::lock::lock;
 use crate::core::value::Artifact;
 use crate::engine::lookup::memo::{Memo, MemoError};
 use crate::engine::run::seams::{LockAttempt, Recorder, WorkLocks};
@@ -49,10 +50,6 @@ impl FakeWorld {
     pub fn state(&self) -> MutexGuard<'_, WorldState> {
         lock(&self.0)
     }
-}
-
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Clock for FakeWorld {
