@@ -16,7 +16,7 @@
 //! | [`cli`] | one file a verb: arguments, rendering, exit codes; the composition root | everything |
 //!
 //! Data flows so: TOML text, [`workflow::load`], a [`workflow::Workflow`], its [`workflow::graph::Graph`], the
-//! [`engine::RunOptions`] of this run. The [`engine::schedule::Scheduler`] hands out what may proceed; when a node
+//! [`engine::RunOptions`] of this run. The [`engine::schedule::Scheduler`] says what may proceed; when a node
 //! is ready its inputs are known, so the engine builds its key and asks the memo. A hit returns outputs; a
 //! miss goes to the [`exec::Executor`]; what comes back is checked, digested into the store, given to the
 //! writer and reported to the scheduler. Each step is an [`core::event::Event`].

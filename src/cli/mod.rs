@@ -187,7 +187,7 @@ enum Verb {
 /// Runs the program.
 pub fn main() -> ExitCode {
     if let Some(problem) = crate::exec::enter_views() {
-        // Seldom more than the exit code, which nobody relies on: whoever started this process reads a report.
+        // Seldom more than the exit code, which has no reader: whoever started this process reads a report.
         if !problem.is_empty() {
             eprintln!("runner: {problem}");
         }

@@ -74,7 +74,7 @@ pub fn error(color: ColorChoice, message: &str) {
     let columns = width_of(std::io::stderr());
     let mut stderr = std::io::stderr().lock();
     for line in message.lines() {
-        // Nobody is left to tell if standard error is gone.
+        // If standard error is gone, nothing can be reported.
         let line = format!("{}: {}\n", ink.paint(BAD, "error"), inert(line));
         let _ = stderr.write_all(fitted(line, columns).as_bytes());
     }

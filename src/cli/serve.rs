@@ -22,7 +22,7 @@ use crate::view::text::style::{BAD, FAINT, GOOD, Ink, PLAIN};
 /// Run what schedules say when they say it, until a signal ends it
 ///
 /// Files that change are loaded again, new ones are found, and one that does not load keeps its schedules as they last were. What
-/// fell due while nobody was there is caught up as each schedule says.
+/// fell due while no daemon ran is caught up as each schedule says.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

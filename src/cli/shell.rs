@@ -201,6 +201,6 @@ fn attend(mut command: Command) -> io::Result<ExitStatus> {
 }
 
 fn eprint_all(text: &str) {
-    // Nobody is left to tell if standard error is gone.
+    // If standard error is gone, nothing can be reported.
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }

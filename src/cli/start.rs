@@ -75,7 +75,7 @@ pub fn start(flags: &Flags, prepared: PreparedRun, home: Option<&Path>, color: C
     start_telling(flags, prepared, home, color, None)
 }
 
-/// The same; then those are told of the run that the rules name, before this returns.
+/// The same, and sends the notifications of the run before it returns.
 pub fn start_telling(
     flags: &Flags,
     prepared: PreparedRun,

@@ -1,4 +1,4 @@
-//! What somebody meant who typed a verb that there is not.
+//! The verb that a user probably meant who typed an unknown one.
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -65,7 +65,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     Ok(())
 }
 
-/// Answers as they come, of each node so many as are shown.
+/// Answers in their order, of each node the number that is shown.
 #[derive(Default)]
 struct Listing {
     /// By number in the outline.

@@ -75,7 +75,7 @@ pub struct NotifyRule {
     pub schedules: Option<Vec<String>>,
     /// Consecutive failures before the first message.
     pub after: u32,
-    /// How long a failure goes on before it is told again.
+    /// How long a failure goes on before it is reported again.
     pub repeat: Option<Duration>,
     /// How long one try may take.
     pub timeout: Duration,

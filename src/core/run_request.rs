@@ -1,4 +1,4 @@
-//! What somebody asks for when they ask for a run: the one form that flags, an HTTP body, a schedule, a retry and the
+//! A request for a run: the one form that flags, an HTTP body, a schedule, a retry and the
 //! history share.
 //!
 //! Plain data. Nothing here is checked against a workflow: that is `ops::prepare`.

@@ -26,7 +26,7 @@ pub fn from_environment() -> Result<Option<u64>, Error> {
     };
     let text = text.to_string_lossy();
     let Cap(cap) = parse_cap(&text).map_err(|problem| Error::invalid(format!("{VARIABLE}: {problem}")))?;
-    // As in other tools: nobody means that nothing may be kept.
+    // As in other tools: a user who writes it does not mean that nothing may be kept.
     Ok(cap.filter(|cap| *cap > 0))
 }
 

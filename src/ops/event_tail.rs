@@ -83,7 +83,7 @@ impl EventTail {
         self.number
     }
 
-    /// Whether the run has ended and all of its events were handed out.
+    /// Whether the run has ended and all of its events were read.
     pub fn is_over(&self) -> bool {
         self.is_over
     }

@@ -1,4 +1,4 @@
-//! A file that a node or a run handed back, found by the name of the output, and opened.
+//! An output file of a node or a run, found by the name of the output, and opened.
 
 use std::fs::File;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::storage::store::files_of_directory;
 /// Which file is meant.
 #[derive(Clone, Copy, Debug)]
 pub struct OutputRef<'a> {
-    /// Of this node; `None` for what the run handed back.
+    /// Of this node; `None` for the outputs of the run.
     pub node: Option<NodeRef<'a>>,
     pub output: &'a str,
     /// Inside a list its number, inside a map its key, inside a directory its path, one behind the other.
@@ -37,7 +37,7 @@ pub enum OutputContent {
     Directory(Vec<String>),
 }
 
-/// Opens a file that the run that a person means by `name` handed back, or a node of it.
+/// Opens an output file of the run that a person means by `name`, or of one of its nodes.
 ///
 /// # Errors
 /// There is no such run, node, output or file, or its content is not kept any more.

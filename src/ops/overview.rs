@@ -1,4 +1,4 @@
-//! A run as somebody sees it who opens it: how it stands, what failed, what came before and after it.
+//! Everything about one run at a glance: its state, its failures, the runs before and after it.
 
 use std::path::Path;
 

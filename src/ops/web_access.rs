@@ -105,7 +105,7 @@ impl ServeFiles {
 #[derive(Debug, Deserialize)]
 pub struct LoginLink {
     pub url: String,
-    /// RFC 3339; `None` where nobody needs to log in.
+    /// RFC 3339; `None` where no login is needed.
     pub expires: Option<String>,
 }
 

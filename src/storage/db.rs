@@ -170,14 +170,14 @@ pub fn open_read_only(home: &Path) -> Result<Option<Connection>, DbError> {
     }
 }
 
-/// The database for a short look that changes nothing on the disk and waits for nobody; `None` if it is not there, was
+/// The database for a short look that changes nothing on the disk and waits for no lock; `None` if it is not there, was
 /// written by another version, or cannot be read.
 pub fn peek(home: &Path) -> Option<Connection> {
     let path = home.join(FILE);
     let exists = |suffix: &str| path.with_extension(suffix).exists();
     let db = match exists("db-wal") && exists("db-shm") {
         true => read_only(&path, OpenFlags::empty()).ok()?,
-        // A reader would make them. Nobody writes without them, so the file can be read as it is.
+        // A reader would make them. No process writes without them, so the file can be read as it is.
         false => {
             let name: String = path
                 .to_str()?

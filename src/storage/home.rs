@@ -255,7 +255,7 @@ impl Home {
         let scratch = self.scratch(id);
         let path = scratch.join("lock");
         loop {
-            // Until the folder is locked, nobody takes it for a dead run's.
+            // Until the folder is locked, no process takes it for a dead run's.
             let no_sweep = own_folder::make(&self.0.join("scratch"))?;
             own_folder::share(&no_sweep);
             match own_folder::make(&scratch) {
@@ -298,7 +298,7 @@ impl Home {
         match own_file::open(&self.scratch(run).join("lock"), Access::Read) {
             // Shared: two that ask at once do not take each other for the run.
             Ok(file) => !matches!(file.try_lock_shared(), Ok(())),
-            // What cannot be asked may live: only a lock that is not there is nobody's.
+            // What cannot be asked may live: only a lock that is not there has no holder.
             Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
         }
     }
@@ -329,7 +329,7 @@ impl Home {
                 return None;
             }
         }
-        // Somebody begins a run just now.
+        // Another process begins a run just now.
         let folder = own_folder::open(&self.0.join("scratch")).ok()?;
         if !own_folder::exclude(&folder) {
             return None;

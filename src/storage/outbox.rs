@@ -60,7 +60,7 @@ pub struct NewMessage {
     pub timeout_ms: u64,
 }
 
-/// A message that somebody has leased.
+/// A message that a process has leased.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LeasedMessage {
     pub id: i64,

@@ -1,6 +1,6 @@
 //! Opening files of the home: never through a link, never waiting for a FIFO or a device, only regular files of this user.
 //!
-//! Every file below the home is opened here, so that what somebody planted in its place is refused by name. Knows nothing
+//! Every file below the home is opened here, so that anything planted in its place is refused by name. Knows nothing
 //! of what the files mean.
 
 use std::fs::{File, Metadata};

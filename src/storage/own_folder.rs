@@ -1,7 +1,7 @@
 //! Folders of the home: opened without following a link, checked, and only then used.
 //!
 //! A folder that is a link, belongs to another user or may be written to by others is refused by name: what is removed or
-//! written below it would be somebody else's. The home itself may be a link. Knows nothing of what the folders hold.
+//! written below it would belong to another user. The home itself may be a link. Knows nothing of what the folders hold.
 
 use std::fs::{DirBuilder, File};
 use std::io;
@@ -114,7 +114,7 @@ pub fn remove_file(folder: &File, name: &str) -> io::Result<()> {
 /// It is no error if nothing is there.
 ///
 /// # Errors
-/// The folder around it is none of the home's, or something cannot be removed.
+/// The folder around it does not belong to the home, or something cannot be removed.
 pub fn remove(path: &Path) -> io::Result<()> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));

@@ -1,4 +1,4 @@
-//! Removing trees below an open folder: a link is removed and never followed, also where somebody puts one in the place of
+//! Removing trees below an open folder: a link is removed and never followed, also where another process puts one in the place of
 //! a folder meanwhile.
 //!
 //! Knows nothing of what the trees are.

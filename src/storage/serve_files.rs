@@ -62,7 +62,7 @@ impl FileIdentity {
     }
 }
 
-/// Random text of 64 hexadecimal digits that nobody can guess.
+/// Random text of 64 hexadecimal digits that cannot be guessed.
 ///
 /// # Errors
 /// The system gives no random bytes.
@@ -229,7 +229,7 @@ pub fn write_address(home: &Home, address: &ServeAddress) -> io::Result<()> {
 /// Removes the note, unless another daemon has written its own.
 pub fn remove_address(home: &Home, own: &ServeAddress) {
     if address(home).is_ok_and(|noted| noted.as_ref() == Some(own)) {
-        // One that stays leads to an address that nobody answers.
+        // One that stays leads to an address that does not answer.
         let _ = fs::remove_file(address_path(home));
     }
 }

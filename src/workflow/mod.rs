@@ -99,7 +99,7 @@ pub struct Workflow {
     pub exclusive: Option<LockMode>,
     /// When it is due by itself; those of sub-workflows are not among them.
     pub schedules: Vec<PlacedSchedule>,
-    /// Who is told of its runs; those of sub-workflows are not among them.
+    /// Its `[[notify]]` rules; those of sub-workflows are not among them.
     pub notify: Vec<PlacedNotify>,
     /// Index of the node that runs last when the run failed.
     pub on_failure: Option<u32>,

@@ -109,7 +109,7 @@ pub fn read_node(
     let name = &*entry.key.name;
     let bound = reader.table(entry.table, "inputs");
     let mut inputs = Vec::new();
-    // With a misspelt name in `foreach` nobody knows which inputs take lists.
+    // With a misspelt name in `foreach` it is unknown which inputs take lists.
     let spread = ["foreach", "matrix"].iter().find_map(|key| match &entry.table.get(key)?.kind {
         TomlKind::Array(named) => Some(named.len()),
         _ => None,

@@ -1,4 +1,4 @@
-//! `[outputs]` of a workflow, and bindings whose type nobody declares.
+//! `[outputs]` of a workflow, and bindings whose type is not declared.
 
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};

@@ -1,4 +1,4 @@
-//! `runner cache evict`: forgets results that somebody picks.
+//! `runner cache evict`: forgets results that the user picks.
 
 use std::path::Path;
 

@@ -45,7 +45,7 @@ pub fn answer(shell: &OsStr, command: &dyn Fn() -> Command) {
         Some(shell) => shells::foreign(shell, command(), asked),
         None => String::new(),
     }));
-    // There is nobody to hear of a failure.
+    // A failure cannot be reported.
     let _ = std::io::stdout().lock().write_all(answered.unwrap_or_default().as_bytes());
 }
 

@@ -89,7 +89,7 @@ fn is_untouched(staged: &StagedView) -> bool {
     let layers = &staged.view.layers;
     // Layers inside the folder of the originals were in memory, which is gone.
     let in_memory = fs::canonicalize(layers).map_or(true, |layers| layers.starts_with(&staged.view.data));
-    // Where originals were bound, nobody could write to them, and there may be no upper layer.
+    // Where originals were bound, the task could not write to them, and there may be no upper layer.
     let unchanged = fs::read_dir(layers.join("upper")).map_or(true, |mut upper| upper.next().is_none());
     !in_memory && unchanged
 }

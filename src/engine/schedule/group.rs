@@ -8,11 +8,11 @@ use crate::workflow::graph::Graph;
 /// Where a unit stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnitState {
-    /// For other nodes to end; an element: to be handed out.
+    /// For other nodes to end; an element: to be started.
     Waiting,
     /// All dependencies succeeded; the engine has not taken it yet.
     Ready,
-    /// Handed out: looked up in the cache, or between two attempts.
+    /// Started: looked up in the cache, or between two attempts.
     Taken,
     /// It has to run and waits for a slot.
     Queued,
@@ -83,9 +83,9 @@ pub(super) enum BatchKind {
         priority: Box<[u64]>,
     },
     Elements {
-        /// The first that was not handed out yet: a queue of all would be as long as there are elements.
+        /// The first that has not started: a queue of all would be as long as there are elements.
         next: usize,
-        /// How many are handed out and have not ended.
+        /// How many have started and not ended.
         in_hand: usize,
         at_once: usize,
     },
@@ -99,7 +99,7 @@ impl Batch {
         Self { base, len, parent, kind, open, idle: open, inside: 0, ended: EndCounts::default() }
     }
 
-    /// Whether another element can be handed out.
+    /// Whether another element can start.
     pub fn has_next(&self) -> bool {
         match self.kind {
             BatchKind::Elements { next, in_hand, at_once } => next < self.len && in_hand < at_once,
@@ -114,7 +114,7 @@ impl Batch {
         self.inside += usize::from(to == UnitState::Inside);
         self.inside -= usize::from(from == UnitState::Inside);
         if let BatchKind::Elements { in_hand, .. } = &mut self.kind {
-            // One that was never handed out goes from waiting to its end, and was never in hand.
+            // One that never started goes from waiting to its end, and was never counted as in flight.
             *in_hand += usize::from(from == UnitState::Waiting && !to.is_final());
             *in_hand -= usize::from(from != UnitState::Waiting && to.is_final());
         }

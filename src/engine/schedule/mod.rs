@@ -28,7 +28,7 @@ pub struct Scheduler {
     states: Vec<UnitState>,
     /// Exactly the units in that state.
     ready: VecDeque<UnitId>,
-    /// The groups of elements that can hand out more, each once.
+    /// The groups with elements that can start, each once.
     sources: VecDeque<usize>,
     /// The group below each unit that is inside.
     below: HashMap<UnitId, usize>,
@@ -89,7 +89,7 @@ impl Scheduler {
         group
     }
 
-    /// A taken `parent` becomes `count` elements, of which at most `at_once` are handed out and have not ended.
+    /// A taken `parent` becomes `count` elements, of which at most `at_once` run at a time.
     /// Returns the group's number.
     pub fn open_elements(&mut self, parent: UnitId, count: usize, at_once: usize) -> usize {
         let kind = BatchKind::Elements { next: 0, in_hand: 0, at_once: at_once.max(1) };
@@ -161,7 +161,7 @@ impl Scheduler {
 
     /// Returns a unit whose dependencies have all ended: nodes in the order in which they became ready, then
     /// elements, in turn where there are several nodes with some. So what was begun is finished first, because the
-    /// nodes of an element are ready before the next element is handed out. The caller answers with
+    /// nodes of an element are ready before the next element starts. The caller answers with
     /// [`Scheduler::finish`], [`Scheduler::enqueue`], [`Scheduler::open_frame`] or [`Scheduler::open_elements`].
     pub fn take_ready(&mut self) -> Option<UnitId> {
         if self.stopped {
@@ -286,13 +286,13 @@ impl Scheduler {
         self.stopped
     }
 
-    /// Hands out again what comes from now on, after everything before has ended.
+    /// Starts units again after everything before has ended.
     pub fn resume(&mut self) {
         self.stopped = false;
     }
 
     /// Ends every unit that the engine has not taken, after [`Scheduler::stop`]. Returns them, and how many elements
-    /// were never handed out, which are not among them.
+    /// never started, which are not among them.
     pub fn abandon(&mut self) -> (Vec<UnitId>, usize) {
         if self.idle == 0 {
             return (Vec::new(), 0);

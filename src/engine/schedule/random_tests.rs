@@ -37,7 +37,7 @@ struct Model {
     scheduler: Scheduler,
     random: Random,
     groups: Vec<Known>,
-    /// By unit; elements that were never handed out are only counted.
+    /// By unit; elements that were never started are only counted.
     ends: HashMap<UnitId, UnitState>,
     never: usize,
     taken: HashSet<UnitId>,
@@ -107,7 +107,7 @@ impl Model {
         assert_eq!(self.scheduler.state(unit), end);
     }
 
-    /// A unit was handed out: it may have been.
+    /// Checks that a unit that was started was allowed to start.
     fn took(&mut self, unit: UnitId) {
         assert!(self.taken.insert(unit) && !self.ends.contains_key(&unit));
         let (group, i) = self.scheduler.locate(unit);

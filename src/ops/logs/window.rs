@@ -25,7 +25,7 @@ const MAX_LINE_BYTES: usize = 400;
 pub enum WindowStart {
     /// At a byte.
     At(u64),
-    /// So many bytes before the end.
+    /// This number of bytes before the end.
     FromEnd(u64),
     /// At a line, counted from 1.
     Line(u64),

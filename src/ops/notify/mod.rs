@@ -82,7 +82,7 @@ impl NotifyRules {
         Self { workflow: workflow.to_owned(), rules: rules_of(config.notify.iter()) }
     }
 
-    /// Whether nobody is told of anything.
+    /// Whether there is no rule at all.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
@@ -167,7 +167,7 @@ pub fn missed(home: Option<&Path>, rules: &NotifyRules, missed: &MissedInstants)
 /// # Errors
 /// The home cannot be read or written.
 pub fn broken(home: Option<&Path>, rules: &NotifyRules, file: &BrokenNotifyFile) -> Result<usize, Error> {
-    // Schedules of a file that does not load are not known: every rule is told.
+    // Schedules of a file that does not load are not known: every rule counts.
     let telling = rules.rules.iter().filter(|rule| rule.on.contains(&NotifyEvent::Broken));
     let document = of_broken(file, Timestamp::now());
     post_all(home, rules, telling, &file.path.display().to_string(), &document)

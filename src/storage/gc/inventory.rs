@@ -206,7 +206,7 @@ impl Needs {
             Err(HistoryError::Database(error)) => return Err(error.into()),
             Err(_) => {}
         }
-        // Without all of its events nobody knows what it needs.
+        // Without all of its events it is unknown what it needs.
         for event in history::events_checked(&home.events(run))? {
             match event? {
                 Event::NodeFinished(node) => {

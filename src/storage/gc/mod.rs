@@ -15,10 +15,10 @@
 //! | step | left by a crash behind it |
 //! |---|---|
 //! | 1. the store is marked: something is about to become garbage | a mark without garbage |
-//! | 2. if nobody else has the store open, nobody can open it from now on; else the collection goes beside them | the same: the locks die with the process |
+//! | 2. if no other process has the store open, none can open it from now on; else the collection goes beside them | the same: the locks die with the process |
 //! | 3. rows are read, then blobs are listed: no row names a blob that came later | the same |
 //! | 4. rows of results and runs are removed, in one transaction, and of files that will go | garbage under a mark |
-//! | 5. alone: blobs and folders are removed; beside others: those blobs that earlier collections condemned and that nobody can count on now, and folders of removed runs | some garbage under a mark |
+//! | 5. alone: blobs and folders are removed; beside others: those blobs that earlier collections condemned and that no process can count on now, and folders of removed runs | some garbage under a mark |
 //! | 6. beside others: what is garbage now is condemned | garbage under a mark |
 //! | 7. if no garbage is left, the mark is removed | nothing |
 //!
@@ -179,7 +179,7 @@ fn mark_unswept(store: &Store) -> io::Result<()> {
     }
 }
 
-/// The store for the collection alone: nobody else has it open, and no run is under way.
+/// The store for the collection alone: no other process has it open, and no run is under way.
 fn alone<'s>(home: &Home, store: &'s Store) -> Option<ExclusiveLock<'s>> {
     let idle = || home.live_runs().is_empty();
     if idle() { store.alone().filter(|_| idle()) } else { None }

@@ -90,7 +90,7 @@ const FRESH: f64 = 3_600_000.0;
 ///
 /// This is how GreedyDual-Size ranks, whose "inflation" (the worth of what was last evicted, added to whatever is used)
 /// stands for age; dividing by the age itself needs nothing to be kept between collections. `size` is the result's own
-/// share: a file that several results hand out is shared evenly, one that a kept run needs is free.
+/// share: a file of several results is shared evenly, one that a kept run needs is free.
 fn worth(duration: u64, size: f64, idle: u64) -> f64 {
     (duration as f64 + 1.0) / (size.max(1.0) * (idle as f64 + FRESH))
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::core::digest::{Digest, Hasher};
 use crate::core::run_id::RunId;
 
-/// The definition of a result whose own is not known: one that was taken up again from the events of an older program.
+/// The definition of a result whose own is not known: one that was recovered from the events of an older program.
 pub const UNKNOWN_DEFINITION: Digest = Digest([0; 32]);
 
 /// A row of the memo.

@@ -240,7 +240,7 @@ impl TakingUp<'_> {
     }
 }
 
-/// Maximum size of a workflow file whose text is taken up again, in bytes.
+/// Maximum size of a workflow file whose text is recovered, in bytes.
 const MAX_TEXT_BYTES: u64 = 64 << 20;
 
 /// The text of a user's file, if it still has this digest.

@@ -59,14 +59,14 @@ pub fn is_alive(home: &Home, id: RunId) -> bool {
     match own_file::open(&home.path().join(FOLDER).join(id.as_str()), Access::Read) {
         // Shared: two that ask at once do not take each other for the claimant.
         Ok(file) => !matches!(file.try_lock_shared(), Ok(())),
-        // What cannot be asked may live: only a lock that is not there is nobody's.
+        // What cannot be asked may live: only a lock that is not there has no holder.
         Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
     }
 }
 
 /// Makes every daemon of the home look at what is asked of it.
 pub fn wake(home: &Home) {
-    // Without daemons there is no folder, and nobody to be woken.
+    // Without daemons there is no folder, and none to wake.
     let file = own_file::open(&home.path().join(FOLDER).join(WAKE), Access::Replace);
     let _ = file.and_then(|mut file| file.write_all(b"."));
 }

@@ -11,7 +11,7 @@ use super::instant;
 use crate::core::run_id::RunId;
 use crate::storage::home::Home;
 
-/// A schedule that a daemon serves, or that somebody paused.
+/// A schedule that a daemon serves, or that a user paused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
     /// `<workflow>/<schedule>`.
@@ -208,7 +208,7 @@ pub fn serve(
     transaction.commit()
 }
 
-/// Forgets a daemon that ends, and what nobody will answer any more.
+/// Forgets a daemon that ends, and requests that no daemon will answer.
 ///
 /// # Errors
 /// The database cannot be written.

@@ -85,7 +85,7 @@ fn read(row: &Row, home: &Home) -> rusqlite::Result<PastInstant> {
     let status = |run: RunId| -> rusqlite::Result<String> {
         Ok(match row.get::<_, Option<String>>(9)? {
             Some(outcome) => outcome,
-            // Its process may be gone, and nobody has come by yet to say so.
+            // Its process may be gone, and no daemon has noticed yet.
             None if home.is_alive(run) => RUNNING.into(),
             None if !row.get::<_, bool>(14)? && claimant::is_alive(home, row.get(13)?) => RUNNING.into(),
             None => INTERRUPTED.into(),

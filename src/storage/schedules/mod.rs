@@ -147,7 +147,7 @@ pub enum Became {
     Fired,
     /// A run began after the instant had been missed.
     CaughtUp,
-    /// Nothing ran: nobody was there, and it was not caught up.
+    /// Nothing ran: no daemon was there, and it was not caught up.
     Missed,
     /// Nothing ran: the run before was still going.
     Overlapped,

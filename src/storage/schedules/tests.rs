@@ -1,4 +1,4 @@
-//! Claims, their ends and what is told of them, on a database of its own.
+//! Claims, their ends and their reports, on a database of its own.
 
 mod edges;
 

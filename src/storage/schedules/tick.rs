@@ -80,7 +80,7 @@ pub struct Died {
     pub begun: bool,
 }
 
-/// A transaction that nobody else's comes between. Dropped without [`Tick::commit`] it changes nothing.
+/// A transaction that excludes all others. Dropped without [`Tick::commit`] it changes nothing.
 pub struct Tick<'c> {
     pub(super) transaction: Transaction<'c>,
     pub(super) home: &'c Home,

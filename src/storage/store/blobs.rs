@@ -90,7 +90,7 @@ impl Store {
         self.added.swap(0, Ordering::Relaxed)
     }
 
-    /// Removes blobs that were found to be wrong: nobody reads them.
+    /// Removes blobs that were found to be wrong: they are never read.
     ///
     /// # Errors
     /// One cannot be removed.

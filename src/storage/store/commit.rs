@@ -81,7 +81,7 @@ impl Store {
             return;
         }
         temp.becomes(TempState::Durable);
-        // Nobody has written to it since it was sealed, young or not: its name is new. If it is gone again,
+        // It was not written to since it was sealed, young or not: its name is new. If it is gone again,
         // whoever looks for it will notice.
         if let Ok(metadata) = fs::symlink_metadata(self.blob_path(&temp.digest)) {
             self.stats.record(&FileStat::of(&metadata), temp.digest);

@@ -1,7 +1,7 @@
 //! Copies of a user's own small files, and lists of what folders hold: what a result came from can be looked at, and compared line by line, after
 //! the file has changed.
 //!
-//! A convenience of the cache: what cannot be kept is not, and nobody is worse off than without it.
+//! A convenience of the cache: what cannot be kept is left out without an error.
 
 use std::fs;
 use std::io::Read;

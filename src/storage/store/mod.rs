@@ -124,7 +124,7 @@ impl Store {
         })
     }
 
-    /// The stat cache, whose fresh entries somebody must persist.
+    /// The stat cache, whose fresh entries the caller must persist.
     pub fn stats(&self) -> &StatCache {
         &self.stats
     }

@@ -1,7 +1,7 @@
 //! From what a finished task left to content that the store holds, though under no name yet.
 //!
 //! All outputs of a task are looked at before the first one is taken, for one may be a link to another or
-//! lie within it. A file that nobody else can hold is moved, anything else is copied.
+//! lie within it. A file that no other process can hold is moved, anything else is copied.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata, Permissions};
@@ -198,12 +198,12 @@ fn settle(path: &Path, root: &Path) -> Result<(PathBuf, Metadata), FileError> {
     }
 }
 
-/// A file's content, which nobody changes any more.
+/// A file's content, which does not change any more.
 fn read(path: &Path) -> Result<Seen, FileError> {
     stat::read(path)?.ok_or_else(|| FileError::Unstable(path.to_owned()))
 }
 
-/// Moves the file `from` to `to` if nobody else can have a hold on it; else copies it.
+/// Moves the file `from` to `to` if no other process can hold it; else copies it.
 fn take_file(from: &Path, to: &Path, digest: &Digest) -> io::Result<()> {
     let metadata = fs::symlink_metadata(from)?;
     let ours = metadata.nlink() == 1 && metadata.uid() == rustix::process::geteuid().as_raw();

@@ -1,4 +1,4 @@
-//! Artifacts put where somebody reads them: read-only copies, trees for views, or links for tasks, and whether a task
+//! Artifacts put where tasks and users read them: read-only copies, trees for views, or links for tasks, and whether a task
 //! wrote through a link to the original.
 //!
 //! By link only where nothing better can be had or where it is asked for: whoever runs as root can write through one, so
@@ -203,7 +203,7 @@ impl Store {
         Ok(())
     }
 
-    /// A hard link where that is possible and nobody but the store is concerned. It gives the blob another ctime, so that
+    /// A hard link where that is possible and the file is the store's own. It gives the blob another ctime, so that
     /// its content is looked at when it is needed next.
     fn hard_link(&self, source: &FileSource, target: &Path, staged: &mut Staged) -> Result<(), FileError> {
         let Some(digest) = source.place.blob() else { return self.symlink(source, target, staged) };

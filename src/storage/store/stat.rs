@@ -98,7 +98,7 @@ impl StatCache {
         Self { lookup, known: Mutex::default(), fresh: Mutex::default() }
     }
 
-    /// The entries recorded since the last call, for somebody to persist.
+    /// The entries recorded since the last call, for the caller to persist.
     pub fn drain_fresh(&self) -> Vec<(FileKey, StatEntry)> {
         std::mem::take(&mut lock(&self.fresh))
     }
@@ -119,7 +119,7 @@ impl StatCache {
         same.then_some(entry.digest)
     }
 
-    /// Records a file of which it is sure that nobody writes to it.
+    /// Records a file that certainly no process writes to.
     pub(super) fn record(&self, stat: &FileStat, digest: Digest) {
         let FileStat { key, size, mtime_ns, ctime_ns, .. } = *stat;
         let entry = StatEntry { size, mtime_ns, ctime_ns, digest };

@@ -66,7 +66,7 @@ impl TempFolder {
     pub fn take(tmp: &Path) -> io::Result<Self> {
         let prefix = format!("{}-", std::process::id());
         loop {
-            // Until the new folder is locked, nobody sweeps.
+            // Until the new folder is locked, no process sweeps.
             let no_sweep = own_folder::make(tmp)?;
             own_folder::share(&no_sweep);
             let folder = match tempfile::Builder::new().prefix(&prefix).tempdir_in(tmp) {
@@ -167,7 +167,7 @@ pub(super) fn sweep(tmp: &Path) -> io::Result<()> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         folder => folder?,
     };
-    // Somebody makes a folder just now, or sweeps.
+    // Another process makes a folder just now, or sweeps.
     if !own_folder::exclude(&folder) {
         return Ok(());
     }
@@ -192,7 +192,7 @@ pub(super) fn sweep(tmp: &Path) -> io::Result<()> {
             Err(e) => return Err(e),
         }
     }
-    // Removing may take long, and hinders nobody any more.
+    // Removing may take long, and delays no other process any more.
     drop(folder);
     dead.iter().try_for_each(|(path, _lock)| own_folder::remove(path))
 }
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(fs::read_dir(home.join("store/tmp")).unwrap().count(), 0);
     }
 
-    /// Folders of temporaries come and go while others sweep: no writer fails, and nobody's temporary is taken.
+    /// Folders of temporaries come and go while others sweep: no writer fails, and no temporary in use is removed.
     #[test]
     fn sweeps_beside_new_folders_take_nothing_and_fail_nobody() {
         let p = place();

@@ -51,7 +51,7 @@ impl Store {
         in_parallel(threads, blobs, |blob| {
             let path = self.blob_path(&blob.digest);
             let damage = |wrong| Damage { digest: blob.digest, path: path.clone(), wrong };
-            // Another process that gives it its name once more changes how it looks, not what it holds.
+            // Another process that gives it its name again changes its metadata, not its content.
             let read = || {
                 let found = fs::symlink_metadata(&path).map_err(|error| FileError::at(&path, error))?;
                 regular(&path, &found).and_then(|()| stat::read(&path))
@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(wrong(&p, &artifact, true), Wrong::Damaged);
     }
 
-    /// An explanation of a miss asks whether a file is a directory: the answer costs nobody a result.
+    /// An explanation of a miss asks whether a file is a directory: the answer costs no result.
     #[test]
     fn a_file_that_is_taken_for_a_directory_stays() {
         let p = place();

@@ -8,7 +8,7 @@ use super::sheet::{Direction, Drawn, HEAD, LONGEST_LABEL, LONGEST_NOTE, Placed, 
 use super::style::STYLE;
 use super::{Edge, Picture};
 
-/// More nodes than these are not drawn: nobody could read it.
+/// Maximum nodes that are drawn: a larger picture is unreadable.
 pub const MOST: usize = 2000;
 
 /// More edges than these are not drawn either.

@@ -121,7 +121,7 @@ fn check(sheet: &Sheet) {
     }
 }
 
-/// Panics unless `svg` is well-formed; hands back all of its text.
+/// Panics unless `svg` is well-formed; returns all of its text.
 pub fn well_formed(svg: &str) -> String {
     let mut open = Vec::new();
     let mut text = String::new();

@@ -13,7 +13,7 @@ const LONGEST: usize = 600;
 /// Larger files are not looked into.
 const LARGEST_IMAGE: u64 = 2 << 20;
 const LARGEST_TEXT: u64 = 4 << 10;
-/// So much of all files is shown in one page, in bytes.
+/// Maximum content of files shown in one page, in bytes.
 const ALL_FILES: u64 = 6 << 20;
 /// Maximum files in one list.
 const MOST_FILES: usize = 20;

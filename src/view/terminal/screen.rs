@@ -1,5 +1,5 @@
 //! The terminal as indicatif's drawing target: everything that belongs to one frame is gathered and goes
-//! out in a single write, so that nothing flickers and nobody else's output lands inside a line.
+//! out in a single write, so that nothing flickers and no other output lands inside a line.
 
 use std::fmt::{self, Write as _};
 use std::io;

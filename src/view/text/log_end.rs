@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::view::text::inert;
 use crate::view::text::log_file::open_regular;
 
-/// So much of the end is searched, in bytes.
+/// Length of the end that is searched, in bytes.
 const SEARCHED: u64 = 4096;
 
 /// The last line of a log that has anything to read, made inert.

@@ -97,7 +97,7 @@ fn break_line(line: &str, columns: usize, hang: &Hang, out: &mut String) {
         let fits_below = offset + indent + room <= columns;
         let is_loose = !is_first && room > 0 && passed + spaces >= *fixed;
         if is_loose && column + spaces + room > columns && fits_below {
-            // A colour that goes on is taken up again behind the mark.
+            // A colour that goes on is set again behind the mark.
             let colored = !mark.is_empty() && !style.is_empty();
             out.push_str(if colored { "\x1b[0m\n" } else { "\n" });
             out.push_str(mark);

@@ -5,7 +5,7 @@
 //! | `words.rs` | the words of a script, as far as they can be split without running it |
 //! | `commands.rs` | files, paths, network and clock that a command uses |
 //! | `globs.rs` | patterns that match no file |
-//! | `unused.rs` | outputs and tasks that nobody uses |
+//! | `unused.rs` | outputs and tasks that are not used |
 //! | `published.rs` | paths of outputs outside of the workflow's folder |
 //! | `policies.rs` | settings without effect |
 //! | `schedules.rs` | cron expressions with two day fields |

@@ -1,4 +1,4 @@
-//! Outputs and tasks that nobody uses.
+//! Outputs and tasks that are not used.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -30,7 +30,7 @@ pub(super) struct Builder<'s, 'm> {
     keys: Vec<TomlKey<'s>>,
     /// Brackets that nest too deeply: the parser skips to their ends.
     refused: usize,
-    /// Whether a key of the statement is broken, so that nobody knows where its value belongs.
+    /// Whether a key of the statement is broken, so that it is unknown where its value belongs.
     lost: bool,
     values: usize,
     /// Maximum number of keys and values.

@@ -238,6 +238,6 @@ needs = ['a']
     let retry = Lab::of(toml).retry_of(&first).run();
     assert_eq!(retry.status("a"), "succeeded hit");
     assert_eq!(retry.end("a").source.as_ref().unwrap().run, RunId::from("first"));
-    // The other node with the same work is none of its own.
+    // The other node with the same work takes no result over.
     assert_eq!(retry.calls, ["b#1"]);
 }

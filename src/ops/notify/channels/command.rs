@@ -1,6 +1,6 @@
 //! A command: the message on its standard input, the base environment and `RUNNER_EVENT`; exit code 0 is success.
 //!
-//! It stays in this process's group, so that nobody takes it for a stray of a run.
+//! It stays in this process's group, so that no run takes it for one of its own stray processes.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};

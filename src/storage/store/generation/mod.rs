@@ -8,7 +8,7 @@
 //! The lock is on the file of the newest generation, `generations/<n>`; generation 0 is the store's folder itself.
 //!
 //! A collector removes blobs in one of two ways:
-//! - **alone**: it locks every generation exclusively, without waiting. Nobody else has the store open, and whoever opens
+//! - **alone**: it locks every generation exclusively, without waiting. No other process has the store open, and whoever opens
 //!   it waits. Everything that is garbage goes.
 //! - **beside runs**: it *condemns* the garbage, in a list `generations/<n>.condemned` of the newest generation n, and
 //!   then begins generation n+1. Once all locks of generations up to n are free, every run that could count on a
@@ -20,7 +20,7 @@
 //! collection takes blobs that are needed again off the lists.
 //!
 //! A crash leaves a list or a generation too many, which the next collection finishes. Where the file system has no
-//! locks nobody can have one exclusively: nothing is lost, and nothing is removed.
+//! locks no process can have one exclusively: nothing is lost, and nothing is removed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File, Metadata};
@@ -81,7 +81,7 @@ impl SharedLock {
     /// Joins the newest generation; waits while a collector is alone. `None` without locks, or where there is no store.
     ///
     /// # Errors
-    /// The generations or the lists of condemned blobs cannot be read: nobody knows what may be counted on.
+    /// The generations or the lists of condemned blobs cannot be read: it is unknown what may be counted on.
     pub fn take(store: &Path) -> io::Result<Option<Self>> {
         let folder = store.join(FOLDER);
         for _ in 0..MAX_OPENINGS {

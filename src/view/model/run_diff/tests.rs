@@ -8,7 +8,7 @@ fn values(pairs: &[(&str, Json)]) -> JsonMap<String, Json> {
     pairs.iter().map(|(name, value)| (name.to_string(), value.clone())).collect()
 }
 
-/// A node that was given `input` and handed back `output`.
+/// A node with the input `input` and the output `output`.
 fn node(name: &str, input: i64, output: i64) -> NodeFinished {
     NodeFinished {
         key: Some(Digest::of(format!("{name} {input}"))),
