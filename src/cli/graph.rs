@@ -9,7 +9,7 @@ use crate::ops::picture::picture;
 use crate::ops::user_file::write_user_file;
 use crate::view::draw::dot::dot;
 use crate::view::draw::mermaid::mermaid;
-use crate::view::draw::svg::{MOST, svg};
+use crate::view::draw::svg::{MAX_NODES, svg};
 use crate::view::text::graph;
 use crate::view::text::style::Ink;
 
@@ -72,7 +72,7 @@ pub fn run(args: Args, color: ColorChoice) -> Outcome {
         Format::Mermaid => mermaid(&picture, title),
         Format::Svg => svg(&picture, title).ok_or_else(|| {
             Failure::usage(format!(
-                "{}: it has {} nodes, and a drawing of more than {MOST} cannot be read; use --format text or dot",
+                "{}: it has {} nodes, and a drawing of more than {MAX_NODES} cannot be read; use --format text or dot",
                 args.workflow.display(),
                 picture.size()
             ))

@@ -39,7 +39,7 @@ pub struct Args {
 }
 
 /// Maximum nodes of the critical path that are named.
-const LONGEST_PATH: usize = 8;
+const MAX_PATH_NODES: usize = 8;
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let request = args.one.of(args::request(&args.target, &args.resources, &args.cache, &args.nodes)?);
@@ -95,9 +95,9 @@ fn outlook(outline: &Outline, estimate: &Estimate, ink: Ink) -> String {
         };
         text.push_str(&format!("estimated {} from earlier runs{but}\n", duration(*ms)));
         if path.len() > 1 {
-            let mut names: Vec<String> = path.iter().take(LONGEST_PATH).map(|n| outline.name(*n)).collect();
-            if path.len() > LONGEST_PATH {
-                names.push(format!("... {} more", path.len() - LONGEST_PATH));
+            let mut names: Vec<String> = path.iter().take(MAX_PATH_NODES).map(|n| outline.name(*n)).collect();
+            if path.len() > MAX_PATH_NODES {
+                names.push(format!("... {} more", path.len() - MAX_PATH_NODES));
             }
             let path = ink.paint(FAINT, names.join(" > "));
             text.push_str(&format!("critical path {}: {path}\n", duration(*longest)));

@@ -20,8 +20,8 @@ pub struct Difference {
 
 /// Maximum lines of a difference that are shown.
 const LINES: usize = 12;
-/// Texts of more bytes than this are not compared line by line.
-const LONGEST: u64 = 64 << 10;
+/// Maximum size of texts that are compared line by line, in bytes.
+const MAX_COMPARED_BYTES: u64 = 64 << 10;
 
 /// Every output that is not what the record says.
 ///
@@ -61,7 +61,7 @@ fn told(store: &Store, was: &Value, now: &Value) -> Vec<String> {
             vec!["its name or whether it may be executed".into()]
         }
         (Value::File(was), Value::File(now)) => {
-            match (store.text(&was.digest, LONGEST), store.text(&now.digest, LONGEST)) {
+            match (store.text(&was.digest, MAX_COMPARED_BYTES), store.text(&now.digest, MAX_COMPARED_BYTES)) {
                 (Some(was), Some(now)) => lines(&was, &now),
                 _ => Vec::new(),
             }

@@ -4,7 +4,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `lookup.rs` | the schedule that a person means, in files or known to the home |
-//! | `overview.rs` | schedules as they stand: a list, one with its instants |
+//! | `overview.rs` | the state of schedules: a list, one with its instants |
 //! | `pausing.rs` | pausing and resuming |
 //! | `trigger.rs` | a run on request: by the daemon that serves the schedule, or in this process |
 //! | `backfill.rs` | past instants on request |

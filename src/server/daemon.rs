@@ -1,5 +1,5 @@
-//! What a daemon holds, and its life: files are loaded, schedules are made known, what is due runs, and in the end everything
-//! that it had is given back.
+//! The state of a daemon and its life cycle: it loads files, publishes their schedules, runs what is due, and releases everything
+//! when it ends.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What a daemon says: one event after another, for a terminal, as JSON Lines and for pages.
+//! The events of a daemon: for the terminal, as JSON Lines and for pages.
 
 use std::path::PathBuf;
 

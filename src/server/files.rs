@@ -1,4 +1,4 @@
-//! The workflow files that are served: each as it last loaded, and what is wrong with it now.
+//! The workflow files that are served: each as it last loaded, and its errors now.
 //!
 //! A file that does not load keeps its schedules as they were and touches no other. Of two files with one whole name the one that
 //! had it first keeps it, until it is gone.

@@ -1,4 +1,4 @@
-//! What others in this process may ask of a daemon: the pages and the API.
+//! The interface of a daemon for the rest of this process: the pages and the API.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};

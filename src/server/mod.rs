@@ -1,15 +1,15 @@
-//! The daemon: runs what schedules say when they say it, follows the files that they stand in, and shows what goes on.
+//! The daemon: runs schedules when they are due, watches their files, and serves the pages and the API.
 //!
 //! | file | owns |
 //! |---|---|
-//! | `decide/` | what is done at a moment: pure |
+//! | `decide/` | which instants begin, which are missed, which runs end: pure |
 //! | `files.rs` | the workflow files that are served, as they last loaded |
 //! | `tick.rs` | one decision, written in one transaction, and what follows from it |
 //! | `runs.rs` | runs in this process, each on a thread and a runtime of its own |
-//! | `daemon.rs` | what a daemon holds, from its first line to its end |
-//! | `wait.rs` | waiting for what comes first: an instant, a change, a signal, the end of a run |
-//! | `events.rs` | what a daemon says |
-//! | `handle.rs` | what others in this process may ask of it |
+//! | `daemon.rs` | the state of a daemon and its life cycle |
+//! | `wait.rs` | waits for an instant, a change, a signal or the end of a run |
+//! | `events.rs` | the events of a daemon |
+//! | `handle.rs` | its interface for the pages and the API |
 //! | `notices.rs` | telling people of what it sees |
 //! | `service_manager.rs` | `NOTIFY_SOCKET` |
 //! | `web/` | the HTTP interface: who may ask, the API, the pages |

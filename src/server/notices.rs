@@ -1,5 +1,5 @@
-//! Telling people of what the daemon sees: ends of scheduled runs, missed instants, files that stop loading. Each message is
-//! written down beside everything else, and sent by a thread of its own: no run is later because of it.
+//! Notifications of the daemon: ends of scheduled runs, missed instants, files that stop loading. Each message is
+//! written to the outbox and sent by a thread of its own, so that it delays no run.
 
 use std::path::PathBuf;
 use std::sync::Arc;

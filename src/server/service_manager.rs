@@ -1,4 +1,4 @@
-//! A service manager that wants to hear when the daemon is ready, loads its files again, or ends.
+//! Reports to a service manager that the daemon is ready, reloads its files, or ends.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;

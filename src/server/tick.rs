@@ -1,4 +1,4 @@
-//! One decision: where schedules stand is read, what is decided is written, both in one transaction; then it is done.
+//! One decision: a transaction reads the state of the schedules and writes what is decided; then it is carried out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

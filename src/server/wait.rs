@@ -1,4 +1,4 @@
-//! Waiting for what comes first: an instant, a change of a file, something that is asked for, a signal, the end of a run.
+//! Waits for whatever comes first: an instant, a change of a file, a request, a signal, the end of a run.
 //!
 //! Nothing is polled more often than every ten seconds, at which the clock is compared with the time that has passed: one that
 //! was set makes all schedules be looked at.

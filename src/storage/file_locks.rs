@@ -14,8 +14,8 @@ use nix::libc::{F_UNLCK, F_WRLCK, SEEK_SET, flock};
 
 use super::own_file::{self, Access};
 
-/// How long a refusal may last: a lock server that starts up refuses for a moment.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Maximum time that a refusal is retried: a lock server that starts up refuses for a moment.
+const MAX_LOCK_WAIT: Duration = Duration::from_secs(5);
 /// Time between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -37,7 +37,7 @@ fn patiently(mut take: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     let begin = Instant::now();
     loop {
         match take() {
-            Err(error) if is_refused(&error) && begin.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+            Err(error) if is_refused(&error) && begin.elapsed() < MAX_LOCK_WAIT => std::thread::sleep(PAUSE),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             taken => return taken,
         }

@@ -1,7 +1,7 @@
-//! Messages on their way: each is written down before it is sent, and says afterwards what became of it.
+//! The outbox of messages: each has a row before it is sent, and the row says afterwards how that ended.
 //!
 //! A row is one message of one rule. Senders lease rows, so that of several processes one sends; a lease that runs out is
-//! free again, so a receiver may see a message twice, under the same id. Knows nothing of what messages say and how they go.
+//! free again, so a receiver may see a message twice, under the same id. Knows neither the content of messages nor their channels.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, TransactionBehavior, params};

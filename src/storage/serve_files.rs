@@ -1,4 +1,4 @@
-//! Files of the home through which a daemon and its users find and know each other: the token, the sessions of browsers, the
+//! Files of the home through which clients find a daemon and authenticate: the token, the sessions of browsers, the
 //! address of the daemon.
 //!
 //! | file | holds |

@@ -27,8 +27,8 @@ pub struct Args {
     json: bool,
 }
 
-/// Values longer than this, in columns, are cut for people.
-const LONGEST: usize = 60;
+/// Maximum columns of a value on a screen.
+const MAX_VALUE_CHARS: usize = 60;
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let detail = show(home, &args.key)?;
@@ -88,7 +88,7 @@ fn values(title: &str, text: &str, files: &[StoredFile], ink: Ink) -> String {
             [(_, file)] if value.get("digest").is_some() => format!("{}  {}", file.name, size(file.size)),
             _ => value.to_string(),
         };
-        let value = cut(&inert(&value), LONGEST).into_owned();
+        let value = cut(&inert(&value), MAX_VALUE_CHARS).into_owned();
         shown.push_str(&format!("  {}  {value}\n", ink.paint(FAINT, format!("{name:width$}"))));
         for file in files.iter().filter(|file| file.output == *name) {
             shown.push_str(&format!("    {}\n", inert(&file.path.display().to_string())));

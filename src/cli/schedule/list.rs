@@ -1,4 +1,4 @@
-//! `runner schedule list`: schedules with their next instant and what became of the last one.
+//! `runner schedule list`: schedules with their next instant and the outcome of the last one.
 
 use std::path::{Path, PathBuf};
 

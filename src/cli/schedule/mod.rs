@@ -1,4 +1,4 @@
-//! `runner schedule`: schedules by themselves. One file a verb.
+//! `runner schedule`: the verbs for schedules, one file each.
 
 mod backfill;
 mod command;

@@ -1,4 +1,4 @@
-//! `runner schedule show`: one schedule, and what became of its instants.
+//! `runner schedule show`: one schedule and the outcomes of its instants.
 
 use std::path::Path;
 

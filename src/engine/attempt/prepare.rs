@@ -29,8 +29,8 @@ use crate::workflow::{Pass, Task, TaskCommand};
 
 /// The longest value that is exported as a variable, in bytes.
 const MAX_VARIABLE_BYTES: usize = 100 * 1024;
-/// Scripts longer than this, in bytes, are handed over as a file: no argument can hold them.
-const LONGEST_SCRIPT: usize = 64 * 1024;
+/// Maximum length of a script that is passed as an argument, in bytes; a longer one becomes a file.
+const MAX_SCRIPT_BYTES: usize = 64 * 1024;
 /// Shells that take a script as an argument behind `-c`, with `$0` and parameters after it.
 const SHELLS: [&str; 7] = ["sh", "bash", "dash", "zsh", "ksh", "mksh", "ash"];
 
@@ -355,7 +355,7 @@ fn program(
             words.extend_from_slice(shell);
             let task = subject.script_name();
             let base = Path::new(&shell[0]).file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if SHELLS.contains(&base) && script.len() <= LONGEST_SCRIPT {
+            if SHELLS.contains(&base) && script.len() <= MAX_SCRIPT_BYTES {
                 inline = Some(words.len() + 1);
                 words.extend(["-c".into(), script.clone(), task.into()]);
             } else {

@@ -1,4 +1,4 @@
-//! Whether a rule tells of a run: a pure decision over the runs of a series and what was told of them.
+//! Whether a rule sends a message about a run: a pure decision over the runs of a series and earlier messages.
 //!
 //! Knows no database, no clock and no text.
 

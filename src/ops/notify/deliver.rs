@@ -1,6 +1,6 @@
-//! Messages on their way: tries, the time between them, and the thread that makes them beside everything else.
+//! Delivery of messages: tries, the time between them, and the thread that makes them.
 //!
-//! A message that could not be delivered yet outlives the process: whoever delivers next, goes on with it.
+//! A message that is not delivered yet outlives the process: the next process that delivers goes on with it.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};

@@ -1,4 +1,4 @@
-//! What a message says: the document of a run, of missed instants and of a file, with its title and its text.
+//! The content of messages: the document of a run, of missed instants and of a file, with its title and its text.
 
 use std::fmt::Write;
 use std::path::Path;

@@ -1,12 +1,12 @@
-//! Telling people of runs: which rules hold, what they tell, and messages on their way.
+//! Notifications: which rules apply, what messages they make, and the delivery of these.
 //!
-//! [`run_ended`], [`missed`] and [`broken`] only write messages down; a [`Deliverer`] sends them, apart from runs.
+//! [`run_ended`], [`missed`] and [`broken`] only write messages to the outbox; a [`Deliverer`] sends them, independently of runs.
 //!
 //! | file | owns |
 //! |---|---|
-//! | `decide.rs` | whether a rule tells of a run: pure |
+//! | `decide.rs` | whether a rule sends a message about a run: pure |
 //! | `series.rs` | the runs that a run is compared with |
-//! | `document.rs` | what a message says |
+//! | `document.rs` | the content of messages |
 //! | `deliver.rs` | tries, their times, and the thread that makes them |
 //! | `channels/` | webhook, command, mail |
 

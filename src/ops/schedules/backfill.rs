@@ -1,5 +1,5 @@
 //! Past instants of a schedule on request: those that have no successful run, or all. Each is claimed before its run begins, so
-//! that several backfills share the work, and one that was killed is gone on with by the next.
+//! that several backfills share the work, and the next one continues one that was killed.
 
 use std::collections::VecDeque;
 use std::panic::resume_unwind;

@@ -1,4 +1,4 @@
-//! Schedules as they stand: a list, and one with what became of its instants. Nothing is created or changed.
+//! The state of schedules: a list, and one schedule with the outcomes of its instants. Nothing is created or changed.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! What a daemon does at a moment: which instants begin, which are passed over, which runs are ended. One pure function of the
-//! schedules, where each of them stands, what waits, and the time.
+//! The decisions of a daemon: which instants begin, which are passed over, which runs are ended. One pure function of the
+//! schedules, their states, the queue, and the time.
 //!
 //! | step | decides |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! What became of instants: newest first, the last one, failures in a row.
+//! The outcomes of instants: newest first, the last one, failures in a row.
 
 use std::collections::BTreeMap;
 

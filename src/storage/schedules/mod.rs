@@ -1,14 +1,14 @@
-//! Schedules: what a home knows of them, what became of their instants, and the claim that keeps an instant from running
+//! Schedules: what a home knows of them, the outcomes of their instants, and the claim that keeps an instant from running
 //! twice.
 //!
 //! | file | owns | for |
 //! |---|---|---|
 //! | `claimant.rs` | a process that may claim: its lock dies with it; the file that wakes daemons | whoever claims |
 //! | `known.rs` | schedules by whole name, who serves them, pauses | daemon, verbs, pages |
-//! | `tick.rs` | one transaction of decisions: where a schedule stands, claims, records | daemon, trigger |
+//! | `tick.rs` | one transaction of decisions: the state of a schedule, claims, records | daemon, trigger |
 //! | `backfill.rs` | claims of past instants on request, shared by several processes | backfill |
-//! | `requests.rs` | what other processes ask of a daemon, and its answer | trigger, pages, daemon |
-//! | `listing.rs` | what became of instants, newest first; failures in a row | verbs, pages, notifications |
+//! | `requests.rs` | requests of other processes to a daemon, and its answers | trigger, pages, daemon |
+//! | `listing.rs` | the outcomes of instants, newest first; failures in a row | verbs, pages, notifications |
 //! | `retention.rs` | what is too old to be kept | daemon |
 //!
 //! How each caller uses it:

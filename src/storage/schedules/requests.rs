@@ -1,4 +1,4 @@
-//! What other processes ask of a daemon, and its answer. The asker writes a row and wakes the daemon; the daemon answers in the
+//! Requests of other processes to a daemon, and its answers. The asker writes a row and wakes the daemon; the daemon answers in the
 //! transaction in which it acts.
 
 use jiff::Timestamp;

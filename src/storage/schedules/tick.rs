@@ -1,4 +1,4 @@
-//! One transaction of decisions: where each schedule stands, and then the claims and records that follow from it. Who cannot
+//! One transaction of decisions: the state of each schedule, then the claims and records that follow from it. Whoever cannot
 //! claim an instant does nothing.
 
 use std::collections::BTreeSet;

@@ -4,7 +4,7 @@
 use super::layers::Layers;
 
 /// Number of sweeps without an improvement after which the search ends.
-const PATIENCE: usize = 4;
+const MAX_IDLE_SWEEPS: usize = 4;
 /// Maximum sweeps.
 const SWEEPS: usize = 24;
 
@@ -14,7 +14,7 @@ pub fn untangle(layers: &mut Layers) {
     let mut fewest = crossings(layers);
     let mut idle = 0;
     for sweep in 0..SWEEPS {
-        if fewest == 0 || idle == PATIENCE {
+        if fewest == 0 || idle == MAX_IDLE_SWEEPS {
             break;
         }
         // Down, up, and each again with what is even the other way round.
@@ -68,7 +68,7 @@ fn sort_rows(layers: &mut Layers, down: bool, reverse: bool) {
 fn exchange(layers: &mut Layers) {
     let mut place = places(layers);
     let mut rows = std::mem::take(&mut layers.rows);
-    for _ in 0..PATIENCE {
+    for _ in 0..MAX_IDLE_SWEEPS {
         let mut better = false;
         for row in &mut rows {
             for at in 1..row.len() {

@@ -10,9 +10,9 @@ use super::{Node, Picture};
 /// The width of a letter of a label and of a note: all letters of the fonts used are about as wide.
 pub const LABEL_LETTER: f64 = 7.9;
 pub const NOTE_LETTER: f64 = 6.1;
-/// The longest label and note that are written in full, in letters.
-pub const LONGEST_LABEL: usize = 28;
-pub const LONGEST_NOTE: usize = 36;
+/// Maximum lengths of a label and a note that are written in full, in characters.
+pub const MAX_LABEL_CHARS: usize = 28;
+pub const MAX_NOTE_CHARS: usize = 36;
 /// How far a box that is spread over elements stands out behind itself.
 pub const STACK: f64 = 4.0;
 /// The height of the head of a box that holds others.
@@ -154,9 +154,9 @@ fn moved(way: &[Stretch], dx: f64, dy: f64, direction: Direction) -> Vec<Stretch
 /// The size of a node's box.
 fn size(node: &Node, inside: Option<&Sheet>) -> (f64, f64) {
     let letters = |text: &str, longest: usize| text.chars().count().min(longest) as f64;
-    let note = node.note().map(|note| letters(&note, LONGEST_NOTE) * NOTE_LETTER);
+    let note = node.note().map(|note| letters(&note, MAX_NOTE_CHARS) * NOTE_LETTER);
     let mark = if node.condition.is_some() { 2.0 * LABEL_LETTER } else { 0.0 };
-    let text = (letters(&node.label, LONGEST_LABEL) * LABEL_LETTER + mark).max(note.unwrap_or(0.0));
+    let text = (letters(&node.label, MAX_LABEL_CHARS) * LABEL_LETTER + mark).max(note.unwrap_or(0.0));
     match inside {
         Some(inside) => {
             let head = text + note.unwrap_or(0.0);

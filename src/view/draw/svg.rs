@@ -4,15 +4,15 @@ use std::fmt::Write;
 
 use super::fold::folded;
 use super::layout::Stretch;
-use super::sheet::{Direction, Drawn, HEAD, LONGEST_LABEL, LONGEST_NOTE, Placed, STACK, Sheet, sheet};
+use super::sheet::{Direction, Drawn, HEAD, MAX_LABEL_CHARS, MAX_NOTE_CHARS, Placed, STACK, Sheet, sheet};
 use super::style::STYLE;
 use super::{Edge, Picture};
 
 /// Maximum nodes that are drawn: a larger picture is unreadable.
-pub const MOST: usize = 2000;
+pub const MAX_NODES: usize = 2000;
 
-/// More edges than these are not drawn either.
-const MOST_EDGES: usize = 20_000;
+/// Maximum edges that are drawn.
+const MAX_EDGES: usize = 20_000;
 
 /// Around everything, in pixels.
 const MARGIN: f64 = 20.0;
@@ -32,12 +32,12 @@ pub fn svg_for_page(picture: &Picture, title: &str) -> Option<String> {
 }
 
 fn drawing(picture: &Picture, title: &str, style: &str) -> Option<String> {
-    if picture.size() > MOST {
-        return (picture.nodes.len() <= MOST && picture.nodes.iter().any(|node| node.inside.is_some()))
+    if picture.size() > MAX_NODES {
+        return (picture.nodes.len() <= MAX_NODES && picture.nodes.iter().any(|node| node.inside.is_some()))
             .then(|| drawing(&picture.closed(), title, style))?;
     }
     let picture = folded(picture);
-    (edges(&picture) <= MOST_EDGES).then(|| write(&sheet(&picture), title, style))
+    (edges(&picture) <= MAX_EDGES).then(|| write(&sheet(&picture), title, style))
 }
 
 fn edges(picture: &Picture) -> usize {
@@ -97,7 +97,7 @@ fn node(svg: &mut String, placed: &Placed) {
     match &node.inside {
         Some(_) => head(svg, placed),
         None => {
-            let label = escape(&cut(&node.label, LONGEST_LABEL));
+            let label = escape(&cut(&node.label, MAX_LABEL_CHARS));
             let note = node.note();
             let y = placed.y + if note.is_some() { -2.5 } else { 4.5 };
             let _ = write!(
@@ -107,7 +107,7 @@ fn node(svg: &mut String, placed: &Placed) {
                 number(y)
             );
             if let Some(note) = note {
-                let note = escape(&cut(&note, LONGEST_NOTE));
+                let note = escape(&cut(&note, MAX_NOTE_CHARS));
                 let y = number(placed.y + 12.5);
                 let _ =
                     write!(svg, "<text class=\"note\" x=\"{}\" y=\"{y}\">{note}</text>", number(placed.x));
@@ -128,10 +128,11 @@ fn rect(svg: &mut String, x: f64, y: f64, width: f64, height: f64) {
 /// The head of a box that holds others.
 fn head(svg: &mut String, placed: &Placed) {
     let (x, y) = (number(placed.left() + 14.0), number(placed.top() + HEAD / 2.0 + 5.0));
-    let label = escape(&cut(&placed.node.label, LONGEST_LABEL));
+    let label = escape(&cut(&placed.node.label, MAX_LABEL_CHARS));
     let _ = write!(svg, "<text class=\"head\" x=\"{x}\" y=\"{y}\">{label}");
     if let Some(note) = placed.node.note() {
-        let _ = write!(svg, " <tspan class=\"more\" dx=\"4\">{}</tspan>", escape(&cut(&note, LONGEST_NOTE)));
+        let _ =
+            write!(svg, " <tspan class=\"more\" dx=\"4\">{}</tspan>", escape(&cut(&note, MAX_NOTE_CHARS)));
     }
     svg.push_str("</text>");
 }

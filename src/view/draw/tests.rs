@@ -6,7 +6,7 @@ use super::dot::dot;
 use super::layout::Stretch;
 use super::mermaid::mermaid;
 use super::sheet::{Direction, Placed, Sheet, arrange};
-use super::svg::{MOST, svg};
+use super::svg::{MAX_NODES, svg};
 use super::*;
 
 pub fn node(name: &str) -> Node {
@@ -197,10 +197,10 @@ fn a_cycle_is_drawn_without_the_edge_that_closes_it() {
 
 #[test]
 fn too_many_nodes_are_not_drawn_unless_they_are_inside_of_others() {
-    assert!(svg(&picture(MOST, &[]), "p").is_some());
-    assert!(svg(&picture(MOST + 1, &[]), "p").is_none());
+    assert!(svg(&picture(MAX_NODES, &[]), "p").is_some());
+    assert!(svg(&picture(MAX_NODES + 1, &[]), "p").is_none());
     let mut outer = picture(2, &[(0, 1)]);
-    outer.nodes[0].inside = Some(picture(MOST, &[]));
+    outer.nodes[0].inside = Some(picture(MAX_NODES, &[]));
     let drawn = svg(&outer, "p").unwrap();
     assert!(drawn.contains("2000 nodes inside"), "{drawn}");
 }

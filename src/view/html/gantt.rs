@@ -5,8 +5,8 @@ use crate::view::model::run::{NodeState, RunState};
 use crate::view::model::timeline::{Activity, ActivitySpan};
 use crate::view::text::duration;
 
-/// More spans than these are drawn as how many there were at a time.
-const MOST_SPANS: usize = 40;
+/// Maximum spans that are drawn one by one; more are drawn as a density.
+const MAX_SPANS: usize = 40;
 /// Number of parts that the time is cut into then.
 const PARTS: usize = 200;
 
@@ -34,7 +34,7 @@ pub fn bars(run: &RunState, unit: &NodeState) -> Vec<Bar> {
     let length = run.length_ms().max(1);
     let mut spans = unit.spans.clone();
     spans.extend(unit.activity(run));
-    if spans.len() > MOST_SPANS {
+    if spans.len() > MAX_SPANS {
         return crowd(&spans, length);
     }
     // What waited is behind what worked.

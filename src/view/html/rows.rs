@@ -14,14 +14,14 @@ use crate::view::text::style::Ink;
 use crate::view::text::why::details;
 use crate::view::text::{age, count, duration, inert, size};
 
-/// A page has no more rows than these,
-const MOST_ROWS: usize = 3000;
-/// so much of one log, of all logs but those of failures, and of those, in bytes,
+/// Maximum rows of a page.
+const MAX_ROWS: usize = 3000;
+/// Maximum bytes shown of one log, of all logs but those of failures, and of the logs of failures.
 const LOG: u64 = 8 << 10;
 const ALL_LOGS: u64 = 2 << 20;
 const ALL_FAILED_LOGS: u64 = 2 << 20;
-/// and so many failures on top.
-const MOST_FAILURES: usize = 20;
+/// Maximum failures listed at the top.
+const MAX_FAILURES: usize = 20;
 
 pub struct NodeRow {
     /// What leads here.
@@ -124,7 +124,7 @@ impl<'t> Rows<'t> {
     /// The units that have rows: all, or if they are too many, rather those that ran or failed.
     fn chosen(&self) -> Vec<&'t NodeState> {
         let mut units: Vec<(usize, &NodeState)> = self.run.all().enumerate().collect();
-        if units.len() > MOST_ROWS {
+        if units.len() > MAX_ROWS {
             units.sort_by_key(|(at, unit)| {
                 let rank = match state_of(unit, false) {
                     State::Failed => 0,
@@ -134,7 +134,7 @@ impl<'t> Rows<'t> {
                 };
                 (rank, *at)
             });
-            units.truncate(MOST_ROWS);
+            units.truncate(MAX_ROWS);
             units.sort_by_key(|(at, _)| *at);
         }
         units.into_iter().map(|(_, unit)| unit).collect()
@@ -143,7 +143,7 @@ impl<'t> Rows<'t> {
     /// What has no row, in words.
     pub fn left_out(&self) -> String {
         let elements: u64 = self.run.nodes.iter().map(|unit| unit.unkept).sum();
-        let nodes = self.run.all().count().saturating_sub(MOST_ROWS) as u64;
+        let nodes = self.run.all().count().saturating_sub(MAX_ROWS) as u64;
         match elements + nodes {
             0 => String::new(),
             n => format!(
@@ -241,7 +241,7 @@ impl<'t> Rows<'t> {
             unit.own && unit.finished.as_ref().is_some_and(|node| node.status == Status::Failed)
         };
         let chosen = self.chosen();
-        let failures = chosen.iter().filter(failed).take(MOST_FAILURES);
+        let failures = chosen.iter().filter(failed).take(MAX_FAILURES);
         failures
             .filter_map(|unit| {
                 let node = unit.finished.as_ref()?;

@@ -9,14 +9,14 @@ use super::PageSources;
 use crate::view::text::{inert, size};
 
 /// Maximum characters of a value.
-const LONGEST: usize = 600;
-/// Larger files are not looked into.
-const LARGEST_IMAGE: u64 = 2 << 20;
-const LARGEST_TEXT: u64 = 4 << 10;
+const MAX_VALUE_CHARS: usize = 600;
+/// Maximum sizes of files whose content is shown.
+const MAX_IMAGE_BYTES: u64 = 2 << 20;
+const MAX_TEXT_BYTES: u64 = 4 << 10;
 /// Maximum content of files shown in one page, in bytes.
 const ALL_FILES: u64 = 6 << 20;
 /// Maximum files in one list.
-const MOST_FILES: usize = 20;
+const MAX_FILES: usize = 20;
 
 pub struct Field {
     pub name: String,
@@ -54,11 +54,11 @@ impl<'s> ShownValues<'s> {
         }
         match value {
             Json::Array(items) if items.iter().any(|item| File::of(item).is_some()) => {
-                let shown = items.iter().take(MOST_FILES).enumerate();
+                let shown = items.iter().take(MAX_FILES).enumerate();
                 let mut fields: Vec<Field> =
                     shown.flat_map(|(i, item)| self.field(&format!("{name}[{i}]"), item, look)).collect();
-                if items.len() > MOST_FILES {
-                    let text = format!("{} more", items.len() - MOST_FILES);
+                if items.len() > MAX_FILES {
+                    let text = format!("{} more", items.len() - MAX_FILES);
                     fields.push(Field { name: name.into(), text, image: None, content: None });
                 }
                 fields
@@ -81,14 +81,14 @@ impl<'s> ShownValues<'s> {
     fn file(&mut self, name: &str, file: &File, look: bool) -> Field {
         let text = format!("{} ({})", inert(file.name), size(file.size));
         let mut field = Field { name: inert(name).into_owned(), text, image: None, content: None };
-        if !look || file.size > LARGEST_IMAGE.min(self.left) {
+        if !look || file.size > MAX_IMAGE_BYTES.min(self.left) {
             return field;
         }
         let Some(bytes) = self.sources.blob(file.digest, file.size) else { return field };
         if let Some(kind) = image(&bytes) {
             self.left -= file.size;
             field.image = Some(format!("data:{kind};base64,{}", STANDARD.encode(&bytes)));
-        } else if file.size <= LARGEST_TEXT
+        } else if file.size <= MAX_TEXT_BYTES
             && let Ok(text) = String::from_utf8(bytes)
             && !text.contains('\0')
             && !text.trim().is_empty()
@@ -118,7 +118,7 @@ impl<'v> File<'v> {
 }
 
 fn shortened(text: String) -> String {
-    match text.char_indices().nth(LONGEST) {
+    match text.char_indices().nth(MAX_VALUE_CHARS) {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text,
     }

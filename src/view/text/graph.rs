@@ -10,8 +10,8 @@ use crate::view::text::{cut, named, width};
 
 /// The columns that a line may take.
 const WIDTH: usize = 80;
-/// More rails than these side by side are not followed by anybody's eye.
-const MOST_RAILS: usize = 10;
+/// Maximum rails side by side that can still be followed by eye.
+const MAX_RAILS: usize = 10;
 
 /// The picture of what is called `title`.
 pub fn render(picture: &Picture, title: &str, ink: Ink) -> String {
@@ -186,7 +186,7 @@ fn rails(waits: &Waits, members: &[usize]) -> Option<Vec<Row>> {
         if own == rails.len() {
             rails.push(None);
         }
-        if rails.len() > MOST_RAILS {
+        if rails.len() > MAX_RAILS {
             return None;
         }
         let drawn = draw(&rails, mark(waits, node), own, &joined, &ends);

@@ -10,8 +10,8 @@ use crate::view::text::{age, cut, duration, inert};
 
 /// Which column shows project and domain.
 const SCOPE: usize = 2;
-/// The most columns of a workflow's name, and of project and domain, on a screen.
-const LONGEST_NAME: usize = 20;
+/// Maximum columns of a workflow's name, and of project and domain, on a screen.
+const MAX_NAME_CHARS: usize = 20;
 /// Minimum columns for the last one beside project and domain.
 const LEAST: usize = 16;
 
@@ -35,7 +35,7 @@ pub fn render(rows: &[RunRow], asked: &str, color: bool, screen: Option<usize>, 
         caption.push(format!("all in {}", scope(row)));
     }
     let short = |text: &str| match screen {
-        Some(_) => cut(text, LONGEST_NAME).into_owned(),
+        Some(_) => cut(text, MAX_NAME_CHARS).into_owned(),
         None => text.to_owned(),
     };
     let mut head = vec!["RUN", "WORKFLOW", "PROJECT/DOMAIN", "STATUS", "STARTED", "TIME", "NODES"];

@@ -1,6 +1,6 @@
 //! Settings files: `runner.toml` of a project and the user's `config.toml`, read, checked and merged.
 //!
-//! The same form and the same errors as workflow files. Knows nothing of flags and of what settings are used for.
+//! Same syntax and same error messages as workflow files. Knows neither flags nor what settings are used for.
 //!
 //! | file | owns |
 //! |---|---|

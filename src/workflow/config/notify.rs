@@ -1,4 +1,4 @@
-//! `[[notify]]` of a workflow or settings file: each entry checked, those of several files put together.
+//! `[[notify]]` of a workflow or settings file: each entry is checked, and those of several files are merged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

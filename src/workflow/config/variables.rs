@@ -1,6 +1,6 @@
 //! References inside the texts of settings: a leading `~/`, `$NAME`, `${NAME}` and `${file:PATH}`.
 //!
-//! Finds them and puts values in their place. Where the values come from is the caller's business.
+//! Finds them and replaces them by values, which the caller looks up.
 
 use std::ffi::OsString;
 use std::ops::Range;

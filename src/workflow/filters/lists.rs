@@ -9,8 +9,8 @@ use minijinja::{Environment, Error, State, Value, filters};
 use super::arguments::{elements, expect_list, failed, wrong};
 use crate::workflow::jinja::{as_file, describe};
 
-/// The most elements that `range` makes.
-const LONGEST_RANGE: i128 = 100_000;
+/// Maximum elements that `range` makes.
+const MAX_RANGE: i128 = 100_000;
 
 pub fn add(environment: &mut Environment) {
     environment.add_function("range", range);
@@ -44,8 +44,8 @@ fn range(first: i64, second: Option<i64>, step: Option<i64>) -> Result<Vec<i64>,
         return Err(failed("`range` takes a step other than 0"));
     }
     let count = ((to - from + step - step.signum()) / step).max(0);
-    if count > LONGEST_RANGE {
-        return Err(failed(format!("`range` makes at most {LONGEST_RANGE} elements, not {count}")));
+    if count > MAX_RANGE {
+        return Err(failed(format!("`range` makes at most {MAX_RANGE} elements, not {count}")));
     }
     Ok((0..count).filter_map(|i| i64::try_from(from + i * step).ok()).collect())
 }

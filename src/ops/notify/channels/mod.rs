@@ -1,6 +1,6 @@
-//! The ways of a message to its receiver: each is tried once, within a time, and says what went wrong.
+//! The channels of messages: each tries once, within a time limit, and reports what went wrong.
 //!
-//! Secrets are put in here and nowhere else, and are masked in what is said of a fault. Knows no database and no tries.
+//! Secrets are filled in here and nowhere else, and are masked in errors. Knows no database and no repeated tries.
 
 mod command;
 mod mail;
