@@ -112,6 +112,8 @@ pub struct NodeArg {
 }
 
 impl NodeArg {
+    /// # Errors
+    /// The node and `--index` name two elements.
     pub fn node(&self) -> Result<NodeRef<'_>, Failure> {
         node_ref(&self.node, self.index).map_err(Failure::usage)
     }
@@ -131,6 +133,8 @@ pub struct MaybeUnit {
 }
 
 impl MaybeUnit {
+    /// # Errors
+    /// The node and `--index` name two elements.
     pub fn node(&self) -> Result<Option<NodeRef<'_>>, Failure> {
         let node = self.node.as_deref().map(|node| node_ref(node, self.index));
         node.transpose().map_err(Failure::usage)
@@ -276,6 +280,8 @@ impl Target {
     }
 }
 
+/// # Errors
+/// The text is no positive number.
 pub fn parse_jobs(text: &str) -> Result<u32, String> {
     let jobs = text.trim().parse().ok().filter(|jobs| (1..=MAX_JOBS).contains(jobs));
     jobs.ok_or_else(|| format!("expected a number from 1 to {MAX_JOBS}, found {text:?}"))

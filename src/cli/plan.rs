@@ -51,6 +51,9 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
 }
 
 /// Prints the plan; whether anything would run.
+///
+/// # Errors
+/// The plan cannot be made.
 pub fn show(
     prepared: &PreparedRun,
     home: Option<&Path>,

@@ -14,6 +14,9 @@ use crate::ops::NO_THREAD;
 const WORKERS: usize = 2;
 
 /// Runs `work` to its end on threads of its own. What it leaves behind in the background is not waited for.
+///
+/// # Errors
+/// The system has no thread left.
 pub fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = runtime()?;
     let done = runtime.block_on(work);

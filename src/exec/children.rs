@@ -66,6 +66,9 @@ pub struct LiveEntry {
 
 /// Starts a command by `start` and enters it, for the attempt known by `out`, before anyone can mistake it for a
 /// stray. `start` gives the process's number along with whatever else.
+///
+/// # Errors
+/// `start` failed.
 pub fn enter<T, E>(
     out: &OsStr,
     start: impl FnOnce() -> Result<(Pid, T), E>,

@@ -27,6 +27,9 @@ pub struct Pump {
 
 impl Pump {
     /// Begins to pump into `file`; the writing end is for the command.
+    ///
+    /// # Errors
+    /// The system has no pipe left.
     pub fn start(file: File, masker: &Masker) -> io::Result<(Self, PipeWriter)> {
         let (reader, writer) = io::pipe()?;
         let reader = Receiver::from_owned_fd(reader.into())?;
@@ -37,6 +40,9 @@ impl Pump {
 
     /// Writes what is in the pipe by now, and ends. Some process that escaped may hold the other end, so the
     /// pipe's end is not waited for.
+    ///
+    /// # Errors
+    /// The file cannot be written.
     pub async fn finish(self) -> io::Result<()> {
         // If the pump has ended by itself, the receiver is gone.
         let _ = self.stop.send(());

@@ -34,6 +34,9 @@ pub struct Started {
 const TRIES: u32 = 11;
 
 /// Starts the attempt's command in a process group of its own. The error is for people.
+///
+/// # Errors
+/// The program is not found or cannot be started: a sentence.
 pub async fn start(attempt: &Attempt) -> Result<Started, String> {
     let name = attempt.program.first().ok_or("no command is given")?;
     let program = find_program(attempt, name)?;

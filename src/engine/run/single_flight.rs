@@ -40,6 +40,10 @@ impl SingleFlight {
         std::mem::take(&mut self.waiting)
     }
 
+    /// Takes the lock of a key for `holder`, or says who holds it.
+    ///
+    /// # Errors
+    /// The file system has no locks.
     pub fn try_take(&self, key: &Digest, holder: &Holder) -> io::Result<LockAttempt> {
         match &self.locks {
             Some(locks) => locks.try_take(key, holder),

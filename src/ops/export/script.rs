@@ -141,6 +141,9 @@ fn is_identifier(name: &str) -> bool {
 }
 
 /// `inputs.json` with the marker in place of the folder.
+///
+/// # Errors
+/// The file cannot be read.
 pub fn inputs_json(ready: &Ready) -> io::Result<Vec<u8>> {
     let text = fs::read_to_string(ready.folder.path().join("inputs.json"))?;
     let quoted = serde_json::Value::from(ready.folder.path().display().to_string()).to_string();

@@ -7,7 +7,10 @@ use crate::core::node_path::NodeRef;
 use crate::ops::node_arg::{ends, is_inside, unknown, which};
 use crate::view::text::commands::logs_command;
 
-/// The log of what is wanted, or why there is none.
+/// The log of what is wanted.
+///
+/// # Errors
+/// Why there is none, in a sentence.
 pub fn find_log(
     events: &[Event],
     wanted: NodeRef,

@@ -42,6 +42,9 @@ impl Follower {
     }
 
     /// Prints until what is wanted has ended, or the run has; whether there was any log.
+    ///
+    /// # Errors
+    /// The events or a log cannot be read, or the output cannot be written.
     pub fn follow(mut self, view: &HomeReader, run: &Run, out: &mut impl Write) -> Result<bool, Error> {
         let mut events = Lines::default();
         let path = view.home.events(run.id);

@@ -50,7 +50,10 @@ pub struct Series {
 }
 
 impl Series {
-    /// The series that ends with `run`; `None` if the run goes on, was cancelled, or is one that nobody is told of.
+    /// The series that ends with `run`; `None` if the run goes on, was cancelled, or is one without notifications.
+    ///
+    /// # Errors
+    /// The history cannot be read.
     pub fn of(view: &HomeReader, run: RunId) -> Result<Option<Self>, Error> {
         let Some(db) = &view.db else { return Ok(None) };
         let past = listing::of_run(db, &view.home, run).map_err(Error::history)?;
@@ -113,6 +116,9 @@ impl Series {
     }
 
     /// What a rule told of these runs.
+    ///
+    /// # Errors
+    /// The outbox cannot be read.
     pub fn told(&self, db: &Connection, rule: &str) -> Result<Vec<ToldRun>, Error> {
         let told = outbox::told(db, &self.name, rule, 2 * MAX_RUNS).map_err(Error::history)?;
         let told = told.into_iter().filter_map(|(run, event, at)| {

@@ -63,6 +63,9 @@ pub(super) enum Blob {
 
 impl TempFolder {
     /// Makes and locks a new folder below `tmp`.
+    ///
+    /// # Errors
+    /// The folder cannot be made or locked.
     pub fn take(tmp: &Path) -> io::Result<Self> {
         let prefix = format!("{}-", std::process::id());
         loop {
@@ -95,6 +98,9 @@ impl TempFolder {
     }
 
     /// A new folder in the folder; what is left of it when it is dropped goes.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
     pub fn fresh_folder(&self) -> io::Result<TempDir> {
         tempfile::tempdir_in(self.folder.path())
     }

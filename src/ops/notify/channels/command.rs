@@ -18,6 +18,10 @@ const POLL: Duration = Duration::from_millis(10);
 /// How much of the end of its standard error a fault has, in bytes.
 const MAX_STDERR: u64 = 400;
 
+/// Runs the command once.
+///
+/// # Errors
+/// The command cannot be started, fails or takes too long: a sentence.
 pub fn send(filler: &mut Filler, words: &[String]) -> Result<(), String> {
     let words: Vec<String> = words.iter().map(|word| filler.word(word)).collect::<Result<_, _>>()?;
     let (program, arguments) = words.split_first().ok_or("no command is given")?;

@@ -18,6 +18,10 @@ const UNTRUSTED: &str = "invalid peer certificate";
 /// Carries the message's id.
 const DELIVERY_HEADER: &str = "Runner-Delivery";
 
+/// Sends the mail once.
+///
+/// # Errors
+/// The settings are incomplete, or the server does not take the mail: a sentence.
 pub fn send(filler: &mut Filler, to: &[String]) -> Result<(), String> {
     // Read now: a password that was changed meanwhile is the right one.
     let config = load_for(filler.outgoing.workflow, filler.outgoing.environment).map_err(|errors| {

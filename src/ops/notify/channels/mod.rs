@@ -36,7 +36,10 @@ pub struct Outgoing<'a> {
     pub environment: Environment<'a>,
 }
 
-/// Sends a message; the error is for people, and holds no secret.
+/// Sends a message once.
+///
+/// # Errors
+/// What went wrong, in a sentence without secrets.
 pub fn send(outgoing: &Outgoing) -> Result<(), String> {
     let mut filler = Filler { outgoing, secrets: Vec::new() };
     let sent = match &outgoing.rule.channel {

@@ -11,6 +11,10 @@ use super::{Filler, tls};
 const DELIVERY_HEADER: &str = "Runner-Delivery";
 const CONTENT_TYPE: &str = "Content-Type";
 
+/// Makes the POST once.
+///
+/// # Errors
+/// The address is malformed, or the receiver does not answer with success: a sentence.
 pub fn send(filler: &mut Filler, url: &str, headers: &BTreeMap<String, String>) -> Result<(), String> {
     let url = filler.fill(url)?;
     let target: Uri = url.parse().map_err(|_| "the address of the webhook is malformed".to_owned())?;
