@@ -2,6 +2,8 @@
 //!
 //! The columns are a promise to scripts: others may join at the end, none is renamed or moved. Times are RFC 3339 in UTC,
 //! durations milliseconds, sizes bytes; what is not known is empty. A line ends with a newline alone.
+//!
+//! Rows are written as the events are read, without a `RunState`: memory holds only the units that have not ended.
 
 use std::collections::HashMap;
 use std::io::{self, Write};

@@ -1,7 +1,8 @@
 //! A run as one JSON document, written node by node: of each element only its name and the offsets of its events are in
 //! memory.
 //!
-//! The events are read once from the start, and then one by one at these offsets.
+//! The events are read once from the start, and then one by one at these offsets: a `RunState` would hold every event of a run
+//! of a million elements in memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};

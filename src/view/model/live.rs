@@ -1,6 +1,7 @@
 //! What runs now: attempts, waits and the length of the queue, as the last events say.
 //!
 //! Knows events; knows neither a terminal nor a clock. Counts and the progress of elements are in the [`Tally`].
+//! Not part of `RunState`, which keeps what has ended: this forgets each unit at its end, so that its size is that of what runs.
 //!
 //! [`Tally`]: crate::view::model::tally::Tally
 

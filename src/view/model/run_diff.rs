@@ -1,7 +1,7 @@
 //! What changed between two runs, from their events: a pure comparison, and the document that it is.
 //!
-//! What a person sees of it is in `view/text/diff.rs`. The events of each run are read twice, so that of very many elements
-//! only a few words each are in memory, and the whole only of what is shown.
+//! What a person sees of it is in `view/text/diff.rs`. The events of each run are read twice and not folded into a
+//! `RunState`, so that of very many elements only a few words each are in memory, and the whole only of what is shown.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -14,7 +14,6 @@ use crate::core::node_path::{NodePath, NodeRef};
 use crate::core::why;
 use crate::view::model::by_name::ByName;
 use crate::view::model::run_row::RunRow;
-use crate::view::model::tally::Tally;
 
 use inside::count_inside;
 
@@ -164,9 +163,8 @@ where
 
 /// Every unit that began in a run, and the outputs of the run.
 fn briefs(events: impl Iterator<Item = Event>) -> (HashMap<NodePath, Brief>, JsonMap<String, Json>) {
-    let (mut units, mut tally) = (HashMap::new(), Tally::default());
+    let (mut units, mut outputs) = (HashMap::new(), JsonMap::new());
     for event in events {
-        tally.step(&event);
         match event {
             Event::NodeStarted(node) => {
                 units.entry(node.path().to_owned()).or_insert(Brief {
@@ -183,10 +181,11 @@ fn briefs(events: impl Iterator<Item = Event>) -> (HashMap<NodePath, Brief>, Jso
                 let brief = Brief::of(&node);
                 units.insert(node.path().to_owned(), brief);
             }
+            Event::RunFinished(run) => outputs = run.outputs,
             _ => {}
         }
     }
-    (units, tally.ended.map(|run| run.outputs).unwrap_or_default())
+    (units, outputs)
 }
 
 impl Brief {
