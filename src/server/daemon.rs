@@ -1,5 +1,5 @@
-//! The state of a daemon and its life cycle: it loads files, publishes their schedules, runs what is due, and releases everything
-//! when it ends.
+//! The state of a daemon, and what it does with files, schedules and the ends of runs. Knows neither when it decides (`tick.rs`)
+//! nor what it waits for (`wait.rs`).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::sync::oneshot;
 
 use super::decide::Queue;
 use super::events::{RunEnded, ServerEvent};
@@ -16,12 +15,10 @@ use super::handle::{Command, DaemonHandle, ServedState};
 use super::notices::Notices;
 use super::runs::{Job, News, Outcome, RunEnd, Runs};
 use super::service_manager::ServiceManager;
-use super::wait::Waits;
 use super::web::{self, Web, WebOptions};
 use crate::core::clock::Clock;
 use crate::core::event::{Counts, Status};
 use crate::core::run_request::RunRequest;
-use crate::engine::Interrupt;
 use crate::ops::Error;
 use crate::ops::config::config_for;
 use crate::ops::notify::{BrokenNotifyFile, MissedInstants, NotifyRules};
@@ -103,40 +100,14 @@ pub(super) struct Daemon {
     /// Once the database is there.
     notices: Option<Notices>,
     pub url: Option<String>,
-    served: Served,
-}
-
-/// Serves until a signal ends it, or with `once` until nothing is due any more.
-///
-/// # Errors
-/// A path cannot be read, or the home cannot be used.
-pub async fn serve(
-    options: Options,
-    clock: Arc<dyn Clock>,
-    listener: Listener,
-    signals: UnboundedReceiver<Interrupt>,
-) -> Result<Served, Error> {
-    let (mut daemon, news, commands) = Daemon::new(options, clock, listener)?;
-    daemon.load(false);
-    let web = daemon.listen().await?;
-    daemon.register()?;
-    daemon.begin_notices();
-    daemon.announce(web.as_ref().and_then(|(_, login)| login.clone()));
-    let (end_web, ended) = oneshot::channel::<()>();
-    let web = web.map(|(web, _)| tokio::spawn(web.serve(async move { drop(ended.await) })));
-    let waits = Waits::new(&daemon, signals, news, commands);
-    daemon.live(waits).await;
-    daemon.end();
-    daemon.end_notices().await;
-    drop(end_web);
-    if let Some(web) = web {
-        // What is being answered has a moment; a fault in it is said by then.
-        let _ = web.await;
-    }
-    Ok(daemon.served)
+    pub served: Served,
 }
 
 impl Daemon {
+    /// A daemon that serves nothing yet, with the news of its runs and the commands of its handle.
+    ///
+    /// # Errors
+    /// A path cannot be read, or the home cannot be used.
     pub fn new(
         options: Options,
         clock: Arc<dyn Clock>,
@@ -243,8 +214,11 @@ impl Daemon {
         Ok(())
     }
 
-    /// Listens for HTTP, if that is wanted, with a link that logs in once.
-    async fn listen(&mut self) -> Result<Option<(Web, Option<String>)>, Error> {
+    /// Listens for HTTP if that is wanted; the link logs in once.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub async fn listen(&mut self) -> Result<Option<(Web, Option<String>)>, Error> {
         let Some(options) = &self.options.web else { return Ok(None) };
         let mut web = web::listen(options, self.clock.clone(), self.handle.clone()).await?;
         for message in std::mem::take(&mut web.warnings) {
@@ -255,21 +229,21 @@ impl Daemon {
         Ok(Some((web, login)))
     }
 
-    /// Starts telling people, now that the database is there.
+    /// Starts the notifications, now that the database is there.
     pub fn begin_notices(&mut self) {
         let (flag, once) = (self.options.home.clone(), self.options.once);
         self.notices = Some(Notices::new(flag, self.home.path(), once, self.runs.sender()));
     }
 
-    /// Waits until everything is written down that is to be told.
+    /// Waits until every notification is written down.
     pub async fn end_notices(&mut self) {
         if let Some(notices) = self.notices.take() {
             notices.end().await;
         }
     }
 
-    /// Says that it is ready.
-    fn announce(&mut self, login: Option<String>) {
+    /// Announces that it is ready.
+    pub fn announce(&mut self, login: Option<String>) {
         let workflows = self.files.all().filter(|file| file.opened.is_some()).count();
         let schedules = self.schedules.len();
         self.manager.ready(&format!("serving {workflows} workflows, {schedules} schedules"));
@@ -409,8 +383,8 @@ impl Daemon {
         due.into_iter().filter_map(keep).collect()
     }
 
-    /// Gives back everything.
-    fn end(&mut self) {
+    /// Releases everything.
+    pub fn end(&mut self) {
         for (name, keep) in self.take_unpruned(true) {
             let pruned =
                 self.open_database().and_then(|mut db| retention::prune(&mut db, &self.home, &name, keep));

@@ -6,7 +6,7 @@
 //! | `files.rs` | the workflow files that are served, as they last loaded |
 //! | `tick.rs` | one decision, written in one transaction, and what follows from it |
 //! | `runs.rs` | runs in this process, each on a thread and a runtime of its own |
-//! | `daemon.rs` | the state of a daemon and its life cycle |
+//! | `daemon.rs`, `serve.rs` | the state of a daemon, and its life cycle |
 //! | `wait.rs` | waits for an instant, a change, a signal or the end of a run |
 //! | `events.rs` | the events of a daemon |
 //! | `handle.rs` | its interface for the pages and the API |
@@ -23,6 +23,7 @@ mod files;
 mod handle;
 mod notices;
 mod runs;
+mod serve;
 mod service_manager;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ mod tick;
 mod wait;
 pub mod web;
 
-pub use daemon::{OnExit, Options, Served, serve};
+pub use daemon::{OnExit, Options, Served};
 pub use files::ServedFile;
 pub use handle::{DaemonHandle, ServedState};
+pub use serve::serve;
