@@ -149,7 +149,7 @@ impl Recomputing {
         let Self { session, view, entries, of } = self;
         let (session, view) = (&session, &view);
         let id = RunId::make();
-        let no_home = |error: std::io::Error| {
+        let no_home = |error: io::Error| {
             Error::store(format!("cannot use the home folder {}: {error}", session.home.path().display()))
         };
         let lock = session.home.hold(id).map_err(no_home)?;

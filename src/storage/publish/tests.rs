@@ -370,8 +370,8 @@ fn folders_of_files_are_merged_as_directories_are() {
 
 #[test]
 fn a_record_that_cannot_be_used_is_told_apart_from_what_is_in_the_way() {
-    let p = Place::new();
-    fs::write(p.path("mine"), "mine").unwrap();
+    let p = project();
+    p.write("mine", "mine");
     let home = p.dir.path().join("home");
     let mut db = db::open_writer(&home).unwrap();
     let mut publish = |path: &str| {

@@ -57,7 +57,7 @@ fn level<'p>(picture: &'p Picture, before: &str, lines: &mut Vec<Line<'p>>) {
         }
         None => {
             for (number, stage) in stages(&waits, &members).into_iter().enumerate() {
-                let words = format!("stage {}, {}", number + 1, named(stage.len(), "node"));
+                let words = format!("stage {}, {}", number + 1, named(stage.len() as u64, "node"));
                 lines.push(Line { rails: before.to_owned(), node: None, takes: Vec::new(), words });
                 for node in stage {
                     add(picture, &waits, node, [before, mark(&waits, node)], "", lines);
