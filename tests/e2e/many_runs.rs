@@ -9,7 +9,7 @@ use runner::core::run_request::{GivenInputs, RunRequest};
 use runner::ops;
 use runner::ops::collect::Collect;
 use runner::ops::home::HomeReader;
-use runner::ops::open::prepare;
+use runner::ops::prepare::prepare;
 use runner::ops::run_lock::{Turn, take_turn};
 use runner::storage::gc::Limits;
 
