@@ -318,11 +318,11 @@ mod tests {
         let (made, count) = places(&db, &Digest::of("a"), false, 9).unwrap();
         assert_eq!((made.len(), count), (1, 1));
         assert_eq!(
-            (&*made[0].run, &*made[0].path, made[0].whole),
-            ("r1", "deep/a.txt", Some(Digest::of("dir")))
+            (made[0].run, &*made[0].path, made[0].whole),
+            ("r1".into(), "deep/a.txt", Some(Digest::of("dir")))
         );
         let (used, count) = places(&db, &Digest::of("a"), true, 1).unwrap();
-        assert_eq!((&*used[0].run, used.len(), count), ("r3", 1, 2));
+        assert_eq!((used[0].run, used.len(), count), ("r3".into(), 1, 2));
         let all = between(&db, &Digest([0; 32]), &Digest([255; 32]), 9).unwrap();
         assert_eq!(all.len(), 4);
         // What neither a run nor a result needs any more is forgotten.

@@ -405,7 +405,7 @@ mod tests {
             key: Digest::of("k"),
             project: "p".into(),
             domain: "prod".into(),
-            run: "r".into(),
+            run: "k3v9x2qm".into(),
             node: "n".into(),
             time: jiff::Timestamp::UNIX_EPOCH,
         };
@@ -414,7 +414,7 @@ mod tests {
         assert_eq!(
             why.text(),
             "input i0: 0 -> 1; input i1: 0 -> 2; input i2: 0 -> 3; and 2 more; \
-             the same result exists in domain prod (run r, node n)"
+             the same result exists in domain prod (run k3v9x2qm, node n)"
         );
         let of_another = Why::changed(by("each[3]"), nearest, changes[..1].to_vec(), None);
         assert_eq!(of_another.text(), "no earlier result for this node; closest is from n: input i0: 0 -> 1");
