@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use super::screen::{ColorChoice, note};
 use super::start::{Flags, start_telling};
-use super::time_arg::{Edge, parse};
 use super::{Failure, Outcome, args};
 use crate::core::schedule::{ScheduledRun, Trigger};
+use crate::core::time_arg::{Edge, parse};
 use crate::ops::notify::NotifyRules;
 use crate::ops::prepare::prepare;
 use crate::ops::schedules::find;

@@ -10,7 +10,6 @@
 //! | `process_state.rs` | signals, their mask and the end of memory |
 //! | `screen.rs` | colour, and who listens to a run |
 //! | `signals.rs` | Ctrl-C and its kin |
-//! | `time_arg.rs` | points in time |
 //! | `watch.rs` | running again when a file changes |
 
 mod args;
@@ -45,7 +44,6 @@ mod show;
 mod signals;
 mod start;
 mod stdout;
-mod time_arg;
 mod unknown_verb;
 mod user;
 mod watch;

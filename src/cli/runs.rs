@@ -6,9 +6,9 @@ use clap::ValueEnum;
 use jiff::Zoned;
 
 use super::screen::{ColorChoice, columns, note, print, print_text};
-use super::time_arg::{Edge, parse};
 use super::{Failure, Outcome};
 use crate::core::schedule::Trigger;
+use crate::core::time_arg::{Edge, parse};
 use crate::core::zone::local_now;
 use crate::ops::inspect::{INTERRUPTED, RUNNING, RunFilter, runs};
 use crate::view::csv;

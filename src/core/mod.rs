@@ -25,6 +25,7 @@ pub mod shell_word;
 pub mod signature;
 pub mod staging;
 pub mod task_error;
+pub mod time_arg;
 pub mod time_text;
 pub mod types;
 pub mod value;

@@ -105,7 +105,7 @@ fn previous(view: &HomeReader, run: &Run) -> Result<Run, Error> {
     let same =
         RunFilter { project: Some(run.project.clone()), domain: Some(run.domain.clone()), ..any.clone() };
     for filter in [same, any] {
-        if let Some(found) = select(db, &filter, 1, |run| view.status(run)).map_err(Error::history)?.pop() {
+        if let Some(found) = select(db, &filter, 1, view).map_err(Error::history)?.pop() {
             return Ok(found);
         }
     }

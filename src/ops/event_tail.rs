@@ -16,7 +16,7 @@ use crate::core::run_id::RunId;
 use crate::storage::history::RUNNING;
 
 /// How much is read at a time, in bytes.
-const CHUNK: u64 = 256 << 10;
+const CHUNK: u64 = 128 << 10;
 /// Maximum length of a line that is kept while its end is missing, in bytes.
 const MAX_PARTIAL_BYTES: usize = 64 << 20;
 

@@ -10,10 +10,11 @@ use super::Error;
 use super::home::HomeReader;
 use super::node_arg::unknown;
 use crate::core::closest::closest;
+use crate::core::event::{Event, Status};
 use crate::core::node_path::NodeRef;
 use crate::core::run_id::RunId;
 use crate::core::schedule::Trigger;
-use crate::storage::history::filter::{origin, select, workflows};
+use crate::storage::history::filter::{RunFacts, origin, select, workflows};
 use crate::storage::history::invocation::{Invocation, invocation};
 use crate::storage::history::{Run, places};
 use crate::view::csv;
@@ -52,6 +53,23 @@ impl From<Run> for RunRow {
     }
 }
 
+impl RunFacts for HomeReader {
+    fn status(&self, run: &Run) -> String {
+        HomeReader::status(self, run)
+    }
+
+    fn failed_nodes(&self, run: &Run) -> String {
+        // A history that cannot be read has no names.
+        let names = self.events(run.id).into_iter().flatten().filter_map(|event| match event {
+            Event::NodeFinished(node) if node.status == Status::Failed => {
+                Some(node.path().label().to_ascii_lowercase() + "\n")
+            }
+            _ => None,
+        });
+        names.collect()
+    }
+}
+
 /// Lists at most `limit` runs.
 ///
 /// # Errors
@@ -61,7 +79,7 @@ pub fn runs(home: Option<&Path>, filter: &RunFilter, limit: usize) -> Result<Run
     let Some(db) = &view.db else {
         return Ok(RunList { rows: Vec::new(), has_history: false, near: None });
     };
-    let runs = select(db, filter, limit, |run| view.status(run)).map_err(Error::history)?;
+    let runs = select(db, filter, limit, &view).map_err(Error::history)?;
     let near = match &filter.workflow {
         Some(name) if runs.is_empty() => {
             let known = workflows(db).unwrap_or_default();
@@ -98,7 +116,7 @@ pub struct ListedRuns {
 pub fn listed(home: Option<&Path>, filter: &RunFilter, limit: usize) -> Result<ListedRuns, Error> {
     let view = HomeReader::open(home)?;
     let Some(db) = &view.db else { return Ok(ListedRuns { rows: Vec::new(), has_history: false }) };
-    let runs = select(db, filter, limit, |run| view.status(run)).map_err(Error::history)?;
+    let runs = select(db, filter, limit, &view).map_err(Error::history)?;
     let with_origin = |run: Run| {
         let (trigger, scheduled) = origin(db, run.id)?.unwrap_or_default();
         let (schedule, scheduled_at) = scheduled.map(|run| (run.schedule, run.at)).unzip();

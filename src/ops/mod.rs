@@ -32,6 +32,7 @@ mod input_file;
 mod inputs;
 pub mod inspect;
 pub mod logs;
+pub mod metrics;
 pub mod names;
 mod needs;
 pub mod node_arg;

@@ -30,7 +30,7 @@ impl Names {
 
     /// The latest runs, the newest first.
     pub fn runs(&self, limit: usize) -> Vec<RunRow> {
-        let runs = self.ask(|db| select(db, &RunFilter::default(), limit, |run| self.0.status(run)));
+        let runs = self.ask(|db| select(db, &RunFilter::default(), limit, &self.0));
         runs.into_iter().map(RunRow::from).collect()
     }
 

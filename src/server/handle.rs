@@ -12,6 +12,7 @@ use crate::core::run_id::RunId;
 use crate::ops::Error;
 use crate::ops::prepare::PreparedRun;
 use crate::ops::schedules::LoadedSchedule;
+use crate::ops::schedules::backfill::Backfill;
 
 /// How many events a slow reader may be behind before it misses some.
 const MAX_EVENTS_BEHIND: usize = 1024;
@@ -34,8 +35,20 @@ pub struct ServedState {
 
 /// Something that a daemon is asked for.
 pub(super) enum Command {
-    Start { run: RunId, prepared: Box<PreparedRun>, reply: oneshot::Sender<Result<(), Error>> },
-    Cancel { run: RunId, reply: oneshot::Sender<bool> },
+    Start {
+        run: RunId,
+        prepared: Box<PreparedRun>,
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
+    Cancel {
+        run: RunId,
+        reply: oneshot::Sender<bool>,
+    },
+    /// The answer is whether it begins.
+    Backfill {
+        backfill: Box<Backfill>,
+        reply: oneshot::Sender<bool>,
+    },
 }
 
 impl DaemonHandle {
@@ -72,6 +85,13 @@ impl DaemonHandle {
     pub async fn cancel(&self, run: RunId) -> bool {
         let (reply, answer) = oneshot::channel();
         self.commands.send(Command::Cancel { run, reply }).is_ok() && answer.await.unwrap_or(false)
+    }
+
+    /// Begins a backfill; false if the daemon ends.
+    pub async fn backfill(&self, backfill: Backfill) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Backfill { backfill: Box::new(backfill), reply };
+        self.commands.send(command).is_ok() && answer.await.unwrap_or(false)
     }
 
     /// Tells whoever listens.

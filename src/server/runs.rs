@@ -4,24 +4,31 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::core::event::{Counts, Status};
+use crate::core::reporter::Reporter;
 use crate::core::run_id::RunId;
 use crate::engine::Interrupt;
 use crate::ops::notify::NotifyRules;
 use crate::ops::prepare::PreparedRun;
 use crate::ops::run::RunResult;
 use crate::ops::run_lock::{Turn, take_turn_as};
+use crate::ops::schedules::backfill::{Backfill, Hearers, Stop};
 use crate::ops::{Error, NO_THREAD};
+use crate::view::model::schedule_row::InstantRun;
 
 /// The runs that go on in this process.
 pub struct Runs {
     home: Option<PathBuf>,
     live: BTreeMap<RunId, UnboundedSender<Interrupt>>,
+    /// Backfills that go on, by a number of their own.
+    backfills: BTreeMap<u64, Arc<Stop>>,
+    next_backfill: u64,
     news: UnboundedSender<News>,
 }
 
@@ -42,6 +49,8 @@ pub enum News {
     /// Something that is to be said.
     Warning(String),
     Ended(Box<RunEnd>),
+    /// A backfill has ended.
+    BackfillEnded(u64),
 }
 
 /// The end of a run.
@@ -74,11 +83,60 @@ impl Runs {
     /// No runs yet; `news` comes from all of them.
     pub fn new(home: Option<PathBuf>) -> (Self, UnboundedReceiver<News>) {
         let (news, receiver) = unbounded_channel();
-        (Self { home, live: BTreeMap::new(), news }, receiver)
+        let (live, backfills) = (BTreeMap::new(), BTreeMap::new());
+        (Self { home, live, backfills, next_backfill: 0, news }, receiver)
     }
 
     pub fn count(&self) -> usize {
         self.live.len()
+    }
+
+    /// Whether nothing goes on.
+    pub fn is_idle(&self) -> bool {
+        self.live.is_empty() && self.backfills.is_empty()
+    }
+
+    /// Runs past instants of a schedule on threads of their own, beside everything else.
+    pub fn start_backfill(&mut self, backfill: Backfill) {
+        let (number, stop) = (self.next_backfill, Arc::<Stop>::default());
+        self.next_backfill += 1;
+        self.backfills.insert(number, stop.clone());
+        let (news, home) = (self.news.clone(), self.home.clone());
+        let told = news.clone();
+        let name = format!("the backfill of {}", backfill.schedule());
+        let work = move || {
+            let hears = |_: &InstantRun, warnings: &[String]| {
+                for warning in warnings {
+                    let _ = news.send(News::Warning(format!("{name}: {warning}")));
+                }
+            };
+            let nobody = || -> Vec<Box<dyn Reporter>> { Vec::new() };
+            let hearers = Hearers { listeners: &nobody, ended: &hears };
+            let done = catch_unwind(AssertUnwindSafe(|| backfill.run(home.as_deref(), &hearers, &stop)));
+            let problem = match done {
+                Ok(Ok(_)) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("a fault of runner ended it".to_owned()),
+            };
+            if let Some(problem) = problem {
+                let _ = news.send(News::Warning(format!("{name} ended: {problem}")));
+            }
+            let _ = news.send(News::BackfillEnded(number));
+        };
+        if let Err(error) = std::thread::Builder::new().name("backfill".into()).spawn(work) {
+            let _ = told.send(News::Warning(format!("a backfill cannot begin: {NO_THREAD}: {error}")));
+            let _ = told.send(News::BackfillEnded(number));
+        }
+    }
+
+    /// No backfill begins another run.
+    pub fn hold_backfills(&self) {
+        self.backfills.values().for_each(|stop| stop.hold());
+    }
+
+    /// Forgets a backfill that has ended.
+    pub fn backfill_ended(&mut self, number: u64) {
+        self.backfills.remove(&number);
     }
 
     /// Where news goes.
@@ -128,6 +186,7 @@ impl Runs {
         for sender in self.live.values() {
             let _ = sender.send(Interrupt(signal));
         }
+        self.backfills.values().for_each(|stop| stop.interrupt(Interrupt(signal)));
     }
 
     /// Forgets a run that has ended.

@@ -101,6 +101,7 @@ impl Daemon {
                     News::Overdue(run) => self.end_overdue(run),
                     News::Warning(message) => self.tell(ServerEvent::Warning { message }),
                     News::Ended(end) => self.take_end(*end),
+                    News::BackfillEnded(number) => self.runs.backfill_ended(number),
                 },
                 Some(command) = waits.commands.recv() => self.take_command(command),
                 () = waits.requests.changed() => about.asked = true,
@@ -137,7 +138,7 @@ impl Daemon {
     }
 
     fn is_done(&self) -> bool {
-        let is_idle = self.runs.count() == 0;
+        let is_idle = self.runs.is_idle();
         let waits = || self.asked.is_empty() && !self.queues.values().any(Queue::is_waiting);
         is_idle && (self.stopping.is_some() || (self.options.once && waits()))
     }
@@ -177,6 +178,7 @@ impl Daemon {
         }
         self.stopping = Some(signal);
         self.asked.clear();
+        self.runs.hold_backfills();
     }
 
     fn take_command(&mut self, command: Command) {
@@ -190,6 +192,13 @@ impl Daemon {
                     let prepare = Box::new(move || Ok(*prepared));
                     self.asked.push_back(Job { run, of: None, prepare, max_runtime: None });
                     self.start_asked();
+                }
+                let _ = reply.send(taken);
+            }
+            Command::Backfill { backfill, reply } => {
+                let taken = self.stopping.is_none();
+                if taken {
+                    self.runs.start_backfill(*backfill);
                 }
                 let _ = reply.send(taken);
             }

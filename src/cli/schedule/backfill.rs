@@ -11,11 +11,11 @@ use serde_json::json;
 use crate::cli::args::from_environment;
 use crate::cli::runtime::block_on;
 use crate::cli::screen::{ColorChoice, columns, note, print};
-use crate::cli::time_arg::Edge;
 use crate::cli::{Failure, Outcome, code, signals};
 use crate::core::background::begin;
 use crate::core::event::VERSION;
 use crate::core::reporter::Reporter;
+use crate::core::time_arg::Edge;
 use crate::ops;
 use crate::ops::schedules::backfill::{
     Backfill, BackfillRequest, BackfillSummary, Hearers, MAX_UNCONFIRMED, Stop,

@@ -13,13 +13,13 @@ mod units;
 use std::path::Path;
 
 use clap::Subcommand;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 
 use super::screen::{ColorChoice, note};
-use super::time_arg::{Edge, parse};
 use super::{Failure, Outcome};
 use crate::core::counted::counted;
+use crate::core::time_arg::{Edge, last_moment};
 use crate::ops::schedules::BrokenFile;
 
 /// Look at schedules, pause them, run them by hand or for the past, and make timers of the system
@@ -63,13 +63,6 @@ fn warn_of(broken: &BrokenFile) {
 
 /// The instant that a flag means, in the zone of a schedule.
 fn instant(flag: &str, text: &str, edge: Edge, zone: &TimeZone) -> Result<Timestamp, Failure> {
-    let instant = parse(text, edge, &Timestamp::now().to_zoned(zone.clone()))
-        .map_err(|problem| Failure::usage(format!("{flag}: {problem}")))?;
-    // The end of a day is the last moment before the next one.
-    let is_day =
-        edge == Edge::End && text.trim().parse::<jiff::civil::Date>().is_ok() && text.trim().len() == 10;
-    match is_day {
-        true => Ok(instant.checked_sub(SignedDuration::from_nanos(1)).unwrap_or(instant)),
-        false => Ok(instant),
-    }
+    last_moment(text, edge, &Timestamp::now().to_zoned(zone.clone()))
+        .map_err(|problem| Failure::usage(format!("{flag}: {problem}")))
 }

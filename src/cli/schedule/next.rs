@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use crate::cli::screen::{ColorChoice, note, print};
 use crate::cli::stdout;
-use crate::cli::time_arg::{Edge, parse};
 use crate::cli::{Failure, Outcome};
 use crate::core::cron::{Clocks, Expression, Instant, Rhythm, delay, words};
 use crate::core::schedule::Schedule;
+use crate::core::time_arg::{Edge, parse};
 use crate::core::time_text::{duration_text, parse_duration};
 use crate::core::zone::named_zone;
 use crate::ops::schedules::find;

@@ -91,7 +91,7 @@ impl Series {
             not_by: NOT_COUNTED.to_vec(),
             ..filter
         };
-        let earlier = select(db, &filter, MAX_RUNS, |run| view.status(run)).map_err(Error::history)?;
+        let earlier = select(db, &filter, MAX_RUNS, view).map_err(Error::history)?;
         let mut earlier: Vec<Member> = earlier.into_iter().map(Member::Run).collect();
         if let Some(name) = &schedule {
             let not_begun = listing::not_begun(db, &view.home, name, newest.began(), &NOT_COUNTED, MAX_RUNS);

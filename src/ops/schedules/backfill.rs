@@ -85,6 +85,8 @@ pub struct Stop(Mutex<Stopped>);
 
 #[derive(Default)]
 struct Stopped {
+    /// Whether nothing further is begun.
+    holds: bool,
     by: Option<i32>,
     live: Vec<UnboundedSender<Interrupt>>,
 }
@@ -95,6 +97,16 @@ impl Stop {
         let mut stopped = lock(&self.0);
         stopped.by.get_or_insert(signal);
         stopped.live.retain(|run| run.send(Interrupt(signal)).is_ok());
+    }
+
+    /// No further instant is begun, and what runs is finished.
+    pub fn hold(&self) {
+        lock(&self.0).holds = true;
+    }
+
+    fn goes_on(&self) -> bool {
+        let stopped = lock(&self.0);
+        !stopped.holds && stopped.by.is_none()
     }
 
     /// The first signal that came.
@@ -235,7 +247,7 @@ impl Work<'_> {
         let mut state = lock(&self.state);
         let BackfillSummary { failed, cancelled, .. } = state.summary;
         let goes_on = self.backfill.wanted.keep_going || failed + cancelled == 0;
-        match goes_on && state.failure.is_none() && self.stop.signal().is_none() {
+        match goes_on && state.failure.is_none() && self.stop.goes_on() {
             true => state.todo.pop_front(),
             false => None,
         }

@@ -119,7 +119,7 @@ fn row(home: &HomeReader, named: &Named, now: Timestamp) -> Result<ScheduleRow, 
         path: path.display().to_string(),
         next: loaded.as_ref().and_then(|loaded| loaded.next(&named.name, now)),
         settings: loaded.map(|loaded| loaded.settings).unwrap_or_default(),
-        paused: pause.map(|Pause { since, by, reason }| PauseView { since, by, reason }),
+        paused: pause.map(PauseView::from),
         served,
         mistakes: named.found.as_ref().err().cloned().unwrap_or_default(),
         last: last.map(InstantRow::from),
@@ -131,6 +131,12 @@ impl Named {
     /// Whether its file can be read, and has no schedule of this name.
     fn is_gone_from_its_file(&self) -> bool {
         self.found.is_err() && super::read(&self.path).is_ok()
+    }
+}
+
+impl From<Pause> for PauseView {
+    fn from(Pause { since, by, reason }: Pause) -> Self {
+        Self { since, by, reason }
     }
 }
 

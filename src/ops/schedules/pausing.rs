@@ -1,11 +1,12 @@
 //! Pausing and resuming schedules. Instants of a pause are never caught up.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rusqlite::Connection;
 
-use super::lookup::{Named, named};
+use super::lookup::{Named, known, named};
 use super::overview;
 use crate::ops::Error;
 use crate::ops::home::HomeReader;
@@ -13,7 +14,7 @@ use crate::storage::db;
 use crate::storage::home::Home;
 use crate::storage::schedules::claimant::wake;
 use crate::storage::schedules::known as table;
-use crate::view::model::schedule_row::ScheduleRow;
+use crate::view::model::schedule_row::{PauseView, ScheduleRow};
 
 /// PauseTarget schedules are meant.
 pub enum PauseTarget<'a> {
@@ -47,6 +48,15 @@ pub fn pause(
         let is_new = table::pause(db, &name, &path, now, by, reason)?;
         Ok(Paused { schedule: name, is_new, since: if is_new { Some(now) } else { since } })
     })
+}
+
+/// The schedules that are paused, by whole name.
+///
+/// # Errors
+/// The home cannot be read.
+pub fn pauses(home: Option<&Path>) -> Result<BTreeMap<String, PauseView>, Error> {
+    let all = known(&HomeReader::open(home)?)?.into_iter();
+    Ok(all.filter_map(|known| Some((known.name, PauseView::from(known.paused?)))).collect())
 }
 
 /// Ends pauses.

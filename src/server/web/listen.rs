@@ -125,11 +125,17 @@ impl Web {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let (ending, ended) = watch::channel(false);
         let mut connections = JoinSet::new();
+        let mut events = self.app.daemon.subscribe();
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
             let accepted = tokio::select! {
                 () = &mut end => break,
                 Some(_) = connections.join_next() => continue,
+                event = events.recv() => {
+                    // Of events that came too fast some are missing; pages ask again anyway.
+                    event.iter().for_each(|event| self.app.feed.note(event));
+                    continue;
+                }
                 accepted = self.socket.accept() => accepted,
             };
             let Ok(stream) = accepted else {

@@ -34,13 +34,22 @@ pub struct RunFilter {
     pub unscheduled: bool,
     /// Whether it was a no-op: nothing was executed and nothing failed.
     pub no_op: Option<bool>,
-    /// Words that all stand in its id, workflow, project, domain or inputs; case does not matter.
+    /// Words that all stand in its id, workflow, project, domain or inputs, or in the names of nodes that failed; case does not
+    /// matter.
     pub words: Vec<String>,
     /// Older than this one.
     pub before: Option<RunId>,
 }
 
-/// The latest runs that are asked for, the newest first. `status` tells a run's status where its row may be out of date.
+/// What rows do not say of a run.
+pub trait RunFacts {
+    /// Its status, where its row may be out of date.
+    fn status(&self, run: &Run) -> String;
+    /// The names of its nodes that failed, in lower case.
+    fn failed_nodes(&self, run: &Run) -> String;
+}
+
+/// The latest runs that are asked for, the newest first.
 ///
 /// # Errors
 /// The database cannot be read.
@@ -48,17 +57,28 @@ pub fn select(
     db: &Connection,
     filter: &RunFilter,
     limit: usize,
-    status: impl Fn(&Run) -> String,
+    facts: &impl RunFacts,
 ) -> rusqlite::Result<Vec<Run>> {
     let (conditions, values) = filter.conditions();
-    let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM run {conditions} ORDER BY id DESC"))?;
+    let words: Vec<String> = filter.words.iter().map(|word| word.to_ascii_lowercase()).collect();
+    let place = if words.is_empty() { "''".to_owned() } else { searched() };
+    let mut statement =
+        db.prepare(&format!("SELECT {COLUMNS}, {place} AS place FROM run {conditions} ORDER BY id DESC"))?;
     let mut runs = Vec::new();
-    let mut rows = readable(statement.query_map(rusqlite::params_from_iter(values), read_run)?);
+    let read = |row: &rusqlite::Row| Ok((read_run(row)?, row.get::<_, String>("place")?));
+    let mut rows = readable(statement.query_map(rusqlite::params_from_iter(values), read)?);
     while runs.len() < limit
-        && let Some(run) = rows.next()
+        && let Some(row) = rows.next()
     {
-        let mut run = run?;
-        run.status = status(&run);
+        let (mut run, place) = row?;
+        let missing: Vec<&String> = words.iter().filter(|word| !place.contains(*word)).collect();
+        if !missing.is_empty() {
+            let names = facts.failed_nodes(&run);
+            if !missing.iter().all(|word| names.contains(*word)) {
+                continue;
+            }
+        }
+        run.status = facts.status(&run);
         if filter.statuses.is_empty() || filter.statuses.contains(&run.status) {
             runs.push(run);
         }
@@ -107,6 +127,12 @@ pub fn origin(db: &Connection, run: RunId) -> rusqlite::Result<Option<(Trigger, 
     }))
 }
 
+/// The text of a row that words are looked for in.
+fn searched() -> String {
+    let inputs = format!("coalesce({REQUEST} ->> 'inputs', '')");
+    format!("lower(run || ' ' || workflow || ' ' || project || ' ' || domain || ' ' || {inputs})")
+}
+
 impl RunFilter {
     /// A `WHERE`, or nothing, with its values in order.
     fn conditions(&self) -> (String, Vec<Value>) {
@@ -144,11 +170,9 @@ impl RunFilter {
             add(term, Value::Integer(no_op.into()));
         }
         for word in &self.words {
-            let inputs = format!("coalesce({REQUEST} ->> 'inputs', '')");
-            let place = format!(
-                "lower(run || ' ' || workflow || ' ' || project || ' ' || domain || ' ' || {inputs})"
-            );
-            add(&format!("instr({place}, ?) > 0"), Value::Text(word.to_ascii_lowercase()));
+            // Of a run that failed the names of nodes are looked at as well.
+            let term = format!("(instr({}, ?) > 0 OR counts ->> 'failed' > 0)", searched());
+            add(&term, Value::Text(word.to_ascii_lowercase()));
         }
         if let Some(run) = self.before {
             add("id < (SELECT id FROM run WHERE run = ?)", Value::Text(run.to_string()));
@@ -182,12 +206,20 @@ mod tests {
     use super::super::tests::database;
     use super::*;
 
+    struct Facts;
+
+    impl RunFacts for Facts {
+        fn status(&self, run: &Run) -> String {
+            if run.id == "dead" { INTERRUPTED.into() } else { run.status.clone() }
+        }
+
+        fn failed_nodes(&self, run: &Run) -> String {
+            if run.id == "c" { "prep/clean".into() } else { String::new() }
+        }
+    }
+
     fn found(db: &Connection, filter: &RunFilter, limit: usize) -> String {
-        let alive = |run: &Run| match run.id == "dead" {
-            true => INTERRUPTED.into(),
-            false => run.status.clone(),
-        };
-        let runs = select(db, filter, limit, alive).unwrap();
+        let runs = select(db, filter, limit, &Facts).unwrap();
         runs.iter().map(|run| run.id.trim_end_matches('x')).collect::<Vec<_>>().join(" ")
     }
 
@@ -221,6 +253,8 @@ mod tests {
             words: words.iter().map(ToString::to_string).collect(),
             ..RunFilter::default()
         };
+        db.execute("UPDATE run SET counts = json_set(counts, '$.failed', 1) WHERE run = 'cxxxxxxx'", [])
+            .unwrap();
         let asked = "{\"inputs\":{\"day\":\"2026-11-28 100%\"}}";
         db.execute("UPDATE run SET invocation = ?1 WHERE run = 'axxxxxxx'", [asked]).unwrap();
         for (words, expected) in [
@@ -230,6 +264,9 @@ mod tests {
             (&["100%"], "a"),
             (&["axxx", "2027"], ""),
             (&["1_0"], ""),
+            (&["Clean"], "c"),
+            (&["clean", "it's"], "c"),
+            (&["clean", "axxx"], ""),
         ] {
             assert_eq!(found(&db, &named(words), 9), expected, "{words:?}");
         }

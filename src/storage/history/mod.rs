@@ -106,9 +106,7 @@ fn read_run(row: &Row) -> rusqlite::Result<Run> {
 }
 
 /// Leaves out rows whose id is damaged: one such row must not hide the others.
-fn readable(
-    rows: impl Iterator<Item = rusqlite::Result<Run>>,
-) -> impl Iterator<Item = rusqlite::Result<Run>> {
+fn readable<R>(rows: impl Iterator<Item = rusqlite::Result<R>>) -> impl Iterator<Item = rusqlite::Result<R>> {
     rows.filter(|row| !matches!(row, Err(rusqlite::Error::FromSqlConversionFailure(..))))
 }
 

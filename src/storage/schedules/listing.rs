@@ -221,6 +221,40 @@ fn ended_runs(db: &Connection, home: &Home, schedule: &str) -> rusqlite::Result<
     Ok(found)
 }
 
+/// When a schedule last did well, and how punctual it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScheduleTimes {
+    /// The end of the last run that succeeded.
+    pub last_success: Option<Timestamp>,
+    /// How late the last run began that began by itself.
+    pub lag_ms: Option<i64>,
+}
+
+/// Those times of all schedules.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn times(db: &Connection) -> rusqlite::Result<BTreeMap<String, ScheduleTimes>> {
+    let mut all: BTreeMap<String, ScheduleTimes> = BTreeMap::new();
+    let mut statement = db.prepare_cached(
+        "SELECT schedule, max(finished_ms) FROM instant WHERE outcome = 'succeeded' GROUP BY schedule",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        all.entry(row.get(0)?).or_default().last_success = row.get::<_, Option<i64>>(1)?.map(instant);
+    }
+    // Beside `max`, the other columns are those of the row that has it.
+    let mut statement = db.prepare_cached(
+        "SELECT schedule, started_ms - fires_ms, max(id) FROM instant \
+         WHERE trigger = 'schedule' AND started_ms IS NOT NULL GROUP BY schedule",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        all.entry(row.get(0)?).or_default().lag_ms = row.get(1)?;
+    }
+    Ok(all)
+}
+
 /// How many instants became what, by schedule.
 ///
 /// # Errors

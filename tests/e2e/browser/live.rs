@@ -45,6 +45,13 @@ fn everything_is_done_by_keyboard() {
     browser.until("document.querySelector('dialog').open");
     browser.press("Escape");
     browser.until("!document.querySelector('dialog')");
+    browser.look(1280, false, true);
+    browser.value("document.querySelector('#node-rows a').click()");
+    browser.until(
+        "document.querySelector('dialog.panel')?.open && document.querySelector('dialog.panel pre.log')",
+    );
+    browser.press("Escape");
+    browser.until("!document.querySelector('dialog')");
     browser.press("[");
     arrives(browser, &format!("/runs/{}", history.good));
     browser.press("]");

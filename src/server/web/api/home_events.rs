@@ -2,7 +2,7 @@
 //!
 //! The history is looked at while somebody listens, once for all who do. What happened meanwhile is found at the next look.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::stream::{EventSender, PieceSender, RESET, events, pieces};
@@ -18,9 +18,12 @@ use crate::core::event::VERSION;
 use crate::core::run_id::RunId;
 use crate::ops::Error;
 use crate::ops::inspect::{ListedRun, RUNNING, RunFilter, listed};
+use crate::ops::schedules::pausing::pauses;
+use crate::server::events::ServerEvent;
 use crate::server::web::app::App;
 use crate::server::web::problem::HttpProblem;
 use crate::server::web::query::Query;
+use crate::view::model::schedule_row::PauseView;
 
 /// How often is looked for what is new.
 const PAUSE: Duration = Duration::from_millis(400);
@@ -38,13 +41,21 @@ struct Feed {
     kept: VecDeque<(u64, String)>,
     /// The status of each run when it was last looked at; `None` before the first look.
     known: Option<HashMap<RunId, String>>,
+    /// The schedules that were paused then.
+    paused: BTreeMap<String, PauseView>,
     looked: Option<Instant>,
 }
 
 impl HomeFeed {
     /// An empty one; `start` is the time in milliseconds.
     pub fn new(start: u64) -> Self {
-        Self(Mutex::new(Feed { next: start, kept: VecDeque::new(), known: None, looked: None }))
+        Self(Mutex::new(Feed {
+            next: start,
+            kept: VecDeque::new(),
+            known: None,
+            paused: BTreeMap::new(),
+            looked: None,
+        }))
     }
 
     /// Looks at the history, unless somebody just did; the number of the next event.
@@ -52,10 +63,24 @@ impl HomeFeed {
         let mut feed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if feed.looked.is_none_or(|looked| looked.elapsed() >= PAUSE / 2) {
             let runs = listed(Some(home), &RunFilter::default(), MAX_RUNS)?.rows;
+            let paused = pauses(Some(home))?;
             feed.looked = Some(Instant::now());
-            feed.take_in(runs);
+            feed.take_in(runs, paused);
         }
         Ok(feed.next)
+    }
+
+    /// Takes in what the daemon says, but for the ends of runs, which the history tells of all processes.
+    pub fn note(&self, event: &ServerEvent) {
+        use ServerEvent::{Broken, Ended, Gone, Instant, Loaded, Serving, Stopping, Warning};
+        match event {
+            Instant { .. } | Loaded { .. } | Broken { .. } | Gone { .. } => {
+                let data = event.to_json();
+                let name = data["event"].as_str().unwrap_or_default().to_owned();
+                self.0.lock().unwrap_or_else(PoisonError::into_inner).add(&name, data);
+            }
+            Serving { .. } | Ended(_) | Warning { .. } | Stopping { .. } => {}
+        }
     }
 
     /// The number of the next event.
@@ -77,24 +102,33 @@ impl HomeFeed {
 
 impl Feed {
     /// Takes in the newest runs, the newest first.
-    fn take_in(&mut self, runs: Vec<ListedRun>) {
+    fn take_in(&mut self, runs: Vec<ListedRun>, paused: BTreeMap<String, PauseView>) {
         let now: HashMap<RunId, String> =
             runs.iter().map(|run| (run.row.id, run.row.status.clone())).collect();
+        let paused_before = std::mem::replace(&mut self.paused, paused.clone());
         let Some(before) = self.known.replace(now) else { return };
+        for (schedule, pause) in &paused {
+            if paused_before.get(schedule).is_none_or(|before| before.since != pause.since) {
+                let PauseView { since, by, reason } = pause;
+                self.add("paused", json!({"schedule": schedule, "since": since, "by": by, "reason": reason}));
+            }
+        }
+        for schedule in paused_before.keys().filter(|schedule| !paused.contains_key(*schedule)) {
+            self.add("resumed", json!({"schedule": schedule}));
+        }
         for run in runs.iter().rev() {
             let status = &run.row.status;
             let was = before.get(&run.row.id);
             if was.is_none() {
-                self.add("run_started", run);
+                self.add("run_started", json!(run));
             }
             if status != RUNNING && was.is_none_or(|was| was != status) {
-                self.add("run_finished", run);
+                self.add("run_finished", json!(run));
             }
         }
     }
 
-    fn add(&mut self, name: &str, run: &ListedRun) {
-        let mut data = json!(run);
+    fn add(&mut self, name: &str, mut data: Json) {
         data["v"] = json!(VERSION);
         data["event"] = json!(name);
         let number = self.next;
@@ -184,9 +218,31 @@ mod tests {
     }
 
     #[test]
+    fn pauses_and_what_the_daemon_says_come_as_well() {
+        let feed = HomeFeed::new(1);
+        let look = |names: &[&str]| {
+            let pause = PauseView { since: jiff::Timestamp::UNIX_EPOCH, by: "ada".into(), reason: None };
+            let paused = names.iter().map(|name| ((*name).to_owned(), pause.clone())).collect();
+            feed.0.lock().unwrap().take_in(Vec::new(), paused);
+        };
+        look(&["etl/old"]);
+        look(&["etl/old", "etl/nightly"]);
+        look(&["etl/nightly"]);
+        feed.note(&ServerEvent::Broken { path: "/w.toml".into(), mistakes: vec!["no".into()] });
+        feed.note(&ServerEvent::Stopping { runs: 0 });
+        let (text, next) = feed.since(1).unwrap();
+        let events: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("event: ")).collect();
+        assert_eq!((&events[..], next), (&["paused", "resumed", "broken"][..], 4), "{text}");
+        assert!(
+            text.contains(r#""schedule":"etl/nightly""#) && text.contains(r#""mistakes":["no"]"#),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn runs_that_begin_and_end_are_told_once_and_in_order() {
         let feed = HomeFeed::new(100);
-        let look = |runs: Vec<ListedRun>| feed.0.lock().unwrap().take_in(runs);
+        let look = |runs: Vec<ListedRun>| feed.0.lock().unwrap().take_in(runs, BTreeMap::new());
         look(vec![run("old", "failed"), run("live", RUNNING)]);
         assert_eq!(feed.since(100), Some((String::new(), 100)), "what was there is no news");
         look(vec![run("new", RUNNING), run("old", "failed"), run("live", "succeeded")]);

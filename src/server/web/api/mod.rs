@@ -5,6 +5,7 @@ pub mod events;
 pub mod files;
 pub mod home_events;
 pub mod logs;
+pub mod metrics;
 pub mod runs;
 pub mod schedules;
 pub mod server;

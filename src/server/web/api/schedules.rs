@@ -8,7 +8,8 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
-use serde::Deserialize;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map as JsonMap, Value as Json, json};
 
 use super::runs::Page;
@@ -18,10 +19,13 @@ use crate::core::event::VERSION;
 use crate::core::run_id::RunId;
 use crate::core::run_request::RunRequest;
 use crate::core::schedule::Trigger;
+use crate::core::time_arg::{Edge, last_moment};
+use crate::ops::schedules::backfill::{Backfill, BackfillRequest, MAX_UNCONFIRMED};
 use crate::ops::schedules::find;
 use crate::ops::schedules::overview::{list, show};
 use crate::ops::schedules::pausing::{PauseTarget, pause, resume};
 use crate::ops::schedules::trigger::{TriggerAnswer, Triggering};
+use crate::server::ServedFile;
 use crate::server::web::app::App;
 use crate::server::web::problem::HttpProblem;
 use crate::server::web::query::Query;
@@ -33,6 +37,8 @@ const MAX_INSTANTS: usize = 500;
 /// How many instants to come, usually and at most.
 const USUAL_NEXT: usize = 5;
 const MAX_NEXT: usize = 500;
+/// Runs of a backfill at once, at most.
+const MAX_BACKFILL_JOBS: usize = 64;
 /// In whose name pauses are made here.
 const BY: &str = "web page";
 
@@ -41,7 +47,13 @@ const BY: &str = "web page";
 /// # Errors
 /// The home cannot be read.
 pub async fn rows(app: &Arc<App>) -> Result<Vec<ScheduleRow>, HttpProblem> {
-    let paths: Vec<PathBuf> = app.daemon.snapshot().files.iter().map(|file| file.path.clone()).collect();
+    // What has no schedules is not read again.
+    let may_have = |file: &&ServedFile| {
+        let opened = file.opened.as_ref();
+        !file.mistakes.is_empty() || opened.is_none_or(|opened| !opened.workflow.schedules.is_empty())
+    };
+    let snapshot = app.daemon.snapshot();
+    let paths: Vec<PathBuf> = snapshot.files.iter().filter(may_have).map(|file| file.path.clone()).collect();
     if paths.is_empty() {
         return Ok(Vec::new());
     }
@@ -210,6 +222,98 @@ pub async fn triggered(app: &Arc<App>, name: String, body: TriggerBody) -> Resul
         }
     })
     .await
+}
+
+/// What is to be filled in.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BackfillBody {
+    pub from: String,
+    pub to: String,
+    pub all: bool,
+    pub newest_first: bool,
+    pub jobs: Option<usize>,
+}
+
+/// A backfill that has begun.
+#[derive(Serialize)]
+pub struct BackfillBegun {
+    v: u32,
+    schedule: String,
+    pub instants: usize,
+    /// The first and the last of them that run.
+    first: Option<Timestamp>,
+    last: Option<Timestamp>,
+}
+
+/// Begins a backfill in the daemon.
+///
+/// # Errors
+/// There is no such schedule or time, there is nothing to do or too much, or the daemon ends.
+pub async fn backfilled(
+    app: &Arc<App>,
+    name: String,
+    body: BackfillBody,
+) -> Result<BackfillBegun, HttpProblem> {
+    let now = app.clock.now();
+    let backfill = app
+        .blocking(move |home| {
+            let settings = show(Some(home), &name, 1)?.row.settings;
+            let zone = settings.timezone.and_then(|zone| TimeZone::get(&zone).ok()).unwrap_or(TimeZone::UTC);
+            let now = now.to_zoned(zone);
+            let instant = |field: &str, text: &str, edge| {
+                last_moment(text, edge, &now).map_err(|problem| HttpProblem::field(field, problem))
+            };
+            let jobs = body.jobs.unwrap_or(1);
+            if !(1..=MAX_BACKFILL_JOBS).contains(&jobs) {
+                return Err(HttpProblem::field("jobs", format!("expected a number from 1 to {MAX_BACKFILL_JOBS}")));
+            }
+            let wanted = BackfillRequest {
+                from: instant("from", &body.from, Edge::Start)?,
+                to: instant("to", &body.to, Edge::End)?,
+                all: body.all,
+                newest_first: body.newest_first,
+                jobs,
+                keep_going: false,
+            };
+            if wanted.to < wanted.from {
+                return Err(HttpProblem::field("to", "it lies before `from`: there is no instant between them"));
+            }
+            let backfill = Backfill::new(Some(home), &name, wanted, RunRequest::default())?;
+            match backfill.instants().len() {
+                0 => Err(HttpProblem::conflict("no instant of that time lacks a successful run")),
+                1..=MAX_UNCONFIRMED => Ok(backfill),
+                many => Err(HttpProblem::field(
+                    "from",
+                    format!("{many} instants are more than {MAX_UNCONFIRMED}: `runner schedule backfill` runs so many"),
+                )),
+            }
+        })
+        .await?;
+    let instants = backfill.instants();
+    let begun = BackfillBegun {
+        v: VERSION,
+        schedule: backfill.schedule().to_owned(),
+        instants: instants.len(),
+        first: instants.first().copied(),
+        last: instants.last().copied(),
+    };
+    match app.daemon.backfill(backfill).await {
+        true => Ok(begun),
+        false => Err(HttpProblem::conflict("the daemon ends: nothing new begins")),
+    }
+}
+
+/// Runs past instants that have no successful run.
+pub async fn backfill(
+    State(app): State<Arc<App>>,
+    Path((workflow, name)): Path<(String, String)>,
+    body: Bytes,
+) -> Result<Response, HttpProblem> {
+    let begun = backfilled(&app, format!("{workflow}/{name}"), read_body(&body)?).await?;
+    let mut accepted = answer(&begun)?;
+    *accepted.status_mut() = StatusCode::ACCEPTED;
+    Ok(accepted)
 }
 
 /// Runs a schedule now.

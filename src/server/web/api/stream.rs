@@ -17,8 +17,8 @@ use crate::core::background::begin_or_do;
 
 /// Size of a piece of a file, in bytes.
 const CHUNK: usize = 256 << 10;
-/// Pieces that wait for the reader.
-const PIECES: usize = 4;
+/// Pieces that wait for the reader; beside them one is being made and one is on its way.
+const PIECES: usize = 2;
 /// How long a reader may take nothing before it is cut off.
 const STALL_TIME: Duration = Duration::from_secs(60);
 

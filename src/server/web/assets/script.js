@@ -46,6 +46,8 @@ function days(table) {
   }
 }
 times(document);
+const zone = $('#zone');
+if (zone) zone.textContent = 'times are yours, ' + Intl.DateTimeFormat().resolvedOptions().timeZone + ' · ? for keys';
 
 // Live parts: when something happened, the page is asked for again, and the parts that differ take the place of the old ones.
 let asking = false, again = false, lastAsked = 0;
@@ -97,7 +99,7 @@ function listen(address, names, heard) {
   open();
 }
 if (data.events) {
-  const names = ['run_started', 'run_finished', 'node_started', 'node_expanded', 'node_finished', 'attempt_failed', 'warning'];
+  const names = ['run_started', 'run_finished', 'node_started', 'node_expanded', 'node_finished', 'attempt_failed', 'warning', 'instant', 'loaded', 'broken', 'gone', 'paused', 'resumed'];
   listen(() => data.events, names, refresh);
 }
 
@@ -177,6 +179,46 @@ if (lines) {
     });
   };
   follow();
+}
+
+// A node of a run as a panel beside the run; the link in its head leads to its page.
+if (data.run && $('#node-rows')) document.addEventListener('click', async (event) => {
+  const link = event.target.closest('a[href*="/nodes/"]');
+  if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || innerWidth < 980) return;
+  if (link.closest('dialog')) return;
+  const address = link.href.baseVal ? new URL(link.href.baseVal, location.href).href : link.href;
+  event.preventDefault();
+  const fresh = await part(address);
+  if (!fresh) { location.href = address; return; }
+  for (const other of $$('a[href^="?"], a[href^="#"]', fresh)) other.href = new URL(other.getAttribute('href'), address).href;
+  for (const form of $$('form[method=get]', fresh)) form.action = address;
+  $$('[id]', fresh).forEach((element) => element.removeAttribute('id'));
+  $$('[aria-labelledby]', fresh).forEach((element) => element.removeAttribute('aria-labelledby'));
+  const dialog = document.createElement('dialog');
+  dialog.className = 'panel';
+  dialog.setAttribute('aria-label', link.getAttribute('aria-label') || link.textContent);
+  const head = document.createElement('div'), whole = document.createElement('a'), close = document.createElement('button');
+  head.className = 'btns';
+  whole.className = 'btn';
+  whole.href = address;
+  whole.textContent = 'Open as a page';
+  close.textContent = 'Close';
+  close.addEventListener('click', () => dialog.close());
+  head.append(whole, close);
+  dialog.append(head, ...fresh.childNodes);
+  dialog.addEventListener('close', () => { dialog.remove(); link.focus({ preventScroll: true }); });
+  dialog.addEventListener('click', (click) => { if (click.target === dialog) dialog.close(); });
+  times(dialog);
+  document.body.append(dialog);
+  dialog.showModal();
+  const log = $('pre.log', dialog);
+  if (log) log.scrollTop = log.scrollHeight;
+});
+async function part(address) {
+  try {
+    const answer = await fetch(address, { headers: { Accept: 'text/html' } });
+    return answer.ok ? document.adoptNode($('main', new DOMParser().parseFromString(await answer.text(), 'text/html'))) : null;
+  } catch { return null; }
 }
 
 // Keys: off inside fields.

@@ -3,12 +3,14 @@
 //! | file | owns |
 //! |---|---|
 //! | `runs.rs`, `run.rs`, `node.rs`, `compare.rs` | the list, one run, one node, two runs side by side |
+//! | `attention.rs` | what of the schedules and files should be looked at |
 //! | `workflows.rs`, `schedules.rs` | what is served: forms, plans, instants |
-//! | `cache.rs` | what is kept, and what of it is to go |
+//! | `cache.rs`, `verify.rs` | what is kept, what of it is to go, what is damaged |
 //! | `parts.rs`, `text.rs`, `values.rs`, `changes.rs` | what they are made of: statuses and bars, logs, values, differences |
 //! | `login.rs`, `login.html` | logging in and out |
 //! | `base.html` | head, navigation and foot of every page |
 
+mod attention;
 pub mod cache;
 mod changes;
 pub mod compare;
@@ -20,6 +22,7 @@ pub mod runs;
 pub mod schedules;
 mod text;
 mod values;
+pub mod verify;
 pub mod workflows;
 
 use std::sync::Arc;

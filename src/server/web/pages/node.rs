@@ -6,11 +6,11 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use serde_json::{Map as JsonMap, Value as Json};
 
 use super::parts::{StatusPart, TimePart, encode, node_address};
-use super::run::node_values;
 use super::text::LogHtml;
-use super::values::ValueLine;
+use super::values::{ValueLine, value_lines};
 use super::{PageFrame, page};
 use crate::core::event::NodeKind;
 use crate::core::node_path::{NodePath, NodeRef};
@@ -341,4 +341,21 @@ fn log_card(app: &App, home: &std::path::Path, story: &NodeStory, node: NodeRef,
         }),
     });
     card
+}
+
+/// Values of a node with the addresses of its files.
+fn node_values(
+    app: &App,
+    run: &str,
+    node: NodeRef,
+    values: &JsonMap<String, Json>,
+    has_files: bool,
+) -> Vec<ValueLine> {
+    let base = app.base.clone();
+    let address = |output: &str| {
+        let index = node.index.map_or(String::new(), |index| format!("&index={index}"));
+        let (name, output) = (encode(node.node), encode(output));
+        has_files.then(|| format!("{base}/api/runs/{run}/file?node={name}{index}&output={output}"))
+    };
+    value_lines(values, &address)
 }

@@ -33,6 +33,18 @@ impl StatusPart {
         }
     }
 
+    /// The class of a drawing of it.
+    pub fn fill(&self) -> &'static str {
+        match self.class {
+            "ok" => "f-ok",
+            "hit" => "f-hit",
+            "bad" => "f-bad",
+            "busy" => "f-busy",
+            "care" => "f-care",
+            _ => "f-idle",
+        }
+    }
+
     pub fn of_node(item: &NodeItem) -> Self {
         Self::of_standing(item.standing, item.cache())
     }

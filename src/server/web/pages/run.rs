@@ -1,13 +1,13 @@
 //! One run: failures first, with the end of their logs and what changed since it last worked; then facts, graph, timeline, nodes,
 //! outputs.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde_json::{Map as JsonMap, Value as Json};
 
 use super::changes::{ChangeLine, causes};
 use super::parts::{MixPart, StatusPart, TimePart, maybe_duration, node_address, origin};
@@ -20,7 +20,7 @@ use crate::ops::diff::diff;
 use crate::ops::inspect::INTERRUPTED;
 use crate::ops::nodes::{NodeItem, NodeStanding};
 use crate::ops::overview::{MAX_FAILURES, Overview, overview};
-use crate::ops::run_graph::{GraphQuery, RunGraph, graph};
+use crate::ops::run_graph::{GraphQuery, MAX_WHOLE, RunGraph, graph};
 use crate::server::web::api::runs::node_query;
 use crate::server::web::api::start::{RunBody, cancelled, retried};
 use crate::server::web::app::App;
@@ -37,6 +37,8 @@ const PAGE_NODES: usize = 200;
 const MAX_TIMELINE: usize = 40;
 /// Runs with more nodes than these are not compared unasked.
 const MAX_COMPARED: u64 = 2000;
+/// Rows of the table by task.
+const MAX_TASKS: usize = 30;
 /// Failures whose log is on the page.
 const MAX_TAILS: usize = 5;
 /// Lines of what changed.
@@ -64,6 +66,8 @@ struct RunPage {
     facts: Vec<(&'static str, String)>,
     started: Option<TimePart>,
     mix: MixPart,
+    /// By task, where there are too many nodes for a drawing of all.
+    tasks: Vec<(String, MixPart)>,
     graph: GraphCard,
     ticks: Vec<String>,
     timeline: Vec<TimelineRow>,
@@ -171,10 +175,15 @@ pub async fn show(
             let nodes = node_table(&view, &items, &asked, from);
             let base = shared.base.clone();
             let link = |node: &str| Some(format!("{base}{}", node_address(&view.row.id, node, None)));
-            let graph =
-                graph(Some(home), &view.row.id, &GraphQuery { is_whole, ..GraphQuery::default() }, &link);
+            let graph = match !is_whole && nothing_stands_out(&view.nodes.run) {
+                true => empty_graph(view.nodes.run.nodes.len()),
+                false => {
+                    let asked = GraphQuery { is_whole, ..GraphQuery::default() };
+                    graph_card(graph(Some(home), &view.row.id, &asked, &link))
+                }
+            };
             let changed = changed(home, &view);
-            Ok(run_page(&shared, &view, nodes, graph_card(graph), changed))
+            Ok(run_page(&shared, &view, nodes, graph, changed))
         })
         .await?;
     Ok(page(StatusCode::OK, &made))
@@ -227,6 +236,7 @@ fn run_page(
         facts: facts(view),
         started: run.started.map(TimePart::new),
         mix: mix(run),
+        tasks: tasks(run),
         graph,
         ticks: gantt::ticks(run.length_ms()).into_iter().map(|tick| tick.label).collect(),
         timeline,
@@ -282,7 +292,25 @@ fn changed(home: &std::path::Path, view: &Overview) -> Option<Changed> {
     Some(Changed { since: since.to_string(), lines, more })
 }
 
-fn mix(run: &RunState) -> MixPart {
+/// How the nodes of each task stand, the tasks in the order in which they first ended.
+fn tasks(run: &RunState) -> Vec<(String, MixPart)> {
+    if run.nodes.len() <= MAX_WHOLE {
+        return Vec::new();
+    }
+    let mut tasks: Vec<(String, MixPart)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for node in run.nodes.iter().filter_map(|unit| unit.finished.as_ref()) {
+        let place = *places.entry(&node.task).or_insert(tasks.len());
+        if place == tasks.len() {
+            tasks.push((clean(&node.task), MixPart::default()));
+        }
+        tasks[place].1.counts.add(node.status, node.cache);
+    }
+    tasks.truncate(MAX_TASKS);
+    tasks
+}
+
+pub(super) fn mix(run: &RunState) -> MixPart {
     let running = match run.goes_on() {
         true => run.all().filter(|unit| unit.finished.is_none() && !unit.attempts.is_empty()).count() as u64,
         false => 0,
@@ -314,13 +342,19 @@ fn facts(view: &Overview) -> Vec<(&'static str, String)> {
     facts.into_iter().map(|(name, text)| (name, clean(&text))).collect()
 }
 
+/// Whether a graph would be empty, which is known without drawing it.
+fn nothing_stands_out(run: &RunState) -> bool {
+    run.nodes.len() > MAX_WHOLE && run.counts.failed == 0 && !run.goes_on()
+}
+
+fn empty_graph(size: usize) -> GraphCard {
+    let note = format!("{} nodes: none stands out", count(size as u64));
+    GraphCard { drawing: String::new(), note, is_part: true }
+}
+
 fn graph_card(found: Result<RunGraph, crate::ops::Error>) -> GraphCard {
     match found {
-        Ok(graph) if graph.picture.nodes.is_empty() => GraphCard {
-            drawing: String::new(),
-            note: format!("{} nodes: none stands out", count(graph.size as u64)),
-            is_part: true,
-        },
+        Ok(graph) if graph.picture.nodes.is_empty() => empty_graph(graph.size),
         Ok(graph) => {
             let note = match graph.is_part() {
                 true => format!(
@@ -448,21 +482,4 @@ fn remark(node: &NodeFinished) -> String {
     parts.extend(node.reason.as_ref().map(|reason| clean(reason)));
     parts.extend(node.why.as_ref().map(|why| clean(&why.text())));
     parts.join(" · ")
-}
-
-/// Kept for the pages of nodes: values of a node with the addresses of its files.
-pub fn node_values(
-    app: &App,
-    run: &str,
-    node: NodeRef,
-    values: &JsonMap<String, Json>,
-    has_files: bool,
-) -> Vec<ValueLine> {
-    let base = app.base.clone();
-    let address = |output: &str| {
-        let index = node.index.map_or(String::new(), |index| format!("&index={index}"));
-        let (name, output) = (super::parts::encode(node.node), super::parts::encode(output));
-        has_files.then(|| format!("{base}/api/runs/{run}/file?node={name}{index}&output={output}"))
-    };
-    value_lines(values, &address)
 }

@@ -1,5 +1,6 @@
 //! The list of runs by day, with filters; no-ops in a row are one line.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use askama::Template;
@@ -9,6 +10,7 @@ use axum::response::Response;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use super::attention::{Attention, attention};
 use super::parts::{MixPart, StatusPart, TimePart, encode, maybe_duration, origin};
 use super::{PageFrame, page};
 use crate::core::run_id::RunId;
@@ -18,10 +20,13 @@ use crate::server::web::api::runs::filter;
 use crate::server::web::app::App;
 use crate::server::web::problem::HttpProblem;
 use crate::server::web::query::Query;
-use crate::view::text::{duration, inert};
+use crate::view::model::run::Keep;
+use crate::view::text::{count, duration, inert};
 
 /// How many runs a page has.
 const PAGE_RUNS: usize = 100;
+/// Maximum runs that go on whose progress is shown.
+const MAX_LIVE: usize = 8;
 /// Minimum no-ops in a row that become one line.
 const MIN_FOLDED: usize = 3;
 
@@ -29,6 +34,7 @@ const MIN_FOLDED: usize = 3;
 #[template(path = "runs.html")]
 struct RunsPage {
     frame: PageFrame,
+    attention: Vec<Attention>,
     chips: Vec<Chip>,
     /// The fields of the search, to be kept by it.
     fields: Vec<(&'static str, String)>,
@@ -36,11 +42,14 @@ struct RunsPage {
     days: Vec<Day>,
     /// The query of the page behind this one.
     older: Option<String>,
-    /// Whether anything was ever run.
+    /// Whether there may be runs that are not asked for.
     has_history: bool,
     /// What is asked for, in words.
     asked: String,
 }
+
+/// How runs stand that go on.
+type Live = HashMap<RunId, MixPart>;
 
 /// A filter that is one press away.
 struct Chip {
@@ -80,7 +89,19 @@ pub async fn show(State(app): State<Arc<App>>, mut query: Query) -> Result<Respo
     let filter = RunFilter { before: cursor, ..filter(&mut query) };
     query.done()?;
     let folds = filter.no_op.is_none();
-    let mut list = app.blocking(move |home| Ok(inspect::listed(Some(home), &filter, PAGE_RUNS + 1)?)).await?;
+    let (mut list, live) = app
+        .blocking(move |home| {
+            let list = inspect::listed(Some(home), &filter, PAGE_RUNS + 1)?;
+            let live = list.rows.iter().filter(|run| run.row.status == inspect::RUNNING).take(MAX_LIVE);
+            // One that has just ended stands as it is listed.
+            let mix = |run: &ListedRun| {
+                let state = inspect::run(Some(home), run.row.id.as_str(), Keep::PAGE).ok()?;
+                Some((run.row.id, MixPart { total: run.row.counts.nodes, ..super::run::mix(&state) }))
+            };
+            let live: Live = live.filter_map(mix).collect();
+            Ok((list, live))
+        })
+        .await?;
     let has_more = list.rows.len() > PAGE_RUNS;
     list.rows.truncate(PAGE_RUNS);
     let older = list.rows.last().filter(|_| has_more).map(|run| asked.with("cursor", run.row.id.as_str()));
@@ -88,18 +109,21 @@ pub async fn show(State(app): State<Arc<App>>, mut query: Query) -> Result<Respo
     let kept = ["workflow", "project", "domain", "status", "since", "until", "schedule", "trigger", "no_op"];
     let fields: Vec<_> =
         kept.into_iter().filter_map(|name| Some((name, asked.peek(name)?.to_owned()))).collect();
+    let is_start = fields.is_empty() && words.is_empty() && cursor.is_none();
+    let attention = if is_start { attention(&app).await? } else { Vec::new() };
     let shown = fields.iter().filter(|(name, _)| !["status", "no_op"].contains(name));
     let shown: Vec<_> = shown.map(|(name, value)| format!("{name} {value}")).collect();
     Ok(page(
         StatusCode::OK,
         &RunsPage {
             frame: PageFrame::new(&app, "Runs", "runs"),
+            attention,
             chips: chips(&asked),
             fields,
             words,
-            days: days(list.rows, folds),
+            days: days(list.rows, folds, &live),
             older,
-            has_history: list.has_history,
+            has_history: list.has_history && !is_start,
             asked: inert(&shown.join(", ")).into_owned(),
         },
     ))
@@ -130,7 +154,7 @@ fn chips(asked: &Query) -> Vec<Chip> {
 }
 
 /// Rows by day, no-ops in a row folded.
-fn days(runs: Vec<ListedRun>, folds: bool) -> Vec<Day> {
+fn days(runs: Vec<ListedRun>, folds: bool, live: &Live) -> Vec<Day> {
     let day_of = |run: &ListedRun| run.row.started.to_zoned(TimeZone::UTC).date();
     let mut days: Vec<(Date, Day)> = Vec::new();
     for group in
@@ -138,7 +162,7 @@ fn days(runs: Vec<ListedRun>, folds: bool) -> Vec<Day> {
     {
         let rows: Vec<Row> = match group {
             [newest, .., oldest] if group.len() >= MIN_FOLDED => vec![folded(newest, oldest, group.len())],
-            group => group.iter().map(row).collect(),
+            group => group.iter().map(|run| row(run, live.get(&run.row.id))).collect(),
         };
         let date = day_of(&group[0]);
         match days.last_mut() {
@@ -174,22 +198,25 @@ fn folded(newest: &ListedRun, oldest: &ListedRun, number: usize) -> Row {
         summary: format!("0 of {} nodes ran · {number} runs alike", run.counts.nodes),
         folded: Some(query),
         since: Some(TimePart::short(oldest.row.started)),
-        ..row(newest)
+        ..row(newest, None)
     }
 }
 
-fn row(run: &ListedRun) -> Row {
+fn row(run: &ListedRun, live: Option<&MixPart>) -> Row {
     let counts = run.row.counts;
     let goes_on = run.row.status == inspect::RUNNING;
     let total = if goes_on { counts.nodes } else { 0 };
-    let mix = MixPart { counts, total, running: 0 };
+    let mix = live.copied().unwrap_or(MixPart { counts, total, running: 0 });
     let saved = match run.row.saved_ms {
         0 => String::new(),
         ms => format!(" · saved {}", duration(ms)),
     };
     let summary = match is_quiet(run) {
         true => format!("0 of {} nodes ran{saved}", counts.nodes),
-        false if goes_on => format!("{} nodes", counts.nodes),
+        false if goes_on => match mix.counts.finished() + mix.running {
+            0 => format!("{} nodes", count(counts.nodes)),
+            _ => format!("{} of {} nodes", mix.words(), count(counts.nodes)),
+        },
         false => format!("{}{saved}", mix.words()),
     };
     let clean = |text: &str| inert(text).into_owned();

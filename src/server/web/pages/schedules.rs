@@ -10,15 +10,20 @@ use jiff::Timestamp;
 
 use super::parts::{StatusPart, TimePart, encode, maybe_duration};
 use super::{PageFrame, login, page};
-use crate::server::web::api::schedules::{Coming, TriggerBody, coming, rows, set_paused, triggered, view};
+use crate::ops::schedules::overview::show;
+use crate::server::web::api::schedules::{
+    BackfillBody, Coming, TriggerBody, backfilled, coming, rows, set_paused, triggered, view,
+};
 use crate::server::web::app::App;
 use crate::server::web::problem::HttpProblem;
 use crate::server::web::query::Query;
-use crate::view::model::schedule_row::{InstantRow, ScheduleRow};
+use crate::view::model::schedule_row::{DeliveryView, InstantRow, ScheduleRow};
 use crate::view::text::{count, inert};
 
 /// Past instants on the page of one schedule.
 const PAST: usize = 100;
+/// Past instants of each schedule in the list.
+const BEFORE: usize = 20;
 /// Instants to come there.
 const NEXT: usize = 5;
 
@@ -37,6 +42,8 @@ struct SchedulePage {
     row: Row,
     next: Vec<NextRow>,
     past: Vec<PastRow>,
+    deliveries: Vec<DeliveryRow>,
+    zone: String,
     is_read_only: bool,
 }
 
@@ -54,6 +61,56 @@ struct Row {
     last: Option<PastRow>,
     /// How often it failed in a row, if it did.
     failures: String,
+    /// What came of the instants before, the newest at the right.
+    before: Vec<InstantBar>,
+}
+
+impl Row {
+    /// What the strip shows, in words.
+    fn strip_words(&self) -> String {
+        let of = |class: &str| self.before.iter().filter(|bar| bar.class == class).count();
+        format!(
+            "of the last {} instants {} failed, {} succeeded",
+            self.before.len(),
+            of("f-bad"),
+            of("f-ok") + of("f-hit")
+        )
+    }
+}
+
+/// A message to those who are told.
+struct DeliveryRow {
+    at: TimePart,
+    event: String,
+    notify: String,
+    run: Option<String>,
+    state: StatusPart,
+    error: String,
+}
+
+impl DeliveryRow {
+    fn of(sent: &DeliveryView) -> Self {
+        let class = match &*sent.state {
+            "delivered" => "ok",
+            "failed" => "bad",
+            _ => "busy",
+        };
+        Self {
+            at: TimePart::new(sent.time),
+            event: clean(&sent.event),
+            notify: clean(&sent.notify),
+            run: sent.run.clone(),
+            state: StatusPart { class, word: sent.state.clone() },
+            error: sent.error.as_deref().map(clean).unwrap_or_default(),
+        }
+    }
+}
+
+/// An instant as a bar of a strip.
+struct InstantBar {
+    class: &'static str,
+    x: usize,
+    title: String,
 }
 
 struct NextRow {
@@ -75,7 +132,7 @@ fn clean(text: &str) -> String {
     inert(text).into_owned()
 }
 
-fn address(name: &str) -> String {
+pub(super) fn address(name: &str) -> String {
     format!("/schedules/{}", name.split('/').map(encode).collect::<Vec<_>>().join("/"))
 }
 
@@ -102,12 +159,30 @@ fn row(row: &ScheduleRow) -> Row {
         mistakes: row.mistakes.iter().map(|mistake| clean(mistake)).collect(),
         next: row.next.as_ref().map(|next| TimePart::new(next.fires)),
         last: row.last.as_ref().map(past),
+        before: Vec::new(),
         failures: match row.consecutive_failures {
             0 => String::new(),
             1 => "failed the last time".into(),
             times => format!("failed {} times in a row", count(times)),
         },
     }
+}
+
+/// The strip of past instants, which come newest first.
+fn strip(instants: &[InstantRow]) -> Vec<InstantBar> {
+    let bar = |(at, instant): (usize, &InstantRow)| {
+        let row = past(instant);
+        let (class, word) = match &row.status {
+            Some(status) => (status.fill(), status.word.clone()),
+            None => (row.became.fill(), row.became.word),
+        };
+        InstantBar {
+            class,
+            x: at * 6,
+            title: format!("{} {word}", instant.at.strftime("%Y-%m-%d %H:%M UTC")),
+        }
+    };
+    instants.iter().rev().enumerate().map(bar).collect()
 }
 
 fn past(instant: &InstantRow) -> PastRow {
@@ -135,9 +210,19 @@ pub async fn list(State(app): State<Arc<App>>, query: Query) -> Result<Response,
         let next = row.next.as_ref().map_or(Timestamp::MAX, |next| next.fires);
         (row.mistakes.is_empty() && row.consecutive_failures == 0, next, row.schedule.clone())
     });
+    let rows = app
+        .blocking(move |home| {
+            let with_before = |found: &ScheduleRow| {
+                // One that is gone meanwhile has none.
+                let before = show(Some(home), &found.schedule, BEFORE).map(|view| strip(&view.instants));
+                Row { before: before.unwrap_or_default(), ..row(found) }
+            };
+            Ok(found.iter().map(with_before).collect())
+        })
+        .await?;
     let made = SchedulesPage {
         frame: PageFrame::new(&app, "Schedules", "schedules"),
-        rows: found.iter().map(row).collect(),
+        rows,
         is_read_only: app.is_read_only,
     };
     Ok(page(StatusCode::OK, &made))
@@ -164,6 +249,8 @@ pub async fn one(
         row: row(&found.row),
         next: next.collect(),
         past: found.instants.iter().map(past).collect(),
+        deliveries: found.deliveries.iter().map(DeliveryRow::of).collect(),
+        zone: clean(found.row.settings.timezone.as_deref().unwrap_or("UTC")),
         is_read_only: app.is_read_only,
     };
     Ok(page(StatusCode::OK, &made))
@@ -188,6 +275,25 @@ pub async fn go_on(
 ) -> Result<Response, HttpProblem> {
     let name = format!("{workflow}/{name}");
     set_paused(&app, name.clone(), false, None).await?;
+    Ok(login::see_other(&app, &address(&name)))
+}
+
+/// Runs past instants that have no successful run.
+pub async fn fill_in(
+    State(app): State<Arc<App>>,
+    Path((workflow, name)): Path<(String, String)>,
+    body: String,
+) -> Result<Response, HttpProblem> {
+    let mut form = Query::parse(&body);
+    let mut text = |name: &str| form.text(name).unwrap_or_default();
+    let wanted = BackfillBody {
+        from: text("from"),
+        to: text("to"),
+        all: !text("all").is_empty(),
+        ..BackfillBody::default()
+    };
+    let name = format!("{workflow}/{name}");
+    backfilled(&app, name.clone(), wanted).await?;
     Ok(login::see_other(&app, &address(&name)))
 }
 

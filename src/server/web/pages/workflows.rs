@@ -16,12 +16,15 @@ use super::{PageFrame, login, page};
 use crate::core::cron::words;
 use crate::ops::inspect::ListedRun;
 use crate::ops::open::Opened;
+use crate::ops::picture::picture;
 use crate::ops::plan;
+use crate::ops::run_graph::MAX_WHOLE;
 use crate::server::web::api::start::{Assigned, prepared_texts, started};
 use crate::server::web::api::workflows::{LATE_RUNS, input_json, late_runs, served};
 use crate::server::web::app::App;
 use crate::server::web::problem::HttpProblem;
 use crate::server::web::query::Query;
+use crate::view::draw::svg::svg_for_page;
 use crate::view::text::{count, duration, inert};
 use crate::workflow::Workflow;
 
@@ -70,6 +73,7 @@ struct WorkflowPage {
     plan: Option<PlanCard>,
     bars: Vec<Bar>,
     runs_query: String,
+    graph: String,
     text: String,
     command: String,
     is_read_only: bool,
@@ -234,6 +238,10 @@ fn workflow_page(
         plan: filled.plan,
         bars: bars(late),
         runs_query: format!("workflow={}", encode(&workflow.name)),
+        graph: (workflow.size <= MAX_WHOLE)
+            .then(|| svg_for_page(&picture(workflow), &clean(&workflow.name)))
+            .flatten()
+            .unwrap_or_default(),
         text: own
             .map(|document| document.text.lines().map(inert).collect::<Vec<_>>().join("\n"))
             .unwrap_or_default(),
@@ -289,13 +297,7 @@ fn bars(late: &[ListedRun]) -> Vec<Bar> {
         let mix = MixPart { counts: run.row.counts, ..MixPart::default() };
         Bar {
             address: format!("/runs/{}", run.row.id),
-            class: match status.class {
-                "ok" => "f-ok",
-                "hit" => "f-hit",
-                "bad" => "f-bad",
-                "busy" => "f-busy",
-                _ => "f-idle",
-            },
+            class: status.fill(),
             x: at * 12,
             y: format!("{:.1}", BAR_HEIGHT - height),
             height: format!("{height:.1}"),

@@ -9,7 +9,7 @@ mod sockets;
 mod style;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -19,8 +19,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use self::schema::check_answer;
 use super::access::WebAccess;
 use super::answer::answer;
+use super::api::server::OPENAPI;
 use super::app::{App, BoundPlace};
 use super::hosts::Hosts;
 use super::options::WebOptions;
@@ -84,6 +86,13 @@ fn idle() -> (DaemonHandle, UnboundedReceiver<Command>) {
     (DaemonHandle::new(sender), commands)
 }
 
+static DESCRIPTION: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(OPENAPI).unwrap());
+
+/// Whether the description should have this path.
+fn request_is_api(path: &str) -> bool {
+    path.starts_with("/api/") || ["/healthz", "/metrics", "/logout"].contains(&path)
+}
+
 async fn first_piece(mut body: Body) -> Vec<u8> {
     body.frame().await.unwrap().unwrap().into_data().unwrap().to_vec()
 }
@@ -136,13 +145,21 @@ impl Server {
     async fn send(&self, request: axum::http::request::Builder, body: impl Into<Body>) -> Answer {
         let request = request.body(body.into()).unwrap();
         // That stream has no end.
+        let (method, path) = (request.method().as_str().to_lowercase(), request.uri().path().to_owned());
         let is_endless = request.uri().path() == "/api/events" && request.method() == Method::GET;
         let (parts, body) = answer(self.app.clone(), self.router.clone(), request).await.into_parts();
         let body = match is_endless && parts.status == StatusCode::OK {
             true => first_piece(body).await,
             false => to_bytes(body, usize::MAX).await.unwrap().to_vec(),
         };
-        Answer { status: parts.status, headers: parts.headers, body }
+        let answer = Answer { status: parts.status, headers: parts.headers, body };
+        // Every answer of every test is held to the description.
+        if method != "head" && request_is_api(&path) {
+            let (status, kind) = (answer.status.as_u16(), answer.header("content-type"));
+            let checked = check_answer(&DESCRIPTION, &method, &path, status, kind, &answer.body);
+            checked.unwrap_or_else(|wrong| panic!("{wrong}: {}", answer.text()));
+        }
+        answer
     }
 
     fn bearer(&self) -> String {

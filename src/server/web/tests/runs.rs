@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::schema::check;
-use super::{Answer, Server};
+use super::{Answer, Server, request_is_api};
 use crate::core::run_request::{GivenInputs, RunRequest};
 use crate::ops::prepare::prepare;
 use crate::ops::run_lock::{Turn, take_turn};
@@ -112,6 +112,8 @@ async fn answers_are_as_described() {
         ("no_op=false&workflow=shop&status=succeeded", &[&third, &good]),
         ("q=GOOD", &[&third, &good]),
         ("q=nobody", &[]),
+        ("q=Check", &[&bad]),
+        ("q=check+bad", &[&bad]),
         ("trigger=manual&project=default", &[&third, &bad, &good]),
         ("schedule=x", &[]),
         ("since=2999-01-01T00:00:00Z", &[]),
@@ -271,6 +273,16 @@ async fn events_of_a_run_come_in_order_and_end() {
     assert!(log.starts_with("data: {\"node\":\"make\",\"index\":null,\"attempt\":1,\"offset\":0,"), "{log}");
 }
 
+#[tokio::test]
+async fn there_are_at_most_64_streams() {
+    let server = Server::new();
+    let mut held: Vec<_> = (0..64).map(|_| server.app.stream().unwrap()).collect();
+    let refused = server.get("/api/events").await;
+    assert_eq!((refused.status, &*refused.code()), (StatusCode::SERVICE_UNAVAILABLE, "too_many"));
+    held.pop();
+    assert_eq!(server.get("/api/events").await.status, StatusCode::OK);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_show_what_tasks_made_as_text() {
     let server = Server::new();
@@ -324,6 +336,8 @@ async fn pages_show_what_tasks_made_as_text() {
     let forgotten = server.post(&format!("/cache/{key}/forget"), "").await;
     assert_eq!((forgotten.status, forgotten.header("location")), (StatusCode::SEE_OTHER, "/cache"));
     assert_eq!(server.get(&format!("/cache/{key}")).await.status, StatusCode::NOT_FOUND);
+    let sound = server.post("/cache/verify", "").await.text();
+    assert!(sound.contains("all sound"), "{sound}");
     assert_eq!(server.post("/cache/gc", "").await.status, StatusCode::SEE_OTHER);
     let home = server.get("/").await;
     assert_eq!((home.status, home.header("location")), (StatusCode::SEE_OTHER, "/runs"));
@@ -336,9 +350,7 @@ fn the_description_has_every_route_and_no_other() {
     for (path, methods) in document["paths"].as_object().unwrap() {
         described.extend(methods.as_object().unwrap().keys().map(|method| format!("{method} {path}")));
     }
-    let is_api =
-        |path: &str| path.starts_with("/api/") || ["/healthz", "/metrics", "/logout"].contains(&path);
-    let routes = Server::new().table.into_iter().filter(|route| is_api(route.path));
+    let routes = Server::new().table.into_iter().filter(|route| request_is_api(route.path));
     let routes: BTreeSet<_> =
         routes.map(|route| format!("{} {}", route.method().as_str().to_lowercase(), route.path)).collect();
     assert_eq!(described, routes);

@@ -46,6 +46,63 @@ pub fn check(document: &Value, schema: &Value, value: &Value) -> Result<(), Stri
     Ok(())
 }
 
+/// Whether an answer is one of those that the description names; a mistake always has the shape of a problem.
+pub fn check_answer(
+    document: &Value,
+    method: &str,
+    path: &str,
+    status: u16,
+    kind: &str,
+    body: &[u8],
+) -> Result<(), String> {
+    let Some(route) =
+        document["paths"].as_object().and_then(|paths| paths.keys().find(|route| fits(route, path)))
+    else {
+        return Ok(());
+    };
+    let is_mistake = status >= 400;
+    let operation = &document["paths"][route][method];
+    let described = if is_mistake { "default".to_owned() } else { status.to_string() };
+    let kind = kind.split(';').next().unwrap_or_default();
+    let schema = match (is_mistake, operation.is_null()) {
+        // What a route does not do is described nowhere.
+        (true, _) => &document["components"]["schemas"]["Problem"],
+        (false, true) => return Err(format!("{method} {route} is not described")),
+        (false, false) => {
+            let answer = &operation["responses"][&described];
+            if answer.is_null() {
+                return Err(format!("{method} {route}: {status} is not described"));
+            }
+            let contents = answer["content"].as_object();
+            if contents.is_some_and(|kinds| !kinds.contains_key(kind) && !kinds.contains_key("*/*")) {
+                return Err(format!("{method} {route}: {kind} is not described"));
+            }
+            &answer["content"][kind]["schema"]
+        }
+    };
+    let wanted = if is_mistake { "application/problem+json" } else { "application/json" };
+    if is_mistake && kind != wanted {
+        return Err(format!("{method} {route}: {status} is {kind}"));
+    }
+    if kind != wanted || schema.is_null() {
+        return Ok(());
+    }
+    let value = serde_json::from_slice(body).map_err(|error| format!("{method} {route}: {error}"))?;
+    check(document, schema, &value).map_err(|wrong| format!("{method} {route}: {wrong}"))
+}
+
+/// Whether a path is one of a route with parameters in braces.
+fn fits(route: &str, path: &str) -> bool {
+    let (mut parts, mut found) = (route.split('/'), path.split('/'));
+    loop {
+        match (parts.next(), found.next()) {
+            (None, None) => return true,
+            (Some(part), Some(found)) if part == found || (part.starts_with('{') && !found.is_empty()) => {}
+            _ => return false,
+        }
+    }
+}
+
 fn is_of(name: &str, value: &Value) -> bool {
     match name {
         "null" => value.is_null(),

@@ -11,6 +11,10 @@ use crate::server::files::Files;
 use crate::server::handle::{Command, ServedState};
 use crate::server::runs::{Job, News, Runs};
 use crate::server::web::options::WebOptions;
+use crate::storage::db;
+use crate::storage::home::Home;
+use crate::storage::schedules::claimant::Claimant;
+use crate::storage::schedules::known;
 
 const WORKFLOW: &str = r#"
 [workflow]
@@ -55,9 +59,17 @@ fn serving(options: &WebOptions) -> Server {
                     Some(Command::Cancel { run, reply }) => {
                         let _ = reply.send(runs.interrupt(run, crate::engine::Interrupt(libc::SIGTERM)));
                     }
+                    Some(Command::Backfill { backfill, reply }) => {
+                        runs.start_backfill(*backfill);
+                        let _ = reply.send(true);
+                    }
                     None => return,
                 },
-                Some(News::Ended(end)) = news.recv() => runs.ended(end.run),
+                Some(news) = news.recv() => match news {
+                    News::Ended(end) => runs.ended(end.run),
+                    News::BackfillEnded(number) => runs.backfill_ended(number),
+                    News::Overdue(_) | News::Warning(_) => {}
+                },
             }
         }
     });
@@ -75,6 +87,23 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("{run} does not end")
+    }
+
+    /// Makes a schedule known to the home, as its daemon does.
+    fn register(&self, name: &str) {
+        let home = Home::locate(Some(self.home())).unwrap();
+        home.create().unwrap();
+        let (mut db, _) = db::open(home.path()).unwrap();
+        let claimant = Claimant::new(&home).unwrap();
+        let now = jiff::Timestamp::now();
+        let daemon = known::Server { claimant: claimant.id, pid: 1, started: now, url: None };
+        let loaded = known::Loaded {
+            name: name.into(),
+            path: self.home().join("etl.toml"),
+            times: String::new(),
+            settings: String::new(),
+        };
+        known::serve(&mut db, &home, &daemon, &[loaded], now).unwrap();
     }
 
     /// Sends a form from a page of ours, in a session.
@@ -193,4 +222,61 @@ async fn the_form_of_a_workflow_plans_and_runs() {
     assert!(page.contains(&format!("<a href=\"/runs/{run}\" aria-label=\"{run} succeeded in ")), "{page}");
     let schedules = server.get("/schedules").await;
     assert!(schedules.text().contains("etl/nightly") && schedules.text().contains("daily at 02:00"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_schedule_lacks_is_filled_in_and_what_fails_wants_attention() {
+    let server = serving(&WebOptions::default());
+    server.register("etl/nightly");
+    for (body, named) in [
+        (json!({"from": "2020-01-03", "to": "2020-01-01"}), "to"),
+        (json!({"from": "soon", "to": "2020-01-01"}), "from"),
+        (json!({"from": "2020-01-01", "to": "2020-01-03", "jobs": 0}), "jobs"),
+        (json!({"from": "2000-01-01", "to": "2020-01-03"}), "from"),
+    ] {
+        let wrong = server.post("/api/schedules/etl/nightly/backfill", &body.to_string()).await;
+        assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}: {}", wrong.text());
+        assert_eq!(wrong.json()["errors"][0]["field"], named, "{body}");
+    }
+    let asked = json!({"from": "2020-01-01", "to": "2020-01-03"}).to_string();
+    let begun = server.post("/api/schedules/etl/nightly/backfill", &asked).await;
+    assert_eq!(begun.status, StatusCode::ACCEPTED, "{}", begun.text());
+    super::runs::hold(&begun, "/api/schedules/{workflow}/{name}/backfill", "post", "202");
+    assert_eq!(begun.json()["instants"], 3);
+    // In the zone of the schedule.
+    assert_eq!(begun.json()["first"], "2020-01-01T01:00:00Z");
+    let mut done = Value::Null;
+    for _ in 0..600 {
+        done = server.get("/api/runs?trigger=backfill&status=succeeded").await.json()["items"].take();
+        if done.as_array().is_some_and(|runs| runs.len() == 3) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(done.as_array().map(Vec::len), Some(3), "{done}");
+    let nothing = server.form("/schedules/etl/nightly/backfill", "from=2020-01-01&to=2020-01-03").await;
+    assert_eq!(nothing.code(), "conflict", "{}", nothing.text());
+    let page = server.get("/schedules").await.text();
+    assert!(page.contains("of the last 3 instants 0 failed, 3 succeeded"), "{page}");
+    let metrics = server.get("/metrics").await;
+    assert_eq!(metrics.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    for line in [
+        "runner_runs_total{workflow=\"etl\",status=\"succeeded\"} 3\n",
+        "runner_instants_total{schedule=\"etl/nightly\",became=\"caught_up\"} 3\n",
+        "runner_schedule_paused{schedule=\"etl/nightly\"} 0\n",
+        "runner_runs_running 0\n",
+    ] {
+        assert!(metrics.text().contains(line), "{line}{}", metrics.text());
+    }
+    let broken = server.home().join("etl.toml");
+    fs::write(&broken, WORKFLOW.replace("run = 'echo", "rum = 'echo")).unwrap();
+    let mut files = Files::new(&[broken]).unwrap();
+    files.refresh(true);
+    server
+        .app
+        .daemon
+        .set_snapshot(ServedState { files: files.all().cloned().collect(), schedules: files.schedules() });
+    let home = server.get("/runs").await.text();
+    assert!(home.contains("What wants attention") && home.contains("does not load: "), "{home}");
+    assert!(!server.get("/runs?status=failed").await.text().contains("What wants attention"));
 }

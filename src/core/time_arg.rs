@@ -1,7 +1,7 @@
-//! Points in time on the command line: `2d`, `2026-11-01`, `2026-11-01 08:00`, `2026-11-01T08:00:00Z`.
+//! Points in time as people write them: `2d`, `2026-11-01`, `2026-11-01 08:00`, `2026-11-01T08:00:00Z`.
 
 use jiff::civil::{Date, DateTime};
-use jiff::{Span, Timestamp, Zoned};
+use jiff::{SignedDuration, Span, Timestamp, Zoned};
 
 /// Which end of a day a date alone means.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,19 @@ pub fn parse(text: &str, edge: Edge, now: &Zoned) -> Result<Timestamp, String> {
              time, 2026-11-01T08:00"
         )
     })
+}
+
+/// The same where a day that ends a stretch of time belongs to it: its end is the last moment before the next one.
+///
+/// # Errors
+/// As [`parse`].
+pub fn last_moment(text: &str, edge: Edge, now: &Zoned) -> Result<Timestamp, String> {
+    let instant = parse(text, edge, now)?;
+    let is_day = edge == Edge::End && text.trim().parse::<Date>().is_ok() && text.trim().len() == 10;
+    match is_day {
+        true => Ok(instant.checked_sub(SignedDuration::from_nanos(1)).unwrap_or(instant)),
+        false => Ok(instant),
+    }
 }
 
 #[cfg(test)]
