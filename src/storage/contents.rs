@@ -326,7 +326,7 @@ mod tests {
         let all = between(&db, &Digest([0; 32]), &Digest([255; 32]), 9).unwrap();
         assert_eq!(all.len(), 4);
         // What neither a run nor a result needs any more is forgotten.
-        db.execute("INSERT INTO run VALUES ('r2')", []).unwrap();
+        db.execute("INSERT INTO run VALUES (?1)", [RunId::from("r2")]).unwrap();
         db.execute("INSERT INTO memo VALUES (?1)", [&Digest::of("r3").0[..]]).unwrap();
         remove_unused(&db).unwrap();
         assert_eq!(places(&db, &Digest::of("a"), false, 9).unwrap().1, 0);
