@@ -5,12 +5,13 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::screen::{ColorChoice, note};
-use super::start::{Flags, start_telling};
+use super::start::{Flags, again, start_telling};
 use super::{Failure, Outcome, args};
 use crate::core::schedule::{ScheduledRun, Trigger};
 use crate::core::time_arg::{Edge, parse};
 use crate::ops::notify::NotifyRules;
-use crate::ops::prepare::prepare;
+use crate::ops::prepare::{PreparedRun, prepare};
+use crate::ops::receipt::receipt_key;
 use crate::ops::schedules::find;
 
 /// Run a workflow; nodes with a cached result are not run again
@@ -58,7 +59,13 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         request.scheduled = Some(ScheduledRun { schedule: name.clone(), at });
         request.trigger = Trigger::Schedule;
     }
-    let prepared = prepare(request)?;
+    let receipt = receipt_key(&request).filter(|_| !args.notify && !args.flags.dry_run);
+    if let Some(key) = &receipt
+        && let Some(outcome) = again(&args.flags, key, &request.workflow, home, color)
+    {
+        return outcome;
+    }
+    let prepared = PreparedRun { receipt, ..prepare(request)? };
     let rules = args.notify.then(|| NotifyRules::of_prepared(&prepared));
     if rules.as_ref().is_some_and(NotifyRules::is_empty) && !args.flags.quiet {
         note("warning: --notify tells nobody: neither the workflow nor a settings file has [[notify]]");

@@ -8,13 +8,15 @@ use super::runtime::block_on;
 use super::screen::{ColorChoice, note, print, reporters};
 use super::{Failure, Outcome, args, code, signals};
 use crate::core::event::Status;
+use crate::core::reporter::Reporter;
 use crate::core::run_id::RunId;
 use crate::core::run_request::{LockRequest, RunRequest};
 use crate::engine::Interrupt;
 use crate::ops;
 use crate::ops::notify::{DeliveryFault, DeliveryPace, NotifyRules, deliver_run, run_ended};
 use crate::ops::prepare::PreparedRun;
-use crate::ops::run::RunResult;
+use crate::ops::receipt::ReceiptKey;
+use crate::ops::run::{RunResult, honour};
 use crate::ops::run::beside::beside;
 use crate::ops::run_lock::{Turn, take_turn};
 use crate::view::Verbosity;
@@ -88,12 +90,7 @@ pub fn start_telling(
     }
     // Before the home folder comes into being.
     let prepared = prepared.ready()?;
-    let verbosity = match (flags.quiet, flags.verbose) {
-        (true, _) => Verbosity::Quiet,
-        (_, true) => Verbosity::Verbose,
-        _ => Verbosity::Normal,
-    };
-    let mut listeners = reporters(color, verbosity, flags.json, flags.logs);
+    let mut listeners = flags.listeners(color);
     block_on(async {
         let mut interrupts = signals::listen();
         let turn = match take_turn(&prepared, home, &mut listeners, &mut interrupts).await? {
@@ -109,6 +106,17 @@ pub fn start_telling(
         }
         outcome
     })?
+}
+
+/// Runs a request again whose receipt stands; `None` if none does.
+pub fn again(
+    flags: &Flags,
+    key: &ReceiptKey,
+    workflow: &Path,
+    home: Option<&Path>,
+    color: ColorChoice,
+) -> Option<Outcome> {
+    honour(key, workflow, home, || flags.listeners(color)).map(|result| conclude(flags, result))
 }
 
 /// Prints what a run has to say when it has ended.
@@ -176,6 +184,16 @@ impl Flags {
             lock: self.lock.clone(),
             ..args::request(&self.target, &self.resources, &self.cache, &self.nodes)?
         })
+    }
+
+    /// Those who show the run.
+    fn listeners(&self, color: ColorChoice) -> Vec<Box<dyn Reporter>> {
+        let verbosity = match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
+        };
+        reporters(color, verbosity, self.json, self.logs)
     }
 
     /// What the flags ask for on top of the request of a past run.

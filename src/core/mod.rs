@@ -27,6 +27,7 @@ pub mod staging;
 pub mod task_error;
 pub mod time_arg;
 pub mod time_text;
+mod type_of;
 pub mod types;
 pub mod value;
 pub mod why;

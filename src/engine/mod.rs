@@ -21,5 +21,6 @@ pub use options::RunOptions;
 pub use run::protected::{RefusedOutput, protected, refused_outputs};
 pub use run::seams::{Publisher, Recorder, StorePublisher, WorkLocks};
 pub use run::{
-    Engine, EngineInputs, EventLog, Interrupt, PublishOptions, PublishedOutput, RunContext, Summary,
+    Engine, EngineInputs, EventLog, Interrupt, PublishOptions, PublishedOutput, Relied, RunContext, Summary,
+    stage_output,
 };

@@ -234,3 +234,14 @@ fn cache_max_size() -> Result<SettingInForce, Error> {
 pub(super) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
+
+/// The machine's memory in bytes; without a way to know, no limit.
+pub(super) fn total_memory() -> u64 {
+    #[cfg(target_os = "linux")]
+    {
+        let info = rustix::system::sysinfo();
+        (info.totalram as u64).saturating_mul(u64::from(info.mem_unit))
+    }
+    #[cfg(not(target_os = "linux"))]
+    u64::MAX
+}

@@ -7,6 +7,7 @@
 //! | `config.rs` | settings files, and where each setting in force comes from |
 //! | `home.rs` | the home folder, opened for a run or for looking only |
 //! | `run/`, `run_lock.rs`, `retry.rs`, `prior.rs`, `watch/` | running, in turn, running again, waiting for a reason to |
+//! | `receipt/` | what a run that only hit leaves behind, so that the same request need not look everything up again |
 //! | `plan.rs`, `estimate.rs`, `why.rs`, `check.rs`, `picture.rs` | what would run, how long, why; what looks wrong; the graph |
 //! | `inspect.rs`, `overview.rs`, `nodes.rs`, `run_graph.rs`, `event_tail.rs`, `report.rs`, `diff.rs`, `logs/`, `recorded.rs` | past runs |
 //! | `notify/` | notifications: rules, messages, their delivery |
@@ -47,6 +48,7 @@ pub mod plan;
 pub mod prepare;
 mod prior;
 mod quoting;
+pub mod receipt;
 pub mod recompute;
 pub mod recorded;
 pub mod replay;

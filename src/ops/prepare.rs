@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::config::{DEFAULT_DOMAIN, DEFAULT_PROJECT, config_for, processors};
+use super::config::{DEFAULT_DOMAIN, DEFAULT_PROJECT, config_for, processors, total_memory};
 use super::needs::lacking;
 use super::open::{Opened, check};
 use super::prior::Prior;
+use super::receipt::ReceiptKey;
 use super::scheduled::take_schedule;
 use super::{Error, WorkflowErrors, inputs};
 use crate::core::run_request::RunRequest;
@@ -34,6 +35,8 @@ pub struct PreparedRun {
     pub config: Config,
     /// What the retried run had brought to an end.
     pub prior: Option<Prior>,
+    /// Set if the run may leave a receipt.
+    pub receipt: Option<ReceiptKey>,
 }
 
 /// Holds a request against its workflow. Reads nothing but the workflow and its input files.
@@ -55,7 +58,7 @@ pub fn prepare_opened(mut request: RunRequest, opened: Opened) -> Result<Prepare
     let scope = scope(&opened.workflow, &request, &config)?;
     let inputs = inputs::resolve(&opened.workflow, &request.given)?;
     let options = options(&opened, &request, &config)?;
-    Ok(PreparedRun { request, opened, scope, inputs, options, config, prior: None })
+    Ok(PreparedRun { request, opened, scope, inputs, options, config, prior: None, receipt: None })
 }
 
 impl PreparedRun {
@@ -158,15 +161,4 @@ pub(super) fn pools(opened: &Opened, jobs: usize, resources: &[String]) -> Resul
         capacity.insert(name.to_owned(), amount);
     }
     Ok(Pools::new(jobs, capacity))
-}
-
-/// The machine's memory in bytes; without a way to know, no limit.
-fn total_memory() -> u64 {
-    #[cfg(target_os = "linux")]
-    {
-        let info = rustix::system::sysinfo();
-        (info.totalram as u64).saturating_mul(u64::from(info.mem_unit))
-    }
-    #[cfg(not(target_os = "linux"))]
-    u64::MAX
 }

@@ -19,7 +19,7 @@ use crate::storage::home::{is_full, no_space};
 use crate::storage::own_file::{self, Access};
 use crate::storage::recovery::{self, Recovered, unclaimed};
 use crate::storage::store::STAT_SCHEMA;
-use crate::storage::{history, memo, outbox, publish, schedules};
+use crate::storage::{history, memo, outbox, publish, receipts, schedules};
 
 /// The file's name inside the home folder.
 const FILE: &str = "runner.db";
@@ -27,6 +27,18 @@ const FILE: &str = "runner.db";
 /// The path of SQLite's write-ahead log.
 pub fn log_path(home: &Path) -> PathBuf {
     home.join(FILE).with_extension("db-wal")
+}
+
+/// Maximum size of SQLite's write-ahead log when a run ends; a larger one is copied into the database, so that the next
+/// process has little to read.
+const MAX_WAL_BYTES: u64 = 1 << 20;
+
+/// Copies a large log into the database, at the end of a run.
+pub fn trim_log(db: &Connection, home: &Path) {
+    if fs::metadata(log_path(home)).is_ok_and(|log| log.len() > MAX_WAL_BYTES) {
+        // Another process may prevent it, which is no matter, and is not waited for.
+        let _ = db.execute_batch("PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE)");
+    }
 }
 
 /// How long a writer waits for another process's transaction.
@@ -48,6 +60,7 @@ fn steps() -> Vec<String> {
         schedules::SCHEMA.to_owned(),
         outbox::SCHEMA.to_owned(),
         schedules::DAEMON_TELLS.to_owned(),
+        receipts::SCHEMA.to_owned(),
     ]
 }
 
@@ -174,6 +187,8 @@ pub fn open_read_only(home: &Path) -> Result<Option<Connection>, DbError> {
 /// written by another version, or cannot be read.
 pub fn peek(home: &Path) -> Option<Connection> {
     let path = home.join(FILE);
+    expect_file(&path, fs::symlink_metadata(&path)).ok()?;
+    expect_companions(&path).ok()?;
     let exists = |suffix: &str| path.with_extension(suffix).exists();
     let db = match exists("db-wal") && exists("db-shm") {
         true => read_only(&path, OpenFlags::empty()).ok()?,
@@ -262,13 +277,7 @@ pub fn open_writer(home: &Path) -> Result<Connection, DbError> {
 /// A file that exists is not opened: SQLite's locks belong to the process, and closing any other descriptor of the file
 /// would release those of every connection in it.
 fn create_private(path: &Path) -> Result<(), DbError> {
-    for suffix in ["-wal", "-shm"] {
-        let companion = companion(path, suffix);
-        match fs::symlink_metadata(&companion) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            found => expect_file(&companion, found)?,
-        }
-    }
+    expect_companions(path)?;
     match own_file::open(path, Access::New) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             expect_file(path, fs::symlink_metadata(path))
@@ -276,6 +285,16 @@ fn create_private(path: &Path) -> Result<(), DbError> {
         Err(error) => Err(DbError::Io { path: path.to_owned(), error }),
         Ok(_) => Ok(()),
     }
+}
+
+/// Refuses what stands in the place of the log or its index and is no regular file of this user.
+fn expect_companions(path: &Path) -> Result<(), DbError> {
+    ["-wal", "-shm"].into_iter().map(|suffix| companion(path, suffix)).try_for_each(|companion| {
+        match fs::symlink_metadata(&companion) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            found => expect_file(&companion, found),
+        }
+    })
 }
 
 /// Refuses whatever is no regular file of this user: SQLite would follow a link and wait for a FIFO.

@@ -309,6 +309,13 @@ impl Home {
         let _ = own_folder::remove(&self.scratch(run));
     }
 
+    /// Removes all folders of a run that is as if it had never begun.
+    pub fn sweep_run(&self, run: RunId) {
+        for folder in [self.scratch(run), self.logs(run), self.outputs(run)] {
+            let _ = own_folder::remove(&folder);
+        }
+    }
+
     /// Removes a kept folder that is of no use.
     pub fn sweep_kept(&self, id: RunId) {
         let _ = own_folder::remove(&self.kept(id));

@@ -18,6 +18,7 @@
 //! | [`publish`] | outputs put at paths of the user, and the record of what was published |
 //! | [`user_file`] | writing a file that a user names, whatever stands there |
 //! | [`writer`] | the one writer: group commit of blobs, rows and events |
+//! | [`receipts`] | what a run that only hit relied on and handed back |
 //! | [`schedules`] | schedules that the home knows, claims of their instants, what became of them |
 //! | [`gc`] | what is kept, what goes, and removing it safely beside runs |
 
@@ -34,6 +35,7 @@ pub mod outbox;
 pub mod own_file;
 pub mod own_folder;
 pub mod publish;
+pub mod receipts;
 pub mod recovery;
 mod removal;
 pub mod schedules;

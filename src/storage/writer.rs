@@ -38,9 +38,6 @@ const MAX_BATCH_RESULTS: usize = 32;
 const MAX_BATCH_AGE: Duration = Duration::from_millis(20);
 /// Maximum messages in the queue; a sender waits for room. Bounds memory, not throughput.
 const MAX_QUEUED_MESSAGES: usize = 1024;
-/// Maximum size of SQLite's write-ahead log when a run ends; a larger one is copied into the database, so that the next
-/// process has little to read.
-const MAX_WAL_BYTES: u64 = 1 << 20;
 
 /// A successful attempt's result, on its way into the cache.
 pub struct NewResult {
@@ -313,10 +310,7 @@ impl Work {
                 }
             }
         }
-        if std::fs::metadata(db::log_path(&self.home)).is_ok_and(|log| log.len() > MAX_WAL_BYTES) {
-            // Another process may prevent it, which is no matter, and is not waited for.
-            let _ = self.db.execute_batch("PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE)");
-        }
+        db::trim_log(&self.db, &self.home);
         Closed { failure: self.failure, footprint: footprint::read(&self.db).ok() }
     }
 

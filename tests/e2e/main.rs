@@ -54,6 +54,7 @@ mod one_task;
 mod output_pipe;
 mod processes;
 mod publishing;
+mod receipts;
 mod remembered;
 mod report;
 mod resource_use;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 
-use crate::core::digest::Hasher;
+use crate::core::digest::{Digest, Hasher};
 use crate::exec::Masker;
 use crate::workflow::Task;
 
@@ -182,6 +182,20 @@ pub fn remember<'t>(tasks: impl Iterator<Item = &'t Task> + Clone) -> Remembered
         });
     }
     remembered
+}
+
+/// Digest of the variables that every task sees and of those that `patterns` name, with their values.
+pub fn digest_of(patterns: &[String]) -> Digest {
+    let mut seen: Vec<_> = std::env::vars_os()
+        .filter(|(name, _)| is_base(name) || patterns.iter().any(|pattern| matches(pattern, name)))
+        .collect();
+    seen.sort();
+    let mut hasher = Hasher::default();
+    for (name, value) in seen {
+        hasher.frame(name.as_encoded_bytes());
+        hasher.frame(value.as_encoded_bytes());
+    }
+    hasher.finish()
 }
 
 /// Tells two values of a variable apart, and says nothing else of them.

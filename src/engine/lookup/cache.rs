@@ -2,7 +2,7 @@
 //!
 //! Runs and plans ask the same function, so that a plan cannot say anything else than the run that follows it does.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -64,6 +64,8 @@ pub struct Cache {
     used: RefCell<Vec<Digest>>,
     /// Before this instant, a recorded use is that long ago.
     long_ago: Timestamp,
+    /// Until when the hits so far stay hits that record nothing.
+    until: Cell<Timestamp>,
 }
 
 /// How old the recorded use of a result has to be before a hit records a new one: a run right after another writes
@@ -107,6 +109,7 @@ impl Cache {
             warned: RefCell::default(),
             used: RefCell::default(),
             long_ago,
+            until: Cell::new(Timestamp::MAX),
         }
     }
 
@@ -128,6 +131,21 @@ impl Cache {
 
     pub(in crate::engine) fn store(&self) -> &dyn ContentStore {
         &*self.store
+    }
+
+    /// Until when the hits so far stay hits, and record nothing: the first `cache_max_age` ends, or a recorded use is long
+    /// ago.
+    pub fn hits_until(&self) -> Timestamp {
+        self.until.get()
+    }
+
+    /// The names of the tasks that were looked up.
+    pub fn tasks(&self) -> Vec<String> {
+        self.tasks.borrow().keys().cloned().collect()
+    }
+
+    fn ends_at(&self, instant: Option<Timestamp>) {
+        self.until.set(self.until.get().min(instant.unwrap_or(Timestamp::MIN)));
     }
 
     /// Hits whose use must be recorded.
@@ -212,6 +230,10 @@ impl Cache {
             return Ok(self.under_alias(&**memo, request)?.ok_or(Miss::Nothing));
         };
         Ok(self.usable(task, &found).map(|outputs| {
+            self.ends_at(found.used.checked_add(USE_RECORDED_EVERY).ok());
+            if let Some(max_age) = task.cache.max_age {
+                self.ends_at(found.created.checked_add(max_age).ok());
+            }
             if found.used < self.long_ago {
                 self.used.borrow_mut().push(*key);
             }

@@ -36,6 +36,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::MissedTickBehavior;
 
@@ -57,9 +58,10 @@ use crate::engine::schedule::pools::Pools;
 use crate::engine::schedule::{Scheduler, UnitId, UnitState};
 use crate::engine::scope::content::ContentStore;
 use crate::engine::scope::frames::{Frame, NodeInstance, ValueScope};
-use crate::engine::scope::values::{RunFailure, UserFiles};
+use crate::engine::scope::values::{Listing, RunFailure, UserFiles};
 use crate::exec::{Cancel, Level, signal_name};
 use crate::storage::memo::Scope;
+use crate::storage::store::Snapshot;
 use crate::storage::writer::Acknowledged;
 use crate::workflow::graph::outline::Outline;
 use crate::workflow::graph::select::{Role, leaves};
@@ -84,10 +86,24 @@ pub struct Summary {
     pub signal: Option<i32>,
     /// Why the file of its events is not complete.
     pub history: Option<std::io::Error>,
+    /// What its lookups relied on.
+    pub relied: Relied,
+}
+
+/// What the lookups of a run relied on, beside blobs and rows.
+#[derive(Debug, Default)]
+pub struct Relied {
+    /// The user's files, as they looked.
+    pub files: Vec<Arc<Snapshot>>,
+    pub listings: Vec<Listing>,
+    /// The names of the tasks that were looked up.
+    pub tasks: Vec<String>,
+    /// Until when its hits stay hits that record nothing.
+    pub until: Timestamp,
 }
 
 pub use event_log::EventLog;
-pub use publish::{PublishOptions, PublishedOutput};
+pub use publish::{PublishOptions, PublishedOutput, stage_output};
 
 /// A unit between its lookup and its end.
 struct InFlight {

@@ -20,7 +20,6 @@ use crate::storage::home::make_private;
 use crate::storage::publish::record::PublishingWorkflow;
 use crate::storage::publish::{Item, Protected, Publication, PublishError, Tree};
 use crate::storage::store::{LargeFiles, Store, remove_tree};
-use crate::workflow::Published;
 
 /// A published output.
 #[derive(Clone, Debug)]
@@ -29,6 +28,9 @@ pub struct PublishedOutput {
     pub event: Json,
     /// As people and scripts read it: each file is the text of its path.
     pub plain: Value,
+    pub value: Value,
+    /// Where its files lie, in the order of a walk over the value.
+    pub places: Vec<PathBuf>,
 }
 
 /// A value with its files as they lie in the store.
@@ -158,10 +160,10 @@ pub(super) fn hand_out(
                 .iter()
                 .map(|name| if name.is_empty() { path.clone() } else { path.join(name) })
                 .collect(),
-            _ => stage(output, &value, store, dir)
+            _ => stage_output(&output.name, &value, store, dir)
                 .map_err(|problem| RunOutputError::Place { output: output.name.clone(), problem })?,
         };
-        handed.push((output.name.to_string(), shown(&value, &places)));
+        handed.push((output.name.to_string(), PublishedOutput::of(value, places)));
     }
     Ok(HandedOut { outputs: handed, notes })
 }
@@ -245,10 +247,13 @@ fn with_extension(key: &str, name: &str) -> String {
 }
 
 /// Puts read-only copies or links of a value's files below `dir`; where they lie, in the order of a walk over the value.
-fn stage(output: &Published, value: &Value, store: &Store, dir: &Path) -> Result<Vec<PathBuf>, String> {
+///
+/// # Errors
+/// A sentence that names the file.
+pub fn stage_output(output: &str, value: &Value, store: &Store, dir: &Path) -> Result<Vec<PathBuf>, String> {
     let mut artifacts = Vec::new();
     value.for_each_artifact(&mut |artifact, is_dir| artifacts.push((artifact.clone(), is_dir)));
-    let folder = dir.join(&*output.name);
+    let folder = dir.join(output);
     let single = matches!(value, Value::File(_) | Value::Dir(_));
     let mut places = Vec::with_capacity(artifacts.len());
     for (i, (artifact, is_dir)) in artifacts.into_iter().enumerate() {
@@ -261,23 +266,25 @@ fn stage(output: &Published, value: &Value, store: &Store, dir: &Path) -> Result
         }
         store
             .stage(&artifact, is_dir, &target, Staging::Auto, LargeFiles::Symlink)
-            .map_err(|e| e.to_string())?;
+            .map_err(|error| error.to_string())?;
         places.push(target);
     }
     Ok(places)
 }
 
-/// A value whose files lie in `places`, in the order of a walk over the value.
-fn shown(value: &Value, places: &[PathBuf]) -> PublishedOutput {
-    let next = std::cell::Cell::new(0);
-    let place = || {
-        let number = next.replace(next.get() + 1);
-        places.get(number).map(PathBuf::as_path).unwrap_or(Path::new(""))
-    };
-    let event = value.to_json(&|artifact, _| artifact_json(artifact, place()));
-    next.set(0);
-    let plain = with_paths(value, &|| place().display().to_string());
-    PublishedOutput { event, plain }
+impl PublishedOutput {
+    /// A value whose files lie in `places`, in the order of a walk over the value.
+    pub fn of(value: Value, places: Vec<PathBuf>) -> Self {
+        let next = std::cell::Cell::new(0);
+        let place = || {
+            let number = next.replace(next.get() + 1);
+            places.get(number).map(PathBuf::as_path).unwrap_or(Path::new(""))
+        };
+        let event = value.to_json(&|artifact, _| artifact_json(artifact, place()));
+        next.set(0);
+        let plain = with_paths(&value, &|| place().display().to_string());
+        Self { event, plain, value, places }
+    }
 }
 
 /// The value with a path in place of each file, in the order of a walk over it.

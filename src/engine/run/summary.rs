@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde_json::Map as JsonMap;
 
-use super::{Engine, Interrupt, Summary, millis};
+use super::{Engine, Interrupt, Relied, Summary, millis};
 use crate::core::event::{Event, RunFinished, Status};
 use crate::storage::history::times::{NodeTime, Times};
 
@@ -34,6 +34,12 @@ impl Engine {
                 .map(|(name, handed)| (name.clone(), handed.event.clone()))
                 .collect::<JsonMap<_, _>>(),
         }));
+        let relied = Relied {
+            files: self.files.all_snapshots(),
+            listings: self.files.listings(),
+            tasks: self.cache.tasks(),
+            until: self.cache.hits_until(),
+        };
         let history = self.bus.close();
         Summary {
             status,
@@ -43,6 +49,7 @@ impl Engine {
             outputs,
             signal: self.signal,
             history,
+            relied,
         }
     }
 

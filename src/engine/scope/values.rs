@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::core::condition::Condition;
@@ -32,6 +33,22 @@ type Seen = (Arc<Artifact>, Arc<Snapshot>);
 
 /// A folder, and a pattern that is relative to it.
 type Pattern = (PathBuf, String);
+
+/// The files that a pattern named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listing {
+    pub dir: PathBuf,
+    pub pattern: String,
+    /// Absolute and sorted.
+    pub found: Vec<PathBuf>,
+}
+
+impl Listing {
+    /// Whether it names the same files now.
+    pub fn holds(&self) -> bool {
+        find_files(&self.dir, &self.pattern).is_ok_and(|now| now == self.found)
+    }
+}
 
 impl UserFiles {
     pub fn new(store: Arc<dyn ContentStore>) -> Self {
@@ -62,6 +79,22 @@ impl UserFiles {
         let found: Arc<[PathBuf]> = find_files(dir, pattern)?.into();
         self.found.borrow_mut().insert(key, found.clone());
         Ok(found)
+    }
+
+    /// How all of them looked when they were digested.
+    pub(in crate::engine) fn all_snapshots(&self) -> Vec<Arc<Snapshot>> {
+        self.seen.borrow().values().map(|(_, snapshot)| snapshot.clone()).collect()
+    }
+
+    /// Every list of files that was asked for.
+    pub(in crate::engine) fn listings(&self) -> Vec<Listing> {
+        let found = self.found.borrow();
+        let listing = |((dir, pattern), found): (&Pattern, &Arc<[PathBuf]>)| Listing {
+            dir: dir.clone(),
+            pattern: pattern.clone(),
+            found: found.to_vec(),
+        };
+        found.iter().map(listing).collect()
     }
 
     /// The snapshots of all of the user's files in `values`.

@@ -5,6 +5,7 @@
 //! | `beside.rs` | blocking work before the run, while interrupts are still heard |
 //! | `descriptors.rs`, `home_inside.rs`, `warnings.rs` | what the user should know, or mend, before the run begins |
 //! | `record.rs` | the run's rows in the history |
+//! | `honour.rs` | a run that is had from a receipt |
 //! | `end.rs` | what is closed, collected and looked at after the last node |
 //!
 //! Any number of runs may go on in one process: the engine's future is `Send` and `'static`. Lookups block the thread that
@@ -15,6 +16,7 @@ pub mod beside;
 mod descriptors;
 mod end;
 mod home_inside;
+mod honour;
 mod record;
 mod warnings;
 
@@ -26,6 +28,7 @@ use rusqlite::Connection;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use self::beside::beside;
+pub use self::honour::honour;
 use self::descriptors::expect_enough;
 use self::home_inside::home_inside;
 use self::record::RunRecord;
@@ -35,6 +38,7 @@ use super::collect::AfterRun;
 use super::home::HomeWriter;
 use super::open::Opened;
 use super::prepare::PreparedRun;
+use super::receipt::ReceiptKeeper;
 use super::run_lock::RunTurn;
 use crate::core::clock::SystemClock;
 use crate::core::reporter::Reporter;
@@ -83,16 +87,18 @@ pub async fn run(
     prepared: PreparedRun,
     turn: RunTurn,
     home: Option<&Path>,
-    listeners: Vec<Box<dyn Reporter>>,
+    mut listeners: Vec<Box<dyn Reporter>>,
     mut interrupts: UnboundedReceiver<Interrupt>,
 ) -> Result<RunResult, Error> {
     let cap = cap::from_environment()?;
     let prepared = prepared.ready()?;
     let pools = prepared.pools()?;
     expect_enough(prepared.options.jobs)?;
-    let PreparedRun { request, opened, scope, inputs: bindings, mut options, config, prior } = prepared;
+    let PreparedRun { request, opened, scope, inputs: bindings, mut options, config, prior, receipt } =
+        prepared;
     // The locks are held until this function returns.
-    let RunTurn { run, locks: _held } = turn;
+    let RunTurn { run, locks: held } = turn;
+    let receipt = receipt.filter(|_| held.is_empty() && prior.is_none());
 
     let flag = home.map(Path::to_owned);
     let opening = beside(&mut interrupts, move || HomeWriter::open(flag.as_deref()));
@@ -110,6 +116,7 @@ pub async fn run(
     let Hold { lock, events, processes, reader } = Hold::take(&home, run)?;
     warnings.extend(warnings::of_texts(&opened, &reader));
     estimate(&mut options, &opened, &reader);
+    let receipt = ReceiptKeeper::begin(receipt, &request.given, &opened, &mut listeners, &store, &reader);
     let row = record::first_row(run, &opened, &scope, &options);
     let (recording, acknowledged) = RunRecord::start(row, db, store.clone(), &home)?;
     let locks = work_locks(&home, &mut warnings);
@@ -161,7 +168,13 @@ pub async fn run(
     let summary = engine.run(acknowledged, interrupts).await;
     sweep_strays().await;
     drop(processes);
-    Ok(end::close(summary, recording, lock, &home, &store, cap))
+    let result = end::close(summary, recording, lock, &home, &store, cap);
+    let is_whole = result.history.is_none() && result.missing.is_empty() && result.warnings.is_empty();
+    if let Some(receipt) = receipt.filter(|_| is_whole) {
+        receipt.keep(run, &result.summary, &opened, &home, &store);
+    }
+    drop(held);
+    Ok(result)
 }
 
 /// The values of the workflow's inputs, and the user's files that were digested for them. `inside` says where an input

@@ -20,16 +20,16 @@ use crate::core::value::Artifact;
 /// What some of the user's files looked like when they were digested.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    files: Vec<(PathBuf, Seen)>,
-    folders: Vec<Folder>,
+    pub(super) files: Vec<(PathBuf, Seen)>,
+    pub(super) folders: Vec<FoundFolder>,
 }
 
 #[derive(Debug)]
-struct Folder {
-    path: PathBuf,
-    entries: Vec<ScannedEntry>,
+pub(super) struct FoundFolder {
+    pub path: PathBuf,
+    pub entries: Vec<ScannedEntry>,
     /// The files that were too young for their stat to be trusted, by name.
-    young: HashMap<String, Digest>,
+    pub young: HashMap<String, Digest>,
 }
 
 impl Store {
@@ -60,7 +60,7 @@ impl Store {
             })?;
             artifact.size = manifest.size();
             artifact.digest = Digest::of(manifest.encode());
-            snapshot.folders.push(Folder { path: origin, entries, young });
+            snapshot.folders.push(FoundFolder { path: origin, entries, young });
         } else {
             let metadata = fs::metadata(path).map_err(|e| FileError::at(path, e))?;
             regular(path, &metadata)?;
@@ -132,7 +132,7 @@ impl Snapshot {
     }
 }
 
-impl Folder {
+impl FoundFolder {
     fn changed(&self, store: &Store) -> Option<PathBuf> {
         let Ok(now) = scan(&self.path, Reach::Anywhere) else {
             return Some(self.path.clone());

@@ -13,6 +13,7 @@
 //! | `scan` | what a directory holds, and where its links lead |
 //! | `manifest` | the canonical bytes of a directory |
 //! | `fingerprint` | a user's own files as artifacts, and whether they changed since |
+//! | `evidence` | how everything looked that a run relied on, and whether it still does |
 //! | `temp` | temporaries: who owns them, and what becomes of a dead process's |
 //! | `seal`, `commit` | from a task's output to a durable blob |
 //! | `input_copies` | copies of a user's own small files, for later explanations |
@@ -29,6 +30,7 @@ mod blobs;
 mod commit;
 mod compare;
 mod error;
+mod evidence;
 mod fingerprint;
 mod generation;
 mod input_copies;
@@ -51,6 +53,7 @@ use std::sync::{Arc, Mutex};
 pub use super::removal::remove_tree;
 pub use blobs::{BlobFile, files_of_directory};
 pub use error::{Damage, FileError, SealError, Wrong};
+pub use evidence::Evidence;
 pub use fingerprint::{Snapshot, check_there};
 pub use generation::{Collector, ExclusiveLock};
 pub use input_copies::read_text;
@@ -65,6 +68,7 @@ pub use temp::PendingBlob;
 use crate::core::digest::Digest;
 use crate::core::lock::lock;
 use crate::storage::own_folder;
+use evidence::VerifiedBlobs;
 use generation::SharedLock;
 use temp::{Pending, TempFolder};
 
@@ -83,6 +87,8 @@ pub struct Store {
     lock: Option<SharedLock>,
     /// Bytes that got their final names here.
     added: AtomicU64,
+    /// Blobs that were found to be sound; `None` while they are not noted.
+    verified: Mutex<Option<VerifiedBlobs>>,
 }
 
 impl Store {
@@ -121,12 +127,24 @@ impl Store {
             committing: Mutex::default(),
             lock,
             added: AtomicU64::new(0),
+            verified: Mutex::default(),
         })
     }
 
     /// The stat cache, whose fresh entries the caller must persist.
     pub fn stats(&self) -> &StatCache {
         &self.stats
+    }
+
+    /// Notes from now on which blobs are found to be sound, for [`Evidence::add_verified`].
+    pub fn note_verified(&self) {
+        *lock(&self.verified) = Some(VerifiedBlobs::default());
+    }
+
+    fn verified(&self, digest: &Digest, looks: Option<stat::FileStat>) {
+        if let Some(verified) = &mut *lock(&self.verified) {
+            verified.add(digest, looks);
+        }
     }
 
     /// Where the blob of that digest lies once it is committed.

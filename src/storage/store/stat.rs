@@ -179,7 +179,12 @@ impl FileStat {
 
 /// The wall clock, in nanoseconds since 1970.
 pub(super) fn now_ns() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    ns_of(SystemTime::now())
+}
+
+/// A time in nanoseconds since 1970.
+pub(super) fn ns_of(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 

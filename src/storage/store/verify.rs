@@ -9,7 +9,7 @@ use super::blobs::BlobFile;
 use super::error::{Damage, FileError, Wrong};
 use super::fingerprint::in_parallel;
 use super::manifest::{MAX_MANIFEST_BYTES, Manifest, ManifestItem};
-use super::stat::{self, FileStat, MAX_READS, regular};
+use super::stat::{self, FileStat, MAX_READS, now_ns, regular};
 use crate::core::digest::Digest;
 use crate::core::value::Artifact;
 use crate::storage::own_file;
@@ -24,6 +24,7 @@ impl Store {
     pub fn verify(&self, artifact: &Artifact, is_dir: bool) -> Result<(), Damage> {
         if let Some(origin) = &artifact.origin {
             let damage = |wrong| Damage { digest: artifact.digest, path: origin.to_path_buf(), wrong };
+            self.verified(&artifact.digest, None);
             return match self.fingerprint(origin, is_dir) {
                 Ok((now, _)) if now.digest == artifact.digest => Ok(()),
                 Ok(_) => Err(damage(Wrong::Damaged)),
@@ -34,10 +35,15 @@ impl Store {
         if !is_dir {
             return self.check_blob(&artifact.digest);
         }
+        let now = now_ns();
+        let looks = fs::symlink_metadata(self.blob_path(&artifact.digest)).ok();
         self.manifest(&artifact.digest)?.entries.values().try_for_each(|item| match item {
             ManifestItem::File { digest, .. } => self.check_blob(digest),
             ManifestItem::Folder | ManifestItem::Link(_) => Ok(()),
-        })
+        })?;
+        let looks = looks.map(|looks| FileStat::of(&looks)).filter(|looks| !looks.young(now));
+        self.verified(&artifact.digest, looks);
+        Ok(())
     }
 
     /// Reads blobs on `threads` threads, whatever the stat cache knows of them, and sets wrong ones aside; `tell`s of
@@ -119,6 +125,7 @@ impl Store {
     pub(super) fn check_blob(&self, digest: &Digest) -> Result<(), Damage> {
         // Asked before its final name: it moves from there to here, never back.
         if self.pending.get(digest).is_some() {
+            self.verified(digest, None);
             return Ok(());
         }
         let path = self.blob_path(digest);
@@ -131,7 +138,10 @@ impl Store {
         let seen =
             regular(&path, &metadata).and_then(|()| self.stats.digest(&path, &FileStat::of(&metadata)));
         match seen {
-            Ok(seen) if seen.digest == *digest => Ok(()),
+            Ok(seen) if seen.digest == *digest => {
+                self.verified(digest, (!seen.young).then_some(seen.stat));
+                Ok(())
+            }
             // The trouble may be ours, such as too many open files.
             Err(FileError::Io { error, .. }) => Err(unreadable(digest, path, error)),
             // Other processes give it its name over and over.

@@ -64,13 +64,12 @@ struct State {
 impl Terminal {
     /// Draws on standard error; times in words are those of `zone`.
     pub fn new(verbosity: Verbosity, color: bool, zone: TimeZone) -> Self {
-        let mut terminal =
-            Self::on(Screen::new(Box::new(io::stderr()), Box::new(size)), verbosity, color, zone);
+        let screen = Screen::new(Box::new(io::stderr()), Box::new(size));
+        let mut terminal = Self::on(screen, verbosity, color, zone);
         if verbosity > Verbosity::Quiet && io::stderr().is_terminal() {
             let (shared, ink) = (terminal.shared.clone(), terminal.ink);
-            let ticker =
-                thread::Builder::new().name("terminal".into()).spawn(move || shared.keep_drawing(ink));
-            terminal.ticker = ticker.ok();
+            let ticker = thread::Builder::new().name("terminal".into());
+            terminal.ticker = ticker.spawn(move || shared.keep_drawing(ink)).ok();
         }
         terminal
     }
@@ -117,16 +116,17 @@ impl Reporter for Terminal {
         state.said.extend(said);
         state.live.step(event);
         let over = matches!(event, Event::RunFinished(_));
-        if self.ticker.is_none() && !state.said.is_empty() && !over {
-            let said = std::mem::take(&mut state.said);
-            drop(state);
-            self.shared.screen().frame(&said, &[]);
-            return;
-        }
+        let now = (self.ticker.is_none() && !over).then(|| std::mem::take(&mut state.said));
         drop(state);
-        if over {
+        if let Some(said) = now.filter(|said| !said.is_empty()) {
+            self.shared.screen().frame(&said, &[]);
+        } else if over {
             self.finish();
         }
+    }
+
+    fn passes_over_hits(&self) -> bool {
+        self.shared.state().narrator.passes_over_hits()
     }
 }
 

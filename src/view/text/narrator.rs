@@ -107,6 +107,13 @@ impl Narrator {
         said
     }
 
+    /// See [`Reporter::passes_over_hits`].
+    ///
+    /// [`Reporter::passes_over_hits`]: crate::core::reporter::Reporter::passes_over_hits
+    pub fn passes_over_hits(&self) -> bool {
+        !self.verbose()
+    }
+
     fn run(&self) -> &str {
         self.tally.begun.as_ref().map_or("", |run| &run.run)
     }

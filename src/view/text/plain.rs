@@ -35,6 +35,10 @@ impl<W: Write + Send> Reporter for Plain<W> {
             let _ = self.out.write_all(format!("{time} {paragraph}").as_bytes());
         }
     }
+
+    fn passes_over_hits(&self) -> bool {
+        self.narrator.passes_over_hits()
+    }
 }
 
 #[cfg(test)]

@@ -141,6 +141,10 @@ impl<W: Write + Send> Reporter for TaskOutputPrinter<W> {
             }
         }
     }
+
+    fn passes_over_hits(&self) -> bool {
+        true
+    }
 }
 
 impl<W: Write + Send> Drop for TaskOutputPrinter<W> {

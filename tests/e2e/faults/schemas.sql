@@ -213,3 +213,21 @@ CREATE TABLE outbox (
 );
 CREATE INDEX outbox_due ON outbox (due_ms) WHERE state = 'pending';
 CREATE INDEX outbox_series ON outbox (series, rule, id);
+
+-- version 10
+ALTER TABLE schedule ADD COLUMN settings TEXT;
+DROP TRIGGER instant_begins;
+CREATE TRIGGER instant_begins AFTER INSERT ON run BEGIN
+    UPDATE instant SET begun = 1, started_ms = NEW.started_ms, counts = NEW.counts, finished_ms = NEW.finished_ms,
+        outcome = CASE
+            WHEN NEW.status IN ('running', 'interrupted') THEN NULL
+            WHEN NEW.status = 'cancelled' AND ended_by = 'timeout' THEN 'failed'
+            ELSE NEW.status END
+    WHERE run = NEW.run;
+END;
+DROP TRIGGER instant_ends;
+CREATE TRIGGER instant_ends AFTER UPDATE OF status ON run WHEN NEW.status NOT IN ('running', 'interrupted') BEGIN
+    UPDATE instant SET counts = NEW.counts, finished_ms = NEW.finished_ms,
+        outcome = CASE WHEN NEW.status = 'cancelled' AND ended_by = 'timeout' THEN 'failed' ELSE NEW.status END
+    WHERE run = NEW.run;
+END;

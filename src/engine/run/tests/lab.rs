@@ -148,7 +148,7 @@ impl Publisher for Interfaces {
     fn publish(&self, frame: &Frame, files: &UserFiles) -> Result<PublishedOutputs, RunOutputError> {
         let values = interface(frame, files)?.unwrap_or_default();
         let names = frame.workflow.outputs.iter().map(|output| output.name.to_string());
-        let handed = |value: &Value| PublishedOutput { event: value.to_record(), plain: value.clone() };
+        let handed = |value: &Value| PublishedOutput::of(value.clone(), Vec::new());
         Ok(names.zip(values.iter().map(handed)).collect())
     }
 }

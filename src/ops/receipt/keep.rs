@@ -1,0 +1,186 @@
+//! From a run that has ended to its receipt.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+
+use super::super::open::Opened;
+use super::witness::{Testimony, Witness};
+use super::{Receipt, ReceiptKey, ReceiptOutput, Surroundings};
+use crate::core::reporter::Reporter;
+use crate::core::run_id::RunId;
+use crate::core::run_request::GivenInputs;
+use crate::core::value::Value;
+use crate::engine::{PublishedOutput, Relied, Summary};
+use crate::engine::scope::values::Listing;
+use super::super::config::config_for;
+use crate::storage::db;
+use crate::storage::history::invocation::invocation;
+use crate::storage::home::Home;
+use crate::storage::receipts::{self, KeptReceipt};
+use crate::storage::store::{Evidence, Store};
+use crate::workflow::paths::find_files;
+
+/// Follows a run that may leave a receipt.
+pub struct ReceiptKeeper {
+    key: ReceiptKey,
+    /// Files of inputs that the request names.
+    files: Vec<PathBuf>,
+    testimony: Arc<Mutex<Testimony>>,
+    /// Of the memo, before the run looked anything up.
+    changes: i64,
+}
+
+impl ReceiptKeeper {
+    /// Begins to listen; `None` if the run leaves no receipt. Comes before the first lookup.
+    pub fn begin(
+        key: Option<ReceiptKey>,
+        given: &[GivenInputs],
+        opened: &Opened,
+        listeners: &mut Vec<Box<dyn Reporter>>,
+        store: &Store,
+        reader: &Connection,
+    ) -> Option<Self> {
+        let key = key.filter(|_| opened.tasks().all(|task| task.secrets.is_empty()))?;
+        let changes = receipts::changes(reader).ok()?;
+        let of_file = |given: &GivenInputs| match given {
+            GivenInputs::File(path) => Some(path.clone()),
+            GivenInputs::Assignments { .. } | GivenInputs::Values { .. } | GivenInputs::Recorded(_) => None,
+        };
+        let (witness, testimony) = Witness::new();
+        listeners.push(Box::new(witness));
+        store.note_verified();
+        Some(Self { key, files: given.iter().filter_map(of_file).collect(), testimony, changes })
+    }
+
+    /// Keeps the receipt of a run that only hit. What speaks against it, and faults of the database, only mean that the next run
+    /// goes the full way.
+    pub fn keep(self, run: RunId, summary: &Summary, opened: &Opened, home: &Home, store: &Store) {
+        if let Some(kept) = self.receipt(run, summary, opened, home, store)
+            && let Ok(db) = db::open_writer(home.path())
+        {
+            let _ = receipts::keep(&db, &self.key.request, &kept, Timestamp::now());
+        }
+    }
+
+    fn receipt(
+        &self,
+        run: RunId,
+        summary: &Summary,
+        opened: &Opened,
+        home: &Home,
+        store: &Store,
+    ) -> Option<KeptReceipt> {
+        let (told, started) = {
+            let testimony = self.testimony.lock().unwrap_or_else(PoisonError::into_inner);
+            (testimony.told.clone()?, testimony.started.clone()?)
+        };
+        let written = Timestamp::now();
+        if !summary.counts.is_no_op(summary.status.name()) || summary.relied.until <= written {
+            return None;
+        }
+        let mut evidence = Evidence::default();
+        if !evidence.add_read(&summary.relied.files) || !evidence.add_verified(store) {
+            return None;
+        }
+        let listings = self.listings(&summary.relied, opened, &evidence)?;
+        for path in self.read_otherwise(opened, &evidence) {
+            if !evidence.add_unchanged(&path, self.key.asked) {
+                return None;
+            }
+        }
+        let mut outputs = Vec::with_capacity(summary.outputs.len());
+        for (name, handed) in &summary.outputs {
+            outputs.push(self.output(name, handed, &home.outputs(run), &mut evidence)?);
+        }
+        let mut patterns: Vec<_> =
+            opened.tasks().flat_map(|task| task.pass_env.iter().chain(&task.cache.env).cloned()).collect();
+        patterns.sort();
+        patterns.dedup();
+        let config = config_for(&opened.workflow.path).ok().filter(|config| config.warnings.is_empty())?;
+        let reader = db::open_reader(home.path()).ok()?;
+        let receipt = Receipt {
+            started,
+            path: opened.workflow.path.display().to_string(),
+            invocation: invocation(&reader, run).ok()?,
+            told,
+            counts: summary.counts,
+            saved_ms: summary.saved_ms,
+            outputs,
+            surroundings: Surroundings::now(patterns, &config),
+            listings,
+            written,
+            until: summary.relied.until,
+        };
+        let text = serde_json::to_string(&receipt).ok()?;
+        Some(KeptReceipt { changes: self.changes, text, evidence: evidence.encode() })
+    }
+
+    /// The files that patterns named in this run, those of sources as well. `None` if one joined since.
+    fn listings(&self, relied: &Relied, opened: &Opened, evidence: &Evidence) -> Option<Vec<Listing>> {
+        let known: HashSet<&Path> = evidence.paths().collect();
+        let used: HashSet<&str> = relied.tasks.iter().map(String::as_str).collect();
+        let mut listings = relied.listings.clone();
+        let mut seen = HashSet::new();
+        for task in opened.tasks().filter(|task| used.contains(&*task.name)) {
+            for source in &task.sources {
+                if seen.insert((&task.dir, &source.pattern)) {
+                    let found = find_files(&task.dir, &source.pattern).ok()?;
+                    listings.push(Listing { dir: task.dir.clone(), pattern: source.pattern.clone(), found });
+                }
+            }
+        }
+        listings
+            .iter()
+            .flat_map(|listing| &listing.found)
+            .all(|path| known.contains(&**path))
+            .then_some(listings)
+    }
+
+    /// Every file that was read otherwise than as a value: documents, under each of their paths, and files of inputs. Files
+    /// that the workflow spells out are looked for before each run, also those of nodes whose condition was false.
+    fn read_otherwise(&self, opened: &Opened, evidence: &Evidence) -> Vec<PathBuf> {
+        let known: HashSet<&Path> = evidence.paths().collect();
+        let mut paths: Vec<PathBuf> = self.files.clone();
+        for document in &opened.documents {
+            paths.push(document.path.clone());
+            paths.extend(document.asked.iter().cloned());
+        }
+        for node in opened.workflows.iter().flat_map(|workflow| &workflow.nodes) {
+            for (i, binding) in node.inputs.iter().enumerate() {
+                binding.for_each_path(&node.bound_type(i), &mut |path, _| {
+                    if !known.contains(path) {
+                        paths.push(path.to_owned());
+                    }
+                });
+            }
+        }
+        paths.sort();
+        paths.dedup();
+        paths
+    }
+
+    /// An output, if it can be handed back again; `folder` is where the run has copies of its own.
+    fn output(
+        &self,
+        name: &str,
+        handed: &PublishedOutput,
+        folder: &Path,
+        evidence: &mut Evidence,
+    ) -> Option<ReceiptOutput> {
+        let ty = handed.value.type_of()?;
+        let value = handed.value.to_record();
+        if Value::from_json(&ty, &value).ok()? != handed.value {
+            return None;
+        }
+        let is_own = handed.places.iter().all(|place| place.starts_with(folder));
+        if !is_own && !handed.places.iter().all(|place| evidence.add_unchanged(place, self.key.asked)) {
+            return None;
+        }
+        let places = (!is_own).then(|| handed.places.clone());
+        Some(ReceiptOutput { name: name.into(), ty: ty.to_string(), value, places })
+    }
+}
