@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use rusqlite::Connection;
 
+use super::super::config::config_for;
 use super::super::open::Opened;
 use super::witness::{Testimony, Witness};
 use super::{Receipt, ReceiptKey, ReceiptOutput, Surroundings};
@@ -14,9 +15,8 @@ use crate::core::reporter::Reporter;
 use crate::core::run_id::RunId;
 use crate::core::run_request::GivenInputs;
 use crate::core::value::Value;
-use crate::engine::{PublishedOutput, Relied, Summary};
 use crate::engine::scope::values::Listing;
-use super::super::config::config_for;
+use crate::engine::{PublishedOutput, Relied, Summary};
 use crate::storage::db;
 use crate::storage::history::invocation::invocation;
 use crate::storage::home::Home;

@@ -18,9 +18,9 @@ const VARIABLES: [&str; 3] = ["HOME", "TZ", "TZDIR"];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiptKey {
     /// Equal ones were made in the same folder, by the same program, with the same variables in force.
-    pub(super) request: Digest,
+    pub request: Digest,
     /// When it was asked for: before anything was read.
-    pub(super) asked: SystemTime,
+    pub asked: SystemTime,
 }
 
 /// The key of a request, made before anything is read for it; `None` for one that can have no receipt.

@@ -11,7 +11,9 @@ use serde_json::Map as JsonMap;
 use super::super::cap;
 use super::super::collect::after_run;
 use super::super::home::HomeWriter;
-use super::super::receipt::{Receipt, ReceiptKey, ReceiptOutput, StandingReceipt, ToldLines, standing, time_at};
+use super::super::receipt::{
+    Receipt, ReceiptKey, ReceiptOutput, StandingReceipt, ToldLines, standing, time_at,
+};
 use super::RunResult;
 use crate::core::event::{Event, RunFinished, RunStarted, Status, Warning};
 use crate::core::reporter::Reporter;

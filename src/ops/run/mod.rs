@@ -28,9 +28,9 @@ use rusqlite::Connection;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use self::beside::beside;
-pub use self::honour::honour;
 use self::descriptors::expect_enough;
 use self::home_inside::home_inside;
+pub use self::honour::honour;
 use self::record::RunRecord;
 use super::Error;
 use super::cap;
