@@ -38,9 +38,12 @@ pub fn overview(home: Option<&Path>, name: &str, keep: Keep) -> Result<Overview,
     let mut nodes = RunNodes::of(&view, &run, keep)?;
     let state = &mut nodes.run;
     let mut row = RunRow::from(run);
-    // The events are ahead of the row while the run goes on.
-    if state.ended.is_none() {
+    // The events are ahead of the row until it has the end.
+    if row.duration_ms.is_none() || state.ended.is_none() {
         (row.counts, row.saved_ms) = (state.counts, state.saved_ms);
+    }
+    if row.duration_ms.is_none() && state.ended.is_some() {
+        (row.status, row.duration_ms) = (state.status.clone(), Some(state.length_ms()));
     }
     if state.workflow.is_empty() {
         state.workflow = row.workflow.clone();
@@ -99,5 +102,45 @@ impl Overview {
             fields.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
         }
         document
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::event::{Counts, Status};
+    use crate::core::run_id::RunId;
+    use crate::storage::db;
+    use crate::storage::history::{RUNNING, Run, record_run};
+    use crate::view::sample;
+
+    /// A page that is made in between would say for good that the run goes on.
+    #[test]
+    fn a_run_whose_end_is_told_and_not_yet_in_its_row_has_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let (db, _) = db::open(dir.path()).unwrap();
+        let id: RunId = sample::RUN.into();
+        let counts = Counts { nodes: 1, cancelled: 1, ..Counts::default() };
+        let events = [sample::run_started(1), sample::run_finished(Status::Cancelled, counts, 0)];
+        let run = Run {
+            id,
+            workflow: "w".into(),
+            path: "/w.toml".into(),
+            project: "p".into(),
+            domain: "d".into(),
+            status: RUNNING.into(),
+            started: events[0].time(),
+            finished: None,
+            counts: Counts::default(),
+            saved_ms: 0,
+        };
+        record_run(&db, &run).unwrap();
+        let folder = dir.path().join("logs").join(id.as_str());
+        std::fs::create_dir_all(&folder).unwrap();
+        let lines: String = events.iter().map(|event| event.to_line() + "\n").collect();
+        std::fs::write(folder.join("events.jsonl"), lines).unwrap();
+        let row = overview(Some(dir.path()), id.as_str(), Keep::OUTLINE).unwrap().row;
+        assert_eq!((&*row.status, row.counts), ("cancelled", counts));
+        assert!(row.duration_ms.is_some());
     }
 }

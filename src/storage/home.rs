@@ -155,8 +155,10 @@ impl Home {
         }
         if metadata.permissions().mode() & 0o077 != 0 {
             fs::set_permissions(&self.0, fs::Permissions::from_mode(0o700)).map_err(failed)?;
+            // Others may have put something there until now.
+            self.check()?;
         }
-        self.check()
+        Ok(())
     }
 
     pub fn path(&self) -> &Path {

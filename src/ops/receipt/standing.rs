@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use jiff::Timestamp;
+use rusqlite::Connection;
 
 use super::super::config::config_for;
 use super::{Receipt, ReceiptKey, Surroundings};
@@ -18,6 +19,8 @@ pub struct StandingReceipt {
     pub kept: KeptReceipt,
     pub receipt: Receipt,
     pub evidence: Evidence,
+    /// Kept until the database is opened for writing: the first connection of all has to read its log.
+    pub reader: Connection,
 }
 
 /// The receipt of a request, if all that it rests on outside of the store is as it was.
@@ -32,7 +35,6 @@ pub fn standing(key: &ReceiptKey, workflow: &Path, home: &Home) -> Option<Standi
     if now < receipt.written || now >= receipt.until || !is_known(&db, receipt.started.run) {
         return None;
     }
-    drop(db);
     let workflow =
         std::fs::canonicalize(workflow).ok().filter(|path| path.to_str() == Some(&receipt.path))?;
     let config = config_for(&workflow).ok().filter(|config| config.warnings.is_empty())?;
@@ -41,5 +43,5 @@ pub fn standing(key: &ReceiptKey, workflow: &Path, home: &Home) -> Option<Standi
     }
     let evidence = Evidence::decode(&kept.evidence)?;
     let holds = evidence.holds() && receipt.listings.iter().all(Listing::holds);
-    holds.then_some(StandingReceipt { kept, receipt, evidence })
+    holds.then_some(StandingReceipt { kept, receipt, evidence, reader: db })
 }

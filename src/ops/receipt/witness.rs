@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::event::{CacheStatus, Event, NodeFinished, RunStarted, Status};
 use crate::core::reporter::Reporter;
 
-/// What comes before the time in a line. Nothing else can: names and values come later.
+/// What comes before the time in a line, after version and name of the event.
 const TIME: &str = "\"time\":\"";
 /// Maximum lines beside those of plain hits.
 const MAX_OTHERS: usize = 10_000;
@@ -102,8 +102,9 @@ fn may_be_told_again(node: &NodeFinished) -> bool {
 
 /// Where the time of an event stands in its line.
 pub fn time_at(line: &str) -> Option<usize> {
-    let found = memchr::memmem::find(line.as_bytes().get(..64)?, TIME.as_bytes())?;
-    Some(found + TIME.len())
+    // Of two members of an object: the version and the name of the event.
+    let member = memchr::memchr_iter(b',', line.as_bytes()).take(2).last()? + 1;
+    line.get(member..)?.starts_with(TIME).then_some(member + TIME.len())
 }
 
 #[cfg(test)]

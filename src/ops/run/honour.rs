@@ -1,6 +1,7 @@
 //! From a receipt to a run: what the earlier run told is told again, recorded and handed back.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::Instant;
 
@@ -38,11 +39,11 @@ pub fn honour(
     listeners: impl FnOnce() -> Vec<Box<dyn Reporter>>,
 ) -> Option<RunResult> {
     let started = Instant::now();
-    let located = Home::locate(home).ok()?;
-    located.check().ok()?;
     let cap = cap::from_environment().ok()?;
-    let StandingReceipt { kept, receipt, evidence } = standing(key, workflow, &located)?;
+    let StandingReceipt { kept, receipt, evidence, reader } =
+        standing(key, workflow, &Home::locate(home).ok()?)?;
     let HomeWriter { home, mut db, store, warnings } = HomeWriter::open(home).ok()?;
+    drop(reader);
     if !evidence.holds_in(&store) {
         let _ = receipts::forget(&db, &key.request);
         return None;
@@ -102,8 +103,9 @@ impl Said {
     ) -> Option<Self> {
         let time = Timestamp::now();
         let warning = |message| Event::Warning(Warning { time, message, node: None });
-        let told = told_lines(&receipt.told, home, receipt.started.run)?;
-        let lines = at(&told, &receipt.told.others, time)?;
+        let text = events_of(&receipt.told, home, receipt.started.run)?;
+        let lines = at(told_lines(&receipt.told, &text)?, &receipt.told.others, time)?;
+        drop(text);
         let folder = home.outputs(run);
         let outputs: Option<Vec<_>> =
             receipt.outputs.iter().map(|output| hand_back(output, store, &folder)).collect();
@@ -124,19 +126,13 @@ impl Said {
         Some(Self { run, warnings: warnings.into_iter().map(warning).collect(), first, lines, last, outputs })
     }
 
-    /// All events as they stand in the history.
-    fn history(&self) -> String {
-        let mut text = String::with_capacity(self.lines.len() + 4096);
-        let mut line = |event: &Event| {
-            text.push_str(&event.to_line());
-            text.push('\n');
-        };
-        self.warnings.iter().for_each(&mut line);
-        line(&Event::RunStarted(self.first.clone()));
-        text.push_str(&self.lines);
-        text.push_str(&Event::RunFinished(self.last.clone()).to_line());
-        text.push('\n');
-        text
+    /// Writes all events as they stand in the history.
+    fn write(&self, mut file: File) -> io::Result<()> {
+        let line = |event: &Event| event.to_line() + "\n";
+        let warnings: String = self.warnings.iter().map(line).collect();
+        file.write_all((warnings + &line(&Event::RunStarted(self.first.clone()))).as_bytes())?;
+        file.write_all(self.lines.as_bytes())?;
+        file.write_all(line(&Event::RunFinished(self.last.clone())).as_bytes())
     }
 
     fn tell(&self, listeners: Vec<Box<dyn Reporter>>, told: &ToldLines) {
@@ -164,15 +160,19 @@ impl Said {
     }
 }
 
-/// The lines that a run told, from its events.
-fn told_lines(told: &ToldLines, home: &Home, run: RunId) -> Option<String> {
+/// The events of a run.
+fn events_of(told: &ToldLines, home: &Home, run: RunId) -> Option<Vec<u8>> {
     /// Room for the first and the last event, in bytes.
     const MORE: u64 = 64 << 20;
-    let text = own_file::read(&home.events(run), told.bytes + MORE).ok()?;
-    let begin = memchr::memchr(b'\n', &text)? + 1;
-    let lines = text.get(begin..)?.get(..usize::try_from(told.bytes).ok()?)?;
+    own_file::read(&home.events(run), told.bytes + MORE).ok()
+}
+
+/// The lines that the run told between the first event and the last, from its events.
+fn told_lines<'e>(told: &ToldLines, events: &'e [u8]) -> Option<&'e str> {
+    let begin = memchr::memchr(b'\n', events)? + 1;
+    let lines = events.get(begin..)?.get(..usize::try_from(told.bytes).ok()?)?;
     (crc32fast::hash(lines) == told.crc).then_some(())?;
-    String::from_utf8(lines.to_vec()).ok()
+    str::from_utf8(lines).ok()
 }
 
 /// The same lines, told at another time; what sums up others took no time now.
@@ -180,8 +180,9 @@ fn at(lines: &str, others: &[u32], time: Timestamp) -> Option<String> {
     let text = time.to_string();
     let mut again = String::with_capacity(lines.len() + lines.len() / 16);
     let mut others = others.iter().peekable();
-    for (number, line) in (0_u32..).zip(lines.split_inclusive('\n')) {
-        let line = line.strip_suffix('\n')?;
+    let (mut rest, mut number) = (lines, 0_u32);
+    while !rest.is_empty() {
+        let (line, next) = rest.split_at(memchr::memchr(b'\n', rest.as_bytes())? + 1);
         if others.next_if_eq(&&number).is_some() {
             let mut event: Event = serde_json::from_str(line).ok()?;
             match &mut event {
@@ -190,6 +191,7 @@ fn at(lines: &str, others: &[u32], time: Timestamp) -> Option<String> {
                 _ => return None,
             }
             again.push_str(&event.to_line());
+            again.push('\n');
         } else {
             let (before, after) = line.split_at(time_at(line)?);
             let (_, after) = after.split_at(memchr::memchr(b'"', after.as_bytes())?);
@@ -197,7 +199,7 @@ fn at(lines: &str, others: &[u32], time: Timestamp) -> Option<String> {
             again.push_str(&text);
             again.push_str(after);
         }
-        again.push('\n');
+        (rest, number) = (next, number.checked_add(1)?);
     }
     Some(again)
 }
@@ -237,7 +239,7 @@ fn record(
         texts: Vec::new(),
     };
     let _ = write_copy(&home.request(*run), &beginning.invocation);
-    home.create_events(*run).ok()?.write_all(said.history().as_bytes()).ok()?;
+    said.write(home.create_events(*run).ok()?).ok()?;
     // History need not survive a power cut.
     db.execute_batch("PRAGMA synchronous = NORMAL").ok()?;
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).ok()?;
