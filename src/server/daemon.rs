@@ -10,10 +10,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::decide::Queue;
 use super::events::{RunEnded, ServerEvent};
-use super::files::{Change, Files};
-use super::handle::{Command, DaemonHandle, ServedState};
+use super::files::{FileChange, Files};
+use super::handle::{DaemonCommand, DaemonHandle, ServedState};
 use super::notices::Notices;
-use super::runs::{Job, News, Outcome, RunEnd, Runs};
+use super::runs::{Job, News, RunEnd, RunEnding, Runs};
 use super::service_manager::ServiceManager;
 use super::web::{self, Web, WebOptions};
 use crate::core::clock::Clock;
@@ -112,7 +112,7 @@ impl Daemon {
         options: Options,
         clock: Arc<dyn Clock>,
         listener: Listener,
-    ) -> Result<(Self, UnboundedReceiver<News>, UnboundedReceiver<Command>), Error> {
+    ) -> Result<(Self, UnboundedReceiver<News>, UnboundedReceiver<DaemonCommand>), Error> {
         let files = Files::new(&options.paths)?;
         let (home, claimant) = begin_claims(options.home.as_deref())?;
         let (runs, news) = Runs::new(options.home.clone());
@@ -153,9 +153,9 @@ impl Daemon {
         for change in self.files.refresh(force) {
             self.notice_change(&change);
             self.tell(match change {
-                Change::Loaded(path) => ServerEvent::Loaded { path },
-                Change::Broken(path, mistakes) => ServerEvent::Broken { path, mistakes },
-                Change::Gone(path) => ServerEvent::Gone { path },
+                FileChange::Loaded(path) => ServerEvent::Loaded { path },
+                FileChange::Broken(path, mistakes) => ServerEvent::Broken { path, mistakes },
+                FileChange::Gone(path) => ServerEvent::Gone { path },
             });
         }
         let schedules = self.files.schedules();
@@ -270,17 +270,17 @@ impl Daemon {
         let RunEnd { run, of, outcome, rules, duration } = end;
         self.runs.ended(run);
         let (status, counts, reason) = match outcome {
-            Outcome::Ran { status, counts, warnings } => {
+            RunEnding::Ran { status, counts, warnings } => {
                 for warning in warnings {
                     self.tell(ServerEvent::Warning { message: format!("run {run}: {warning}") });
                 }
                 (status.name(), counts, None)
             }
-            Outcome::NotBegun { status, reason } => {
+            RunEnding::NotBegun { status, reason } => {
                 self.note_not_begun(run, status, &reason);
                 (status.name(), Counts::default(), Some(reason))
             }
-            Outcome::Panicked(fault) => {
+            RunEnding::Panicked(fault) => {
                 let reason = format!("a fault of runner ended it: {fault}");
                 self.note_panicked(run, &reason);
                 (INTERRUPTED, Counts::default(), Some(reason))
@@ -334,11 +334,11 @@ impl Daemon {
     }
 
     /// Tells of a file that stops loading, or loads again.
-    fn notice_change(&mut self, change: &Change) {
+    fn notice_change(&mut self, change: &FileChange) {
         let (path, mistakes) = match change {
-            Change::Broken(path, mistakes) => (path, mistakes.clone()),
-            Change::Loaded(path) if self.broken.contains(path) => (path, Vec::new()),
-            Change::Loaded(_) | Change::Gone(_) => return,
+            FileChange::Broken(path, mistakes) => (path, mistakes.clone()),
+            FileChange::Loaded(path) if self.broken.contains(path) => (path, Vec::new()),
+            FileChange::Loaded(_) | FileChange::Gone(_) => return,
         };
         match mistakes.is_empty() {
             true => drop(self.broken.remove(path)),

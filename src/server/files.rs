@@ -40,7 +40,7 @@ pub struct ServedFile {
 
 /// What became of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum FileChange {
     Loaded(PathBuf),
     Broken(PathBuf, Vec<String>),
     Gone(PathBuf),
@@ -91,14 +91,14 @@ impl Files {
     }
 
     /// Loads what is new or looks otherwise than before, or all if `force` is set; what became of whom.
-    pub fn refresh(&mut self, force: bool) -> Vec<Change> {
+    pub fn refresh(&mut self, force: bool) -> Vec<FileChange> {
         let candidates = self.candidates();
         let mut changes = Vec::new();
         let gone: Vec<PathBuf> =
             self.served.keys().filter(|path| !candidates.contains(*path)).cloned().collect();
         for path in gone {
             self.served.remove(&path);
-            changes.push(Change::Gone(path));
+            changes.push(FileChange::Gone(path));
         }
         let before: BTreeMap<PathBuf, (bool, Vec<String>)> = self
             .served
@@ -127,8 +127,8 @@ impl Files {
             });
             match file.mistakes.is_empty() {
                 _ if is_reported => {}
-                true => changes.push(Change::Loaded(path.clone())),
-                false => changes.push(Change::Broken(path.clone(), file.mistakes.clone())),
+                true => changes.push(FileChange::Loaded(path.clone())),
+                false => changes.push(FileChange::Broken(path.clone(), file.mistakes.clone())),
             }
         }
         changes
@@ -243,12 +243,12 @@ mod tests {
         files.schedules().keys().cloned().collect()
     }
 
-    fn kinds(changes: &[Change]) -> Vec<String> {
+    fn kinds(changes: &[FileChange]) -> Vec<String> {
         let name = |path: &PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let kind = |change: &Change| match change {
-            Change::Loaded(path) => format!("{} loaded", name(path)),
-            Change::Broken(path, mistakes) => format!("{} broken {}", name(path), mistakes.len()),
-            Change::Gone(path) => format!("{} gone", name(path)),
+        let kind = |change: &FileChange| match change {
+            FileChange::Loaded(path) => format!("{} loaded", name(path)),
+            FileChange::Broken(path, mistakes) => format!("{} broken {}", name(path), mistakes.len()),
+            FileChange::Gone(path) => format!("{} gone", name(path)),
         };
         changes.iter().map(kind).collect()
     }

@@ -20,7 +20,7 @@ const MAX_EVENTS_BEHIND: usize = 1024;
 /// A daemon, for whoever asks it.
 #[derive(Clone)]
 pub struct DaemonHandle {
-    commands: UnboundedSender<Command>,
+    commands: UnboundedSender<DaemonCommand>,
     snapshot: Arc<RwLock<Arc<ServedState>>>,
     events: broadcast::Sender<Arc<ServerEvent>>,
 }
@@ -34,7 +34,7 @@ pub struct ServedState {
 }
 
 /// Something that a daemon is asked for.
-pub(super) enum Command {
+pub(super) enum DaemonCommand {
     Start {
         run: RunId,
         prepared: Box<PreparedRun>,
@@ -52,7 +52,7 @@ pub(super) enum Command {
 }
 
 impl DaemonHandle {
-    pub(super) fn new(commands: UnboundedSender<Command>) -> Self {
+    pub(super) fn new(commands: UnboundedSender<DaemonCommand>) -> Self {
         let (events, _) = broadcast::channel(MAX_EVENTS_BEHIND);
         Self { commands, snapshot: Arc::default(), events }
     }
@@ -75,7 +75,7 @@ impl DaemonHandle {
         let run = RunId::make();
         let (reply, answer) = oneshot::channel();
         let ends = || Error::conflict("the daemon ends: nothing new begins");
-        let command = Command::Start { run, prepared: Box::new(prepared), reply };
+        let command = DaemonCommand::Start { run, prepared: Box::new(prepared), reply };
         self.commands.send(command).map_err(|_| ends())?;
         answer.await.map_err(|_| ends())??;
         Ok(run)
@@ -84,13 +84,13 @@ impl DaemonHandle {
     /// Ends a run as Ctrl-C does; false if it is none of this daemon.
     pub async fn cancel(&self, run: RunId) -> bool {
         let (reply, answer) = oneshot::channel();
-        self.commands.send(Command::Cancel { run, reply }).is_ok() && answer.await.unwrap_or(false)
+        self.commands.send(DaemonCommand::Cancel { run, reply }).is_ok() && answer.await.unwrap_or(false)
     }
 
     /// Begins a backfill; false if the daemon ends.
     pub async fn backfill(&self, backfill: Backfill) -> bool {
         let (reply, answer) = oneshot::channel();
-        let command = Command::Backfill { backfill: Box::new(backfill), reply };
+        let command = DaemonCommand::Backfill { backfill: Box::new(backfill), reply };
         self.commands.send(command).is_ok() && answer.await.unwrap_or(false)
     }
 

@@ -57,14 +57,14 @@ pub enum News {
 pub struct RunEnd {
     pub run: RunId,
     pub of: Option<(String, Timestamp)>,
-    pub outcome: Outcome,
+    pub outcome: RunEnding,
     /// Who is told of it.
     pub rules: NotifyRules,
     pub duration: Duration,
 }
 
 /// How it ended.
-pub enum Outcome {
+pub enum RunEnding {
     Ran {
         status: Status,
         counts: Counts,
@@ -157,7 +157,7 @@ impl Runs {
             let mut rules = NotifyRules::default();
             let outcome =
                 catch_unwind(AssertUnwindSafe(|| perform(job, home, interrupts, &news, &mut rules)));
-            let outcome = outcome.unwrap_or_else(|panic| Outcome::Panicked(panic_text(&*panic)));
+            let outcome = outcome.unwrap_or_else(|panic| RunEnding::Panicked(panic_text(&*panic)));
             // The daemon may have ended without waiting.
             let _ = news.send(News::Ended(Box::new(RunEnd {
                 run,
@@ -169,7 +169,7 @@ impl Runs {
         });
         if let Err(error) = spawned {
             let outcome =
-                Outcome::NotBegun { status: Status::Failed, reason: format!("{NO_THREAD}: {error}") };
+                RunEnding::NotBegun { status: Status::Failed, reason: format!("{NO_THREAD}: {error}") };
             let (rules, duration) = (NotifyRules::default(), Duration::ZERO);
             let _ = told.send(News::Ended(Box::new(RunEnd { run, of, outcome, rules, duration })));
         }
@@ -201,14 +201,14 @@ fn perform(
     interrupts: UnboundedReceiver<Interrupt>,
     news: &UnboundedSender<News>,
     rules: &mut NotifyRules,
-) -> Outcome {
+) -> RunEnding {
     // On this thread alone: a builder of more threads panics where the system refuses one.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
             let reason = format!("{NO_THREAD}: {error}");
-            return Outcome::NotBegun { status: Status::Failed, reason };
+            return RunEnding::NotBegun { status: Status::Failed, reason };
         }
     };
     let outcome = runtime.block_on(async {
@@ -232,8 +232,8 @@ async fn run_to_its_end(
     home: Option<PathBuf>,
     mut interrupts: UnboundedReceiver<Interrupt>,
     rules: &mut NotifyRules,
-) -> Outcome {
-    let not_begun = |status, reason| Outcome::NotBegun { status, reason };
+) -> RunEnding {
+    let not_begun = |status, reason| RunEnding::NotBegun { status, reason };
     let failed = |error: Error| not_begun(Status::Failed, reason_of(&error));
     let prepared = match (job.prepare)() {
         Ok(prepared) => prepared,
@@ -261,7 +261,7 @@ async fn run_to_its_end(
             if !missing.is_empty() {
                 warnings.push(format!("some of its output files do not exist: {}", missing.join(", ")));
             }
-            Outcome::Ran { status: summary.status, counts: summary.counts, warnings }
+            RunEnding::Ran { status: summary.status, counts: summary.counts, warnings }
         }
         Err(error) => failed(error),
     }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::daemon::{Daemon, OnExit};
 use super::decide::Queue;
 use super::events::ServerEvent;
-use super::handle::Command;
+use super::handle::DaemonCommand;
 use super::runs::{Job, News};
 use super::tick::About;
 use crate::core::background::{Background, begin_or_do};
@@ -35,7 +35,7 @@ const MAX_DRIFT: SignedDuration = SignedDuration::from_secs(1);
 pub(super) struct Waits {
     signals: UnboundedReceiver<Interrupt>,
     news: UnboundedReceiver<News>,
-    commands: UnboundedReceiver<Command>,
+    commands: UnboundedReceiver<DaemonCommand>,
     files: FolderWatch,
     requests: FolderWatch,
     /// What the clock and the time that passes were when they were last compared.
@@ -50,7 +50,7 @@ impl Waits {
         daemon: &Daemon,
         signals: UnboundedReceiver<Interrupt>,
         news: UnboundedReceiver<News>,
-        commands: UnboundedReceiver<Command>,
+        commands: UnboundedReceiver<DaemonCommand>,
     ) -> Self {
         let (mut files, mut requests) = (FolderWatch::new(), FolderWatch::new());
         files.watch(&daemon.files.folders());
@@ -181,9 +181,9 @@ impl Daemon {
         self.runs.hold_backfills();
     }
 
-    fn take_command(&mut self, command: Command) {
+    fn take_command(&mut self, command: DaemonCommand) {
         match command {
-            Command::Start { run, prepared, reply } => {
+            DaemonCommand::Start { run, prepared, reply } => {
                 let taken = match self.stopping {
                     Some(_) => Err(crate::ops::Error::conflict("the daemon ends: nothing new begins")),
                     None => Ok(()),
@@ -195,14 +195,14 @@ impl Daemon {
                 }
                 let _ = reply.send(taken);
             }
-            Command::Backfill { backfill, reply } => {
+            DaemonCommand::Backfill { backfill, reply } => {
                 let taken = self.stopping.is_none();
                 if taken {
                     self.runs.start_backfill(*backfill);
                 }
                 let _ = reply.send(taken);
             }
-            Command::Cancel { run, reply } => {
+            DaemonCommand::Cancel { run, reply } => {
                 let before = self.asked.len();
                 self.asked.retain(|job| job.run != run);
                 let was_waiting = self.asked.len() < before;

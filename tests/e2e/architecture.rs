@@ -197,10 +197,6 @@ fn the_command_line_asks_operations_and_no_storage() {
 /// One for each verb of the command line.
 const NAME_OF_EACH_VERB: &str = "Args";
 
-/// Type names that the daemon declares once more, each inside one folder. They wait for a better name: the list may only
-/// shrink.
-const NAMES_OF_SEVERAL_TYPES: &[&str] = &["Change", "Command", "Outcome"];
-
 /// The names of public types that a text declares.
 fn declared(text: &str) -> Vec<&str> {
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
@@ -220,10 +216,7 @@ fn one_type_name_stands_for_one_thing() {
             places.entry(name.to_owned()).or_default().push(path.clone());
         }
     }
-    places.retain(|name, places| {
-        let known = name == NAME_OF_EACH_VERB || NAMES_OF_SEVERAL_TYPES.contains(&&**name);
-        places.len() > 1 && !known
-    });
+    places.retain(|name, places| places.len() > 1 && name != NAME_OF_EACH_VERB);
     assert!(places.is_empty(), "a public type of this name exists already: {places:#?}");
 }
 

@@ -33,7 +33,7 @@ pub fn times_of(schedule: &Schedule) -> String {
     json!({"cron": schedule.cron, "timezone": schedule.timezone, "every": every, "start": start}).to_string()
 }
 
-/// The text of a schedule, from which [`LastLoaded::read`] makes what is shown of it.
+/// The text of a schedule, from which `LastLoaded::read` makes what is shown of it.
 pub fn text_of(schedule: &Schedule) -> String {
     let (every_s, start) = interval(&schedule.rhythm);
     let jitter_ms = i64::try_from(schedule.jitter.as_millis()).unwrap_or(i64::MAX);

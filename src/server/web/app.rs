@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::access::WebAccess;
-use super::api::home_events::HomeFeed;
+use super::feed::HomeFeed;
 use super::hosts::Hosts;
 use super::options::PublicUrl;
 use super::problem::HttpProblem;

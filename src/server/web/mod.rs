@@ -10,6 +10,7 @@
 //! | `answer.rs` | the way of a request: base path, guard, body, route, headers |
 //! | `guard.rs`, `hosts.rs` | who may ask, in the order of the checks |
 //! | `access.rs` | token, login codes, sessions, the limit on wrong ones |
+//! | `feed.rs` | what happens in the home, for those who listen |
 //! | `headers.rs` | headers of every answer |
 //! | `routes.rs` | the table of all routes and the router made from it |
 //! | `problem.rs`, `query.rs` | mistakes as JSON, parameters |
@@ -20,6 +21,7 @@ mod answer;
 mod api;
 mod app;
 mod assets;
+mod feed;
 mod guard;
 mod headers;
 mod hosts;

@@ -30,7 +30,7 @@ use super::routes::{Route, routes};
 use crate::core::clock::Clock;
 use crate::ops::web_access::ServeFiles;
 use crate::server::DaemonHandle;
-use crate::server::handle::Command;
+use crate::server::handle::DaemonCommand;
 
 struct SetClock(Mutex<Timestamp>);
 
@@ -48,7 +48,7 @@ struct Server {
     table: Vec<Route>,
     token: String,
     /// What the daemon is asked for.
-    commands: UnboundedReceiver<Command>,
+    commands: UnboundedReceiver<DaemonCommand>,
 }
 
 /// What came back.
@@ -81,7 +81,7 @@ impl Answer {
 }
 
 /// A daemon that serves nothing and does what its commands are taken for.
-fn idle() -> (DaemonHandle, UnboundedReceiver<Command>) {
+fn idle() -> (DaemonHandle, UnboundedReceiver<DaemonCommand>) {
     let (sender, commands) = unbounded_channel();
     (DaemonHandle::new(sender), commands)
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Answer, Server};
 use crate::server::files::Files;
-use crate::server::handle::{Command, ServedState};
+use crate::server::handle::{DaemonCommand, ServedState};
 use crate::server::runs::{Job, News, Runs};
 use crate::server::web::options::WebOptions;
 use crate::storage::db;
@@ -51,15 +51,15 @@ fn serving(options: &WebOptions) -> Server {
         loop {
             tokio::select! {
                 command = commands.recv() => match command {
-                    Some(Command::Start { run, prepared, reply }) => {
+                    Some(DaemonCommand::Start { run, prepared, reply }) => {
                         let prepare = Box::new(move || Ok(*prepared));
                         runs.start(Job { run, of: None, prepare, max_runtime: None });
                         let _ = reply.send(Ok(()));
                     }
-                    Some(Command::Cancel { run, reply }) => {
+                    Some(DaemonCommand::Cancel { run, reply }) => {
                         let _ = reply.send(runs.interrupt(run, crate::engine::Interrupt(libc::SIGTERM)));
                     }
-                    Some(Command::Backfill { backfill, reply }) => {
+                    Some(DaemonCommand::Backfill { backfill, reply }) => {
                         runs.start_backfill(*backfill);
                         let _ = reply.send(true);
                     }
