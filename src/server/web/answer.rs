@@ -16,7 +16,7 @@ use http_body_util::LengthLimitError;
 use tower_service::Service;
 
 use super::app::App;
-use super::guard::{Caller, admit};
+use super::guard::admit;
 use super::problem::HttpProblem;
 use super::{headers, pages};
 
@@ -123,11 +123,6 @@ async fn read(body: Body) -> Result<axum::body::Bytes, HttpProblem> {
 fn too_large() -> HttpProblem {
     let detail = format!("a body has at most {MAX_BODY_BYTES} bytes");
     HttpProblem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
-}
-
-/// Whether a caller is one that may ask for a login code: who has the token already, and no browser.
-pub fn has_token(caller: &Caller) -> bool {
-    matches!(caller, Caller::Token | Caller::Socket)
 }
 
 #[cfg(test)]

@@ -27,6 +27,13 @@ pub enum Caller {
     Anybody,
 }
 
+impl Caller {
+    /// Whether it is one that may ask for a login code: who has the token already, and no browser.
+    pub fn has_token(&self) -> bool {
+        matches!(self, Self::Token | Self::Socket)
+    }
+}
+
 /// Whether a path below the base path goes without token.
 pub fn is_open(path: &str) -> bool {
     path == "/healthz" || path == "/login" || path.starts_with("/assets/")

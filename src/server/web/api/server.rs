@@ -13,7 +13,6 @@ use serde_json::json;
 use super::json as answer;
 use crate::core::event::VERSION;
 use crate::ops::inspect;
-use crate::server::web::answer::has_token;
 use crate::server::web::app::App;
 use crate::server::web::guard::Caller;
 use crate::server::web::problem::HttpProblem;
@@ -70,7 +69,7 @@ pub async fn login_code(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Response, HttpProblem> {
-    if !has_token(&caller) {
+    if !caller.has_token() {
         let detail = "a link to log in is given for the token only, not for a session";
         return Err(HttpProblem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail));
     }
