@@ -4,11 +4,13 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::thread;
 
 use tokio::sync::oneshot::{Receiver, channel};
+
+use super::lock::lock;
 
 /// Work that goes on: a future of its result, or of what it panicked with.
 pub struct Background<T>(Receiver<thread::Result<T>>);
@@ -75,7 +77,7 @@ impl<T> Future for Background<T> {
 }
 
 fn take<F>(work: &Mutex<Option<F>>) -> Option<F> {
-    work.lock().unwrap_or_else(PoisonError::into_inner).take()
+    lock(work).take()
 }
 
 fn caught<T>(work: impl FnOnce() -> T) -> thread::Result<T> {

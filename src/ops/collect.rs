@@ -92,14 +92,17 @@ pub struct AfterRun {
     pub collected: Collected,
 }
 
-/// Collects at the end of a run. `None` where there is nothing to say about it: it only frees space, and the next run
-/// tries again. Beside it comes what there is to say about the home.
+/// Collects at the end of a run, if that is due. `None` where there is nothing to say about it: it only frees space, and the
+/// next run tries again. Beside it comes what there is to say about the home.
 pub fn after_run(
     home: &Home,
     store: &Store,
     footprint: Option<Footprint>,
     cap: Option<u64>,
 ) -> (Option<AfterRun>, Option<String>) {
+    if !gc::is_due(store, footprint, cap) {
+        return (None, None);
+    }
     let passed = cap.filter(|cap| footprint.is_some_and(|footprint| footprint.passes(*cap)));
     // Without a count, or with garbage left, the collection itself decides.
     let passed = passed.filter(|_| footprint.is_some_and(|footprint| footprint.bytes.is_some()));

@@ -326,7 +326,7 @@ impl Daemon {
         }
     }
 
-    /// Who is told of the runs of a schedule. Settings with errors name nobody; the workflow file still does.
+    /// The notification rules for the runs of a schedule. If the settings have errors, only those of the workflow file apply.
     fn rules_of(&self, name: &str) -> NotifyRules {
         let Some(served) = self.schedules.get(name) else { return NotifyRules::default() };
         let workflow = &served.opened.workflow;

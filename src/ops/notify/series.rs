@@ -25,7 +25,7 @@ use crate::storage::schedules::listing::{self, PastInstant};
 /// Maximum runs of a series that are looked at.
 const MAX_RUNS: usize = 1000;
 
-/// Triggers of runs that neither count nor are told.
+/// Triggers of runs that do not count and cause no notification.
 const NOT_COUNTED: [Trigger; 3] = [Trigger::Backfill, Trigger::Retry, Trigger::Api];
 
 /// A run of a series.

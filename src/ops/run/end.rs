@@ -10,7 +10,6 @@ use super::RunResult;
 use super::record::RunRecord;
 use crate::core::value::Artifact;
 use crate::engine::Summary;
-use crate::storage::gc;
 use crate::storage::home::{Home, RunLock};
 use crate::storage::store::Store;
 use crate::storage::writer::Closed;
@@ -29,10 +28,7 @@ pub fn close(
     home.sweep_scratch(run);
     // The run has ended: a collection need not spare anything for it.
     drop(lock);
-    let (collected, warning) = match gc::is_due(store, footprint, cap) {
-        true => after_run(home, store, footprint, cap),
-        false => (None, None),
-    };
+    let (collected, warning) = after_run(home, store, footprint, cap);
     let missing = missing(&summary, &home.outputs(run));
     let history = failure.or_else(|| summary.history.as_ref().map(ToString::to_string));
     RunResult { run, summary, history, collected, warnings: warning.into_iter().collect(), missing }

@@ -1,13 +1,14 @@
 //! Who has the token, a login code or a session. Secrets are compared in constant time, and sessions kept as digests.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::core::clock::Clock;
 use crate::core::digest::Digest;
+use crate::core::lock::lock;
 use crate::ops::Error;
 use crate::ops::web_access::{ServeFiles, ServeToken, SessionLine, random_hex};
 
@@ -76,8 +77,7 @@ impl WebAccess {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing in here is left half changed by a panic.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         if !self.files.is_current(&state.token)
             && let Ok(token) = self.files.token()
         {

@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
 use crate::core::event::VERSION;
+use crate::core::lock::lock;
 use crate::core::run_id::RunId;
 use crate::ops::Error;
 use crate::ops::inspect::{ListedRun, RUNNING, RunFilter, listed};
@@ -56,7 +57,7 @@ impl HomeFeed {
     /// # Errors
     /// The history cannot be read.
     pub fn look(&self, home: &Path) -> Result<u64, Error> {
-        let mut feed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut feed = lock(&self.0);
         if feed.looked.is_none_or(|looked| looked.elapsed() >= PAUSE / 2) {
             let runs = listed(Some(home), &RunFilter::default(), MAX_RUNS)?.rows;
             let paused = pauses(Some(home))?;
@@ -73,7 +74,7 @@ impl HomeFeed {
             Instant { .. } | Loaded { .. } | Broken { .. } | Gone { .. } => {
                 let data = event.to_json();
                 let name = data["event"].as_str().unwrap_or_default().to_owned();
-                self.0.lock().unwrap_or_else(PoisonError::into_inner).add(&name, data);
+                lock(&self.0).add(&name, data);
             }
             Serving { .. } | Ended(_) | Warning { .. } | Stopping { .. } => {}
         }
@@ -81,12 +82,12 @@ impl HomeFeed {
 
     /// The number of the next event.
     pub fn next(&self) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).next
+        lock(&self.0).next
     }
 
     /// The events from a number on; `None` if some of them are not kept any more.
     pub fn since(&self, from: u64) -> Option<(String, u64)> {
-        let feed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let feed = lock(&self.0);
         let first = feed.kept.front().map_or(feed.next, |(number, _)| *number);
         if from < first || from > feed.next {
             return None;

@@ -19,9 +19,11 @@ use std::time::SystemTime;
 
 use super::Store;
 use super::fingerprint::{Snapshot, in_parallel};
+use super::framing::{Bytes, Rest};
 use super::scan::{Reach, ScannedEntry, ScannedKind, scan};
 use super::stat::{FileKey, FileStat, ns_of};
 use crate::core::digest::Digest;
+use crate::core::lock::lock;
 
 /// Maximum blobs whose looks are noted: a run with more is checked in full each time.
 const MAX_BLOBS: usize = 1_000_000;
@@ -112,7 +114,7 @@ impl Evidence {
     /// Adds the blobs that `store` found to be sound since it was told to note them; false if that is not known of all.
     #[must_use]
     pub fn add_verified(&mut self, store: &Store) -> bool {
-        let Some(verified) = super::lock(&store.verified).take() else { return false };
+        let Some(verified) = lock(&store.verified).take() else { return false };
         self.blobs.extend(verified.blobs);
         !verified.unsure
     }
@@ -148,18 +150,18 @@ impl Evidence {
 
     /// See the top of this file.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Bytes(Vec::with_capacity(self.blobs.len() * 80 + self.files.len() * 128 + 64));
+        let mut out = Bytes::default();
         out.count(self.files.len());
         for (path, looks) in &self.files {
             out.framed(path.as_os_str().as_bytes());
-            out.looks(looks);
+            put_looks(&mut out, looks);
         }
         out.count(self.folders.len());
         for (path, entries) in &self.folders {
             out.framed(path.as_os_str().as_bytes());
             out.count(entries.len());
             for Entry { name, kind } in entries {
-                out.0.push(match kind {
+                out.byte(match kind {
                     EntryKind::Folder => b'd',
                     EntryKind::File(_) => b'f',
                     EntryKind::Link(_) => b'l',
@@ -167,31 +169,31 @@ impl Evidence {
                 out.framed(name.as_bytes());
                 match kind {
                     EntryKind::Folder => {}
-                    EntryKind::File(looks) => out.looks(looks),
+                    EntryKind::File(looks) => put_looks(&mut out, looks),
                     EntryKind::Link(target) => out.framed(target.as_bytes()),
                 }
             }
         }
         out.count(self.blobs.len());
         for (digest, looks) in &self.blobs {
-            out.0.extend_from_slice(&digest.0);
-            out.looks(looks);
+            out.bytes(&digest.0);
+            put_looks(&mut out, looks);
         }
-        out.0
+        out.done()
     }
 
     /// Reads what [`Evidence::encode`] wrote; `None` for anything else.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut rest = Rest(bytes);
-        let files = rest.list(|rest| Some((rest.path()?, rest.looks()?)))?;
+        let mut rest = Rest::of(bytes);
+        let files = rest.list(|rest| Some((take_path(rest)?, take_looks(rest)?)))?;
         let folders = rest.list(|rest| {
-            let path = rest.path()?;
+            let path = take_path(rest)?;
             let entries = rest.list(|rest| {
-                let letter = rest.chunk::<1>()?[0];
+                let letter = rest.byte()?;
                 let name = rest.text()?;
                 let kind = match letter {
                     b'd' => EntryKind::Folder,
-                    b'f' => EntryKind::File(rest.looks()?),
+                    b'f' => EntryKind::File(take_looks(rest)?),
                     b'l' => EntryKind::Link(rest.text()?),
                     _ => return None,
                 };
@@ -199,8 +201,8 @@ impl Evidence {
             })?;
             Some((path, entries))
         })?;
-        let blobs = rest.list(|rest| Some((Digest(*rest.chunk()?), rest.looks()?)))?;
-        rest.0.is_empty().then_some(Self { files, folders, blobs })
+        let blobs = rest.list(|rest| Some((Digest(*rest.chunk()?), take_looks(rest)?)))?;
+        rest.is_empty().then_some(Self { files, folders, blobs })
     }
 }
 
@@ -231,69 +233,25 @@ fn all<T: Sync>(items: &[T], test: impl Fn(&T) -> bool + Sync) -> bool {
     holds.into_inner()
 }
 
-struct Bytes(Vec<u8>);
-
-impl Bytes {
-    fn count(&mut self, count: usize) {
-        // Lists come out of memory, names from the file system: neither has four billion parts.
-        self.0.extend_from_slice(&(count as u32).to_le_bytes());
-    }
-
-    fn framed(&mut self, bytes: &[u8]) {
-        self.count(bytes.len());
-        self.0.extend_from_slice(bytes);
-    }
-
-    fn looks(&mut self, looks: &FileStat) {
-        let FileStat { key: FileKey { dev, ino }, size, mtime_ns, ctime_ns, mode } = *looks;
-        for number in [dev, ino, size, mtime_ns.cast_unsigned(), ctime_ns.cast_unsigned(), mode.into()] {
-            self.0.extend_from_slice(&number.to_le_bytes());
-        }
+fn put_looks(bytes: &mut Bytes, looks: &FileStat) {
+    let FileStat { key: FileKey { dev, ino }, size, mtime_ns, ctime_ns, mode } = *looks;
+    for number in [dev, ino, size, mtime_ns.cast_unsigned(), ctime_ns.cast_unsigned(), mode.into()] {
+        bytes.number(number);
     }
 }
 
-struct Rest<'a>(&'a [u8]);
+fn take_looks(rest: &mut Rest) -> Option<FileStat> {
+    Some(FileStat {
+        key: FileKey { dev: rest.number()?, ino: rest.number()? },
+        size: rest.number()?,
+        mtime_ns: rest.number()?.cast_signed(),
+        ctime_ns: rest.number()?.cast_signed(),
+        mode: u32::try_from(rest.number()?).ok()?,
+    })
+}
 
-impl<'a> Rest<'a> {
-    fn chunk<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
-        let (chunk, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(chunk)
-    }
-
-    fn count(&mut self) -> Option<usize> {
-        usize::try_from(u32::from_le_bytes(*self.chunk()?)).ok()
-    }
-
-    fn framed(&mut self) -> Option<&'a [u8]> {
-        let length = self.count()?;
-        let (bytes, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(bytes)
-    }
-
-    fn path(&mut self) -> Option<PathBuf> {
-        Some(OsStr::from_bytes(self.framed()?).into())
-    }
-
-    fn text(&mut self) -> Option<String> {
-        String::from_utf8(self.framed()?.to_vec()).ok()
-    }
-
-    fn looks(&mut self) -> Option<FileStat> {
-        let mut number = || Some(u64::from_le_bytes(*self.chunk()?));
-        Some(FileStat {
-            key: FileKey { dev: number()?, ino: number()? },
-            size: number()?,
-            mtime_ns: number()?.cast_signed(),
-            ctime_ns: number()?.cast_signed(),
-            mode: u32::try_from(number()?).ok()?,
-        })
-    }
-
-    fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
-        (0..self.count()?).map(|_| item(self)).collect()
-    }
+fn take_path(rest: &mut Rest) -> Option<PathBuf> {
+    Some(OsStr::from_bytes(rest.framed()?).into())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::framing::{Bytes, Rest};
 use super::scan::MAX_HOPS;
 use crate::core::digest::Digest;
 use crate::storage::own_file;
@@ -60,47 +61,42 @@ impl Manifest {
     }
 
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = HEADER.to_vec();
-        let frame = |bytes: &mut Vec<u8>, text: &str| {
-            // A name or target longer than the kernel's 4096 bytes cannot have been found.
-            bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
-            bytes.extend_from_slice(text.as_bytes());
-        };
+        let mut bytes = Bytes::default();
+        bytes.bytes(HEADER);
         for (name, item) in &self.entries {
-            bytes.push(match item {
+            bytes.byte(match item {
                 ManifestItem::Folder => b'd',
                 ManifestItem::File { executable: false, .. } => b'f',
                 ManifestItem::File { executable: true, .. } => b'x',
                 ManifestItem::Link(_) => b'l',
             });
-            frame(&mut bytes, name);
+            bytes.framed(name.as_bytes());
             match item {
                 ManifestItem::Folder => {}
                 ManifestItem::File { size, digest, .. } => {
-                    bytes.extend_from_slice(&size.to_le_bytes());
-                    bytes.extend_from_slice(&digest.0);
+                    bytes.number(*size);
+                    bytes.bytes(&digest.0);
                 }
-                ManifestItem::Link(target) => frame(&mut bytes, target),
+                ManifestItem::Link(target) => bytes.framed(target.as_bytes()),
             }
         }
-        bytes
+        bytes.done()
     }
 
     /// Reads what [`Manifest::encode`] wrote; `None` for anything else, and for names or links that lead out.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut rest = bytes.strip_prefix(HEADER)?;
+        let mut rest = Rest::of(bytes.strip_prefix(HEADER)?);
         let mut manifest = Self::default();
-        while let Some((&letter, after)) = rest.split_first() {
-            rest = after;
-            let name = framed(&mut rest)?;
+        while let Some(letter) = rest.byte() {
+            let name = rest.text()?;
             let item = match letter {
                 b'd' => ManifestItem::Folder,
                 b'f' | b'x' => ManifestItem::File {
                     executable: letter == b'x',
-                    size: u64::from_le_bytes(*chunk(&mut rest)?),
-                    digest: Digest(*chunk(&mut rest)?),
+                    size: rest.number()?,
+                    digest: Digest(*rest.chunk()?),
                 },
-                b'l' => ManifestItem::Link(framed(&mut rest)?),
+                b'l' => ManifestItem::Link(rest.text()?),
                 _ => return None,
             };
             let in_order = manifest.entries.last_key_value().is_none_or(|(last, _)| *last < name);
@@ -178,21 +174,6 @@ pub fn directory_entries(home: &Path, digest: &Digest) -> Option<Vec<(String, En
         ManifestItem::Link(target) => (name, EntryContent::Link(target)),
     };
     Some(manifest.entries.into_iter().map(entry).collect())
-}
-
-/// Takes the next `N` bytes off the front.
-fn chunk<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; N]> {
-    let (chunk, after) = rest.split_first_chunk()?;
-    *rest = after;
-    Some(chunk)
-}
-
-/// Takes a framed text off the front.
-fn framed(rest: &mut &[u8]) -> Option<String> {
-    let length = usize::try_from(u32::from_le_bytes(*chunk(rest)?)).ok()?;
-    let (text, after) = rest.split_at_checked(length)?;
-    *rest = after;
-    String::from_utf8(text.to_vec()).ok()
 }
 
 #[cfg(test)]

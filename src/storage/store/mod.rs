@@ -11,6 +11,7 @@
 //! | `error` | what can be wrong with a file, an output or a blob |
 //! | `stat` | digests of unchanged files without reading them |
 //! | `scan` | what a directory holds, and where its links lead |
+//! | `framing` | bytes that read back in one way only |
 //! | `manifest` | the canonical bytes of a directory |
 //! | `fingerprint` | a user's own files as artifacts, and whether they changed since |
 //! | `evidence` | how everything looked that a run relied on, and whether it still does |
@@ -32,6 +33,7 @@ mod compare;
 mod error;
 mod evidence;
 mod fingerprint;
+mod framing;
 mod generation;
 mod input_copies;
 mod manifest;

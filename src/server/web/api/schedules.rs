@@ -285,7 +285,7 @@ pub async fn backfilled(
                 1..=MAX_UNCONFIRMED => Ok(backfill),
                 many => Err(HttpProblem::field(
                     "from",
-                    format!("{many} instants are more than {MAX_UNCONFIRMED}: `runner schedule backfill` runs so many"),
+                    format!("{many} instants are more than {MAX_UNCONFIRMED}: for so many use `runner schedule backfill`"),
                 )),
             }
         })
