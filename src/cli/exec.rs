@@ -59,11 +59,15 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         request.scheduled = Some(ScheduledRun { schedule: name.clone(), at });
         request.trigger = Trigger::Schedule;
     }
-    let receipt = receipt_key(&request).filter(|_| !args.notify && !args.flags.dry_run);
-    if let Some(key) = &receipt
-        && let Some(outcome) = again(&args.flags, key, &request.workflow, home, color)
+    let mut receipt = None;
+    if !args.notify
+        && !args.flags.dry_run
+        && let Some(key) = receipt_key(&request)
     {
-        return outcome;
+        match again(&args.flags, key, &request.workflow, home, color) {
+            Ok(outcome) => return outcome,
+            Err(pending) => receipt = Some(pending),
+        }
     }
     let prepared = PreparedRun { receipt, ..prepare(request)? };
     let rules = args.notify.then(|| NotifyRules::of_prepared(&prepared));

@@ -15,7 +15,7 @@ use crate::engine::Interrupt;
 use crate::ops;
 use crate::ops::notify::{DeliveryFault, DeliveryPace, NotifyRules, deliver_run, run_ended};
 use crate::ops::prepare::PreparedRun;
-use crate::ops::receipt::ReceiptKey;
+use crate::ops::receipt::{PendingReceipt, ReceiptKey};
 use crate::ops::run::beside::beside;
 use crate::ops::run::{RunResult, honour};
 use crate::ops::run_lock::{Turn, take_turn};
@@ -108,14 +108,17 @@ pub fn start_telling(
     })?
 }
 
-/// Runs a request again whose receipt stands; `None` if none does.
+/// Runs a request whose receipt stands.
+///
+/// # Errors
+/// None does; what its run takes on.
 pub fn again(
     flags: &Flags,
-    key: &ReceiptKey,
+    key: ReceiptKey,
     workflow: &Path,
     home: Option<&Path>,
     color: ColorChoice,
-) -> Option<Outcome> {
+) -> Result<Outcome, Box<PendingReceipt>> {
     honour(key, workflow, home, || flags.listeners(color)).map(|result| conclude(flags, result))
 }
 

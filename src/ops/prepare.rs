@@ -6,7 +6,7 @@ use super::config::{DEFAULT_DOMAIN, DEFAULT_PROJECT, config_for, processors, tot
 use super::needs::lacking;
 use super::open::{Opened, check};
 use super::prior::Prior;
-use super::receipt::ReceiptKey;
+use super::receipt::PendingReceipt;
 use super::scheduled::take_schedule;
 use super::{Error, WorkflowErrors, inputs};
 use crate::core::run_request::RunRequest;
@@ -36,7 +36,7 @@ pub struct PreparedRun {
     /// What the retried run had brought to an end.
     pub prior: Option<Prior>,
     /// Set if the run may leave a receipt.
-    pub receipt: Option<ReceiptKey>,
+    pub receipt: Option<Box<PendingReceipt>>,
 }
 
 /// Holds a request against its workflow. Reads nothing but the workflow and its input files.

@@ -91,6 +91,18 @@ pub fn find(db: &Connection, request: &Digest) -> rusqlite::Result<Option<KeptRe
     Ok(found.filter(|(kept, checksum)| kept.checksum(request) == *checksum).map(|(kept, _)| kept))
 }
 
+/// Whether a receipt of the request is in this very database, and no row of the memo was removed or changed since.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn stands(db: &Connection, request: &Digest, receipt: &KeptReceipt) -> rusqlite::Result<bool> {
+    db.query_row(
+        "SELECT EXISTS (SELECT 1 FROM receipt JOIN memo_changes ON changes = count WHERE request = ?1 AND changes = ?2)",
+        params![&request.0[..], receipt.changes],
+        |row| row.get(0),
+    )
+}
+
 /// Keeps the receipt of a request, in place of an older one, and makes room.
 ///
 /// # Errors
@@ -171,6 +183,10 @@ mod tests {
             db.execute_batch("ROLLBACK TO sound; RELEASE sound").unwrap();
         }
         assert_eq!(find(&db, &request).unwrap(), Some(receipt("two")));
+        assert!(!stands(&db, &request, &receipt("two")).unwrap());
+        db.execute("UPDATE memo_changes SET count = 3", []).unwrap();
+        assert!(stands(&db, &request, &receipt("two")).unwrap());
+        assert!(!stands(&db, &Digest::of("another"), &receipt("two")).unwrap());
         forget(&db, &request).unwrap();
         assert_eq!(find(&db, &request).unwrap(), None);
     }

@@ -86,12 +86,12 @@ pub struct Summary {
     pub signal: Option<i32>,
     /// Why the file of its events is not complete.
     pub history: Option<std::io::Error>,
-    /// What its lookups relied on.
-    pub relied: Relied,
+    /// What its lookups relied on, if it only hit.
+    pub relied: Option<Relied>,
 }
 
 /// What the lookups of a run relied on, beside blobs and rows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Relied {
     /// The user's files, as they looked.
     pub files: Vec<Arc<Snapshot>>,

@@ -34,12 +34,12 @@ impl Engine {
                 .map(|(name, handed)| (name.clone(), handed.event.clone()))
                 .collect::<JsonMap<_, _>>(),
         }));
-        let relied = Relied {
+        let relied = self.counts.is_no_op(status.name()).then(|| Relied {
             files: self.files.all_snapshots(),
             listings: self.files.listings(),
             tasks: self.cache.tasks(),
             until: self.cache.hits_until(),
-        };
+        });
         let history = self.bus.close();
         Summary {
             status,

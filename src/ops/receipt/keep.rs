@@ -2,15 +2,15 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 use rusqlite::Connection;
 
-use super::super::config::config_for;
 use super::super::open::Opened;
-use super::witness::{Testimony, Witness};
+use super::listener::{NoOpEvents, NoOpListener};
 use super::{Receipt, ReceiptKey, ReceiptOutput, Surroundings};
+use crate::core::lock::lock;
 use crate::core::reporter::Reporter;
 use crate::core::run_id::RunId;
 use crate::core::run_request::GivenInputs;
@@ -22,6 +22,7 @@ use crate::storage::history::invocation::invocation;
 use crate::storage::home::Home;
 use crate::storage::receipts::{self, KeptReceipt};
 use crate::storage::store::{Evidence, Store};
+use crate::workflow::config::Config;
 use crate::workflow::paths::find_files;
 
 /// Follows a run that may leave a receipt.
@@ -29,7 +30,9 @@ pub struct ReceiptKeeper {
     key: ReceiptKey,
     /// Files of inputs that the request names.
     files: Vec<PathBuf>,
-    testimony: Arc<Mutex<Testimony>>,
+    heard: Arc<Mutex<NoOpEvents>>,
+    /// As the run found them.
+    surroundings: Surroundings,
     /// Of the memo, before the run looked anything up.
     changes: i64,
 }
@@ -40,6 +43,7 @@ impl ReceiptKeeper {
         key: Option<ReceiptKey>,
         given: &[GivenInputs],
         opened: &Opened,
+        config: &Config,
         listeners: &mut Vec<Box<dyn Reporter>>,
         store: &Store,
         reader: &Connection,
@@ -50,43 +54,43 @@ impl ReceiptKeeper {
             GivenInputs::File(path) => Some(path.clone()),
             GivenInputs::Assignments { .. } | GivenInputs::Values { .. } | GivenInputs::Recorded(_) => None,
         };
-        let (witness, testimony) = Witness::new();
+        let mut patterns: Vec<_> =
+            opened.tasks().flat_map(|task| task.pass_env.iter().chain(&task.cache.env).cloned()).collect();
+        patterns.sort();
+        patterns.dedup();
+        let (witness, heard) = NoOpListener::new();
         listeners.push(Box::new(witness));
         store.note_verified();
-        Some(Self { key, files: given.iter().filter_map(of_file).collect(), testimony, changes })
+        let surroundings = Surroundings::now(patterns, config);
+        Some(Self { key, files: given.iter().filter_map(of_file).collect(), heard, surroundings, changes })
     }
 
     /// Keeps the receipt of a run that only hit. What speaks against it, and faults of the database, only mean that the next run
     /// goes the full way.
     pub fn keep(self, run: RunId, summary: &Summary, opened: &Opened, home: &Home, store: &Store) {
-        if let Some(kept) = self.receipt(run, summary, opened, home, store)
-            && let Ok(db) = db::open_writer(home.path())
-        {
-            let _ = receipts::keep(&db, &self.key.request, &kept, Timestamp::now());
-        }
+        let _ = self.try_keep(run, summary, opened, home, store);
     }
 
-    fn receipt(
-        &self,
+    fn try_keep(
+        self,
         run: RunId,
         summary: &Summary,
         opened: &Opened,
         home: &Home,
         store: &Store,
-    ) -> Option<KeptReceipt> {
-        let (told, started) = {
-            let testimony = self.testimony.lock().unwrap_or_else(PoisonError::into_inner);
-            (testimony.told.clone()?, testimony.started.clone()?)
-        };
+    ) -> Option<()> {
+        let relied = summary.relied.as_ref()?;
+        let NoOpEvents { lines, started, .. } = std::mem::take(&mut *lock(&self.heard));
+        let (lines, started) = (lines?, started?);
         let written = Timestamp::now();
-        if !summary.counts.is_no_op(summary.status.name()) || summary.relied.until <= written {
+        if relied.until <= written {
             return None;
         }
         let mut evidence = Evidence::default();
-        if !evidence.add_read(&summary.relied.files) || !evidence.add_verified(store) {
+        if !evidence.add_read(&relied.files) || !evidence.add_verified(store) {
             return None;
         }
-        let listings = self.listings(&summary.relied, opened, &evidence)?;
+        let listings = listings(relied, opened, &evidence)?;
         for path in self.read_otherwise(opened, &evidence) {
             if !evidence.add_unchanged(&path, self.key.asked) {
                 return None;
@@ -96,48 +100,23 @@ impl ReceiptKeeper {
         for (name, handed) in &summary.outputs {
             outputs.push(self.output(name, handed, &home.outputs(run), &mut evidence)?);
         }
-        let mut patterns: Vec<_> =
-            opened.tasks().flat_map(|task| task.pass_env.iter().chain(&task.cache.env).cloned()).collect();
-        patterns.sort();
-        patterns.dedup();
-        let config = config_for(&opened.workflow.path).ok().filter(|config| config.warnings.is_empty())?;
-        let reader = db::open_reader(home.path()).ok()?;
+        let db = db::open_writer(home.path()).ok()?;
         let receipt = Receipt {
             started,
             path: opened.workflow.path.display().to_string(),
-            invocation: invocation(&reader, run).ok()?,
-            told,
+            invocation: invocation(&db, run).ok()?,
+            lines,
             counts: summary.counts,
             saved_ms: summary.saved_ms,
             outputs,
-            surroundings: Surroundings::now(patterns, &config),
+            surroundings: self.surroundings,
             listings,
             written,
-            until: summary.relied.until,
+            until: relied.until,
         };
         let text = serde_json::to_string(&receipt).ok()?;
-        Some(KeptReceipt { changes: self.changes, text, evidence: evidence.encode() })
-    }
-
-    /// The files that patterns named in this run, those of sources as well. `None` if one joined since.
-    fn listings(&self, relied: &Relied, opened: &Opened, evidence: &Evidence) -> Option<Vec<Listing>> {
-        let known: HashSet<&Path> = evidence.paths().collect();
-        let used: HashSet<&str> = relied.tasks.iter().map(String::as_str).collect();
-        let mut listings = relied.listings.clone();
-        let mut seen = HashSet::new();
-        for task in opened.tasks().filter(|task| used.contains(&*task.name)) {
-            for source in &task.sources {
-                if seen.insert((&task.dir, &source.pattern)) {
-                    let found = find_files(&task.dir, &source.pattern).ok()?;
-                    listings.push(Listing { dir: task.dir.clone(), pattern: source.pattern.clone(), found });
-                }
-            }
-        }
-        listings
-            .iter()
-            .flat_map(|listing| &listing.found)
-            .all(|path| known.contains(&**path))
-            .then_some(listings)
+        let kept = KeptReceipt { changes: self.changes, text, evidence: evidence.encode() };
+        receipts::keep(&db, &self.key.request, &kept, written).ok()
     }
 
     /// Every file that was read otherwise than as a value: documents, under each of their paths, and files of inputs. Files
@@ -163,7 +142,7 @@ impl ReceiptKeeper {
         paths
     }
 
-    /// An output, if it can be handed back again; `folder` is where the run has copies of its own.
+    /// An output, if it can be published again; `folder` is where the run has copies of its own.
     fn output(
         &self,
         name: &str,
@@ -183,4 +162,21 @@ impl ReceiptKeeper {
         let places = (!is_own).then(|| handed.places.clone());
         Some(ReceiptOutput { name: name.into(), ty: ty.to_string(), value, places })
     }
+}
+
+/// The files that patterns named in this run, those of sources as well. `None` if one joined since.
+fn listings(relied: &Relied, opened: &Opened, evidence: &Evidence) -> Option<Vec<Listing>> {
+    let known: HashSet<&Path> = evidence.paths().collect();
+    let used: HashSet<&str> = relied.tasks.iter().map(String::as_str).collect();
+    let mut listings = relied.listings.clone();
+    let mut seen = HashSet::new();
+    for task in opened.tasks().filter(|task| used.contains(&*task.name)) {
+        for source in &task.sources {
+            if seen.insert((&task.dir, &source.pattern)) {
+                let found = find_files(&task.dir, &source.pattern).ok()?;
+                listings.push(Listing { dir: task.dir.clone(), pattern: source.pattern.clone(), found });
+            }
+        }
+    }
+    listings.iter().flat_map(|listing| &listing.found).all(|path| known.contains(&**path)).then_some(listings)
 }

@@ -1,10 +1,11 @@
-//! What a run told: whether it only hit, and the lines of its events, so that they can be told again.
+//! Listens to a run: whether every node was a hit, and which lines its events have, so that they can be copied.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
 use crate::core::event::{CacheStatus, Event, NodeFinished, RunStarted, Status};
+use crate::core::lock::lock;
 use crate::core::reporter::Reporter;
 
 /// What comes before the time in a line, after version and name of the event.
@@ -14,44 +15,44 @@ const MAX_OTHERS: usize = 10_000;
 
 /// The lines of a run's events between the first and the last one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ToldLines {
+pub struct EventLines {
     pub bytes: u64,
     pub crc: u32,
     pub count: u32,
-    /// Numbers of the lines that say more than that a task was a hit.
+    /// Numbers of the lines that are not the end of a task that was a hit.
     pub others: Vec<u32>,
 }
 
-/// What a run told.
+/// The events of a run so far.
 #[derive(Debug, Default)]
-pub struct Testimony {
-    /// `None` once something was told that a receipt cannot tell again.
-    pub told: Option<ToldLines>,
+pub struct NoOpEvents {
+    /// `None` after an event that cannot be copied.
+    pub lines: Option<EventLines>,
     pub started: Option<RunStarted>,
     crc: crc32fast::Hasher,
 }
 
 /// Listens to a run.
-pub struct Witness(Arc<Mutex<Testimony>>);
+pub struct NoOpListener(Arc<Mutex<NoOpEvents>>);
 
-impl Witness {
-    /// A listener, and what it will have heard.
-    pub fn new() -> (Self, Arc<Mutex<Testimony>>) {
-        let testimony = Testimony { told: Some(ToldLines::default()), ..Testimony::default() };
-        let testimony = Arc::new(Mutex::new(testimony));
-        (Self(testimony.clone()), testimony)
+impl NoOpListener {
+    /// A listener, and the events that it collects.
+    pub fn new() -> (Self, Arc<Mutex<NoOpEvents>>) {
+        let heard = NoOpEvents { lines: Some(EventLines::default()), ..NoOpEvents::default() };
+        let heard = Arc::new(Mutex::new(heard));
+        (Self(heard.clone()), heard)
     }
 }
 
-impl Reporter for Witness {
+impl Reporter for NoOpListener {
     fn event(&mut self, event: &Event, line: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).hear(event, line);
+        lock(&self.0).hear(event, line);
     }
 }
 
-impl Testimony {
+impl NoOpEvents {
     fn hear(&mut self, event: &Event, line: &str) {
-        let Some(told) = &mut self.told else { return };
+        let Some(lines) = &mut self.lines else { return };
         let is_hit = match event {
             Event::RunStarted(run) if !run.first => {
                 self.started = Some(run.clone());
@@ -60,36 +61,36 @@ impl Testimony {
             Event::RunFinished(run)
                 if run.counts.is_no_op(run.status.name()) && run.counts.cancelled == 0 =>
             {
-                told.crc = self.crc.clone().finalize();
+                lines.crc = self.crc.clone().finalize();
                 return;
             }
-            Event::NodeFinished(node) if may_be_told_again(node) => {
+            Event::NodeFinished(node) if can_be_replayed(node) => {
                 node.status == Status::Succeeded
                     && node.cache == Some(CacheStatus::Hit)
                     && node.counts.is_none()
             }
             Event::NodeExpanded(_) => false,
-            _ => return self.told = None,
+            _ => return self.lines = None,
         };
         let has_time = time_at(line).is_some_and(|at| {
             let time = event.time().to_string();
             line[at..].strip_prefix(&*time).is_some_and(|rest| rest.starts_with('"'))
         });
-        if !has_time || told.others.len() == MAX_OTHERS || told.count == u32::MAX {
-            return self.told = None;
+        if !has_time || lines.others.len() == MAX_OTHERS || lines.count == u32::MAX {
+            return self.lines = None;
         }
         if !is_hit {
-            told.others.push(told.count);
+            lines.others.push(lines.count);
         }
-        told.count += 1;
-        told.bytes += line.len() as u64 + 1;
+        lines.count += 1;
+        lines.bytes += line.len() as u64 + 1;
         self.crc.update(line.as_bytes());
         self.crc.update(b"\n");
     }
 }
 
-/// A hit, what was skipped, or the sum of such.
-fn may_be_told_again(node: &NodeFinished) -> bool {
+/// Whether the node was a hit, was skipped, or sums up such nodes.
+fn can_be_replayed(node: &NodeFinished) -> bool {
     let ran = node.attempts > 0
         || node.counts.is_some_and(|counts| counts.executed + counts.failed + counts.cancelled > 0);
     let well = match node.status {
@@ -113,11 +114,11 @@ mod tests {
     use crate::core::event::Counts;
     use crate::view::sample;
 
-    fn hear(events: &[Event]) -> Testimony {
-        let (mut witness, testimony) = Witness::new();
+    fn hear(events: &[Event]) -> NoOpEvents {
+        let (mut witness, heard) = NoOpListener::new();
         events.iter().for_each(|event| witness.event(event, &event.to_line()));
         drop(witness);
-        Arc::into_inner(testimony).unwrap().into_inner().unwrap()
+        Arc::into_inner(heard).unwrap().into_inner().unwrap()
     }
 
     fn end(counts: Counts) -> Event {
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn hits_and_what_was_skipped_can_be_told_again() {
+    fn hits_and_skipped_nodes_can_be_replayed() {
         let events = [
             sample::run_started(3),
             Event::NodeFinished(sample::hit("a")),
@@ -133,10 +134,10 @@ mod tests {
             Event::NodeFinished(sample::hit("c")),
             end(Counts { nodes: 3, cached: 2, skipped: 1, ..Counts::default() }),
         ];
-        let told = hear(&events).told.unwrap();
-        assert_eq!((told.count, &told.others[..]), (3, &[1][..]));
+        let lines = hear(&events).lines.unwrap();
+        assert_eq!((lines.count, &lines.others[..]), (3, &[1][..]));
         let text: String = events[1..4].iter().map(|event| event.to_line() + "\n").collect();
-        assert_eq!((told.bytes, told.crc), (text.len() as u64, crc32fast::hash(text.as_bytes())));
+        assert_eq!((lines.bytes, lines.crc), (text.len() as u64, crc32fast::hash(text.as_bytes())));
     }
 
     #[test]
@@ -152,7 +153,7 @@ mod tests {
             end(Counts { executed: 1, ..counts }),
         ] {
             let heard = hear(&[sample::run_started(2), hit(), odd.clone(), end(counts)]);
-            assert!(heard.told.is_none(), "{odd:?}");
+            assert!(heard.lines.is_none(), "{odd:?}");
         }
     }
 }

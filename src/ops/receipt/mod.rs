@@ -3,7 +3,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `request.rs` | which requests may have a receipt, and the digest by which it is found |
-//! | `witness.rs` | what a run told: whether it only hit, and the lines of its events |
+//! | `listener.rs` | whether a run only hit, and the lines of its events |
 //! | `keep.rs` | from a run that has ended to a receipt |
 //! | `standing.rs` | whether a receipt still stands |
 //!
@@ -14,7 +14,7 @@
 //! |---|---|
 //! | the request, the folder it is made in, the program, variables that settings and home go by | they are the digest that it is found by |
 //! | workflow files, sub-workflows, libraries, files of inputs | each looks as when it was read; none was too young for that to count |
-//! | settings files | they are read anew, and say the same project, domain and jobs |
+//! | settings files | they are read anew, and set the same project, domain and jobs |
 //! | the user's files and folders, also sources | each looks as when it was digested |
 //! | which files a pattern names | each pattern is searched anew and names the same |
 //! | variables that tasks see or are keyed on | their digest is equal |
@@ -24,15 +24,15 @@
 //! | published files | each looks as after the run had published it |
 //! | `cache_max_age`, uses that have to be recorded | the first of them to end is the receipt's end; a clock that was set back ends it as well |
 //! | secrets, locks, conditions of other runs | a run with secrets, locks, hooks, a retry or an overwrite leaves no receipt |
-//! | warnings, and whatever is told only once | a run with any leaves no receipt |
-//! | the receipt itself, and the events that it tells again | both have checksums |
+//! | warnings, also those that come only once | a run with any leaves no receipt |
+//! | the receipt itself, and the events that are copied | both have checksums |
 //!
-//! Whatever is in doubt, the full way is gone. From a receipt to a run: `ops/run/honour.rs`.
+//! In doubt, the run goes the full way. From a receipt to a run: `ops/run/honour.rs`.
 
 mod keep;
+mod listener;
 mod request;
 mod standing;
-mod witness;
 
 use std::path::PathBuf;
 
@@ -41,9 +41,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 pub(super) use self::keep::ReceiptKeeper;
-pub use self::request::{ReceiptKey, receipt_key};
+pub(super) use self::listener::{EventLines, time_at};
+pub use self::request::{PendingReceipt, ReceiptKey, receipt_key};
 pub(super) use self::standing::{StandingReceipt, standing};
-pub(super) use self::witness::{ToldLines, time_at};
 use super::config::{processors, total_memory};
 use crate::core::digest::Digest;
 use crate::core::event::{Counts, RunStarted};
@@ -52,7 +52,7 @@ use crate::engine::scope::values::Listing;
 use crate::storage::history::invocation::Invocation;
 use crate::workflow::config::Config;
 
-/// What a run that only hit was and said.
+/// A run that only hit, with its outputs.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
     /// Its first event, with its id.
@@ -60,7 +60,7 @@ pub struct Receipt {
     /// The workflow file, absolute.
     pub path: String,
     pub invocation: Invocation,
-    pub told: ToldLines,
+    pub lines: EventLines,
     pub counts: Counts,
     pub saved_ms: u64,
     pub outputs: Vec<ReceiptOutput>,
@@ -98,7 +98,8 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    fn now(patterns: Vec<String>, config: &Config) -> Self {
+    /// Those of this process, with settings that were read.
+    pub(super) fn now(patterns: Vec<String>, config: &Config) -> Self {
         let text = |name| config.text(name).map(str::to_owned);
         Self {
             variables: environment::digest_of(&patterns),

@@ -5,6 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::time::SystemTime;
 
+use rusqlite::Connection;
+
 use crate::core::digest::{Digest, Hasher};
 use crate::core::run_request::{CacheMode, RunRequest};
 
@@ -21,6 +23,15 @@ pub struct ReceiptKey {
     pub request: Digest,
     /// When it was asked for: before anything was read.
     pub asked: SystemTime,
+}
+
+/// A request without a valid receipt, whose run goes the full way.
+pub struct PendingReceipt {
+    pub key: ReceiptKey,
+    /// Kept until the database is opened for writing: the first connection of all has to read its log.
+    pub reader: Option<Connection>,
+    /// Warnings of the home, which come only once.
+    pub warnings: Vec<String>,
 }
 
 /// The key of a request, made before anything is read for it; `None` for one that can have no receipt.

@@ -8,9 +8,7 @@ use rusqlite::Connection;
 use super::super::config::config_for;
 use super::{Receipt, ReceiptKey, Surroundings};
 use crate::engine::scope::values::Listing;
-use crate::storage::db;
 use crate::storage::history::is_known;
-use crate::storage::home::Home;
 use crate::storage::receipts::{self, KeptReceipt};
 use crate::storage::store::Evidence;
 
@@ -19,20 +17,17 @@ pub struct StandingReceipt {
     pub kept: KeptReceipt,
     pub receipt: Receipt,
     pub evidence: Evidence,
-    /// Kept until the database is opened for writing: the first connection of all has to read its log.
-    pub reader: Connection,
 }
 
 /// The receipt of a request, if all that it rests on outside of the store is as it was.
-pub fn standing(key: &ReceiptKey, workflow: &Path, home: &Home) -> Option<StandingReceipt> {
-    let db = db::peek(home.path())?;
-    let kept = receipts::find(&db, &key.request).ok()??;
-    if receipts::changes(&db).ok()? != kept.changes {
+pub fn standing(key: &ReceiptKey, workflow: &Path, db: &Connection) -> Option<StandingReceipt> {
+    let kept = receipts::find(db, &key.request).ok()??;
+    if !receipts::stands(db, &key.request, &kept).ok()? {
         return None;
     }
     let receipt: Receipt = serde_json::from_str(&kept.text).ok()?;
     let now = Timestamp::now();
-    if now < receipt.written || now >= receipt.until || !is_known(&db, receipt.started.run) {
+    if now < receipt.written || now >= receipt.until || !is_known(db, receipt.started.run) {
         return None;
     }
     let workflow =
@@ -43,5 +38,5 @@ pub fn standing(key: &ReceiptKey, workflow: &Path, home: &Home) -> Option<Standi
     }
     let evidence = Evidence::decode(&kept.evidence)?;
     let holds = evidence.holds() && receipt.listings.iter().all(Listing::holds);
-    holds.then_some(StandingReceipt { kept, receipt, evidence, reader: db })
+    holds.then_some(StandingReceipt { kept, receipt, evidence })
 }

@@ -1,9 +1,9 @@
-//! From a receipt to a run: what the earlier run told is told again, recorded and handed back.
+//! From a receipt to a run: its events, its history and its outputs, made from those of the earlier run.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
@@ -13,7 +13,7 @@ use super::super::cap;
 use super::super::collect::after_run;
 use super::super::home::HomeWriter;
 use super::super::receipt::{
-    Receipt, ReceiptKey, ReceiptOutput, StandingReceipt, ToldLines, standing, time_at,
+    EventLines, PendingReceipt, Receipt, ReceiptKey, ReceiptOutput, StandingReceipt, standing, time_at,
 };
 use super::RunResult;
 use crate::core::event::{Event, RunFinished, RunStarted, Status, Warning};
@@ -21,7 +21,7 @@ use crate::core::reporter::Reporter;
 use crate::core::run_id::RunId;
 use crate::core::types::Type;
 use crate::core::value::Value;
-use crate::engine::{PublishedOutput, Relied, Summary, stage_output};
+use crate::engine::{PublishedOutput, Summary, stage_output};
 use crate::storage::db;
 use crate::storage::gc::{self, footprint};
 use crate::storage::history::invocation::{Beginning, record_beginning, write_copy};
@@ -31,57 +31,71 @@ use crate::storage::own_file;
 use crate::storage::receipts::{self, KeptReceipt};
 use crate::storage::store::Store;
 
-/// Runs a request whose receipt stands; `None` if there is none, and then nobody was told anything and nothing is left behind.
+/// Runs a request whose receipt stands.
+///
+/// # Errors
+/// There is none, or it does not stand: no listener has heard an event, and the run goes the full way.
 pub fn honour(
-    key: &ReceiptKey,
+    key: ReceiptKey,
+    workflow: &Path,
+    home: Option<&Path>,
+    listeners: impl FnOnce() -> Vec<Box<dyn Reporter>>,
+) -> Result<RunResult, Box<PendingReceipt>> {
+    let mut pending = Box::new(PendingReceipt { key, reader: None, warnings: Vec::new() });
+    again(&mut pending, workflow, home, listeners).ok_or(pending)
+}
+
+fn again(
+    pending: &mut PendingReceipt,
     workflow: &Path,
     home: Option<&Path>,
     listeners: impl FnOnce() -> Vec<Box<dyn Reporter>>,
 ) -> Option<RunResult> {
     let started = Instant::now();
     let cap = cap::from_environment().ok()?;
-    let StandingReceipt { kept, receipt, evidence, reader } =
-        standing(key, workflow, &Home::locate(home).ok()?)?;
+    pending.reader = db::peek(Home::locate(home).ok()?.path());
+    let StandingReceipt { kept, receipt, evidence } =
+        standing(&pending.key, workflow, pending.reader.as_ref()?)?;
     let HomeWriter { home, mut db, store, warnings } = HomeWriter::open(home).ok()?;
-    drop(reader);
+    pending.reader = None;
+    pending.warnings = warnings;
     if !evidence.holds_in(&store) {
-        let _ = receipts::forget(&db, &key.request);
+        let _ = receipts::forget(&db, &pending.key.request);
         return None;
     }
     let run = RunId::make();
     let lock = home.begin_run(run).ok()?;
-    let said = Said::again(run, &receipt, &home, &store, warnings, started)
-        .and_then(|said| record(&mut db, &kept, &receipt, &said, &home).is_some().then_some(said));
+    let replay = Replay::new(run, &receipt, &home, &store, &pending.warnings, started).and_then(|replay| {
+        record(&mut db, &pending.key, &kept, &receipt, &replay, &home)?;
+        Some(replay)
+    });
     home.sweep_scratch(run);
     drop(lock);
-    let Some(said) = said else {
+    let Some(replay) = replay else {
         home.sweep_run(run);
         return None;
     };
-    said.tell(listeners(), &receipt.told);
+    replay.report(listeners(), &receipt.lines);
     let footprint = footprint::read(&db).ok();
     db::trim_log(&db, home.path());
     drop(db);
-    let (collected, warning) = match gc::is_due(&store, footprint, cap) {
-        true => after_run(&home, &store, footprint, cap),
-        false => (None, None),
-    };
+    let (collected, warning) = after_run(&home, &store, footprint, cap);
     let summary = Summary {
         status: Status::Succeeded,
         counts: receipt.counts,
         saved_ms: receipt.saved_ms,
-        duration_ms: said.last.duration_ms,
-        outputs: said.outputs,
+        duration_ms: replay.last.duration_ms,
+        outputs: replay.outputs,
         signal: None,
         history: None,
-        relied: Relied::default(),
+        relied: None,
     };
     let warnings = warning.into_iter().collect();
     Some(RunResult { run, summary, history: None, collected, warnings, missing: Vec::new() })
 }
 
-/// What the run says: its events, and its outputs.
-struct Said {
+/// The events and the outputs of the run.
+struct Replay {
     run: RunId,
     warnings: Vec<Event>,
     first: RunStarted,
@@ -91,24 +105,25 @@ struct Said {
     outputs: Vec<(String, PublishedOutput)>,
 }
 
-impl Said {
-    /// Says again what the earlier run said, and puts the files of its outputs where this one's belong.
-    fn again(
+impl Replay {
+    /// Copies the events of the earlier run, and puts the files of its outputs into the folder of this one.
+    fn new(
         run: RunId,
         receipt: &Receipt,
         home: &Home,
         store: &Store,
-        warnings: Vec<String>,
+        warnings: &[String],
         started: Instant,
     ) -> Option<Self> {
         let time = Timestamp::now();
-        let warning = |message| Event::Warning(Warning { time, message, node: None });
-        let text = events_of(&receipt.told, home, receipt.started.run)?;
-        let lines = at(told_lines(&receipt.told, &text)?, &receipt.told.others, time)?;
+        let warning =
+            |message: &String| Event::Warning(Warning { time, message: message.clone(), node: None });
+        let text = events_of(&receipt.lines, home, receipt.started.run)?;
+        let lines = at(middle_lines(&receipt.lines, &text)?, &receipt.lines.others, time)?;
         drop(text);
         let folder = home.outputs(run);
         let outputs: Option<Vec<_>> =
-            receipt.outputs.iter().map(|output| hand_back(output, store, &folder)).collect();
+            receipt.outputs.iter().map(|output| publish_again(output, store, &folder)).collect();
         let outputs = outputs?;
         let last = RunFinished {
             time: Timestamp::now(),
@@ -123,7 +138,7 @@ impl Said {
                 .collect::<JsonMap<_, _>>(),
         };
         let first = RunStarted { time, run, ..receipt.started.clone() };
-        Some(Self { run, warnings: warnings.into_iter().map(warning).collect(), first, lines, last, outputs })
+        Some(Self { run, warnings: warnings.iter().map(warning).collect(), first, lines, last, outputs })
     }
 
     /// Writes all events as they stand in the history.
@@ -135,14 +150,14 @@ impl Said {
         file.write_all(line(&Event::RunFinished(self.last.clone())).as_bytes())
     }
 
-    fn tell(&self, listeners: Vec<Box<dyn Reporter>>, told: &ToldLines) {
+    fn report(&self, listeners: Vec<Box<dyn Reporter>>, lines: &EventLines) {
         let first = Event::RunStarted(self.first.clone());
         let last = Event::RunFinished(self.last.clone());
         for mut listener in listeners {
-            let mut tell = |event: &Event| listener.event(event, &event.to_line());
-            self.warnings.iter().for_each(&mut tell);
-            tell(&first);
-            let mut others = told.others.iter().peekable();
+            let mut report = |event: &Event| listener.event(event, &event.to_line());
+            self.warnings.iter().for_each(&mut report);
+            report(&first);
+            let mut others = lines.others.iter().peekable();
             let all = !listener.passes_over_hits();
             for (number, line) in (0_u32..).zip(self.lines.lines()) {
                 let is_other = others.next_if_eq(&&number).is_some();
@@ -161,21 +176,21 @@ impl Said {
 }
 
 /// The events of a run.
-fn events_of(told: &ToldLines, home: &Home, run: RunId) -> Option<Vec<u8>> {
+fn events_of(lines: &EventLines, home: &Home, run: RunId) -> Option<Vec<u8>> {
     /// Room for the first and the last event, in bytes.
     const MORE: u64 = 64 << 20;
-    own_file::read(&home.events(run), told.bytes + MORE).ok()
+    own_file::read(&home.events(run), lines.bytes + MORE).ok()
 }
 
-/// The lines that the run told between the first event and the last, from its events.
-fn told_lines<'e>(told: &ToldLines, events: &'e [u8]) -> Option<&'e str> {
+/// The lines between the first and the last event, if their checksum is right.
+fn middle_lines<'e>(lines: &EventLines, events: &'e [u8]) -> Option<&'e str> {
     let begin = memchr::memchr(b'\n', events)? + 1;
-    let lines = events.get(begin..)?.get(..usize::try_from(told.bytes).ok()?)?;
-    (crc32fast::hash(lines) == told.crc).then_some(())?;
-    str::from_utf8(lines).ok()
+    let text = events.get(begin..)?.get(..usize::try_from(lines.bytes).ok()?)?;
+    (crc32fast::hash(text) == lines.crc).then_some(())?;
+    str::from_utf8(text).ok()
 }
 
-/// The same lines, told at another time; what sums up others took no time now.
+/// The same lines with another time; nodes that sum up others take no time.
 fn at(lines: &str, others: &[u32], time: Timestamp) -> Option<String> {
     let text = time.to_string();
     let mut again = String::with_capacity(lines.len() + lines.len() / 16);
@@ -204,7 +219,7 @@ fn at(lines: &str, others: &[u32], time: Timestamp) -> Option<String> {
     Some(again)
 }
 
-fn hand_back(output: &ReceiptOutput, store: &Store, folder: &Path) -> Option<(String, PublishedOutput)> {
+fn publish_again(output: &ReceiptOutput, store: &Store, folder: &Path) -> Option<(String, PublishedOutput)> {
     let value = Value::from_json(&Type::parse(&output.ty).ok()?, &output.value).ok()?;
     let places = match &output.places {
         Some(places) => places.clone(),
@@ -216,12 +231,13 @@ fn hand_back(output: &ReceiptOutput, store: &Store, folder: &Path) -> Option<(St
 /// Records the run as a whole, if the receipt still stands: its events, and its rows in one transaction.
 fn record(
     db: &mut Connection,
+    key: &ReceiptKey,
     kept: &KeptReceipt,
     receipt: &Receipt,
-    said: &Said,
+    replay: &Replay,
     home: &Home,
 ) -> Option<()> {
-    let Said { run, first, last, .. } = said;
+    let Replay { run, first, last, .. } = replay;
     let beginning = Beginning {
         run: history::Run {
             id: *run,
@@ -231,7 +247,7 @@ fn record(
             domain: first.domain.clone(),
             status: last.status.name().into(),
             started: first.time,
-            finished: Some(last.time),
+            finished: Some(first.time + Duration::from_millis(last.duration_ms)),
             counts: last.counts,
             saved_ms: last.saved_ms,
         },
@@ -239,12 +255,12 @@ fn record(
         texts: Vec::new(),
     };
     let _ = write_copy(&home.request(*run), &beginning.invocation);
-    said.write(home.create_events(*run).ok()?).ok()?;
+    replay.write(home.create_events(*run).ok()?).ok()?;
     // History need not survive a power cut.
     db.execute_batch("PRAGMA synchronous = NORMAL").ok()?;
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate).ok()?;
-    let stands =
-        receipts::changes(&transaction).ok()? == kept.changes && is_known(&transaction, receipt.started.run);
+    let stands = receipts::stands(&transaction, &key.request, kept).ok()?
+        && is_known(&transaction, receipt.started.run);
     stands.then_some(())?;
     record_beginning(&transaction, &beginning).ok()?;
     footprint::record_run(&transaction, *run, gc::of_run(home, *run)).ok()?;
@@ -258,7 +274,7 @@ mod tests {
     use crate::view::sample;
 
     #[test]
-    fn lines_are_told_at_another_time() {
+    fn lines_get_another_time() {
         let node = |time: &str, name: &str| {
             let hit = NodeFinished { time: time.parse().unwrap(), ..sample::hit(name) };
             let sum = NodeFinished { duration_ms: 9, ..hit.clone() };

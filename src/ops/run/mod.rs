@@ -98,12 +98,16 @@ pub async fn run(
         prepared;
     // The locks are held until this function returns.
     let RunTurn { run, locks: held } = turn;
-    let receipt = receipt.filter(|_| held.is_empty() && prior.is_none());
+    let mut pending = receipt;
 
     let flag = home.map(Path::to_owned);
     let opening = beside(&mut interrupts, move || HomeWriter::open(flag.as_deref()));
     let HomeWriter { home, db, store, mut warnings } = opening.await??;
-    warnings.extend(config.warnings);
+    if let Some(pending) = &mut pending {
+        pending.reader = None;
+        warnings.append(&mut pending.warnings);
+    }
+    warnings.extend_from_slice(&config.warnings);
     let inside = home_inside(&opened, &bindings, home.path());
     let (files, inputs) = evaluate(&opened, bindings, store.clone(), &inside, &mut interrupts).await?;
     warnings.extend(inside);
@@ -116,7 +120,9 @@ pub async fn run(
     let Hold { lock, events, processes, reader } = Hold::take(&home, run)?;
     warnings.extend(warnings::of_texts(&opened, &reader));
     estimate(&mut options, &opened, &reader);
-    let receipt = ReceiptKeeper::begin(receipt, &request.given, &opened, &mut listeners, &store, &reader);
+    let key = pending.filter(|_| held.is_empty() && prior.is_none()).map(|pending| pending.key);
+    let receipt =
+        ReceiptKeeper::begin(key, &request.given, &opened, &config, &mut listeners, &store, &reader);
     let row = record::first_row(run, &opened, &scope, &options);
     let (recording, acknowledged) = RunRecord::start(row, db, store.clone(), &home)?;
     let locks = work_locks(&home, &mut warnings);
