@@ -1,12 +1,13 @@
 //! Whether what settings name can be used: each executor and the shared cache, tried once.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::io::{self, Write};
 use std::path::Path;
 
 use crate::core::run_id::RunId;
 use crate::ops::Error;
 use crate::storage::home::Home;
+use crate::storage::own_file::{self, Access};
 use crate::workflow::config::Config;
 
 /// The executor of this machine, which needs no settings.
@@ -49,14 +50,19 @@ pub(super) fn try_all(home: Option<&Path>, config: &Config) -> Result<Vec<Settin
 /// Writes and reads where attempts work.
 fn try_local(home: &Home) -> Result<(), String> {
     home.create().map_err(|error| error.to_string())?;
-    let path = home.scratch(RunId::make());
-    let folder = path.parent().unwrap_or(home.path());
-    let fault = |error: std::io::Error| format!("{} cannot be used: {error}", folder.display());
-    fs::create_dir_all(folder).and_then(|()| fs::write(&path, TRIAL)).map_err(fault)?;
-    let read = fs::read(&path);
-    fs::remove_file(&path).map_err(fault)?;
-    match read.map_err(fault)? == TRIAL {
-        true => Ok(()),
-        false => Err(format!("{} does not give back what was written", folder.display())),
+    let id = RunId::make();
+    let trial = || -> io::Result<bool> {
+        let held = home.hold(id)?;
+        let path = held.scratch.join("trial");
+        own_file::open(&path, Access::New)?.write_all(TRIAL)?;
+        Ok(own_file::read(&path, TRIAL.len() as u64)? == TRIAL)
+    };
+    let tried = trial();
+    home.sweep_scratch(id);
+    let folder = home.path().join("scratch");
+    match tried {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(format!("{} does not return what was written", folder.display())),
+        Err(error) => Err(format!("{} cannot be used: {error}", folder.display())),
     }
 }
