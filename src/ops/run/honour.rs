@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
@@ -51,7 +51,6 @@ fn again(
     home: Option<&Path>,
     listeners: impl FnOnce() -> Vec<Box<dyn Reporter>>,
 ) -> Option<RunResult> {
-    let started = Instant::now();
     let cap = cap::from_environment().ok()?;
     pending.reader = db::peek(Home::locate(home).ok()?.path());
     let StandingReceipt { kept, receipt, evidence } =
@@ -65,7 +64,7 @@ fn again(
     }
     let run = RunId::make();
     let lock = home.begin_run(run).ok()?;
-    let replay = Replay::new(run, &receipt, &home, &store, &pending.warnings, started).and_then(|replay| {
+    let replay = Replay::new(run, &receipt, &home, &store, &pending.warnings).and_then(|replay| {
         record(&mut db, &pending.key, &kept, &receipt, &replay, &home)?;
         Some(replay)
     });
@@ -107,14 +106,7 @@ struct Replay {
 
 impl Replay {
     /// Copies the events of the earlier run, and puts the files of its outputs into the folder of this one.
-    fn new(
-        run: RunId,
-        receipt: &Receipt,
-        home: &Home,
-        store: &Store,
-        warnings: &[String],
-        started: Instant,
-    ) -> Option<Self> {
+    fn new(run: RunId, receipt: &Receipt, home: &Home, store: &Store, warnings: &[String]) -> Option<Self> {
         let time = Timestamp::now();
         let warning =
             |message: &String| Event::Warning(Warning { time, message: message.clone(), node: None });
@@ -125,11 +117,13 @@ impl Replay {
         let outputs: Option<Vec<_>> =
             receipt.outputs.iter().map(|output| publish_again(output, store, &folder)).collect();
         let outputs = outputs?;
+        let finished = Timestamp::now();
         let last = RunFinished {
-            time: Timestamp::now(),
+            time: finished,
             run,
             status: Status::Succeeded,
-            duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            // A clock that was set back meanwhile gives no time.
+            duration_ms: u64::try_from(finished.duration_since(time).as_millis()).unwrap_or(0),
             counts: receipt.counts,
             saved_ms: receipt.saved_ms,
             outputs: outputs
