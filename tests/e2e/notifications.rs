@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use serde_json::Value;
 
-use crate::common::{Done, Lab, finish};
+use crate::common::{Done, Lab, MESSAGE_TO_FILE, finish};
 
 /// A workflow that fails while a file `broken` is there, with a schedule and further text.
 fn workflow(more: &str) -> String {
@@ -52,7 +52,9 @@ fn nightly(lab: &Lab, day: &str, args: &[&str]) -> Done {
 }
 
 /// A rule whose messages become lines of a file.
-const TO_FILE: &str = "[[notify]]\ncommand = [\"sh\", \"-c\", 'cat >> @DIR@/told; echo >> @DIR@/told']\n";
+fn to_file() -> String {
+    format!("[[notify]]\n{MESSAGE_TO_FILE}\n")
+}
 
 fn told(lab: &Lab) -> Vec<Value> {
     let text = std::fs::read_to_string(lab.path("told")).unwrap_or_default();
@@ -65,7 +67,7 @@ fn events(lab: &Lab) -> Vec<String> {
 
 #[test]
 fn a_failure_its_change_and_its_end_are_told() {
-    let lab = lab(TO_FILE);
+    let lab = lab(&to_file());
     nightly(&lab, "01", &[]).expect_code(0);
     assert!(events(&lab).is_empty());
     lab.write("broken", "");
@@ -119,7 +121,7 @@ fn a_failure_its_change_and_its_end_are_told() {
 
 #[test]
 fn runs_without_notify_are_not_told_and_runs_without_a_schedule_can_be() {
-    let lab = lab(TO_FILE);
+    let lab = lab(&to_file());
     lab.write("broken", "");
     lab.exec("w.toml", &["--schedule", "nightly"]).expect_code(1);
     assert!(events(&lab).is_empty());
@@ -256,7 +258,8 @@ fn a_webhook_gets_the_body_that_its_template_makes_and_secrets_stay_hidden() {
 #[test]
 fn what_is_not_delivered_goes_with_the_next_run_and_changes_no_exit_code() {
     let lab = lab(&format!(
-        "{TO_FILE}timeout = \"1s\"\n[[notify]]\nname = \"gone\"\nwebhook = \"${{NOT_SET_ANYWHERE}}\"\n"
+        "{}timeout = \"1s\"\n[[notify]]\nname = \"gone\"\nwebhook = \"${{NOT_SET_ANYWHERE}}\"\n",
+        to_file()
     ));
     lab.write("broken", "");
     // Stopped while it waits for the second try of the one that fails.

@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::common::live::{Live, until};
-use crate::common::{Done, Lab};
+use crate::common::{Done, Lab, MESSAGE_TO_FILE};
 
 /// A workflow of one task, with a schedule of these lines.
 fn workflow(name: &str, schedule: &str, script: &str) -> String {
@@ -351,9 +351,8 @@ fn a_killed_daemon_leaves_no_instant_twice_and_none_unaccounted_for() {
 fn people_are_told_of_failures_recoveries_and_files_that_do_not_load() {
     let lab = Lab::new();
     let text = |script: &str| {
-        let notify = "[[notify]]\non = ['failure', 'recovery', 'broken']\n\
-                      command = ['sh', '-c', 'cat >> @DIR@/told; echo >> @DIR@/told']\n";
-        format!("{}{notify}", workflow("w", "every = '1s'", script))
+        let notify = format!("[[notify]]\non = ['failure', 'recovery', 'broken']\n{MESSAGE_TO_FILE}\n");
+        workflow("w", "every = '1s'", script) + &notify
     };
     lab.write("told", "");
     lab.write("w.toml", &text("exit 3"));
@@ -377,17 +376,16 @@ fn told(lab: &Lab) -> Vec<Value> {
 }
 
 /// Rules that write every message down.
-fn telling(lab: &Lab) -> &'static str {
+fn telling(lab: &Lab) -> String {
     lab.write("told", "");
-    "[[notify]]\nname = 'file'\non = ['failure', 'recovery', 'missed']\n\
-     command = ['sh', '-c', 'cat >> @DIR@/told; echo >> @DIR@/told']\n"
+    format!("[[notify]]\nname = 'file'\non = ['failure', 'recovery', 'missed']\n{MESSAGE_TO_FILE}\n")
 }
 
 #[test]
 fn what_was_missed_and_a_run_that_could_not_begin_are_told_and_so_is_its_end() {
     let lab = Lab::new();
     let notify = telling(&lab);
-    let fine = workflow("w", "every = '10m'", "true") + notify;
+    let fine = workflow("w", "every = '10m'", "true") + &notify;
     let refused = fine.replace("[tasks.t]", "[tasks.t]\nsecrets = ['NO_SUCH']");
     lab.write("w.toml", &refused);
     let once = || {
@@ -424,13 +422,13 @@ fn what_was_missed_and_a_run_that_could_not_begin_are_told_and_so_is_its_end() {
 fn a_run_that_died_with_its_daemon_is_told_by_the_next_one_whoever_comes_between() {
     let lab = Lab::new();
     let notify = telling(&lab);
-    lab.write("w.toml", &(workflow("w", "every = '1s'", "sleep 600") + notify));
+    lab.write("w.toml", &(workflow("w", "every = '1s'", "sleep 600") + &notify));
     let live = serve(&lab, "serve", &[]);
     let run = heard(&live, "instant", 1)[0]["run"].as_str().unwrap().to_owned();
     until("it runs", || lab.run(&["show", &run]).code == Some(0) && !lab.alive().is_empty());
     live.signal(Signal::KILL);
     drop(live);
-    lab.write("w.toml", &(workflow("w", "every = '1000h'", "true") + notify));
+    lab.write("w.toml", &(workflow("w", "every = '1000h'", "true") + &notify));
     // Neither holds the dead one these up, nor do they take its news away.
     lab.run(&["schedule", "trigger", "w/s", "--here"]).expect_code(0);
     assert!(told(&lab).is_empty());

@@ -17,6 +17,11 @@ pub mod live;
 pub mod one_task;
 pub mod trial;
 
+/// A command of `[[notify]]` that appends each message to the file `told` as a line, in one write: two
+/// messages at once would else be mixed.
+pub const MESSAGE_TO_FILE: &str =
+    r#"command = ['sh', '-c', 'message=$(cat); printf "%s\n" "$message" >> @DIR@/told']"#;
+
 pub struct Lab {
     dir: tempfile::TempDir,
 }
