@@ -21,7 +21,12 @@ pub enum Resource {
 #[derive(Debug, Default)]
 pub struct Budget {
     spent: [Cell<usize>; 5],
+    /// What all of it takes in memory, about.
+    bytes: Cell<usize>,
 }
+
+/// The most memory that the files of one workflow may take together.
+const MAX_BYTES: usize = 245_000_000;
 
 /// Whether there are too many by now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +49,18 @@ impl Resource {
         }
     }
 
+    /// What one takes in memory while files are read and put together, beside its keys and values: as measured, and
+    /// rather more than less.
+    const fn bytes(self) -> usize {
+        match self {
+            Self::Values => 100,
+            Self::Tasks => 1150,
+            Self::Nodes => 450,
+            Self::Declarations => 200,
+            Self::Expressions => 650,
+        }
+    }
+
     fn plural(self) -> &'static str {
         match self {
             Self::Values => "keys and values",
@@ -53,29 +70,36 @@ impl Resource {
             Self::Expressions => "expressions other than the name of a value",
         }
     }
-
-    /// The error for files that hold more.
-    pub fn too_many(self) -> String {
-        format!("the files of the workflow hold more than {} {}", self.limit(), self.plural())
-    }
 }
 
 impl Budget {
-    /// How many more there may be.
-    pub fn left(&self, resource: Resource) -> usize {
-        resource.limit().saturating_sub(self.spent[resource as usize].get())
-    }
-
     /// Counts `count` more.
     pub fn spend(&self, resource: Resource, count: usize) -> Spent {
-        let spent = &self.spent[resource as usize];
-        let before = spent.get();
-        let after = before.saturating_add(count);
-        spent.set(after);
-        match (before > resource.limit(), after > resource.limit()) {
+        let was_over = self.is_over(resource);
+        let add = |cell: &Cell<usize>, n: usize| cell.set(cell.get().saturating_add(n));
+        add(&self.spent[resource as usize], count);
+        add(&self.bytes, count.saturating_mul(resource.bytes()));
+        match (was_over, self.is_over(resource)) {
             (_, false) => Spent::Within,
             (false, true) => Spent::First,
             (true, true) => Spent::Beyond,
+        }
+    }
+
+    fn is_over(&self, resource: Resource) -> bool {
+        self.spent[resource as usize].get() > resource.limit() || self.bytes.get() > MAX_BYTES
+    }
+
+    /// The error where more of this resource was too much.
+    pub fn complaint(&self, resource: Resource) -> String {
+        match self.spent[resource as usize].get() > resource.limit() {
+            true => {
+                format!("the files of the workflow hold more than {} {}", resource.limit(), resource.plural())
+            }
+            false => format!(
+                "the files of the workflow hold too much together: they would take more than {} MB of memory",
+                MAX_BYTES / 1_000_000
+            ),
         }
     }
 }
@@ -87,13 +111,21 @@ mod tests {
     #[test]
     fn what_is_spent_is_gone_for_all_files() {
         let budget = Budget::default();
-        assert_eq!(budget.left(Resource::Tasks), 100_000);
         let spend = |count| budget.spend(Resource::Tasks, count);
         assert_eq!(spend(60_000), Spent::Within);
         budget.spend(Resource::Nodes, 1);
-        assert_eq!(budget.left(Resource::Tasks), 40_000);
         assert_eq!(spend(40_000), Spent::Within);
         assert_eq!((spend(1), spend(0), spend(usize::MAX)), (Spent::First, Spent::Beyond, Spent::Beyond));
-        assert_eq!(budget.left(Resource::Tasks), 0);
+        assert!(budget.complaint(Resource::Tasks).contains("more than 100000 tasks"));
+    }
+
+    #[test]
+    fn no_resource_may_be_at_its_limit_beside_all_others() {
+        let budget = Budget::default();
+        assert_eq!(budget.spend(Resource::Values, 1_200_000), Spent::Within);
+        assert_eq!(budget.spend(Resource::Nodes, 150_000), Spent::Within);
+        assert_eq!(budget.spend(Resource::Expressions, 99_000), Spent::First);
+        assert!(budget.complaint(Resource::Expressions).contains("too much together"));
+        assert_eq!(budget.spend(Resource::Tasks, 1), Spent::Beyond);
     }
 }

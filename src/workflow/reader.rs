@@ -44,7 +44,7 @@ impl Reader {
     pub fn spend(&mut self, resource: Resource, count: usize, span: Span) -> bool {
         let spent = self.budget.spend(resource, count);
         if spent == Spent::First {
-            self.error(span, resource.too_many(), "too many from here on");
+            self.error(span, self.budget.complaint(resource), "too many from here on");
         }
         spent == Spent::Within
     }

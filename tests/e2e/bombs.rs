@@ -200,6 +200,31 @@ fn anything_costs_twenty_times_its_size_at_most() {
     check_within(within(&text), text, 2);
 }
 
+/// Each part of these is allowed by itself, and together they would take more than all may.
+#[test]
+fn every_part_near_its_limit() {
+    let tasks = many(99_000, |i| format!("[tasks.t{i}]\nrun = 'true'\n"));
+    let nodes = many(149_000, |i| format!("[nodes.n{i}]\ntask = 't{}'\n", i % 99_000));
+    let bound = many(149_000, |i| format!("[nodes.n{i}]\ntask = 't'\ninputs = {{ j = {i} }}\n"));
+    let typed = many(100, |i| format!("a{i} = 'int?'\n"));
+    let declared = many(2_990, |i| format!("[tasks.d{i}]\nrun = 'true'\n[tasks.d{i}.inputs]\n{typed}"));
+    let computed = "'{{ 1 + 1 }}',".repeat(9_000);
+    let computed = many(11, |i| format!("[nodes.e{i}]\ntask = 't'\ninputs = {{ j = [{computed}] }}\n"));
+    let texts = [bound.clone() + &computed, tasks + &nodes, bound + &declared];
+    for text in texts.into_iter().take(count(1, 3)) {
+        let done = check(format!("{HEAD}{text}"), 2);
+        assert!(done.err.contains("hold too much together"), "{}", done.err);
+    }
+}
+
+/// Seen to fail: the nodes of each task were searched for among all, which took minutes.
+#[test]
+fn many_tasks_with_a_node_each() {
+    let number = count(20_000, 99_000);
+    let each = |i| format!("[tasks.t{i}]\nrun = 'true'\n[nodes.n{i}]\ntask = 't{i}'\n");
+    check(format!("{HEAD}{}", many(number, each)), 0);
+}
+
 #[test]
 fn sixty_megabytes() {
     let ten = |line: &dyn Fn(usize) -> String| (0..10).map(|_| six_megabytes(line)).collect::<String>();

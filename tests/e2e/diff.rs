@@ -87,7 +87,7 @@ fn a_changed_file_is_the_cause_and_the_rest_follows() {
 
     let text = diff(&lab, &["@last"]).out;
     for line in [
-        "changed first\n  ~ count\n      inputs.data  data.csv 4 B ",
+        "changed first\n  ~ count\n      inputs.data  data.csv (4 B, ",
         "followed from that\n  ~ join  because of count\n      inputs.rows  2 → 3\n",
         "same results\n  1 now from the cache\n",
     ] {

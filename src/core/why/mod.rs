@@ -246,6 +246,13 @@ impl Why {
     }
 }
 
+impl ItemChanges {
+    /// Which elements differ: `2 added (c.csv, d.csv), 1 removed (a.csv)`.
+    pub fn text(&self) -> String {
+        phrases::item_changes(self)
+    }
+}
+
 impl Change {
     /// In a few words: `cache_version 1.0 -> 1.1`.
     pub fn text(&self) -> String {

@@ -183,7 +183,7 @@ fn pair(was: &Json, now: &Json) -> String {
 }
 
 /// Which elements differ: `2 added (c.csv, d.csv), 1 removed (a.csv)`.
-fn item_changes(changes: &ItemChanges) -> String {
+pub fn item_changes(changes: &ItemChanges) -> String {
     let ItemChanges { added, removed, changed, reordered, items } = changes;
     let of = |kind: ItemKind, n: u64, word: &str| {
         let all = items.iter().filter(|item| item.kind == kind);

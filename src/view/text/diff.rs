@@ -4,13 +4,15 @@ use jiff::Zoned;
 use serde_json::Value as Json;
 
 use crate::core::event::{CacheStatus, Status};
+use crate::core::why::difference;
 use crate::view::model::run_diff::{DiffRole, Folded, KeyChange, NamedPair, NodeDiff, Pair, RunDiff};
 use crate::view::model::run_row::RunRow;
 use crate::view::text::commands::logs_command;
 use crate::view::text::phrases::{counts, mark};
 use crate::view::text::style::{BAD, CAUTION, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
+use crate::view::text::value::by_content;
 use crate::view::text::why::change_text;
-use crate::view::text::{age, count, cut, duration, inert, size, width};
+use crate::view::text::{age, count, cut, duration, inert, width};
 
 /// Maximum nodes of each group shown one by one.
 const SHOWN: usize = 30;
@@ -41,7 +43,13 @@ impl RunDiff {
         } else if self.same > 0 {
             text.push_str(&format!(
                 "\n{}\n",
-                ink.paint(FAINT, format!("{} more are the same", count(self.same)))
+                ink.paint(
+                    FAINT,
+                    match self.same {
+                        1 => "1 more is the same".to_owned(),
+                        same => format!("{} more are the same", count(same)),
+                    }
+                )
             ));
         }
         text
@@ -245,13 +253,26 @@ fn push_changes(
     for NamedPair { name, before, after } in changes.iter().take(most) {
         let name = format!("{prefix}{name}");
         let room = LINE.saturating_sub(indent.len() + widest + " →  ".len() + 1).max(2 * LEAD);
-        let (before, after) = pair(&value(before), &value(after), room);
         let padding = " ".repeat(widest - width(&name) + 2);
-        text.push_str(&format!("{indent}{}{padding}{before} → {after}\n", ink.paint(FAINT, inert(&name))));
+        let differs = difference_of(before, after, room);
+        text.push_str(&format!("{indent}{}{padding}{differs}\n", ink.paint(FAINT, inert(&name))));
     }
     if changes.len() > most {
         let more = count((changes.len() - most) as u64);
         text.push_str(&format!("{indent}{}\n", ink.paint(FAINT, format!("{more} more"))));
+    }
+}
+
+/// Two values in `room` columns; of lists and maps that are longer only which elements differ.
+fn difference_of(before: &Json, after: &Json, room: usize) -> String {
+    let (was, now) = (value(before), value(after));
+    let too_long = width(&was) + width(&now) > room;
+    match difference::items(before, after).filter(|_| too_long) {
+        Some(items) => cut(&inert(&items.text()), room + " → ".len()).into_owned(),
+        None => {
+            let (was, now) = pair(&was, &now, room);
+            format!("{was} → {now}")
+        }
     }
 }
 
@@ -270,18 +291,10 @@ fn pair(before: &str, after: &str, room: usize) -> (String, String) {
     (from(before), from(after))
 }
 
-/// A value in one line: a file by what it holds, anything else as JSON.
 fn value(value: &Json) -> String {
-    let digest = value.get("digest").and_then(Json::as_str);
-    match (digest, value.get("size").and_then(Json::as_u64)) {
-        (Some(digest), Some(bytes)) => {
-            let short = digest.trim_start_matches("sha256:").get(..8).unwrap_or(digest);
-            let name = value.get("name").and_then(Json::as_str).map_or("", |name| name);
-            inert(&format!("{name} {} {short}", size(bytes))).trim_start().into()
-        }
-        (Some(digest), None) => inert(digest.get(..8).unwrap_or(digest)).into_owned(),
-        _ if value.is_null() => "none".into(),
-        _ => inert(&value.to_string()).into_owned(),
+    match value {
+        Json::Null => "none".into(),
+        value => by_content(value, usize::MAX),
     }
 }
 
@@ -303,10 +316,13 @@ mod tests {
     }
 
     #[test]
-    fn files_are_told_by_name_size_and_digest() {
-        let digest = format!("sha256:{}", "1f".repeat(32));
-        let file = serde_json::json!({"name": "a\u{1b}[2J.csv", "digest": digest, "size": 2048});
-        assert_eq!(value(&file), "a.csv 2.0 KiB 1f1f1f1f");
-        assert_eq!(value(&Json::Null), "none");
+    fn of_long_lists_and_maps_the_elements_that_differ_are_named() {
+        let file = |name: &str| serde_json::json!({"name": name, "digest": "1f".repeat(32), "size": 2048});
+        let files = |names: &[&str]| names.iter().map(|name| file(name)).collect::<Json>();
+        let differs =
+            difference_of(&files(&["a.csv", "b.csv", "c.csv"]), &files(&["a.csv", "d.csv", "c.csv"]), 40);
+        assert_eq!(differs, "1 added (d.csv), 1 removed (b.csv)");
+        assert_eq!(difference_of(&serde_json::json!([1, 2]), &serde_json::json!([1]), 40), "[1,2] → [1]");
+        assert_eq!(difference_of(&Json::Null, &file("a"), 40), "none → a (2.0 KiB, 1f1f1f1f..)");
     }
 }

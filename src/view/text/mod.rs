@@ -7,6 +7,7 @@
 //! | `format.rs` | durations, ages, sizes and counts as text |
 //! | `wrap.rs` | lines broken at words |
 //! | `style.rs` | colours and columns |
+//! | `value.rs` | a value in one line |
 //! | `phrases.rs` | the parts of lines that several views share |
 //! | `commands.rs` | commands that the lines suggest |
 //! | `narrator.rs` | events as lines, for the terminal and for `plain.rs` |
@@ -34,6 +35,7 @@ pub mod runs;
 pub mod schedules;
 pub mod style;
 pub mod task_output;
+mod value;
 pub mod why;
 pub mod wrap;
 

@@ -9,8 +9,9 @@ use crate::core::run_id::RunId;
 use crate::view::text::commands::logs_command;
 use crate::view::text::narrator::warning_line;
 use crate::view::text::phrases::{details, mark, summed, usage};
-use crate::view::text::run::{input, output};
+use crate::view::text::run::OUTPUT_WIDTH;
 use crate::view::text::style::{BAD, Cell, FAINT, Ink, PLAIN, STRONG, columns};
+use crate::view::text::value::{by_content, by_place};
 use crate::view::text::why;
 use crate::view::text::{age, duration, inert};
 
@@ -133,8 +134,8 @@ impl NodeStory {
             text.push_str(&format!("\n{}\n{differs}", ink.paint(STRONG, "what differs")));
         }
         self.attempts(&mut text, ink, now);
-        values(&mut text, "inputs", &node.inputs, input, ink);
-        values(&mut text, "outputs", &node.outputs, output, ink);
+        values(&mut text, "inputs", &node.inputs, by_content, ink);
+        values(&mut text, "outputs", &node.outputs, by_place, ink);
         if !self.warnings.is_empty() {
             text.push('\n');
             text.extend(self.warnings.iter().map(|warning| warning_line(warning, ink)));
@@ -221,13 +222,13 @@ fn values(
     text: &mut String,
     heading: &str,
     values: &JsonMap<String, Json>,
-    shown: fn(&Json) -> String,
+    shown: fn(&Json, usize) -> String,
     ink: Ink,
 ) {
     if !values.is_empty() {
         text.push_str(&format!("\n{}\n", ink.paint(STRONG, heading)));
         for (name, value) in values {
-            text.push_str(&format!("  {name} = {}\n", shown(value)));
+            text.push_str(&format!("  {name} = {}\n", shown(value, OUTPUT_WIDTH)));
         }
     }
 }
@@ -276,18 +277,6 @@ exit 3 after 2 attempts
             document["warnings"][0]["message"],
             "the pinned version 1.0.0 hides a change of the command"
         );
-    }
-
-    #[test]
-    fn input_files_are_told_by_name_and_content() {
-        let file = |name: &str| json!({"name": name, "digest": "1f".repeat(32), "size": 2048});
-        assert_eq!(input(&file("a.csv")), "a.csv (2.0 KiB, 1f1f1f1f..)");
-        assert_eq!(
-            input(&json!([file("a"), file("b")])),
-            "[a (2.0 KiB, 1f1f1f1f..), b (2.0 KiB, 1f1f1f1f..)]"
-        );
-        assert_eq!(input(&json!({"name": "a"})), r#"{"name":"a"}"#);
-        assert_eq!(input(&json!([])), "[]");
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! What a run was asked for, in lines.
 
-use serde_json::Value as Json;
-
 use crate::view::model::request::RequestView;
+use crate::view::text::inert;
 use crate::view::text::style::{Cell, FAINT, Ink, PLAIN, columns};
-use crate::view::text::{cut, inert, size};
+use crate::view::text::value::by_place;
 
 /// Maximum number of inputs that are shown.
 const MAX_INPUTS: usize = 12;
@@ -17,7 +16,7 @@ impl RequestView {
         let mut rows = vec![("workflow".to_owned(), inert(&self.workflow).into_owned())];
         for (i, (name, value)) in self.inputs.iter().take(MAX_INPUTS).enumerate() {
             let head = if i == 0 { "inputs" } else { "" };
-            rows.push((head.to_owned(), format!("{} = {}", inert(name), value_text(value))));
+            rows.push((head.to_owned(), format!("{} = {}", inert(name), by_place(value, VALUE_WIDTH))));
         }
         let more = self.inputs.len().saturating_sub(MAX_INPUTS);
         if more > 0 {
@@ -32,15 +31,6 @@ impl RequestView {
     pub(in crate::view) fn render(&self, ink: Ink) -> String {
         let row = |(name, value)| vec![Cell::new(FAINT, name), Cell::new(PLAIN, value)];
         columns(&self.rows().into_iter().map(row).collect::<Vec<_>>(), ink)
-    }
-}
-
-/// A file by its path and size, anything else as JSON.
-fn value_text(value: &Json) -> String {
-    let text = |key: &str| value.get(key).and_then(Json::as_str);
-    match (text("origin").or(text("path")).or(text("name")), value.get("size").and_then(Json::as_u64)) {
-        (Some(path), Some(bytes)) if text("digest").is_some() => format!("{} ({})", inert(path), size(bytes)),
-        _ => cut(&inert(&value.to_string()), VALUE_WIDTH).into_owned(),
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use jiff::Zoned;
-use serde_json::Value as Json;
 
 use crate::core::event::{Counts, NodeFinished, Status};
 use crate::core::why;
@@ -12,7 +11,8 @@ use crate::view::text::commands::{after, command, logs_command, table};
 use crate::view::text::narrator::warning_line;
 use crate::view::text::phrases::{counts, details, mark, summed, usage};
 use crate::view::text::style::{BAD, Cell, FAINT, Ink, PLAIN, STRONG, columns};
-use crate::view::text::{age, count, cut, duration, inert, size};
+use crate::view::text::value::by_place;
+use crate::view::text::{age, count, cut, duration, inert};
 
 /// Maximum hits with a line each, without `all`.
 const SHOWN_HITS: usize = 10;
@@ -25,7 +25,7 @@ const WORTH_TELLING: u64 = 100;
 /// The most columns that the reason of a miss may take.
 const WHY_WIDTH: usize = 40;
 /// The most columns that an output's value may take.
-const OUTPUT_WIDTH: usize = 200;
+pub(in crate::view) const OUTPUT_WIDTH: usize = 200;
 
 /// The rows of the table, and what it leaves out.
 struct Rows<'a> {
@@ -68,7 +68,7 @@ impl RunState {
         if !self.outputs.is_empty() {
             text.push_str(&format!("\n{}\n", ink.paint(STRONG, "outputs")));
             for (name, value) in &self.outputs {
-                text.push_str(&format!("  {name} = {}\n", output(value)));
+                text.push_str(&format!("  {name} = {}\n", by_place(value, OUTPUT_WIDTH)));
             }
         }
         let next = self.next();
@@ -320,34 +320,6 @@ impl Bucket {
             Self::Unfinished => "unfinished",
         }
     }
-}
-
-/// An output's value in one line: a file by its path and size, anything else as JSON.
-pub(in crate::view) fn output(value: &Json) -> String {
-    match (value.get("path").and_then(Json::as_str), value.get("size").and_then(Json::as_u64)) {
-        (Some(path), Some(bytes)) => format!("{} ({})", inert(path), size(bytes)),
-        _ => cut(&inert(&value.to_string()), OUTPUT_WIDTH).into_owned(),
-    }
-}
-
-/// An input's value in one line: files by name, size and the beginning of their digest, anything else as JSON.
-pub(in crate::view) fn input(value: &Json) -> String {
-    let file = |value: &Json| {
-        let name = value.get("name")?.as_str()?.to_owned();
-        let digest = value.get("digest")?.as_str()?.get(..8)?.to_owned();
-        let bytes = value.get("size").and_then(Json::as_u64);
-        Some(match bytes {
-            Some(bytes) => format!("{name} ({}, {digest}..)", size(bytes)),
-            None => format!("{name} ({digest}..)"),
-        })
-    };
-    let files = match value {
-        Json::Array(items) if !items.is_empty() => {
-            items.iter().map(file).collect::<Option<Vec<_>>>().map(|files| format!("[{}]", files.join(", ")))
-        }
-        value => file(value),
-    };
-    cut(&inert(&files.unwrap_or_else(|| value.to_string())), OUTPUT_WIDTH).into_owned()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::core::event::ResultSource;
 use crate::core::why::difference::{DifferingItem, ItemChanges, ItemKind, around, in_sight};
 use crate::core::why::{Change, MissKind, Nearest, Upstream, Why};
 use crate::view::text::style::{BAD, CACHED, CAUTION, Cell, FAINT, GOOD, Ink, PLAIN, STRONG, columns};
+use crate::view::text::value::by_content;
 use crate::view::text::{age, cut, duration, inert, width};
 
 /// What is known of one node or element.
@@ -98,20 +99,12 @@ fn is_of(change: &Change, part: &str) -> bool {
     }
 }
 
-/// A value in one line, cut to this number of columns.
+/// A value in one line of so many columns; text stands without its quotes.
 fn shown(value: &Json, room: usize) -> String {
-    let text = match value {
-        Json::String(text) => inert(text).into_owned(),
-        Json::Object(file) if file.contains_key("digest") => {
-            let text = |key: &str| file.get(key).and_then(Json::as_str).unwrap_or_default();
-            let digest = text("digest");
-            let size =
-                file.get("size").and_then(Json::as_u64).map_or_else(String::new, crate::view::text::size);
-            format!("{} ({size}, {}..)", inert(text("name")), &digest[..digest.len().min(8)])
-        }
-        value => inert(&value.to_string()).into_owned(),
-    };
-    cut(&text, room).into_owned()
+    match value {
+        Json::String(text) => cut(&inert(text), room).into_owned(),
+        value => cut(&by_content(value, room), room).into_owned(),
+    }
 }
 
 fn reasons(answer: &WhyAnswer, why: &Why, ink: Ink, now: &Zoned, text: &mut String) {
@@ -220,11 +213,11 @@ fn item_lines(changes: &ItemChanges, indent: &str, ink: Ink, text: &mut String) 
         };
         let values = match kind {
             _ if was.is_null() && now.is_null() => String::new(),
-            ItemKind::Added => format!(" = {now}"),
-            ItemKind::Removed => format!(" = {was}"),
+            ItemKind::Added => format!(" = {}", by_content(&nameless(now), room)),
+            ItemKind::Removed => format!(" = {}", by_content(&nameless(was), room)),
             ItemKind::Changed => {
                 let each = room.saturating_sub(width(name) + "~ :  -> ".len() + 12) / 2;
-                let (was, now) = (was.to_string(), now.to_string());
+                let (was, now) = (by_content(was, usize::MAX), by_content(now, usize::MAX));
                 let fits = width(name) + width(&was) + width(&now) + 8 <= room;
                 let (was, now) = if fits { (was, now) } else { around(&was, &now, each.max(8)) };
                 format!(": {was} -> {now}")
@@ -238,6 +231,17 @@ fn item_lines(changes: &ItemChanges, indent: &str, ink: Ink, text: &mut String) 
     if more > 0 {
         text.push_str(&format!("{indent}  {}\n", ink.paint(FAINT, format!("... {more} more"))));
     }
+}
+
+/// An element of a folder without its name, which stands before it already.
+fn nameless(value: &Json) -> Json {
+    let mut value = value.clone();
+    if let Json::Object(entry) = &mut value
+        && entry.contains_key("digest")
+    {
+        entry.remove("name");
+    }
+    value
 }
 
 fn upstream(from: &Upstream, depth: usize, ink: Ink, text: &mut String) {

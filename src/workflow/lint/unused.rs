@@ -1,29 +1,28 @@
 //! Outputs and tasks that are not used.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
 
 use super::commands::short;
 use super::{Lint, MAX_UNUSED_OUTPUTS, Text};
+use crate::workflow::Workflow;
 use crate::workflow::binding::{Binding, Reference};
 use crate::workflow::diagnostic::{Diagnostic, Sources};
-use crate::workflow::{Task, Workflow};
 
 /// Outputs of a workflow's own tasks that neither a node nor the workflow's outputs refer to, and tasks without a node.
 pub fn outputs(workflow: &Workflow, sources: &Sources) -> Vec<Lint> {
     let used = used(workflow);
+    let nodes_of = nodes_of_tasks(workflow);
     let own = format!("{}.", workflow.name);
     let mut lints = Vec::new();
     for task in workflow.tasks.iter().filter(|task| task.name.starts_with(&own)) {
-        let nodes = nodes_of(workflow, task);
         let name = short(task);
-        if nodes.is_empty() {
+        let Some(nodes) = nodes_of.get(&*task.name) else {
             let message = format!("task `{name}` is used by no node");
             let help = format!("add [nodes.NAME] with task = \"{name}\", or take it away");
             let diagnostic = Diagnostic::warning(task.place, message, "not used").help(help);
             lints.push(Lint { name: "unused-task", diagnostic });
             continue;
-        }
+        };
         let text = Text::of(task, sources);
         let outputs = task.outputs.iter().enumerate();
         let unused = outputs.filter(|(i, _)| nodes.iter().all(|node| !used.contains(&(*node, *i))));
@@ -38,10 +37,15 @@ pub fn outputs(workflow: &Workflow, sources: &Sources) -> Vec<Lint> {
     lints
 }
 
-/// The nodes that run a task, by index.
-fn nodes_of(workflow: &Workflow, task: &Arc<Task>) -> Vec<usize> {
-    let runs = |i: &usize| workflow.nodes[*i].task().is_some_and(|own| own.name == task.name);
-    (0..workflow.nodes.len()).filter(runs).collect()
+/// The nodes that run each task, by index; none where no node does.
+fn nodes_of_tasks(workflow: &Workflow) -> HashMap<&str, Vec<usize>> {
+    let mut nodes_of: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (i, node) in workflow.nodes.iter().enumerate() {
+        if let Some(task) = node.task() {
+            nodes_of.entry(&task.name).or_default().push(i);
+        }
+    }
+    nodes_of
 }
 
 /// Every (node, output) that something refers to.

@@ -12,7 +12,7 @@ use toml_parser::{ErrorSink, ParseError, Raw};
 
 use super::tree::{Table, TableForm, TomlItem, TomlKey, TomlKind};
 use super::{Document, MAX_DEPTH, SyntaxErrors, scalar, span, words};
-use crate::workflow::budget::Resource;
+use crate::workflow::budget::{Budget, Resource, Spent};
 use crate::workflow::diagnostic::{Diagnostic, Span};
 
 pub(super) struct Builder<'s, 'm> {
@@ -32,9 +32,10 @@ pub(super) struct Builder<'s, 'm> {
     refused: usize,
     /// Whether a key of the statement is broken, so that it is unknown where its value belongs.
     lost: bool,
-    values: usize,
-    /// Maximum number of keys and values.
-    max_values: usize,
+    /// How much the files may hold; each key and value counts.
+    budget: &'m Budget,
+    /// Whether there are too many by now: no more is read.
+    is_full: bool,
 }
 
 struct Container<'s> {
@@ -51,7 +52,7 @@ enum Content<'s> {
 }
 
 impl<'s, 'm> Builder<'s, 'm> {
-    pub(super) fn new(document: Document<'s>, errors: &'m RefCell<SyntaxErrors>, max_values: usize) -> Self {
+    pub(super) fn new(document: Document<'s>, errors: &'m RefCell<SyntaxErrors>, budget: &'m Budget) -> Self {
         Self {
             document,
             errors,
@@ -62,8 +63,8 @@ impl<'s, 'm> Builder<'s, 'm> {
             keys: Vec::new(),
             refused: 0,
             lost: false,
-            values: 0,
-            max_values,
+            budget,
+            is_full: false,
         }
     }
 
@@ -81,12 +82,7 @@ impl<'s, 'm> Builder<'s, 'm> {
 
     /// Whether the file holds more than may be kept.
     pub(super) fn is_full(&self) -> bool {
-        self.values > self.max_values
-    }
-
-    /// How many keys and values there are.
-    pub(super) fn values(&self) -> usize {
-        self.values
+        self.is_full
     }
 
     pub(super) fn finish(mut self) -> Table<'s> {
@@ -96,12 +92,13 @@ impl<'s, 'm> Builder<'s, 'm> {
 
     /// Counts a key or value; false once there are too many.
     fn count(&mut self, at: Span) -> bool {
-        self.values += 1;
-        if self.values == self.max_values + 1 {
-            let place = self.document.place(at);
-            self.breaks(Diagnostic::at(place, Resource::Values.too_many(), "too many from here on"));
+        let spent = self.budget.spend(Resource::Values, 1);
+        self.is_full = spent != Spent::Within;
+        if spent == Spent::First {
+            let complaint = self.budget.complaint(Resource::Values);
+            self.breaks(Diagnostic::at(self.document.place(at), complaint, "too many from here on"));
         }
-        !self.is_full()
+        !self.is_full
     }
 
     /// How deep the next key or value is, its own keys left aside.

@@ -27,7 +27,7 @@ use toml_parser::parser::parse_document;
 
 use self::build::Builder;
 use self::statement::Statements;
-use super::budget::{Budget, Resource};
+use super::budget::Budget;
 use super::diagnostic::{Diagnostic, FileId, SourceSpan, Span};
 
 /// Maximum length of a text, in bytes.
@@ -45,7 +45,7 @@ pub fn parse<'s>(source: &'s str, file: FileId) -> (Table<'s>, Vec<Diagnostic>) 
     parse_within(source, file, &Budget::default())
 }
 
-/// The same, for one of several files that share a budget of values.
+/// The same, for one of several files that share a budget.
 pub fn parse_within<'s>(source: &'s str, file: FileId, budget: &Budget) -> (Table<'s>, Vec<Diagnostic>) {
     let document = Document { source, file };
     let errors = RefCell::new(SyntaxErrors::default());
@@ -53,7 +53,7 @@ pub fn parse_within<'s>(source: &'s str, file: FileId, budget: &Budget) -> (Tabl
         let place = document.place(Span::default());
         return (Table::default(), vec![Diagnostic::at(place, "the file is larger than 64 MiB", "")]);
     }
-    let mut builder = Builder::new(document, &errors, budget.left(Resource::Values));
+    let mut builder = Builder::new(document, &errors, budget);
     let mut statements = Statements::new(source);
     while let Some((tokens, problem)) = statements.next() {
         errors.borrow_mut().broken = false;
@@ -67,7 +67,6 @@ pub fn parse_within<'s>(source: &'s str, file: FileId, budget: &Budget) -> (Tabl
             break;
         }
     }
-    budget.spend(Resource::Values, builder.values());
     let table = builder.finish();
     let SyntaxErrors { mut found, omitted, .. } = errors.into_inner();
     found.extend(Diagnostic::omitted(omitted));
