@@ -14,6 +14,7 @@
 
 mod args;
 mod cache;
+mod cancel;
 mod check;
 mod complete;
 mod completions;
@@ -168,6 +169,7 @@ enum Verb {
     Config(config::Args),
     Retry(retry::Args),
     Rerun(rerun::Args),
+    Cancel(cancel::Args),
     Shell(shell::Args),
     Export(export::Args),
     Diff(diff::Args),
@@ -233,6 +235,7 @@ pub fn main() -> ExitCode {
         Verb::Config(args) => config::run(&args, home, color),
         Verb::Retry(args) => retry::run(args, home, color),
         Verb::Rerun(args) => rerun::run(args, home, color),
+        Verb::Cancel(args) => cancel::run(args, home, color),
         Verb::Shell(args) => shell::run(args, home, color),
         Verb::Export(args) => export::run(args, home),
         Verb::Diff(args) => diff::run(args, home, color),

@@ -188,7 +188,7 @@ fn attend(mut command: Command) -> io::Result<ExitStatus> {
             tokio::select! {
                 status = &mut ended => return status.unwrap_or_else(|error| Err(io::Error::other(error))),
                 Some(interrupt) = interrupts.recv() => {
-                    let signal = rustix::process::Signal::from_named_raw(interrupt.0);
+                    let signal = rustix::process::Signal::from_named_raw(interrupt.signal());
                     if let Some(signal) = signal.filter(|signal| *signal != rustix::process::Signal::INT) {
                         // It may have ended a moment ago.
                         let _ = rustix::process::kill_process(pid, signal);

@@ -17,7 +17,7 @@ pub fn listen() -> UnboundedReceiver<Interrupt> {
         let sender = sender.clone();
         tokio::spawn(async move {
             while stream.recv().await.is_some() {
-                if sender.send(Interrupt(kind.as_raw_value())).is_err() {
+                if sender.send(Interrupt::Signal(kind.as_raw_value())).is_err() {
                     return;
                 }
             }

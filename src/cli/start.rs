@@ -11,7 +11,6 @@ use crate::core::event::Status;
 use crate::core::reporter::Reporter;
 use crate::core::run_id::RunId;
 use crate::core::run_request::{LockRequest, RunRequest};
-use crate::engine::Interrupt;
 use crate::ops;
 use crate::ops::notify::{DeliveryFault, DeliveryPace, NotifyRules, deliver_run, run_ended};
 use crate::ops::prepare::PreparedRun;
@@ -96,7 +95,7 @@ pub fn start_telling(
         let turn = match take_turn(&prepared, home, &mut listeners, &mut interrupts).await? {
             Turn::Taken(turn) => turn,
             Turn::Skipped => return Ok(()),
-            Turn::Interrupted(Interrupt(signal)) => return Err(Failure::silent(128 + signal as u8)),
+            Turn::Interrupted(interrupt) => return Err(Failure::silent(128 + interrupt.signal() as u8)),
         };
         let result = ops::run::run(prepared, turn, home, listeners, interrupts).await?;
         let run = result.run;

@@ -32,6 +32,7 @@ fn hint(verb: &str, next: Option<&str>) -> Option<String> {
         "version" => meant("runner --version".into()),
         "status" | "info" => meant(format!("runner show {run}")),
         "log" => meant(format!("runner logs {run}")),
+        "stop" | "kill" | "abort" => meant(format!("runner cancel {run}")),
         "resume" | "restart" => meant(format!("runner retry {run}")),
         "clean" | "prune" | "gc" => meant("runner cache gc".into()),
         "list" | "ls" | "ps" | "history" => Some(format!(

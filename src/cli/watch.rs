@@ -8,7 +8,6 @@ use super::{Failure, Outcome, signals};
 use crate::core::counted::counted;
 use crate::core::run_request::RunRequest;
 use crate::core::zone::local_now;
-use crate::engine::Interrupt;
 use crate::ops::prepare::prepare;
 use crate::ops::watch::{Waiter, Watched, dependencies};
 use crate::view::text::inert;
@@ -38,7 +37,7 @@ pub fn run(flags: &Flags, request: &RunRequest, home: Option<&Path>, color: Colo
             note(&ink.paint(FAINT, format!("watching {files}; Ctrl-C ends")));
         }
         let waited = clock.block_on(waiter.wait(&watched, &before));
-        let changed = waited.map_err(|Interrupt(signal)| Failure::silent(128 + signal as u8))?;
+        let changed = waited.map_err(|interrupt| Failure::silent(128 + interrupt.signal() as u8))?;
         if !flags.quiet {
             let time = local_now().strftime("%H:%M:%S").to_string();
             note(&ink.paint(FAINT, format!("\n── {time} {} changed: run again ──", named(&changed))));

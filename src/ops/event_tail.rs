@@ -14,6 +14,7 @@ use crate::core::event::Event;
 use crate::core::node_path::NodePath;
 use crate::core::run_id::RunId;
 use crate::storage::history::RUNNING;
+use crate::storage::home::Home;
 
 /// How much is read at a time, in bytes.
 const CHUNK: u64 = 128 << 10;
@@ -33,7 +34,7 @@ pub struct NumberedEvent {
 
 /// Where a run's events are read on.
 pub struct EventTail {
-    home: PathBuf,
+    home: Home,
     run: RunId,
     path: PathBuf,
     file: Option<File>,
@@ -42,6 +43,8 @@ pub struct EventTail {
     number: u64,
     /// How many of the first events are left out.
     skip: u64,
+    /// Whether the last event of the run was read.
+    is_finished: bool,
     is_over: bool,
 }
 
@@ -54,13 +57,14 @@ impl EventTail {
         let view = HomeReader::open(home)?;
         let run = view.find(name)?;
         Ok(Self {
-            home: view.home.path().to_owned(),
             run: run.id,
             path: view.home.events(run.id),
+            home: view.home,
             file: None,
             partial: Vec::new(),
             number: 0,
             skip: 0,
+            is_finished: false,
             is_over: false,
         })
     }
@@ -94,11 +98,19 @@ impl EventTail {
     /// The history cannot be read.
     pub fn read(&mut self) -> Result<(Vec<NumberedEvent>, bool), Error> {
         // What was written before the run was seen to have ended is read below.
-        let view = HomeReader::open(Some(&self.home))?;
-        let ended = view.find(&self.run)?.status != RUNNING;
+        let ended = self.has_ended()?;
         let (events, is_end) = self.read_chunk();
         self.is_over = ended && is_end;
         Ok((events, !is_end))
+    }
+
+    /// Whether the history has the end of the run. It is asked only where the events or the lock of the run promise one: to
+    /// open it costs more than all else.
+    fn has_ended(&self) -> Result<bool, Error> {
+        if !self.is_finished && self.home.is_alive(self.run) {
+            return Ok(false);
+        }
+        Ok(HomeReader::open(Some(self.home.path()))?.find(&self.run)?.status != RUNNING)
     }
 
     /// Reads one chunk; whether that was the end for now.
@@ -116,7 +128,9 @@ impl EventTail {
             if piece.ends_with(b"\n") {
                 let line = std::mem::take(&mut self.partial);
                 self.number += 1;
-                events.extend((self.number > self.skip).then(|| numbered(self.number, &line)).flatten());
+                let event = (self.number > self.skip).then(|| numbered(self.number, &line)).flatten();
+                self.is_finished |= event.as_ref().is_some_and(|event| event.name == "run_finished");
+                events.extend(event);
             }
         }
         if self.partial.len() > MAX_PARTIAL_BYTES {

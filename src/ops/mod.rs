@@ -6,7 +6,7 @@
 //! | `open.rs`, `prepare.rs`, `inputs.rs`, `input_file.rs`, `scheduled.rs`, `needs.rs` | from a file to a workflow, from a request to a run that can begin; what a run lacks |
 //! | `config.rs` | settings files, and where each setting in force comes from |
 //! | `home.rs` | the home folder, opened for a run or for looking only |
-//! | `run/`, `run_lock.rs`, `retry.rs`, `prior.rs`, `watch/` | running, in turn, running again, waiting for a reason to |
+//! | `run/`, `run_lock.rs`, `cancel.rs`, `retry.rs`, `prior.rs`, `watch/` | running, in turn, ended early, running again, waiting for a reason to |
 //! | `receipt/` | what a run that only hit leaves behind, so that the same request need not look everything up again |
 //! | `plan.rs`, `estimate.rs`, `why.rs`, `check.rs`, `picture.rs` | what would run, how long, why; what looks wrong; the graph |
 //! | `inspect.rs`, `overview.rs`, `nodes.rs`, `run_graph.rs`, `event_tail.rs`, `report.rs`, `diff.rs`, `logs/`, `recorded.rs` | past runs |
@@ -18,6 +18,7 @@
 //! | `error.rs`, `workflow_errors.rs` | why an operation was not done |
 
 pub mod accept;
+pub mod cancel;
 pub mod cap;
 pub mod check;
 pub mod collect;

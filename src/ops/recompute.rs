@@ -293,9 +293,9 @@ impl Again<'_> {
         let ended = loop {
             tokio::select! {
                 ended = &mut running => break ended,
-                Some(Interrupt(number)) = interrupts.recv() => {
+                Some(interrupt) = interrupts.recv() => {
                     self.cancel.raise(if signal.is_none() { Level::Terminate } else { Level::Kill });
-                    signal.get_or_insert(number);
+                    signal.get_or_insert(interrupt.signal());
                 }
             }
         };

@@ -184,9 +184,9 @@ impl Runs {
     /// Ends all of them.
     pub fn interrupt_all(&self, signal: i32) {
         for sender in self.live.values() {
-            let _ = sender.send(Interrupt(signal));
+            let _ = sender.send(Interrupt::Signal(signal));
         }
-        self.backfills.values().for_each(|stop| stop.interrupt(Interrupt(signal)));
+        self.backfills.values().for_each(|stop| stop.interrupt(Interrupt::Signal(signal)));
     }
 
     /// Forgets a run that has ended.

@@ -117,7 +117,7 @@ impl LiveDaemon {
     }
 
     fn end(self) {
-        self.signals.send(Interrupt(libc::SIGTERM)).unwrap();
+        self.signals.send(Interrupt::Signal(libc::SIGTERM)).unwrap();
         self.thread.join().unwrap();
     }
 }

@@ -39,7 +39,7 @@ pub(super) struct About {
 struct Consequences {
     jobs: Vec<Job>,
     /// Runs of this process that are ended, with the signal.
-    ends: Vec<(RunId, i32)>,
+    ends: Vec<RunId>,
     /// Whether another daemon was asked for something.
     wake: bool,
     events: Vec<ServerEvent>,
@@ -146,7 +146,7 @@ impl Daemon {
             let name = request.schedule;
             match request.request {
                 Request::Cancel { run } => {
-                    done.ends.push((run, libc::SIGTERM));
+                    done.ends.push(run);
                     tick.answer(request.id, &Answer::Accepted)?;
                 }
                 Request::Trigger { run, at, given, trigger } if self.schedules.contains_key(&name) => {
@@ -215,7 +215,7 @@ impl Daemon {
             Action::End(live) => {
                 tick.ends(live.run, EndedBy::Replaced)?;
                 if live.claimant == claimant {
-                    done.ends.push((live.run, libc::SIGTERM));
+                    done.ends.push(live.run);
                 } else {
                     ask_within(tick, live.claimant, schedule, &Request::Cancel { run: live.run }, now)?;
                     done.wake = true;
@@ -269,8 +269,8 @@ impl Daemon {
             }
             self.runs.start(job);
         }
-        for (run, signal) in done.ends {
-            self.runs.interrupt(run, Interrupt(signal));
+        for run in done.ends {
+            self.runs.interrupt(run, Interrupt::Cancel);
         }
         if done.wake {
             claimant::wake(&self.home);
@@ -292,7 +292,7 @@ impl Daemon {
     /// Notes why a run is being ended, and then ends it.
     pub(super) fn end_overdue(&mut self, run: RunId) {
         self.note(|db| note_end(db, run, EndedBy::Timeout));
-        self.runs.interrupt(run, Interrupt::OVERDUE);
+        self.runs.interrupt(run, Interrupt::Overdue);
     }
 
     /// Notes that a fault of this program ended a run.

@@ -96,7 +96,7 @@ impl Daemon {
             }
             let pause = self.pause(&waits, held_off);
             tokio::select! {
-                Some(Interrupt(signal)) = waits.signals.recv() => self.take_signal(signal, &mut about),
+                Some(interrupt) = waits.signals.recv() => self.take_signal(interrupt.signal(), &mut about),
                 Some(news) = waits.news.recv() => match news {
                     News::Overdue(run) => self.end_overdue(run),
                     News::Warning(message) => self.tell(ServerEvent::Warning { message }),
@@ -206,7 +206,7 @@ impl Daemon {
                 let before = self.asked.len();
                 self.asked.retain(|job| job.run != run);
                 let was_waiting = self.asked.len() < before;
-                let _ = reply.send(was_waiting || self.runs.interrupt(run, Interrupt(libc::SIGTERM)));
+                let _ = reply.send(was_waiting || self.runs.interrupt(run, Interrupt::Cancel));
             }
         }
     }

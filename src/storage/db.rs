@@ -22,7 +22,7 @@ use crate::storage::store::STAT_SCHEMA;
 use crate::storage::{history, memo, outbox, publish, receipts, schedules};
 
 /// The file's name inside the home folder.
-const FILE: &str = "runner.db";
+pub(super) const FILE: &str = "runner.db";
 
 /// The path of SQLite's write-ahead log.
 pub fn log_path(home: &Path) -> PathBuf {

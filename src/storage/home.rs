@@ -7,7 +7,7 @@
 //! | `work.lock`, `work.holders/` | locks of identical work, and who holds them |
 //! | `logs/<run>/` | what tasks printed, and the run's events |
 //! | `outputs/<run>/` | output files of workflows |
-//! | `scratch/<run>/` | attempts under way; its `lock` is held while the run lives and tells a copy of the home, `processes` names what it started |
+//! | `scratch/<run>/` | attempts under way; its `lock` is held while the run lives and tells a copy of the home, `processes` names what it started, `cancel` asks for its end |
 //! | `reserve` | space that a collection gives up first, so that it can run on a full disk |
 //! | `serve/` | locks of daemons and of others that claim instants, and the file that wakes daemons |
 //! | `kept/<id>/` | scratch folders that a user wants to keep |
@@ -29,6 +29,8 @@ const RESERVE_BYTES: u64 = 1 << 20;
 
 /// The record of a run's processes, inside its scratch folder.
 const PROCESSES: &str = "processes";
+/// The requests to end a run, one byte each, inside its scratch folder.
+const CANCEL: &str = "cancel";
 
 /// The folder under which everything is kept.
 #[derive(Clone, Debug)]
@@ -303,6 +305,21 @@ impl Home {
             // What cannot be asked may live: only a lock that is not there has no holder.
             Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
         }
+    }
+
+    /// Asks a live run, of whichever process, to end.
+    ///
+    /// # Errors
+    /// The run has ended (not found), or the system refuses the file.
+    pub fn ask_to_end(&self, run: RunId) -> io::Result<()> {
+        let folder = own_folder::open(&self.scratch(run))?;
+        own_file::open_at(&folder, Path::new(CANCEL), Access::Append)?.write_all(b".")
+    }
+
+    /// How many times a run was asked to end.
+    pub fn requests_to_end(&self, run: RunId) -> u64 {
+        let found = fs::symlink_metadata(self.scratch(run).join(CANCEL));
+        found.map_or(0, |found| if found.is_file() { found.len() } else { 0 })
     }
 
     /// Removes a run's scratch folder; for the run itself.

@@ -9,6 +9,7 @@
 //! | [`home`] | the home folder and the locks of live runs |
 //! | [`locks`] | locks of identical work |
 //! | [`db`] | the database file: opening, schema versions, damage |
+//! | [`db_stamp`] | whether the database may have changed, without opening it |
 //! | [`damage`] | which errors of SQLite mean damage |
 //! | `file_locks` | whether the file system of the home has locks |
 //! | [`recovery`] | runs and results restored after the database was lost |
@@ -25,6 +26,7 @@
 pub mod contents;
 pub mod damage;
 pub mod db;
+pub mod db_stamp;
 mod file_locks;
 pub mod gc;
 pub mod history;

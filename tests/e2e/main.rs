@@ -15,6 +15,7 @@ mod cache_hits;
 mod cache_key;
 mod cache_recompute;
 mod cache_verbs;
+mod cancel;
 mod circles;
 mod command_line;
 mod completion;

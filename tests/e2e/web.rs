@@ -39,7 +39,7 @@ fn serve<'l>(lab: &'l Lab, args: &[&str]) -> (Live<'l>, String) {
 }
 
 /// Sends a request; the status, the head and the body of the answer.
-fn ask(url: &str, method: &str, path: &str, headers: &str, body: &str) -> (u16, String, String) {
+pub fn ask(url: &str, method: &str, path: &str, headers: &str, body: &str) -> (u16, String, String) {
     let address = url.trim_start_matches("http://").split('/').next().unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
     let length = body.len();
@@ -117,6 +117,56 @@ fn scripts_send_the_token_and_a_socket_needs_none() {
     live.signal(Signal::TERM);
     live.end().expect_code(0);
     assert!(!path.exists());
+}
+
+/// A task that goes on until it is ended.
+const ENDLESS: &str = "\
+[workflow]
+name = 'w'
+[tasks.long]
+run = 'while :; do sleep 0.02; done'
+[nodes.long]
+";
+
+#[test]
+fn runs_of_a_shell_and_of_another_daemon_are_cancelled_here() {
+    let lab = Lab::new();
+    lab.write("w.toml", ENDLESS);
+    let (_here, url) = serve(&lab, &["w.toml"]);
+    let (there, other_url) = {
+        let live = Live::verb(&lab, "other", &["serve", "--json", "--listen", "127.0.0.1:0", "w.toml"]);
+        until("the other one is ready", || !live.said().events("serving").is_empty());
+        let url = live.said().events("serving")[0]["url"].as_str().unwrap().to_owned();
+        (live, url)
+    };
+    let token = fs::read_to_string(lab.home().join("serve.token")).unwrap();
+    let bearer = format!("Authorization: Bearer {}\r\n", token.trim());
+    let post = |url: &str, path: &str, body: &str| {
+        let (status, _, body) = ask(url, "POST", path, &bearer, body);
+        (status, serde_json::from_str::<Value>(&body).unwrap())
+    };
+    let ends = |run: &str| {
+        until("it is cancelled", || {
+            let (_, _, body) = ask(&url, "GET", &format!("/api/runs/{run}"), &bearer, "");
+            serde_json::from_str::<Value>(&body).unwrap()["status"] == "cancelled"
+        });
+    };
+    let shell = Live::start(&lab, "shell", &[]);
+    shell.until("node_started", "long");
+    let run = shell.run();
+    let (status, answer) = post(&url, &format!("/api/runs/{run}/cancel"), "");
+    assert_eq!((status, &answer["run"]), (202, &run.as_str().into()), "{answer}");
+    shell.end().expect_code(143);
+    ends(&run);
+    let (status, answer) = post(&url, &format!("/api/runs/{run}/cancel"), "");
+    assert_eq!((status, &answer["code"]), (409, &"conflict".into()), "{answer}");
+    let (_, begun) = post(&other_url, "/api/runs", r#"{"workflow":"w"}"#);
+    let run = begun["run"].as_str().unwrap();
+    assert_eq!(post(&url, &format!("/api/runs/{run}/cancel"), "").0, 202);
+    ends(run);
+    // The daemon that ran it serves on.
+    assert_eq!(ask(&other_url, "GET", "/healthz", "", "").0, 200);
+    drop(there);
 }
 
 #[test]

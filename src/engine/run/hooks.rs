@@ -11,7 +11,8 @@ use crate::workflow::graph::select::Role;
 impl Engine {
     /// Publishes the outputs of the run; if that fails so does the run.
     pub(super) fn hand_out(&mut self) {
-        let (None, None, Some(ValueScope::Frame(root))) = (self.signal, &self.failure, self.groups.first())
+        let (None, None, Some(ValueScope::Frame(root))) =
+            (self.interrupt, &self.failure, self.groups.first())
         else {
             return;
         };
@@ -32,7 +33,7 @@ impl Engine {
     pub(super) fn begin_hook(&mut self) -> bool {
         let workflow = self.outline.workflow().clone();
         let hook = if self.failure.is_some() { workflow.on_failure } else { workflow.on_success };
-        let (Some(hook), None, Some(ValueScope::Frame(root))) = (hook, self.signal, self.groups.first())
+        let (Some(hook), None, Some(ValueScope::Frame(root))) = (hook, self.interrupt, self.groups.first())
         else {
             return false;
         };

@@ -66,12 +66,35 @@ use crate::storage::writer::Acknowledged;
 use crate::workflow::graph::outline::Outline;
 use crate::workflow::graph::select::{Role, leaves};
 
-/// A run that is called off from outside; the number is the signal's.
-pub struct Interrupt(pub i32);
+/// Why a run is to end before it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupt {
+    /// A signal to this process, by its number.
+    Signal(i32),
+    /// Somebody wants this run to end, or a later run takes its place.
+    Cancel,
+    /// The run takes longer than it may, which is a failure.
+    Overdue,
+}
 
 impl Interrupt {
-    /// The run takes longer than it may, which is a failure: the signal of an alarm, which ends nothing else here.
-    pub const OVERDUE: Self = Self(libc::SIGALRM);
+    /// The signal that stands for it in exit codes.
+    pub fn signal(self) -> i32 {
+        match self {
+            Self::Signal(number) => number,
+            Self::Cancel => libc::SIGTERM,
+            Self::Overdue => libc::SIGALRM,
+        }
+    }
+
+    /// As a warning names it.
+    fn name(self) -> String {
+        match self {
+            Self::Signal(number) => signal_name(number),
+            Self::Cancel => "cancelled".to_owned(),
+            Self::Overdue => "longer than max_runtime".to_owned(),
+        }
+    }
 }
 
 /// How a run ended.
@@ -160,7 +183,7 @@ pub struct Engine {
     failure: Option<Arc<RunFailure>>,
     /// The workflow's outputs, once all but the last node has ended.
     handed: Vec<(String, PublishedOutput)>,
-    signal: Option<i32>,
+    interrupt: Option<Interrupt>,
     ended: (UnboundedSender<AttemptEnded>, UnboundedReceiver<AttemptEnded>),
     /// Units whose wait before another attempt is over.
     retry_due: (UnboundedSender<UnitId>, UnboundedReceiver<UnitId>),
@@ -231,7 +254,7 @@ impl Engine {
             recorder: parts.recorder,
             failure: None,
             handed: Vec::new(),
-            signal: None,
+            interrupt: None,
             ended: unbounded_channel(),
             retry_due: unbounded_channel(),
         };
@@ -273,7 +296,7 @@ impl Engine {
         if let Some(reading) = self.read_files_ahead() {
             tokio::select! {
                 _ = reading => {}
-                Some(Interrupt(signal)) = interrupts.recv() => self.interrupted(signal),
+                Some(interrupt) = interrupts.recv() => self.interrupted(interrupt),
             }
         }
         let mut hooks_begun = false;
@@ -302,7 +325,7 @@ impl Engine {
                 Some(ended) = self.ended.1.recv() => self.attempt_ended(ended),
                 Some(answer) = acknowledged.recv() => self.acknowledged(answer),
                 Some(unit) = self.retry_due.1.recv() => self.retry_due(unit),
-                Some(Interrupt(signal)) = interrupts.recv() => self.interrupted(signal),
+                Some(interrupt) = interrupts.recv() => self.interrupted(interrupt),
                 _ = lock_poll.tick(), if self.serial.waits() => self.try_locks(),
                 () = tokio::task::yield_now(), if more => {}
             }
@@ -419,16 +442,14 @@ impl Engine {
         self.enqueue(unit);
     }
 
-    fn interrupted(&mut self, signal: i32) {
-        let first = self.signal.is_none();
-        self.signal.get_or_insert(signal);
+    fn interrupted(&mut self, interrupt: Interrupt) {
+        let first = self.interrupt.is_none();
+        self.interrupt.get_or_insert(interrupt);
         self.context.cancel.raise(if first { Level::Terminate } else { Level::Kill });
         if first {
-            let name = match signal == Interrupt::OVERDUE.0 {
-                true => "longer than max_runtime".to_owned(),
-                false => signal_name(signal),
-            };
-            self.bus.warn(None, format!("{name}: stopping what runs; a second signal kills it at once"));
+            let again = if interrupt == Interrupt::Cancel { "cancel" } else { "signal" };
+            let name = interrupt.name();
+            self.bus.warn(None, format!("{name}: stopping what runs; a second {again} kills it at once"));
         }
         self.stop();
     }

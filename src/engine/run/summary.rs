@@ -10,8 +10,8 @@ use crate::storage::history::times::{NodeTime, Times};
 
 impl Engine {
     pub(super) fn conclude(mut self, started: Instant) -> Summary {
-        let status = match (self.signal, &self.failure) {
-            (Some(signal), _) if signal == Interrupt::OVERDUE.0 => Status::Failed,
+        let status = match (self.interrupt, &self.failure) {
+            (Some(Interrupt::Overdue), _) => Status::Failed,
             (Some(_), _) => Status::Cancelled,
             (None, Some(_)) => Status::Failed,
             (None, None) => Status::Succeeded,
@@ -47,7 +47,7 @@ impl Engine {
             counts: self.counts,
             saved_ms: self.saved_ms,
             outputs,
-            signal: self.signal,
+            signal: self.interrupt.map(Interrupt::signal),
             history,
             relied,
         }

@@ -18,7 +18,7 @@ pub async fn beside<T: Send + 'static>(
 ) -> Result<T, Error> {
     let ended = begin("opening", work).map_err(|refused| Error::no_thread(refused.error))?;
     tokio::select! {
-        Some(Interrupt(signal)) = interrupts.recv() => Err(Error::interrupted(signal)),
+        Some(interrupt) = interrupts.recv() => Err(Error::interrupted(interrupt.signal())),
         result = ended => match result {
             Ok(result) => Ok(result),
             Err(panic) => std::panic::resume_unwind(panic),
@@ -38,7 +38,7 @@ mod tests {
         let (sender, mut interrupts) = unbounded_channel();
         assert_eq!(beside(&mut interrupts, || 7).await.unwrap(), 7);
         let (release, held) = std::sync::mpsc::channel::<()>();
-        sender.send(Interrupt(15)).unwrap();
+        sender.send(Interrupt::Signal(15)).unwrap();
         let error = beside(&mut interrupts, move || held.recv().is_ok()).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Interrupted(15));
         drop(release);

@@ -3,6 +3,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `beside.rs` | blocking work before the run, while interrupts are still heard |
+//! | `cancel_requests.rs` | requests of other processes to end the run |
 //! | `descriptors.rs`, `home_inside.rs`, `warnings.rs` | what the user should know, or mend, before the run begins |
 //! | `record.rs` | the run's rows in the history |
 //! | `honour.rs` | a run that is had from a receipt |
@@ -13,6 +14,7 @@
 //! its own. Between them they share the home's locks, which know of several runs in one process.
 
 pub mod beside;
+mod cancel_requests;
 mod descriptors;
 mod end;
 mod home_inside;
@@ -28,6 +30,7 @@ use rusqlite::Connection;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use self::beside::beside;
+use self::cancel_requests::with_requests;
 use self::descriptors::expect_enough;
 use self::home_inside::home_inside;
 pub use self::honour::honour;
@@ -171,6 +174,7 @@ pub async fn run(
     });
     // Before any work begins: a run that is killed at once is in the history.
     let _ = recorded.await;
+    let interrupts = with_requests(home.clone(), run, interrupts);
     let summary = engine.run(acknowledged, interrupts).await;
     sweep_strays().await;
     drop(processes);

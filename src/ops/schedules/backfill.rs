@@ -87,16 +87,16 @@ pub struct Stop(Mutex<Stopped>);
 struct Stopped {
     /// Whether nothing further is begun.
     holds: bool,
-    by: Option<i32>,
+    by: Option<Interrupt>,
     live: Vec<UnboundedSender<Interrupt>>,
 }
 
 impl Stop {
     /// No further instant is begun, and what runs is ended as by this signal; each one is passed on.
-    pub fn interrupt(&self, Interrupt(signal): Interrupt) {
+    pub fn interrupt(&self, interrupt: Interrupt) {
         let mut stopped = lock(&self.0);
-        stopped.by.get_or_insert(signal);
-        stopped.live.retain(|run| run.send(Interrupt(signal)).is_ok());
+        stopped.by.get_or_insert(interrupt);
+        stopped.live.retain(|run| run.send(interrupt).is_ok());
     }
 
     /// No further instant is begun, and what runs is finished.
@@ -111,14 +111,14 @@ impl Stop {
 
     /// The first signal that came.
     pub fn signal(&self) -> Option<i32> {
-        lock(&self.0).by
+        lock(&self.0).by.map(Interrupt::signal)
     }
 
     fn passes_on_to(&self, run: UnboundedSender<Interrupt>) {
         let mut stopped = lock(&self.0);
         stopped.live.retain(|run| !run.is_closed());
-        if let Some(signal) = stopped.by {
-            let _ = run.send(Interrupt(signal));
+        if let Some(interrupt) = stopped.by {
+            let _ = run.send(interrupt);
         }
         stopped.live.push(run);
     }

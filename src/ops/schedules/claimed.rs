@@ -115,8 +115,8 @@ impl<'f> Claims<'f> {
             Turn::Skipped => {
                 return Ok(self.not_begun(claim, "another run of the workflow holds its lock", None));
             }
-            Turn::Interrupted(Interrupt(signal)) => {
-                return Ok(self.not_begun(claim, "it was ended before it began", Some(signal)));
+            Turn::Interrupted(interrupt) => {
+                return Ok(self.not_begun(claim, "it was ended before it began", Some(interrupt.signal())));
             }
         };
         let began = Timestamp::now();
@@ -133,8 +133,8 @@ impl<'f> Claims<'f> {
                 _ = looks.tick() => {
                     if let Some(by) = watch.is_to_end() {
                         let interrupt = match by {
-                            EndedBy::Timeout => Interrupt::OVERDUE,
-                            EndedBy::Replaced => Interrupt(libc::SIGTERM),
+                            EndedBy::Timeout => Interrupt::Overdue,
+                            EndedBy::Replaced => Interrupt::Cancel,
                         };
                         // The receiver lives as long as the run.
                         let _ = sender.send(interrupt);

@@ -162,10 +162,10 @@ impl Triggering {
                 told(other);
             }
             tokio::select! {
-                Some(Interrupt(signal)) = interrupts.recv() => {
+                Some(interrupt) = interrupts.recv() => {
                     let instant = InstantRow { status: Some("cancelled".into()), ..self.begun().instant };
                     let run = self.line(instant);
-                    return Ok(Ended { run, signal: Some(signal), warnings: Vec::new() });
+                    return Ok(Ended { run, signal: Some(interrupt.signal()), warnings: Vec::new() });
                 }
                 () = tokio::time::sleep(RUN_POLL) => {}
             }

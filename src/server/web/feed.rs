@@ -1,7 +1,8 @@
 //! What happens in the home, for those who listen: runs that begin and end, in this process and in others, pauses, and what the
 //! daemon says. Knows nothing of HTTP.
 //!
-//! The history is looked at while somebody listens, once for all who do. What happened meanwhile is found at the next look.
+//! The history is looked at while somebody listens, once for all who do, and read only when its files have changed. What happened
+//! meanwhile is found at the next look.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
@@ -17,10 +18,13 @@ use crate::ops::Error;
 use crate::ops::inspect::{ListedRun, RUNNING, RunFilter, listed};
 use crate::ops::schedules::pausing::pauses;
 use crate::server::events::ServerEvent;
+use crate::storage::db_stamp::DbStamp;
 use crate::view::model::schedule_row::PauseView;
 
 /// How often is looked for what is new.
-pub const PAUSE: Duration = Duration::from_millis(400);
+pub const PAUSE: Duration = Duration::from_millis(150);
+/// How long the history is not read while its files look the same: runs whose processes were killed change nothing in it.
+const MAX_UNREAD: Duration = Duration::from_secs(1);
 /// How many events a listener that comes back may have missed.
 const MAX_KEPT: usize = 1000;
 /// How many of the newest runs are looked at.
@@ -38,6 +42,8 @@ struct Feed {
     /// The schedules that were paused then.
     paused: BTreeMap<String, PauseView>,
     looked: Option<Instant>,
+    /// When the history was last read, and what its files looked like.
+    read: Option<(Instant, DbStamp)>,
 }
 
 impl HomeFeed {
@@ -49,6 +55,7 @@ impl HomeFeed {
             known: None,
             paused: BTreeMap::new(),
             looked: None,
+            read: None,
         }))
     }
 
@@ -59,10 +66,15 @@ impl HomeFeed {
     pub fn look(&self, home: &Path) -> Result<u64, Error> {
         let mut feed = lock(&self.0);
         if feed.looked.is_none_or(|looked| looked.elapsed() >= PAUSE / 2) {
-            let runs = listed(Some(home), &RunFilter::default(), MAX_RUNS)?.rows;
-            let paused = pauses(Some(home))?;
             feed.looked = Some(Instant::now());
-            feed.take_in(runs, paused);
+            let stamp = DbStamp::of(home);
+            let is_read = |(at, then): (Instant, DbStamp)| then == stamp && at.elapsed() < MAX_UNREAD;
+            if !feed.read.is_some_and(is_read) {
+                let runs = listed(Some(home), &RunFilter::default(), MAX_RUNS)?.rows;
+                let paused = pauses(Some(home))?;
+                feed.read = Some((Instant::now(), stamp));
+                feed.take_in(runs, paused);
+            }
         }
         Ok(feed.next)
     }

@@ -135,6 +135,36 @@ pub fn history(lab: &Lab) -> History {
     History { good, bad }
 }
 
+/// One workflow of one node, run once, with one schedule; the name of its run.
+pub fn one(lab: &Lab) -> String {
+    let text = "[workflow]\nname = 'one'\n[tasks.only]\ncache = true\nrun = 'echo one line'\n[nodes.only]\n\
+                [[schedules]]\nname = 'daily'\ncron = '@daily'\n";
+    lab.write("flows/one.toml", text);
+    lab.ok("flows/one.toml", &[]).finished()["run"].as_str().unwrap().to_owned()
+}
+
+/// Number of nodes of the run of [`many`]: more than are drawn or listed at once.
+const MANY_NODES: usize = 330;
+
+/// More runs than a page of the list has, some failed, and a run with more nodes than are drawn; its name.
+pub fn many(lab: &Lab) -> String {
+    lab.write("flows/etl.toml", ETL);
+    let mut wide = "[workflow]\nname = 'wide'\n[tasks.t]\ncache = true\ninputs = { n = 'int' }\n\
+                    run = 'echo $n; [ $((n % 80)) -ne 7 ]'\n"
+        .to_owned();
+    for n in 0..MANY_NODES {
+        let needs = if n < 30 { String::new() } else { format!("needs = ['step_{}']\n", n - 30) };
+        wide += &format!("[nodes.step_{n}]\ntask = 't'\ninputs = {{ n = {n} }}\n{needs}");
+    }
+    lab.write("flows/wide.toml", &wide);
+    let known = lab.command(&["serve", "flows", "--once", "--no-web"]).output().unwrap();
+    assert!(known.status.code().is_some());
+    let days = ["--from", "2020-01-01", "--to", "2020-04-20", "-k", "-j2"];
+    lab.run(&[&["schedule", "backfill", "etl/nightly"], &days[..]].concat()).expect_code(1);
+    let run = lab.exec("flows/wide.toml", &["-k"]).expect_code(1);
+    run.finished()["run"].as_str().unwrap().to_owned()
+}
+
 /// The daemon on a free port, and its URL without the `/` at its end.
 pub fn serve<'l>(lab: &'l Lab, args: &[&str]) -> (Live<'l>, String) {
     let live = Live::verb(lab, "serve", &[&["serve", "--json", "--listen", "127.0.0.1:0"], args].concat());

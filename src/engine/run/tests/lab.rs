@@ -55,7 +55,7 @@ pub struct Call {
 impl Call {
     /// Interrupts the run, as a signal does.
     pub fn interrupt(&self, signal: i32) {
-        let _ = self.interrupts.send(Interrupt(signal));
+        let _ = self.interrupts.send(Interrupt::Signal(signal));
     }
 
     /// The input of a name, as JSON.

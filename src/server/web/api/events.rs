@@ -17,7 +17,7 @@ use crate::server::web::problem::HttpProblem;
 use crate::server::web::query::Query;
 
 /// How often is looked for what is new.
-const PAUSE: Duration = Duration::from_millis(150);
+const PAUSE: Duration = Duration::from_millis(100);
 /// Maximum part of a log in one event, in bytes.
 const MAX_LOG_BYTES: u64 = 64 << 10;
 

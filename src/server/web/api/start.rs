@@ -20,7 +20,8 @@ use crate::core::run_id::RunId;
 use crate::core::run_request::{CacheMode, GivenInputs, RunRequest, Selection};
 use crate::core::schedule::Trigger;
 use crate::core::types::Type;
-use crate::ops::inspect::{self, RUNNING};
+use crate::ops::cancel;
+use crate::ops::inspect;
 use crate::ops::open::open;
 use crate::ops::plan;
 use crate::ops::prepare::{PreparedRun, prepare};
@@ -268,7 +269,7 @@ impl RunBody {
     }
 }
 
-/// Ends a run as Ctrl-C does.
+/// Ends a run, of this process or another, as Ctrl-C does.
 pub async fn cancel(State(app): State<Arc<App>>, Path(run): Path<String>) -> Result<Response, HttpProblem> {
     let run = cancelled(&app, run).await?;
     let mut accepted = answer(&json!({"v": VERSION, "run": run}))?;
@@ -276,23 +277,18 @@ pub async fn cancel(State(app): State<Arc<App>>, Path(run): Path<String>) -> Res
     Ok(accepted)
 }
 
-/// Ends a run of this daemon; its id.
+/// Ends a run of any process; its id.
 ///
 /// # Errors
-/// There is no such run, it has ended, or another process runs it.
+/// There is no such run, or it has ended.
 pub async fn cancelled(app: &Arc<App>, run: String) -> Result<RunId, HttpProblem> {
-    let found = app.blocking(move |home| Ok(inspect::run(Some(home), &run, Keep::OUTLINE)?)).await?;
-    let run = found.id;
-    if found.status != RUNNING {
-        return Err(HttpProblem::conflict(format!("run {run} has ended: {}", found.status)));
+    // The daemon's own hear of it at once, also those that wait for a place and have no history.
+    if let Ok(own) = run.parse()
+        && app.daemon.cancel(own).await
+    {
+        return Ok(own);
     }
-    match app.daemon.cancel(run).await {
-        true => Ok(run),
-        false => {
-            let detail = format!("run {run} is one of another process: end it there");
-            Err(HttpProblem::conflict(detail))
-        }
-    }
+    app.blocking(move |home| Ok(cancel::cancel(Some(home), &run)?)).await
 }
 
 /// What a run would do.

@@ -46,21 +46,35 @@ function days(table) {
   }
 }
 times(document);
+
+// How long what goes on has taken so far.
+const started = new Date($('#facts time')?.dateTime);
+setInterval(() => {
+  for (const part of $$('[data-ticks]')) {
+    const all = Math.max(0, Math.floor((Date.now() - started) / 1000));
+    const two = (n) => String(n).padStart(2, '0');
+    const [s, m, h] = [all % 60, Math.floor(all / 60) % 60, Math.floor(all / 3600)];
+    part.textContent = (h ? h + 'h ' + two(m) + 'm' : m ? m + 'm ' + two(s) + 's' : s + 's') + ' so far';
+  }
+}, 1000);
 const zone = $('#zone');
 if (zone) zone.textContent = 'times are yours, ' + Intl.DateTimeFormat().resolvedOptions().timeZone + ' · ? for keys';
 
 // Live parts: when something happened, the page is asked for again, and the parts that differ take the place of the old ones.
-let asking = false, again = false, lastAsked = 0;
+// A page that takes long is asked for less often.
+let asking = false, again = false, lastAsked = 0, cost = 0;
 async function refresh() {
   if (asking) { again = true; return; }
   asking = true;
-  const wait = 700 - (Date.now() - lastAsked);
+  const wait = lastAsked + Math.max(100, 4 * cost) - Date.now();
   if (wait > 0) await new Promise((done) => setTimeout(done, wait));
   lastAsked = Date.now();
+  again = false;
   try {
     const answer = await fetch(location.pathname + location.search, { headers: { Accept: 'text/html' } });
     if (answer.ok) swap(new DOMParser().parseFromString(await answer.text(), 'text/html'));
   } catch { /* The server is away: the stream says so and comes back. */ }
+  cost = Date.now() - lastAsked;
   asking = false;
   if (again) { again = false; refresh(); }
 }
@@ -123,6 +137,14 @@ function mark() {
 if (lines) {
   addEventListener('hashchange', mark);
   mark();
+  // What is wanted of a log is its end.
+  if (!location.hash.startsWith('#L') && !$('a[data-log=later]')) lines.scrollTop = lines.scrollHeight;
+  const wrap = document.createElement('button');
+  wrap.textContent = 'Wrap';
+  wrap.className = 'small';
+  wrap.setAttribute('aria-pressed', 'true');
+  wrap.addEventListener('click', () => wrap.setAttribute('aria-pressed', String(!lines.classList.toggle('long'))));
+  $('#log header').append(wrap);
   lines.addEventListener('click', (event) => {
     const line = event.target.closest('span[data-n]');
     if (line && event.offsetX < 48) history.replaceState(null, '', '#' + line.id), mark();

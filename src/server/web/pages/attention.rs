@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::parts::{TimePart, encode};
+use super::parts::{TimePart, encode, in_file};
 use super::schedules::address;
 use crate::server::web::api::schedules::rows;
 use crate::server::web::app::App;
@@ -59,15 +59,15 @@ pub async fn attention(app: &Arc<App>) -> Result<Vec<Attention>, HttpProblem> {
     }
     for file in app.daemon.snapshot().files.iter().filter(|file| !file.mistakes.is_empty()) {
         let name = file.opened.as_ref().map(|opened| opened.workflow.name.clone());
-        let first =
-            file.mistakes.first().map(|mistake| mistake.lines().next().unwrap_or_default().to_owned());
+        let first = file.mistakes.first().and_then(|mistake| mistake.lines().next()).unwrap_or_default();
+        let first = in_file(first, &file.path);
         all.push(Attention {
             class: "bad",
             address: name.as_ref().map_or("/workflows".into(), |name| format!("/workflows/{}", encode(name))),
-            words: clean(&match &name {
-                Some(_) => format!("does not load and goes on as it was: {}", first.unwrap_or_default()),
-                None => format!("does not load: {}", first.unwrap_or_default()),
-            }),
+            words: match &name {
+                Some(_) => format!("does not load and goes on as it was: {first}"),
+                None => format!("does not load: {first}"),
+            },
             name: clean(&name.unwrap_or_else(|| file.path.display().to_string())),
             at: None,
             run: None,

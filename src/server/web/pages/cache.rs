@@ -68,6 +68,8 @@ struct EntryRow {
 
 /// What a collection would remove.
 struct Preview {
+    /// Whether nothing would go.
+    is_empty: bool,
     summary: String,
     rows: Vec<EntryRow>,
     more: usize,
@@ -187,13 +189,18 @@ fn collected(home: &std::path::Path, dry_run: bool) -> Result<Option<Collected>,
 
 fn preview(collected: &Collected) -> Preview {
     let results = results_of(collected);
+    let is_empty = results.is_empty() && collected.plan.runs.is_empty() && collected.total() == 0;
     Preview {
-        summary: format!(
-            "{} results and {} runs would go, {} would be freed",
-            count(results.len() as u64),
-            count(collected.plan.runs.len() as u64),
-            size(collected.total())
-        ),
+        is_empty,
+        summary: match is_empty {
+            true => "nothing would go".into(),
+            false => format!(
+                "{} results and {} runs would go, {} would be freed",
+                count(results.len() as u64),
+                count(collected.plan.runs.len() as u64),
+                size(collected.total())
+            ),
+        },
         more: results.len().saturating_sub(MAX_PREVIEW),
         rows: results.iter().take(MAX_PREVIEW).map(entry_row).collect(),
     }

@@ -9,7 +9,7 @@ use axum::response::Response;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::parts::{StatusPart, TimePart, encode, node_address};
-use super::text::LogHtml;
+use super::text::{LogHtml, log_html};
 use super::values::{ValueLine, value_lines};
 use super::{PageFrame, page};
 use crate::core::event::NodeKind;
@@ -31,6 +31,8 @@ const WINDOW: u64 = 64 << 10;
 const LINES_BEFORE: u64 = 20;
 /// Maximum size of that part on the page, in bytes of HTML: short lines and markup are longer there.
 const MAX_LOG_HTML: usize = 64 << 10;
+/// Lines of a log that are seen at once, without scrolling.
+const MAX_SEEN: u64 = 20;
 /// Lines that a search shows.
 const MAX_FOUND: usize = 50;
 
@@ -45,6 +47,8 @@ struct NodePage {
     facts: Vec<(&'static str, String)>,
     started: Option<TimePart>,
     error: String,
+    /// The end of the log of a failure, where the log itself is longer than its window on the page.
+    tail: String,
     log: LogCard,
     why: Vec<(&'static str, String)>,
     inputs: Vec<ValueLine>,
@@ -87,6 +91,9 @@ struct LogCard {
     /// The address of the part behind, to be followed.
     follow: String,
     raw: String,
+    download: String,
+    /// How many lines are shown.
+    shown: u64,
     words: String,
     found: Option<Found>,
     /// The parameters that say which log it is.
@@ -169,6 +176,7 @@ fn node_page(app: &App, story: NodeStory, log: LogCard, asked: &Asked) -> NodePa
         let error = node.error.as_ref().filter(|error| error.exit_code.is_none());
         error.map_or_else(|| node.failure(), |error| error.message.trim().to_owned())
     });
+    let failure = finished.and_then(|node| node.error.as_ref()).filter(|_| log.shown > MAX_SEEN);
     let node = path.borrowed();
     let empty = serde_json::Map::new();
     let values = |values, has_files| node_values(app, &story.run, node, values, has_files);
@@ -178,6 +186,7 @@ fn node_page(app: &App, story: NodeStory, log: LogCard, asked: &Asked) -> NodePa
         task: finished.map_or_else(String::new, |node| clean(&node.task)),
         facts: facts(&story),
         started: story.starts.last().map(|start| TimePart::new(start.time)),
+        tail: failure.map_or_else(String::new, |error| log_html(error.tail.join("\n").as_bytes(), None)),
         error: error.unwrap_or_default().lines().map(inert).collect::<Vec<_>>().join("\n"),
         why: why(&story),
         inputs: values(finished.map_or(&empty, |node| &node.inputs), false),
@@ -270,7 +279,7 @@ fn log_card(app: &App, home: &std::path::Path, story: &NodeStory, node: NodeRef,
     };
     let name = encode(node.node);
     let api = format!("{}/api/runs/{}", app.base, story.run);
-    let raw = format!("{api}/log?node={name}&download=1&{}", query(&[]));
+    let all = query(&[("download", "1".to_owned())]);
     let index = node.index.map_or(String::new(), |index| format!("&index={index}"));
     let mut card = LogCard {
         problem: String::new(),
@@ -281,7 +290,9 @@ fn log_card(app: &App, home: &std::path::Path, story: &NodeStory, node: NodeRef,
         end: 0,
         is_complete: true,
         follow: format!("{api}/events?from=now&log={name}{index}"),
-        raw: raw.trim_end_matches('&').to_owned(),
+        raw: format!("{api}/log?node={name}&{}", query(&[("limit", (1 << 20).to_string())])),
+        download: format!("{api}/log?node={name}&{all}"),
+        shown: 0,
         words: asked.words.clone().unwrap_or_default(),
         found: None,
         fields: fields.clone(),
@@ -315,7 +326,7 @@ fn log_card(app: &App, home: &std::path::Path, story: &NodeStory, node: NodeRef,
     let (start, end) = (start + part.bytes_before, end - part.bytes_behind);
     let line = line.map(|line| line + part.lines_before);
     let lines = part.lines;
-    card.lines = part.html;
+    (card.lines, card.shown) = (part.html, lines);
     card.range = match (all, line) {
         (0, _) => "nothing was printed".into(),
         (_, Some(line)) if lines > 0 => format!("lines {} to {}", count(line), count(line + lines - 1)),

@@ -1,6 +1,7 @@
 //! Small parts that the pages share: statuses, times, bars, links. Those that are markup write themselves, escaped.
 
 use std::fmt;
+use std::path::Path;
 
 use jiff::Timestamp;
 
@@ -8,7 +9,7 @@ use crate::core::event::{CacheStatus, Counts};
 use crate::core::schedule::Trigger;
 use crate::ops::inspect::{INTERRUPTED, RUNNING};
 use crate::ops::nodes::{NodeItem, NodeStanding};
-use crate::view::text::{count, duration};
+use crate::view::text::{count, duration, inert};
 
 /// How something stands: a class for colour and glyph, and the word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,19 +103,23 @@ pub struct MixPart {
     /// How many there are, if more than have ended.
     pub total: u64,
     pub running: u64,
+    /// Whether the rest is still to come.
+    pub goes_on: bool,
 }
 
 impl MixPart {
-    fn parts(&self) -> [(&'static str, u64, &'static str); 5] {
+    fn parts(&self) -> [(&'static str, u64, &'static str); 6] {
         let Counts { executed, cached, failed, skipped, cancelled, .. } = self.counts;
         let idle = skipped + cancelled;
         let rest = self.total.saturating_sub(self.counts.finished() + self.running);
+        let (waiting, lost) = if self.goes_on { (rest, 0) } else { (0, rest) };
         [
             ("f-ok", executed, "executed"),
             ("f-hit", cached, "cached"),
             ("f-bad", failed, "failed"),
             ("f-busy", self.running, "running"),
-            ("f-idle", idle + rest, "not reached"),
+            ("f-idle", idle + lost, "not reached"),
+            ("f-line", waiting, "waiting"),
         ]
     }
 
@@ -164,6 +169,13 @@ pub fn origin(trigger: Trigger, schedule: Option<&str>) -> String {
     }
 }
 
+/// A mistake in a file that is named nearby: without the path, with the word `line`.
+pub fn in_file(mistake: &str, path: &Path) -> String {
+    let path = path.display().to_string();
+    let place = mistake.strip_prefix(&*path).and_then(|rest| rest.strip_prefix(':'));
+    inert(&place.map_or_else(|| mistake.to_owned(), |place| format!("line {place}"))).into_owned()
+}
+
 /// A duration, or nothing where there is none.
 pub fn maybe_duration(ms: Option<u64>) -> String {
     ms.map_or_else(String::new, duration)
@@ -188,8 +200,10 @@ mod tests {
     #[test]
     fn bars_have_words_and_no_inline_style() {
         let counts = Counts { nodes: 10, executed: 3, cached: 1, failed: 1, ..Counts::default() };
-        let mix = MixPart { counts, total: 12, running: 2 };
+        let mix = MixPart { counts, total: 12, running: 2, goes_on: false };
         assert_eq!(mix.words(), "3 executed, 1 cached, 1 failed, 2 running, 5 not reached");
+        let waits = MixPart { goes_on: true, ..mix };
+        assert_eq!(waits.words(), "3 executed, 1 cached, 1 failed, 2 running, 5 waiting");
         let html = mix.to_string();
         assert!(html.contains("aria-label=\"3 executed, 1 cached") && !html.contains("style="), "{html}");
         assert_eq!(MixPart::default().words(), "nothing");
@@ -203,6 +217,13 @@ mod tests {
             "<time datetime=\"2026-11-28T09:41:05Z\" title=\"2026-11-28 09:41:05 UTC\" class=\"t-short\">09:41</time>"
         );
         assert_eq!(node_address("r", "prep[3]/clean", Some(2)), "/runs/r/nodes/prep%5B3%5D/clean?index=2");
+    }
+
+    #[test]
+    fn a_mistake_does_not_say_the_path_again() {
+        let path = Path::new("/f/w.toml");
+        assert_eq!(in_file("/f/w.toml:4:1: unknown key", path), "line 4:1: unknown key");
+        assert_eq!(in_file("/f/other.toml:4:1: no", path), "/f/other.toml:4:1: no");
     }
 
     #[test]

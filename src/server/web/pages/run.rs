@@ -8,6 +8,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use jiff::Timestamp;
 
 use super::changes::{ChangeLine, causes};
 use super::parts::{MixPart, StatusPart, TimePart, maybe_duration, node_address, origin};
@@ -233,7 +234,7 @@ fn run_page(
         failures: view.failures().enumerate().map(|(at, node)| failure(&row.id, at, node)).collect(),
         changed,
         warnings: run.warnings.iter().map(warning).collect(),
-        facts: facts(view),
+        facts: facts(view, app.clock.now()),
         started: run.started.map(TimePart::new),
         mix: mix(run),
         tasks: tasks(run),
@@ -315,14 +316,20 @@ pub(super) fn mix(run: &RunState) -> MixPart {
         true => run.all().filter(|unit| unit.finished.is_none() && !unit.attempts.is_empty()).count() as u64,
         false => 0,
     };
-    MixPart { counts: run.counts, total: 0, running }
+    MixPart { counts: run.counts, total: 0, running, goes_on: run.goes_on() }
 }
 
-fn facts(view: &Overview) -> Vec<(&'static str, String)> {
+/// How long a run has gone on, in milliseconds.
+fn so_far(run: &RunState, now: Timestamp) -> u64 {
+    let taken = run.started.map_or(0, |started| now.as_millisecond() - started.as_millisecond());
+    u64::try_from(taken).unwrap_or(0)
+}
+
+fn facts(view: &Overview, now: Timestamp) -> Vec<(&'static str, String)> {
     let (row, run) = (&view.row, &view.nodes.run);
     let took = match run.duration_ms {
         Some(ms) => duration(ms),
-        None if run.goes_on() => "goes on".into(),
+        None if run.goes_on() => format!("{} so far", duration(so_far(run, now))),
         None => format!("{} until its last event", duration(run.length_ms())),
     };
     let by = match run.scheduled_at {
@@ -453,7 +460,8 @@ fn node_row(view: &Overview, item: &NodeItem, asked: &Query) -> NodeRow {
         let spread = state.spread?;
         let counts = finished.and_then(|node| node.counts).unwrap_or_default();
         let bare = asked.without("from").without("q").without("status");
-        Some((bare.with("node", node), MixPart { counts, total: spread.elements, running: 0 }))
+        let goes_on = view.nodes.run.goes_on();
+        Some((bare.with("node", node), MixPart { counts, total: spread.elements, running: 0, goes_on }))
     });
     NodeRow {
         status: StatusPart::of_node(item),

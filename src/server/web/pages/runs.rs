@@ -96,7 +96,8 @@ pub async fn show(State(app): State<Arc<App>>, mut query: Query) -> Result<Respo
             // One that has just ended stands as it is listed.
             let mix = |run: &ListedRun| {
                 let state = inspect::run(Some(home), run.row.id.as_str(), Keep::PAGE).ok()?;
-                Some((run.row.id, MixPart { total: run.row.counts.nodes, ..super::run::mix(&state) }))
+                let total = run.row.counts.nodes;
+                Some((run.row.id, MixPart { total, goes_on: true, ..super::run::mix(&state) }))
             };
             let live: Live = live.filter_map(mix).collect();
             Ok((list, live))
@@ -181,6 +182,10 @@ fn is_alike(a: &ListedRun, b: &ListedRun) -> bool {
     (&a.row.workflow, &a.row.project, &a.row.domain) == (&b.row.workflow, &b.row.project, &b.row.domain)
 }
 
+fn minute(run: &ListedRun) -> i64 {
+    run.row.started.as_second().div_euclid(60)
+}
+
 fn folded(newest: &ListedRun, oldest: &ListedRun, number: usize) -> Row {
     let run = &newest.row;
     // An end is before an instant.
@@ -197,7 +202,8 @@ fn folded(newest: &ListedRun, oldest: &ListedRun, number: usize) -> Row {
     Row {
         summary: format!("0 of {} nodes ran · {number} runs alike", run.counts.nodes),
         folded: Some(query),
-        since: Some(TimePart::short(oldest.row.started)),
+        // Within a minute they would look the same.
+        since: (minute(oldest) != minute(newest)).then(|| TimePart::short(oldest.row.started)),
         ..row(newest, None)
     }
 }
@@ -206,7 +212,7 @@ fn row(run: &ListedRun, live: Option<&MixPart>) -> Row {
     let counts = run.row.counts;
     let goes_on = run.row.status == inspect::RUNNING;
     let total = if goes_on { counts.nodes } else { 0 };
-    let mix = live.copied().unwrap_or(MixPart { counts, total, running: 0 });
+    let mix = live.copied().unwrap_or(MixPart { counts, total, running: 0, goes_on });
     let saved = match run.row.saved_ms {
         0 => String::new(),
         ms => format!(" · saved {}", duration(ms)),

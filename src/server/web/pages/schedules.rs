@@ -58,6 +58,8 @@ struct Row {
     is_served: bool,
     mistakes: Vec<String>,
     next: Option<TimePart>,
+    /// The same on the clocks of the schedule's zone, where that is not UTC.
+    next_local: String,
     last: Option<PastRow>,
     /// How often it failed in a row, if it did.
     failures: String,
@@ -158,6 +160,12 @@ fn row(row: &ScheduleRow) -> Row {
         is_served: row.served,
         mistakes: row.mistakes.iter().map(|mistake| clean(mistake)).collect(),
         next: row.next.as_ref().map(|next| TimePart::new(next.fires)),
+        next_local: row
+            .next
+            .as_ref()
+            .filter(|_| zone != "UTC")
+            .and_then(|next| next.fires.in_tz(zone).ok())
+            .map_or_else(String::new, |local| format!("{} {zone}", local.strftime("%Y-%m-%d %H:%M:%S"))),
         last: row.last.as_ref().map(past),
         before: Vec::new(),
         failures: match row.consecutive_failures {

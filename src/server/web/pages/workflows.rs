@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value as Json;
 
-use super::parts::{MixPart, StatusPart, TimePart, encode, maybe_duration};
+use super::parts::{MixPart, StatusPart, TimePart, encode, in_file, maybe_duration};
 use super::values::short;
 use super::{PageFrame, login, page};
 use crate::core::cron::words;
@@ -142,7 +142,7 @@ pub async fn list(State(app): State<Arc<App>>, query: Query) -> Result<Response,
                         .and_then(|w| w.description.as_deref())
                         .map(clean)
                         .unwrap_or_default(),
-                    mistakes: file.mistakes.iter().map(|mistake| clean(mistake)).collect(),
+                    mistakes: file.mistakes.iter().map(|mistake| in_file(mistake, &file.path)).collect(),
                     schedules: workflow.map_or(0, |workflow| workflow.schedules.len()),
                     last: late.first().map(last_run),
                 })
@@ -219,7 +219,7 @@ fn workflow_page(
         address: address(&workflow.name),
         path: clean(&path.display().to_string()),
         description: workflow.description.as_deref().map(clean).unwrap_or_default(),
-        mistakes: mistakes.iter().map(|mistake| clean(mistake)).collect(),
+        mistakes: mistakes.iter().map(|mistake| in_file(mistake, path)).collect(),
         nodes: workflow.size,
         schedules: workflow
             .schedules

@@ -57,7 +57,7 @@ fn serving(options: &WebOptions) -> Server {
                         let _ = reply.send(Ok(()));
                     }
                     Some(DaemonCommand::Cancel { run, reply }) => {
-                        let _ = reply.send(runs.interrupt(run, crate::engine::Interrupt(libc::SIGTERM)));
+                        let _ = reply.send(runs.interrupt(run, crate::engine::Interrupt::Cancel));
                     }
                     Some(DaemonCommand::Backfill { backfill, reply }) => {
                         runs.start_backfill(*backfill);
