@@ -104,7 +104,9 @@ impl Failure {
 impl From<ops::Error> for Failure {
     fn from(error: ops::Error) -> Self {
         let code = match error.kind {
-            ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Conflict => code::USAGE,
+            ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Ambiguous | ErrorKind::Conflict => {
+                code::USAGE
+            }
             ErrorKind::Failed => code::FAILED,
             ErrorKind::Store => code::STORE,
             ErrorKind::Interrupted(signal) => u8::try_from(128 + signal).unwrap_or(code::FAILED),

@@ -16,6 +16,8 @@ pub enum ErrorKind {
     Invalid,
     /// What the request names is not there.
     NotFound,
+    /// What the request names is there more than once.
+    Ambiguous,
     /// The request does not fit the present state, for example a run that still goes on.
     Conflict,
     /// It was tried and failed.
@@ -97,10 +99,12 @@ impl From<WorkflowErrors> for Error {
 
 impl From<HistoryError> for Error {
     fn from(error: HistoryError) -> Self {
-        match error.is_storage() {
-            true => Self::store(error.to_string()),
-            false => Self::not_found(error.to_string()),
-        }
+        let kind = match error {
+            HistoryError::Ambiguous(_) => ErrorKind::Ambiguous,
+            _ if error.is_storage() => ErrorKind::Store,
+            _ => ErrorKind::NotFound,
+        };
+        Self::new(kind, error.to_string())
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::Error;
 use super::home::HomeReader;
 use super::nodes::RunNodes;
-use crate::core::event::{NodeFinished, NodeKind, VERSION};
+use crate::core::event::{Counts, NodeFinished, NodeKind, VERSION};
 use crate::storage::history::neighbours::neighbours;
 use crate::view::model::run::{Bucket, Keep, NodeState};
 use crate::view::model::run_row::RunRow;
@@ -40,7 +40,9 @@ pub fn overview(home: Option<&Path>, name: &str, keep: Keep) -> Result<Overview,
     let mut row = RunRow::from(run);
     // The events are ahead of the row until it has the end.
     if row.duration_ms.is_none() || state.ended.is_none() {
-        (row.counts, row.saved_ms) = (state.counts, state.saved_ms);
+        // How many there are to be is in the row alone.
+        let nodes = row.counts.nodes.max(state.counts.nodes);
+        (row.counts, row.saved_ms) = (Counts { nodes, ..state.counts }, state.saved_ms);
     }
     if row.duration_ms.is_none() && state.ended.is_some() {
         (row.status, row.duration_ms) = (state.status.clone(), Some(state.length_ms()));

@@ -44,6 +44,11 @@ pub(super) enum DaemonCommand {
         run: RunId,
         reply: oneshot::Sender<bool>,
     },
+    /// The answer is whether the run waits for a place.
+    Waits {
+        run: RunId,
+        reply: oneshot::Sender<bool>,
+    },
     /// The answer is whether it begins.
     Backfill {
         backfill: Box<Backfill>,
@@ -85,6 +90,12 @@ impl DaemonHandle {
     pub async fn cancel(&self, run: RunId) -> bool {
         let (reply, answer) = oneshot::channel();
         self.commands.send(DaemonCommand::Cancel { run, reply }).is_ok() && answer.await.unwrap_or(false)
+    }
+
+    /// Whether a run that was asked for waits for a place: as many go on as may.
+    pub async fn waits(&self, run: RunId) -> bool {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(DaemonCommand::Waits { run, reply }).is_ok() && answer.await.unwrap_or(false)
     }
 
     /// Begins a backfill; false if the daemon ends.

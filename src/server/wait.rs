@@ -195,6 +195,9 @@ impl Daemon {
                 }
                 let _ = reply.send(taken);
             }
+            DaemonCommand::Waits { run, reply } => {
+                let _ = reply.send(self.asked.iter().any(|job| job.run == run));
+            }
             DaemonCommand::Backfill { backfill, reply } => {
                 let taken = self.stopping.is_none();
                 if taken {

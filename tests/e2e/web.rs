@@ -170,6 +170,32 @@ fn runs_of_a_shell_and_of_another_daemon_are_cancelled_here() {
 }
 
 #[test]
+fn a_run_that_waits_for_a_place_has_a_page_and_can_be_cancelled() {
+    let lab = Lab::new();
+    lab.write("w.toml", ENDLESS);
+    let (_live, url) = serve(&lab, &["w.toml", "--max-runs", "1"]);
+    let token = fs::read_to_string(lab.home().join("serve.token")).unwrap();
+    let bearer = format!("Authorization: Bearer {}\r\nAccept: text/html\r\n", token.trim());
+    let begin = || {
+        let (status, _, body) = ask(&url, "POST", "/api/runs", &bearer, r#"{"workflow":"w"}"#);
+        assert_eq!(status, 202, "{body}");
+        serde_json::from_str::<Value>(&body).unwrap()["run"].as_str().unwrap().to_owned()
+    };
+    let page = |run: &str| ask(&url, "GET", &format!("/runs/{run}"), &bearer, "");
+    let (first, second) = (begin(), begin());
+    assert!(page(&first).2.contains("running"));
+    let (status, head, body) = page(&second);
+    assert!(body.contains("--max-runs") && body.contains("waiting"), "{body}");
+    assert_eq!((status, head.contains("refresh: 2")), (200, true), "{head}");
+    let (status, head, _) = ask(&url, "POST", &format!("/runs/{second}/cancel"), &bearer, "");
+    assert!(status == 303 && head.contains("location: /runs\r\n"), "{status} {head}");
+    assert_eq!(page(&second).0, 404);
+    assert_eq!(ask(&url, "POST", &format!("/api/runs/{first}/cancel"), &bearer, "").0, 202);
+    until("the first one ends", || page(&first).2.contains("cancelled"));
+    assert_eq!(page(&second).0, 404);
+}
+
+#[test]
 fn what_cannot_be_listened_on_is_said_before_anything_begins() {
     let lab = Lab::new();
     lab.write("w.toml", WORKFLOW);

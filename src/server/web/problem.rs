@@ -37,6 +37,11 @@ impl HttpProblem {
         Self::new(StatusCode::CONFLICT, "conflict", detail)
     }
 
+    /// There is more than one of what is named.
+    pub fn ambiguous(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "ambiguous", detail)
+    }
+
     /// One field is wrong.
     pub fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
         let error = FieldError { field: field.into(), message: message.into() };
@@ -73,6 +78,7 @@ impl From<ops::Error> for HttpProblem {
         match error.kind {
             ErrorKind::Invalid => Self::invalid(detail),
             ErrorKind::NotFound => Self::not_found(detail),
+            ErrorKind::Ambiguous => Self::ambiguous(detail),
             ErrorKind::Conflict => Self::conflict(detail),
             ErrorKind::Failed | ErrorKind::Store | ErrorKind::Interrupted(_) => Self::internal(detail),
         }
@@ -106,5 +112,22 @@ impl IntoResponse for HttpProblem {
         // Whoever reads a page is shown a page.
         answer.extensions_mut().insert(self);
         answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::history::HistoryError;
+
+    #[test]
+    fn what_is_missing_and_what_is_there_twice_have_codes_of_their_own() {
+        for (error, status, code) in [
+            (HistoryError::Ambiguous("a".into()), StatusCode::CONFLICT, "ambiguous"),
+            (HistoryError::Unknown("a".into()), StatusCode::NOT_FOUND, "not_found"),
+        ] {
+            let problem = HttpProblem::from(ops::Error::from(error));
+            assert_eq!((problem.status, problem.code), (status, code));
+        }
     }
 }

@@ -31,6 +31,9 @@ pub fn json(document: &impl Serialize) -> Result<Response, HttpProblem> {
 pub fn read_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, HttpProblem> {
     let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| {
+        if !error.is_data() {
+            return HttpProblem::invalid(format!("the body is no JSON document: {error}"));
+        }
         // What serde says of a field, without the place in a text that a program wrote.
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or_default();

@@ -19,7 +19,7 @@ use crate::core::event::VERSION;
 use crate::core::run_id::RunId;
 use crate::core::run_request::RunRequest;
 use crate::core::schedule::Trigger;
-use crate::core::time_arg::{Edge, last_moment};
+use crate::core::time_arg::{Edge, last_moment, parse};
 use crate::ops::schedules::backfill::{Backfill, BackfillRequest, MAX_UNCONFIRMED};
 use crate::ops::schedules::find;
 use crate::ops::schedules::overview::{list, show};
@@ -192,7 +192,8 @@ pub async fn go_on(
 #[serde(default, deny_unknown_fields)]
 pub struct TriggerBody {
     inputs: JsonMap<String, Json>,
-    at: Option<Timestamp>,
+    /// A time, or a day or time on the clocks of the schedule's zone.
+    at: Option<String>,
 }
 
 /// Runs a schedule now; the id of the run.
@@ -200,7 +201,17 @@ pub struct TriggerBody {
 /// # Errors
 /// There is none of that name, its inputs do not fit, no daemon serves it, or a run goes on beside which it starts none.
 pub async fn triggered(app: &Arc<App>, name: String, body: TriggerBody) -> Result<RunId, HttpProblem> {
+    let now = app.clock.now();
     app.blocking(move |home| {
+        let at = match &body.at {
+            None => None,
+            Some(text) => {
+                let zone = show(Some(home), &name, 1)?.row.settings.timezone;
+                let now = now.to_zoned(zone_of(zone.as_deref()));
+                let at = parse(text, Edge::Start, &now);
+                Some(at.map_err(|problem| HttpProblem::field("at", problem))?)
+            }
+        };
         let given = match body.inputs.is_empty() {
             true => Vec::new(),
             false => {
@@ -213,7 +224,7 @@ pub async fn triggered(app: &Arc<App>, name: String, body: TriggerBody) -> Resul
             }
         };
         let base = RunRequest { given, ..RunRequest::default() };
-        let triggering = Triggering::new(Some(home), &name, base, body.at, Trigger::Api)?;
+        let triggering = Triggering::new(Some(home), &name, base, at, Trigger::Api)?;
         match triggering.ask(Some(home))? {
             TriggerAnswer::Accepted => Ok(triggering.run),
             TriggerAnswer::Nobody => Err(HttpProblem::conflict(format!(
@@ -222,6 +233,10 @@ pub async fn triggered(app: &Arc<App>, name: String, body: TriggerBody) -> Resul
         }
     })
     .await
+}
+
+fn zone_of(name: Option<&str>) -> TimeZone {
+    name.and_then(|name| TimeZone::get(name).ok()).unwrap_or(TimeZone::UTC)
 }
 
 /// What is to be filled in.
@@ -259,7 +274,7 @@ pub async fn backfilled(
     let backfill = app
         .blocking(move |home| {
             let settings = show(Some(home), &name, 1)?.row.settings;
-            let zone = settings.timezone.and_then(|zone| TimeZone::get(&zone).ok()).unwrap_or(TimeZone::UTC);
+            let zone = zone_of(settings.timezone.as_deref());
             let now = now.to_zoned(zone);
             let instant = |field: &str, text: &str, edge| {
                 last_moment(text, edge, &now).map_err(|problem| HttpProblem::field(field, problem))

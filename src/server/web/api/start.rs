@@ -143,6 +143,7 @@ pub async fn begin(State(app): State<Arc<App>>, body: Bytes) -> Result<Response,
 /// # Errors
 /// There is no such workflow, or the request does not fit it.
 pub async fn prepared(app: &Arc<App>, name: &str, body: RunBody) -> Result<PreparedRun, HttpProblem> {
+    body.check()?;
     let (path, opened) = served(app, name)?;
     app.blocking(move |_| {
         let request = body.request(&opened.workflow, &path)?;
@@ -228,6 +229,7 @@ pub async fn retried(app: &Arc<App>, run: String, body: RunBody) -> Result<RunId
     if body.workflow.is_some() {
         return Err(HttpProblem::field("workflow", "a retry is of the workflow of its run"));
     }
+    body.check()?;
     let prepared = app
         .blocking(move |home| {
             let earlier = inspect::run(Some(home), &run, Keep::OUTLINE)?;
@@ -255,6 +257,15 @@ pub async fn retried(app: &Arc<App>, run: String, body: RunBody) -> Result<RunId
 }
 
 impl RunBody {
+    /// # Errors
+    /// A field has a value that no run can have.
+    fn check(&self) -> Result<(), HttpProblem> {
+        match self.jobs {
+            Some(0) => Err(HttpProblem::field("jobs", "expected a number from 1")),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     fn without_inputs(self) -> RunRequest {
         RunRequest {
             project: self.project,

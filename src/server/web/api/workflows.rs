@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value as Json, json};
 
@@ -43,7 +42,7 @@ pub fn served(app: &App, name: &str) -> Result<(PathBuf, Arc<Opened>), HttpProbl
         ))),
         [(one, _), (other, _), ..] => {
             let detail = format!("{} and {} both have a workflow `{name}`", one.display(), other.display());
-            Err(HttpProblem::new(StatusCode::CONFLICT, "ambiguous", detail))
+            Err(HttpProblem::ambiguous(detail))
         }
     }
 }

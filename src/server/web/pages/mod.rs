@@ -3,6 +3,7 @@
 //! | file | owns |
 //! |---|---|
 //! | `runs.rs`, `run.rs`, `node.rs`, `compare.rs` | the list, one run, one node, two runs side by side |
+//! | `run_forms.rs`, `waiting.rs` | the buttons of a run; a run that waits for a place |
 //! | `attention.rs` | what of the schedules and files should be looked at |
 //! | `workflows.rs`, `schedules.rs` | what is served: forms, plans, instants |
 //! | `cache.rs`, `verify.rs` | what is kept, what of it is to go, what is damaged |
@@ -18,11 +19,13 @@ pub mod login;
 pub mod node;
 mod parts;
 pub mod run;
+pub mod run_forms;
 pub mod runs;
 pub mod schedules;
 mod text;
 mod values;
 pub mod verify;
+mod waiting;
 pub mod workflows;
 
 use std::sync::Arc;

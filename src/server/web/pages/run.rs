@@ -14,7 +14,8 @@ use super::changes::{ChangeLine, causes};
 use super::parts::{MixPart, StatusPart, TimePart, maybe_duration, node_address, origin};
 use super::text::log_html;
 use super::values::{ValueLine, value_lines};
-use super::{PageFrame, login, page};
+use super::waiting::waiting;
+use super::{PageFrame, page};
 use crate::core::event::{NodeFinished, NodeKind};
 use crate::core::node_path::NodeRef;
 use crate::ops::diff::diff;
@@ -23,7 +24,6 @@ use crate::ops::nodes::{NodeItem, NodeStanding};
 use crate::ops::overview::{MAX_FAILURES, Overview, overview};
 use crate::ops::run_graph::{GraphQuery, MAX_WHOLE, RunGraph, graph};
 use crate::server::web::api::runs::node_query;
-use crate::server::web::api::start::{RunBody, cancelled, retried};
 use crate::server::web::app::App;
 use crate::server::web::problem::HttpProblem;
 use crate::server::web::query::Query;
@@ -159,8 +159,18 @@ struct NodeRow {
 pub async fn show(
     State(app): State<Arc<App>>,
     Path(run): Path<String>,
-    mut query: Query,
+    query: Query,
 ) -> Result<Response, HttpProblem> {
+    let shown = shown(&app, run.clone(), query).await;
+    match &shown {
+        Err(problem) if problem.code == "not_found" => {
+            Ok(waiting(&app, &run).await.ok_or(problem.clone())?)
+        }
+        _ => shown,
+    }
+}
+
+async fn shown(app: &Arc<App>, run: String, mut query: Query) -> Result<Response, HttpProblem> {
     let asked = query.clone();
     let from: usize = query.value("from", "a number").unwrap_or(0);
     let is_whole = query.flag("graph_all").unwrap_or(false);
@@ -188,18 +198,6 @@ pub async fn show(
         })
         .await?;
     Ok(page(StatusCode::OK, &made))
-}
-
-/// Begins a run that goes on with this one.
-pub async fn again(State(app): State<Arc<App>>, Path(run): Path<String>) -> Result<Response, HttpProblem> {
-    let run = retried(&app, run, RunBody::default()).await?;
-    Ok(login::see_other(&app, &format!("/runs/{run}")))
-}
-
-/// Ends this run.
-pub async fn cancel(State(app): State<Arc<App>>, Path(run): Path<String>) -> Result<Response, HttpProblem> {
-    let run = cancelled(&app, run).await?;
-    Ok(login::see_other(&app, &format!("/runs/{run}")))
 }
 
 fn clean(text: &str) -> String {
@@ -236,7 +234,7 @@ fn run_page(
         warnings: run.warnings.iter().map(warning).collect(),
         facts: facts(view, app.clock.now()),
         started: run.started.map(TimePart::new),
-        mix: mix(run),
+        mix: whole_mix(view),
         tasks: tasks(run),
         graph,
         ticks: gantt::ticks(run.length_ms()).into_iter().map(|tick| tick.label).collect(),
@@ -319,6 +317,13 @@ pub(super) fn mix(run: &RunState) -> MixPart {
     MixPart { counts: run.counts, total: 0, running, goes_on: run.goes_on() }
 }
 
+/// The same with those that are still to come.
+fn whole_mix(view: &Overview) -> MixPart {
+    let run = &view.nodes.run;
+    let total = if run.goes_on() { view.row.counts.nodes } else { 0 };
+    MixPart { total, ..mix(run) }
+}
+
 /// How long a run has gone on, in milliseconds.
 fn so_far(run: &RunState, now: Timestamp) -> u64 {
     let taken = run.started.map_or(0, |started| now.as_millisecond() - started.as_millisecond());
@@ -340,7 +345,7 @@ fn facts(view: &Overview, now: Timestamp) -> Vec<(&'static str, String)> {
         ),
         None => origin(run.trigger, run.schedule.as_deref()),
     };
-    let mut facts = vec![("Took", took), ("By", by), ("Nodes", mix(run).words())];
+    let mut facts = vec![("Took", took), ("By", by), ("Nodes", whole_mix(view).words())];
     facts.extend((row.saved_ms > 0).then(|| ("Saved", duration(row.saved_ms))));
     facts.extend(run.usage.cpu_ms.map(|ms| ("Processor", duration(ms))));
     facts.extend(run.usage.peak_memory.map(|bytes| ("Peak memory", size(bytes))));

@@ -59,6 +59,9 @@ fn serving(options: &WebOptions) -> Server {
                     Some(DaemonCommand::Cancel { run, reply }) => {
                         let _ = reply.send(runs.interrupt(run, crate::engine::Interrupt::Cancel));
                     }
+                    Some(DaemonCommand::Waits { reply, .. }) => {
+                        let _ = reply.send(false);
+                    }
                     Some(DaemonCommand::Backfill { backfill, reply }) => {
                         runs.start_backfill(*backfill);
                         let _ = reply.send(true);
@@ -152,6 +155,7 @@ async fn requests_that_do_not_fit_begin_nothing() {
         (json!({"workflow": "etl", "inputs": {"mode": "other"}}), 422, "invalid", "mode"),
         (json!({"workflow": "etl", "inputs": {"data": "/etc/passwd"}}), 422, "invalid", "below the folder"),
         (json!({"workflow": "etl", "inputs": {"data": "../x"}}), 422, "invalid", "below the folder"),
+        (json!({"workflow": "etl", "jobs": 0}), 422, "invalid", "jobs: expected a number from 1"),
         (json!({"workflow": "etl", "only": ["nobody"]}), 422, "invalid", "nobody"),
         (json!({"workflow": "etl", "colour": 1}), 422, "invalid", "colour"),
     ] {
