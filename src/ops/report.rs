@@ -35,17 +35,33 @@ pub fn report(
     output: Option<PathBuf>,
     now: &Zoned,
 ) -> Result<Report, Error> {
+    let ReportPage { run, file_name, html } = report_page(home, name, now)?;
+    let path = output.unwrap_or_else(|| file_name.into());
+    write_user_file(&path, |file| std::io::Write::write_all(file, html.as_bytes()))
+        .map_err(|error| Error::invalid(format!("cannot write {}: {error}", path.display())))?;
+    Ok(Report { run, path })
+}
+
+/// The page of a run, and the usual name of its file.
+pub struct ReportPage {
+    pub run: RunId,
+    pub file_name: String,
+    pub html: String,
+}
+
+/// Makes the page of the run that a person means by `name`. Ages on it are those of `now`.
+///
+/// # Errors
+/// The run is not known, or the home cannot be read.
+pub fn report_page(home: Option<&Path>, name: &str, now: &Zoned) -> Result<ReportPage, Error> {
     let view = HomeReader::open(home)?;
     let run = view.find(name)?;
-    let path = output.unwrap_or_else(|| format!("report-{}.html", run.id).into());
     let recorded = as_it_was(&view, &run);
     let picture = recorded.map(|again| picture(&again.opened.workflow)).map_err(|error| error.message);
     let kept = Kept { store: view.store()? };
     let asked = request(&view, run.id);
-    let page = page(run.id, view.events(run.id)?, &run.status, asked, picture, &kept, now);
-    write_user_file(&path, |file| std::io::Write::write_all(file, page.as_bytes()))
-        .map_err(|error| Error::invalid(format!("cannot write {}: {error}", path.display())))?;
-    Ok(Report { run: run.id, path })
+    let html = page(run.id, view.events(run.id)?, &run.status, asked, picture, &kept, now);
+    Ok(ReportPage { run: run.id, file_name: format!("report-{}.html", run.id), html })
 }
 
 /// What is stored of a run beside its events.

@@ -104,6 +104,7 @@ pub fn routes(app: &Arc<App>) -> Routes {
         .get("/runs/{run}", pages::run::show)
         .get("/runs/{run}/nodes/{*node}", pages::node::show)
         .get("/runs/{run}/compare/{with}", pages::compare::show)
+        .get("/runs/{run}/report", pages::run_forms::report)
         .change("/runs/{run}/retry", pages::run_forms::again)
         .change("/runs/{run}/cancel", pages::run_forms::cancel)
         .get("/workflows", pages::workflows::list)

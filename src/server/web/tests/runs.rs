@@ -236,6 +236,11 @@ async fn logs_come_in_windows_and_files_can_do_nothing() {
         file.header("content-disposition").starts_with("attachment"),
         "it has no name that says what it is"
     );
+    let report = server.get(&format!("/runs/{run}/report")).await;
+    assert!(report.text().starts_with("<!DOCTYPE html>") && report.text().contains("it is &lt;bad&gt;"));
+    assert!(report.header("content-security-policy").starts_with("sandbox"), "{:?}", report.headers);
+    let named = format!("attachment; filename=\"report-{run}.html\"");
+    assert!(report.header("content-disposition").starts_with(&named), "{:?}", report.headers);
     let drawing = server.get(&format!("/api/runs/{run}/graph")).await;
     assert!(drawing.text().starts_with("<svg") && drawing.text().contains("failed"), "{}", drawing.text());
 }
