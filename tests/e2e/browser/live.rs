@@ -150,8 +150,8 @@ fn delay(browser: &mut Browser, lab: &Lab, run: &str, event: &str) -> i64 {
     browser.until("window.seen");
     let seen = browser.value("window.seen").as_i64().unwrap();
     let events = lab.read(&format!("home/logs/{run}/events.jsonl"));
-    let events = events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let time = events.filter(|line| line["event"] == event).next_back().unwrap()["time"].clone();
+    let mut events = events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let time = events.rfind(|line| line["event"] == event).unwrap()["time"].clone();
     let time: jiff::Timestamp = time.as_str().unwrap().parse().unwrap();
     seen - time.as_millisecond()
 }
