@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::Arg;
+use clap::{Arg, ValueEnum};
 
 use super::Failure;
 use crate::core::node_path::NodeRef;
 use crate::core::run_request::{CacheMode, GivenInputs, RunRequest, Selection};
 use crate::ops::node_arg::node_ref;
+use crate::ops::remote::RemoteChoice;
 use crate::workflow::config::MAX_JOBS;
 use crate::workflow::label::check_label;
 
@@ -151,6 +152,36 @@ pub struct CacheFlags {
     /// Run these nodes (all, if none is named) even where the cache has a result, and store the new one
     #[arg(long, value_name = "NODE", value_delimiter = ',', num_args = 0.., require_equals = true)]
     pub overwrite: Option<Vec<String>>,
+    #[command(flatten)]
+    pub remote: RemoteFlags,
+}
+
+/// The shared cache.
+#[derive(Clone, clap::Args, Default)]
+#[command(next_help_heading = "The cache")]
+pub struct RemoteFlags {
+    /// Use this shared cache, s3://BUCKET/PREFIX or file:///FOLDER, or off [default: $RUNNER_CACHE_REMOTE, else the settings']
+    #[arg(long, value_name = "URL")]
+    pub remote: Option<String>,
+    /// Read and write the shared cache, only read it, only write it, or neither [default: $RUNNER_CACHE_REMOTE_MODE, else the
+    /// settings', else rw]
+    #[arg(long, value_name = "MODE")]
+    pub remote_mode: Option<CacheChoice>,
+}
+
+impl RemoteFlags {
+    /// What these flags say, else the variables.
+    ///
+    /// # Errors
+    /// A variable that is not understood.
+    pub fn choice(&self) -> Result<RemoteChoice, Failure> {
+        let request = with_remote(RunRequest {
+            remote: self.remote.clone(),
+            remote_mode: self.remote_mode.map(CacheMode::from),
+            ..RunRequest::default()
+        })?;
+        Ok(RemoteChoice { url: request.remote, mode: request.remote_mode })
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -194,7 +225,7 @@ pub fn request(
     cache: &CacheFlags,
     nodes: &Nodes,
 ) -> Result<RunRequest, Failure> {
-    with_scope(with_jobs(given(target, resources, cache, nodes))?)
+    with_scope(with_remote(with_jobs(given(target, resources, cache, nodes))?)?)
 }
 
 /// The request that these flags and the environment make of one that a past run made: project and domain are the run's
@@ -208,15 +239,15 @@ pub fn request_on_top(
     cache: &CacheFlags,
     nodes: &Nodes,
 ) -> Result<RunRequest, Failure> {
-    with_jobs(given(target, resources, cache, nodes))
+    with_remote(with_jobs(given(target, resources, cache, nodes))?)
 }
 
-/// What the environment alone asks for: project, domain and jobs.
+/// What the environment alone asks for: project, domain, jobs and the shared cache.
 ///
 /// # Errors
 /// A variable that stands in for a flag and is not understood.
 pub fn from_environment() -> Result<RunRequest, Failure> {
-    with_jobs(with_scope(RunRequest::default())?)
+    with_remote(with_jobs(with_scope(RunRequest::default())?)?)
 }
 
 /// The request that these flags make alone.
@@ -224,6 +255,8 @@ fn given(target: &Target, resources: &Resources, cache: &CacheFlags, nodes: &Nod
     RunRequest {
         selection: nodes.selection(),
         cache: cache.cache.map(CacheMode::from),
+        remote: cache.remote.remote.clone(),
+        remote_mode: cache.remote.remote_mode.map(CacheMode::from),
         overwrite: cache.overwrite.clone(),
         jobs: resources.jobs,
         resources: resources.resources.clone(),
@@ -237,6 +270,22 @@ fn with_jobs(request: RunRequest) -> Result<RunRequest, Failure> {
         jobs => jobs,
     };
     Ok(RunRequest { jobs, ..request })
+}
+
+fn with_remote(request: RunRequest) -> Result<RunRequest, Failure> {
+    let remote = match request.remote {
+        None => variable("RUNNER_CACHE_REMOTE", |text| Ok(text.to_owned()))?,
+        remote => remote,
+    };
+    let mode = |text: &str| {
+        let choice = CacheChoice::from_str(text, false);
+        choice.map(CacheMode::from).map_err(|_| format!(": expected rw, ro, wo or off, found {text:?}"))
+    };
+    let remote_mode = match request.remote_mode {
+        None => variable("RUNNER_CACHE_REMOTE_MODE", mode)?,
+        mode => mode,
+    };
+    Ok(RunRequest { remote, remote_mode, ..request })
 }
 
 fn with_scope(request: RunRequest) -> Result<RunRequest, Failure> {

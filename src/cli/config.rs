@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
-use super::args::{CacheFlags, Nodes, Resources, Target, parse_jobs, request};
+use super::args::{CacheFlags, Nodes, RemoteFlags, Resources, Target, parse_jobs, request};
 use super::screen::{ColorChoice, note, print};
 use super::{Failure, Outcome, code};
 use crate::core::event::VERSION;
@@ -36,6 +36,8 @@ pub struct Args {
     /// As for exec
     #[arg(short, long, value_name = "N", value_parser = parse_jobs)]
     jobs: Option<u32>,
+    #[command(flatten)]
+    remote: RemoteFlags,
     /// Also try each executor and the shared cache, and exit with 1 if one cannot be used
     #[arg(long)]
     check: bool,
@@ -93,7 +95,8 @@ fn given<'a>(args: &Args, home: Option<&'a Path>) -> Result<GivenSettings<'a>, F
         settings: Vec::new(),
     };
     let resources = Resources { jobs: args.jobs, resources: Vec::new() };
-    let given = request(&target, &resources, &CacheFlags::default(), &Nodes::default())?;
+    let cache = CacheFlags { remote: args.remote.clone(), ..CacheFlags::default() };
+    let given = request(&target, &resources, &cache, &Nodes::default())?;
     let origin = |is_flag: bool, flag, variable| match is_flag {
         true => Origin::Flag(flag),
         false => Origin::Variable(variable),
@@ -101,11 +104,15 @@ fn given<'a>(args: &Args, home: Option<&'a Path>) -> Result<GivenSettings<'a>, F
     let project = origin(args.project.is_some(), "--project", "RUNNER_PROJECT");
     let domain = origin(args.domain.is_some(), "--domain", "RUNNER_DOMAIN");
     let jobs = origin(args.jobs.is_some(), "--jobs", "RUNNER_JOBS");
+    let remote = origin(args.remote.remote.is_some(), "--remote", "RUNNER_CACHE_REMOTE");
+    let mode = origin(args.remote.remote_mode.is_some(), "--remote-mode", "RUNNER_CACHE_REMOTE_MODE");
     Ok(GivenSettings {
         home,
         project: given.project.map(|value| (value, project)),
         domain: given.domain.map(|value| (value, domain)),
         jobs: given.jobs.map(|value| (value, jobs)),
+        remote: given.remote.map(|value| (value, remote)),
+        remote_mode: given.remote_mode.map(|value| (value, mode)),
     })
 }
 

@@ -47,6 +47,11 @@ const ENVIRONMENT: &[(&str, &str)] = &[
         "RUNNER_CACHE_MAX_SIZE",
         "The size from which a run collects old results: 20GiB by default; off for none.",
     ),
+    (
+        "RUNNER_CACHE_REMOTE, RUNNER_CACHE_REMOTE_MODE",
+        "Stand in for --remote and --remote-mode: the shared cache, and which way results go.",
+    ),
+    ("RUNNER_CACHE_KEY", "The key that signs the entries of the shared cache, where no setting names one."),
     ("NO_COLOR", "No colour, if it is set and not empty."),
 ];
 

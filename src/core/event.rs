@@ -11,6 +11,7 @@ use crate::core::condition::Condition;
 use crate::core::digest::Digest;
 use crate::core::node_path::NodeRef;
 use crate::core::provenance::Provenance;
+pub use crate::core::remote_counts::RemoteCounts;
 use crate::core::run_id::RunId;
 use crate::core::schedule::Trigger;
 pub use crate::core::task_error::{TaskError, TaskErrorKind};
@@ -299,6 +300,9 @@ pub struct RunFinished {
     pub counts: Counts,
     pub saved_ms: u64,
     pub outputs: JsonMap<String, Json>,
+    /// What it had of the shared cache; null without one.
+    #[serde(default)]
+    pub remote: Option<RemoteCounts>,
 }
 
 /// How many nodes ended how. `nodes` counts as in [`RunStarted`]; the others count the elements of a `foreach` or

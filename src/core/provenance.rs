@@ -1,4 +1,5 @@
-//! How a result came under its key, where that is not by a run of the task itself: under an alias, or accepted by a user.
+//! How a result came under its key, where that is not by a run of the task itself: under an
+//! alias, accepted by a user, or from a shared cache.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,9 @@ pub struct Provenance {
     pub alias: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<Accepted>,
+    /// The address of the shared cache that it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<String>,
 }
 
 /// That a user vouched for a result of another cache version.
@@ -48,7 +52,8 @@ impl Provenance {
             let Accepted { by, time, version, .. } = accepted;
             format!("accepted by {by}, {}, from version {version}", time.strftime("%Y-%m-%d %H:%M UTC"))
         });
-        let parts: Vec<_> = alias.into_iter().chain(accepted).collect();
+        let remote = self.remote.as_ref().map(|url| format!("from {url}"));
+        let parts: Vec<_> = remote.into_iter().chain(alias).chain(accepted).collect();
         (!parts.is_empty()).then(|| parts.join("; "))
     }
 }
@@ -67,9 +72,14 @@ mod tests {
             from: Digest::of("key"),
             version: "1".into(),
         };
-        let provenance = Provenance { alias: Some("old.t".into()), accepted: Some(accepted) };
+        let provenance = Provenance {
+            alias: Some("old.t".into()),
+            accepted: Some(accepted),
+            remote: Some("file:///shared".into()),
+        };
         assert_eq!(Provenance::from_record(provenance.to_record().as_deref()), provenance);
-        let note = "stored as old.t; accepted by ada, 1970-01-01 00:00 UTC, from version 1";
+        let note =
+            "from file:///shared; stored as old.t; accepted by ada, 1970-01-01 00:00 UTC, from version 1";
         assert_eq!(provenance.note().as_deref(), Some(note));
     }
 }

@@ -32,6 +32,12 @@ pub struct RunRequest {
     /// Policies that differ from the file's, each as `PATH=VALUE`.
     pub settings: Vec<String>,
     pub cache: Option<CacheMode>,
+    /// The address of the shared cache, or `off`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote: Option<String>,
+    /// Which way results go between this machine and the shared cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remote_mode: Option<CacheMode>,
     /// Nodes that run whatever the cache holds; empty for all of them.
     pub overwrite: Option<Vec<String>>,
     pub keep_going: bool,
@@ -147,6 +153,16 @@ pub enum CacheMode {
 }
 
 impl CacheMode {
+    /// As flags and settings write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ReadWrite => "rw",
+            Self::ReadOnly => "ro",
+            Self::WriteOnly => "wo",
+            Self::Off => "off",
+        }
+    }
+
     pub fn reads(self) -> bool {
         matches!(self, Self::ReadWrite | Self::ReadOnly)
     }
@@ -179,9 +195,13 @@ impl RunRequest {
         }
         match self.cache.unwrap_or_default() {
             CacheMode::ReadWrite => {}
-            CacheMode::ReadOnly => add("--cache", "ro"),
-            CacheMode::WriteOnly => add("--cache", "wo"),
-            CacheMode::Off => add("--cache", "off"),
+            mode => add("--cache", mode.name()),
+        }
+        if let Some(remote) = &self.remote {
+            add("--remote", remote);
+        }
+        if let Some(mode) = self.remote_mode {
+            add("--remote-mode", mode.name());
         }
         if let Some(jobs) = self.jobs {
             add("--jobs", &jobs.to_string());
@@ -215,6 +235,8 @@ impl RunRequest {
         }
         self.settings.extend(newer.settings);
         self.cache = newer.cache.or(self.cache);
+        self.remote = newer.remote.or(self.remote);
+        self.remote_mode = newer.remote_mode.or(self.remote_mode);
         self.overwrite = newer.overwrite.or(self.overwrite);
         self.keep_going |= newer.keep_going;
         self.replace_outputs = newer.replace_outputs;

@@ -280,6 +280,7 @@ impl Judge<'_> {
             entry,
             definition: Some(identity.definition.clone()),
             interface: identity.interface.clone(),
+            upload: None,
         }
     }
 }
@@ -301,7 +302,7 @@ fn record(home: Option<&Path>, store: &Store, rows: &[MemoRow]) -> Result<Vec<St
     let write = |db: &mut Connection| {
         let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut added = store.take_added();
-        for MemoRow { entry, definition, interface } in rows {
+        for MemoRow { entry, definition, interface, .. } in rows {
             sqlite::record(&transaction, entry)?;
             added += footprint::ROW + (entry.inputs.len() + entry.found.outputs.len()) as u64;
             if let Some(definition) = definition {

@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map as JsonMap, Value as Json, json};
 
 use super::open::{Opened, open};
+use super::remote::RemoteChoice;
 use super::{Error, WorkflowErrors, cap};
 use crate::core::notify::{NotifyChannel, NotifyRule};
+use crate::core::run_request::CacheMode;
 use crate::storage::home::Home;
 use crate::workflow::config::notify::rules_in_force;
 use crate::workflow::config::variables::{Dialect, masked};
@@ -61,6 +63,18 @@ pub struct GivenSettings<'a> {
     pub project: Option<(String, Origin)>,
     pub domain: Option<(String, Origin)>,
     pub jobs: Option<(u32, Origin)>,
+    /// The address of the shared cache, or `off`.
+    pub remote: Option<(String, Origin)>,
+    pub remote_mode: Option<(CacheMode, Origin)>,
+}
+
+impl GivenSettings<'_> {
+    fn remote_choice(&self) -> RemoteChoice {
+        RemoteChoice {
+            url: self.remote.as_ref().map(|(url, _)| url.clone()),
+            mode: self.remote_mode.as_ref().map(|(mode, _)| *mode),
+        }
+    }
 }
 
 /// Every setting in force.
@@ -104,7 +118,8 @@ pub fn in_force(
             load(&here, None, &|name| std::env::var_os(name)).map_err(WorkflowErrors::from)?
         }
     };
-    let trials = if tries { check::try_all(given.home, &config)? } else { Vec::new() };
+    let trials =
+        if tries { check::try_all(given.home, &config, &given.remote_choice())? } else { Vec::new() };
     let mut settings = vec![home(given.home)?];
     for (name, given, default) in
         [("project", given.project, DEFAULT_PROJECT), ("domain", given.domain, DEFAULT_DOMAIN)]
@@ -125,8 +140,20 @@ pub fn in_force(
     let (executor, origin) = executor.unwrap_or(("local", Origin::Default));
     settings.push(setting("executor", executor, origin));
     settings.push(cache_max_size()?);
-    let own = ["project", "domain", "jobs", "executor"];
-    for (name, ConfigValue { value, place }) in config.values().filter(|(name, _)| !own.contains(name)) {
+    if let Some((url, origin)) = given.remote {
+        settings.push(setting("cache.remote", url, origin));
+    }
+    if let Some((mode, origin)) = given.remote_mode {
+        settings.push(setting("cache.remote_mode", mode.name(), origin));
+    }
+    let own: Vec<String> = ["project", "domain", "jobs", "executor"]
+        .into_iter()
+        .map(str::to_owned)
+        .chain(settings.iter().map(|setting| setting.name.clone()))
+        .collect();
+    for (name, ConfigValue { value, place }) in
+        config.values().filter(|(name, _)| !own.iter().any(|own| own == name))
+    {
         let (path, line) = config.line_of(*place);
         let origin = Origin::File { path: path.to_owned(), line };
         settings.push(setting(name, shown(name, value), origin));

@@ -13,6 +13,7 @@
 //! | `notify/` | notifications: rules, messages, their delivery |
 //! | `replay.rs`, `shell.rs`, `export/`, `quoting.rs` | an attempt of a past run, by hand or elsewhere |
 //! | `results.rs`, `output_file.rs`, `find.rs`, `accept.rs`, `stats.rs`, `collect.rs`, `cap.rs`, `verify.rs`, `recompute.rs`, `output_diff.rs` | the cache |
+//! | `remote/` | the shared cache |
 //! | `node_arg.rs`, `names.rs`, `user_file.rs` | which node or element a person means; the names that there are; files that a user named |
 //! | `web_access.rs` | token, sessions and address of the daemon, and a link to its page |
 //! | `error.rs`, `workflow_errors.rs` | why an operation was not done |
@@ -52,6 +53,7 @@ mod quoting;
 pub mod receipt;
 pub mod recompute;
 pub mod recorded;
+pub mod remote;
 pub mod replay;
 pub mod report;
 pub mod results;

@@ -11,10 +11,12 @@ use serde_json::{Value as Json, json};
 use super::Error;
 use super::home::HomeReader;
 use crate::core::event::VERSION;
+use crate::core::provenance::Provenance;
 use crate::storage::gc::{self, footprint::ROW};
 use crate::storage::history;
 use crate::storage::memo::MemoEntry;
 use crate::storage::memo::listing::{self, EntryFilter};
+use crate::storage::remote::queue;
 
 /// Everything that is stored, in numbers.
 #[derive(Default)]
@@ -35,6 +37,20 @@ pub struct CacheStats {
     pub tasks: Vec<ResultSum>,
     pub projects: Vec<ResultSum>,
     pub domains: Vec<ResultSum>,
+    /// By the address of the shared cache.
+    pub remotes: Vec<RemoteSum>,
+}
+
+/// What came from a shared cache, and what is on its way there.
+#[derive(Default, Serialize)]
+pub struct RemoteSum {
+    pub url: String,
+    /// Results that came from it and are still here.
+    pub results: u64,
+    /// The time that their tasks took elsewhere.
+    pub saved_ms: u64,
+    /// Results that are still to be uploaded.
+    pub queued: u64,
 }
 
 impl CacheStats {
@@ -62,6 +78,7 @@ impl CacheStats {
             "tasks": self.tasks,
             "projects": self.projects,
             "domains": self.domains,
+            "remotes": self.remotes,
         })
     }
 }
@@ -93,6 +110,7 @@ struct Sums {
     tasks: BTreeMap<String, ResultSum>,
     projects: BTreeMap<String, ResultSum>,
     domains: BTreeMap<String, ResultSum>,
+    remotes: BTreeMap<String, RemoteSum>,
 }
 
 impl Sums {
@@ -106,7 +124,15 @@ impl Sums {
             stats.tasks.entry(entry.task.clone()).or_default().add(size, entry);
             stats.projects.entry(entry.project.clone()).or_default().add(size, entry);
             stats.domains.entry(entry.domain.clone()).or_default().add(size, entry);
+            if let Some(url) = Provenance::from_record(entry.found.provenance.as_deref()).remote {
+                let sum = stats.remotes.entry(url).or_default();
+                sum.results += 1;
+                sum.saved_ms += entry.found.duration_ms;
+            }
         })?;
+        for (url, queued) in queue::counts(db)? {
+            stats.remotes.entry(url).or_default().queued = queued;
+        }
         Ok(stats)
     }
 }
@@ -125,7 +151,7 @@ fn ranked(sums: BTreeMap<String, ResultSum>) -> Vec<ResultSum> {
 pub fn stats(home: Option<&Path>) -> Result<Option<CacheStats>, Error> {
     let view = HomeReader::open(home)?;
     let Some(db) = &view.db else { return Ok(None) };
-    let Sums { all, rows, tasks, projects, domains } = Sums::read(db).map_err(Error::cache)?;
+    let Sums { all, rows, tasks, projects, domains, remotes } = Sums::read(db).map_err(Error::cache)?;
     let runs = history::latest(db, usize::MAX).map_err(Error::cache)?;
     let blobs = view.store()?.blobs().map_err(|e| Error::store(format!("the store cannot be read: {e}")))?;
     Ok(Some(CacheStats {
@@ -142,5 +168,6 @@ pub fn stats(home: Option<&Path>) -> Result<Option<CacheStats>, Error> {
         tasks: ranked(tasks),
         projects: ranked(projects),
         domains: ranked(domains),
+        remotes: remotes.into_iter().map(|(url, sum)| RemoteSum { url, ..sum }).collect(),
     }))
 }

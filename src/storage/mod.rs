@@ -20,6 +20,7 @@
 //! | [`user_file`] | writing a file that a user names, whatever stands there |
 //! | [`writer`] | the one writer: group commit of blobs, rows and events |
 //! | [`receipts`] | what a run that only hit relied on and handed back |
+//! | [`remote`] | the shared cache: entries, where they are kept, results on their way to it |
 //! | [`schedules`] | schedules that the home knows, claims of their instants, what became of them |
 //! | [`gc`] | what is kept, what goes, and removing it safely beside runs |
 
@@ -39,6 +40,7 @@ pub mod own_folder;
 pub mod publish;
 pub mod receipts;
 pub mod recovery;
+pub mod remote;
 mod removal;
 pub mod schedules;
 pub mod serve_files;

@@ -30,6 +30,7 @@ use crate::storage::history::times::{self, Times};
 use crate::storage::history::{self, Run};
 use crate::storage::home::Home;
 use crate::storage::memo::{Interface, MemoEntry, earlier, sqlite};
+use crate::storage::remote::queue::{self, UploadWish};
 use crate::storage::store::{FileKey, PendingBlob, StatEntry, StatLookup, Store};
 
 /// Maximum results of a batch: it is committed when it has this many.
@@ -56,6 +57,8 @@ pub struct MemoRow {
     /// `None` where it is recorded already: the result was stored before, under another key.
     pub definition: Option<Arc<Definition>>,
     pub interface: Arc<Interface>,
+    /// Set if others are to have it.
+    pub upload: Option<UploadWish>,
 }
 
 /// The outcome of storing a result.
@@ -369,10 +372,13 @@ impl Work {
         if with_results {
             let mut known: Option<(Digest, Option<Digest>)> = None;
             let mut added = self.store.take_added() + indexed.iter().map(Indexed::size).sum::<u64>();
-            for MemoRow { entry, definition, interface } in
+            for MemoRow { entry, definition, interface, upload } in
                 batch.results.iter().filter_map(|new| new.row.as_deref())
             {
                 sqlite::record(&transaction, entry)?;
+                if let Some(wish) = upload {
+                    queue::add(&transaction, &entry.key, wish, Timestamp::now())?;
+                }
                 added += ROW + (entry.inputs.len() + entry.found.outputs.len()) as u64;
                 let described = (entry.found.definition, entry.interface);
                 if known != Some(described) {

@@ -152,6 +152,7 @@ pub fn run_finished(status: Status, counts: Counts, saved_ms: u64) -> Event {
         "model": {"path": "/home/ada/out/model.bin", "digest": "sha256:00", "size": 3 << 20}
     });
     Event::RunFinished(RunFinished {
+        remote: None,
         time: at(16),
         run: RUN.into(),
         status,

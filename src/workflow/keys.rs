@@ -98,6 +98,11 @@ macro_rules! cache_policies {
             ),
             key("cache_serialize", Shape::Bool, "Identical work started at the same time runs once."),
             key("cache_ignore_inputs", Shape::Texts, "Inputs left out of the cache key."),
+            key(
+                "cache_remote",
+                Shape::Bool,
+                "false: results are not put into the shared cache, nor taken from it.",
+            ),
             key("cache_max_age", Shape::Duration, "An older entry is a miss, and is replaced."),
             key(
                 "cache_env",

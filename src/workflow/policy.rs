@@ -77,6 +77,8 @@ impl AttemptPolicy {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CachePolicy {
     pub enabled: bool,
+    /// Whether results never leave this machine.
+    pub is_local: bool,
     /// Pinned; without one it is automatic.
     pub version: Option<String>,
     pub ignore_inputs: Vec<String>,
@@ -96,6 +98,9 @@ impl CachePolicy {
         let mut policy = self.clone();
         if let Some(enabled) = reader.bool(table, "cache") {
             policy.enabled = enabled;
+        }
+        if let Some(remote) = reader.bool(table, "cache_remote") {
+            policy.is_local = !remote;
         }
         if let Some(version) = reader.text(table, "cache_version") {
             policy.version = Some(version.to_owned());

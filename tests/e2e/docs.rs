@@ -248,6 +248,7 @@ pages! {
     performance: "docs/performance.md",
     promises: "docs/promises.md",
     settings: "docs/settings.md",
+    shared_cache: "docs/shared-cache.md",
     templates: "docs/templates.md",
     troubleshooting: "docs/troubleshooting.md",
     web: "docs/web.md",

@@ -3,14 +3,20 @@
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::SignedDuration;
+use serde_json::json;
+
 use super::Outcome;
 use super::rows::table;
+use crate::cli::args::RemoteFlags;
 use crate::cli::screen::{ColorChoice, note, print, print_text};
+use crate::core::event::VERSION;
 use crate::core::run_id::RunId;
 use crate::ops::cap::{self, Cap, parse_age, parse_cap};
 use crate::ops::collect::{
     AfterRun, Collect, Collected, KEEP_RUNS, Limits, UNCLAIMED_FILE, collect, document, results_of,
 };
+use crate::ops::remote::{RemoteLimits, RemoteSwept, here, sweep};
 use crate::view::text::{count, named, size};
 
 /// Remove the least valuable results until the rest fits
@@ -22,7 +28,8 @@ use crate::view::text::{count, named, size};
 Examples:
   runner cache gc --dry-run
   runner cache gc --max-size 5GiB --max-age 30d
-  runner cache gc --max-size 0 --keep-runs 0     # forget everything")]
+  runner cache gc --max-size 0 --keep-runs 0     # forget everything
+  runner cache gc --remote --max-age 30d         # in the shared cache")]
 pub struct Args {
     /// How much to keep: 10GiB, 500MB, off [default: $RUNNER_CACHE_MAX_SIZE, else 20GiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_cap)]
@@ -33,6 +40,9 @@ pub struct Args {
     /// How many of the newest runs of each workflow keep everything they need
     #[arg(long, value_name = "N", default_value_t = KEEP_RUNS)]
     keep_runs: usize,
+    /// Collect the shared cache instead: results unused for longer than --max-age, then until the rest fits --max-size
+    #[arg(long = "remote", conflicts_with = "keep_runs")]
+    of_remote: bool,
     /// Only show what would be removed
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -42,6 +52,9 @@ pub struct Args {
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
+    if args.of_remote {
+        return of_remote(&args);
+    }
     let size = match args.max_size {
         Some(Cap(size)) => size,
         None => cap::from_environment()?,
@@ -59,6 +72,32 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     } else {
         print_text(told(&collected, args.dry_run, size, color.on_stdout()));
     }
+    Ok(())
+}
+
+/// Collects the shared cache.
+fn of_remote(args: &Args) -> Outcome {
+    let cache = here(&RemoteFlags::default().choice()?)?;
+    let age = args.max_age.and_then(|age| SignedDuration::try_from(age).ok());
+    let limits = RemoteLimits { age, size: args.max_size.and_then(|Cap(size)| size) };
+    let RemoteSwept { entries, blobs, freed, left } = sweep(&cache, limits, args.dry_run)?;
+    if args.json {
+        let document = json!({
+            "v": VERSION, "remote": &*cache.url, "dry_run": args.dry_run, "entries": entries, "blobs": blobs,
+            "freed": freed, "left": left,
+        });
+        print(&format!("{document}\n"));
+        return Ok(());
+    }
+    let done = if args.dry_run { "would be removed" } else { "removed" };
+    print_text(format!(
+        "{}: {} and {} {done}, {} freed; {} stay\n",
+        cache.url,
+        named(entries, "result"),
+        named(blobs, "file"),
+        size(freed),
+        size(left)
+    ));
     Ok(())
 }
 

@@ -10,11 +10,13 @@ mod accept;
 mod evict;
 mod find;
 pub mod gc;
+mod key;
 mod ls;
 mod recompute_text;
 mod rows;
 mod show;
 mod stats;
+mod transfer;
 mod verify;
 
 use std::path::Path;
@@ -40,6 +42,9 @@ enum Verb {
     Evict(evict::Args),
     Gc(gc::Args),
     Verify(verify::Args),
+    Push(transfer::PushArgs),
+    Pull(transfer::PullArgs),
+    Key(key::Args),
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
@@ -51,5 +56,8 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         Verb::Evict(args) => evict::run(args, home),
         Verb::Gc(args) => gc::run(args, home, color),
         Verb::Verify(args) => verify::run(args, home, color),
+        Verb::Push(args) => transfer::run_push(args, home),
+        Verb::Pull(args) => transfer::run_pull(args, home),
+        Verb::Key(args) => key::run(args),
     }
 }

@@ -8,7 +8,7 @@ use super::Outcome;
 use crate::cli::screen::{ColorChoice, note, print, print_text};
 use crate::core::zone::local_zone;
 use crate::ops::cap;
-use crate::ops::stats::{CacheStats, ResultSum, stats};
+use crate::ops::stats::{CacheStats, RemoteSum, ResultSum, stats};
 use crate::view::text::style::{Cell, FAINT, Ink, PLAIN, columns};
 use crate::view::text::{count, duration, inert, named, size};
 
@@ -40,18 +40,24 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let total = stats.total_bytes();
     let CacheStats { results, files, file_bytes, row_bytes, runs, run_bytes, hits, saved_ms, since, .. } =
         stats;
-    let (tasks, projects, domains) = (stats.tasks, stats.projects, stats.domains);
+    let (tasks, projects, domains, remotes) = (stats.tasks, stats.projects, stats.domains, stats.remotes);
     let line = |name: &str, what: String, takes: String| {
         vec![Cell::new(FAINT, name), Cell::new(PLAIN, what), Cell::new(PLAIN, takes)]
     };
     let limit = cap.map_or("no cap".into(), |cap| format!("the cap is {}", size(cap)));
-    let lines = [
+    let mut lines = vec![
         line("results", named(results, "result"), size(row_bytes)),
         line("files", named(files as u64, "file"), size(file_bytes)),
         line("history", named(runs as u64, "run"), size(run_bytes)),
         line("all", String::new(), format!("{}; {limit}", size(total))),
         line("saved", named(hits, "hit"), format!("{}{}", duration(saved_ms), begun(since))),
     ];
+    for RemoteSum { url, results, saved_ms, queued } in &remotes {
+        let waiting =
+            if *queued > 0 { format!("; {} still to be uploaded", count(*queued)) } else { String::new() };
+        let from = format!("{} of {}", named(*results, "result"), inert(url));
+        lines.push(line("shared", from, format!("{}{waiting}", duration(*saved_ms))));
+    }
     let ink = Ink(color.on_stdout());
     let mut text = columns(&lines, ink);
     text.push_str(&table("TASK", &tasks[..tasks.len().min(TASKS)], ink));

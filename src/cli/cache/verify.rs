@@ -8,11 +8,13 @@ use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 
 use super::{Failure, Outcome, recompute_text};
+use crate::cli::args::RemoteFlags;
 use crate::cli::runtime::block_on;
 use crate::cli::screen::{ColorChoice, note, print, print_text};
 use crate::cli::{code, signals};
 use crate::core::event::VERSION;
 use crate::ops::recompute::{MemoEntry, Picked, Recomputed, Recomputing};
+use crate::ops::remote::{self, RemoteFindings, here};
 use crate::ops::results::{KEY_DIGITS, StoredResult};
 use crate::ops::verify::{Broken, Damage, Findings, VerifyProgress, verify};
 use crate::view::text::style::{BAD, GOOD, Ink, STRONG};
@@ -31,7 +33,8 @@ Examples:
   runner cache verify --recompute train
   runner cache verify --recompute train --workflow churn
   runner cache verify --recompute 'prep/*' --sample 10%
-  runner cache verify --sample 2%")]
+  runner cache verify --sample 2%
+  runner cache verify --remote --sample 2%")]
 pub struct Args {
     /// Run the results again that came from this node: train, prep/clean, each[3], or a glob
     #[arg(long, value_name = "NODE")]
@@ -48,6 +51,9 @@ pub struct Args {
     /// Pick the same sample as one that was shown with this seed [default: another one each time]
     #[arg(long, value_name = "N", requires = "sample")]
     seed: Option<u64>,
+    /// Look through the shared cache instead, all of it or a --sample: signatures of results, content of their files
+    #[arg(long = "remote", conflicts_with_all = ["recompute", "seed"])]
+    of_remote: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -61,6 +67,9 @@ fn parse_percent(text: &str) -> Result<f64, String> {
 }
 
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
+    if args.of_remote {
+        return of_remote(&args, Ink(color.on_stdout()));
+    }
     if args.recompute.is_some() || args.sample.is_some() {
         let seed = args.seed.unwrap_or_else(|| Timestamp::now().as_second().unsigned_abs() % 100_000);
         let Args { recompute: node, workflow, task, sample, .. } = args;
@@ -74,6 +83,33 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         false => print_text(text(&findings, Ink(color.on_stdout()))),
     }
     if findings.is_sound() { Ok(()) } else { Err(Failure::silent(code::FAILED)) }
+}
+
+/// Looks through the shared cache.
+fn of_remote(args: &Args, ink: Ink) -> Outcome {
+    let cache = here(&RemoteFlags::default().choice()?)?;
+    let found = remote::verify(&cache, args.sample)?;
+    let RemoteFindings { entries, blobs, bytes, wrong } = &found;
+    if args.json {
+        let document = json!({
+            "v": VERSION, "remote": &*cache.url, "sound": wrong.is_empty(), "entries": entries, "blobs": blobs,
+            "bytes": bytes, "wrong": wrong,
+        });
+        print(&format!("{document}\n"));
+    } else {
+        let mut text = String::new();
+        for problem in wrong {
+            text.push_str(&format!("{} {}\n", ink.paint(BAD, "✗"), inert(problem)));
+        }
+        let read =
+            format!("{} and {} ({}) read", named(*entries, "result"), named(*blobs, "file"), size(*bytes));
+        text.push_str(&match wrong.len() {
+            0 => format!("{} {read}: all sound\n", ink.paint(GOOD, "✓")),
+            wrong => format!("{read}: {wrong} wrong; whoever needs one runs it again, which mends it\n"),
+        });
+        print_text(text);
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(Failure::silent(code::FAILED)) }
 }
 
 /// A bar of the bytes that were read; hidden where standard error is no terminal.

@@ -331,7 +331,7 @@ impl Cache {
 }
 
 /// Where a stored result came from.
-fn source_of(found: FoundResult) -> ResultSource {
+pub fn source_of(found: FoundResult) -> ResultSource {
     let provenance = Provenance::from_record(found.provenance.as_deref());
     ResultSource { run: found.run, node: found.node, time: found.created, provenance }
 }

@@ -5,6 +5,7 @@
 //! | `ready.rs`, `single_flight.rs` | a unit whose dependencies have ended: skipped, scattered, entered, looked up, queued |
 //! | `finish.rs`, `aggregate.rs` | how a unit finishes, also one that aggregates others |
 //! | `record.rs`, `cost.rs` | a result on its way into the cache, and what its attempt cost |
+//! | `remote.rs` | lookups in the shared cache, and the uploads that the end of the run waits for |
 //! | `outlook.rs` | how long the run still takes |
 //! | `hooks.rs`, `summary.rs` | the node that runs last, and the summary of the run |
 //! | `event_log.rs` | events on their way to reporters and history |
@@ -26,6 +27,7 @@ pub(super) mod protected;
 mod publish;
 mod ready;
 mod record;
+mod remote;
 pub mod seams;
 mod single_flight;
 mod summary;
@@ -46,13 +48,14 @@ use self::single_flight::SingleFlight;
 use crate::core::background::{Background, begin_or_do};
 use crate::core::clock::Clock;
 use crate::core::digest::Digest;
-use crate::core::event::{CacheStatus, Counts, Event, NodeWaiting, RunStarted, Status};
+use crate::core::event::{CacheStatus, Counts, Event, NodeWaiting, RemoteCounts, RunStarted, Status};
 use crate::core::run_id::RunId;
 use crate::core::value::Value;
 use crate::core::why::Why;
 use crate::engine::RunOptions;
 use crate::engine::attempt::perform::{AttemptEnded, AttemptRunner};
 use crate::engine::lookup::cache::Cache;
+use crate::engine::lookup::decision::Miss;
 use crate::engine::plan::explainer::ExplainMemory;
 use crate::engine::schedule::pools::Pools;
 use crate::engine::schedule::{Scheduler, UnitId, UnitState};
@@ -61,6 +64,7 @@ use crate::engine::scope::frames::{Frame, NodeInstance, ValueScope};
 use crate::engine::scope::values::{Listing, RunFailure, UserFiles};
 use crate::exec::{Cancel, Level, signal_name};
 use crate::storage::memo::Scope;
+use crate::storage::remote::RemoteSession;
 use crate::storage::store::Snapshot;
 use crate::storage::writer::Acknowledged;
 use crate::workflow::graph::outline::Outline;
@@ -109,6 +113,8 @@ pub struct Summary {
     pub signal: Option<i32>,
     /// Why the file of its events is not complete.
     pub history: Option<std::io::Error>,
+    /// What it had of the shared cache, if there is one.
+    pub remote: Option<RemoteCounts>,
     /// What its lookups relied on, if it only hit.
     pub relied: Option<Relied>,
 }
@@ -146,6 +152,8 @@ struct InFlight {
     ready: Instant,
     /// Keeps identical work waiting until this has ended.
     held: Option<Box<dyn Send>>,
+    /// Whether its result takes the place of what the shared cache has.
+    replaces: bool,
 }
 
 /// One run.
@@ -168,6 +176,10 @@ pub struct Engine {
     inside: HashMap<UnitId, usize>,
     in_flight: HashMap<UnitId, InFlight>,
     serial: SingleFlight,
+    /// The shared cache.
+    remote: Option<RemoteSession>,
+    /// Units that the shared cache was asked for, and why the lookup here missed.
+    asked: HashMap<UnitId, Miss>,
     /// Ends that wait for the writer's acknowledgement.
     unacknowledged: HashMap<UnitId, record::StoredEnd>,
     /// Units whose wait for a resource was reported.
@@ -206,6 +218,8 @@ pub struct EngineInputs {
     pub cache: Cache,
     /// Locks of identical work; `None` where the file system has none.
     pub locks: Option<Box<dyn WorkLocks>>,
+    /// The shared cache, if there is one.
+    pub remote: Option<RemoteSession>,
     pub recorder: Box<dyn Recorder>,
 }
 
@@ -244,6 +258,8 @@ impl Engine {
             inside: HashMap::new(),
             in_flight: HashMap::new(),
             serial: SingleFlight::new(parts.locks),
+            remote: parts.remote,
+            asked: HashMap::new(),
             unacknowledged: HashMap::new(),
             announced_waiting: HashSet::new(),
             counts: Counts::default(),
@@ -324,12 +340,14 @@ impl Engine {
             tokio::select! {
                 Some(ended) = self.ended.1.recv() => self.attempt_ended(ended),
                 Some(answer) = acknowledged.recv() => self.acknowledged(answer),
+                Some(message) = remote::next(&mut self.remote) => self.heard(message),
                 Some(unit) = self.retry_due.1.recv() => self.retry_due(unit),
                 Some(interrupt) = interrupts.recv() => self.interrupted(interrupt),
                 _ = lock_poll.tick(), if self.serial.waits() => self.try_locks(),
                 () = tokio::task::yield_now(), if more => {}
             }
         }
+        self.await_uploads(&mut interrupts).await;
         self.conclude(started)
     }
 

@@ -128,37 +128,66 @@ impl Engine {
             overwrite: self.options.overwrite[spot.number],
             node: &|| self.outline.name(spot.number),
         };
-        let mut why = None;
+        let mut missed = None;
         let (cache, reason) = match self.cache.decide(&request) {
             Decision::Hit(hit) => return self.settle_hit(unit, spot, inputs, (key, work), *hit),
             Decision::Disabled => (CacheStatus::Disabled, None),
             Decision::Skipped(_) => (CacheStatus::Skipped, None),
             Decision::Miss(miss) => {
-                let asked = TaskRequest { task, identity: &identity, label: &spot.label(), inputs: &inputs };
-                why = self.explain(unit, spot, &asked, miss);
+                missed = Some(miss);
                 (CacheStatus::Miss, None)
             }
             Decision::Failed(error) => (CacheStatus::LookupFailure, Some(error.to_string())),
         };
-        if self.options.roles[spot.number] == Role::Supply {
-            return self.fail_supply(unit, spot, inputs, cache);
-        }
-        if let (CacheStatus::LookupFailure, Some(reason)) = (cache, &reason) {
-            self.bus.warn(Some(spot.label()), reason.clone());
-        }
         let flight = InFlight {
             inputs,
             key,
             work,
             cache,
             reason,
-            why,
+            why: None,
             attempts: 0,
             ready: Instant::now(),
             held: None,
+            replaces: cache == CacheStatus::Skipped,
         };
+        match missed {
+            None => self.go_on(unit, spot, task, flight),
+            Some(miss) => match self.question(task, &identity, &work) {
+                Some(wanted) => self.ask_remote(unit, flight, miss, wanted),
+                None => self.missed(unit, spot, task, flight, miss),
+            },
+        }
+    }
+
+    /// No cache has the result of a unit.
+    pub(super) fn missed(
+        &mut self,
+        unit: UnitId,
+        spot: &NodeInstance,
+        task: &Task,
+        mut flight: InFlight,
+        miss: Miss,
+    ) {
+        if let Ok(identity) = self.cache.task(task, &self.files) {
+            let asked =
+                TaskRequest { task, identity: &identity, label: &spot.label(), inputs: &flight.inputs };
+            flight.why = self.explain(unit, spot, &asked, miss);
+        }
+        self.go_on(unit, spot, task, flight);
+    }
+
+    /// A unit whose result is not had from a cache.
+    fn go_on(&mut self, unit: UnitId, spot: &NodeInstance, task: &Task, flight: InFlight) {
+        let cache = flight.cache;
+        if self.options.roles[spot.number] == Role::Supply {
+            return self.fail_supply(unit, spot, flight.inputs, cache);
+        }
+        if let (CacheStatus::LookupFailure, Some(reason)) = (cache, &flight.reason) {
+            self.bus.warn(Some(spot.label()), reason.clone());
+        }
         let in_turn = task.cache.serialize && self.options.mode.writes() && cache == CacheStatus::Miss;
-        match key.filter(|_| in_turn) {
+        match flight.key.filter(|_| in_turn) {
             Some(key) => {
                 let waiting = LockWaiter { unit, key, reported: false };
                 self.in_flight.insert(unit, flight);

@@ -17,11 +17,13 @@ use crate::storage::writer::{Acknowledged, MemoRow, NewResult};
 
 /// The end of a unit, to be reported once its result is stored.
 pub(super) struct StoredEnd {
-    event: NodeFinished,
+    pub event: NodeFinished,
     /// The status if the result is stored.
-    stored: CacheStatus,
+    pub stored: CacheStatus,
+    /// Whether it is to be uploaded then.
+    pub uploads: bool,
     /// Identical work goes on waiting until the result is there to be found.
-    _held: Option<Box<dyn Send>>,
+    pub _held: Option<Box<dyn Send>>,
 }
 
 impl Engine {
@@ -63,7 +65,10 @@ impl Engine {
                 event.reason = Some(reason);
             }
         }
-        let row = key.and_then(|key| self.row(spot, key, &event, &success.outputs));
+        let mut row = key.and_then(|key| self.row(spot, key, &event, &success.outputs));
+        if let Some(row) = &mut row {
+            row.upload = self.upload_wish(spot, &success.outputs, flight.replaces);
+        }
         let files = self.files_of(spot, &flight.inputs, &success.outputs, &event);
         if row.is_none() && success.blobs.is_empty() {
             if let Some(files) = files {
@@ -86,7 +91,8 @@ impl Engine {
             // Counted now: what it belongs to may end before the result is stored.
             self.count(unit, &event);
             self.bus.hold(unit);
-            self.unacknowledged.insert(unit, StoredEnd { event, stored, _held: flight.held });
+            let uploads = row.as_ref().is_some_and(|row| row.upload.is_some());
+            self.unacknowledged.insert(unit, StoredEnd { event, stored, uploads, _held: flight.held });
             self.recorder.result(NewResult { unit, row: row.map(Box::new), blobs: success.blobs, files });
         }
         self.keep_outputs(unit, success.outputs);
@@ -94,7 +100,7 @@ impl Engine {
     }
 
     /// The files that a node used and made; `None` if it had nothing to do with any.
-    fn files_of(
+    pub(super) fn files_of(
         &self,
         spot: &NodeInstance,
         inputs: &[Value],
@@ -118,7 +124,7 @@ impl Engine {
     }
 
     /// What the memo is to keep of a result.
-    fn row(
+    pub(super) fn row(
         &self,
         spot: &NodeInstance,
         key: Digest,
@@ -148,7 +154,7 @@ impl Engine {
             },
         };
         let definition = Some(state.definition.clone());
-        Some(MemoRow { entry, definition, interface: state.interface.clone() })
+        Some(MemoRow { entry, definition, interface: state.interface.clone(), upload: None })
     }
 
     /// A result that was found under a name that the task had before is stored under the one that it has now.
@@ -168,7 +174,8 @@ impl Engine {
 
     /// The writer has stored a result, or could not.
     pub(super) fn acknowledged(&mut self, answer: Acknowledged) {
-        let Some(StoredEnd { mut event, stored, .. }) = self.unacknowledged.remove(&answer.unit) else {
+        let Some(StoredEnd { mut event, stored, uploads, .. }) = self.unacknowledged.remove(&answer.unit)
+        else {
             return;
         };
         if let Some(key) = &event.key {
@@ -177,6 +184,9 @@ impl Engine {
         let mut events = Vec::with_capacity(2);
         match answer.result {
             Ok(()) => {
+                if let (Some(remote), Some(key), true) = (&self.remote, event.key, uploads) {
+                    remote.upload(key);
+                }
                 event.cache = Some(stored);
                 event.reason = event.reason.filter(|_| stored != CacheStatus::Populated);
             }
@@ -189,7 +199,7 @@ impl Engine {
                     node: Some(label),
                 }));
                 event.cache = event.cache.map(|cache| match cache {
-                    CacheStatus::Disabled => cache,
+                    CacheStatus::Disabled | CacheStatus::Hit => cache,
                     _ => CacheStatus::PutFailure,
                 });
                 event.reason = Some(reason);

@@ -19,6 +19,7 @@ impl Engine {
         let handed = std::mem::take(&mut self.handed);
         let outputs = if status == Status::Succeeded { handed } else { Vec::new() };
         let duration_ms = millis(started.elapsed());
+        let remote = self.remote.take().map(|remote| remote.counts());
         self.recorder.stats(self.store.drain_stats());
         self.recorder.times(self.node_times());
         self.recorder.used(self.cache.take_used());
@@ -33,6 +34,7 @@ impl Engine {
                 .iter()
                 .map(|(name, handed)| (name.clone(), handed.event.clone()))
                 .collect::<JsonMap<_, _>>(),
+            remote,
         }));
         let relied = self.counts.is_no_op(status.name()).then(|| Relied {
             files: self.files.all_snapshots(),
@@ -49,6 +51,7 @@ impl Engine {
             outputs,
             signal: self.interrupt.map(Interrupt::signal),
             history,
+            remote,
             relied,
         }
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::core::run_id::RunId;
 use crate::ops::Error;
+use crate::ops::remote::{self, RemoteChoice};
 use crate::storage::home::Home;
 use crate::storage::own_file::{self, Access};
 use crate::workflow::config::Config;
@@ -27,7 +28,11 @@ pub struct SettingTrial {
 ///
 /// # Errors
 /// There is no home folder.
-pub(super) fn try_all(home: Option<&Path>, config: &Config) -> Result<Vec<SettingTrial>, Error> {
+pub(super) fn try_all(
+    home: Option<&Path>,
+    config: &Config,
+    choice: &RemoteChoice,
+) -> Result<Vec<SettingTrial>, Error> {
     let home = Home::locate(home).map_err(Error::store)?;
     let named = config.values().filter_map(|(name, _)| name.strip_prefix("executors.")?.split('.').next());
     let executors: BTreeSet<&str> = named.chain([LOCAL]).collect();
@@ -40,9 +45,13 @@ pub(super) fn try_all(home: Option<&Path>, config: &Config) -> Result<Vec<Settin
         SettingTrial { name: format!("executor {name}"), fault }
     };
     let mut trials: Vec<_> = executors.iter().map(trial).collect();
-    if config.text("cache.remote").is_some() {
-        let fault = Some("this version keeps results on this machine only".to_owned());
-        trials.push(SettingTrial { name: "remote cache".into(), fault });
+    let tried = match remote::open(config, choice) {
+        Ok(None) => None,
+        Ok(Some(cache)) => Some(cache.trial().map_err(|fault| fault.message)),
+        Err(error) => Some(Err(error.to_string())),
+    };
+    if let Some(tried) = tried {
+        trials.push(SettingTrial { name: "remote cache".into(), fault: tried.err() });
     }
     Ok(trials)
 }

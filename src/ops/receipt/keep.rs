@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use super::super::open::Opened;
 use super::listener::{NoOpEvents, NoOpListener};
 use super::{Receipt, ReceiptKey, ReceiptOutput, Surroundings};
+use crate::core::event::RemoteCounts;
 use crate::core::lock::lock;
 use crate::core::reporter::Reporter;
 use crate::core::run_id::RunId;
@@ -82,6 +83,10 @@ impl ReceiptKeeper {
         let relied = summary.relied.as_ref()?;
         let NoOpEvents { lines, started, .. } = std::mem::take(&mut *lock(&self.heard));
         let (lines, started) = (lines?, started?);
+        // What was left in the queue, or failed, is the next run's to do.
+        if summary.remote.is_some_and(|remote| remote != RemoteCounts::default()) {
+            return None;
+        }
         let written = Timestamp::now();
         if relied.until <= written {
             return None;
@@ -108,6 +113,7 @@ impl ReceiptKeeper {
             lines,
             counts: summary.counts,
             saved_ms: summary.saved_ms,
+            remote: summary.remote.is_some(),
             outputs,
             surroundings: self.surroundings,
             listings,

@@ -14,7 +14,8 @@
 //! |---|---|
 //! | the request, the folder it is made in, the program, variables that settings and home go by | they are the digest that it is found by |
 //! | workflow files, sub-workflows, libraries, files of inputs | each looks as when it was read; none was too young for that to count |
-//! | settings files | they are read anew, and set the same project, domain and jobs |
+//! | settings files | they are read anew, and set the same project, domain, jobs and shared cache |
+//! | the shared cache | it cannot take a hit away; nothing is queued for it, and the run had nothing of it |
 //! | the user's files and folders, also sources | each looks as when it was digested |
 //! | which files a pattern names | each pattern is searched anew and names the same |
 //! | variables that tasks see or are keyed on | their digest is equal |
@@ -63,6 +64,8 @@ pub struct Receipt {
     pub lines: EventLines,
     pub counts: Counts,
     pub saved_ms: u64,
+    /// Whether there is a shared cache.
+    pub remote: bool,
     pub outputs: Vec<ReceiptOutput>,
     pub surroundings: Surroundings,
     pub listings: Vec<Listing>,
@@ -95,12 +98,16 @@ pub struct Surroundings {
     project: Option<String>,
     domain: Option<String>,
     jobs: Option<u32>,
+    /// Every setting of the shared cache.
+    remote: Option<String>,
 }
 
 impl Surroundings {
     /// Those of this process, with settings that were read.
     pub(super) fn now(patterns: Vec<String>, config: &Config) -> Self {
         let text = |name| config.text(name).map(str::to_owned);
+        let of_remote = config.values().filter(|(name, _)| name.starts_with("cache."));
+        let remote: Vec<_> = of_remote.map(|(name, setting)| format!("{name}={}\n", setting.value)).collect();
         Self {
             variables: environment::digest_of(&patterns),
             patterns,
@@ -109,6 +116,7 @@ impl Surroundings {
             project: text("project"),
             domain: text("domain"),
             jobs: config.jobs(),
+            remote: (!remote.is_empty()).then(|| remote.concat()),
         }
     }
 }

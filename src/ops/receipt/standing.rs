@@ -10,6 +10,7 @@ use super::{Receipt, ReceiptKey, Surroundings};
 use crate::engine::scope::values::Listing;
 use crate::storage::history::is_known;
 use crate::storage::receipts::{self, KeptReceipt};
+use crate::storage::remote::queue;
 use crate::storage::store::Evidence;
 
 /// A receipt that stands, but for blobs and changes since it was read.
@@ -34,6 +35,9 @@ pub fn standing(key: &ReceiptKey, workflow: &Path, db: &Connection) -> Option<St
         std::fs::canonicalize(workflow).ok().filter(|path| path.to_str() == Some(&receipt.path))?;
     let config = config_for(&workflow).ok().filter(|config| config.warnings.is_empty())?;
     if Surroundings::now(receipt.surroundings.patterns.clone(), &config) != receipt.surroundings {
+        return None;
+    }
+    if receipt.remote && !queue::counts(db).ok()?.is_empty() {
         return None;
     }
     let evidence = Evidence::decode(&kept.evidence)?;

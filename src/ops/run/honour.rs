@@ -16,7 +16,7 @@ use super::super::receipt::{
     EventLines, PendingReceipt, Receipt, ReceiptKey, ReceiptOutput, StandingReceipt, standing, time_at,
 };
 use super::RunResult;
-use crate::core::event::{Event, RunFinished, RunStarted, Status, Warning};
+use crate::core::event::{Event, RemoteCounts, RunFinished, RunStarted, Status, Warning};
 use crate::core::reporter::Reporter;
 use crate::core::run_id::RunId;
 use crate::core::types::Type;
@@ -87,6 +87,7 @@ fn again(
         outputs: replay.outputs,
         signal: None,
         history: None,
+        remote: replay.last.remote,
         relied: None,
     };
     let warnings = warning.into_iter().collect();
@@ -130,6 +131,7 @@ impl Replay {
                 .iter()
                 .map(|(name, handed)| (name.clone(), handed.event.clone()))
                 .collect::<JsonMap<_, _>>(),
+            remote: receipt.remote.then(RemoteCounts::default),
         };
         let first = RunStarted { time, run, ..receipt.started.clone() };
         Some(Self { run, warnings: warnings.iter().map(warning).collect(), first, lines, last, outputs })

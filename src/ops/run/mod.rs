@@ -42,10 +42,12 @@ use super::home::HomeWriter;
 use super::open::Opened;
 use super::prepare::PreparedRun;
 use super::receipt::ReceiptKeeper;
+use super::remote::{self, RemoteChoice};
 use super::run_lock::RunTurn;
 use crate::core::clock::SystemClock;
 use crate::core::reporter::Reporter;
 use crate::core::run_id::RunId;
+use crate::core::run_request::CacheMode;
 use crate::core::value::Value;
 use crate::engine::attempt::environment::{self, HostEnv};
 use crate::engine::attempt::perform::AttemptShared;
@@ -62,6 +64,7 @@ use crate::storage::history::{has_succeeded, times::of_workflow};
 use crate::storage::home::{Home, RunLock};
 use crate::storage::locks::Locks;
 use crate::storage::publish::Protected;
+use crate::storage::remote::{RemoteCache, RemoteSession};
 use crate::storage::store::Store;
 use crate::workflow::binding::{Binding, ValueError};
 use crate::workflow::graph::remaining::remaining;
@@ -95,6 +98,7 @@ pub async fn run(
 ) -> Result<RunResult, Error> {
     let cap = cap::from_environment()?;
     let prepared = prepared.ready()?;
+    let shared_cache = shared_cache(&prepared)?;
     let pools = prepared.pools()?;
     expect_enough(prepared.options.jobs)?;
     let PreparedRun { request, opened, scope, inputs: bindings, mut options, config, prior, receipt } =
@@ -156,6 +160,10 @@ pub async fn run(
     let cache = cache.with_prior(prior.map(|prior| prior.earlier));
     let publishing = PublishOptions { home: home.path().to_owned(), protected, replace };
     let publisher = StorePublisher::new(store.clone(), home.outputs(run), publishing);
+    let remote = shared_cache.map(|cache| RemoteSession::open(cache, store.clone(), home.path()));
+    if let Some(remote) = &remote {
+        remote.upload_queued();
+    }
     let engine = Engine::new(EngineInputs {
         outline: opened.outline.clone(),
         options,
@@ -170,6 +178,7 @@ pub async fn run(
         inputs,
         cache,
         locks,
+        remote,
         recorder: Box::new(recording.writer.clone()),
     });
     // Before any work begins: a run that is killed at once is in the history.
@@ -185,6 +194,19 @@ pub async fn run(
     }
     drop(held);
     Ok(result)
+}
+
+/// The shared cache of the run; none where the run uses no cache.
+///
+/// # Errors
+/// Its settings cannot be used.
+fn shared_cache(prepared: &PreparedRun) -> Result<Option<Arc<RemoteCache>>, Error> {
+    let PreparedRun { request, options, config, .. } = prepared;
+    if options.mode == CacheMode::Off {
+        return Ok(None);
+    }
+    let choice = RemoteChoice { url: request.remote.clone(), mode: request.remote_mode };
+    Ok(remote::open(config, &choice)?.map(Arc::new))
 }
 
 /// The values of the workflow's inputs, and the user's files that were digested for them. `inside` says where an input

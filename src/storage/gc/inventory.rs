@@ -19,6 +19,7 @@ use crate::storage::home::Home;
 use crate::storage::memo::MemoEntry;
 use crate::storage::memo::listing::{self, EntryFilter, Listed};
 use crate::storage::recovery::unclaimed::Unclaimed;
+use crate::storage::remote::queue;
 use crate::storage::store::{BlobFile, Store};
 
 /// Everything that is kept, as the policy numbers it.
@@ -59,9 +60,13 @@ impl Inventory {
         let sources = sources(db)?;
         let none = Vec::new();
         let sources_of = |row: &Listed| sources.get(&row.entry.found.definition).unwrap_or(&none);
+        let queued: HashSet<Digest> = queue::keys(db)?.into_iter().collect();
         let results: Vec<Stored> = listed
             .iter()
-            .map(|row| stored(row, sources_of(row), &mut files, now))
+            .map(|row| {
+                let stored = stored(row, sources_of(row), &mut files, now)?;
+                Ok(Stored { kept: queued.contains(&row.entry.key), ..stored })
+            })
             .collect::<io::Result<_>>()?;
         let kept = newest(&runs, keep_runs);
         let past = runs.iter().enumerate().map(|(i, run)| -> Result<StockedRun, GcError> {
@@ -151,6 +156,7 @@ fn stored(row: &Listed, sources: &[Digest], files: &mut StoredFiles, now: Timest
         duration: entry.found.duration_ms,
         idle: since(entry.found.used, now),
         broken,
+        kept: false,
     })
 }
 

@@ -1,6 +1,6 @@
 //! What goes: a pure function from what there is, and limits, to a plan. Knows no files, rows or clocks.
 //!
-//! 1. What a kept run needs stays, whatever the limits say, and so do files that were there when a database was lost and
+//! 1. What a kept run needs stays, whatever the limits say, and so do results that are still to be uploaded, and files that were there when a database was lost and
 //!    that no later one knows.
 //! 2. Results that cannot be used any more go, and results and runs that were not used for longer than the
 //!    greatest age.
@@ -46,6 +46,8 @@ pub struct Stored {
     pub idle: u64,
     /// Whether it cannot be used any more.
     pub broken: bool,
+    /// Whether it stays, because it is still to be uploaded.
+    pub kept: bool,
 }
 
 /// A past run.
@@ -136,7 +138,9 @@ struct Planning<'a> {
 impl<'a> Planning<'a> {
     fn new(stock: &'a Stock) -> Self {
         let kept = || stock.runs.iter().filter(|run| run.kept);
-        let pinned_results: HashSet<usize> = kept().flat_map(|run| run.results.iter().copied()).collect();
+        let queued = (0..stock.results.len()).filter(|i| stock.results[*i].kept);
+        let needed_results = kept().flat_map(|run| run.results.iter().copied());
+        let pinned_results: HashSet<usize> = needed_results.chain(queued).collect();
         let needed = pinned_results.iter().flat_map(|i| stock.results[*i].outputs.iter());
         let needed = needed.chain(&stock.unclaimed);
         let pinned_files = kept().flat_map(|run| run.files.iter()).chain(needed).copied().collect();
@@ -354,6 +358,7 @@ mod tests {
                 duration,
                 idle,
                 broken: odds == 0,
+                kept: odds == 1,
             });
             let run = (0u64..100, 0u64..100, any::<bool>(), prop::collection::vec(0usize..10, 0..4), some);
             let run = run.prop_map(|(size, idle, kept, results, files)| StockedRun {
@@ -395,6 +400,7 @@ mod tests {
                 prop_assert!(run.kept || age.is_none_or(|age| run.idle <= age) || gone(&plan.runs, i));
             }
             for (i, result) in stock.results.iter().enumerate() {
+                prop_assert!(!result.kept || !gone(&plan.results, i), "result {i} is still to be uploaded");
                 if !gone(&plan.results, i) {
                     prop_assert!(!result.broken);
                     // A result that stays can be used.
@@ -411,7 +417,9 @@ mod tests {
                 + left(stock.runs.len(), &plan.runs, &|i| stock.runs[i].size);
             prop_assert_eq!(after, plan.after);
             if let Some(limit) = limit && plan.after > limit {
-                let kept = |i: usize| stock.runs.iter().any(|run| run.kept && run.results.contains(&i));
+                let kept = |i: usize| {
+                    stock.results[i].kept || stock.runs.iter().any(|run| run.kept && run.results.contains(&i))
+                };
                 prop_assert!((0..stock.results.len()).all(|i| kept(i) || gone(&plan.results, i)));
                 prop_assert!((0..stock.runs.len()).all(|i| stock.runs[i].kept || gone(&plan.runs, i)));
                 prop_assert!((0..stock.files.len()).all(|i| needed.contains(&i) || gone(&plan.files, i)));

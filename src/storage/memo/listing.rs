@@ -35,11 +35,14 @@ impl EntryFilter {
     }
 
     pub fn fits(&self, entry: &MemoEntry) -> bool {
+        self.fits_names(&entry.task, &entry.project, &entry.domain)
+    }
+
+    /// Whether a result of this task, project and domain fits.
+    pub fn fits_names(&self, task: &str, project: &str, domain: &str) -> bool {
         let fits =
             |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
-        fits(&self.task, &entry.task)
-            && fits(&self.project, &entry.project)
-            && fits(&self.domain, &entry.domain)
+        fits(&self.task, task) && fits(&self.project, project) && fits(&self.domain, domain)
     }
 
     fn condition(&self) -> (String, Vec<Sql>) {

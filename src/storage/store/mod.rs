@@ -16,6 +16,7 @@
 //! | `fingerprint` | a user's own files as artifacts, and whether they changed since |
 //! | `evidence` | how everything looked that a run relied on, and whether it still does |
 //! | `temp` | temporaries: who owns them, and what becomes of a dead process's |
+//! | `receive` | content from elsewhere, checked while it comes |
 //! | `seal`, `commit` | from a task's output to a durable blob |
 //! | `input_copies` | copies of a user's own small files, for later explanations |
 //! | `verify` | whether an artifact can still be had |
@@ -39,6 +40,7 @@ mod input_copies;
 mod manifest;
 mod pieces;
 mod publish;
+mod receive;
 mod scan;
 mod seal;
 mod stage;
@@ -62,6 +64,7 @@ pub use input_copies::read_text;
 pub use manifest::{EntryContent, directory_entries};
 pub use pieces::{Guard, LargeFiles, Staged, ViewTree};
 pub use publish::{PublishEntry, sync_folder};
+pub use receive::{InStore, ReceiveError};
 pub use seal::{NewOutput, Sealed};
 pub use stage::Spoiled;
 pub use stat::{FileKey, STAT_SCHEMA, StatCache, StatEntry, StatLookup};

@@ -47,7 +47,7 @@ pub(super) enum Content {
 }
 
 /// A blob that the store has already.
-enum Held {
+pub(super) enum Held {
     /// Known to the stat cache: whoever recorded it had seen to its folder, or found a row that names it.
     Durable,
     /// Perhaps given its name by another process a moment ago.
@@ -114,7 +114,7 @@ impl Store {
     }
 
     /// Whether the blob of that digest is there and right. A wrong one is set aside.
-    fn held(&self, digest: &Digest) -> Option<Held> {
+    pub(super) fn held(&self, digest: &Digest) -> Option<Held> {
         let path = self.blob_path(digest);
         let metadata = fs::symlink_metadata(&path).ok().filter(|found| !self.is_condemned(digest, found))?;
         if self.stats.known(&FileStat::of(&metadata)) == Some(*digest) {

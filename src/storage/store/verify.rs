@@ -177,7 +177,7 @@ fn move_into(path: &Path, folder: &Path, name: &str) -> io::Result<()> {
     }
 }
 
-fn unreadable(digest: &Digest, path: PathBuf, error: io::Error) -> Damage {
+pub(super) fn unreadable(digest: &Digest, path: PathBuf, error: io::Error) -> Damage {
     let wrong = match error.kind() {
         io::ErrorKind::NotFound => Wrong::Missing,
         _ => Wrong::Unreadable(error.to_string()),

@@ -13,7 +13,7 @@ pub const SETTINGS: &[Key] = &[
         "Where tasks run that name no executor; \"local\", the default, is the only one.",
     ),
     key("executors", Shape::Tables(EXECUTOR), "Places where tasks run. Without effect in this version."),
-    key("cache", Shape::Table(CACHE), "The shared cache. Without effect in this version."),
+    key("cache", Shape::Table(CACHE), "The shared cache."),
     key("smtp", Shape::Table(SMTP), "The server that mail of [[notify]] goes through."),
     key("serve", Shape::Table(SERVE), "What the flags of `runner serve` say, where none is given."),
     key("notify", Shape::Array(NOTIFY, &[]), "Who is told of scheduled runs."),

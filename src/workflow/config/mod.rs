@@ -34,8 +34,7 @@ use super::syntax;
 const LATER: &str = "smtp.";
 
 /// Sections that are read and checked, and that nothing in this version uses.
-const WITHOUT_EFFECT: [(&str, &str); 2] =
-    [("executors", "tasks run on this machine only"), ("cache", "results are kept on this machine only")];
+const WITHOUT_EFFECT: [(&str, &str); 1] = [("executors", "tasks run on this machine only")];
 
 /// A value of a settings file, and where it stands.
 #[derive(Clone, Debug, PartialEq)]

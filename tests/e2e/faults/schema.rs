@@ -31,7 +31,9 @@ fn turn_back(trial: &Trial, version: usize) {
     db.execute_batch(&format!("{}; PRAGMA user_version = {version};", steps(version))).unwrap();
     db.execute("ATTACH ?1 AS today", [database.to_str().unwrap()]).unwrap();
     let tables: Vec<String> = list(&db, "SELECT name FROM main.sqlite_schema WHERE type = 'table'");
-    for table in tables.iter().filter(|table| *table != "footprint") {
+    // Rows that the schema itself makes.
+    let own = ["footprint", "memo_changes"];
+    for table in tables.iter().filter(|table| !own.contains(&table.as_str())) {
         let columns = list(&db, &format!("SELECT name FROM pragma_table_info('{table}')")).join(", ");
         let copy = format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM today.{table}");
         db.execute_batch(&copy).unwrap();

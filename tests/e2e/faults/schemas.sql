@@ -231,3 +231,28 @@ CREATE TRIGGER instant_ends AFTER UPDATE OF status ON run WHEN NEW.status NOT IN
         outcome = CASE WHEN NEW.status = 'cancelled' AND ended_by = 'timeout' THEN 'failed' ELSE NEW.status END
     WHERE run = NEW.run;
 END;
+
+-- version 11
+CREATE TABLE receipt (
+    request BLOB PRIMARY KEY,
+    changes INTEGER NOT NULL,
+    checksum BLOB NOT NULL,
+    text TEXT NOT NULL,
+    evidence BLOB NOT NULL,
+    written_ms INTEGER NOT NULL
+);
+CREATE TABLE memo_changes (
+    id INTEGER PRIMARY KEY CHECK (id = 0),
+    count INTEGER NOT NULL
+);
+INSERT INTO memo_changes (id, count) VALUES (0, 0);
+CREATE TRIGGER memo_removed AFTER DELETE ON memo BEGIN
+    UPDATE memo_changes SET count = count + 1;
+END;
+CREATE TRIGGER memo_changed AFTER UPDATE OF key, definition, outputs, run, node, created_ms, duration_ms, checksum, provenance
+ON memo BEGIN
+    UPDATE memo_changes SET count = count + 1;
+END;
+CREATE TRIGGER memo_older AFTER UPDATE OF used_ms ON memo WHEN NEW.used_ms < coalesce(OLD.used_ms, OLD.created_ms) BEGIN
+    UPDATE memo_changes SET count = count + 1;
+END;

@@ -322,6 +322,7 @@ impl Lab {
             inputs,
             cache: Cache::with_memo(scope, store, Some(memo), clock).with_prior(self.prior),
             locks: self.locks.then(|| Box::new(world.clone()) as Box<dyn WorkLocks>),
+            remote: None,
             recorder: Box::new(Recording(world, acknowledge)),
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();

@@ -4,7 +4,6 @@
 
 mod command;
 mod mail;
-mod tls;
 mod webhook;
 
 use std::fs;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use ureq::Agent;
 use ureq::http::Uri;
 
-use super::{Filler, tls};
+use super::Filler;
+use crate::core::tls;
 
 /// Carries the message's id, which stays the same when a message comes twice.
 const DELIVERY_HEADER: &str = "Runner-Delivery";

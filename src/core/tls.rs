@@ -1,4 +1,4 @@
-//! The encryption of webhooks: the roots of the system, and one implementation for webhooks and mail.
+//! The encryption of requests: the roots of the system, and one implementation for all of them.
 
 use std::sync::Arc;
 
