@@ -16,7 +16,7 @@ use crate::storage::gc::{self, footprint::ROW};
 use crate::storage::history;
 use crate::storage::memo::MemoEntry;
 use crate::storage::memo::listing::{self, EntryFilter};
-use crate::storage::remote::queue;
+use crate::storage::upload_queue;
 
 /// Everything that is stored, in numbers.
 #[derive(Default)]
@@ -130,7 +130,7 @@ impl Sums {
                 sum.saved_ms += entry.found.duration_ms;
             }
         })?;
-        for (url, queued) in queue::counts(db)? {
+        for (url, queued) in upload_queue::counts(db)? {
             stats.remotes.entry(url).or_default().queued = queued;
         }
         Ok(stats)

@@ -17,10 +17,11 @@
 //! | [`own_file`], [`own_folder`], `removal` | opening and removing files and folders of the home: no links, no waiting |
 //! | [`outbox`] | messages on their way, and what became of them |
 //! | [`publish`] | outputs put at paths of the user, and the record of what was published |
+//! | [`upload_queue`] | results on their way to a shared cache |
 //! | [`user_file`] | writing a file that a user names, whatever stands there |
 //! | [`writer`] | the one writer: group commit of blobs, rows and events |
 //! | [`receipts`] | what a run that only hit relied on and handed back |
-//! | [`remote`] | the shared cache: entries, where they are kept, results on their way to it |
+//! | [`remote`] | the shared cache: entries, where they are kept, results in and out |
 //! | [`schedules`] | schedules that the home knows, claims of their instants, what became of them |
 //! | [`gc`] | what is kept, what goes, and removing it safely beside runs |
 
@@ -45,5 +46,6 @@ mod removal;
 pub mod schedules;
 pub mod serve_files;
 pub mod store;
+pub mod upload_queue;
 pub mod user_file;
 pub mod writer;

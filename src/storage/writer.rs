@@ -30,8 +30,8 @@ use crate::storage::history::times::{self, Times};
 use crate::storage::history::{self, Run};
 use crate::storage::home::Home;
 use crate::storage::memo::{Interface, MemoEntry, earlier, sqlite};
-use crate::storage::remote::queue::{self, UploadWish};
 use crate::storage::store::{FileKey, PendingBlob, StatEntry, StatLookup, Store};
+use crate::storage::upload_queue::{self, UploadWish};
 
 /// Maximum results of a batch: it is committed when it has this many.
 const MAX_BATCH_RESULTS: usize = 32;
@@ -377,7 +377,7 @@ impl Work {
             {
                 sqlite::record(&transaction, entry)?;
                 if let Some(wish) = upload {
-                    queue::add(&transaction, &entry.key, wish, Timestamp::now())?;
+                    upload_queue::add(&transaction, &entry.key, wish, Timestamp::now())?;
                 }
                 added += ROW + (entry.inputs.len() + entry.found.outputs.len()) as u64;
                 let described = (entry.found.definition, entry.interface);

@@ -10,7 +10,7 @@ use crate::cli::code;
 use crate::cli::screen::{note, print, print_text};
 use crate::core::lock::lock;
 use crate::ops::Error;
-use crate::ops::remote::transfer::{Picked, TransferOutcome, Transferred, pull, push};
+use crate::ops::remote::transfer::{PickedResults, TransferOutcome, Transferred, pull, push};
 use crate::ops::remote::{RemoteCache, here};
 use crate::ops::results::KEY_DIGITS;
 use crate::view::text::{inert, named};
@@ -56,8 +56,12 @@ struct TransferArgs {
 }
 
 /// What both do.
-type Transfer =
-    fn(Option<&Path>, &RemoteCache, &Picked, &(dyn Fn(&Transferred) + Sync)) -> Result<Vec<String>, Error>;
+type Transfer = fn(
+    Option<&Path>,
+    &RemoteCache,
+    &PickedResults,
+    &(dyn Fn(&Transferred) + Sync),
+) -> Result<Vec<String>, Error>;
 
 pub fn run_push(args: PushArgs, home: Option<&Path>) -> Outcome {
     run(args.transfer, home, push, "uploaded")
@@ -78,7 +82,7 @@ struct Sums {
 
 fn run(args: TransferArgs, home: Option<&Path>, transfer: Transfer, done: &str) -> Outcome {
     let cache = here(&args.remote.choice()?)?;
-    let picked = Picked { filter: args.which.filter(), keys: args.keys };
+    let picked = PickedResults { filter: args.which.filter(), keys: args.keys };
     let sums = Mutex::new(Sums::default());
     let tell = |ended: &Transferred| {
         let mut sums = lock(&sums);

@@ -18,8 +18,10 @@ use crate::engine::lookup::identity::TaskIdentity;
 use crate::engine::schedule::{UnitId, UnitState};
 use crate::engine::scope::frames::NodeInstance;
 use crate::storage::memo::{FoundResult, UNKNOWN_DEFINITION, Version};
-use crate::storage::remote::queue::UploadWish;
-use crate::storage::remote::{Fetched, FetchedResult, RemoteMessage, RemoteSession, UploadError, Wanted};
+use crate::storage::remote::{
+    Fetched, FetchedResult, RemoteLookup, RemoteMessage, RemoteSession, UploadError,
+};
+use crate::storage::upload_queue::UploadWish;
 use crate::storage::writer::NewResult;
 use crate::workflow::Task;
 
@@ -33,12 +35,17 @@ pub(super) async fn next(remote: &mut Option<RemoteSession>) -> Option<RemoteMes
 
 impl Engine {
     /// What to ask the shared cache for a task that missed here; nothing where it is not read.
-    pub(super) fn question(&self, task: &Task, identity: &TaskIdentity, key: &Digest) -> Option<Wanted> {
+    pub(super) fn question(
+        &self,
+        task: &Task,
+        identity: &TaskIdentity,
+        key: &Digest,
+    ) -> Option<RemoteLookup> {
         let remote = self.remote.as_ref().filter(|remote| remote.cache().mode.reads())?;
         if task.cache.is_local || remote.is_off() {
             return None;
         }
-        Some(Wanted {
+        Some(RemoteLookup {
             key: *key,
             project: self.context.scope.project.clone(),
             domain: self.context.scope.domain.clone(),
@@ -49,7 +56,7 @@ impl Engine {
     }
 
     /// Asks the shared cache; `missed` is why the lookup here missed.
-    pub(super) fn ask_remote(&mut self, unit: UnitId, flight: InFlight, missed: Miss, wanted: Wanted) {
+    pub(super) fn ask_remote(&mut self, unit: UnitId, flight: InFlight, missed: Miss, wanted: RemoteLookup) {
         self.in_flight.insert(unit, flight);
         self.asked.insert(unit, missed);
         if let Some(remote) = &self.remote {

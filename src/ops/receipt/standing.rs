@@ -10,8 +10,8 @@ use super::{Receipt, ReceiptKey, Surroundings};
 use crate::engine::scope::values::Listing;
 use crate::storage::history::is_known;
 use crate::storage::receipts::{self, KeptReceipt};
-use crate::storage::remote::queue;
 use crate::storage::store::Evidence;
+use crate::storage::upload_queue;
 
 /// A receipt that stands, but for blobs and changes since it was read.
 pub struct StandingReceipt {
@@ -37,7 +37,7 @@ pub fn standing(key: &ReceiptKey, workflow: &Path, db: &Connection) -> Option<St
     if Surroundings::now(receipt.surroundings.patterns.clone(), &config) != receipt.surroundings {
         return None;
     }
-    if receipt.remote && !queue::counts(db).ok()?.is_empty() {
+    if receipt.remote && !upload_queue::counts(db).ok()?.is_empty() {
         return None;
     }
     let evidence = Evidence::decode(&kept.evidence)?;

@@ -20,22 +20,22 @@ use crate::storage::gc::footprint;
 use crate::storage::memo::listing::{self, EntryFilter};
 use crate::storage::memo::{FoundResult, MemoEntry, UNKNOWN_DEFINITION, sqlite};
 use crate::storage::remote::backend::{ObjectKind, ObjectName};
-use crate::storage::remote::queue::{self, QueuedUpload, UploadWish};
 use crate::storage::remote::{
-    Fetched, FetchedResult, RemoteCache, RemoteEntry, RemoteTally, UploadError, Uploaded, Wanted,
+    Fetched, FetchedResult, RemoteCache, RemoteEntry, RemoteLookup, RemoteTally, UploadError, Uploaded,
     in_parallel, outgoing,
 };
 use crate::storage::store::Store;
+use crate::storage::upload_queue::{self, QueuedUpload, UploadWish};
 
 /// Which results.
 #[derive(Clone, Debug, Default)]
-pub struct Picked {
+pub struct PickedResults {
     pub filter: EntryFilter,
     /// The beginnings of keys, in hexadecimal.
     pub keys: Vec<String>,
 }
 
-impl Picked {
+impl PickedResults {
     /// Whether nothing is named.
     fn is_empty(&self) -> bool {
         self.filter.is_empty() && self.keys.is_empty()
@@ -94,7 +94,7 @@ const BATCH: usize = 64;
 pub fn push(
     home: Option<&Path>,
     cache: &RemoteCache,
-    picked: &Picked,
+    picked: &PickedResults,
     tell: Tell,
 ) -> Result<Vec<String>, Error> {
     if !cache.mode.writes() {
@@ -103,7 +103,7 @@ pub fn push(
     }
     let HomeWriter { home: _, mut db, store, warnings } = HomeWriter::open(home)?;
     wish(&mut db, cache, picked)?;
-    let queued = queue::all(&db, &cache.url).map_err(Error::cache)?;
+    let queued = upload_queue::all(&db, &cache.url).map_err(Error::cache)?;
     let tally = RemoteTally::default();
     for batch in queued.chunks(BATCH) {
         let mut rows = Vec::with_capacity(batch.len());
@@ -133,14 +133,14 @@ pub fn push(
             Ok(())
         });
         let done = std::mem::take(&mut *lock(&done));
-        queue::remove(&mut db, &cache.url, &done).map_err(Error::cache)?;
+        upload_queue::remove(&mut db, &cache.url, &done).map_err(Error::cache)?;
         each.map_err(|fault| failed(cache, &fault))?;
     }
     Ok(warnings)
 }
 
 /// Queues what is picked.
-fn wish(db: &mut Connection, cache: &RemoteCache, picked: &Picked) -> Result<(), Error> {
+fn wish(db: &mut Connection, cache: &RemoteCache, picked: &PickedResults) -> Result<(), Error> {
     if picked.is_empty() {
         return Ok(());
     }
@@ -162,7 +162,7 @@ fn wish(db: &mut Connection, cache: &RemoteCache, picked: &Picked) -> Result<(),
     let add = |db: &mut Connection| -> rusqlite::Result<()> {
         let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for key in &keys {
-            queue::add(&transaction, key, &wish, Timestamp::now())?;
+            upload_queue::add(&transaction, key, &wish, Timestamp::now())?;
         }
         transaction.commit()
     };
@@ -176,7 +176,7 @@ fn wish(db: &mut Connection, cache: &RemoteCache, picked: &Picked) -> Result<(),
 pub fn pull(
     home: Option<&Path>,
     cache: &RemoteCache,
-    picked: &Picked,
+    picked: &PickedResults,
     tell: Tell,
 ) -> Result<Vec<String>, Error> {
     if !cache.mode.reads() {
@@ -255,7 +255,7 @@ fn fetch(
     cache: &RemoteCache,
     store: &Arc<Store>,
     key: &Digest,
-    picked: &Picked,
+    picked: &PickedResults,
     here: &HashSet<Digest>,
     tell: Tell,
 ) -> Option<FetchedResult> {
@@ -284,7 +284,7 @@ fn fetch(
     }
     let RemoteEntry { project, domain, task, interface, .. } = entry;
     let shown = task.clone();
-    let wanted = Wanted { key: *key, project, domain, task, interface, max_age: None };
+    let wanted = RemoteLookup { key: *key, project, domain, task, interface, max_age: None };
     match cache.fetch(&wanted, store, &tally) {
         Fetched::Found(result) => return Some(*result),
         Fetched::Absent => {}

@@ -19,8 +19,8 @@ use crate::storage::home::Home;
 use crate::storage::memo::MemoEntry;
 use crate::storage::memo::listing::{self, EntryFilter, Listed};
 use crate::storage::recovery::unclaimed::Unclaimed;
-use crate::storage::remote::queue;
 use crate::storage::store::{BlobFile, Store};
+use crate::storage::upload_queue;
 
 /// Everything that is kept, as the policy numbers it.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Inventory {
         let sources = sources(db)?;
         let none = Vec::new();
         let sources_of = |row: &Listed| sources.get(&row.entry.found.definition).unwrap_or(&none);
-        let queued: HashSet<Digest> = queue::keys(db)?.into_iter().collect();
+        let queued: HashSet<Digest> = upload_queue::keys(db)?.into_iter().collect();
         let results: Vec<Stored> = listed
             .iter()
             .map(|row| {

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::backend::{Backend, Creation, ObjectContent, ObjectLooks, ObjectName, ReadObject, RemoteFault};
 use super::breaker::Breaker;
-use super::entry::{MAX_ENTRY_BYTES, Refusal, RemoteBlob, RemoteEntry, Trust, Wanted};
+use super::entry::{MAX_ENTRY_BYTES, Refusal, RemoteBlob, RemoteEntry, RemoteLookup, Trust};
 use super::key::SigningKey;
 use super::tally::{RemoteTally, more, one};
 use crate::core::digest::Digest;
@@ -131,7 +131,7 @@ impl RemoteCache {
     }
 
     /// Brings a result into the store, if it is there and everything about it is right.
-    pub fn fetch(&self, wanted: &Wanted, store: &Store, tally: &RemoteTally) -> Fetched {
+    pub fn fetch(&self, wanted: &RemoteLookup, store: &Store, tally: &RemoteTally) -> Fetched {
         let fetched = self.try_fetch(wanted, store, tally);
         match &fetched {
             Fetched::Absent => one(&tally.misses),
@@ -141,7 +141,7 @@ impl RemoteCache {
         fetched
     }
 
-    fn try_fetch(&self, wanted: &Wanted, store: &Store, tally: &RemoteTally) -> Fetched {
+    fn try_fetch(&self, wanted: &RemoteLookup, store: &Store, tally: &RemoteTally) -> Fetched {
         let name = ObjectName::Entry(wanted.key);
         let (bytes, looks) = match self.attempt(tally, || self.read_entry(&name)) {
             Ok(None) => return Fetched::Absent,
@@ -274,7 +274,7 @@ impl RemoteCache {
         let Some((bytes, _)) = self.attempt(tally, || self.read_entry(name))? else { return Ok(None) };
         more(&tally.bytes_down, bytes.len() as u64);
         let RemoteEntry { key, project, domain, task, interface, .. } = entry.clone();
-        let wanted = Wanted { key, project, domain, task, interface, max_age: None };
+        let wanted = RemoteLookup { key, project, domain, task, interface, max_age: None };
         let found =
             RemoteEntry::open(&bytes, &self.trust).and_then(|found| found.expect(&wanted).map(|()| found));
         Ok(match found {

@@ -69,7 +69,7 @@ pub struct EntrySource {
 
 /// What a lookup asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct RemoteLookup {
     pub key: Digest,
     pub project: String,
     pub domain: String,
@@ -136,7 +136,7 @@ impl RemoteEntry {
     ///
     /// # Errors
     /// Which field is another one.
-    pub fn expect(&self, wanted: &Wanted) -> Result<(), Refusal> {
+    pub fn expect(&self, wanted: &RemoteLookup) -> Result<(), Refusal> {
         let differs =
             |name: &str| Err(Refusal(format!("it is an entry of another {name}, put in this place")));
         match () {
@@ -150,7 +150,7 @@ impl RemoteEntry {
     }
 
     /// Whether the entry is too old for `wanted`, or dated in the future where its age counts.
-    pub fn is_aged(&self, wanted: &Wanted, now: Timestamp) -> bool {
+    pub fn is_aged(&self, wanted: &RemoteLookup, now: Timestamp) -> bool {
         wanted.max_age.is_some_and(|most| {
             let age = now.duration_since(self.created);
             age < SignedDuration::ZERO || age > most

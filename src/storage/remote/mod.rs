@@ -9,7 +9,6 @@
 //! | `folder.rs`, `s3/` | the two that there are |
 //! | `breaker.rs` | whether a remote that fails is asked at all |
 //! | `client.rs` | results in and out, in the order that is safe |
-//! | `queue.rs` | results on their way, in the database |
 //! | `session.rs`, `tally.rs` | the use that one run makes of it, on threads of its own, and what it had of it |
 //! | `sweep.rs` | what of a shared cache goes, and what is wrong with it |
 //!
@@ -23,7 +22,6 @@ mod entry;
 mod folder;
 pub mod key;
 mod outgoing;
-pub mod queue;
 pub mod s3;
 mod session;
 mod sweep;
@@ -31,7 +29,7 @@ mod tally;
 
 pub use breaker::Breaker;
 pub use client::{Fetched, FetchedResult, RemoteCache, UploadError, Uploaded};
-pub use entry::{RemoteEntry, Trust, Wanted};
+pub use entry::{RemoteEntry, RemoteLookup, Trust};
 pub use folder::FolderBackend;
 pub use outgoing::{outgoing, recorded_size};
 pub use session::{RemoteMessage, RemoteSession};

@@ -15,9 +15,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::backend::ObjectName;
 use super::client::{Fetched, RemoteCache, UploadError, Uploaded};
-use super::entry::Wanted;
+use super::entry::RemoteLookup;
 use super::outgoing::outgoing;
-use super::queue::{self, QueuedUpload, UploadWish};
 use super::tally::{RemoteTally, one};
 use crate::core::digest::Digest;
 use crate::core::event::RemoteCounts;
@@ -25,6 +24,7 @@ use crate::core::lock::lock;
 use crate::storage::db;
 use crate::storage::memo::listing;
 use crate::storage::store::Store;
+use crate::storage::upload_queue::{self, QueuedUpload, UploadWish};
 
 /// How many uploads are taken off the queue in one transaction.
 const DONE_BATCH: usize = 64;
@@ -62,7 +62,7 @@ struct Shared {
 
 #[derive(Default)]
 struct SessionState {
-    lookups: VecDeque<(u32, Wanted)>,
+    lookups: VecDeque<(u32, RemoteLookup)>,
     uploads: VecDeque<Digest>,
     /// Uploads that go on just now.
     uploading: usize,
@@ -73,7 +73,7 @@ struct SessionState {
 }
 
 enum Work {
-    Lookup(u32, Wanted),
+    Lookup(u32, RemoteLookup),
     Upload(Digest),
 }
 
@@ -101,7 +101,7 @@ impl RemoteSession {
         if !self.shared.cache.mode.writes() {
             return;
         }
-        let queued = self.shared.with_databases(|(db, _)| queue::all(db, &self.shared.cache.url));
+        let queued = self.shared.with_databases(|(db, _)| upload_queue::all(db, &self.shared.cache.url));
         for upload in queued.unwrap_or_default() {
             self.upload(upload.key);
         }
@@ -113,7 +113,7 @@ impl RemoteSession {
     }
 
     /// Looks a result up; the answer comes with this number.
-    pub fn ask(&self, unit: u32, wanted: Wanted) {
+    pub fn ask(&self, unit: u32, wanted: RemoteLookup) {
         lock(&self.shared.state).lookups.push_back((unit, wanted));
         self.shared.clone().awake();
     }
@@ -179,7 +179,7 @@ impl RemoteSession {
     /// What the run has had of it.
     pub fn counts(&self) -> RemoteCounts {
         self.shared.flush_done();
-        let queued = self.shared.with_databases(|(db, _)| queue::count(db, &self.shared.cache.url));
+        let queued = self.shared.with_databases(|(db, _)| upload_queue::count(db, &self.shared.cache.url));
         RemoteCounts { queued: queued.unwrap_or(0), ..self.shared.tally.counts() }
     }
 }
@@ -280,7 +280,7 @@ impl Shared {
         let local = |problem: String| UploadError::Local(problem);
         let url = &*self.cache.url;
         let found = self.with_databases(|(db, _)| {
-            let wish = queue::find(db, url, key)?;
+            let wish = upload_queue::find(db, url, key)?;
             let rows = listing::with_prefix(db, &key.hex())?;
             Ok((wish, rows.unwrap_or_default().pop()))
         });
@@ -314,7 +314,7 @@ impl Shared {
     fn flush_done(&self) {
         let done = std::mem::take(&mut *lock(&self.done));
         if !done.is_empty() {
-            let _ = self.with_databases(|(_, db)| queue::remove(db, &self.cache.url, &done));
+            let _ = self.with_databases(|(_, db)| upload_queue::remove(db, &self.cache.url, &done));
         }
     }
 

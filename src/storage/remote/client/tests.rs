@@ -1,3 +1,5 @@
+//! The shared cache over a folder whose requests fail as a test says.
+
 use std::collections::HashMap;
 use std::io;
 use std::sync::Mutex;
@@ -217,8 +219,8 @@ impl Place {
     }
 }
 
-fn wanted(key: &str) -> Wanted {
-    Wanted {
+fn wanted(key: &str) -> RemoteLookup {
+    RemoteLookup {
         key: Digest::of(key),
         project: "p".into(),
         domain: "d".into(),
@@ -396,7 +398,7 @@ fn an_old_result_counts_as_none_where_age_counts() {
     let mut entry = p.result("k", &["one"]);
     entry.created = Timestamp::now() - SignedDuration::from_hours(2);
     p.upload(&entry, false).unwrap();
-    let wanted = Wanted { max_age: Some(SignedDuration::from_hours(1)), ..wanted("k") };
+    let wanted = RemoteLookup { max_age: Some(SignedDuration::from_hours(1)), ..wanted("k") };
     assert!(matches!(p.cache.fetch(&wanted, &p.store, &p.tally), Fetched::Absent));
 }
 

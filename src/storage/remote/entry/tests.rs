@@ -1,3 +1,5 @@
+//! Entries that are what they seem, and all others.
+
 use super::super::key::{Algorithm, make};
 use super::*;
 
@@ -29,9 +31,9 @@ fn entry() -> RemoteEntry {
     }
 }
 
-fn wanted() -> Wanted {
+fn wanted() -> RemoteLookup {
     let RemoteEntry { key, project, domain, task, interface, .. } = entry();
-    Wanted { key, project, domain, task, interface, max_age: None }
+    RemoteLookup { key, project, domain, task, interface, max_age: None }
 }
 
 fn refusal(bytes: &[u8], trust: &Trust) -> String {
@@ -83,7 +85,7 @@ fn text_that_nobody_vouches_for_is_not_parsed() {
 
 #[test]
 fn an_entry_of_anything_else_is_refused() {
-    let differs = |change: &dyn Fn(&mut Wanted)| {
+    let differs = |change: &dyn Fn(&mut RemoteLookup)| {
         let mut wanted = wanted();
         change(&mut wanted);
         entry().expect(&wanted).unwrap_err().0

@@ -3,6 +3,8 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::io::Read;
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use ureq::Agent;
 use super::http::{self, Patiences};
 use crate::core::lock::lock;
 use crate::storage::remote::backend::RemoteFault;
+use crate::storage::user_file;
 
 /// How long before their end lent credentials are asked for anew.
 const MARGIN: SignedDuration = SignedDuration::from_mins(5);
@@ -120,7 +123,9 @@ impl CredentialSource {
         let failed = |problem: &dyn fmt::Display| {
             RemoteFault::lasting(format!("no credentials for the web identity of {role}: {problem}"))
         };
-        let token = std::fs::read_to_string(token_file)
+        let mut token = String::new();
+        user_file::open(Path::new(token_file))
+            .and_then(|file| file.take(MAX_ANSWER_BYTES).read_to_string(&mut token))
             .map_err(|error| failed(&format_args!("AWS_WEB_IDENTITY_TOKEN_FILE {token_file}: {error}")))?;
         let form = form_urlencoded::Serializer::new(String::new())
             .append_pair("Action", "AssumeRoleWithWebIdentity")
@@ -221,7 +226,7 @@ pub const SIGNATURE_LIFE: Duration = Duration::from_secs(3600);
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
-    use std::io::{Read, Write};
+    use std::io::Write;
     use std::net::TcpListener;
 
     use super::*;
