@@ -5,6 +5,7 @@
 //! `runner cache push` goes on where it ended.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::backend::ObjectName;
+use super::backend::{ObjectName, RemoteFault};
 use super::client::{Fetched, RemoteCache, UploadError, Uploaded};
 use super::entry::RemoteLookup;
 use super::outgoing::outgoing;
@@ -261,11 +262,15 @@ impl Shared {
         // The receiver is gone when the run has ended.
         match work {
             Work::Lookup(unit, wanted) => {
-                let fetched = self.cache.fetch(&wanted, &self.store, &self.tally);
+                // The unit waits for an answer, whatever happens here.
+                let fetch = || self.cache.fetch(&wanted, &self.store, &self.tally);
+                let fetched =
+                    catch_unwind(AssertUnwindSafe(fetch)).unwrap_or_else(|_| Fetched::Failed(panicked()));
                 let _ = self.messages.send(RemoteMessage::Answer(unit, fetched));
             }
             Work::Upload(key) => {
-                let ended = self.upload(&key);
+                let ended = catch_unwind(AssertUnwindSafe(|| self.upload(&key)))
+                    .unwrap_or_else(|_| Err(UploadError::Remote(panicked())));
                 if let Err(UploadError::Remote(fault)) = &ended {
                     let warning = self.trouble(fault);
                     warning.map(|text| self.messages.send(RemoteMessage::Warning(text)));
@@ -346,4 +351,9 @@ impl Shared {
             )
         })
     }
+}
+
+/// A fault of this program, which costs a lookup or an upload and not the run.
+fn panicked() -> RemoteFault {
+    RemoteFault::lasting("a thread of the runner panicked")
 }
