@@ -304,6 +304,14 @@ fn the_next_run_uploads_what_an_earlier_one_left() {
         let idle = team.ok("a", &[]);
         assert_eq!((counted(&idle, "uploaded"), counted(&idle, "errors")), (0, 0));
     }
+    // But for what another workflow leaves meanwhile.
+    team.lab.write("v.toml", &WORKFLOW.replace("name = \"w\"", "name = \"v\""));
+    fs::rename(team.lab.path("shared"), team.lab.path("aside")).unwrap();
+    team.lab.write("shared", "");
+    team.run("a", &["exec", "v.toml"]).expect_code(0);
+    fs::remove_file(team.lab.path("shared")).unwrap();
+    fs::rename(team.lab.path("aside"), team.lab.path("shared")).unwrap();
+    assert_eq!(counted(&team.ok("a", &[]), "uploaded"), 2);
 }
 
 #[test]
