@@ -205,7 +205,7 @@ impl Engine {
     /// left stays queued.
     pub(super) async fn await_uploads(&mut self, interrupts: &mut UnboundedReceiver<Interrupt>) {
         let Some(remote) = &self.remote else { return };
-        if self.signal.is_some() || !remote.uploads() {
+        if self.interrupt.is_some() || !remote.uploads() {
             return;
         }
         self.bus.flush();
