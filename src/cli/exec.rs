@@ -4,12 +4,11 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::screen::{ColorChoice, note};
-use super::start::{Flags, again, start_telling};
+use super::screen::ColorChoice;
+use super::start::{Flags, again, start, start_telling};
 use super::{Failure, Outcome, args};
 use crate::core::schedule::{ScheduledRun, Trigger};
 use crate::core::time_arg::{Edge, parse};
-use crate::ops::notify::NotifyRules;
 use crate::ops::prepare::{PreparedRun, prepare};
 use crate::ops::receipt::receipt_key;
 use crate::ops::schedules::find;
@@ -59,9 +58,11 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         request.scheduled = Some(ScheduledRun { schedule: name.clone(), at });
         request.trigger = Trigger::Schedule;
     }
+    if args.notify && !args.flags.dry_run {
+        return start_telling(&args.flags, request, home, color);
+    }
     let mut receipt = None;
-    if !args.notify
-        && !args.flags.dry_run
+    if !args.flags.dry_run
         && let Some(key) = receipt_key(&request)
     {
         match again(&args.flags, key, &request.workflow, home, color) {
@@ -70,11 +71,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         }
     }
     let prepared = PreparedRun { receipt, ..prepare(request)? };
-    let rules = args.notify.then(|| NotifyRules::of_prepared(&prepared));
-    if rules.as_ref().is_some_and(NotifyRules::is_empty) && !args.flags.quiet {
-        note("warning: --notify tells nobody: neither the workflow nor a settings file has [[notify]]");
-    }
-    start_telling(&args.flags, prepared, home, color, rules)
+    start(&args.flags, prepared, home, color)
 }
 
 /// The instant that `--scheduled-at` means, in the zone of the schedule.

@@ -5,19 +5,21 @@ use std::time::Duration;
 
 use super::outputs_toml::outputs_toml;
 use super::runtime::block_on;
-use super::screen::{ColorChoice, note, print, reporters};
+use super::screen::{ColorChoice, note, print, reporters, tell_failure};
 use super::{Failure, Outcome, args, code, signals};
 use crate::core::event::Status;
 use crate::core::reporter::Reporter;
 use crate::core::run_id::RunId;
 use crate::core::run_request::{LockRequest, RunRequest};
-use crate::ops;
-use crate::ops::notify::{DeliveryFault, DeliveryPace, NotifyRules, deliver_run, run_ended};
-use crate::ops::prepare::PreparedRun;
+use crate::ops::notify::{
+    Delivered, DeliveryFault, DeliveryPace, NotifyRules, deliver_run, refused, run_ended,
+};
+use crate::ops::prepare::{PreparedRun, prepare};
 use crate::ops::receipt::{PendingReceipt, ReceiptKey};
 use crate::ops::run::beside::beside;
 use crate::ops::run::{RunResult, honour};
 use crate::ops::run_lock::{Turn, take_turn};
+use crate::ops::{self, Error, ErrorKind};
 use crate::view::Verbosity;
 use crate::view::text::inert;
 
@@ -73,38 +75,69 @@ pub struct FlagsOnTop {
 
 /// Runs what was prepared, or says what would run, as the flags want.
 pub fn start(flags: &Flags, prepared: PreparedRun, home: Option<&Path>, color: ColorChoice) -> Outcome {
-    start_telling(flags, prepared, home, color, None)
-}
-
-/// The same, and sends the notifications of the run before it returns.
-pub fn start_telling(
-    flags: &Flags,
-    prepared: PreparedRun,
-    home: Option<&Path>,
-    color: ColorChoice,
-    told: Option<NotifyRules>,
-) -> Outcome {
     if flags.dry_run {
         return super::plan::show(&prepared, home, color, flags.json).map(drop);
     }
+    block_on(async {
+        match perform(flags, RunId::make(), prepared, home, color).await? {
+            Some(result) => conclude(flags, result),
+            None => Ok(()),
+        }
+    })?
+}
+
+/// Runs a request, and sends the notifications of its run before it returns; also if the run cannot begin.
+pub fn start_telling(flags: &Flags, request: RunRequest, home: Option<&Path>, color: ColorChoice) -> Outcome {
+    let asked = request.clone();
+    let prepared = prepare(request);
+    let rules = prepared.as_ref().map(NotifyRules::of_prepared).unwrap_or_default();
+    if prepared.is_ok() && rules.is_empty() && !flags.quiet {
+        note("warning: --notify tells nobody: neither the workflow nor a settings file has [[notify]]");
+    }
+    let run = RunId::make();
+    block_on(async {
+        let performed = match prepared {
+            Ok(prepared) => perform(flags, run, prepared, home, color).await,
+            Err(error) => Err(error),
+        };
+        match performed {
+            Ok(None) => Ok(()),
+            Ok(Some(result)) => {
+                let outcome = conclude(flags, result);
+                tell(run, home, move |home| run_ended(home, &rules, run, None).map(|_| true)).await;
+                outcome
+            }
+            Err(error) if matches!(error.kind, ErrorKind::Interrupted(_)) => Err(error.into()),
+            Err(error) => {
+                let reason = error.one_line();
+                let failure = Failure::from(error);
+                // Said before a receiver may take its time.
+                tell_failure(color, &failure);
+                tell(run, home, move |home| Ok(refused(home, run, &asked, &reason)? > 0)).await;
+                Err(Failure::silent(failure.code))
+            }
+        }
+    })?
+}
+
+/// Runs what was prepared to its end, under this id; `None` if another run holds its lock.
+async fn perform(
+    flags: &Flags,
+    run: RunId,
+    prepared: PreparedRun,
+    home: Option<&Path>,
+    color: ColorChoice,
+) -> Result<Option<RunResult>, Error> {
     // Before the home folder comes into being.
     let prepared = prepared.ready()?;
     let mut listeners = flags.listeners(color);
-    block_on(async {
-        let mut interrupts = signals::listen();
-        let turn = match take_turn(&prepared, home, &mut listeners, &mut interrupts).await? {
-            Turn::Taken(turn) => turn,
-            Turn::Skipped => return Ok(()),
-            Turn::Interrupted(interrupt) => return Err(Failure::silent(128 + interrupt.signal() as u8)),
-        };
-        let result = ops::run::run(prepared, turn, home, listeners, interrupts).await?;
-        let run = result.run;
-        let outcome = conclude(flags, result);
-        if let Some(rules) = told {
-            tell(run, rules, home).await;
-        }
-        outcome
-    })?
+    let mut interrupts = signals::listen();
+    let turn = match take_turn(run, &prepared, home, &mut listeners, &mut interrupts).await? {
+        Turn::Taken(turn) => turn,
+        Turn::Skipped => return Ok(None),
+        Turn::Interrupted(interrupt) => return Err(Error::interrupted(interrupt.signal())),
+    };
+    ops::run::run(prepared, turn, home, listeners, interrupts).await.map(Some)
 }
 
 /// Runs a request whose receipt stands.
@@ -150,13 +183,19 @@ fn conclude(flags: &Flags, result: RunResult) -> Outcome {
 /// Maximum time that the end of a run waits for its messages: three tries of a receiver that hangs.
 const MAX_DELIVERY: Duration = Duration::from_secs(75);
 
-/// Tells those of a run whom the rules name. Faults are said, and change nothing; a signal ends the waiting, and what is left
-/// goes on with the next delivery.
-async fn tell(run: RunId, rules: NotifyRules, home: Option<&Path>) {
+/// Writes the messages about a run down, and sends them if `write_down` says so. Faults are said, and change nothing; a signal ends the waiting, and what is
+/// left goes on with the next delivery.
+async fn tell(
+    run: RunId,
+    home: Option<&Path>,
+    write_down: impl FnOnce(Option<&Path>) -> Result<bool, Error> + Send + 'static,
+) {
     let home = home.map(Path::to_owned);
     let mut interrupts = signals::listen();
     let told = beside(&mut interrupts, move || {
-        run_ended(home.as_deref(), &rules, run, None)?;
+        if !write_down(home.as_deref())? {
+            return Ok(Delivered::default());
+        }
         deliver_run(home.as_deref(), run, &DeliveryPace::default(), MAX_DELIVERY)
     });
     match told.await {

@@ -75,6 +75,14 @@ impl Error {
         self
     }
 
+    /// All of it in one line.
+    pub fn one_line(&self) -> String {
+        match &self.errors {
+            Some(errors) => errors.lines().join("; "),
+            None => self.to_string().replace('\n', "; "),
+        }
+    }
+
     /// The system has no thread left.
     pub fn no_thread(error: impl fmt::Display) -> Self {
         Self::store(format!("{NO_THREAD}: {error}"))

@@ -9,7 +9,7 @@ use super::home::HomeReader;
 use super::nodes::RunNodes;
 use crate::core::event::{Counts, NodeFinished, NodeKind, VERSION};
 use crate::storage::history::neighbours::neighbours;
-use crate::view::model::run::{Bucket, Keep, NodeState};
+use crate::view::model::run::Keep;
 use crate::view::model::run_row::RunRow;
 
 pub use crate::storage::history::neighbours::Neighbours;
@@ -58,8 +58,7 @@ pub fn overview(home: Option<&Path>, name: &str, keep: Keep) -> Result<Overview,
 impl Overview {
     /// What failed, the first [`MAX_FAILURES`] of it in order; not what failed because of it.
     pub fn failures(&self) -> impl Iterator<Item = &NodeFinished> {
-        let failed = self.nodes.run.all().filter(|unit| unit.bucket() == Bucket::Failed && unit.own);
-        failed.filter_map(|unit: &NodeState| unit.finished.as_ref()).take(MAX_FAILURES)
+        self.nodes.run.failures().take(MAX_FAILURES)
     }
 
     /// One document: the run's line, and what else is known of it.

@@ -51,24 +51,11 @@ struct RunLock {
     busy: LockMode,
 }
 
-/// Takes the locks of a prepared run. `listeners` hear for whom it waits, or because of whom it is skipped.
+/// Takes the locks of a prepared run that has this id. `listeners` hear for whom it waits, or because of whom it is skipped.
 ///
 /// # Errors
 /// The home or its locks cannot be used.
 pub async fn take_turn(
-    prepared: &PreparedRun,
-    home: Option<&Path>,
-    listeners: &mut [Box<dyn Reporter>],
-    interrupts: &mut UnboundedReceiver<Interrupt>,
-) -> Result<Turn, Error> {
-    take_turn_as(RunId::make(), prepared, home, listeners, interrupts).await
-}
-
-/// The same for a run whose id is known already.
-///
-/// # Errors
-/// As [`take_turn`].
-pub async fn take_turn_as(
     run: RunId,
     prepared: &PreparedRun,
     home: Option<&Path>,

@@ -31,6 +31,7 @@ use crate::storage::schedules::claimant::Claimant;
 use crate::storage::schedules::known::{self, Loaded, Server};
 use crate::storage::schedules::retention;
 use crate::storage::schedules::tick::Died;
+use crate::storage::schedules::untold::{self, UntoldEvent};
 
 /// After how many of its runs what a schedule keeps no longer is removed.
 const PRUNE_EVERY: u64 = 20;
@@ -98,7 +99,7 @@ pub(super) struct Daemon {
     /// The signal that is to end it.
     pub stopping: Option<i32>,
     /// Once the database is there.
-    notices: Option<Notices>,
+    pub notices: Option<Notices>,
     pub url: Option<String>,
     pub served: Served,
 }
@@ -237,8 +238,10 @@ impl Daemon {
 
     /// Waits until every notification is written down.
     pub async fn end_notices(&mut self) {
-        if let Some(notices) = self.notices.take() {
-            notices.end().await;
+        let Some(notices) = self.notices.take() else { return };
+        let settled = notices.end().await;
+        if !settled.is_empty() {
+            self.note(|db| settled.iter().try_for_each(|event| untold::settle(db, event)));
         }
     }
 
@@ -296,7 +299,7 @@ impl Daemon {
             // One that could not be prepared knows no rules.
             let rules = if rules.is_empty() { self.rules_of(name) } else { rules };
             if let Some(notices) = &mut self.notices {
-                notices.run_ended(rules, run, self.url.clone());
+                notices.run_ended(rules, name, run, self.url.clone());
             }
         }
         self.tell(ServerEvent::Ended(RunEnded { schedule, at, run, status, counts, duration_ms, reason }));
@@ -357,16 +360,25 @@ impl Daemon {
         }
     }
 
-    /// Tells of a run that died with another daemon.
+    /// Says that a run died with another process.
     pub fn tell_died(&mut self, died: &Died) {
         if died.begun {
             let message =
                 format!("{}: the run {} was interrupted: its process is gone", died.schedule, died.run);
             self.tell(ServerEvent::Warning { message });
-            let rules = self.rules_of(&died.schedule);
-            if let Some(notices) = &mut self.notices {
-                notices.run_ended(rules, died.run, self.url.clone());
+        }
+    }
+
+    /// Tells of what another daemon died before it told of it.
+    pub fn tell_untold(&mut self, event: UntoldEvent) {
+        match event {
+            UntoldEvent::Ended { schedule, run } => {
+                let rules = self.rules_of(&schedule);
+                if let Some(notices) = &mut self.notices {
+                    notices.run_ended(rules, &schedule, run, self.url.clone());
+                }
             }
+            UntoldEvent::Missed { schedule, instants } => self.tell_missed(&schedule, instants),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::engine::Interrupt;
 use crate::ops::notify::NotifyRules;
 use crate::ops::prepare::PreparedRun;
 use crate::ops::run::RunResult;
-use crate::ops::run_lock::{Turn, take_turn_as};
+use crate::ops::run_lock::{Turn, take_turn};
 use crate::ops::schedules::backfill::{Backfill, Hearers, Stop};
 use crate::ops::{Error, NO_THREAD};
 use crate::view::model::schedule_row::InstantRun;
@@ -234,7 +234,7 @@ async fn run_to_its_end(
     rules: &mut NotifyRules,
 ) -> RunEnding {
     let not_begun = |status, reason| RunEnding::NotBegun { status, reason };
-    let failed = |error: Error| not_begun(Status::Failed, reason_of(&error));
+    let failed = |error: Error| not_begun(Status::Failed, error.one_line());
     let prepared = match (job.prepare)() {
         Ok(prepared) => prepared,
         Err(error) => return failed(error),
@@ -245,7 +245,7 @@ async fn run_to_its_end(
         Err(error) => return failed(error),
     };
     let home = home.as_deref();
-    let turn = match take_turn_as(job.run, &prepared, home, &mut [], &mut interrupts).await {
+    let turn = match take_turn(job.run, &prepared, home, &mut [], &mut interrupts).await {
         Ok(Turn::Taken(turn)) => turn,
         Ok(Turn::Skipped) => {
             return not_begun(Status::Skipped, "another run holds the lock of the workflow".into());
@@ -272,12 +272,4 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("without a message").replace('\n', "; ")
-}
-
-/// Why a run could not begin, in one line.
-fn reason_of(error: &Error) -> String {
-    match &error.errors {
-        Some(errors) => errors.lines().join("; "),
-        None => error.to_string().replace('\n', "; "),
-    }
 }

@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use super::daemon::Daemon;
 use super::decide::{Action, AskedRun, Queue, Subject, Verdict, decide};
 use super::events::ServerEvent;
+use super::notices::Notices;
 use super::runs::Job;
 use crate::core::event::Status;
 use crate::core::run_id::RunId;
@@ -23,6 +24,7 @@ use crate::storage::schedules::requests::{Answer, Request, ask_within};
 use crate::storage::schedules::tick::{
     Claim, Died, Record, Standing, Tick, note_end, note_not_begun, note_panicked,
 };
+use crate::storage::schedules::untold::UntoldEvent;
 use crate::storage::schedules::{Became, EndedBy, claimant};
 
 /// What a decision is about.
@@ -45,6 +47,7 @@ struct Consequences {
     events: Vec<ServerEvent>,
     missed: BTreeMap<String, Vec<Timestamp>>,
     died: Vec<Died>,
+    untold: Vec<UntoldEvent>,
     verdicts: Vec<(String, Verdict)>,
     /// Schedules that the database does not know any more.
     unknown: bool,
@@ -63,7 +66,8 @@ impl Daemon {
             return Ok(false);
         }
         let mut db = self.open_database()?;
-        let done = self.decide_in(&mut db, &mut names, now, about);
+        let settled = self.notices.as_ref().map(Notices::take_settled).unwrap_or_default();
+        let done = self.decide_in(&mut db, &mut names, now, about, &settled);
         let done = done.map_err(|error| {
             suspect(self.home.path(), &error);
             format!("the database refused: {error}")
@@ -95,9 +99,12 @@ impl Daemon {
         names: &mut BTreeSet<String>,
         now: Timestamp,
         about: About,
+        settled: &[UntoldEvent],
     ) -> rusqlite::Result<Consequences> {
         let tick = Tick::begin(db, &self.home)?;
+        settled.iter().try_for_each(|event| tick.settle(event))?;
         let mut done = Consequences { died: tick.free_dead()?, ..Consequences::default() };
+        done.untold = tick.take_untold(self.claimant.id, |name| self.schedules.contains_key(name))?;
         let mut queues: BTreeMap<String, Queue> = BTreeMap::new();
         if about.asked {
             self.take_requests(&tick, &mut queues, names, now, &mut done)?;
@@ -287,6 +294,9 @@ impl Daemon {
         for died in done.died {
             self.tell_died(&died);
         }
+        for event in done.untold {
+            self.tell_untold(event);
+        }
     }
 
     /// Notes why a run is being ended, and then ends it.
@@ -307,10 +317,71 @@ impl Daemon {
 
     /// Writes something down; where that fails, people are warned. Claims of dead processes are left for the next decision, which
     /// tells of them.
-    fn note(&mut self, write: impl FnOnce(&Connection) -> rusqlite::Result<()>) {
+    pub(super) fn note(&mut self, write: impl FnOnce(&Connection) -> rusqlite::Result<()>) {
         let noted = self.open_database().and_then(|db| write(&db).map_err(|error| error.to_string()));
         if let Err(message) = noted {
             self.tell(ServerEvent::Warning { message });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::core::clock::SystemClock;
+    use crate::server::{OnExit, Options};
+
+    #[test]
+    fn what_another_one_has_claimed_is_neither_run_nor_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "[workflow]\nname = 'w'\n[[schedules]]\nname = 's'\nevery = '1000h'\n[tasks.t]\nrun = 'true'\n[nodes.t]\n";
+        std::fs::write(dir.path().join("w.toml"), text).unwrap();
+        let options = Options {
+            paths: vec![dir.path().join("w.toml")],
+            home: Some(dir.path().join("home")),
+            jobs: None,
+            max_runs: 4,
+            once: false,
+            on_exit: OnExit::Finish,
+            schedules: true,
+            web: None,
+        };
+        let (mut daemon, ..) = Daemon::new(options, Arc::new(SystemClock), Box::new(|_| {})).unwrap();
+        daemon.load(false);
+        daemon.register().unwrap();
+        let mut db = daemon.open_database().unwrap();
+        let home = daemon.home.clone();
+        let tick = Tick::begin(&mut db, &home).unwrap();
+        let served = &daemon.schedules["w/s"];
+        let now = Timestamp::now();
+        let at = |minute: i64| Timestamp::from_second(1_800_000_000 + minute * 60).unwrap();
+        let other = RunId::make();
+        for minute in [1, 2] {
+            let (at, became, trigger) = (at(minute), Became::Fired, Trigger::Schedule);
+            let (run, schedule, fires) = (RunId::make(), "w/s", at);
+            let claim = Claim { schedule, at, fires, became, trigger, run, claimant: other, now };
+            assert!(tick.claim(&claim).unwrap());
+        }
+        let run = |minute| Action::Run {
+            at: at(minute),
+            fires: at(minute),
+            became: Became::Fired,
+            trigger: Trigger::Schedule,
+            asked: None,
+        };
+        let record =
+            |minute, became| Action::Record { at: at(minute), fires: at(minute), became, reason: "" };
+        let mut done = Consequences::default();
+        for action in [run(1), record(2, Became::Missed)] {
+            daemon.write(&tick, served, &action, now, &mut done).unwrap();
+        }
+        assert_eq!((done.jobs.len(), done.events.len(), done.missed.len()), (0, 0, 0));
+        for action in [run(3), record(4, Became::Missed), record(5, Became::Overlapped)] {
+            daemon.write(&tick, served, &action, now, &mut done).unwrap();
+        }
+        assert_eq!((done.jobs.len(), done.events.len()), (1, 3));
+        assert_eq!(done.missed["w/s"], [at(4)]);
     }
 }

@@ -19,7 +19,7 @@ use crate::storage::home::{is_full, no_space};
 use crate::storage::own_file::{self, Access};
 use crate::storage::recovery::{self, Recovered, unclaimed};
 use crate::storage::store::STAT_SCHEMA;
-use crate::storage::{history, memo, outbox, publish, receipts, schedules, upload_queue};
+use crate::storage::{history, memo, outbox, publish, receipts, refusals, schedules, upload_queue};
 
 /// The file's name inside the home folder.
 pub(super) const FILE: &str = "runner.db";
@@ -62,6 +62,7 @@ fn steps() -> Vec<String> {
         schedules::DAEMON_TELLS.to_owned(),
         receipts::SCHEMA.to_owned(),
         upload_queue::SCHEMA.to_owned(),
+        [schedules::untold::SCHEMA, refusals::SCHEMA].concat(),
     ]
 }
 

@@ -41,6 +41,7 @@ pub mod own_folder;
 pub mod publish;
 pub mod receipts;
 pub mod recovery;
+pub mod refusals;
 pub mod remote;
 mod removal;
 pub mod schedules;

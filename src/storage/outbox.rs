@@ -4,7 +4,7 @@
 //! free again, so a receiver may see a message twice, under the same id. Knows neither the content of messages nor their channels.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, TransactionBehavior, params};
+use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
 
 /// Creates the table; part of the database's schema, see `db.rs`. Times are in milliseconds; `target` and `document` are JSON.
 pub const SCHEMA: &str = "
@@ -100,15 +100,11 @@ pub enum TryResult {
     },
 }
 
-/// Writes messages down, all or none of them.
+/// Writes messages down, within a transaction of all that belongs to them.
 ///
 /// # Errors
 /// The database cannot be written.
-pub fn post(db: &mut Connection, messages: &[NewMessage], now: Timestamp) -> rusqlite::Result<()> {
-    if messages.is_empty() {
-        return Ok(());
-    }
-    let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+pub fn post(change: &Transaction, messages: &[NewMessage], now: Timestamp) -> rusqlite::Result<()> {
     for message in messages {
         change
             .prepare_cached(
@@ -130,7 +126,7 @@ pub fn post(db: &mut Connection, messages: &[NewMessage], now: Timestamp) -> rus
             ])?;
     }
     change.execute("DELETE FROM outbox WHERE id <= (SELECT max(id) FROM outbox) - ?1", [MAX_KEPT])?;
-    change.commit()
+    Ok(())
 }
 
 /// Leases at most `limit` messages that are due; each is due again when its timeout and [`MARGIN_MS`] have passed, unless
@@ -298,6 +294,12 @@ mod tests {
         let db = Connection::open_in_memory().unwrap();
         db.execute_batch(SCHEMA).unwrap();
         db
+    }
+
+    fn post(db: &mut Connection, messages: &[NewMessage], now: Timestamp) -> rusqlite::Result<()> {
+        let change = db.transaction()?;
+        super::post(&change, messages, now)?;
+        change.commit()
     }
 
     #[test]

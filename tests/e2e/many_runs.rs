@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use runner::core::event::Status;
+use runner::core::run_id::RunId;
 use runner::core::run_request::{GivenInputs, RunRequest};
 use runner::ops;
 use runner::ops::collect::Collect;
@@ -56,7 +57,8 @@ fn run(workflow: &Path, home: &Path, n: usize) -> ops::run::RunResult {
     let prepared = prepare(request).unwrap();
     let (_never, mut interrupts) = tokio::sync::mpsc::unbounded_channel();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let turn = runtime.block_on(async { take_turn(&prepared, Some(home), &mut [], &mut interrupts).await });
+    let turn = runtime
+        .block_on(async { take_turn(RunId::make(), &prepared, Some(home), &mut [], &mut interrupts).await });
     let Turn::Taken(turn) = turn.unwrap() else { panic!("skipped") };
     let run = async { ops::run::run(prepared, turn, Some(home), Vec::new(), interrupts).await };
     runtime.block_on(run).unwrap()

@@ -398,3 +398,80 @@ fn errors_of_notify_are_shown_in_their_place() {
     let lab = lab("notify = 3");
     assert!(lab.run(&["check", "w.toml"]).expect_code(2).err.contains("w.toml:"));
 }
+
+#[test]
+fn a_run_that_cannot_begin_is_a_failure_that_is_told_once_with_its_reason_and_its_end() {
+    let lab = lab(&to_file());
+    nightly(&lab, "01", &[]).expect_code(0);
+    let done = nightly(&lab, "02", &["-i", "rounds=many"]).expect_code(2);
+    assert!(done.err.contains("rounds"), "{}", done.err);
+    nightly(&lab, "03", &["-i", "rounds=many"]).expect_code(2);
+    assert_eq!(events(&lab), ["failure"]);
+    // A file that does not load is told of as its last run says.
+    let text = lab.read("w.toml");
+    std::fs::write(lab.path("w.toml"), "nonsense = [").unwrap();
+    nightly(&lab, "04", &[]).expect_code(2);
+    assert_eq!(events(&lab), ["failure", "failure"]);
+    std::fs::write(lab.path("w.toml"), &text).unwrap();
+    // Nor is it told where nobody wants it.
+    lab.run(&["exec", "w.toml", "--schedule", "nightly", "-i", "rounds=many", "-q"]).expect_code(2);
+    lab.run(&["exec", "w.toml", "--schedule", "nightly", "-i", "rounds=many", "--notify", "-n"])
+        .expect_code(2);
+    nightly(&lab, "05", &[]).expect_code(0);
+    nightly(&lab, "06", &["-i", "rounds=many"]).expect_code(2);
+    assert_eq!(events(&lab), ["failure", "failure", "recovery", "failure"]);
+
+    let told = told(&lab);
+    let first = &told[0];
+    assert_eq!((&first["schedule"], &first["workflow"]), (&"etl/nightly".into(), &"etl".into()));
+    assert_eq!((&first["project"], &first["domain"]), (&"default".into(), &"development".into()));
+    assert_eq!(
+        (&first["title"], &first["status"]),
+        (&"✗ etl/nightly could not begin".into(), &"failed".into())
+    );
+    assert_eq!((&first["run"], &first["scheduled_at"]), (&Value::Null, &"2026-02-02T02:00:00Z".into()));
+    assert!(first["reason"].as_str().unwrap().contains("rounds"), "{first}");
+    assert!(first["text"].as_str().unwrap().contains("scheduled for 2026-02-02T02:00:00Z\n"), "{first}");
+    assert_eq!((&first["consecutive"], &told[1]["consecutive"]), (&1.into(), &3.into()));
+    assert!(told[1]["reason"].as_str().unwrap().contains("w.toml:1:"), "{}", told[1]);
+    assert_eq!((&told[1]["schedule"], &told[1]["workflow"]), (&"etl/nightly".into(), &"etl".into()));
+    assert_eq!(told[2]["title"], "✓ etl/nightly recovered after 3 failures");
+    assert!(told[3]["last_success"].is_string());
+    // It is in no history.
+    assert_eq!(lab.run(&["runs", "--json"]).lines().len(), 2);
+}
+
+#[test]
+fn runs_that_cannot_begin_count_with_those_that_fail_also_without_a_schedule() {
+    let lab = lab(&format!("[[notify]]\nafter = 2\n{MESSAGE_TO_FILE}\n"));
+    let exec = |args: &[&str]| lab.run(&[&["exec", "w.toml", "--notify", "-q"], args].concat());
+    exec(&["-i", "rounds=many"]).expect_code(2);
+    assert!(events(&lab).is_empty());
+    lab.write("broken", "");
+    exec(&[]).expect_code(1);
+    assert_eq!((events(&lab), &told(&lab)[0]["consecutive"]), (vec!["failure".to_owned()], &2.into()));
+    std::fs::remove_file(lab.path("broken")).unwrap();
+    exec(&[]).expect_code(0);
+    assert_eq!(told(&lab)[1]["title"], "✓ etl recovered after 2 failures");
+}
+
+#[test]
+fn a_file_that_never_ran_is_told_of_by_the_settings_and_without_rules_nothing_is_made() {
+    let lab = Lab::new();
+    lab.write("w.toml", "nonsense = [");
+    let exec =
+        |args: &[&str]| finish(&mut command(&lab, &[&["exec", "w.toml", "--notify", "-q"], args].concat()));
+    let done = exec(&[]).expect_code(2);
+    assert!(!done.err.contains("nobody was told") && !lab.home().exists(), "{}", done.err);
+    lab.write("runner.toml", &to_file());
+    exec(&["--schedule", "nightly"]).expect_code(2);
+    let message = told(&lab).remove(0);
+    assert_eq!(
+        (&message["title"], &message["workflow"]),
+        (&"✗ nightly could not begin".into(), &"w.toml".into())
+    );
+    exec(&["--schedule", "nightly"]).expect_code(2);
+    exec(&[]).expect_code(2);
+    assert_eq!(told(&lab).len(), 2);
+    assert_eq!(told(&lab)[1]["title"], "✗ w.toml could not begin");
+}

@@ -42,8 +42,11 @@ pub fn of_run(
     let Streak { count, since } = streak(&series.runs);
     let last_success = series.last_success();
     let known = NotifyDocument {
-        schedule: series.schedule.clone(),
-        scheduled_at: series.scheduled.as_ref().and_then(|scheduled| scheduled.at),
+        schedule: series.schedule().map(str::to_owned),
+        workflow: series.owner.workflow.clone(),
+        project: series.owner.scope.as_ref().map(|scope| scope.project.clone()),
+        domain: series.owner.scope.as_ref().map(|scope| scope.domain.clone()),
+        scheduled_at: series.owner.scheduled.as_ref().and_then(|scheduled| scheduled.at),
         consecutive: count,
         since,
         last_success,
@@ -51,12 +54,12 @@ pub fn of_run(
     };
     let run = match &series.newest {
         Member::Run(run) => run,
-        Member::NotBegun(past) => {
+        Member::NotBegun(not_begun) => {
             return NotifyDocument {
-                workflow: past.schedule.rsplit_once('/').map(|(workflow, _)| workflow.to_owned()),
-                run: past.run.as_ref().map(|run| run.run),
+                // What no instant has cannot be looked up.
+                run: not_begun.is_of_instant.then_some(not_begun.run),
                 status: Some(Status::Failed.name().to_owned()),
-                reason: past.reason.clone(),
+                reason: Some(not_begun.reason.clone()),
                 ..known
             };
         }
@@ -64,7 +67,7 @@ pub fn of_run(
     let succeeded = run.status == Status::Succeeded.name();
     let failures = match succeeded {
         true => Vec::new(),
-        false => failures(view, run.id).into_iter().take(MAX_FAILURES).filter_map(failure).collect(),
+        false => failures(view, run).into_iter().take(MAX_FAILURES).filter_map(failure).collect(),
     };
     let changed = match (succeeded, last_success) {
         (false, Some(last)) => changed(home, last, run.id),
@@ -72,9 +75,6 @@ pub fn of_run(
     };
     let duration = run.finished.map(|end| end.as_millisecond() - run.started.as_millisecond());
     NotifyDocument {
-        workflow: Some(run.workflow.clone()),
-        project: Some(run.project.clone()),
-        domain: Some(run.domain.clone()),
         run: Some(run.id),
         status: Some(run.status.clone()),
         duration_ms: duration.and_then(|ms| u64::try_from(ms).ok()),
@@ -306,10 +306,12 @@ fn facts(document: &NotifyDocument) -> String {
         let since = document.since.map_or(String::new(), |since| format!(" since {since}"));
         let _ = writeln!(lines, "{} failures in a row{since}", count(document.consecutive));
     }
-    if let (Some(schedule), Some(_), Some(at)) = (&document.schedule, &document.reason, document.scheduled_at)
-    {
-        let schedule = inert(schedule);
-        let _ = writeln!(lines, "scheduled for {at}; runner schedule show {schedule}");
+    if document.reason.is_some() {
+        let show = document.schedule.as_ref().filter(|_| document.run.is_some());
+        let show = show.map_or(String::new(), |name| format!("; runner schedule show {}", inert(name)));
+        if let Some(at) = document.scheduled_at {
+            let _ = writeln!(lines, "scheduled for {at}{show}");
+        }
     } else if let Some(run) = document.run {
         let at = document.scheduled_at.map_or(String::new(), |at| format!(", scheduled for {at}"));
         let took = document.duration_ms.map_or(String::new(), |ms| format!(", took {}", duration(ms)));

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `decide.rs` | whether a rule sends a message about a run: pure |
 //! | `series.rs` | the runs that a run is compared with |
+//! | `refused.rs` | runs that were asked for and could not begin |
 //! | `document.rs` | the content of messages |
 //! | `deliver.rs` | tries, their times, and the thread that makes them |
 //! | `channels/` | webhook, command, mail |
@@ -14,11 +15,13 @@ mod channels;
 mod decide;
 mod deliver;
 mod document;
+mod refused;
 mod series;
 
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use rusqlite::{Transaction, TransactionBehavior};
 
 use self::document::{finished, of_broken, of_missed, of_run};
 use self::series::Series;
@@ -29,11 +32,13 @@ use crate::core::notify::{NotifyDocument, NotifyEvent, NotifyRule};
 use crate::core::run_id::RunId;
 use crate::storage::db;
 use crate::storage::outbox::{self, NewMessage};
+use crate::storage::schedules::untold::{self, UntoldEvent};
 use crate::workflow::Workflow;
 use crate::workflow::config::Config;
 use crate::workflow::config::notify::{PlacedNotify, rules_in_force};
 
 pub use self::deliver::{Delivered, Deliverer, DeliveryFault, DeliveryPace, deliver_run};
+pub use self::refused::refused;
 pub use crate::storage::outbox::MessageRow;
 
 /// The rules that hold for a workflow: those of its file and of the settings files.
@@ -96,6 +101,7 @@ impl NotifyRules {
         &self,
         rule: &NotifyRule,
         series: String,
+        run: Option<RunId>,
         document: NotifyDocument,
     ) -> Result<NewMessage, Error> {
         let encode =
@@ -106,7 +112,7 @@ impl NotifyRules {
             series,
             schedule: document.schedule.clone(),
             event: document.event.name().to_owned(),
-            run: document.run.map(|run| run.to_string()),
+            run: run.map(|run| run.to_string()),
             workflow: self.workflow.display().to_string(),
             target: serde_json::to_string(rule).map_err(encode)?,
             document: serde_json::to_string(&document).map_err(encode)?,
@@ -135,21 +141,38 @@ pub fn run_ended(
     }
     let view = HomeReader::open(home)?;
     let Some(series) = Series::of(&view, run)? else { return Ok(0) };
-    let Some(db) = &view.db else { return Ok(0) };
     let now = Timestamp::now();
+    let messages = messages_of(home, &view, rules, &series, base_url, now)?;
+    let name = series.schedule().map(str::to_owned).unwrap_or_default();
+    let ended = UntoldEvent::Ended { schedule: name, run };
+    post(&view, &messages, now, |change| untold::settle(change, &ended))
+}
+
+/// The messages about the newest run of a series that were not written down yet.
+fn messages_of(
+    home: Option<&Path>,
+    view: &HomeReader,
+    rules: &NotifyRules,
+    series: &Series,
+    base_url: Option<&str>,
+    now: Timestamp,
+) -> Result<Vec<NewMessage>, Error> {
+    let Some(db) = &view.db else { return Ok(Vec::new()) };
+    let run = series.newest.id();
     let (mut messages, mut known) = (Vec::new(), None);
-    for rule in rules.rules.iter().filter(|rule| rule.covers(series.schedule.as_deref())) {
+    for rule in rules.rules.iter().filter(|rule| rule.covers(series.schedule())) {
         let told = series.told(db, &rule.key())?;
         for event in decide::decide(rule, &series.runs, &told, series.is_same, now) {
             if told.iter().any(|told| told.run == run && told.event == event) {
                 continue;
             }
             // What all messages of a run say is looked up once, and only if there is one.
-            let document = known.get_or_insert_with(|| of_run(home, &view, &series, now, base_url));
-            messages.push(rules.message(rule, series.name.clone(), finished(document.clone(), event))?);
+            let document = known.get_or_insert_with(|| of_run(home, view, series, now, base_url));
+            let document = finished(document.clone(), event);
+            messages.push(rules.message(rule, series.name.clone(), Some(run), document)?);
         }
     }
-    post(&view, &messages, now)
+    Ok(messages)
 }
 
 /// Writes down that instants of a schedule were missed; once an outage, with all its instants.
@@ -159,7 +182,11 @@ pub fn run_ended(
 pub fn missed(home: Option<&Path>, rules: &NotifyRules, missed: &MissedInstants) -> Result<usize, Error> {
     let schedule = Some(missed.schedule.as_str());
     let document = of_missed(missed, Timestamp::now());
-    post_all(home, rules, rules.telling(NotifyEvent::Missed, schedule), &missed.schedule, &document)
+    let telling = rules.telling(NotifyEvent::Missed, schedule);
+    let MissedInstants { schedule, instants, .. } = missed;
+    let passed = UntoldEvent::Missed { schedule: schedule.clone(), instants: instants.clone() };
+    let settle = |change: &Transaction| untold::settle(change, &passed);
+    post_all(home, rules, telling, schedule, &document, settle)
 }
 
 /// Writes down that a file stopped loading, or loads again.
@@ -170,7 +197,7 @@ pub fn broken(home: Option<&Path>, rules: &NotifyRules, file: &BrokenNotifyFile)
     // Schedules of a file that does not load are not known: every rule counts.
     let telling = rules.rules.iter().filter(|rule| rule.on.contains(&NotifyEvent::Broken));
     let document = of_broken(file, Timestamp::now());
-    post_all(home, rules, telling, &file.path.display().to_string(), &document)
+    post_all(home, rules, telling, &file.path.display().to_string(), &document, |_| Ok(()))
 }
 
 /// The latest messages, newest first: of one schedule, by its whole name, or of all.
@@ -203,22 +230,39 @@ fn post_all<'r>(
     telling: impl Iterator<Item = &'r NotifyRule>,
     series: &str,
     document: &NotifyDocument,
+    also: impl FnOnce(&Transaction) -> rusqlite::Result<()>,
 ) -> Result<usize, Error> {
     let messages: Vec<NewMessage> = telling
-        .map(|rule| rules.message(rule, series.to_owned(), finished(document.clone(), document.event)))
+        .map(|rule| rules.message(rule, series.to_owned(), None, finished(document.clone(), document.event)))
         .collect::<Result<_, _>>()?;
     if messages.is_empty() {
         return Ok(0);
     }
-    post(&HomeReader::open(home)?, &messages, Timestamp::now())
+    post(&HomeReader::open(home)?, &messages, Timestamp::now(), also)
 }
 
-fn post(view: &HomeReader, messages: &[NewMessage], now: Timestamp) -> Result<usize, Error> {
+/// Writes messages down, and in the same transaction what `also` does; nothing if there are none.
+fn post(
+    view: &HomeReader,
+    messages: &[NewMessage],
+    now: Timestamp,
+    also: impl FnOnce(&Transaction) -> rusqlite::Result<()>,
+) -> Result<usize, Error> {
     if messages.is_empty() {
         return Ok(0);
     }
-    let mut db = db::open_writer(view.home.path()).map_err(|error| Error::store(error.to_string()))?;
-    outbox::post(&mut db, messages, now)
-        .map_err(|error| Error::store(format!("messages cannot be written down: {error}")))?;
+    write(view, |change| {
+        outbox::post(change, messages, now)?;
+        also(change)
+    })?;
     Ok(messages.len())
+}
+
+fn write(view: &HomeReader, work: impl FnOnce(&Transaction) -> rusqlite::Result<()>) -> Result<(), Error> {
+    let mut db = db::open_writer(view.home.path()).map_err(|error| Error::store(error.to_string()))?;
+    let written = db.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|change| {
+        work(&change)?;
+        change.commit()
+    });
+    written.map_err(|error| Error::store(format!("messages cannot be written down: {error}")))
 }

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::decide::{FailureShape, SeriesRun, ToldRun};
 use crate::core::definition::Definition;
-use crate::core::event::{Event, NodeFinished, Status};
+use crate::core::event::{NodeFinished, Status};
 use crate::core::notify::NotifyEvent;
 use crate::core::run_id::RunId;
 use crate::core::schedule::{ScheduledRun, Trigger};
@@ -19,8 +19,11 @@ use crate::ops::scheduled::is_called;
 use crate::storage::history::filter::{RunFilter, select};
 use crate::storage::history::invocation::{Invocation, invocation};
 use crate::storage::history::{INTERRUPTED, Run};
+use crate::storage::memo::Scope;
 use crate::storage::outbox;
+use crate::storage::refusals::{self, RunRefusal};
 use crate::storage::schedules::listing::{self, PastInstant};
+use crate::view::model::run::{Keep, RunState};
 
 /// Maximum runs of a series that are looked at.
 const MAX_RUNS: usize = 1000;
@@ -31,18 +34,34 @@ const NOT_COUNTED: [Trigger; 3] = [Trigger::Backfill, Trigger::Retry, Trigger::A
 /// A run of a series.
 pub enum Member {
     Run(Run),
-    /// It could not begin: it is in no history, and all that is known of it stands with its instant.
-    NotBegun(PastInstant),
+    NotBegun(RunNotBegun),
+}
+
+/// A run that could not begin, and is in no history.
+#[derive(Clone, Debug)]
+pub struct RunNotBegun {
+    pub run: RunId,
+    /// When it was to begin.
+    pub began: Timestamp,
+    pub reason: String,
+    /// Whether it is the run of an instant, which shows it.
+    pub is_of_instant: bool,
+}
+
+/// Whose run it is; of a workflow that does not load as much as is known.
+#[derive(Clone, Debug, Default)]
+pub struct SeriesOwner {
+    pub workflow: Option<String>,
+    pub scope: Option<Scope>,
+    pub scheduled: Option<ScheduledRun>,
 }
 
 /// A run that ended by itself, with those before it.
 pub struct Series {
     /// The schedule's whole name, or a name of the workflow's runs without a schedule.
     pub name: String,
-    /// The whole name.
-    pub schedule: Option<String>,
+    pub owner: SeriesOwner,
     pub newest: Member,
-    pub scheduled: Option<ScheduledRun>,
     /// Newest first, this one included.
     pub runs: Vec<SeriesRun>,
     /// Whether it failed like the failure before it.
@@ -60,43 +79,70 @@ impl Series {
         // One that died early has not recorded what was asked for; its instant knows.
         let claimed =
             past.as_ref().map(|past| ScheduledRun { schedule: past.schedule.clone(), at: Some(past.at) });
-        let newest = match past.filter(PastInstant::has_not_begun) {
-            Some(past) => Member::NotBegun(past),
-            None => Member::Run(view.find(run.as_str())?),
-        };
-        let (trigger, scheduled, filter) = match &newest {
-            Member::Run(run) => {
-                let request = invocation(db, run.id).map(|invocation| invocation.request).unwrap_or_default();
-                let filter = RunFilter {
-                    workflow: Some(run.workflow.clone()),
-                    project: Some(run.project.clone()),
-                    domain: Some(run.domain.clone()),
-                    before: Some(run.id),
-                    ..RunFilter::default()
-                };
-                (request.trigger, request.scheduled.or(claimed), filter)
+        let (newest, trigger, owner) = match past.filter(PastInstant::has_not_begun) {
+            Some(past) => {
+                let workflow = past.schedule.rsplit_once('/').map(|(workflow, _)| workflow.to_owned());
+                let owner = SeriesOwner { workflow, scope: None, scheduled: claimed };
+                (Member::of_instant(past.clone(), run), past.trigger, owner)
             }
-            Member::NotBegun(past) => {
-                let filter = RunFilter { until: Some(past.claimed), ..RunFilter::default() };
-                (past.trigger, claimed, filter)
+            None => {
+                let run = view.find(run.as_str())?;
+                let request = invocation(db, run.id).map(|invocation| invocation.request).unwrap_or_default();
+                let owner = SeriesOwner {
+                    workflow: Some(run.workflow.clone()),
+                    scope: Some(Scope { project: run.project.clone(), domain: run.domain.clone() }),
+                    scheduled: request.scheduled.or(claimed),
+                };
+                (Member::Run(run), request.trigger, owner)
             }
         };
         if !newest.counts() || NOT_COUNTED.contains(&trigger) {
             return Ok(None);
         }
-        let schedule = scheduled.as_ref().map(|scheduled| scheduled.schedule.clone());
+        Self::ending_with(view, db, newest, owner).map(Some)
+    }
+
+    /// The series that ends with a run that could not begin and is nobody's instant.
+    ///
+    /// # Errors
+    /// The history cannot be read.
+    pub fn of_refused(view: &HomeReader, refused: RunNotBegun, owner: SeriesOwner) -> Result<Self, Error> {
+        let db = view.db.as_ref().ok_or_else(|| Error::not_found("there is no history"))?;
+        Self::ending_with(view, db, Member::NotBegun(refused), owner)
+    }
+
+    fn ending_with(
+        view: &HomeReader,
+        db: &Connection,
+        newest: Member,
+        owner: SeriesOwner,
+    ) -> Result<Self, Error> {
+        let (name, schedule) = (owner.name(), owner.schedule());
+        let scope = owner.scope.as_ref().filter(|_| schedule.is_none() || matches!(newest, Member::Run(_)));
         let filter = RunFilter {
-            schedule: schedule.clone(),
+            workflow: owner.workflow.clone(),
+            project: scope.map(|scope| scope.project.clone()),
+            domain: scope.map(|scope| scope.domain.clone()),
+            schedule: schedule.map(str::to_owned),
             unscheduled: schedule.is_none(),
             not_by: NOT_COUNTED.to_vec(),
-            ..filter
+            ..newest.earlier()
         };
         let earlier = select(db, &filter, MAX_RUNS, view).map_err(Error::history)?;
         let mut earlier: Vec<Member> = earlier.into_iter().map(Member::Run).collect();
-        if let Some(name) = &schedule {
-            let not_begun = listing::not_begun(db, &view.home, name, newest.began(), &NOT_COUNTED, MAX_RUNS);
-            earlier.extend(not_begun.map_err(Error::history)?.into_iter().map(Member::NotBegun));
+        if let Some(schedule) = schedule {
+            let not_begun =
+                listing::not_begun(db, &view.home, schedule, newest.began(), &NOT_COUNTED, MAX_RUNS);
+            let not_begun = not_begun.map_err(Error::history)?.into_iter();
+            earlier.extend(not_begun.filter_map(|past| {
+                let run = past.run.as_ref()?.run;
+                Some(Member::of_instant(past, run))
+            }));
         }
+        let refused = refusals::of_series(db, &name, newest.began(), MAX_RUNS).map_err(Error::history)?;
+        earlier.extend(refused.into_iter().map(|RunRefusal { run, refused, reason, .. }| {
+            Member::NotBegun(RunNotBegun { run, began: refused, reason, is_of_instant: false })
+        }));
         earlier.retain(Member::counts);
         earlier.sort_by_key(|member| Reverse(member.began()));
         let is_same = match earlier.first() {
@@ -111,8 +157,12 @@ impl Series {
             succeeded: member.succeeded(),
         });
         let runs = runs.collect();
-        let name = schedule.clone().unwrap_or_else(|| newest.series_of_workflow());
-        Ok(Some(Self { name, schedule, newest, scheduled, runs, is_same }))
+        Ok(Self { name, owner, newest, runs, is_same })
+    }
+
+    /// The schedule's whole name.
+    pub fn schedule(&self) -> Option<&str> {
+        self.owner.schedule()
     }
 
     /// What a rule told of these runs.
@@ -133,12 +183,33 @@ impl Series {
     }
 }
 
+impl SeriesOwner {
+    pub fn schedule(&self) -> Option<&str> {
+        self.scheduled.as_ref().map(|scheduled| &*scheduled.schedule)
+    }
+
+    /// What its runs are called together.
+    fn name(&self) -> String {
+        let workflow = self.workflow.as_deref().unwrap_or_default();
+        match (self.schedule(), &self.scope) {
+            (Some(schedule), _) => schedule.to_owned(),
+            (None, Some(Scope { project, domain })) => format!("{workflow} in {project}/{domain}"),
+            (None, None) => workflow.to_owned(),
+        }
+    }
+}
+
 impl Member {
-    fn id(&self) -> RunId {
+    /// A run that could not begin at its instant.
+    fn of_instant(past: PastInstant, run: RunId) -> Self {
+        let reason = past.reason.unwrap_or_default();
+        Self::NotBegun(RunNotBegun { run, began: past.claimed, reason, is_of_instant: true })
+    }
+
+    pub fn id(&self) -> RunId {
         match self {
             Self::Run(run) => run.id,
-            // Only an instant with a run is a member.
-            Self::NotBegun(past) => past.run.as_ref().map_or_else(RunId::make, |run| run.run),
+            Self::NotBegun(not_begun) => not_begun.run,
         }
     }
 
@@ -146,7 +217,15 @@ impl Member {
     fn began(&self) -> Timestamp {
         match self {
             Self::Run(run) => run.started,
-            Self::NotBegun(past) => past.claimed,
+            Self::NotBegun(not_begun) => not_begun.began,
+        }
+    }
+
+    /// Which runs of the history came before it.
+    fn earlier(&self) -> RunFilter {
+        match self {
+            Self::Run(run) => RunFilter { before: Some(run.id), ..RunFilter::default() },
+            Self::NotBegun(not_begun) => RunFilter { until: Some(not_begun.began), ..RunFilter::default() },
         }
     }
 
@@ -163,44 +242,27 @@ impl Member {
             Self::NotBegun(_) => true,
         }
     }
-
-    /// What the runs of a workflow without a schedule are called together.
-    fn series_of_workflow(&self) -> String {
-        match self {
-            Self::Run(run) => format!("{} in {}/{}", run.workflow, run.project, run.domain),
-            Self::NotBegun(past) => past.schedule.clone(),
-        }
-    }
 }
 
-/// Everything in a run that failed as work of its own.
-pub fn failures(view: &HomeReader, run: RunId) -> Vec<NodeFinished> {
-    let events = view.events(run).into_iter().flatten();
-    let failed = events.filter_map(|event| match event {
-        Event::NodeFinished(node) if node.status == Status::Failed && node.error.is_some() => Some(node),
-        _ => None,
-    });
-    let mut failed: Vec<_> = failed.collect();
-    // A node that sums up others fails with their error.
-    if failed.iter().any(|node| node.attempts > 0) {
-        failed.retain(|node| node.attempts > 0);
-    }
-    failed
+/// Everything in a run that failed by itself.
+pub fn failures(view: &HomeReader, run: &Run) -> Vec<NodeFinished> {
+    let events = view.events(run.id).into_iter().flatten();
+    RunState::from_events(run.id, events, &run.status, Keep::FAILURES).failures().cloned().collect()
 }
 
 fn shape(view: &HomeReader, db: &Connection, member: &Member) -> FailureShape {
     let mut shape = FailureShape::default();
     let run = match member {
         Member::Run(run) => run,
-        Member::NotBegun(past) => {
-            shape.failed.insert((String::new(), past.reason.clone().unwrap_or_default(), None));
+        Member::NotBegun(not_begun) => {
+            shape.failed.insert((String::new(), not_begun.reason.clone(), None));
             return shape;
         }
     };
     if run.status == INTERRUPTED {
         shape.failed.insert((String::new(), INTERRUPTED.to_owned(), None));
     }
-    let failed = failures(view, run.id);
+    let failed = failures(view, run);
     for node in &failed {
         if let Some(error) = &node.error {
             shape.failed.insert((node.path().to_string(), error.kind.to_string(), error.exit_code));

@@ -16,7 +16,7 @@ use crate::engine::Interrupt;
 use crate::ops::Error;
 use crate::ops::prepare::{PreparedRun, prepare};
 use crate::ops::run::{RunResult, run};
-use crate::ops::run_lock::{Turn, take_turn_as};
+use crate::ops::run_lock::{Turn, take_turn};
 use crate::storage::db;
 use crate::storage::home::Home;
 use crate::storage::schedules::EndedBy;
@@ -109,7 +109,7 @@ impl<'f> Claims<'f> {
     ) -> Result<Ended, Error> {
         let id = claim.run;
         let prepared = prepared.ready()?;
-        let turn = take_turn_as(id, &prepared, self.flag, &mut listeners, &mut interrupts).await?;
+        let turn = take_turn(id, &prepared, self.flag, &mut listeners, &mut interrupts).await?;
         let turn = match turn {
             Turn::Taken(turn) => turn,
             Turn::Skipped => {

@@ -154,6 +154,16 @@ pub fn latest(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Run>> {
     readable(rows).collect()
 }
 
+/// The latest run of a workflow file, whose path is absolute.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn of_path(db: &Connection, path: &Path) -> rusqlite::Result<Option<Run>> {
+    let mut statement =
+        db.prepare(&format!("SELECT {COLUMNS} FROM run WHERE path = ?1 ORDER BY id DESC LIMIT 1"))?;
+    readable(statement.query_map([path.to_string_lossy()], read_run)?).next().transpose()
+}
+
 /// The runs whose row says that they are running.
 ///
 /// # Errors

@@ -9,6 +9,7 @@
 //! | `backfill.rs` | claims of past instants on request, shared by several processes | backfill |
 //! | `requests.rs` | requests of other processes to a daemon, and its answers | trigger, pages, daemon |
 //! | `listing.rs` | the outcomes of instants, newest first; failures in a row | verbs, pages, notifications |
+//! | `untold.rs` | ends of runs and missed instants of which no message is written down yet | daemon, notifications |
 //! | `retention.rs` | what is too old to be kept | daemon |
 //!
 //! How each caller uses it:
@@ -32,6 +33,7 @@ pub mod listing;
 pub mod requests;
 pub mod retention;
 pub mod tick;
+pub mod untold;
 
 #[cfg(test)]
 mod tests;

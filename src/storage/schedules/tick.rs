@@ -130,7 +130,7 @@ impl<'c> Tick<'c> {
                 true => self
                     .transaction
                     .execute(
-                        "UPDATE instant SET outcome = ?2, \
+                        "UPDATE instant SET outcome = ?2, untold = 1, \
                          counts = coalesce((SELECT counts FROM run WHERE run.run = instant.run), counts), \
                          finished_ms = (SELECT finished_ms FROM run WHERE run.run = instant.run) WHERE id = ?1",
                         params![id, INTERRUPTED],
@@ -253,16 +253,19 @@ impl<'c> Tick<'c> {
         ])
     }
 
-    /// A new row. One of a missed instant gives way: a clock that was set back may bring it again.
+    /// A new row. One of a missed instant gives way: a clock that was set back may bring it again. What becomes of it is
+    /// to be told if a daemon writes it.
     fn insert(&self, values: impl rusqlite::Params) -> rusqlite::Result<bool> {
         let changed = self
             .transaction
             .prepare_cached(
-                "INSERT INTO instant (schedule, at_ms, fires_ms, became, trigger, reason, run, claimant, claimed_ms) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
+                "INSERT INTO instant \
+                 (schedule, at_ms, fires_ms, became, trigger, reason, run, claimant, claimed_ms, untold) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, (?7 IS NOT NULL OR ?4 = 'missed') \
+                 AND EXISTS (SELECT 1 FROM claimant WHERE claimant = ?8)) \
                  ON CONFLICT (schedule, at_ms) WHERE trigger IN ('schedule', 'catch_up') \
                  DO UPDATE SET fires_ms = ?3, became = ?4, trigger = ?5, reason = ?6, run = ?7, claimant = ?8, \
-                 claimed_ms = ?9 WHERE became = 'missed'",
+                 claimed_ms = ?9, untold = excluded.untold WHERE became = 'missed'",
             )?
             .execute(values)?;
         Ok(changed > 0)

@@ -237,11 +237,8 @@ impl<'t> Rows<'t> {
 
     /// The failures that were news.
     pub fn failures(&self, rows: &[NodeRow]) -> Vec<Failure> {
-        let failed = |unit: &&&NodeState| {
-            unit.own && unit.finished.as_ref().is_some_and(|node| node.status == Status::Failed)
-        };
         let chosen = self.chosen();
-        let failures = chosen.iter().filter(failed).take(MAX_FAILURES);
+        let failures = chosen.iter().filter(|unit| unit.has_failed()).take(MAX_FAILURES);
         failures
             .filter_map(|unit| {
                 let node = unit.finished.as_ref()?;

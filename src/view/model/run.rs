@@ -36,6 +36,8 @@ impl Keep {
     pub const OUTLINE: Self = Self { failures: 50, others: 0, values: false, timeline: false };
     /// What fits on a page.
     pub const PAGE: Self = Self { failures: 50, others: 50, values: true, timeline: true };
+    /// Everything that failed.
+    pub const FAILURES: Self = Self { failures: usize::MAX, others: 0, values: false, timeline: false };
     /// Every node and element with its times.
     pub const TIMES: Self = Self { failures: usize::MAX, others: usize::MAX, values: false, timeline: false };
     pub const EVERYTHING: Self =
@@ -182,6 +184,11 @@ impl RunState {
     /// Every node and element that is kept, each node before what is inside it.
     pub fn all(&self) -> impl Iterator<Item = &NodeState> {
         self.nodes.iter().flat_map(|node| std::iter::once(node).chain(&node.inside))
+    }
+
+    /// What failed, in the order in which it began; not what failed because of it.
+    pub fn failures(&self) -> impl Iterator<Item = &NodeFinished> {
+        self.all().filter(|unit| unit.has_failed()).filter_map(|unit| unit.finished.as_ref())
     }
 
     /// Milliseconds since the run's start.
@@ -377,6 +384,11 @@ impl NodeState {
             self.attempts.last().filter(|attempt| attempt.ended.is_none() && attempt.failed.is_none())?;
         let ms = now.as_millisecond() - attempt.began.as_millisecond();
         self.finished.is_none().then(|| u64::try_from(ms).unwrap_or(0))
+    }
+
+    /// Whether it failed by itself: what sums it up is no failure of its own.
+    pub fn has_failed(&self) -> bool {
+        self.own && self.bucket() == Bucket::Failed
     }
 
     pub fn bucket(&self) -> Bucket {

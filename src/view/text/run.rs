@@ -60,7 +60,7 @@ impl RunState {
             text.push('\n');
             text.push_str(&self.table(all, order, ink, now));
         }
-        self.failures(&mut text, ink);
+        self.write_failures(&mut text, ink);
         if !self.warnings.is_empty() {
             text.push('\n');
             text.extend(self.warnings.iter().map(|warning| warning_line(warning, ink)));
@@ -133,13 +133,10 @@ impl RunState {
 
     /// The failures that were news.
     fn failed(&self) -> impl Iterator<Item = &NodeState> {
-        self.nodes
-            .iter()
-            .flat_map(NodeState::inside_first)
-            .filter(|node| node.bucket() == Bucket::Failed && node.own)
+        self.nodes.iter().flat_map(NodeState::inside_first).filter(|node| node.has_failed())
     }
 
-    fn failures(&self, text: &mut String, ink: Ink) {
+    fn write_failures(&self, text: &mut String, ink: Ink) {
         for node in self.failed().take(DETAILED_FAILURES) {
             let Some(finished) = &node.finished else { continue };
             let label = node.path();

@@ -35,7 +35,8 @@ fn turn_back(trial: &Trial, version: usize) {
     let own = ["footprint", "memo_changes"];
     for table in tables.iter().filter(|table| !own.contains(&table.as_str())) {
         let columns = list(&db, &format!("SELECT name FROM pragma_table_info('{table}')")).join(", ");
-        let copy = format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM today.{table}");
+        let copy =
+            format!("INSERT OR REPLACE INTO main.{table} ({columns}) SELECT {columns} FROM today.{table}");
         db.execute_batch(&copy).unwrap();
     }
     drop(db);

@@ -154,3 +154,84 @@ fn each_of_several_that_begin_at_once_takes_a_place() {
     assert_eq!(world.live.len(), 2, "{:?}", world.log);
     assert!(world.queue.is_waiting());
 }
+
+#[test]
+fn a_request_that_comes_with_an_instant_is_the_newer_of_both() {
+    let mut world = with("09:30", |world| world.schedule.overlap = Overlap::Replace).until("09:40");
+    world.now = at("10:00:20");
+    world.ask();
+    assert_eq!(world.log(), "10:00:20 overlapped 10:00, 10:00:20 accepte 10:00, 10:00:20 asked 10:00");
+}
+
+#[test]
+fn nothing_is_written_where_another_daemon_has_settled_all() {
+    let mut world = hourly("09:30").until("09:40");
+    world.rows.insert(at("10:00"), Became::Fired);
+    let standing = world.standing();
+    let subject =
+        Subject { name: "etl/nightly", schedule: &world.schedule, standing: &standing, queue: &world.queue };
+    assert_eq!(decide(at("10:00"), 4, &[subject]).remove(0).actions, []);
+}
+
+#[test]
+fn what_was_asked_for_and_waits_keeps_no_instant_from_being_settled() {
+    let mut world = with("09:30", |world| {
+        world.schedule.overlap = Overlap::Allow;
+        world.slots = 1;
+    });
+    world = world.until("09:40");
+    world.now = at("10:00:20");
+    world.ask_at(at("08:00"));
+    assert!(world.queue.is_waiting());
+    assert_eq!(world.accounted, at("10:00"), "{:?}", world.log);
+}
+
+#[test]
+fn instants_that_are_forgotten_come_again_unless_they_are_settled() {
+    let mut world = with("09:30", |world| world.slots = 0).until("10:10");
+    assert!(world.queue.is_waiting());
+    world.queue.forget_instants();
+    world.slots = 4;
+    assert_eq!(world.until("10:20").log(), "10:10:00 caught_up 10:00");
+}
+
+#[test]
+fn what_another_daemon_passed_over_is_not_looked_at_again() {
+    let mut world = hourly("09:30").until("09:40");
+    world.accounted = at("10:30");
+    world.now = at("10:40");
+    assert_eq!(world.until("11:10").log(), "11:00:00 fired 11:00");
+}
+
+#[test]
+fn a_pause_has_what_fires_in_it_and_not_what_is_only_due_in_it() {
+    let world = |begin: SignedDuration, end: SignedDuration| {
+        let mut world = with("09:30", |world| world.schedule.jitter = SignedDuration::from_mins(30));
+        let fires = world.schedule.fires("etl/nightly", at("10:00"));
+        world.pauses = vec![(at("10:00") + begin, Some(fires + end))];
+        world.until("10:50").log()
+    };
+    let second = SignedDuration::from_secs(1);
+    assert!(world(SignedDuration::ZERO, -second).ends_with(" fired 10:00"));
+    assert!(world(second, second).ends_with(" paused 10:00"));
+}
+
+#[test]
+fn the_window_is_as_long_as_it_says() {
+    let late = |back: &str| {
+        let world = with("09:30", |world| world.schedule.catch_up_window = SignedDuration::from_mins(20));
+        world.until("09:31").away_until(back).until("10:30").log()
+    };
+    assert_eq!(late("10:20:00"), "10:20:00 caught_up 10:00");
+    assert_eq!(late("10:20:01"), "10:20:01 missed 10:00");
+}
+
+#[test]
+fn each_of_several_pauses_counts() {
+    let mut world = hourly("09:30").until("09:40").away_until("13:30");
+    world.pauses = vec![(at("10:40"), Some(at("11:20"))), (at("12:40"), Some(at("12:50")))];
+    assert_eq!(
+        world.until("13:40").log(),
+        "13:30:00 paused 11:00, 13:30:00 missed 10:00, 13:30:00 missed 12:00, 13:30:00 caught_up 13:00"
+    );
+}

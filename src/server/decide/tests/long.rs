@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::*;
-use super::world::{at, hourly, schedule, secs};
+use super::world::{NAME, World, at, hourly, schedule, secs};
 use crate::core::schedule::CatchUp;
 
 #[test]
@@ -24,6 +24,25 @@ fn a_year_that_was_missed_by_the_second_is_bounded() {
     other.tick();
     let queued = other.queue.waiting.iter().filter(|due| due.kind == Kind::Missed).count();
     assert_eq!(queued, 39_939, "all of the window but the last minute, however many they are; one has begun");
+}
+
+/// Jitter moves what fires into the window.
+#[test]
+fn what_fires_within_a_long_window_is_caught_up_also_if_its_instant_lies_before() {
+    let mut world = hourly("2026-01-01T00:00:00");
+    world.schedule = schedule("* * * * *", "UTC");
+    world.schedule.catch_up = CatchUp::All;
+    world.schedule.jitter = secs(59);
+    world.schedule.catch_up_window = secs(10_000 * 60);
+    world.slots = 0;
+    let begin = at("2026-01-20T00:00:00");
+    let fires = |world: &World, at| world.schedule.fires(NAME, at);
+    // An end of the window just behind an instant that its jitter takes into it.
+    let first = world.schedule.rhythm.after(begin).map(|instant| instant.at);
+    let first = first.take(100).find(|at| fires(&world, *at) > *at + secs(30)).unwrap();
+    world.now = first + secs(30) + world.schedule.catch_up_window;
+    world.tick();
+    assert_eq!(world.queue.waiting.first().map(|due| due.at), Some(first));
 }
 
 /// Forty schedules of all kinds for a year, with a daemon that is away now and then: each instant becomes exactly one thing.

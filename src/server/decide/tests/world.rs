@@ -121,7 +121,9 @@ impl World {
                 let what = asked.as_ref().map_or(became.name(), |_| "asked");
                 self.note(what, at);
                 let run = asked.as_ref().map_or_else(RunId::make, |asked| asked.run);
-                if asked.is_none() {
+                if let Some(asked) = &asked {
+                    assert_eq!(trigger, asked.trigger);
+                } else {
                     assert_eq!(trigger == Trigger::CatchUp, became == Became::CaughtUp);
                     assert!(
                         self.rows.insert(at, became).is_none_or(|old| old == Became::Missed),

@@ -9,6 +9,7 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use super::schema::check;
 use super::{Answer, Server, request_is_api};
+use crate::core::run_id::RunId;
 use crate::core::run_request::{GivenInputs, RunRequest};
 use crate::ops::prepare::prepare;
 use crate::ops::run_lock::{Turn, take_turn};
@@ -63,7 +64,7 @@ impl Server {
         let prepared = prepare(request).unwrap().ready().unwrap();
         let (_keep, mut interrupts) = unbounded_channel();
         let home = Some(self.home());
-        let turn = match take_turn(&prepared, home, &mut [], &mut interrupts).await.unwrap() {
+        let turn = match take_turn(RunId::make(), &prepared, home, &mut [], &mut interrupts).await.unwrap() {
             Turn::Taken(turn) => turn,
             _ => panic!("no turn"),
         };

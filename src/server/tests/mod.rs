@@ -1,5 +1,8 @@
 //! A daemon in this process: a clock that a test sets, and runs that end in a fault of the program.
 
+mod decisions;
+mod ends;
+
 use std::fs;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -11,6 +14,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use super::daemon::Daemon;
 use super::events::ServerEvent;
 use super::runs::{Job, News};
+use super::tick::About;
 use super::*;
 use crate::core::clock::{Clock, SystemClock};
 use crate::core::run_id::RunId;
@@ -20,7 +24,7 @@ use crate::ops::prepare::prepare_opened;
 use crate::storage::history::{self, RUNNING, Run};
 use crate::storage::home::Home;
 use crate::storage::schedules::claimant::wake;
-use crate::storage::schedules::tick::{Claim, Tick};
+use crate::storage::schedules::tick::{Claim, Record, Tick};
 use crate::storage::schedules::{Became, listing};
 
 /// The system's clock, moved by what a test says.
@@ -273,7 +277,63 @@ fn a_panic_ends_the_run_that_it_is_in_and_no_other() {
     }
 }
 
-/// What this process holds: open files, and memory in KiB.
+#[test]
+fn what_a_daemon_did_not_tell_before_it_died_is_told_by_the_next_one_and_once() {
+    let notify = "[[notify]]\non = ['failure', 'missed']\ncommand = ['sh', '-c', 'cat >> ../told']\n";
+    let dir = place(&format!("every = '1000h'\n{notify}"));
+    let flow = dir.path().join("flow");
+    fs::create_dir(&flow).unwrap();
+    fs::rename(dir.path().join("w.toml"), flow.join("w.toml")).unwrap();
+    let begin = || {
+        let options = Options { paths: vec![flow.join("w.toml")], ..options(&dir) };
+        let (mut daemon, ..) = Daemon::new(options, Arc::new(SystemClock), Box::new(|_| {})).unwrap();
+        daemon.load(false);
+        daemon.register().unwrap();
+        daemon
+    };
+    let mut dies = begin();
+    let (failed, fine) = (claim(&mut dies, 1).0, claim(&mut dies, 2).0);
+    let mut db = dies.open_database().unwrap();
+    for (run, status) in [(failed, "failed"), (fine, "succeeded")] {
+        history::record_run(&db, &Run { status: status.into(), ..row(run) }).unwrap();
+    }
+    let at = Timestamp::from_second(1_700_000_000).unwrap();
+    let (schedule, claimant) = ("w/s", dies.claimant.id);
+    let record = Record { schedule, at, fires: at, became: Became::Missed, reason: None, claimant, now: at };
+    let home = dies.home.clone();
+    let tick = Tick::begin(&mut db, &home).unwrap();
+    assert!(tick.record(&record).unwrap());
+    tick.commit().unwrap();
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let _entered = runtime.enter();
+    let next = || {
+        let mut daemon = begin();
+        daemon.begin_notices();
+        daemon.tick(About { all: true, asked: true }).unwrap();
+        runtime.block_on(daemon.end_notices());
+        let told = fs::read_to_string(dir.path().join("told")).unwrap_or_default();
+        ["w/s failed", "w/s missed 1 instant"].map(|part| told.matches(&format!(" {part}\",")).count())
+    };
+    assert_eq!(next(), [0, 0], "it lives, and tells of it itself");
+    drop(dies);
+    assert_eq!(next(), [1, 1]);
+    let untold = |db: &rusqlite::Connection| -> i64 {
+        db.query_row("SELECT count(*) FROM instant WHERE untold", [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(untold(&db), 0, "of the success as well, which nobody wants to hear of");
+    assert_eq!(next(), [1, 1]);
+}
+
+/// What this process holds at rest: open files, and memory in KiB. The end of a run and its removal take a moment.
+fn held_at_rest() -> (usize, u64) {
+    let looks = (0..40).map(|_| {
+        std::thread::sleep(Duration::from_millis(10));
+        held()
+    });
+    looks.reduce(|one, other| (one.0.min(other.0), one.1.min(other.1))).unwrap()
+}
+
 fn held() -> (usize, u64) {
     let files = fs::read_dir("/proc/self/fd").unwrap().count();
     let status = fs::read_to_string("/proc/self/status").unwrap();
@@ -295,10 +355,10 @@ fn a_day_of_minutes_leaves_files_memory_and_history_as_they_were() {
         wake(&served.home);
         served.wait("a run", || ended() >= minute);
         if minute == minutes / 4 {
-            first = Some(held());
+            first = Some(held_at_rest());
         }
     }
-    let ((files, memory), (files_then, memory_then)) = (held(), first.unwrap());
+    let ((files, memory), (files_then, memory_then)) = (held_at_rest(), first.unwrap());
     let runs = |home: &Home| -> i64 {
         let (db, _) = crate::storage::db::open(home.path()).unwrap();
         db.query_row("SELECT count(*) FROM run", [], |row| row.get(0)).unwrap()
