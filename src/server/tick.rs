@@ -327,30 +327,14 @@ impl Daemon {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::core::clock::SystemClock;
-    use crate::server::{OnExit, Options};
+    use crate::server::tests::decisions::Held;
+    use crate::server::tests::place;
 
     #[test]
     fn what_another_one_has_claimed_is_neither_run_nor_told() {
-        let dir = tempfile::tempdir().unwrap();
-        let text = "[workflow]\nname = 'w'\n[[schedules]]\nname = 's'\nevery = '1000h'\n[tasks.t]\nrun = 'true'\n[nodes.t]\n";
-        std::fs::write(dir.path().join("w.toml"), text).unwrap();
-        let options = Options {
-            paths: vec![dir.path().join("w.toml")],
-            home: Some(dir.path().join("home")),
-            jobs: None,
-            max_runs: 4,
-            once: false,
-            on_exit: OnExit::Finish,
-            schedules: true,
-            web: None,
-        };
-        let (mut daemon, ..) = Daemon::new(options, Arc::new(SystemClock), Box::new(|_| {})).unwrap();
-        daemon.load(false);
-        daemon.register().unwrap();
+        let dir = place("every = '1000h'");
+        let Held { mut daemon, .. } = Held::new(&dir, |_| {});
         let mut db = daemon.open_database().unwrap();
         let home = daemon.home.clone();
         let tick = Tick::begin(&mut db, &home).unwrap();

@@ -22,8 +22,9 @@ use crate::storage::db;
 use crate::storage::schedules::claimant::wake_file;
 use crate::storage::schedules::retention;
 
-/// Maximum time between two looks at the clock, at other daemons and at files of whose changes nobody tells.
-const LOOK: Duration = Duration::from_secs(10);
+/// Maximum time between two looks at the clock, at other daemons and at files of whose changes nobody tells. Tests have none: what
+/// is to be noticed at once cannot hide behind it.
+const LOOK: Duration = Duration::from_secs(if cfg!(test) { 3600 } else { 10 });
 /// Time between two looks at a file that does not load.
 const BROKEN_LOOK: Duration = Duration::from_secs(2);
 /// How long nothing must change after a change: editors and checkouts write several files.
@@ -115,12 +116,17 @@ impl Daemon {
                 about.all = true;
             }
             if waits.look <= Instant::now() && self.stopping.is_none() {
-                self.load(false);
-                waits.files.watch(&self.files.folders());
-                let pause = if self.files.has_broken() { BROKEN_LOOK } else { LOOK };
-                waits.look = Instant::now() + pause;
+                self.look(&mut waits);
             }
         }
+    }
+
+    /// Looks at the files, and says when to look again.
+    fn look(&mut self, waits: &mut Waits) {
+        self.load(false);
+        waits.files.watch(&self.files.folders());
+        let pause = if self.files.has_broken() { BROKEN_LOOK } else { LOOK };
+        waits.look = Instant::now() + pause;
     }
 
     /// Does what is due.
@@ -230,3 +236,7 @@ impl Daemon {
         }));
     }
 }
+
+#[cfg(test)]
+#[path = "wait_tests.rs"]
+mod tests;

@@ -99,6 +99,36 @@ fn a_run_here_replaces_that_of_the_daemon() {
 }
 
 #[test]
+fn what_waits_for_its_turn_is_waited_for() {
+    let lab = Lab::new();
+    let daemon = serve(&lab, "overlap = \"queue\"\n");
+    lab.write("hold", "");
+    schedule(&lab, &["trigger", "nightly"]).expect_code(0);
+    until("the daemon runs it", || lab.ran() == 1);
+    let second = Live::verb(&lab, "second", &["schedule", "trigger", "nightly", "--wait", "--json"]);
+    until("it is accepted", || {
+        let db = rusqlite::Connection::open(lab.home().join("runner.db")).unwrap();
+        let accepted = "SELECT count(*) FROM schedule_request WHERE answer LIKE '%accepted%'";
+        db.query_row(accepted, [], |row| row.get::<_, i64>(0)).unwrap() == 2
+    });
+    fs::remove_file(lab.path("hold")).unwrap();
+    let run = second.end().expect_code(0).lines().remove(0);
+    assert_eq!((&run["status"], lab.ran()), (&"succeeded".into(), 2));
+    // One that waits when its daemon ends never begins.
+    lab.write("hold", "");
+    schedule(&lab, &["trigger", "nightly", "-i", "rounds=2"]).expect_code(0);
+    until("the daemon runs it", || lab.ran_as("rounds2") == 1);
+    let third = Live::verb(&lab, "third", &["schedule", "trigger", "nightly", "--wait"]);
+    until("it is accepted", || !third.said().out.is_empty());
+    daemon.signal(Signal::TERM);
+    until("it ends", || daemon.said().out.contains(r#""event":"stopping""#));
+    fs::remove_file(lab.path("hold")).unwrap();
+    daemon.end().expect_code(0);
+    let third = third.end().expect_code(1);
+    assert!(third.err.contains("did not begin: its daemon has ended"), "{}", third.err);
+}
+
+#[test]
 fn a_file_that_does_not_load_is_listed_as_the_daemon_has_it() {
     let lab = Lab::new();
     let daemon = serve(&lab, "jitter = \"30s\"\noverlap = \"queue\"\n");

@@ -208,7 +208,21 @@ fn replace_ends_what_runs_and_max_runtime_is_a_failure() {
         runs.lines().iter().map(|run| run["status"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert!(statuses("x/s").contains(&"failed".into()));
+    let shown = lab.run(&["schedule", "show", "x/s", "--json"]).expect_code(0).lines().remove(0);
+    assert!(shown["instants"].to_string().contains("it took longer than max_runtime"), "{shown}");
     assert!(lab.alive().is_empty());
+}
+
+#[test]
+fn so_many_nodes_of_a_run_go_on_at_once() {
+    let lab = Lab::new();
+    let node = "mkdir @DIR@/busy && sleep 0.1 && rmdir @DIR@/busy";
+    let text = workflow("w", "every = '1s'", node);
+    lab.write("w.toml", &(text + "[nodes.u]\ntask = 't2'\n[tasks.t2]\nrun = '''\n" + node + "; : 2\n'''\n"));
+    let live = serve(&lab, "serve", &["-j", "1"]);
+    assert_eq!(heard(&live, "ended", 1)[0]["status"], "succeeded");
+    live.signal(Signal::TERM);
+    live.end().expect_code(0);
 }
 
 #[test]

@@ -71,10 +71,12 @@ pub fn run(args: &Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
             print(&format!("{}\n", triggering.run));
         }
     };
-    if !args.here && matches!(triggering.ask(home).map_err(refused)?, TriggerAnswer::Accepted) {
+    if !args.here
+        && let TriggerAnswer::Accepted(request) = triggering.ask(home).map_err(refused)?
+    {
         begins();
         return match (args.wait, args.json) {
-            (true, _) => tell_end(args, &triggering.wait(home)?, &zone, color),
+            (true, _) => tell_end(args, &triggering.wait(home, request)?, &zone, color),
             (false, true) => {
                 print_line(&triggering.begun());
                 Ok(())

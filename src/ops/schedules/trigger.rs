@@ -49,8 +49,8 @@ pub struct Triggering {
 
 /// A run that is under way in a daemon, or that this process has to do.
 pub enum TriggerAnswer {
-    /// A daemon has taken it over.
-    Accepted,
+    /// A daemon has taken it over; the number of the request.
+    Accepted(i64),
     /// No daemon serves the schedule.
     Nobody,
 }
@@ -114,7 +114,7 @@ impl Triggering {
         let begun = Instant::now();
         loop {
             match requests::state(&db, &home, id).map_err(Error::history)? {
-                State::Answered(Answer::Accepted) => return Ok(TriggerAnswer::Accepted),
+                State::Answered(Answer::Accepted) => return Ok(TriggerAnswer::Accepted(id)),
                 State::Answered(Answer::Overlap { run }) => return Err(self.overlaps(run)),
                 State::Answered(Answer::Refused { reason }) => return Err(Error::invalid(reason)),
                 // It did nothing of it: it answers when it acts.
@@ -217,18 +217,21 @@ impl Triggering {
         Ok(Ok(claim))
     }
 
-    /// Waits until a run that a daemon accepted has ended.
+    /// Waits until a run that a daemon accepted under that request has ended; it may have to wait for its turn.
     ///
     /// # Errors
     /// The home cannot be read, or the daemon's claim is gone.
-    pub fn wait(&self, flag: Option<&Path>) -> Result<InstantRun, Error> {
+    pub fn wait(&self, flag: Option<&Path>, request: i64) -> Result<InstantRun, Error> {
         let home = Home::locate(flag).map_err(Error::store)?;
         loop {
             let db = db::open_reader(home.path()).map_err(|error| Error::store(error.to_string()))?;
+            // Asked in this order: what begins in between is seen.
+            let is_held = requests::is_held(&db, &home, request).map_err(Error::history)?;
             let past = listing::of_run(&db, &home, self.run).map_err(Error::history)?;
             drop(db);
             match past.map(InstantRow::from) {
-                // Accepted, and its claim freed again: its daemon ended before the run began.
+                None if is_held => sleep(RUN_POLL),
+                // Its daemon ended before the run began.
                 None => {
                     return Err(Error::failed(format!(
                         "run {} did not begin: its daemon has ended",

@@ -1,7 +1,5 @@
 //! Single decisions of a daemon: what is registered, written and passed on.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -12,17 +10,17 @@ use crate::storage::schedules::claimant::wake_file;
 use crate::storage::schedules::known;
 use crate::storage::schedules::requests::{self, Answer, Request, State};
 
-pub(super) const ALL: About = About { all: true, asked: true };
+pub(in crate::server) const ALL: About = About { all: true, asked: true };
 
 /// A daemon that has loaded and registered its file, with its news and what it said.
-pub(super) struct Held {
-    pub daemon: Daemon,
-    pub news: UnboundedReceiver<News>,
-    pub events: Arc<Mutex<Vec<Json>>>,
+pub(in crate::server) struct Held {
+    pub(in crate::server) daemon: Daemon,
+    pub(in crate::server) news: UnboundedReceiver<News>,
+    pub(in crate::server) events: Arc<Mutex<Vec<Json>>>,
 }
 
 impl Held {
-    pub fn new(dir: &tempfile::TempDir, change: impl FnOnce(&mut Options)) -> Self {
+    pub(in crate::server) fn new(dir: &tempfile::TempDir, change: impl FnOnce(&mut Options)) -> Self {
         let events = Arc::new(Mutex::new(Vec::new()));
         let heard = events.clone();
         let listener = Box::new(move |event: &ServerEvent| heard.lock().unwrap().push(event.to_json()));
@@ -34,12 +32,12 @@ impl Held {
         Self { daemon, news, events }
     }
 
-    pub fn said(&self, kind: &str) -> Vec<Json> {
+    pub(in crate::server) fn said(&self, kind: &str) -> Vec<Json> {
         self.events.lock().unwrap().iter().filter(|event| event["event"] == kind).cloned().collect()
     }
 
     /// Takes in ends until so many runs have ended.
-    pub fn ends(&mut self, count: usize) {
+    pub(in crate::server) fn ends(&mut self, count: usize) {
         for _ in 0..count {
             match self.news.blocking_recv().unwrap() {
                 News::Ended(end) => self.daemon.take_end(*end),
@@ -48,12 +46,12 @@ impl Held {
         }
     }
 
-    pub fn database(&mut self) -> Connection {
+    pub(in crate::server) fn database(&mut self) -> Connection {
         self.daemon.open_database().unwrap()
     }
 }
 
-pub(super) fn edit(dir: &tempfile::TempDir, from: &str, to: &str) {
+pub(in crate::server) fn edit(dir: &tempfile::TempDir, from: &str, to: &str) {
     let path = dir.path().join("w.toml");
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.contains(from), "{from}: {text}");
@@ -68,7 +66,7 @@ fn was_away(held: &mut Held, minutes: i64) {
 }
 
 /// Asks for a run of `w/s` under this id.
-fn ask(held: &mut Held, run: RunId) -> i64 {
+pub(in crate::server) fn ask(held: &mut Held, run: RunId) -> i64 {
     let now = Timestamp::now();
     let request = Request::Trigger { run, at: now, given: Vec::new(), trigger: Trigger::Manual };
     let (mut db, home) = (held.database(), held.daemon.home.clone());
@@ -198,8 +196,6 @@ fn a_run_of_another_daemon_is_replaced_by_asking_for_that_run_alone() {
     first.daemon.runs.start(Job { run: other, of: None, prepare, max_runtime: None });
 
     let mut second = Held::new(&dir, |_| {});
-    let mut names = BTreeSet::new();
-    names.insert("w/s");
     let wake = wake_file(&second.daemon.home);
     let woken = || fs::metadata(&wake).and_then(|found| found.modified()).ok();
     // The first one is asked last: it serves the schedule as well.

@@ -125,6 +125,18 @@ pub fn state(db: &Connection, home: &Home, id: i64) -> rusqlite::Result<State> {
     })
 }
 
+/// Whether the daemon lives that a request was for: what it accepted may still wait for its turn.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn is_held(db: &Connection, home: &Home, id: i64) -> rusqlite::Result<bool> {
+    let claimant: Option<RunId> = db
+        .prepare_cached("SELECT claimant FROM schedule_request WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    Ok(claimant.is_some_and(|claimant| is_alive(home, claimant)))
+}
+
 impl Tick<'_> {
     /// What is asked of a daemon, in order.
     ///

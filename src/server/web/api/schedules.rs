@@ -226,7 +226,7 @@ pub async fn triggered(app: &Arc<App>, name: String, body: TriggerBody) -> Resul
         let base = RunRequest { given, ..RunRequest::default() };
         let triggering = Triggering::new(Some(home), &name, base, at, Trigger::Api)?;
         match triggering.ask(Some(home))? {
-            TriggerAnswer::Accepted => Ok(triggering.run),
+            TriggerAnswer::Accepted(_) => Ok(triggering.run),
             TriggerAnswer::Nobody => Err(HttpProblem::conflict(format!(
                 "no daemon serves `{name}`: `runner schedule trigger` runs it"
             ))),
