@@ -19,7 +19,7 @@ use crate::ops::prepare::PreparedRun;
 use crate::ops::run::RunResult;
 use crate::ops::run_lock::{Turn, take_turn};
 use crate::ops::schedules::backfill::{Backfill, Hearers, Stop};
-use crate::ops::{Error, NO_THREAD};
+use crate::ops::{Error, ErrorKind, NO_THREAD};
 use crate::view::model::schedule_row::InstantRun;
 
 /// The runs that go on in this process.
@@ -234,7 +234,11 @@ async fn run_to_its_end(
     rules: &mut NotifyRules,
 ) -> RunEnding {
     let not_begun = |status, reason| RunEnding::NotBegun { status, reason };
-    let failed = |error: Error| not_begun(Status::Failed, error.one_line());
+    let failed = |error: Error| match error.kind {
+        // A signal came while it opened the home.
+        ErrorKind::Interrupted(_) => not_begun(Status::Cancelled, "ended before it began".into()),
+        _ => not_begun(Status::Failed, error.one_line()),
+    };
     let prepared = match (job.prepare)() {
         Ok(prepared) => prepared,
         Err(error) => return failed(error),

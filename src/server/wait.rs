@@ -58,7 +58,8 @@ impl Waits {
         let folder = wake_file(&daemon.home);
         requests.watch(&folder.parent().map(std::path::Path::to_owned).into_iter().collect::<BTreeSet<_>>());
         let anchor = (daemon.clock.now(), Instant::now());
-        Self { signals, news, commands, files, requests, anchor, look: Instant::now() + LOOK, pruning: None }
+        // What was edited since the files were loaded was reported to nobody: the first look comes at once.
+        Self { signals, news, commands, files, requests, anchor, look: Instant::now(), pruning: None }
     }
 
     /// Whether the clock was set since the last look.
@@ -151,17 +152,19 @@ impl Daemon {
 
     /// How long nothing is due.
     fn pause(&self, waits: &Waits, held_off: Option<Instant>) -> Duration {
+        if self.stopping.is_some() {
+            // Files and instants do not matter any more; ends of runs and signals come by themselves.
+            return LOOK;
+        }
         let mut pause = LOOK.min(waits.look.saturating_duration_since(Instant::now()));
         if let Some(until) = held_off {
             // What is due has to wait with it.
             return pause.min(until.saturating_duration_since(Instant::now()));
         }
-        if self.stopping.is_none() {
-            let now = self.clock.now();
-            for next in self.next.values().flatten() {
-                let left = Duration::try_from(next.duration_since(now)).unwrap_or(Duration::ZERO);
-                pause = pause.min(left);
-            }
+        let now = self.clock.now();
+        for next in self.next.values().flatten() {
+            let left = Duration::try_from(next.duration_since(now)).unwrap_or(Duration::ZERO);
+            pause = pause.min(left);
         }
         pause
     }

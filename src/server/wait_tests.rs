@@ -56,6 +56,8 @@ fn it_waits_for_whatever_comes_first() {
     let daemon = &mut held.daemon;
     let second = Duration::from_secs(1);
     let now = daemon.clock.now();
+    assert_eq!(daemon.pause(&waits, None), Duration::ZERO, "the first look at files comes at once");
+    waits.look = Instant::now() + LOOK;
     assert!(daemon.pause(&waits, None) > 1000 * second);
     daemon.next.insert("w/s".into(), Some(now + SignedDuration::from_secs(60)));
     assert!(daemon.pause(&waits, None) <= 60 * second);
@@ -65,7 +67,8 @@ fn it_waits_for_whatever_comes_first() {
     assert_eq!(daemon.pause(&waits, None), Duration::ZERO);
     // After a fault what is due has to wait.
     assert!(daemon.pause(&waits, Some(Instant::now() + 20 * second)) > second);
-    // And so it does where nothing begins any more.
+    // Where nothing begins any more there is no look at files either.
+    waits.look = Instant::now();
     daemon.stopping = Some(libc::SIGTERM);
     assert!(daemon.pause(&waits, None) > second);
 }
@@ -186,6 +189,7 @@ async fn a_backfill_is_finished_after_one_signal_and_ended_by_the_second() {
         assert!(!held.daemon.runs.is_idle());
         let (waits, ends) = waits(&mut held);
         let count = || fs::read_to_string(dir.path().join("count")).unwrap_or_default().lines().count();
+        let said = held.events.clone();
         let acts = async {
             while count() == 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -193,8 +197,10 @@ async fn a_backfill_is_finished_after_one_signal_and_ended_by_the_second() {
             for _ in 0..signals {
                 ends.signals.send(Interrupt(libc::SIGTERM)).unwrap();
             }
+            while !said.lock().unwrap().iter().any(|event| event["event"] == "stopping") {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
             // With one signal it goes on until it is done by itself.
-            tokio::time::sleep(Duration::from_millis(100)).await;
             if signals == 1 {
                 fs::write(dir.path().join("go"), "").unwrap();
             }

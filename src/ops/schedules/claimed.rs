@@ -13,10 +13,10 @@ use crate::core::reporter::Reporter;
 use crate::core::run_id::RunId;
 use crate::core::run_request::RunRequest;
 use crate::engine::Interrupt;
-use crate::ops::Error;
 use crate::ops::prepare::{PreparedRun, prepare};
 use crate::ops::run::{RunResult, run};
 use crate::ops::run_lock::{Turn, take_turn};
+use crate::ops::{Error, ErrorKind};
 use crate::storage::db;
 use crate::storage::home::Home;
 use crate::storage::schedules::EndedBy;
@@ -89,14 +89,20 @@ impl<'f> Claims<'f> {
             Ok(prepared) => self.run_prepared(claim, prepared, limit, listeners, interrupts).await,
             Err(error) => Err(error),
         };
-        ended.inspect_err(|error| self.note_not_begun(claim.run, &error.to_string()))
+        ended.inspect_err(|error| match error.kind {
+            // A signal came while it opened the home.
+            ErrorKind::Interrupted(_) => {
+                self.note_not_begun(claim.run, Status::Cancelled, "it was ended before it began");
+            }
+            _ => self.note_not_begun(claim.run, Status::Failed, &error.to_string()),
+        })
     }
 
     /// Notes that a claimed run could not begin.
-    fn note_not_begun(&self, id: RunId, reason: &str) {
+    fn note_not_begun(&self, id: RunId, status: Status, reason: &str) {
         // If that fails as well, the claim is freed when this process has ended.
         let Ok(db) = self.connect() else { return };
-        let _ = note_not_begun(&db, id, Status::Failed, reason);
+        let _ = note_not_begun(&db, id, status, reason);
     }
 
     async fn run_prepared(
@@ -147,7 +153,7 @@ impl<'f> Claims<'f> {
     }
 
     fn not_begun(&self, claim: &Claim, reason: &str, signal: Option<i32>) -> Ended {
-        self.note_not_begun(claim.run, reason);
+        self.note_not_begun(claim.run, Status::Failed, reason);
         Ended { run: failed_line(claim, reason), signal, warnings: Vec::new() }
     }
 }
