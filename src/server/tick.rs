@@ -106,6 +106,14 @@ impl Daemon {
         let mut done = Consequences { died: tick.free_dead()?, ..Consequences::default() };
         done.untold = tick.take_untold(self.claimant.id, |name| self.schedules.contains_key(name))?;
         let mut queues: BTreeMap<String, Queue> = BTreeMap::new();
+        // A freed instant comes again at once.
+        for Died { schedule, .. } in done.died.iter().filter(|died| !died.begun) {
+            if self.schedules.contains_key(schedule) {
+                let known = || self.queues.get(schedule).cloned().unwrap_or_default();
+                queues.entry(schedule.clone()).or_insert_with(known).look_again();
+                names.insert(schedule.clone());
+            }
+        }
         if about.asked {
             self.take_requests(&tick, &mut queues, names, now, &mut done)?;
         }

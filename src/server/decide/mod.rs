@@ -44,6 +44,9 @@ pub struct Queue {
     waiting: Vec<Due>,
     /// Every instant up to this one has been taken in.
     seen: Option<Timestamp>,
+    /// How far the schedule was settled. If it is less far by now, the claim of a dead daemon was freed, and its instant comes
+    /// again.
+    accounted: Option<Timestamp>,
 }
 
 /// Something that is due.
@@ -128,6 +131,11 @@ impl Queue {
         self.seen = None;
     }
 
+    /// Looks again at instants of which no row says what they became: the claim of one was freed.
+    pub fn look_again(&mut self) {
+        self.seen = None;
+    }
+
     /// Adds a run that somebody asks for.
     pub fn ask(&mut self, asked: AskedRun, now: Timestamp) {
         let due = Due { at: asked.at, fires: now, since: now, kind: Kind::Asked(Box::new(asked)) };
@@ -183,6 +191,7 @@ fn account(verdict: &mut Verdict, standing: &Standing) {
     let waiting = verdict.queue.waiting.iter().filter(|due| due.is_instant()).map(|due| due.at).min();
     let before = waiting.map(|at| at.saturating_sub(SignedDuration::from_millis(1)).unwrap_or(at));
     if let Some(up_to) = before.or(verdict.queue.seen).filter(|up_to| *up_to > standing.accounted) {
+        verdict.queue.accounted = Some(up_to);
         verdict.actions.push(Action::Account(up_to));
     }
 }

@@ -22,7 +22,9 @@ pub(super) fn take_in(now: Timestamp, subject: &Subject) -> Verdict {
         !due.is_instant()
             || (due.fires <= now && due.at > standing.accounted && !standing.settled.contains(&due.at))
     });
-    let seen = queue.seen.filter(|seen| *seen <= now).unwrap_or(standing.accounted).max(standing.accounted);
+    let is_freed = queue.accounted.is_some_and(|before| standing.accounted < before);
+    let seen = queue.seen.filter(|seen| *seen <= now && !is_freed);
+    let seen = seen.unwrap_or(standing.accounted).max(standing.accounted);
     let mut last = None;
     let mut missed: Vec<(Timestamp, Timestamp)> = Vec::new();
     let mut on_time = Vec::new();
@@ -30,7 +32,7 @@ pub(super) fn take_in(now: Timestamp, subject: &Subject) -> Verdict {
     let due = due.map(|instant| (instant.at, schedule.fires(name, instant.at)));
     for (at, fires) in due.take_while(|(_, fires)| *fires <= now) {
         last = Some(at);
-        if standing.settled.contains(&at) {
+        if standing.settled.contains(&at) || waiting.iter().any(|due| due.is_instant() && due.at == at) {
             continue;
         }
         if is_paused(standing, fires) {
@@ -75,7 +77,8 @@ pub(super) fn take_in(now: Timestamp, subject: &Subject) -> Verdict {
     waiting.extend(on_time);
     let seen = last.unwrap_or(seen);
     let next = schedule.rhythm.next(seen).map(|instant| schedule.fires(name, instant.at));
-    Verdict { actions, queue: Queue { waiting, seen: Some(seen) }, next, again: false }
+    let queue = Queue { waiting, seen: Some(seen), accounted: Some(standing.accounted) };
+    Verdict { actions, queue, next, again: false }
 }
 
 /// The clock was set back behind what is accounted for. What lies ahead comes again, but for what became something: those
@@ -85,7 +88,7 @@ fn set_back(now: Timestamp, queue: &Queue) -> Verdict {
     let asked = queue.waiting.iter().filter(|due| !due.is_instant()).cloned().collect();
     Verdict {
         actions: vec![Action::Account(from)],
-        queue: Queue { waiting: asked, seen: None },
+        queue: Queue { waiting: asked, ..Queue::default() },
         next: None,
         again: true,
     }

@@ -231,3 +231,27 @@ fn a_run_of_another_daemon_is_replaced_by_asking_for_that_run_alone() {
     first.ends(1);
     second.ends(1);
 }
+
+#[test]
+fn the_instant_of_a_daemon_that_died_before_its_run_began_comes_to_one_that_has_seen_it_settled() {
+    let dir = place("every = '1s'\noverlap = 'allow'\ncatch_up = 'all'");
+    let (mut dies, mut lives) = (Held::new(&dir, |_| {}), Held::new(&dir, |options| options.max_runs = 8));
+    was_away(&mut lives, 0);
+    while dies.said("instant").is_empty() {
+        dies.daemon.tick(ALL).unwrap();
+    }
+    // Claimed, and its run has left no trace.
+    let of = dies.said("instant").remove(0);
+    let run: RunId = RunId::parse(of["run"].as_str().unwrap()).unwrap();
+    dies.ends(dies.daemon.runs.count());
+    lives.daemon.tick(ALL).unwrap();
+    let db = lives.database();
+    db.execute("UPDATE instant SET begun = 0, outcome = NULL WHERE run = ?1", [run]).unwrap();
+    let home = lives.daemon.home.clone();
+    fs::remove_dir_all(home.logs(run)).unwrap();
+    drop(dies);
+    lives.daemon.tick(ALL).unwrap();
+    let came: Vec<Json> = lives.said("instant").into_iter().filter(|event| event["at"] == of["at"]).collect();
+    assert_eq!(came.len(), 1, "{:?}", lives.said("instant"));
+    lives.ends(lives.daemon.runs.count());
+}

@@ -235,3 +235,26 @@ fn each_of_several_pauses_counts() {
         "13:30:00 paused 11:00, 13:30:00 missed 10:00, 13:30:00 missed 12:00, 13:30:00 caught_up 13:00"
     );
 }
+
+#[test]
+fn an_instant_whose_claim_was_freed_comes_again_to_a_daemon_that_has_seen_it_settled() {
+    let mut world = hourly("09:30").until("09:40");
+    // Another daemon claims it, and dies before its run begins.
+    world.rows.insert(at("10:00"), Became::Fired);
+    world.accounted = at("10:00");
+    world.now = at("10:00:01");
+    world.tick();
+    world.rows.remove(&at("10:00"));
+    world.accounted = at("09:59:59.999");
+    world.now = at("10:00:20");
+    world.tick();
+    assert_eq!(world.log, ["10:00:20 fired 10:00"]);
+    // What still waits does not come twice.
+    let mut world = with("09:30", |world| world.slots = 0).until("10:00");
+    world.queue.look_again();
+    world.tick();
+    world.slots = 4;
+    world.schedule.overlap = Overlap::Allow;
+    world.tick();
+    assert_eq!(world.log, ["10:00:00 fired 10:00"]);
+}

@@ -172,18 +172,22 @@ fn allow_runs_beside_as_far_as_there_are_places_and_the_rest_waits() {
 #[test]
 fn of_several_schedules_what_has_waited_longest_begins_first() {
     let (early, late) = (schedule("0 10 * * *", "UTC"), schedule("30 10 * * *", "UTC"));
-    let standing = Standing { accounted: at("09:00"), ..Standing::default() };
+    let mut standings = [0, 1].map(|_| Standing { accounted: at("09:00"), ..Standing::default() });
     let (mut first, mut second) = (Queue::default(), Queue::default());
     let mut begun = Vec::new();
     for (now, slots) in [("10:00", 0), ("10:30", 0), ("10:31", 1), ("10:32", 1)] {
         let subjects = [
-            Subject { name: "w/late", schedule: &late, standing: &standing, queue: &second },
-            Subject { name: "w/early", schedule: &early, standing: &standing, queue: &first },
+            Subject { name: "w/late", schedule: &late, standing: &standings[0], queue: &second },
+            Subject { name: "w/early", schedule: &early, standing: &standings[1], queue: &first },
         ];
         let mut verdicts = decide(at(now), slots, &subjects).into_iter();
         let (late, early) = (verdicts.next().unwrap(), verdicts.next().unwrap());
         (second, first) = (late.queue, early.queue);
-        for (name, actions) in [("late", late.actions), ("early", early.actions)] {
+        for (i, (name, actions)) in [("late", late.actions), ("early", early.actions)].into_iter().enumerate()
+        {
+            if let Some(Action::Account(up_to)) = actions.last() {
+                standings[i].accounted = *up_to;
+            }
             let runs = actions.iter().any(|action| matches!(action, Action::Run { .. }));
             begun.extend(runs.then(|| format!("{now} {name}")));
         }
