@@ -195,7 +195,7 @@ async fn a_backfill_is_finished_after_one_signal_and_ended_by_the_second() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             for _ in 0..signals {
-                ends.signals.send(Interrupt(libc::SIGTERM)).unwrap();
+                ends.signals.send(Interrupt::Signal(libc::SIGTERM)).unwrap();
             }
             while !said.lock().unwrap().iter().any(|event| event["event"] == "stopping") {
                 tokio::time::sleep(Duration::from_millis(5)).await;

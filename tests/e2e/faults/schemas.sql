@@ -256,3 +256,16 @@ END;
 CREATE TRIGGER memo_older AFTER UPDATE OF used_ms ON memo WHEN NEW.used_ms < coalesce(OLD.used_ms, OLD.created_ms) BEGIN
     UPDATE memo_changes SET count = count + 1;
 END;
+
+-- version 12
+CREATE TABLE upload (
+    remote TEXT NOT NULL,
+    key BLOB NOT NULL,
+    replaces INTEGER NOT NULL,
+    queued_ms INTEGER NOT NULL,
+    PRIMARY KEY (remote, key)
+) WITHOUT ROWID;
+CREATE INDEX upload_key ON upload (key);
+CREATE TRIGGER upload_gone AFTER DELETE ON memo BEGIN
+    DELETE FROM upload WHERE key = OLD.key;
+END;
