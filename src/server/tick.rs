@@ -336,13 +336,13 @@ impl Daemon {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::tests::decisions::Held;
+    use crate::server::tests::decisions::HeldDaemon;
     use crate::server::tests::place;
 
     #[test]
     fn what_another_one_has_claimed_is_neither_run_nor_told() {
         let dir = place("every = '1000h'");
-        let Held { mut daemon, .. } = Held::new(&dir, |_| {});
+        let HeldDaemon { mut daemon, .. } = HeldDaemon::new(&dir, |_| {});
         let mut db = daemon.open_database().unwrap();
         let home = daemon.home.clone();
         let tick = Tick::begin(&mut db, &home).unwrap();

@@ -9,7 +9,7 @@ use super::*;
 use crate::core::run_id::RunId;
 use crate::ops::Error;
 use crate::ops::schedules::backfill::{Backfill, BackfillRequest};
-use crate::server::tests::decisions::{ALL, Held, ask, edit};
+use crate::server::tests::decisions::{ALL, HeldDaemon, ask, edit};
 use crate::server::tests::place;
 use crate::storage::schedules::requests::{self, Answer, State};
 
@@ -19,7 +19,7 @@ struct Ends {
 }
 
 /// What a daemon waits for, with the other ends. Its news come from now on to the waits.
-fn waits(held: &mut Held) -> (Waits, Ends) {
+fn waits(held: &mut HeldDaemon) -> (Waits, Ends) {
     let (signals, interrupts) = unbounded_channel();
     let (commands, asked) = unbounded_channel();
     let (_, nothing) = unbounded_channel();
@@ -51,7 +51,7 @@ fn two_instants(dir: &tempfile::TempDir) -> Backfill {
 #[test]
 fn it_waits_for_whatever_comes_first() {
     let dir = place("every = '1000h'");
-    let mut held = Held::new(&dir, |_| {});
+    let mut held = HeldDaemon::new(&dir, |_| {});
     let (mut waits, _ends) = waits(&mut held);
     let daemon = &mut held.daemon;
     let second = Duration::from_secs(1);
@@ -76,7 +76,7 @@ fn it_waits_for_whatever_comes_first() {
 #[test]
 fn a_clock_that_was_set_is_noticed_in_either_direction() {
     let dir = place("every = '1000h'");
-    let mut held = Held::new(&dir, |_| {});
+    let mut held = HeldDaemon::new(&dir, |_| {});
     let (mut waits, _ends) = waits(&mut held);
     let now = held.daemon.clock.now();
     for (drift, was_set) in [(0, false), (5, true), (0, true), (-5, true), (-5, false)] {
@@ -88,7 +88,7 @@ fn a_clock_that_was_set_is_noticed_in_either_direction() {
 #[test]
 fn a_file_that_does_not_load_is_looked_at_more_often() {
     let dir = place("every = '1000h'");
-    let mut held = Held::new(&dir, |_| {});
+    let mut held = HeldDaemon::new(&dir, |_| {});
     let (mut waits, _ends) = waits(&mut held);
     held.daemon.look(&mut waits);
     assert!(waits.look > Instant::now() + 2 * BROKEN_LOOK);
@@ -101,7 +101,7 @@ fn a_file_that_does_not_load_is_looked_at_more_often() {
 #[test]
 fn one_look_does_all_that_is_due() {
     let dir = place("every = '1000h'");
-    let mut held = Held::new(&dir, |_| {});
+    let mut held = HeldDaemon::new(&dir, |_| {});
     // The clock had been ahead, and is set right.
     let ahead = held.daemon.clock.now() + SignedDuration::from_hours(1);
     let sql = "UPDATE schedule SET accounted_ms = ?1, since_ms = ?1";
@@ -116,7 +116,7 @@ fn one_look_does_all_that_is_due() {
 #[tokio::test]
 async fn what_was_asked_before_the_first_look_is_done_and_warnings_are_said() {
     let dir = place("every = '1000h'");
-    let mut held = Held::new(&dir, |options| options.once = true);
+    let mut held = HeldDaemon::new(&dir, |options| options.once = true);
     let (run, home) = (RunId::make(), held.daemon.home.clone());
     let request = ask(&mut held, run);
     held.daemon.runs.sender().send(News::Warning("beside it".into())).unwrap();
@@ -131,7 +131,7 @@ async fn what_was_asked_before_the_first_look_is_done_and_warnings_are_said() {
 #[tokio::test]
 async fn once_with_a_database_that_refuses_is_a_failure() {
     let dir = place("every = '1000h'");
-    let mut held = Held::new(&dir, |options| options.once = true);
+    let mut held = HeldDaemon::new(&dir, |options| options.once = true);
     let database = dir.path().join("home/runner.db");
     for suffix in ["", "-wal", "-shm"] {
         let _ = fs::remove_file(format!("{}{suffix}", database.display()));
@@ -145,7 +145,7 @@ async fn once_with_a_database_that_refuses_is_a_failure() {
 #[tokio::test]
 async fn commands_begin_and_end_what_they_name_and_nothing_while_it_stops() {
     let dir = place("every = '10m'");
-    let mut held = Held::new(&dir, |options| options.max_runs = 0);
+    let mut held = HeldDaemon::new(&dir, |options| options.max_runs = 0);
     let (one, other) = (RunId::make(), RunId::make());
     held.daemon.asked.extend([fails(one), fails(other)]);
     let (reply, answer) = oneshot::channel();
@@ -184,7 +184,7 @@ async fn a_backfill_is_finished_after_one_signal_and_ended_by_the_second() {
             let _ = fs::remove_file(dir.path().join(name));
         }
         // Its own instants are none of this.
-        let mut held = Held::new(&dir, |options| options.max_runs = 0);
+        let mut held = HeldDaemon::new(&dir, |options| options.max_runs = 0);
         held.daemon.runs.start_backfill(two_instants(&dir));
         assert!(!held.daemon.runs.is_idle());
         let (waits, ends) = waits(&mut held);

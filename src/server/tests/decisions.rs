@@ -13,13 +13,13 @@ use crate::storage::schedules::requests::{self, Answer, Request, State};
 pub(in crate::server) const ALL: About = About { all: true, asked: true };
 
 /// A daemon that has loaded and registered its file, with its news and what it said.
-pub(in crate::server) struct Held {
+pub(in crate::server) struct HeldDaemon {
     pub(in crate::server) daemon: Daemon,
     pub(in crate::server) news: UnboundedReceiver<News>,
     pub(in crate::server) events: Arc<Mutex<Vec<Json>>>,
 }
 
-impl Held {
+impl HeldDaemon {
     pub(in crate::server) fn new(dir: &tempfile::TempDir, change: impl FnOnce(&mut Options)) -> Self {
         let events = Arc::new(Mutex::new(Vec::new()));
         let heard = events.clone();
@@ -59,14 +59,14 @@ pub(in crate::server) fn edit(dir: &tempfile::TempDir, from: &str, to: &str) {
 }
 
 /// As if the schedule had been accounted for until so many minutes ago.
-fn was_away(held: &mut Held, minutes: i64) {
+fn was_away(held: &mut HeldDaemon, minutes: i64) {
     let then = Timestamp::now() - SignedDuration::from_mins(minutes);
     let sql = "UPDATE schedule SET accounted_ms = ?1, since_ms = ?1";
     held.database().execute(sql, [then.as_millisecond()]).unwrap();
 }
 
 /// Asks for a run of `w/s` under this id.
-pub(in crate::server) fn ask(held: &mut Held, run: RunId) -> i64 {
+pub(in crate::server) fn ask(held: &mut HeldDaemon, run: RunId) -> i64 {
     let now = Timestamp::now();
     let request = Request::Trigger { run, at: now, given: Vec::new(), trigger: Trigger::Manual };
     let (mut db, home) = (held.database(), held.daemon.home.clone());
@@ -81,7 +81,7 @@ fn version(db: &Connection) -> i64 {
 #[test]
 fn what_is_served_is_written_when_it_changes_and_forgotten_at_the_end() {
     let dir = place("every = '1000h'");
-    let mut held = Held::new(&dir, |_| {});
+    let mut held = HeldDaemon::new(&dir, |_| {});
     let watching = held.database();
     let before = version(&watching);
     held.daemon.register().unwrap();
@@ -103,7 +103,7 @@ fn what_is_served_is_written_when_it_changes_and_forgotten_at_the_end() {
 #[test]
 fn without_schedules_nothing_is_due_but_all_is_shown() {
     let dir = place("every = '1s'");
-    let held = Held::new(&dir, |options| options.schedules = false);
+    let held = HeldDaemon::new(&dir, |options| options.schedules = false);
     assert!(held.daemon.schedules.is_empty());
     assert!(held.daemon.handle.snapshot().schedules.contains_key("w/s"));
 }
@@ -111,10 +111,10 @@ fn without_schedules_nothing_is_due_but_all_is_shown() {
 #[test]
 fn what_waits_is_kept_over_edits_and_forgotten_with_the_times() {
     let dir = place("every = '10m'\noverlap = 'queue'");
-    let mut held = Held::new(&dir, |options| options.max_runs = 0);
+    let mut held = HeldDaemon::new(&dir, |options| options.max_runs = 0);
     was_away(&mut held, 15);
     held.daemon.tick(ALL).unwrap();
-    let waits = |held: &Held| held.daemon.queues["w/s"].is_waiting();
+    let waits = |held: &HeldDaemon| held.daemon.queues["w/s"].is_waiting();
     assert!(waits(&held));
     edit(&dir, "overlap", "keep_runs = 7\noverlap");
     held.daemon.load(false);
@@ -129,7 +129,7 @@ fn what_waits_is_kept_over_edits_and_forgotten_with_the_times() {
 #[test]
 fn where_nothing_is_due_no_database_is_opened_and_a_lost_one_is_filled_again() {
     let dir = place("every = '1000h'");
-    let mut held = Held::new(&dir, |_| {});
+    let mut held = HeldDaemon::new(&dir, |_| {});
     held.daemon.tick(ALL).unwrap();
     let path = dir.path().join("home/runner.db");
     let away = dir.path().join("away.db");
@@ -159,7 +159,7 @@ fn where_nothing_is_due_no_database_is_opened_and_a_lost_one_is_filled_again() {
 #[test]
 fn requests_are_answered_also_those_that_cannot_be_met() {
     let dir = place("every = '1000h'");
-    let mut held = Held::new(&dir, |_| {});
+    let mut held = HeldDaemon::new(&dir, |_| {});
     let (run, home) = (RunId::make(), held.daemon.home.clone());
     let accepted = ask(&mut held, run);
     held.daemon.tick(ALL).unwrap();
@@ -184,7 +184,7 @@ fn a_run_of_another_daemon_is_replaced_by_asking_for_that_run_alone() {
     let script = |name: &str| format!("run = 'touch {name}; sleep 600; : {name}'");
     let dir = place("every = '1000h'\noverlap = 'replace'");
     edit(&dir, "run = 'true'", &script("began"));
-    let mut first = Held::new(&dir, |_| {});
+    let mut first = HeldDaemon::new(&dir, |_| {});
     let (old, other) = (RunId::make(), RunId::make());
     ask(&mut first, old);
     first.daemon.tick(ALL).unwrap();
@@ -195,7 +195,7 @@ fn a_run_of_another_daemon_is_replaced_by_asking_for_that_run_alone() {
     let prepare = Box::new(move || prepare_opened(request, (*opened).clone()));
     first.daemon.runs.start(Job { run: other, of: None, prepare, max_runtime: None });
 
-    let mut second = Held::new(&dir, |_| {});
+    let mut second = HeldDaemon::new(&dir, |_| {});
     let wake = wake_file(&second.daemon.home);
     let woken = || fs::metadata(&wake).and_then(|found| found.modified()).ok();
     // The first one is asked last: it serves the schedule as well.
@@ -235,7 +235,8 @@ fn a_run_of_another_daemon_is_replaced_by_asking_for_that_run_alone() {
 #[test]
 fn the_instant_of_a_daemon_that_died_before_its_run_began_comes_to_one_that_has_seen_it_settled() {
     let dir = place("every = '1s'\noverlap = 'allow'\ncatch_up = 'all'");
-    let (mut dies, mut lives) = (Held::new(&dir, |_| {}), Held::new(&dir, |options| options.max_runs = 8));
+    let (mut dies, mut lives) =
+        (HeldDaemon::new(&dir, |_| {}), HeldDaemon::new(&dir, |options| options.max_runs = 8));
     was_away(&mut lives, 0);
     while dies.said("instant").is_empty() {
         dies.daemon.tick(ALL).unwrap();

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 
-use super::decisions::{Held, edit};
+use super::decisions::{HeldDaemon, edit};
 use super::*;
 use crate::core::event::{Counts, Status};
 use crate::ops::Error;
@@ -21,7 +21,7 @@ fn job(
 #[test]
 fn runs_that_were_asked_for_wait_for_a_place() {
     let dir = place("every = '1000h'");
-    let mut held = Held::new(&dir, |options| options.max_runs = 1);
+    let mut held = HeldDaemon::new(&dir, |options| options.max_runs = 1);
     let (go, wait) = mpsc::channel::<()>();
     let held_up = job(RunId::make(), move || {
         let _ = wait.recv();
@@ -43,7 +43,7 @@ fn runs_that_were_asked_for_wait_for_a_place() {
 #[test]
 fn old_runs_are_removed_each_twenty_runs_and_at_the_end() {
     let dir = place("every = '1000h'\nkeep_runs = 7");
-    let mut held = Held::new(&dir, |_| {});
+    let mut held = HeldDaemon::new(&dir, |_| {});
     let daemon = &mut held.daemon;
     let due = vec![("w/s".to_owned(), 7)];
     daemon.begun.insert("w/s".into(), 19);
@@ -57,7 +57,7 @@ fn old_runs_are_removed_each_twenty_runs_and_at_the_end() {
 #[test]
 fn warnings_about_a_run_are_said_with_its_id() {
     let dir = place("every = '1000h'");
-    let mut held = Held::new(&dir, |_| {});
+    let mut held = HeldDaemon::new(&dir, |_| {});
     let run = RunId::make();
     let warnings = vec!["its history is incomplete".to_owned()];
     let outcome = RunEnding::Ran { status: Status::Succeeded, counts: Counts::default(), warnings };
@@ -71,7 +71,7 @@ fn warnings_about_a_run_are_said_with_its_id() {
 fn a_run_that_finds_its_workflow_running_is_skipped_and_no_failure() {
     let dir = place("every = '1000h'");
     edit(&dir, "name = 'w'", "name = 'w'\nexclusive = 'skip'");
-    let mut held = Held::new(&dir, |_| {});
+    let mut held = HeldDaemon::new(&dir, |_| {});
     let request =
         crate::core::run_request::RunRequest { workflow: dir.path().join("w.toml"), ..Default::default() };
     let home = dir.path().join("home");
@@ -97,18 +97,18 @@ fn a_run_is_told_of_as_its_own_text_says_and_files_as_often_as_they_break() {
     let text = fs::read_to_string(dir.path().join("w.toml")).unwrap();
     let telling = format!("{text}{notify}");
     fs::write(&path, &telling).unwrap();
-    let mut held = Held::new(&dir, |options| options.paths = vec![path.clone()]);
+    let mut held = HeldDaemon::new(&dir, |options| options.paths = vec![path.clone()]);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let entered = runtime.enter();
     held.daemon.begin_notices();
-    let told = |held: &mut Held| -> Vec<String> {
+    let told = |held: &mut HeldDaemon| -> Vec<String> {
         runtime.block_on(held.daemon.end_notices());
         held.daemon.begin_notices();
         let text = fs::read_to_string(dir.path().join("told")).unwrap_or_default();
         let titles = text.lines().map(|line| serde_json::from_str::<Json>(line).unwrap()["title"].clone());
         titles.map(|title| title.as_str().unwrap().replace(&path.display().to_string(), "FILE")).collect()
     };
-    let write = |held: &mut Held, text: &str| {
+    let write = |held: &mut HeldDaemon, text: &str| {
         fs::write(&path, text).unwrap();
         held.daemon.load(true);
     };
