@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Error;
 use super::home::HomeReader;
 use crate::core::run_id::RunId;
-use crate::storage::history::RUNNING;
+use crate::storage::history::{RUNNING, Run};
 
 /// The time between two looks at a run that is waited for.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
@@ -20,7 +20,7 @@ pub fn cancel(home: Option<&Path>, name: &str) -> Result<RunId, Error> {
     let view = HomeReader::open(home)?;
     let run = view.find(name)?;
     if run.status != RUNNING {
-        return Err(Error::conflict(format!("run {} has ended: {}", run.id, run.status)));
+        return Err(ended(&run));
     }
     match view.home.ask_to_end(run.id) {
         Ok(()) => Ok(run.id),
@@ -29,6 +29,21 @@ pub fn cancel(home: Option<&Path>, name: &str) -> Result<RunId, Error> {
         }
         Err(error) => Err(Error::store(format!("run {} cannot be asked to end: {error}", run.id))),
     }
+}
+
+/// Expects that no end of a run is on record. One that is not known, as it waits for a place, has none.
+///
+/// # Errors
+/// It has ended (kind: conflict).
+pub fn expect_no_end(home: Option<&Path>, name: &str) -> Result<(), Error> {
+    match HomeReader::open(home).and_then(|view| view.find(name)) {
+        Ok(run) if run.status != RUNNING => Err(ended(&run)),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn ended(run: &Run) -> Error {
+    Error::conflict(format!("run {} has ended: {}", run.id, run.status))
 }
 
 /// Waits until a run has ended; its status.

@@ -293,6 +293,9 @@ pub async fn cancel(State(app): State<Arc<App>>, Path(run): Path<String>) -> Res
 /// # Errors
 /// There is no such run, or it has ended.
 pub async fn cancelled(app: &Arc<App>, run: String) -> Result<RunId, HttpProblem> {
+    // One whose end is on record may still be among the daemon's own, which puts things away.
+    let name = run.clone();
+    app.blocking(move |home| Ok(cancel::expect_no_end(Some(home), &name)?)).await?;
     // The daemon's own hear of it at once, also those that wait for a place and have no history.
     if let Ok(own) = run.parse()
         && app.daemon.cancel(own).await
