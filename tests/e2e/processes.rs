@@ -230,8 +230,9 @@ fn sixteen_tasks_that_print_at_once_leave_plain_lines() {
     let finished: BTreeSet<_> = done
         .err
         .lines()
-        .filter_map(|line| line.split_whitespace().nth(2))
-        .filter(|word| word.starts_with('n'))
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .filter(|words| words.len() > 2 && ["✓", "✗"].contains(&words[1]) && words[2].starts_with('n'))
+        .map(|words| words[2].to_owned())
         .collect();
     assert_eq!(finished.len(), 16, "{}", done.err);
     let log = lab.run(&["logs", "@last", "n7"]).out;

@@ -142,6 +142,9 @@ impl Browser {
         let found = self.call("Page.navigate", &json!({"url": url}));
         assert!(found["errorText"].is_null(), "{url}: {found}");
         self.loads();
+        // What loaded may have been the page before, on its way when this one was asked for.
+        self.until("document.readyState === 'complete'");
+        self.loaded = false;
     }
 
     /// Waits for the page that a press leads to.
