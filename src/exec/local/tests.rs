@@ -89,8 +89,8 @@ fn codes_and_signals_are_told() {
     assert_eq!(run_script("kill -SEGV $$", |_| ()).0.end, End::Signalled(11));
 }
 
-/// Expects that the peak memory of a command is known, whose pipe's reader keeps a text of so many bytes without a newline in
-/// memory. It is larger than this process, whose other tests may take memory as well before the command starts: then again.
+/// Expects that the peak memory of a command is known. `run` is given the size of a text without a newline, in bytes, which a
+/// pipe's reader keeps in memory. It is larger than this process, whose other tests may take memory as well before the command starts: then again.
 fn expect_peak(run: impl Fn(u64) -> Outcome) {
     loop {
         let ours = own_peak();

@@ -1,5 +1,5 @@
 //! Runs that were asked for and could not begin, as cron asks for them: a file that does not load, an input that does not fit, a
-//! secret that is missing. Nobody is there to read the error, so it is told as the failure that it is.
+//! secret that is missing. Nobody is there to read the error, so its failure is sent like any other.
 
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,7 @@ pub fn refused(home: Option<&Path>, run: RunId, request: &RunRequest, reason: &s
     let located = Home::locate(home).map_err(Error::store)?;
     let path = std::path::absolute(&request.workflow).unwrap_or_else(|_| request.workflow.clone());
     let path = path.canonicalize().unwrap_or(path);
-    // Errors in settings files are told by what the workflow says alone.
+    // Where settings files have errors, only what the workflow says counts.
     let config = config_for(&path).unwrap_or_default();
     let (rules, owner) = match check(load_requested(Texts::default(), request)) {
         Ok(opened) => (NotifyRules::of(&opened.workflow, &config), owner_of(&opened, request, &config)),

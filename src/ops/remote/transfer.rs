@@ -108,16 +108,13 @@ pub fn push(
     for batch in queued.chunks(BATCH) {
         let mut rows = Vec::with_capacity(batch.len());
         for upload in batch {
-            let row = listing::with_prefix(&db, &upload.key.hex()).map_err(Error::cache)?;
-            rows.push((*upload, row.and_then(|mut rows| rows.pop()).filter(|row| row.intact)));
+            let row = listing::intact(&db, &upload.key).map_err(Error::cache)?;
+            rows.push((*upload, row.map(|row| row.entry)));
         }
         let done: Mutex<Vec<QueuedUpload>> = Mutex::default();
         let each = in_parallel(cache.jobs, &rows, &|(upload, row)| {
-            let task = row.as_ref().map(|row| row.entry.task.clone()).unwrap_or_default();
-            let entry = match row {
-                Some(row) => outgoing(&row.entry, &store).map_err(UploadError::Local),
-                None => Err(UploadError::Local("it is damaged here".into())),
-            };
+            let task = row.as_ref().map(|row| row.task.clone()).unwrap_or_default();
+            let entry = outgoing(row.as_ref(), &store).map_err(UploadError::Local);
             let ended = entry.and_then(|entry| cache.upload(&entry, &store, upload.replaces, &tally));
             if !matches!(ended, Err(UploadError::Remote(_))) {
                 lock(&done).push(*upload);

@@ -36,7 +36,7 @@ impl HeldDaemon {
         self.events.lock().unwrap().iter().filter(|event| event["event"] == kind).cloned().collect()
     }
 
-    /// Takes in ends until so many runs have ended.
+    /// Takes in ends until this number of runs has ended.
     pub(in crate::server) fn ends(&mut self, count: usize) {
         for _ in 0..count {
             match self.news.blocking_recv().unwrap() {
@@ -58,7 +58,7 @@ pub(in crate::server) fn edit(dir: &tempfile::TempDir, from: &str, to: &str) {
     fs::write(&path, text.replace(from, to)).unwrap();
 }
 
-/// As if the schedule had been accounted for until so many minutes ago.
+/// As if the schedule had been accounted for until `minutes` minutes ago.
 fn was_away(held: &mut HeldDaemon, minutes: i64) {
     let then = Timestamp::now() - SignedDuration::from_mins(minutes);
     let sql = "UPDATE schedule SET accounted_ms = ?1, since_ms = ?1";

@@ -114,6 +114,15 @@ pub fn with_prefix(db: &Connection, prefix: &str) -> rusqlite::Result<Option<Vec
     statement.query_map(params![&low[..], &high[..]], read)?.collect::<Result<_, _>>().map(Some)
 }
 
+/// The result with this key, if there is one and its record is sound.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn intact(db: &Connection, key: &Digest) -> rusqlite::Result<Option<Listed>> {
+    let found = with_prefix(db, &key.hex())?.unwrap_or_default().pop();
+    Ok(found.filter(|row| row.intact))
+}
+
 /// Every qualified name of a task that has results.
 ///
 /// # Errors

@@ -9,11 +9,12 @@ use crate::core::digest::Digest;
 use crate::storage::memo::MemoEntry;
 use crate::storage::store::Store;
 
-/// The entry of a result whose files are in the store.
+/// The entry of a result, if its record is sound and its files are in the store.
 ///
 /// # Errors
-/// Why others cannot have it: a file is missing, lies at a path of the user's, or its interface is not known.
-pub fn outgoing(row: &MemoEntry, store: &Store) -> Result<RemoteEntry, String> {
+/// Why others cannot have it: it is damaged, a file is missing, lies at a path of the user's, or its interface is not known.
+pub fn outgoing(row: Option<&MemoEntry>, store: &Store) -> Result<RemoteEntry, String> {
+    let row = row.ok_or("it is damaged here")?;
     let interface = row.interface.ok_or("it is older than the record of interfaces")?;
     let outputs: JsonMap<String, Json> =
         serde_json::from_str(&row.found.outputs).map_err(|error| error.to_string())?;

@@ -286,17 +286,13 @@ impl Shared {
         let url = &*self.cache.url;
         let found = self.with_databases(|(db, _)| {
             let wish = upload_queue::find(db, url, key)?;
-            let rows = listing::with_prefix(db, &key.hex())?;
-            Ok((wish, rows.unwrap_or_default().pop()))
+            Ok((wish, listing::intact(db, key)?))
         });
         let (Some(wish), row) = found.map_err(|error| local(error.to_string()))? else {
             // Another run was faster.
             return Ok(Uploaded::Same);
         };
-        let entry = match row.filter(|row| row.intact) {
-            Some(row) => outgoing(&row.entry, &self.store).map_err(local),
-            None => Err(local("it is damaged here".into())),
-        };
+        let entry = outgoing(row.as_ref().map(|row| &row.entry), &self.store).map_err(local);
         let uploaded =
             entry.and_then(|entry| self.cache.upload(&entry, &self.store, wish.replaces, &self.tally));
         // What cannot be had here any more never will.

@@ -99,7 +99,7 @@ fn is_of(change: &Change, part: &str) -> bool {
     }
 }
 
-/// A value in one line of so many columns; text stands without its quotes.
+/// A value in one line of at most `room` columns; text stands without its quotes.
 fn shown(value: &Json, room: usize) -> String {
     match value {
         Json::String(text) => cut(&inert(text), room).into_owned(),
