@@ -92,8 +92,11 @@ fn a_run_is_told_of_as_its_own_text_says_and_files_as_often_as_they_break() {
     let flow = dir.path().join("flow");
     fs::create_dir(&flow).unwrap();
     let path = flow.join("w.toml");
-    let notify =
-        "[[notify]]\non = ['success', 'broken']\ncommand = ['sh', '-c', 'cat >> ../told; echo >> ../told']\n";
+    // One write each: two messages at once would else be mixed.
+    let notify = r#"[[notify]]
+on = ['success', 'broken']
+command = ['sh', '-c', 'message=$(cat); printf "%s\n" "$message" >> ../told']
+"#;
     let text = fs::read_to_string(dir.path().join("w.toml")).unwrap();
     let telling = format!("{text}{notify}");
     fs::write(&path, &telling).unwrap();
