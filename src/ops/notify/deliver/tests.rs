@@ -125,7 +125,7 @@ fn three_tries_and_then_it_is_given_up() {
 fn what_is_left_goes_on_with_the_next_process_under_the_same_id() {
     let place = Place::new();
     let (seen, gate) = (place.path("seen"), place.path("gate"));
-    let script = format!("message=$(cat); echo \"$message\" >> '{seen}'; test -e '{gate}'");
+    let script = format!("message=$(cat); printf '%s\\n' \"$message\" >> '{seen}'; test -e '{gate}'");
     place.post(&place.rules(command(&script)));
     let long = DeliveryPace { waits: vec![Duration::from_millis(200); 2] };
     let first = Deliverer::start(&place.home(), long).unwrap();
