@@ -336,8 +336,38 @@ impl Daemon {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::tests::decisions::HeldDaemon;
+    use crate::server::runs::News;
+    use crate::server::tests::decisions::{ALL, HeldDaemon, ask, edit};
     use crate::server::tests::place;
+    use crate::storage::schedules::listing;
+
+    #[test]
+    fn a_run_has_the_jobs_of_the_daemon_and_the_time_of_its_schedule() {
+        let dir = place("every = '1000h'\nmax_runtime = '7m'");
+        let HeldDaemon { daemon, .. } = HeldDaemon::new(&dir, |options| options.jobs = Some(3));
+        let served = &daemon.schedules["w/s"];
+        let job = daemon.job(served, RunId::make(), Timestamp::now(), Trigger::Schedule, None);
+        assert_eq!(job.max_runtime, Some(Duration::from_secs(7 * 60)));
+        assert_eq!((job.prepare)().unwrap().request.jobs, Some(3));
+    }
+
+    #[test]
+    fn a_run_that_takes_too_long_is_ended_and_why_is_noted() {
+        let dir = place("every = '1000h'\nmax_runtime = '1s'");
+        edit(&dir, "run = 'true'", "run = 'sleep 600; : overdue'");
+        let mut held = HeldDaemon::new(&dir, |_| {});
+        let run = RunId::make();
+        ask(&mut held, run);
+        held.daemon.tick(ALL).unwrap();
+        match held.news.blocking_recv().unwrap() {
+            News::Overdue(overdue) => held.daemon.end_overdue(overdue),
+            _ => panic!("it takes too long first"),
+        }
+        held.ends(1);
+        let (db, home) = (held.database(), held.daemon.home.clone());
+        assert_eq!(listing::of_run(&db, &home, run).unwrap().unwrap().ended_by, Some(EndedBy::Timeout));
+        assert_ne!(held.said("ended")[0]["status"], "succeeded");
+    }
 
     #[test]
     fn what_another_one_has_claimed_is_neither_run_nor_told() {

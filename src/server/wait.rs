@@ -72,22 +72,38 @@ impl Waits {
     }
 }
 
+/// What is still to be decided.
+#[derive(Clone, Copy)]
+struct Undecided {
+    about: About,
+    /// After a decision that could not be made: when to try again.
+    held_off: Option<Instant>,
+}
+
+impl Undecided {
+    /// Takes in whether the decision could be made: until then it is still about the same.
+    fn take(&mut self, made: &Result<(), String>) {
+        *self = match made {
+            Ok(()) => Self { about: About::default(), held_off: None },
+            Err(_) => Self { held_off: Some(Instant::now() + LOOK), ..*self },
+        };
+    }
+}
+
 impl Daemon {
     /// Runs what is due until it is to end.
     pub async fn live(&mut self, mut waits: Waits) {
         // The first look is at everything, at what dead daemons left as well.
-        let mut about = About { all: true, asked: true };
-        let mut held_off: Option<Instant> = None;
+        let mut undecided = Undecided { about: About { all: true, asked: true }, held_off: None };
         loop {
-            if held_off.is_none_or(|until| until <= Instant::now()) {
-                held_off = self.act(about).err().map(|message| {
+            if undecided.held_off.is_none_or(|until| until <= Instant::now()) {
+                let made = self.act(undecided.about);
+                undecided.take(&made);
+                if let Err(message) = made {
                     self.tell(ServerEvent::Warning { message });
-                    Instant::now() + LOOK
-                });
-                if held_off.is_none() {
-                    about = About::default();
                 }
             }
+            let Undecided { about, held_off } = &mut undecided;
             self.prune(&mut waits);
             if self.options.once && held_off.is_some() {
                 self.fail();
@@ -96,9 +112,9 @@ impl Daemon {
             if self.is_done() {
                 return;
             }
-            let pause = self.pause(&waits, held_off);
+            let pause = self.pause(&waits, *held_off);
             tokio::select! {
-                Some(interrupt) = waits.signals.recv() => self.take_signal(interrupt.signal(), &mut about),
+                Some(interrupt) = waits.signals.recv() => self.take_signal(interrupt.signal(), about),
                 Some(news) = waits.news.recv() => match news {
                     News::Overdue(run) => self.end_overdue(run),
                     News::Warning(message) => self.tell(ServerEvent::Warning { message }),

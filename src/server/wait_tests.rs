@@ -86,6 +86,64 @@ fn a_clock_that_was_set_is_noticed_in_either_direction() {
 }
 
 #[test]
+fn a_decision_that_could_not_be_made_is_still_to_be_made_later() {
+    let mut undecided = Undecided { about: ALL, held_off: None };
+    undecided.take(&Err("it is locked".into()));
+    assert_eq!(undecided.about, ALL);
+    assert!(undecided.held_off.is_some_and(|until| until > Instant::now()));
+    undecided.take(&Ok(()));
+    assert_eq!((undecided.about, undecided.held_off), (About::default(), None));
+}
+
+#[test]
+fn once_is_done_when_nothing_waits_or_runs() {
+    let dir = place("every = '1000h'");
+    let mut held = HeldDaemon::new(&dir, |options| options.once = true);
+    held.daemon.act(ALL).unwrap();
+    assert!(held.daemon.is_done());
+    held.daemon.options.max_runs = 0;
+    held.daemon.asked.push_back(fails(RunId::make()));
+    assert!(!held.daemon.is_done(), "a run waits for a place");
+    held.daemon.asked.clear();
+    ask(&mut held, RunId::make());
+    held.daemon.act(ALL).unwrap();
+    assert!(!held.daemon.is_done(), "a run of a schedule waits for a place");
+    held.daemon.options.max_runs = 1;
+    held.daemon.act(ALL).unwrap();
+    assert!(!held.daemon.is_done(), "it runs");
+    held.ends(1);
+    assert!(held.daemon.is_done());
+}
+
+#[tokio::test]
+async fn one_run_is_cancelled_and_no_other() {
+    let dir = place("every = '1000h'");
+    edit(&dir, "run = 'true'", "run = 'sleep 600; : cancelled'");
+    let mut held = HeldDaemon::new(&dir, |_| {});
+    let runs = [RunId::make(), RunId::make()];
+    for run in runs {
+        let request = crate::core::run_request::RunRequest {
+            workflow: dir.path().join("w.toml"),
+            ..Default::default()
+        };
+        let prepare = Box::new(move || crate::ops::prepare::prepare(request));
+        held.daemon.runs.start(Job { run, of: None, prepare, max_runtime: None });
+    }
+    for left in [1, 0] {
+        let (reply, answer) = oneshot::channel();
+        held.daemon.take_command(DaemonCommand::Cancel { run: runs[left], reply });
+        assert!(answer.await.unwrap());
+        let Some(News::Ended(end)) = held.news.recv().await else { panic!("it ends") };
+        assert_eq!(end.run, runs[left]);
+        held.daemon.take_end(*end);
+        assert_eq!(held.daemon.runs.count(), left);
+        // Whatever else was ended would be heard of by now.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(held.news.try_recv().is_err());
+    }
+}
+
+#[test]
 fn a_file_that_does_not_load_is_looked_at_more_often() {
     let dir = place("every = '1000h'");
     let mut held = HeldDaemon::new(&dir, |_| {});

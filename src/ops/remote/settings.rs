@@ -81,8 +81,8 @@ fn open_with(
             "the shared cache {url} has no key, so that nobody could say whose results it holds"
         ))
         .hint(format!(
-            "make one with `runner cache key new -o FILE` and name it: remote_key = \"file:FILE\" in [cache], or ${KEY_VARIABLE}. \
-             `remote_unsigned = true` goes without"
+            "make one with `runner cache key new -o FILE` and name it, remote_key = \"file:FILE\" in [cache], or put the line that \
+             FILE holds into ${KEY_VARIABLE}. `remote_unsigned = true` goes without"
         )));
     }
     let can_write = key.is_some() || unsigned;
@@ -92,7 +92,9 @@ fn open_with(
             "the shared cache {url} is to be written ({}), and there is no key that signs",
             mode.name()
         ))
-        .hint(format!("name one with remote_key or ${KEY_VARIABLE}, or set remote_mode = \"ro\"")));
+        .hint(format!(
+            "name one with remote_key, put one into ${KEY_VARIABLE}, or set remote_mode = \"ro\""
+        )));
     }
     let backend = reader.backend(place)?;
     Ok(Some(RemoteCache {

@@ -116,10 +116,12 @@ fn what_waits_is_kept_over_edits_and_forgotten_with_the_times() {
     held.daemon.tick(ALL).unwrap();
     let waits = |held: &HeldDaemon| held.daemon.queues["w/s"].is_waiting();
     assert!(waits(&held));
-    edit(&dir, "overlap", "keep_runs = 7\noverlap");
-    held.daemon.load(false);
-    held.daemon.register().unwrap();
-    assert!(waits(&held));
+    for (from, to) in [("overlap", "keep_runs = 7\noverlap"), ("overlap = 'queue'", "overlap = 'allow'")] {
+        edit(&dir, from, to);
+        held.daemon.load(false);
+        held.daemon.register().unwrap();
+        assert!(waits(&held), "{to}");
+    }
     edit(&dir, "'10m'", "'11m'");
     held.daemon.load(false);
     held.daemon.register().unwrap();

@@ -68,6 +68,16 @@ fn warnings_about_a_run_are_said_with_its_id() {
 }
 
 #[test]
+fn a_run_that_a_fault_ended_counts_as_failed() {
+    let dir = place("every = '1000h'");
+    let mut held = HeldDaemon::new(&dir, |_| {});
+    held.daemon.runs.start(job(RunId::make(), || panic!("a fault")));
+    held.ends(1);
+    assert_eq!(held.said("ended")[0]["status"], "interrupted");
+    assert_eq!(held.daemon.served.failed, 1);
+}
+
+#[test]
 fn a_run_that_finds_its_workflow_running_is_skipped_and_no_failure() {
     let dir = place("every = '1000h'");
     edit(&dir, "name = 'w'", "name = 'w'\nexclusive = 'skip'");

@@ -1,5 +1,6 @@
-//! A shared cache in a folder, which several machines may see. An object is written to a temporary and then gets its name: by
-//! a link where there must be none, which exactly one of several writers makes; by a rename where one is replaced.
+//! A shared cache in a folder, which several machines may see. An object is written to a temporary and then gets its name. Where
+//! there must be none, exactly one of several writers makes it: by a rename that replaces nothing, or by a link where the file
+//! system has no such rename.
 //!
 //! Files have the mode 0644 less the umask, for others read them. They are not forced to the disk: what a power cut damages
 //! is found by its digest or its signature, and is a miss.
@@ -11,7 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
-use rustix::fs::OFlags;
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use super::backend::{
     Backend, Creation, ObjectContent, ObjectKind, ObjectLooks, ObjectName, ReadObject, RemoteFault,
@@ -110,6 +112,14 @@ impl FolderBackend {
     }
 }
 
+/// Gives a temporary a name that nothing has yet.
+fn name_new(temporary: &Path, target: &Path) -> io::Result<()> {
+    match renameat_with(CWD, temporary, CWD, target, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => fs::hard_link(temporary, target),
+        renamed => Ok(renamed?),
+    }
+}
+
 fn expect_whole(copied: u64, size: u64) -> io::Result<()> {
     if copied == size { Ok(()) } else { Err(io::Error::other("the file changed while it was copied")) }
 }
@@ -164,7 +174,7 @@ impl Backend for FolderBackend {
         if self.look(name)?.is_some() {
             return Ok(Creation::Exists);
         }
-        match self.put(name, content, |temporary, target| fs::hard_link(temporary, target)) {
+        match self.put(name, content, name_new) {
             Ok(()) => Ok(Creation::Made),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Creation::Exists),
             Err(error) => Err(self.fault(name, &error)),
@@ -172,8 +182,7 @@ impl Backend for FolderBackend {
     }
 
     fn replace(&self, name: &ObjectName, content: ObjectContent) -> Result<(), RemoteFault> {
-        self.put(name, content, |temporary, target| fs::rename(temporary, target))
-            .map_err(|error| self.fault(name, &error))
+        self.put(name, content, |from, to| fs::rename(from, to)).map_err(|error| self.fault(name, &error))
     }
 
     fn remove(&self, name: &ObjectName) -> Result<(), RemoteFault> {
