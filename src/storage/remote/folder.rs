@@ -294,7 +294,7 @@ mod tests {
         let name = ObjectName::Entry(Digest::of("x"));
         let path = backend.path(&name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        rustix::fs::mkfifoat(CWD, &path, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
         assert!(backend.get(&name).is_err());
     }
 }
