@@ -7,10 +7,11 @@
 //! |---|---|---|
 //! | [`core`] | digests, types and values, signature and definition as data, instants of schedules, events, why a lookup missed, the listener seam | nothing of ours |
 //! | [`exec`] | one attempt as a process tree, behind the [`exec::Executor`] seam | nothing of ours |
-//! | [`workflow`] | the document: TOML to a checked workflow, templates, lint, graph and selection | core |
 //! | [`storage`] | home, database, store, memo, history, locks, writer, collection | core |
+//! | [`python`] | Python functions: which Python runs them, what they are without running them, the program that calls one | core, storage |
+//! | [`workflow`] | the document: TOML to a checked workflow, templates, lint, graph and selection | core, python |
 //! | [`view`] | what a person or a script sees of a run: terminal, plain, JSON Lines, pages, pictures | core |
-//! | [`engine`] | the loop that joins schedule, memo, executor and store, and emits events | core, exec, workflow, storage |
+//! | [`engine`] | the loop that joins schedule, memo, executor and store, and emits events | core, exec, storage, python, workflow |
 //! | [`ops`] | every operation as a function on typed requests | all above |
 //! | [`server`] | the daemon: what schedules run when, files that change, runs in this process, the page | all above |
 //! | [`cli`] | one file a verb: arguments, rendering, exit codes; the composition root | everything |
@@ -26,6 +27,7 @@ pub mod core;
 pub mod engine;
 pub mod exec;
 pub mod ops;
+pub mod python;
 pub mod server;
 pub mod storage;
 pub mod view;

@@ -33,6 +33,10 @@ pub struct Target {
     /// Set a policy for this run: tasks.train.timeout=2h, nodes.fit.retries=3, defaults.cache=true
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub settings: Vec<String>,
+    /// The Python of functions: a folder with bin/python, or an interpreter [default: $RUNNER_PYTHON_ENV, else the
+    /// file's, else a .venv beside it or above, else the active one]
+    #[arg(long, value_name = "ENV")]
+    pub python_env: Option<PathBuf>,
 }
 
 /// One task instead of the whole workflow.
@@ -324,6 +328,10 @@ impl Target {
             domain: self.domain.clone(),
             given,
             settings: self.settings.clone(),
+            // A retry may be asked for in another folder.
+            python_env: self.python_env.as_deref().map(|path| {
+                std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
+            }),
             ..RunRequest::default()
         }
     }

@@ -30,6 +30,9 @@ pub struct Args {
     /// Exit with 2 for warnings as well
     #[arg(long)]
     strict: bool,
+    /// The Python of functions: a folder with bin/python, or an interpreter
+    #[arg(long, value_name = "ENV")]
+    python_env: Option<String>,
     /// Print one line of JSON for each error and warning
     #[arg(long)]
     json: bool,
@@ -38,7 +41,7 @@ pub struct Args {
 pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
     let (mut wrong, mut warned) = (false, false);
     for path in &args.workflows {
-        match check(path, home) {
+        match check(path, home, args.python_env.as_deref()) {
             Ok(checked) => {
                 warned |= !checked.lints.is_empty();
                 match args.json {

@@ -93,6 +93,7 @@ fn given<'a>(args: &Args, home: Option<&'a Path>) -> Result<GivenSettings<'a>, F
         inputs: Vec::new(),
         inputs_file: None,
         settings: Vec::new(),
+        python_env: None,
     };
     let resources = Resources { jobs: args.jobs, resources: Vec::new() };
     let cache = CacheFlags { remote: args.remote.clone(), ..CacheFlags::default() };

@@ -220,6 +220,7 @@ pub fn main() -> ExitCode {
     };
     let color = cli.color;
     let home = cli.home.as_deref();
+    crate::python::remember_in(home);
     if let Some(home) = home {
         name_home(home);
     }

@@ -32,6 +32,9 @@ pub struct RunRequest {
     /// Policies that differ from the file's, each as `PATH=VALUE`.
     pub settings: Vec<String>,
     pub cache: Option<CacheMode>,
+    /// The environment of all Python functions: a folder with bin/python, or an interpreter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub python_env: Option<String>,
     /// The address of the shared cache, or `off`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remote: Option<String>,
@@ -203,6 +206,9 @@ impl RunRequest {
         if let Some(mode) = self.remote_mode {
             add("--remote-mode", mode.name());
         }
+        if let Some(python) = &self.python_env {
+            add("--python-env", python);
+        }
         if let Some(jobs) = self.jobs {
             add("--jobs", &jobs.to_string());
         }
@@ -237,6 +243,7 @@ impl RunRequest {
         self.cache = newer.cache.or(self.cache);
         self.remote = newer.remote.or(self.remote);
         self.remote_mode = newer.remote_mode.or(self.remote_mode);
+        self.python_env = newer.python_env.or(self.python_env);
         self.overwrite = newer.overwrite.or(self.overwrite);
         self.keep_going |= newer.keep_going;
         self.replace_outputs = newer.replace_outputs;

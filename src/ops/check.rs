@@ -18,7 +18,7 @@ use crate::workflow::Task;
 use crate::workflow::diagnostic::{Diagnostic, Severity, Sources};
 use crate::workflow::graph::select::Role;
 use crate::workflow::lint::{Lint, lint, lint_library, tasks};
-use crate::workflow::load::{LoadedLibrary, load, load_library};
+use crate::workflow::load::{LoadedLibrary, load_library, load_with};
 
 /// Maximum results of a task that are looked at for one under its pinned version.
 const MAX_RESULTS: u32 = 200;
@@ -41,8 +41,8 @@ pub enum Contents {
 ///
 /// # Errors
 /// Everything that keeps it from being used.
-pub fn check(path: &Path, home: Option<&Path>) -> Result<Checked, WorkflowErrors> {
-    if let Some(LoadedLibrary { tasks, sources, diagnostics }) = load_library(path) {
+pub fn check(path: &Path, home: Option<&Path>, python_env: Option<&str>) -> Result<Checked, WorkflowErrors> {
+    if let Some(LoadedLibrary { tasks, sources, diagnostics }) = load_library(path, python_env) {
         if !diagnostics.is_empty() {
             return Err(WorkflowErrors { diagnostics, sources });
         }
@@ -50,7 +50,7 @@ pub fn check(path: &Path, home: Option<&Path>) -> Result<Checked, WorkflowErrors
         lints.extend(edited(&tasks, home));
         return Ok(Checked { contents: Contents::Tasks(tasks.len()), sources, lints });
     }
-    let opened = validate(load(path, &[]))?;
+    let opened = validate(load_with(path, python_env))?;
     let diagnostics = refused(&opened);
     if !diagnostics.is_empty() {
         return Err(WorkflowErrors { diagnostics, sources: opened.sources });

@@ -10,6 +10,7 @@
 //! | `scratch/<run>/` | attempts under way; its `lock` is held while the run lives and tells a copy of the home, `processes` names what it started, `cancel` asks for its end |
 //! | `reserve` | space that a collection gives up first, so that it can run on a full disk |
 //! | `serve/` | locks of daemons and of others that claim instants, and the file that wakes daemons |
+//! | `python/` | descriptions of Python functions, and the program that calls them |
 //! | `kept/<id>/` | scratch folders that a user wants to keep |
 
 use std::fmt;

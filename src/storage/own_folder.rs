@@ -15,7 +15,7 @@ use super::own_file::refused;
 use super::removal::remove_below;
 
 /// The folders that a home may have. Others come and go below them.
-const ALL: [&str; 11] = [
+const ALL: [&str; 13] = [
     "store",
     "store/blobs",
     "store/tmp",
@@ -27,6 +27,8 @@ const ALL: [&str; 11] = [
     "kept",
     "work.holders",
     "serve",
+    "python",
+    "python/described",
 ];
 /// Permission bits of others that a folder may not have: they could put things into it.
 const WRITABLE_BY_OTHERS: u32 = 0o022;

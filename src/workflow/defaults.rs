@@ -19,6 +19,7 @@ pub struct Defaults {
     pub env: Vec<(String, String)>,
     pub pass_env: Vec<String>,
     pub in_workflow_dir: bool,
+    pub python_env: Option<String>,
 }
 
 impl Defaults {
@@ -31,6 +32,7 @@ impl Defaults {
             env: Vec::new(),
             pass_env: Vec::new(),
             in_workflow_dir: false,
+            python_env: None,
         };
         let Some(table) = reader.table(file, "defaults") else { return defaults };
         reader.check_keys(table, keys::DEFAULTS, "[defaults]");
@@ -50,6 +52,7 @@ impl Defaults {
         defaults.env = read_env(reader, table, &[]);
         defaults.pass_env = read_variables(reader, table, "pass_env", true);
         defaults.in_workflow_dir = read_cwd(reader, table).unwrap_or(false);
+        defaults.python_env = reader.text(table, "python_env").map(str::to_owned);
         defaults
     }
 

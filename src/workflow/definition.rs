@@ -44,6 +44,14 @@ impl Definition {
             TaskCommand::Program(argv) => {
                 parts.insert("argv".into(), words(argv.iter().map(Template::source)));
             }
+            TaskCommand::Function(call) => {
+                let function = &call.function;
+                parts.insert("python".into(), format!("{}:{}", function.module, function.function));
+                parts.insert("python version".into(), function.python.clone());
+                let packages = function.packages.iter();
+                parts.extend(packages.map(|(name, version)| (format!("package {name}"), version.clone())));
+                parts.extend(function.code.iter().map(|(name, digest)| (name.clone(), digest.clone())));
+            }
         }
         for (name, value) in &task.env {
             parts.insert(format!("env.{name}"), value.clone());
@@ -58,7 +66,7 @@ impl Definition {
         }
         for output in &task.outputs {
             let capture = match &output.capture {
-                Capture::Out => continue,
+                Capture::Out | Capture::Returned => continue,
                 Capture::Stdout => "stdout".to_owned(),
                 Capture::Path(path) => format!("path {path}"),
             };

@@ -81,6 +81,16 @@ impl Texts {
         Ok((path, text))
     }
 
+    /// Whether nothing is read from the disk.
+    pub fn is_recorded(&self) -> bool {
+        self.recorded.is_some()
+    }
+
+    /// Adds what follows from files that are not all kept, under a path that no file has: a record has it.
+    pub fn add(&mut self, path: PathBuf, text: String) {
+        self.read.insert(path.clone(), Document { path, asked: Vec::new(), text: text.into() });
+    }
+
     /// Everything that was read, by path.
     pub fn into_documents(self) -> Vec<Document> {
         self.read.into_values().collect()

@@ -9,6 +9,7 @@ use super::budget::{Budget, Resource};
 use super::defaults::Defaults;
 use super::diagnostic::{Diagnostic, FileId, SourceSpan, Sources, Span};
 use super::documents::Texts;
+use super::functions::{FunctionSearch, Functions};
 use super::link::Tasks;
 use super::one_task::TaskFile;
 use super::reader::Reader;
@@ -37,6 +38,8 @@ pub struct Reading {
     pub diagnostics: Vec<Diagnostic>,
     /// Policies from the command line.
     pub settings: Vec<Setting>,
+    /// The environment of all Python functions, from the command line.
+    pub python_env: Option<String>,
     /// Libraries, by canonical path.
     libraries: BTreeMap<PathBuf, Library>,
     /// The files that use a name for their tasks.
@@ -65,8 +68,15 @@ impl Reading {
         if !reader.spend(Resource::Tasks, entries.len(), span) {
             entries.clear();
         }
+        let search = FunctionSearch {
+            owner,
+            dir,
+            flag: self.python_env.as_deref(),
+            default: context.defaults.python_env.as_deref(),
+        };
+        let functions = Functions::read(reader, &entries, &search, &mut self.texts, &mut self.sources);
         let read = |entry: super::reader::TableEntry| {
-            let mut task = read_task(reader, &context, entry)?;
+            let mut task = read_task(reader, &context, entry, &functions)?;
             let own = entry.key.name.to_string();
             for setting in &mut self.settings {
                 if let SettingTarget::Task(name) = &setting.target

@@ -43,6 +43,7 @@ pub enum Shape {
     Choice(&'static [&'static str]),
     /// A table from names to types, short or long; the long form has these keys.
     Inputs(&'static [Key]),
+    /// The same for outputs, or a list of names.
     Outputs,
     /// A table from names to any values.
     Bindings,
@@ -199,6 +200,11 @@ pub const DEFAULTS: &[Key] = join!(
         key("env", Shape::TextTable, "Variables for every task; a task's own values win."),
         key("pass_env", Shape::Texts, "Variables passed on from the caller's environment; may hold `*`."),
         key("cwd", Shape::Choice(&["scratch", "workflow"]), "Where commands run; default \"scratch\"."),
+        key(
+            "python_env",
+            Shape::Text,
+            "The Python of functions: a folder with bin/python, or an interpreter."
+        ),
     ]
 );
 
@@ -217,6 +223,21 @@ pub const TASK: &[Key] = join!(
             "A shell script; inputs are variables of the same name, outputs go to \"$OUT/NAME\"."
         ),
         key("argv", Shape::Texts, "A command without a shell; each item is a template over the inputs."),
+        key(
+            "python",
+            Shape::Text,
+            "Instead of run: FILE.py:FUNCTION or package.module:FUNCTION; its hints are the inputs and outputs."
+        ),
+        key(
+            "python_env",
+            Shape::Text,
+            "The Python of the function: a folder with bin/python, or an interpreter."
+        ),
+        key(
+            "python_start",
+            Shape::Choice(&["cold"]),
+            "How a process for the function begins: \"cold\", a new interpreter for each attempt."
+        ),
         key(
             "args",
             Shape::Texts,
@@ -248,7 +269,6 @@ pub const TASK: &[Key] = join!(
         reserved("image"),
         reserved("executor"),
         reserved("sandbox"),
-        reserved("python"),
     ],
     execution_policies!(),
     cache_policies!()

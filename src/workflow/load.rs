@@ -47,17 +47,30 @@ pub fn load(path: &Path, settings: &[String]) -> LoadedWorkflow {
 
 /// Reads what a run was asked for: a workflow, or one task of a file as a workflow of that one node.
 pub fn load_requested(texts: Texts, request: &RunRequest) -> LoadedWorkflow {
-    read(texts, &request.workflow, &request.settings, request.task.as_deref())
+    let RunRequest { workflow, settings, task, python_env, .. } = request;
+    read(texts, workflow, settings, task.as_deref(), python_env.as_deref())
 }
 
 /// Like [`load`], from `texts` instead of the disk.
 pub fn load_from(texts: Texts, path: &Path, settings: &[String]) -> LoadedWorkflow {
-    read(texts, path, settings, None)
+    read(texts, path, settings, None, None)
 }
 
-fn read(texts: Texts, path: &Path, settings: &[String], task: Option<&str>) -> LoadedWorkflow {
+/// Like [`load`], with the environment of all Python functions.
+pub fn load_with(path: &Path, python_env: Option<&str>) -> LoadedWorkflow {
+    read(Texts::default(), path, &[], None, python_env)
+}
+
+fn read(
+    texts: Texts,
+    path: &Path,
+    settings: &[String],
+    task: Option<&str>,
+    python_env: Option<&str>,
+) -> LoadedWorkflow {
     let mut loader = Loader::default();
     loader.reading.texts = texts;
+    loader.reading.python_env = python_env.map(str::to_owned);
     for text in settings {
         match Setting::parse(text, &mut loader.reading.sources) {
             Ok(setting) => loader.reading.settings.push(setting),
@@ -96,8 +109,9 @@ pub struct LoadedLibrary {
 }
 
 /// Reads the library file at `path` and everything it imports; `None` if it is none, or cannot be read.
-pub fn load_library(path: &Path) -> Option<LoadedLibrary> {
+pub fn load_library(path: &Path, python_env: Option<&str>) -> Option<LoadedLibrary> {
     let mut reading = Reading::default();
+    reading.python_env = python_env.map(str::to_owned);
     let (absolute, text) = reading.texts.read(path).ok()?;
     if !is_library(&text) {
         return None;

@@ -20,6 +20,7 @@
 //! | `label.rs` | names of projects and domains |
 //! | `schedules.rs` | when the workflow is due by itself |
 //! | `budget.rs` | how much the files of one workflow may hold together |
+//! | `functions.rs`, `signatures.rs` | tasks that are Python functions: asking what they are; their inputs and outputs |
 //! | `settings.rs` | policies that the command line sets |
 //! | `config/` | settings files |
 //! | `signature.rs`, `definition.rs` | what of a task is in the cache key |
@@ -35,6 +36,7 @@ pub mod diagnostic;
 pub mod documents;
 mod elsewhere;
 pub mod filters;
+pub mod functions;
 pub mod graph;
 mod hints;
 mod import;
@@ -57,6 +59,7 @@ pub mod schedules;
 pub mod schema;
 mod settings;
 pub mod signature;
+mod signatures;
 pub mod source;
 pub mod spec;
 pub mod syntax;
@@ -70,6 +73,7 @@ use std::sync::Arc;
 use self::binding::{Binding, Reference};
 use self::config::notify::PlacedNotify;
 use self::diagnostic::SourceSpan;
+use self::functions::FunctionCall;
 use self::policy::{AttemptPolicy, CachePolicy};
 use self::schedules::PlacedSchedule;
 use self::template::Template;
@@ -201,12 +205,15 @@ pub enum Capture {
     Stdout,
     /// This path in the scratch folder.
     Path(String),
+    /// In what the function returned.
+    Returned,
 }
 
 #[derive(Debug)]
 pub enum TaskCommand {
     Script { script: String, shell: Vec<String>, args: Vec<Template> },
     Program(Vec<Template>),
+    Function(Box<FunctionCall>),
 }
 
 /// One use of a task or of another workflow.

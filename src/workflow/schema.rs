@@ -101,7 +101,10 @@ fn shape(shape: Shape) -> Json {
         Shape::TextTable => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
         Shape::Choice(all) => json!({ "enum": all }),
         Shape::Inputs(keys) => short_or_long(keys),
-        Shape::Outputs => short_or_long(keys::OUTPUT),
+        Shape::Outputs => {
+            let names = json!({ "type": "array", "items": { "type": "string", "minLength": 1 } });
+            json!({ "oneOf": [short_or_long(keys::OUTPUT), names] })
+        }
         Shape::Bindings => by_name(NAME, json!({})),
         Shape::Amounts => by_name(HYPHENATED, json!({ "$ref": "#/definitions/amount" })),
         Shape::Published => {

@@ -5,11 +5,13 @@ use std::path::Path;
 use super::binder::{Binder, inner_span};
 use super::defaults::{Defaults, read_cwd, read_env, read_shell, read_variables};
 use super::diagnostic::Diagnostic;
+use super::functions::{Functions, check_no_function};
 use super::interface::{read_inputs, read_outputs};
 use super::keys;
 use super::paths::{check_inside, find_sources, literal_part};
 use super::policy::CachePolicy;
 use super::reader::{Reader, TableEntry};
+use super::signatures::read_function;
 use super::syntax::{Table, TomlItem, TomlKey, TomlKind};
 use super::template::Template;
 use super::{Capture, Input, SourceGlob, Task, TaskCommand};
@@ -27,16 +29,30 @@ pub struct TaskContext<'a> {
 
 /// Reads `[tasks.NAME]`. A task with an error in its body still has an interface that nodes can be checked
 /// against, so `None` only comes for a name that cannot be used.
-pub fn read_task(reader: &mut Reader, context: &TaskContext, entry: TableEntry) -> Option<Task> {
+pub fn read_task(
+    reader: &mut Reader,
+    context: &TaskContext,
+    entry: TableEntry,
+    functions: &Functions,
+) -> Option<Task> {
     let TableEntry { key, span, table } = entry;
     let named = reader.check_name(key, "a task", true);
     let owner = format!("task `{}`", key.name);
     reader.check_keys(table, keys::TASK, &owner);
-    let inputs = read_inputs(reader, table, context.dir, &owner, keys::INPUT);
-    let outputs = read_outputs(reader, table, &owner);
     let defaults = &context.defaults;
-    let command = read_command(reader, table, key, span, &inputs, defaults);
-    let env = defaults.merged_env(read_env(reader, table, &inputs), &inputs);
+    let mut inputs = read_inputs(reader, table, context.dir, &owner, keys::INPUT);
+    let is_function = table.get("python").is_some();
+    let (outputs, command) = match is_function {
+        true => read_function(reader, table, &key.name, functions, &mut inputs),
+        false => {
+            check_no_function(reader, table);
+            let outputs = read_outputs(reader, table, &owner);
+            (outputs, read_command(reader, table, key, span, &inputs, defaults))
+        }
+    };
+    // A function gets its inputs as arguments, not as variables.
+    let variables = if is_function { &[] } else { &*inputs };
+    let env = defaults.merged_env(read_env(reader, table, variables), variables);
     let cache = defaults.cache.overridden(reader, table);
     for (name, span) in reader.texts(table, "cache_ignore_inputs").unwrap_or_default() {
         if !inputs.iter().any(|input| &*input.name == name) {
@@ -50,7 +66,7 @@ pub fn read_task(reader: &mut Reader, context: &TaskContext, entry: TableEntry) 
         }
     }
     check_aliases(reader, table, &format!("{}.{}", context.owner, key.name));
-    let in_workflow_dir = read_cwd(reader, table).unwrap_or(defaults.in_workflow_dir);
+    let in_workflow_dir = !is_function && read_cwd(reader, table).unwrap_or(defaults.in_workflow_dir);
     if in_workflow_dir && outputs.iter().any(|output| matches!(output.capture, Capture::Path(_))) {
         let span = table.get("cwd").map_or(span, |item| item.span);
         let message =
@@ -130,10 +146,10 @@ fn read_command(
             let diagnostic = Diagnostic::at(
                 reader.place(header),
                 format!("task `{}` has no command", key.name),
-                "neither `run` nor `argv`",
+                "neither `run`, `argv` nor `python`",
             );
-            reader
-                .report(diagnostic.help("add run = '...' for a shell script, or argv = [...] for a program"));
+            let help = "add run = '...' for a shell script, argv = [...] for a program, or python = \"FILE.py:FUNCTION\"";
+            reader.report(diagnostic.help(help));
         }
         _ => {}
     }

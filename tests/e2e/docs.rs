@@ -247,6 +247,7 @@ pages! {
     notifications: "docs/notifications.md",
     performance: "docs/performance.md",
     promises: "docs/promises.md",
+    python: "docs/python.md",
     settings: "docs/settings.md",
     shared_cache: "docs/shared-cache.md",
     templates: "docs/templates.md",

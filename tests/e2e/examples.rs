@@ -15,6 +15,7 @@ const BUILD: &str = "workflows/wordfreq/build.toml";
 const SCATTER: &str = "workflows/scatter.toml";
 const BRANCHES: &str = "workflows/branches.toml";
 const STUDY: &str = "workflows/study/study.toml";
+const PRICES: &str = "workflows/prices/prices.toml";
 const LIMITS: &str = "workflows/limits.toml";
 
 fn checked_in() -> &'static Path {
@@ -100,10 +101,10 @@ fn the_schema_is_current() {
 fn check_has_no_complaint() {
     let lab = lab();
     let workflows: Vec<_> = toml_files().into_iter().filter(|name| !name.contains("/lib/")).collect();
-    assert_eq!(workflows.len(), 10, "{workflows:?}");
+    assert_eq!(workflows.len(), 11, "{workflows:?}");
     let args: Vec<&str> = std::iter::once("check").chain(workflows.iter().map(String::as_str)).collect();
     let checked = lab.run(&args).expect_code(0);
-    assert_eq!(checked.err.lines().filter(|line| line.contains(": ok, ")).count(), 10, "{}", checked.err);
+    assert_eq!(checked.err.lines().filter(|line| line.contains(": ok, ")).count(), 11, "{}", checked.err);
 }
 
 #[test]
@@ -113,6 +114,19 @@ fn what_init_writes_runs() {
     let first = lab.ok("workflow.toml", &[]);
     assert_eq!(first.outputs()["letters"], 10);
     assert_eq!(lab.ok("workflow.toml", &[]).finished()["executed"], 0);
+}
+
+#[test]
+fn functions_follow_their_code() {
+    let lab = lab();
+    assert_eq!(lab.ok(PRICES, &[]).outputs()["prices"], serde_json::json!([2.9, 4.1]));
+    let again = lab.ok(PRICES, &[]);
+    assert_eq!((executed(&again), again.warnings()), (Vec::new(), String::new()));
+    edit(&lab, "workflows/prices/prices.py", "prices - slope * days", "prices - days * slope");
+    let why = lab.run(&["why", PRICES, "fit"]).expect_code(0);
+    assert!(why.out.contains("trend in prices.py changed"), "{}", why.out);
+    // The same lines come out, so that forecasts hit.
+    assert!(executed(&lab.ok(PRICES, &[])).iter().all(|name| name.starts_with("fit")));
 }
 
 #[test]

@@ -56,6 +56,7 @@ mod one_task;
 mod output_pipe;
 mod processes;
 mod publishing;
+mod python_tasks;
 mod receipts;
 mod remembered;
 mod report;

@@ -56,6 +56,7 @@ pub fn before(past: &Replay, ready: &Ready, ink: Ink) -> String {
             Capture::Out => (format!("$OUT/{}", output.name), output.ty.to_string()),
             Capture::Path(path) => (path.clone(), format!("{}, in this folder", output.ty)),
             Capture::Stdout => ("standard output".to_owned(), format!("{} {}", output.ty, output.name)),
+            Capture::Returned => (output.name.to_string(), format!("{}, returned", output.ty)),
         };
         row(std::mem::take(&mut title), name, what);
     }
@@ -78,6 +79,9 @@ fn command(past: &Replay, ready: &Ready) -> String {
     let Ready { folder, prepared, .. } = ready;
     match &past.subject.task.command {
         crate::workflow::TaskCommand::Program(_) => prepared.program.join(" "),
+        crate::workflow::TaskCommand::Function(call) => {
+            format!("calls {}:{}", call.function.file.display(), call.function.function)
+        }
         crate::workflow::TaskCommand::Script { .. } => {
             let script = folder.path().join("script").join(past.subject.script_name());
             format!("runs {}", from_work(&script, ready))

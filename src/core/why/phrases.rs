@@ -104,7 +104,8 @@ fn definition(part: &DefinitionChange) -> String {
         _ if name == "run" => "command".into(),
         _ => name.to_owned(),
     };
-    let is_text = name == "run" || name.starts_with("source ");
+    // A definition in Python: `helper in pipeline.py`.
+    let is_text = name == "run" || name.starts_with("source ") || name.contains(" in ");
     match (was, now, line) {
         (None, ..) => format!("{what} added"),
         (_, None, _) => format!("{what} removed"),

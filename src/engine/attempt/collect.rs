@@ -12,6 +12,7 @@ use crate::core::json;
 use crate::core::types::Type;
 use crate::core::value::{Artifact, Value};
 use crate::engine::attempt::error::{CollectError, OutputProblem};
+use crate::engine::attempt::function::FunctionResult;
 use crate::exec::Masker;
 use crate::storage::store::{NewOutput as Sealable, PendingBlob, SealError, Store};
 use crate::workflow::{Capture, Output, Task};
@@ -27,6 +28,8 @@ pub struct OutputPlaces {
     pub work: PathBuf,
     /// What was captured of standard output, if anything was.
     pub stdout: PathBuf,
+    /// What a Python function returned.
+    pub returned: PathBuf,
     /// The attempt's folder: outputs must not lead out of it.
     pub root: PathBuf,
 }
@@ -169,6 +172,7 @@ impl Finder<'_> {
         let name = &*self.output.name;
         let ty = &self.output.ty;
         let (path, shown) = match &self.output.capture {
+            Capture::Returned => return self.returned(),
             Capture::Stdout => (self.places.stdout.clone(), "standard output".to_owned()),
             Capture::Out => (self.places.out.join(name), format!("\"$OUT/{name}\"")),
             Capture::Path(path) => (self.places.work.join(path), format!("\"{path}\"")),
@@ -185,7 +189,7 @@ impl Finder<'_> {
                     Capture::Path(path) => {
                         Path::new(path).file_name().and_then(|n| n.to_str()).unwrap_or(name)
                     }
-                    Capture::Out | Capture::Stdout => name,
+                    Capture::Out | Capture::Stdout | Capture::Returned => name,
                 };
                 let base = base.to_owned();
                 match file {
@@ -228,6 +232,29 @@ impl Finder<'_> {
         }
     }
 
+    /// An output of a Python function.
+    fn returned(&mut self) -> Result<Found, OutputProblem> {
+        let Output { name, ty, .. } = self.output;
+        let mut result = FunctionResult::read(&self.places.returned).map_err(OutputProblem::Missing)?;
+        let Some(mut json) = result.outputs.remove(&**name) else {
+            return match ty.is_optional() {
+                true => Ok(Found::Value(Value::Null)),
+                false => Err(OutputProblem::Missing("the function returned no such output".into())),
+            };
+        };
+        if ty.holds_files() {
+            return Ok(self.listed_files(ty, &json)?);
+        }
+        let text = json.to_string();
+        let masked = self.masker.mask(&text);
+        if masked != text {
+            self.notes
+                .push(format!("output `{name}` held the value of a secret, which was replaced by `***`"));
+            json = json::parse(&masked)?;
+        }
+        Ok(Value::from_json(ty, &json).map(Found::Value)?)
+    }
+
     fn missing(&self, shown: &str) -> String {
         let mut there: Vec<String> = fs::read_dir(&self.places.out)
             .map(|entries| entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect())
@@ -239,7 +266,7 @@ impl Finder<'_> {
         let hint = match (&self.output.capture, there.is_empty()) {
             (Capture::Out, false) => format!("; in $OUT there is {}", there.join(", ")),
             (Capture::Out, true) => "; nothing was written to $OUT".into(),
-            (Capture::Path(_) | Capture::Stdout, _) => String::new(),
+            (Capture::Path(_) | Capture::Stdout | Capture::Returned, _) => String::new(),
         };
         format!("the command ended well, but left no {shown}{hint}")
     }

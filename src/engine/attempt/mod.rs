@@ -5,6 +5,7 @@ pub mod collect;
 pub mod environment;
 pub mod error;
 pub mod failing_line;
+mod function;
 pub mod hints;
 pub mod large;
 pub mod perform;

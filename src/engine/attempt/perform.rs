@@ -19,6 +19,7 @@ use crate::engine::attempt::collect::{self, MAX_LIGHT_BYTES, OutputPlaces};
 use crate::engine::attempt::environment::HostEnv;
 use crate::engine::attempt::error::AttemptError;
 use crate::engine::attempt::failing_line::{failing_line, set_trap};
+use crate::engine::attempt::function::{FunctionResult, call_of};
 use crate::engine::attempt::hints::{EndedCommand, MAYBE_OUT_OF_MEMORY, OUT_OF_MEMORY};
 use crate::engine::attempt::large::{LargeInputState, settle_links};
 use crate::engine::attempt::prepare::{AttemptContext, PreparedAttempt, TaskInstance, prepare};
@@ -96,6 +97,8 @@ pub struct Success {
     pub blobs: Vec<PendingBlob>,
     /// A declared input or source that changed while the task ran.
     pub changed: Option<PathBuf>,
+    /// A file of code that was loaded and is not in the automatic version.
+    pub unseen: Option<PathBuf>,
     /// What the user should know.
     pub notes: Vec<String>,
 }
@@ -318,10 +321,15 @@ impl<E> Finishing<E> {
             blobs.extend(keep_small_files(&shared.store, subject));
         }
         let sources = subject.sources.iter().map(|source| &source.snapshot);
+        let call = call_of(&subject.task).filter(|_| subject.task.cache.enabled);
+        let code = call.and_then(|call| call.changed()).map(Path::to_owned);
+        let result = call.and_then(|_| FunctionResult::read(&folder.returned()).ok());
+        let unseen = result.and_then(|result| result.unseen.into_iter().next());
         let changed =
             job.snapshots.iter().chain(sources).find_map(|snapshot| snapshot.changed(&shared.store));
+        let changed = changed.or(code);
         let notes = notes.iter().map(|note| shared.masker.mask(note)).collect();
-        Ok(Success { outputs: collected.values, blobs, changed, notes })
+        Ok(Success { outputs: collected.values, blobs, changed, unseen, notes })
     }
 
     fn exit_message(&self, code: i32) -> String {
@@ -344,6 +352,12 @@ impl<E> Finishing<E> {
         ended.message()
     }
 
+    /// Why a Python function failed, if it could say so.
+    fn said(&self) -> Option<AttemptError> {
+        call_of(&self.job.subject.task)?;
+        FunctionResult::read(&self.folder.returned()).ok()?.error()
+    }
+
     /// Why a process was ended by SIGKILL that no user sent.
     fn kill_hint(&self) -> &'static str {
         if self.shared.out_of_memory.any_new() { OUT_OF_MEMORY } else { MAYBE_OUT_OF_MEMORY }
@@ -353,7 +367,9 @@ impl<E> Finishing<E> {
     fn ended(&self, end: &End) -> Result<(), AttemptError> {
         match end {
             End::Exited(0) => Ok(()),
-            End::Exited(code) => Err(AttemptError::new(TaskErrorKind::Exit, self.exit_message(*code))),
+            End::Exited(code) => Err(self
+                .said()
+                .unwrap_or_else(|| AttemptError::new(TaskErrorKind::Exit, self.exit_message(*code)))),
             End::Signalled(signal) => {
                 let is_kill = *signal == SIGKILL;
                 let hint = if is_kill { format!("; {}", self.kill_hint()) } else { String::new() };
@@ -397,6 +413,7 @@ pub fn places(subject: &TaskInstance, folder: &Folder) -> OutputPlaces {
         out: folder.out(),
         work: if subject.task.in_workflow_dir { subject.workflow_dir.clone() } else { folder.work() },
         stdout: folder.stdout(),
+        returned: folder.returned(),
         root: folder.path().to_owned(),
     }
 }

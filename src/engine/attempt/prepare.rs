@@ -18,6 +18,7 @@ use crate::core::staging::Staging;
 use crate::core::value::{Artifact, Value};
 use crate::engine::attempt::environment::{self, HostEnv};
 use crate::engine::attempt::error::AttemptError;
+use crate::engine::attempt::function::{self, call_of};
 use crate::engine::attempt::scratch::Folder;
 use crate::engine::attempt::source::SourceFile;
 use crate::exec::{Original, View, Views};
@@ -142,7 +143,9 @@ pub fn prepare(
     let (mut env, secrets) =
         environment::of_task(task, around.caller).map_err(|error| AttemptError::input(error.to_string()))?;
     let inputs_file = folder.write_inputs(&inputs_json(subject, &staged)).map_err(io)?;
-    export_inputs(subject, folder, &staged, &mut env)?;
+    if call_of(task).is_none() {
+        export_inputs(subject, folder, &staged, &mut env)?;
+    }
     let mut own = |name: &str, value: OsString| env.insert(name.into(), value);
     own("OUT", folder.out().into());
     own("RUNNER_INPUTS", inputs_file.into());
@@ -158,7 +161,10 @@ pub fn prepare(
     if let Some(instant) = around.scheduled_at {
         own("RUNNER_SCHEDULED_AT", instant.to_string().into());
     }
-    let (program, inline) = program(subject, folder, &staged)?;
+    let (program, inline) = match call_of(task) {
+        Some(call) => (function::program(task, call, folder, &mut env)?, None),
+        None => program(subject, folder, &staged)?,
+    };
     let dir = if task.in_workflow_dir { subject.workflow_dir.clone() } else { work };
     Ok(PreparedAttempt { program, inline, dir, env, secrets, guards: staged.guards, views: staged.views })
 }
@@ -366,6 +372,7 @@ fn program(
             }
             ("args", args)
         }
+        TaskCommand::Function(_) => return Err(AttemptError::spawn("a function is no command")),
     };
     for template in templates {
         let fail = |problem: String| AttemptError::input(format!("`{name}`: {problem}"));

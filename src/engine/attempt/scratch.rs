@@ -14,6 +14,7 @@
 //! | `inputs.json` | what `$RUNNER_INPUTS` names |
 //! | `trap`, `failing-line` | the trap that says which line ended a script, and what it said |
 //! | `script/<task>` | the script, where it has to be a file |
+//! | `call.json`, `result.json` | which Python function is called, and what it returned |
 //! | `stdout` | standard output, where an output is taken from it |
 
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -137,6 +138,16 @@ impl Folder {
         Ok(path)
     }
 
+    /// Where the call of a Python function is described.
+    pub fn call(&self) -> PathBuf {
+        self.0.join("call.json")
+    }
+
+    /// Where what a Python function returned is written.
+    pub fn returned(&self) -> PathBuf {
+        self.0.join("result.json")
+    }
+
     /// What a script reads before its first command.
     pub fn trap(&self) -> PathBuf {
         self.0.join("trap")
@@ -189,8 +200,8 @@ impl Folder {
                 Some("work") => is_ours(&entry)? && fs::read_dir(entry.path())?.next().is_none(),
                 Some("out") => is_ours(&entry)? && remove_files(&entry.path())?,
                 Some("in") => is_ours(&entry)? && clean_inputs(&entry.path())?,
-                Some("failing-line") => fs::remove_file(entry.path()).is_ok(),
-                Some("inputs.json" | "stdout" | "trap") => {
+                Some("failing-line" | "result.json") => fs::remove_file(entry.path()).is_ok(),
+                Some("inputs.json" | "call.json" | "stdout" | "trap") => {
                     let metadata = entry.metadata()?;
                     metadata.is_file() && metadata.nlink() == 1 && metadata.mode() & 0o777 == 0o600
                 }

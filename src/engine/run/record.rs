@@ -54,16 +54,25 @@ impl Engine {
             ..self.finished(spot, Status::Succeeded, &flight.inputs)
         };
         let mut key = flight.key.filter(|_| self.options.mode.writes());
-        if success.changed.is_none() && key.is_none() {
+        let is_sure = success.changed.is_none() && success.unseen.is_none();
+        if is_sure && key.is_none() {
             event.work = Some(flight.work);
         }
-        if let Some(path) = success.changed {
-            let reason =
-                format!("{} changed while the task ran: its result was used, but not stored", path.display());
-            if key.take().is_some() {
-                self.bus.warn(Some(spot.label()), reason.clone());
-                event.reason = Some(reason);
-            }
+        let changed = success.changed.map(|path| {
+            format!("{} changed while the task ran: its result was used, but not stored", path.display())
+        });
+        let unseen = success.unseen.map(|path| {
+            format!(
+                "{} was loaded by a name that only the run knew, so that changes of it would not count: the result was used, \
+                 but not stored; put the file in `sources`",
+                path.display()
+            )
+        });
+        if let Some(reason) = changed.or(unseen)
+            && key.take().is_some()
+        {
+            self.bus.warn(Some(spot.label()), reason.clone());
+            event.reason = Some(reason);
         }
         let mut row = key.and_then(|key| self.row(spot, key, &event, &success.outputs));
         if let Some(row) = &mut row {

@@ -17,6 +17,7 @@ use crate::core::staging::Staging;
 use crate::engine::attempt::environment::HostEnv;
 use crate::engine::attempt::prepare::LargeInputs;
 use crate::storage::user_file::write_user_file;
+use crate::workflow::TaskCommand;
 
 mod script;
 
@@ -45,6 +46,12 @@ pub fn export(
     let session = HomeWriter::open(home)?;
     session.warnings.iter().for_each(|warning| tell(format!("warning: {warning}")));
     let past = Replay::find(&view, &session.store, run, wanted, "export")?;
+    if matches!(past.subject.task.command, TaskCommand::Function(_)) {
+        return Err(Error::invalid(format!(
+            "{} is a Python function, whose code is not packed: `runner shell` repeats its attempt here",
+            past.subject.path().file_name()
+        )));
+    }
     past.notes.iter().for_each(|text| tell(format!("note: {text}")));
     if past.subject.task.in_workflow_dir {
         let folder = past.subject.workflow_dir.display();

@@ -178,6 +178,7 @@ pub fn readme(past: &Replay) -> String {
             Capture::Out => format!("out/{}", output.name),
             Capture::Path(path) => Path::new("work").join(path).display().to_string(),
             Capture::Stdout => "on standard output".into(),
+            Capture::Returned => "returned by the function, in result.json".into(),
         };
         text.push_str(&format!("  {}: {}, {place}\n", output.name, output.ty));
     }

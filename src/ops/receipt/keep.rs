@@ -25,6 +25,7 @@ use crate::storage::receipts::{self, KeptReceipt};
 use crate::storage::store::{Evidence, Store};
 use crate::workflow::config::Config;
 use crate::workflow::paths::find_files;
+use crate::workflow::{Task, TaskCommand};
 
 /// Follows a run that may leave a receipt.
 pub struct ReceiptKeeper {
@@ -38,6 +39,12 @@ pub struct ReceiptKeeper {
     changes: i64,
 }
 
+/// Whether all that a task's key follows from is among what a receipt knows. The packages that a function reaches, and files
+/// that may come to stand in front of others, are not.
+fn leaves_receipt(task: &Task) -> bool {
+    task.secrets.is_empty() && !matches!(task.command, TaskCommand::Function(_))
+}
+
 impl ReceiptKeeper {
     /// Begins to listen; `None` if the run leaves no receipt. Comes before the first lookup.
     pub fn begin(
@@ -49,7 +56,7 @@ impl ReceiptKeeper {
         store: &Store,
         reader: &Connection,
     ) -> Option<Self> {
-        let key = key.filter(|_| opened.tasks().all(|task| task.secrets.is_empty()))?;
+        let key = key.filter(|_| opened.tasks().all(leaves_receipt))?;
         let changes = receipts::changes(reader).ok()?;
         let of_file = |given: &GivenInputs| match given {
             GivenInputs::File(path) => Some(path.clone()),

@@ -25,6 +25,7 @@
 //! | published files | each looks as after the run had published it |
 //! | `cache_max_age`, uses that have to be recorded | the first of them to end is the receipt's end; a clock that was set back ends it as well |
 //! | secrets, locks, conditions of other runs | a run with secrets, locks, hooks, a retry or an overwrite leaves no receipt |
+//! | the code of Python functions, and packages | a run with a task that is one leaves no receipt |
 //! | warnings, also those that come only once | a run with any leaves no receipt |
 //! | the receipt itself, and the events that are copied | both have checksums |
 //!

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `words.rs` | the words of a script, as far as they can be split without running it |
 //! | `commands.rs` | files, paths, network and clock that a command uses |
+//! | `functions.rs` | values, packages and code of Python functions |
 //! | `globs.rs` | patterns that match no file |
 //! | `unused.rs` | outputs and tasks that are not used |
 //! | `published.rs` | paths of outputs outside of the workflow's folder |
@@ -14,6 +15,7 @@
 //! A warning is a guess: it never prevents a run. Knows nothing of the cache.
 
 mod commands;
+mod functions;
 mod globs;
 mod literal;
 mod policies;
@@ -73,7 +75,9 @@ fn of_tasks(tasks: &[Arc<Task>], trees: &mut Trees) -> Vec<Lint> {
         lints.extend(policies::of_task(task, &text));
         let literal = literal::of_task(task, trees.of(task.place.file));
         let place = |lint: &Lint| lint.diagnostic.primary.as_ref().map(|(place, _)| *place);
-        lints.extend(literal.into_iter().filter(|lint| seen.insert((lint.name, place(lint)))));
+        // Code that several functions reach is reported once as well.
+        let shared = literal.into_iter().chain(functions::of_task(task));
+        lints.extend(shared.filter(|lint| seen.insert((lint.name, place(lint)))));
     }
     lints
 }

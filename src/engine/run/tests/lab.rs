@@ -114,7 +114,13 @@ impl AttemptRunner for Scripted {
                     let given = named.iter().find(|(name, _)| *name == &*output.name);
                     given.map_or_else(|| sample(&output.ty, &call.node), |(_, value)| value.clone())
                 });
-                Ok(Success { outputs: outputs.collect(), blobs: Vec::new(), changed, notes: Vec::new() })
+                Ok(Success {
+                    outputs: outputs.collect(),
+                    blobs: Vec::new(),
+                    changed,
+                    unseen: None,
+                    notes: Vec::new(),
+                })
             };
             let result = match reply {
                 Reply::Done => done(None, &[]),

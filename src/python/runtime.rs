@@ -1,0 +1,60 @@
+//! The program that calls a function: in the home, written once for each content, and compiled once by Python.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use super::memory;
+use crate::core::digest::Hasher;
+use crate::storage::own_file::{self, Access};
+use crate::storage::own_folder;
+
+const FILES: [(&str, &str); 4] = [
+    ("runner_call.py", include_str!("scripts/runner_call.py")),
+    ("runner_values.py", include_str!("scripts/runner_values.py")),
+    ("runner_outputs.py", include_str!("scripts/runner_outputs.py")),
+    ("runner_trace.py", include_str!("scripts/runner_trace.py")),
+];
+
+/// The words behind the interpreter that call what the file `call` describes.
+///
+/// # Errors
+/// The program cannot be written into the home.
+pub fn arguments(call: String) -> io::Result<Vec<String>> {
+    let folder = folder()?.display().to_string();
+    // The empty entry of the path would be the working folder.
+    let begin = format!(
+        "import sys; sys.path[0:1] = [{}]; import runner_call; runner_call.main(sys.argv[1])",
+        serde_json::Value::from(folder)
+    );
+    Ok(vec!["-c".into(), begin, call])
+}
+
+/// The folder of the program; it is written if it is not there.
+fn folder() -> io::Result<PathBuf> {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(folder) = FOLDER.get() {
+        return Ok(folder.clone());
+    }
+    let parent = memory::folder().ok_or_else(|| io::Error::other("there is no home folder"))?;
+    own_folder::make(&parent)?;
+    memory::keep_early();
+    let mut hasher = Hasher::default();
+    for (name, text) in FILES {
+        hasher.frame(name.as_bytes());
+        hasher.frame(text.as_bytes());
+    }
+    let folder = parent.join(format!("call-{}", &hasher.finish().hex()[..16]));
+    own_folder::make(&folder)?;
+    for (name, text) in FILES {
+        let path = folder.join(name);
+        if own_file::read(&path, 1 << 20).is_ok_and(|bytes| bytes == text.as_bytes()) {
+            continue;
+        }
+        let new = folder.join(format!(".{name}.{}", std::process::id()));
+        own_file::open(&new, Access::Replace)?.write_all(text.as_bytes())?;
+        fs::rename(&new, &path)?;
+    }
+    Ok(FOLDER.get_or_init(|| folder).clone())
+}
