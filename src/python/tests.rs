@@ -78,6 +78,16 @@ fn names_are_followed_wherever_they_lead() {
             false => reaches(&[("a.py", &hinted), b], &["T in b.py"], &["other in b.py"]),
         }
     }
+    // A file of the project stands in front of a module of Python.
+    reaches(
+        &[
+            ("a.py", "import queue, os\ndef f() -> None:\n    queue.g()\n"),
+            ("queue.py", "def g(): ...\n"),
+            ("os.py", ""),
+        ],
+        &["g in queue.py"],
+        &[],
+    );
     // A module as a value counts whole.
     reaches(
         &[("a.py", "import b\ndef f() -> None:\n    print(vars(b))\n"), b],

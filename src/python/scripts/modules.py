@@ -9,7 +9,10 @@ import os
 import sys
 
 STDLIB = frozenset(getattr(sys, "stdlib_module_names", ())) | frozenset(sys.builtin_module_names)
-ENDINGS = (".py", "/__init__.py")
+# Modules of Python that are loaded before a file of the project could stand in front of them.
+PRELOADED = frozenset(sys.builtin_module_names) | frozenset(
+    "os io abc site stat codecs posixpath genericpath encodings zipimport _collections_abc _sitebuiltins".split()
+)
 
 
 class Mistake(Exception):
@@ -216,9 +219,11 @@ class Project:
             elif folder.endswith((".py", ".so")):
                 return None
             return self.look_in(folder, last)
-        if last in STDLIB and last not in ("test",):
+        if last in PRELOADED:
             return None
         path = self.look_in(self.root, last)
+        if path is None and last in STDLIB:
+            return None
         if path is not None and (path.endswith((".py", ".so")) or getattr(installed(last), "origin", None) is None):
             return path
         return self.look_elsewhere(last)

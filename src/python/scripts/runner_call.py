@@ -1,9 +1,8 @@
 """Calls one function as a task: values in, the call, values back. The file that its argument names says which.
 
-Only what every call needs is imported here; values.py and trace.py come where they are needed.
+Only what every call needs is imported here: `json` alone takes as long as the start of Python.
 """
 
-import json
 import os
 import sys
 
@@ -11,8 +10,40 @@ import sys
 OWN = os.path.dirname(os.path.abspath(__file__))
 
 
+class Scanning:
+    """What Python's own scanner of JSON is set up with."""
+
+    strict, memo = True, {}
+    object_hook = object_pairs_hook = None
+    parse_float, parse_int, parse_constant = float, int, float
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    try:
+        from _json import make_scanner
+
+        return make_scanner(Scanning())(text, 0)[0]
+    except (ImportError, AttributeError, TypeError):
+        import json
+
+        return json.loads(text)
+
+
+def written(value):
+    try:
+        from _json import encode_basestring_ascii, make_encoder
+
+        return "".join(make_encoder({}, None, encode_basestring_ascii, None, ":", ",", False, False, False)(value, 0))
+    except (ImportError, AttributeError, TypeError):
+        import json
+
+        return json.dumps(value, allow_nan=False)
+
+
 def write(path, result):
-    text = json.dumps(result, allow_nan=False)
+    text = written(result)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
@@ -61,7 +92,8 @@ def own_loader(root):
         return machinery.FileFinder(path, *kinds)
 
     sys.path_hooks.insert(0, hook)
-    sys.path_importer_cache.clear()
+    for path in [path for path in sys.path_importer_cache if path == root or path.startswith(root.rstrip("/") + "/")]:
+        del sys.path_importer_cache[path]
 
 
 def load(call):
@@ -96,8 +128,7 @@ def run(call):
 
     function = load(call)
     hints = values.hints_of(function)
-    with open(os.environ["RUNNER_INPUTS"], encoding="utf-8") as file:
-        given = json.load(file)
+    given = read(os.environ["RUNNER_INPUTS"])
     arguments = {}
     for parameter in call["parameters"]:
         name = parameter["name"]
@@ -134,8 +165,7 @@ def unseen(call):
 
 
 def main(path):
-    with open(path, encoding="utf-8") as file:
-        call = json.load(file)
+    call = read(path)
     sys.path.insert(0, call["root"])
     sys.argv = [call["file"]]
     try:
