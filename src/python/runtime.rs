@@ -3,10 +3,11 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::Mutex;
 
 use super::memory;
 use crate::core::digest::Hasher;
+use crate::core::lock::lock;
 use crate::storage::own_file::{self, Access};
 use crate::storage::own_folder;
 
@@ -33,8 +34,10 @@ pub fn arguments(call: String) -> io::Result<Vec<String>> {
 
 /// The folder of the program; it is written if it is not there.
 fn folder() -> io::Result<PathBuf> {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    if let Some(folder) = FOLDER.get() {
+    // Held while it is written: two attempts may begin at once.
+    static FOLDER: Mutex<Option<PathBuf>> = Mutex::new(None);
+    let mut known = lock(&FOLDER);
+    if let Some(folder) = &*known {
         return Ok(folder.clone());
     }
     let parent = memory::folder().ok_or_else(|| io::Error::other("there is no home folder"))?;
@@ -56,5 +59,5 @@ fn folder() -> io::Result<PathBuf> {
         own_file::open(&new, Access::Replace)?.write_all(text.as_bytes())?;
         fs::rename(&new, &path)?;
     }
-    Ok(FOLDER.get_or_init(|| folder).clone())
+    Ok(known.insert(folder).clone())
 }
