@@ -84,7 +84,13 @@ impl Server {
     async fn ended(&self, run: &str) -> Value {
         for _ in 0..600 {
             let found = self.get(&format!("/api/runs/{run}")).await;
-            if found.status == StatusCode::OK && found.json()["status"] != "running" {
+            // Its last event comes a moment before the record of its end.
+            let listed = self.get("/api/runs?status=running").await;
+            let goes_on = |listed: &Value| listed["run"] == run;
+            if found.status == StatusCode::OK
+                && found.json()["status"] != "running"
+                && !listed.json()["items"].as_array().unwrap().iter().any(goes_on)
+            {
                 return found.json();
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
