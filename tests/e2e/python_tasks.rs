@@ -445,6 +445,18 @@ fn a_timeout_ends_the_function_and_its_children() {
 }
 
 #[test]
+fn an_object_that_would_be_read_back_as_a_number_is_refused() {
+    let lab = one("def f() -> dict:\n    return {'$serde_json::private::Number': '1'}\n", "", "");
+    let done = lab.exec("flow.toml", &[]).expect_code(1);
+    let error = &done.events("node_finished")[0]["error"];
+    assert_eq!(error["kind"], "output");
+    assert!(
+        error["message"].as_str().unwrap().contains("what the function returned cannot be read"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_package_is_the_root_of_its_modules() {
     let lab = Lab::new();
     lab.write("shop/__init__.py", "from .tools import twice\n");

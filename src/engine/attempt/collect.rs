@@ -101,8 +101,10 @@ pub fn outputs(
     let mut wanted = Vec::new();
     let mut found = Vec::with_capacity(outputs.len());
     let mut problems = Vec::new();
+    let mut returned = None;
     for (index, output) in outputs.iter().enumerate() {
-        let mut finder = Finder { places, masker, output, index, wanted: &mut wanted, notes };
+        let (returned, wanted) = (&mut returned, &mut wanted);
+        let mut finder = Finder { places, masker, output, index, returned, wanted, notes };
         match finder.find() {
             Ok(one) => found.push(one),
             Err(problem) => problems.push((output.name.to_string(), problem)),
@@ -163,6 +165,8 @@ struct Finder<'a> {
     masker: &'a Masker,
     output: &'a Output,
     index: usize,
+    /// What a Python function returned, once an output of it was looked for.
+    returned: &'a mut Option<Result<FunctionResult, String>>,
     wanted: &'a mut Vec<Wanted>,
     notes: &'a mut Vec<String>,
 }
@@ -214,14 +218,8 @@ impl Finder<'_> {
                 Ok(self.listed_files(required, &json)?)
             }
             required => {
-                let mut text = self.read(&path, &shown)?;
-                let masked = self.masker.mask(&text);
-                if masked != text {
-                    self.notes.push(format!(
-                        "output `{name}` held the value of a secret, which was replaced by `***`"
-                    ));
-                    text = masked;
-                }
+                let text = self.read(&path, &shown)?;
+                let mut text = self.without_secrets(&text).unwrap_or(text);
                 if *required == Type::String && text.ends_with('\n') {
                     text.pop();
                 }
@@ -235,7 +233,8 @@ impl Finder<'_> {
     /// An output of a Python function.
     fn returned(&mut self) -> Result<Found, OutputProblem> {
         let Output { name, ty, .. } = self.output;
-        let mut result = FunctionResult::read(&self.places.returned).map_err(OutputProblem::Missing)?;
+        let result = self.returned.get_or_insert_with(|| FunctionResult::read(&self.places.returned));
+        let result = result.as_mut().map_err(|problem| OutputProblem::Missing(problem.clone()))?;
         let Some(mut json) = result.outputs.remove(&**name) else {
             return match ty.is_optional() {
                 true => Ok(Found::Value(Value::Null)),
@@ -245,14 +244,21 @@ impl Finder<'_> {
         if ty.holds_files() {
             return Ok(self.listed_files(ty, &json)?);
         }
-        let text = json.to_string();
-        let masked = self.masker.mask(&text);
-        if masked != text {
-            self.notes
-                .push(format!("output `{name}` held the value of a secret, which was replaced by `***`"));
+        if let Some(masked) = self.without_secrets(&json.to_string()) {
             json = json::parse(&masked)?;
         }
         Ok(Value::from_json(ty, &json).map(Found::Value)?)
+    }
+
+    /// The text of an output without the values of secrets, which is noted; `None` if there is none in it.
+    fn without_secrets(&mut self, text: &str) -> Option<String> {
+        let masked = self.masker.mask(text);
+        if masked == text {
+            return None;
+        }
+        let name = &self.output.name;
+        self.notes.push(format!("output `{name}` held the value of a secret, which was replaced by `***`"));
+        Some(masked)
     }
 
     fn missing(&self, shown: &str) -> String {

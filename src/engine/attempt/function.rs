@@ -12,6 +12,7 @@ use serde_json::{Map as JsonMap, Value as Json, json};
 use super::error::AttemptError;
 use super::scratch::Folder;
 use crate::core::event::TaskErrorKind;
+use crate::core::json;
 use crate::python::runtime;
 use crate::workflow::definition::sources_of;
 use crate::workflow::functions::FunctionCall;
@@ -124,7 +125,8 @@ impl FunctionResult {
                 "the function returned more than {most} MiB as values: return a file, bytes or an array"
             ));
         }
-        serde_json::from_str(&text)
+        json::parse(&text)
+            .and_then(|json| serde_json::from_value(json).map_err(|error| error.to_string()))
             .map_err(|error| format!("what the function returned cannot be read: {error}"))
     }
 

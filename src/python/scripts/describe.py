@@ -174,7 +174,7 @@ def read_result(hints, module, node, warnings):
         items = []
         for name, at, inner in hint.fields:
             if inner.kind == "none":
-                return {"kind": "one", "items": [{"name": "result", "problem": "None inside of a tuple is no value"}]}
+                return {"kind": "one", "items": [{"name": "result", "problem": "a tuple cannot hold None as an output"}]}
             warn_pickled(inner, module, node, warnings, name or "result")
             items.append({"name": name or "", "type": inner.type, **module.place(node)})
         return {"kind": hint.kind, "items": items}

@@ -223,25 +223,25 @@ class Hints:
     def bases(self, module, statement, depth=0):
         """The qualified names of all bases outside of the project, and `dataclass` for one that is made one."""
         found = set()
-        for decorator in statement.decorator_list:
-            called = decorator.func if isinstance(decorator, ast.Call) else decorator
-            try:
-                name = self.qualified(module, called)
-            except Meaningless:
-                continue
+        decorators = [each.func if isinstance(each, ast.Call) else each for each in statement.decorator_list]
+        for name in self.known(module, decorators):
             if isinstance(name, str) and name.endswith(".dataclass"):
                 found.add("dataclass")
-        for base in statement.bases:
-            base = base.value if isinstance(base, ast.Subscript) else base
-            try:
-                name = self.qualified(module, base)
-            except Meaningless:
-                continue
+        bases = [each.value if isinstance(each, ast.Subscript) else each for each in statement.bases]
+        for name in self.known(module, bases):
             if isinstance(name, str):
                 found.add(name)
             elif isinstance(name[1], ast.ClassDef) and depth < MAX_DEPTH:
                 found |= self.bases(*name, depth + 1)
         return found
+
+    def known(self, module, expressions):
+        """What the expressions name, without those that name nothing."""
+        for expression in expressions:
+            try:
+                yield self.qualified(module, expression)
+            except Meaningless:
+                pass
 
     def of_class(self, module, statement, depth):
         bases = self.bases(module, statement)

@@ -302,28 +302,23 @@ class Encoder:
             file.write(value)
         return target
 
-    def of_pandas(self, value, hint, where):
+    def parquet(self, value, hint, where, kind, write):
         if not isinstance(value, hint):
-            fail_in(where, "DataFrame", value)
+            fail_in(where, kind, value)
         target = self.place(f"{self.name}.parquet")
-        value.to_parquet(target)
+        write(value, target)
         return target
 
+    def of_pandas(self, value, hint, where):
+        return self.parquet(value, hint, where, "DataFrame", lambda frame, target: frame.to_parquet(target))
+
     def of_polars(self, value, hint, where):
-        if not isinstance(value, hint):
-            fail_in(where, "DataFrame", value)
-        target = self.place(f"{self.name}.parquet")
-        value.write_parquet(target)
-        return target
+        return self.parquet(value, hint, where, "DataFrame", lambda frame, target: frame.write_parquet(target))
 
     def of_arrow(self, value, hint, where):
         import pyarrow.parquet
 
-        if not isinstance(value, hint):
-            fail_in(where, "Table", value)
-        target = self.place(f"{self.name}.parquet")
-        pyarrow.parquet.write_table(value, target)
-        return target
+        return self.parquet(value, hint, where, "Table", pyarrow.parquet.write_table)
 
     def of_array(self, value, hint, where):
         import numpy
