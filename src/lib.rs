@@ -6,7 +6,7 @@
 //! | folder | owns | may use |
 //! |---|---|---|
 //! | [`core`] | digests, types and values, signature and definition as data, instants of schedules, events, why a lookup missed, the listener seam | nothing of ours |
-//! | [`exec`] | one attempt as a process tree, behind the [`exec::Executor`] seam | nothing of ours |
+//! | [`exec`] | one attempt as a process tree behind the [`exec::Executor`] seam, or as a job of a batch system | core |
 //! | [`storage`] | home, database, store, memo, history, locks, writer, collection | core |
 //! | [`python`] | Python functions: which Python runs them, what they are without running them, the program that calls one | core, storage |
 //! | [`workflow`] | the document: TOML to a checked workflow, templates, lint, graph and selection | core, python |

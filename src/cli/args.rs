@@ -217,6 +217,10 @@ pub struct Resources {
     /// How much of a resource there is: gpu=2, memory=16GiB
     #[arg(long = "resource", value_name = "NAME=N")]
     pub resources: Vec<String>,
+    /// Run all nodes, or those that match, by this executor of the settings; the last match wins [default: $RUNNER_EXECUTOR,
+    /// else what node, task and settings say]
+    #[arg(long = "executor", value_name = "[GLOB=]NAME")]
+    pub executors: Vec<String>,
 }
 
 /// The request that these flags and the environment make.
@@ -264,6 +268,7 @@ fn given(target: &Target, resources: &Resources, cache: &CacheFlags, nodes: &Nod
         overwrite: cache.overwrite.clone(),
         jobs: resources.jobs,
         resources: resources.resources.clone(),
+        executors: resources.executors.clone(),
         ..target.given()
     }
 }
@@ -273,7 +278,11 @@ fn with_jobs(request: RunRequest) -> Result<RunRequest, Failure> {
         None => variable("RUNNER_JOBS", |text| parse_jobs(text).map_err(|problem| format!(": {problem}")))?,
         jobs => jobs,
     };
-    Ok(RunRequest { jobs, ..request })
+    let mut executors = request.executors;
+    if let Some(general) = variable("RUNNER_EXECUTOR", |text| Ok(text.to_owned()))? {
+        executors.insert(0, general);
+    }
+    Ok(RunRequest { jobs, executors, ..request })
 }
 
 fn with_remote(request: RunRequest) -> Result<RunRequest, Failure> {

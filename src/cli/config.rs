@@ -95,7 +95,7 @@ fn given<'a>(args: &Args, home: Option<&'a Path>) -> Result<GivenSettings<'a>, F
         settings: Vec::new(),
         python_env: None,
     };
-    let resources = Resources { jobs: args.jobs, resources: Vec::new() };
+    let resources = Resources { jobs: args.jobs, resources: Vec::new(), executors: Vec::new() };
     let cache = CacheFlags { remote: args.remote.clone(), ..CacheFlags::default() };
     let given = request(&target, &resources, &cache, &Nodes::default())?;
     let origin = |is_flag: bool, flag, variable| match is_flag {

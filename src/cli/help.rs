@@ -34,6 +34,7 @@ const TOPICS: &[Topic] = &[
     topic!("templates", "expressions, filters, functions and tests"),
     topic!("cache", "what a result depends on, and how to manage what is stored"),
     topic!("shared-cache", "one cache for the whole team: a folder or a bucket, signed"),
+    topic!("executors", "the same workflow on a cluster: Slurm"),
     topic!("settings", "runner.toml, your own settings, and what wins"),
     topic!("debugging", "why a node ran, what failed, what changed, and what to do next"),
     topic!("command-line", "verbs, flags, exit codes, environment"),

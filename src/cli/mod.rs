@@ -26,6 +26,7 @@ mod find;
 mod graph;
 mod help;
 mod init;
+mod job;
 mod logs;
 mod man;
 mod outputs_toml;
@@ -180,6 +181,7 @@ enum Verb {
     Serve(serve::Args),
     Web(web::Args),
     Init(init::Args),
+    Job(job::Args),
     Schema(schema::Args),
     Completions(completions::Args),
     Help(help::Args),
@@ -247,6 +249,7 @@ pub fn main() -> ExitCode {
         Verb::Serve(args) => serve::run(args, home, color),
         Verb::Web(args) => web::run(args, home, color),
         Verb::Init(args) => init::run(args),
+        Verb::Job(args) => job::run(args),
         Verb::Schema(args) => schema::run(&args),
         Verb::Completions(args) => completions::run(args),
         Verb::Help(args) => help::run(&args, Cli::command(), color),

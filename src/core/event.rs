@@ -33,7 +33,9 @@ pub enum Event {
     RunStarted(RunStarted),
     NodeExpanded(NodeExpanded),
     NodeWaiting(NodeWaiting),
+    NodeSubmitted(NodeSubmitted),
     NodeStarted(NodeStarted),
+    AttemptLost(AttemptLost),
     AttemptFailed(AttemptFailed),
     NodeFinished(NodeFinished),
     Warning(Warning),
@@ -101,6 +103,35 @@ pub struct NodeWaiting {
     pub reason: String,
 }
 
+/// An attempt waits in the queue of a batch system.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeSubmitted {
+    pub time: Timestamp,
+    pub node: String,
+    #[serde(default)]
+    pub index: Option<u64>,
+    pub attempt: u32,
+    pub executor: String,
+    /// The batch system's id of the job, and its name.
+    pub job: String,
+    pub name: String,
+}
+
+/// A batch system lost the job of an attempt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptLost {
+    pub time: Timestamp,
+    pub node: String,
+    #[serde(default)]
+    pub index: Option<u64>,
+    pub attempt: u32,
+    pub job: String,
+    pub host: Option<String>,
+    pub reason: String,
+    /// Whether it is done again, without being counted.
+    pub again: bool,
+}
+
 /// An attempt begins.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeStarted {
@@ -123,6 +154,13 @@ pub struct NodeStarted {
     /// How long the run still takes from here, by the times of earlier runs; absent where none are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remaining_ms: Option<u64>,
+    /// Where it runs, if not on this machine: the executor, the id of its job and the node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executor: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
 }
 
 /// An attempt failed; another may follow.
@@ -239,7 +277,7 @@ macro_rules! paths {
         }
     )+};
 }
-paths!(NodeExpanded, NodeWaiting, NodeStarted, AttemptFailed, NodeFinished);
+paths!(NodeExpanded, NodeWaiting, NodeSubmitted, NodeStarted, AttemptLost, AttemptFailed, NodeFinished);
 
 impl NodeFinished {
     pub fn usage(&self) -> Usage {
@@ -388,7 +426,7 @@ names!(Status: Succeeded = "succeeded", Failed = "failed", Skipped = "skipped", 
 names!(CacheStatus: Hit = "hit", Populated = "populated", Miss = "miss", Disabled = "disabled",
     Skipped = "skipped", LookupFailure = "lookup_failure", PutFailure = "put_failure");
 names!(TaskErrorKind: Exit = "exit", Signal = "signal", Timeout = "timeout", Output = "output", Input = "input",
-    Spawn = "spawn", Cancelled = "cancelled");
+    Spawn = "spawn", Cancelled = "cancelled", Lost = "lost");
 
 impl NodeFinished {
     /// Why it failed, in one line: `exit 3 after 2 attempts`. Without characters that a terminal acts upon.
@@ -414,7 +452,9 @@ impl Event {
             Self::RunStarted(event) => event.time,
             Self::NodeExpanded(event) => event.time,
             Self::NodeWaiting(event) => event.time,
+            Self::NodeSubmitted(event) => event.time,
             Self::NodeStarted(event) => event.time,
+            Self::AttemptLost(event) => event.time,
             Self::AttemptFailed(event) => event.time,
             Self::NodeFinished(event) => event.time,
             Self::Warning(event) => event.time,
@@ -444,53 +484,4 @@ impl Event {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_read_back_and_carry_the_version() {
-        let event = Event::NodeFinished(NodeFinished {
-            time: "2026-01-02T03:04:05Z".parse().unwrap(),
-            node: "hash".into(),
-            index: None,
-            task: "demo.hash".into(),
-            kind: NodeKind::Task,
-            status: Status::Failed,
-            cache: Some(CacheStatus::LookupFailure),
-            key: Some(Digest::of("x")),
-            work: None,
-            attempts: 2,
-            duration_ms: 7,
-            cpu_ms: Some(4),
-            peak_memory: None,
-            saved_ms: 0,
-            outputs: JsonMap::new(),
-            source: None,
-            error: Some(TaskError::new(TaskErrorKind::Timeout, "took over 3s")),
-            inputs: JsonMap::new(),
-            reason: None,
-            condition: None,
-            log: None,
-            why: None,
-            counts: None,
-            stored: None,
-        });
-        let line = event.to_line();
-        assert!(
-            line.starts_with(r#"{"v":1,"event":"node_finished","time":"2026-01-02T03:04:05Z","#),
-            "{line}"
-        );
-        assert!(
-            line.contains(r#""cache":"lookup_failure""#) && line.contains(r#""kind":"timeout""#),
-            "{line}"
-        );
-        assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
-    }
-
-    #[test]
-    fn shown_names_are_the_serialised_ones() {
-        for status in [CacheStatus::Hit, CacheStatus::PutFailure, CacheStatus::LookupFailure] {
-            assert_eq!(serde_json::to_string(&status).unwrap(), format!("\"{status}\""));
-        }
-    }
-}
+mod tests;

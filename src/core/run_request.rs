@@ -49,6 +49,9 @@ pub struct RunRequest {
     pub replace_outputs: bool,
     /// Maximum nodes that run at once.
     pub jobs: Option<u32>,
+    /// Executors, each as `NAME` or `GLOB=NAME`; the last that matches a node wins.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub executors: Vec<String>,
     /// Amounts of resources, each as `NAME=N`.
     pub resources: Vec<String>,
     /// A lock that at most one run at a time holds.

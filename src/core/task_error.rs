@@ -52,4 +52,6 @@ pub enum TaskErrorKind {
     /// The command could not be started.
     Spawn,
     Cancelled,
+    /// A batch system lost the job, each time that it was done again.
+    Lost,
 }

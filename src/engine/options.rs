@@ -1,8 +1,12 @@
 //! What a run is asked to do, resolved: knows nothing of where it was asked for.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use crate::core::run_id::RunId;
 use crate::core::run_request::CacheMode;
 use crate::core::schedule::{ScheduledRun, Trigger};
+use crate::engine::schedule::pools::{ELSEWHERE, Reservation};
 use crate::workflow::graph::select::Role;
 
 /// What a run is to do. Lists have one entry for each node of the outline.
@@ -27,4 +31,37 @@ pub struct RunOptions {
     pub retry_of: Option<RunId>,
     /// Whether no run of the workflow has succeeded before.
     pub first: bool,
+    /// The executors of nodes that do not run on this machine; empty where there are none.
+    pub executors: Vec<Option<Arc<str>>>,
 }
+
+impl RunOptions {
+    /// The executor of a node that does not run on this machine.
+    pub fn executor(&self, number: usize) -> Option<&Arc<str>> {
+        self.executors.get(number)?.as_ref()
+    }
+
+    /// How many attempts of the node may run at once.
+    pub fn at_once(&self, number: usize) -> usize {
+        if self.executor(number).is_some() { MAX_AHEAD_ELSEWHERE } else { self.jobs }
+    }
+
+    /// What the node takes of what is shared.
+    pub fn reservation<'r>(&self, number: usize, resources: &'r Reservation) -> Cow<'r, Reservation> {
+        reservation(self.executor(number), resources)
+    }
+}
+
+/// What an attempt takes of what is shared: on a batch system a job, and nothing of what that counts itself.
+pub fn reservation<'r>(executor: Option<&Arc<str>>, resources: &'r Reservation) -> Cow<'r, Reservation> {
+    let Some(executor) = executor else { return Cow::Borrowed(resources) };
+    let mut own = resources.clone();
+    own.retain(|name, _| !BATCH_RESOURCES.contains(&&**name));
+    own.insert(format!("{ELSEWHERE}{executor}"), 1);
+    Cow::Owned(own)
+}
+
+/// Elements that wait for a job of a batch system at once: their inputs are in memory.
+const MAX_AHEAD_ELSEWHERE: usize = 1000;
+/// Resources that a batch system counts.
+const BATCH_RESOURCES: [&str; 3] = ["cpus", "memory", "gpus"];

@@ -3,6 +3,8 @@
 //! An executor gets plain data. It knows nothing of workflows, the cache or the screen, and it reports to its
 //! caller only, never to the user.
 
+pub mod batch;
+mod call;
 mod children;
 mod descendants;
 mod ending;
@@ -14,6 +16,7 @@ mod process;
 mod pump;
 mod reap;
 mod secrets;
+pub mod slurm;
 mod spawn;
 mod sweep;
 mod tail;
@@ -127,6 +130,8 @@ pub enum End {
     /// The command ended, but its result cannot be trusted, and why: what it printed could not be written, or
     /// a process that it left behind could not be ended.
     Unsound(String),
+    /// A job of a batch system that left no record of a good end.
+    Job(batch::JobFault),
 }
 
 /// How urgently attempts are called off.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::WorkflowErrors;
 use super::config::config_for;
 use super::config::processors;
+use super::executors;
 use super::home::HomeReader;
 use super::needs::{as_warnings, lacking};
 use super::open::{Opened, check as validate};
@@ -15,6 +16,7 @@ use crate::engine::scope::values::UserFiles;
 use crate::engine::{RefusedOutput, protected, refused_outputs};
 use crate::storage::memo::{Scope, Version, earlier};
 use crate::workflow::Task;
+use crate::workflow::config::Config;
 use crate::workflow::diagnostic::{Diagnostic, Severity, Sources};
 use crate::workflow::graph::select::Role;
 use crate::workflow::lint::{Lint, lint, lint_library, tasks};
@@ -57,7 +59,12 @@ pub fn check(path: &Path, home: Option<&Path>, python_env: Option<&str>) -> Resu
     }
     let config = config_for(&opened.workflow.path)?;
     let mut lints = lint(&opened.workflows, &opened.sources);
-    lints.extend(needs(&opened));
+    let executors = executors::choose(&opened.outline, &[], &config).unwrap_or_else(|error| {
+        let diagnostic = Diagnostic { severity: Severity::Warning, ..Diagnostic::new(error.to_string()) };
+        lints.push(Lint { name: "unknown-executor", diagnostic });
+        Vec::new()
+    });
+    lints.extend(needs(&opened, &executors, &config));
     lints.extend(config.warnings.into_iter().map(|warning| Lint {
         name: "settings",
         diagnostic: Diagnostic { severity: Severity::Warning, ..Diagnostic::new(warning) },
@@ -67,11 +74,11 @@ pub fn check(path: &Path, home: Option<&Path>, python_env: Option<&str>) -> Resu
 }
 
 /// What a run with the defaults would lack.
-fn needs(opened: &Opened) -> Vec<Lint> {
+fn needs(opened: &Opened, executors: &[Option<Arc<str>>], config: &Config) -> Vec<Lint> {
     let inputs: Vec<_> = opened.workflow.inputs.iter().map(|input| input.default.clone()).collect();
     let roles = vec![Role::Run; opened.outline.len()];
-    match pools(opened, processors(), &[]) {
-        Ok(pools) => as_warnings(lacking(opened, &roles, &inputs, &pools)),
+    match pools(opened, processors(), &[], executors::capacities(executors, config)) {
+        Ok(pools) => as_warnings(lacking(opened, &roles, executors, &inputs, &pools)),
         Err(_) => Vec::new(),
     }
 }

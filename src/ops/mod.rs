@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `open.rs`, `prepare.rs`, `inputs.rs`, `input_file.rs`, `scheduled.rs`, `needs.rs` | from a file to a workflow, from a request to a run that can begin; what a run lacks |
 //! | `config.rs` | settings files, and where each setting in force comes from |
+//! | `executors.rs` | which node runs where |
 //! | `home.rs` | the home folder, opened for a run or for looking only |
 //! | `run/`, `run_lock.rs`, `cancel.rs`, `retry.rs`, `prior.rs`, `watch/` | running, in turn, ended early, running again, waiting for a reason to |
 //! | `receipt/` | what a run that only hit leaves behind, so that the same request need not look everything up again |
@@ -28,6 +29,7 @@ pub mod diff;
 mod error;
 pub mod estimate;
 pub mod event_tail;
+pub mod executors;
 pub mod export;
 pub mod find;
 pub mod home;

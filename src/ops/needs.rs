@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::open::Opened;
 use crate::core::types::Type;
 use crate::core::value::{Artifact, Value};
+use crate::engine::reservation;
 use crate::engine::schedule::pools::Pools;
 use crate::storage::store::check_there;
 use crate::workflow::binding::{self, Binding, Reference, ValueError};
@@ -26,9 +27,18 @@ pub const UNPROVIDED: &str = "unprovided-resource";
 /// The name of a warning about an input file.
 const MISSING: &str = "missing-file";
 
+/// The executors of nodes that do not run on this machine; may be empty.
+type Executors<'e> = &'e [Option<Arc<str>>];
+
 /// What is lacking of what a run of `opened` needs, as errors. `roles` says which nodes take part, and `inputs` has the
 /// binding of each of the workflow's inputs that has one.
-pub fn lacking(opened: &Opened, roles: &[Role], inputs: &[Option<Binding>], pools: &Pools) -> Vec<Lint> {
+pub fn lacking(
+    opened: &Opened,
+    roles: &[Role],
+    executors: Executors,
+    inputs: &[Option<Binding>],
+    pools: &Pools,
+) -> Vec<Lint> {
     let mut survey = Survey {
         opened,
         places: RefCell::default(),
@@ -41,7 +51,8 @@ pub fn lacking(opened: &Opened, roles: &[Role], inputs: &[Option<Binding>], pool
     for (number, place) in opened.outline.places().enumerate() {
         let runs = roles[number] == Role::Run || place.is_hook() && place.parent.is_none();
         if runs && roles[number] != Role::Skip && !idle.contains(&number) {
-            survey.resources(&place, pools);
+            let executor = executors.get(number).and_then(Option::as_ref);
+            survey.resources(&place, executor, pools);
             survey.files(&place);
             if let Some(task) = place.node().task() {
                 survey.secrets(task);
@@ -145,10 +156,10 @@ impl<'o> Survey<'o> {
         }
     }
 
-    fn resources(&mut self, place: &OutlineNode, pools: &Pools) {
+    fn resources(&mut self, place: &OutlineNode, executor: Option<&Arc<str>>, pools: &Pools) {
         let node = place.node();
         let Some(execution) = node.execution() else { return };
-        for unmet in pools.unmet(&execution.resources) {
+        for unmet in pools.unmet(&reservation(executor, &execution.resources)) {
             let resource = unmet.resource.as_str();
             let at = self
                 .places(node.place.file)

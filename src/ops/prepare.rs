@@ -8,7 +8,7 @@ use super::open::{Opened, check};
 use super::prior::Prior;
 use super::receipt::PendingReceipt;
 use super::scheduled::take_schedule;
-use super::{Error, WorkflowErrors, inputs};
+use super::{Error, WorkflowErrors, executors, inputs};
 use crate::core::run_request::RunRequest;
 use crate::engine::RunOptions;
 use crate::engine::schedule::pools::Pools;
@@ -67,7 +67,8 @@ impl PreparedRun {
     /// # Errors
     /// A resource that is not understood.
     pub fn pools(&self) -> Result<Pools, Error> {
-        pools(&self.opened, self.options.jobs, &self.request.resources)
+        let elsewhere = executors::capacities(&self.options.executors, &self.config);
+        pools(&self.opened, self.options.jobs, &self.request.resources, elsewhere)
     }
 
     /// The same, if nothing that the run needs is lacking.
@@ -89,7 +90,7 @@ impl PreparedRun {
     /// A resource that is not understood.
     pub fn lacking(&self) -> Result<Vec<Lint>, Error> {
         let inputs: Vec<_> = self.inputs.iter().cloned().map(Some).collect();
-        Ok(lacking(&self.opened, &self.options.roles, &inputs, &self.pools()?))
+        Ok(lacking(&self.opened, &self.options.roles, &self.options.executors, &inputs, &self.pools()?))
     }
 }
 
@@ -137,6 +138,7 @@ fn options(opened: &Opened, request: &RunRequest, config: &Config) -> Result<Run
         scheduled: request.scheduled.clone(),
         retry_of: request.retry_of,
         first: false,
+        executors: executors::choose(outline, &request.executors, config)?,
     })
 }
 
@@ -144,7 +146,12 @@ fn options(opened: &Opened, request: &RunRequest, config: &Config) -> Result<Run
 ///
 /// # Errors
 /// One of these that is not understood.
-pub(super) fn pools(opened: &Opened, jobs: usize, resources: &[String]) -> Result<Pools, Error> {
+pub(super) fn pools(
+    opened: &Opened,
+    jobs: usize,
+    resources: &[String],
+    elsewhere: BTreeMap<String, u64>,
+) -> Result<Pools, Error> {
     let workflow = &opened.workflow;
     let mut capacity = BTreeMap::from([
         // More jobs than processors are allowed: the user asked for them.
@@ -160,5 +167,6 @@ pub(super) fn pools(opened: &Opened, jobs: usize, resources: &[String]) -> Resul
             .map_err(|problem| Error::invalid(format!("--resource {assignment}: `{name}` {problem}")))?;
         capacity.insert(name.to_owned(), amount);
     }
+    capacity.extend(elsewhere);
     Ok(Pools::new(jobs, capacity))
 }

@@ -372,9 +372,10 @@ impl Again<'_> {
             cancel: self.cancel.clone(),
             masker: environment::masker_of(&environment::secrets_of(std::iter::once(&*task))),
             large: Default::default(),
+            batch: Default::default(),
             out_of_memory: Default::default(),
         };
-        let job = AttemptJob { unit: 0, subject, timeout, grace, snapshots };
+        let job = AttemptJob { unit: 0, subject, timeout, grace, snapshots, placement: None };
         Ok(Ready { notes, task, job, shared })
     }
 }

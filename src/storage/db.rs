@@ -19,7 +19,7 @@ use crate::storage::home::{is_full, no_space};
 use crate::storage::own_file::{self, Access};
 use crate::storage::recovery::{self, Recovered, unclaimed};
 use crate::storage::store::STAT_SCHEMA;
-use crate::storage::{history, memo, outbox, publish, receipts, refusals, schedules, upload_queue};
+use crate::storage::{history, jobs, memo, outbox, publish, receipts, refusals, schedules, upload_queue};
 
 /// The file's name inside the home folder.
 pub(super) const FILE: &str = "runner.db";
@@ -63,6 +63,7 @@ fn steps() -> Vec<String> {
         receipts::SCHEMA.to_owned(),
         upload_queue::SCHEMA.to_owned(),
         [schedules::untold::SCHEMA, refusals::SCHEMA].concat(),
+        jobs::SCHEMA.to_owned(),
     ]
 }
 

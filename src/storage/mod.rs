@@ -15,6 +15,7 @@
 //! | [`recovery`] | runs and results restored after the database was lost |
 //! | [`serve_files`] | token, sessions and address of the daemon |
 //! | [`own_file`], [`own_folder`], `removal` | opening and removing files and folders of the home: no links, no waiting |
+//! | [`jobs`] | jobs of batch systems, from before their submission until nobody needs them |
 //! | [`outbox`] | messages on their way, and what became of them |
 //! | [`publish`] | outputs put at paths of the user, and the record of what was published |
 //! | [`upload_queue`] | results on their way to a shared cache |
@@ -33,6 +34,7 @@ mod file_locks;
 pub mod gc;
 pub mod history;
 pub mod home;
+pub mod jobs;
 pub mod locks;
 pub mod memo;
 pub mod outbox;

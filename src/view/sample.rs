@@ -41,6 +41,9 @@ pub fn node_started(node: &str, attempt: u32, seconds: i64) -> Event {
         queued: 0,
         waited_ms: 0,
         remaining_ms: None,
+        executor: None,
+        job: None,
+        host: None,
     })
 }
 
@@ -183,6 +186,9 @@ pub fn element_started(node: &str, index: u64, queued: u64, seconds: i64) -> Eve
         queued,
         waited_ms: 0,
         remaining_ms: None,
+        executor: None,
+        job: None,
+        host: None,
     })
 }
 

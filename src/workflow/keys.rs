@@ -83,6 +83,8 @@ macro_rules! execution_policies {
                 Shape::Amounts,
                 "The resources that the scheduler reserves, as { cpus = 2, memory = \"4GiB\", gpu = 1 }; default 1 cpu.",
             ),
+            key("executor", Shape::Text, "Where attempts run, by the name in the settings; default \"local\"."),
+            key("executor_args", Shape::Texts, "More arguments of the command that submits a job."),
         ]
     };
 }
@@ -267,7 +269,6 @@ pub const TASK: &[Key] = join!(
             "How input files are brought to the task; default \"auto\"."
         ),
         reserved("image"),
-        reserved("executor"),
         reserved("sandbox"),
     ],
     execution_policies!(),

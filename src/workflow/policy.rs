@@ -23,6 +23,10 @@ pub struct AttemptPolicy {
     pub grace: Duration,
     /// Reserved amounts: `memory` in bytes, others in units. Holds no zeros.
     pub resources: BTreeMap<String, u64>,
+    /// Where attempts run, by the name in the settings.
+    pub executor: Option<String>,
+    /// More arguments of the command that submits a job.
+    pub executor_args: Vec<String>,
 }
 
 impl Default for AttemptPolicy {
@@ -34,6 +38,8 @@ impl Default for AttemptPolicy {
             timeout: None,
             grace: Duration::from_secs(10),
             resources: BTreeMap::from([("cpus".into(), 1)]),
+            executor: None,
+            executor_args: Vec::new(),
         }
     }
 }
@@ -69,6 +75,12 @@ impl AttemptPolicy {
             policy.resources.insert(name, amount);
         }
         policy.resources.retain(|_, amount| *amount > 0);
+        if let Some(executor) = reader.text(table, "executor") {
+            policy.executor = Some(executor.to_owned());
+        }
+        if table.get("executor_args").is_some() {
+            policy.executor_args = reader.owned_texts(table, "executor_args");
+        }
         policy
     }
 }

@@ -244,6 +244,7 @@ pages! {
     daemon: "docs/daemon.md",
     debugging: "docs/debugging.md",
     events: "docs/events.md",
+    executors: "docs/executors.md",
     notifications: "docs/notifications.md",
     performance: "docs/performance.md",
     promises: "docs/promises.md",

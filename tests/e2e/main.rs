@@ -77,6 +77,7 @@ mod settings_files;
 mod shared_cache;
 mod show_node;
 mod signals;
+mod slurm;
 mod sub_workflows;
 mod task_output;
 mod templates;

@@ -1,5 +1,6 @@
 //! One attempt of a node: made ready in a fresh scratch folder, the command run, the outputs taken in.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -22,9 +23,11 @@ use crate::engine::attempt::failing_line::{failing_line, set_trap};
 use crate::engine::attempt::function::{FunctionResult, call_of};
 use crate::engine::attempt::hints::{EndedCommand, MAYBE_OUT_OF_MEMORY, OUT_OF_MEMORY};
 use crate::engine::attempt::large::{LargeInputState, settle_links};
+use crate::engine::attempt::placement::{BatchPlace, Placement};
 use crate::engine::attempt::prepare::{AttemptContext, PreparedAttempt, TaskInstance, prepare};
 use crate::engine::attempt::scratch::{Folder, Scratch};
 use crate::engine::schedule::UnitId;
+use crate::exec::batch::JobFaultKind;
 use crate::exec::{
     Attempt, Cancel, End, Executor, Masker, OutOfMemoryKills, Outcome, ProcessUsage, signal_name, tail,
 };
@@ -33,7 +36,7 @@ use crate::storage::store::{PendingBlob, Snapshot, Store};
 use crate::workflow::Capture;
 
 /// How many of a log's last lines are shown with a failure.
-const TAIL: usize = 10;
+pub(super) const TAIL: usize = 10;
 
 /// What all attempts of a run share.
 pub struct AttemptShared<E> {
@@ -52,6 +55,8 @@ pub struct AttemptShared<E> {
     /// Masks the secrets of all tasks of the run: what one of them writes to a file another may print.
     pub masker: Masker,
     pub large: LargeInputState,
+    /// Executors whose attempts are jobs of a batch system, by name.
+    pub batch: HashMap<Arc<str>, Arc<BatchPlace>>,
     pub out_of_memory: OutOfMemoryKills,
 }
 
@@ -64,12 +69,6 @@ pub trait AttemptRunner: Send + Sync {
 /// An attempt that goes on.
 pub type AttemptFuture = Pin<Box<dyn Future<Output = AttemptEnded> + Send>>;
 
-impl<E: Executor + Send + Sync + 'static> AttemptRunner for AttemptShared<E> {
-    fn run(self: Arc<Self>, job: AttemptJob) -> AttemptFuture {
-        Box::pin(perform(self, job))
-    }
-}
-
 /// What is to be done.
 pub struct AttemptJob {
     pub unit: UnitId,
@@ -78,6 +77,8 @@ pub struct AttemptJob {
     pub grace: Duration,
     /// How the user's files among the inputs looked when they were digested.
     pub snapshots: Vec<Arc<Snapshot>>,
+    /// Where it is made, if not on this machine.
+    pub placement: Option<Placement>,
 }
 
 /// What came of it.
@@ -101,6 +102,8 @@ pub struct Success {
     pub unseen: Option<PathBuf>,
     /// What the user should know.
     pub notes: Vec<String>,
+    /// What must stay until the result is stored.
+    pub hold: Option<Box<dyn Send>>,
 }
 
 /// The file that receives what an attempt prints.
@@ -144,12 +147,12 @@ where
 
 /// What is known of a command that ran, however it ended.
 #[derive(Default)]
-struct Trace {
-    duration: Duration,
-    usage: Option<ProcessUsage>,
-    exit_code: Option<i32>,
+pub(super) struct Trace {
+    pub duration: Duration,
+    pub usage: Option<ProcessUsage>,
+    pub exit_code: Option<i32>,
     /// The last lines that it printed on standard error.
-    tail: Vec<String>,
+    pub tail: Vec<String>,
 }
 
 /// Nothing ran: this system shows no views, as the run knows from now on.
@@ -230,7 +233,7 @@ const MAX_LOGGED_STDOUT: u64 = 64 << 10;
 
 /// Adds the end of a standard output that is an output of the task to the log, which has standard error only. A log
 /// that cannot be written is no reason to fail.
-fn append_stdout(log: &Path, stdout: &Path, masker: &Masker) {
+pub(super) fn append_stdout(log: &Path, stdout: &Path, masker: &Masker) {
     let append = || -> io::Result<()> {
         let mut file = File::open(stdout)?;
         let size = file.metadata()?.len();
@@ -272,19 +275,19 @@ fn is_heavy(subject: &TaskInstance) -> bool {
 }
 
 /// An attempt whose command has ended.
-struct Finishing<E> {
-    shared: Arc<AttemptShared<E>>,
-    job: Arc<AttemptJob>,
-    folder: Folder,
-    prepared: PreparedAttempt,
+pub(super) struct Finishing<E> {
+    pub shared: Arc<AttemptShared<E>>,
+    pub job: Arc<AttemptJob>,
+    pub folder: Folder,
+    pub prepared: PreparedAttempt,
     /// The `PATH` that the command had.
-    path: String,
+    pub path: String,
     /// The last lines that it printed on standard error.
-    tail: Vec<String>,
+    pub tail: Vec<String>,
 }
 
 impl<E> Finishing<E> {
-    fn finish(&self, outcome: &Outcome) -> Result<Success, AttemptError> {
+    pub fn finish(&self, outcome: &Outcome) -> Result<Success, AttemptError> {
         let Self { shared, job, folder, prepared, .. } = self;
         let PreparedAttempt { guards, views, .. } = prepared;
         let spoiled: Vec<&str> = guards
@@ -329,7 +332,7 @@ impl<E> Finishing<E> {
             job.snapshots.iter().chain(sources).find_map(|snapshot| snapshot.changed(&shared.store));
         let changed = changed.or(code);
         let notes = notes.iter().map(|note| shared.masker.mask(note)).collect();
-        Ok(Success { outputs: collected.values, blobs, changed, unseen, notes })
+        Ok(Success { outputs: collected.values, blobs, changed, unseen, notes, hold: None })
     }
 
     fn exit_message(&self, code: i32) -> String {
@@ -390,7 +393,19 @@ impl<E> Finishing<E> {
             End::Cancelled => Err(AttemptError::new(TaskErrorKind::Cancelled, "the run was cancelled")),
             End::NotStarted(message) | End::NoViews(message) => Err(AttemptError::spawn(message.as_str())),
             End::Unsound(message) => Err(AttemptError::output(message.as_str())),
+            End::Job(fault) => Err(AttemptError::new(kind_of(fault.kind), fault.message.as_str())),
         }
+    }
+}
+
+fn kind_of(fault: JobFaultKind) -> TaskErrorKind {
+    match fault {
+        JobFaultKind::Lost => TaskErrorKind::Lost,
+        JobFaultKind::Spawn => TaskErrorKind::Spawn,
+        JobFaultKind::Signal => TaskErrorKind::Signal,
+        JobFaultKind::Timeout => TaskErrorKind::Timeout,
+        JobFaultKind::Cancelled => TaskErrorKind::Cancelled,
+        JobFaultKind::Output => TaskErrorKind::Output,
     }
 }
 

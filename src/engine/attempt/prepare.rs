@@ -108,6 +108,19 @@ pub struct StagedView {
 }
 
 impl PreparedAttempt {
+    /// What is known of an attempt that another run made ready.
+    pub fn elsewhere(dir: PathBuf) -> Self {
+        Self {
+            program: Vec::new(),
+            inline: None,
+            dir,
+            env: BTreeMap::new(),
+            secrets: Vec::new(),
+            guards: Vec::new(),
+            views: Vec::new(),
+        }
+    }
+
     /// What the command is to see in a mount namespace of its own.
     pub fn views(&self, folder: &Folder) -> Option<Views> {
         let list: Vec<View> = self.views.iter().map(|staged| staged.view.clone()).collect();

@@ -56,9 +56,7 @@ impl Scratch {
         if spare.is_some_and(|spare| fs::rename(spare, &folder.0).is_ok()) {
             return Ok(folder);
         }
-        for path in [folder.path(), &folder.work(), &folder.out()] {
-            DirBuilder::new().mode(0o700).create(path)?;
-        }
+        folder.make()?;
         Ok(folder)
     }
 
@@ -75,6 +73,22 @@ impl Scratch {
 }
 
 impl Folder {
+    /// The scratch folder of a job, elsewhere than those of a run.
+    pub fn at(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    /// Makes the folder, with an empty `work` and `out` in it.
+    ///
+    /// # Errors
+    /// It exists already or cannot be created.
+    pub fn make(&self) -> io::Result<()> {
+        for path in [self.path(), &self.work(), &self.out()] {
+            DirBuilder::new().mode(0o700).create(path)?;
+        }
+        Ok(())
+    }
+
     /// Refuses what the command may have put in place of its folders: outputs would be taken from elsewhere.
     ///
     /// # Errors

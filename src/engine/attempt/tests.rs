@@ -100,6 +100,7 @@ fn attempt(
         cancel,
         masker: Masker::new(["hunter22"]),
         large: LargeInputState::default(),
+        batch: Default::default(),
         out_of_memory: Default::default(),
     });
     let job = AttemptJob {
@@ -116,6 +117,7 @@ fn attempt(
         timeout: Some(Duration::from_secs(90)),
         grace: Duration::ZERO,
         snapshots: Vec::new(),
+        placement: None,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
     let ended = runtime.block_on(perform(shared.clone(), job));

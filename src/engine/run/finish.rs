@@ -311,6 +311,7 @@ impl Engine {
     /// An attempt has ended: the unit succeeds, tries again or fails.
     pub(super) fn attempt_ended(&mut self, ended: AttemptEnded) {
         let unit = ended.unit;
+        self.drain_news();
         self.scheduler.release(unit);
         let Some(spot) = self.spot(unit) else { return };
         let Some(execution) = spot.node().execution() else { return };
@@ -363,7 +364,8 @@ impl Engine {
 
     fn fail_attempted(&mut self, unit: UnitId, spot: &NodeInstance, error: TaskError, took: AttemptCost) {
         let Some(flight) = self.in_flight.remove(&unit) else { return };
-        let cancelled = error.kind == TaskErrorKind::Cancelled;
+        // A job that somebody else cancelled has failed.
+        let cancelled = error.kind == TaskErrorKind::Cancelled && self.interrupt.is_some();
         let status = if cancelled { Status::Cancelled } else { Status::Failed };
         let event = NodeFinished {
             cache: Some(flight.cache),

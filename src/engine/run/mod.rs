@@ -6,6 +6,7 @@
 //! | `finish.rs`, `aggregate.rs` | how a unit finishes, also one that aggregates others |
 //! | `record.rs`, `cost.rs` | a result on its way into the cache, and what its attempt cost |
 //! | `remote.rs` | lookups in the shared cache, and the uploads that the end of the run waits for |
+//! | `elsewhere.rs` | attempts that are made elsewhere, and what is heard of them |
 //! | `outlook.rs` | how long the run still takes |
 //! | `hooks.rs`, `summary.rs` | the node that runs last, and the summary of the run |
 //! | `event_log.rs` | events on their way to reporters and history |
@@ -19,6 +20,7 @@
 mod aggregate;
 mod aside;
 mod cost;
+mod elsewhere;
 mod event_log;
 mod finish;
 mod hooks;
@@ -54,6 +56,7 @@ use crate::core::value::Value;
 use crate::core::why::Why;
 use crate::engine::RunOptions;
 use crate::engine::attempt::perform::{AttemptEnded, AttemptRunner};
+use crate::engine::attempt::placement::AttemptNews;
 use crate::engine::lookup::cache::Cache;
 use crate::engine::lookup::decision::Miss;
 use crate::engine::plan::explainer::ExplainMemory;
@@ -199,6 +202,8 @@ pub struct Engine {
     ended: (UnboundedSender<AttemptEnded>, UnboundedReceiver<AttemptEnded>),
     /// Units whose wait before another attempt is over.
     retry_due: (UnboundedSender<UnitId>, UnboundedReceiver<UnitId>),
+    /// What is heard of attempts that are made elsewhere.
+    news: (UnboundedSender<AttemptNews>, UnboundedReceiver<AttemptNews>),
 }
 
 /// What an engine is made of. `for_home` makes one for a home; tests hand in fakes.
@@ -273,6 +278,7 @@ impl Engine {
             interrupt: None,
             ended: unbounded_channel(),
             retry_due: unbounded_channel(),
+            news: unbounded_channel(),
         };
         let workflow = engine.outline.workflow().clone();
         let numbers = (0, engine.outline.offsets(&workflow));
@@ -339,6 +345,7 @@ impl Engine {
             self.bus.flush();
             tokio::select! {
                 Some(ended) = self.ended.1.recv() => self.attempt_ended(ended),
+                Some(news) = self.news.1.recv(), if !self.options.executors.is_empty() => self.news(news),
                 Some(answer) = acknowledged.recv() => self.acknowledged(answer),
                 Some(message) = remote::next(&mut self.remote) => self.heard(message),
                 Some(unit) = self.retry_due.1.recv() => self.retry_due(unit),

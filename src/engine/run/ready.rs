@@ -66,7 +66,7 @@ impl Engine {
         match ScatteredInputs::new(node, scatter, inputs) {
             Err(error) => self.fail_before(unit, spot, Vec::new(), &error),
             Ok(spread) => {
-                let ahead = ELEMENTS_AHEAD.max(2 * self.options.jobs);
+                let ahead = ELEMENTS_AHEAD.max(2 * self.options.at_once(spot.number));
                 let at_once = scatter.concurrency.map_or(ahead, |most| ahead.min(most as usize));
                 let tolerated = scatter.tolerates(spread.count());
                 self.expand(unit, spot, spread, at_once, tolerated);
@@ -303,14 +303,14 @@ impl Engine {
     pub(super) fn enqueue(&mut self, unit: UnitId) {
         let Some(spot) = self.spot(unit) else { return };
         if let Some(execution) = spot.node().execution() {
-            self.scheduler.enqueue(unit, &execution.resources);
+            self.scheduler.enqueue(unit, &self.options.reservation(spot.number, &execution.resources));
         }
     }
 
     /// A queued unit has a slot: its next attempt begins.
     pub(super) fn start(&mut self, unit: UnitId) {
         let Some(spot) = self.spot(unit) else { return };
-        let (Some(task), Some(AttemptPolicy { timeout, grace, .. })) =
+        let (Some(task), Some(policy @ AttemptPolicy { timeout, grace, .. })) =
             (spot.node().task(), spot.node().execution())
         else {
             return;
@@ -318,6 +318,7 @@ impl Engine {
         let Some(flight) = self.in_flight.get_mut(&unit) else { return };
         flight.attempts += 1;
         let attempt = flight.attempts;
+        let work = flight.work;
         let waited = flight.ready.elapsed();
         let sources = self.cache.task(task, &self.files).map(|state| state.sources.clone());
         let subject = TaskInstance {
@@ -335,9 +336,15 @@ impl Engine {
             timeout: *timeout,
             grace: *grace,
             snapshots: self.files.snapshots(&flight.inputs),
+            placement: None,
         };
         let log = log_path(&self.context.logs, &spot.name, spot.event_index(), attempt).display().to_string();
         self.announced_waiting.remove(&unit);
+        if let Some(executor) = self.options.executor(spot.number) {
+            let placement = self.placement(executor.clone(), work, policy);
+            let job = AttemptJob { placement: Some(placement), ..job };
+            return aside::attempt(unit, attempt, self.ended.0.clone(), self.attempts.clone().run(job));
+        }
         let now = self.clock.now();
         let number = spot.number;
         let known = self.options.alone_ms[number].map(|alone| {
@@ -356,6 +363,9 @@ impl Engine {
             queued: self.scheduler.queued() as u64,
             waited_ms: millis(waited),
             remaining_ms,
+            executor: None,
+            job: None,
+            host: None,
         }));
         aside::attempt(unit, attempt, self.ended.0.clone(), self.attempts.clone().run(job));
     }

@@ -24,6 +24,8 @@ pub(super) struct StoredEnd {
     pub uploads: bool,
     /// Identical work goes on waiting until the result is there to be found.
     pub _held: Option<Box<dyn Send>>,
+    /// What the attempt left elsewhere, until the result is safe.
+    pub _hold: Option<Box<dyn Send>>,
 }
 
 impl Engine {
@@ -101,7 +103,8 @@ impl Engine {
             self.count(unit, &event);
             self.bus.hold(unit);
             let uploads = row.as_ref().is_some_and(|row| row.upload.is_some());
-            self.unacknowledged.insert(unit, StoredEnd { event, stored, uploads, _held: flight.held });
+            self.unacknowledged
+                .insert(unit, StoredEnd { event, stored, uploads, _held: flight.held, _hold: success.hold });
             self.recorder.result(NewResult { unit, row: row.map(Box::new), blobs: success.blobs, files });
         }
         self.keep_outputs(unit, success.outputs);

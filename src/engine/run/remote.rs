@@ -173,7 +173,8 @@ impl Engine {
         self.count(unit, &event);
         self.bus.hold(unit);
         let stored = CacheStatus::Hit;
-        self.unacknowledged.insert(unit, StoredEnd { event, stored, uploads: false, _held: flight.held });
+        self.unacknowledged
+            .insert(unit, StoredEnd { event, stored, uploads: false, _held: flight.held, _hold: None });
         self.recorder.result(NewResult { unit, row, blobs, files });
         self.keep_outputs(unit, outputs);
         self.finish(unit, UnitState::Succeeded, "");

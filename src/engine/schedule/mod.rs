@@ -209,7 +209,7 @@ impl Scheduler {
     /// those. It holds what it requested until [`Scheduler::release`]. One that does not fit lets others go before
     /// it, but not for ever.
     pub fn take_start(&mut self) -> Option<UnitId> {
-        if self.stopped || !self.pools.has_slot() {
+        if self.stopped || !self.pools.may_fit() {
             return None;
         }
         let unit = self.queue.take(&mut self.pools)?;
@@ -349,7 +349,7 @@ impl Scheduler {
     /// Units that a job slot is free for and that still cannot run, with the resource that they lack: of those with
     /// equal requests the first, in the order in which they would start.
     pub fn lacking(&self) -> Vec<(UnitId, String)> {
-        match self.stopped || !self.pools.has_slot() {
+        match self.stopped || !self.pools.may_fit() {
             true => Vec::new(),
             false => self.queue.lacking(&self.pools),
         }

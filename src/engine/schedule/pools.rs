@@ -5,6 +5,15 @@ use std::collections::BTreeMap;
 /// What a node reserves while it runs, by resource.
 pub type Reservation = BTreeMap<String, u64>;
 
+/// What a reservation's amount of 1 job is called that runs elsewhere, before the name of its executor. No resource of a user
+/// has a space in its name.
+pub const ELSEWHERE: &str = "executor ";
+
+/// Whether a request takes no slot of this machine.
+fn is_elsewhere(request: &Reservation) -> bool {
+    request.keys().any(|name| name.starts_with(ELSEWHERE))
+}
+
 /// A request that can never be met.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unmet {
@@ -21,12 +30,15 @@ pub struct Pools {
     capacity: BTreeMap<String, u64>,
     taken: BTreeMap<String, u64>,
     running: usize,
+    /// Whether some requests take no slot.
+    elsewhere: bool,
 }
 
 impl Pools {
     /// `slots` nodes may run at once, within the given capacities.
     pub fn new(slots: usize, capacity: BTreeMap<String, u64>) -> Self {
-        Self { slots, capacity, taken: BTreeMap::new(), running: 0 }
+        let elsewhere = is_elsewhere(&capacity);
+        Self { slots, capacity, taken: BTreeMap::new(), running: 0, elsewhere }
     }
 
     /// Why `request` can never be met: each resource of which there is less than it asks for. A request for 0 always
@@ -55,9 +67,14 @@ impl Pools {
         self.running < self.slots
     }
 
+    /// Whether a request may be met now.
+    pub fn may_fit(&self) -> bool {
+        self.has_slot() || self.elsewhere
+    }
+
     /// Whether `request` can be met now.
     pub fn fits(&self, request: &Reservation) -> bool {
-        self.has_slot() && self.lacks(request).is_none()
+        (self.has_slot() || self.elsewhere && is_elsewhere(request)) && self.lacks(request).is_none()
     }
 
     /// A resource of which less is free now than `request` says.
@@ -72,7 +89,7 @@ impl Pools {
 
     /// Takes what [`Pools::fits`].
     pub fn take(&mut self, request: &Reservation) {
-        self.running += 1;
+        self.running += usize::from(!(self.elsewhere && is_elsewhere(request)));
         for (name, amount) in request {
             match self.taken.get_mut(name) {
                 Some(taken) => *taken += amount,
@@ -85,7 +102,9 @@ impl Pools {
 
     /// The opposite of [`Pools::take`].
     pub fn give_back(&mut self, request: &Reservation) {
-        self.running = self.running.saturating_sub(1);
+        if !(self.elsewhere && is_elsewhere(request)) {
+            self.running = self.running.saturating_sub(1);
+        }
         for (name, amount) in request {
             if let Some(taken) = self.taken.get_mut(name) {
                 *taken = taken.saturating_sub(*amount);
@@ -111,6 +130,19 @@ mod tests {
 
     fn request(name: &str, amount: u64) -> Reservation {
         BTreeMap::from([(name.to_owned(), amount)])
+    }
+
+    #[test]
+    fn what_runs_elsewhere_takes_no_slot() {
+        let mut pools = Pools::new(1, BTreeMap::from([("cpus".into(), 4), ("executor cl".into(), 2)]));
+        pools.take(&request("cpus", 1));
+        assert!(!pools.has_slot() && pools.may_fit() && !pools.fits(&request("cpus", 1)));
+        pools.take(&request("executor cl", 1));
+        assert!(pools.fits(&request("executor cl", 1)));
+        pools.take(&request("executor cl", 1));
+        assert!(!pools.fits(&request("executor cl", 1)));
+        pools.give_back(&request("executor cl", 1));
+        assert!(pools.fits(&request("executor cl", 1)) && !pools.has_slot());
     }
 
     #[test]

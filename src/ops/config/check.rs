@@ -6,13 +6,12 @@ use std::path::Path;
 
 use crate::core::run_id::RunId;
 use crate::ops::Error;
+use crate::ops::executors::{LOCAL, defined, try_slurm};
 use crate::ops::remote::{self, RemoteChoice};
 use crate::storage::home::Home;
 use crate::storage::own_file::{self, Access};
 use crate::workflow::config::Config;
 
-/// The executor of this machine, which needs no settings.
-const LOCAL: &str = "local";
 /// What a trial writes and reads.
 const TRIAL: &[u8] = b"runner config --check";
 
@@ -34,13 +33,13 @@ pub(super) fn try_all(
     choice: &RemoteChoice,
 ) -> Result<Vec<SettingTrial>, Error> {
     let home = Home::locate(home).map_err(Error::store)?;
-    let named = config.values().filter_map(|(name, _)| name.strip_prefix("executors.")?.split('.').next());
-    let executors: BTreeSet<&str> = named.chain([LOCAL]).collect();
+    let executors: BTreeSet<&str> = defined(config).chain([LOCAL]).collect();
     let trial = |name: &&str| {
         let kind = config.text(&format!("executors.{name}.kind")).unwrap_or(LOCAL);
         let fault = match kind {
             LOCAL => try_local(&home).err(),
-            kind => Some(format!("this version runs tasks on this machine only, not by {kind}")),
+            "slurm" => try_slurm(name, config, home.path()).err(),
+            kind => Some(format!("this version knows the kinds local and slurm, not {kind}")),
         };
         SettingTrial { name: format!("executor {name}"), fault }
     };

@@ -83,6 +83,9 @@ mod tests {
             queued: 0,
             waited_ms: 0,
             remaining_ms: None,
+            executor: None,
+            job: None,
+            host: None,
         })
     }
 

@@ -38,6 +38,7 @@ use self::record::RunRecord;
 use super::Error;
 use super::cap;
 use super::collect::AfterRun;
+use super::executors;
 use super::home::HomeWriter;
 use super::open::Opened;
 use super::prepare::PreparedRun;
@@ -152,8 +153,10 @@ pub async fn run(
         cancel: Cancel::default(),
         masker,
         large: Default::default(),
+        batch: executors::places(&options.executors, &config, &home, run, &opened)?,
         out_of_memory: Default::default(),
     };
+    let batch: Vec<_> = shared.batch.values().cloned().collect();
     let (logs, cancel) = (shared.logs.clone(), shared.cancel.clone());
     let context = RunContext { run, scope: scope.clone(), logs, cancel };
     let cache = Cache::new(scope, store.clone(), Some(reader), Some(home.path().to_owned()));
@@ -185,6 +188,9 @@ pub async fn run(
     let _ = recorded.await;
     let interrupts = with_requests(home.clone(), run, interrupts);
     let summary = engine.run(acknowledged, interrupts).await;
+    for place in batch {
+        place.batch.close().await;
+    }
     sweep_strays().await;
     drop(processes);
     let result = end::close(summary, recording, lock, &home, &store, cap);

@@ -86,7 +86,10 @@ impl Document {
             }
             Event::Warning(warning) => self.warnings.push(warning),
             Event::RunWaiting(_) | Event::RunSkipped(_) | Event::RunStarted(_) => {}
-            Event::NodeWaiting(_) | Event::RunFinished(_) => {}
+            Event::NodeSubmitted(_)
+            | Event::AttemptLost(_)
+            | Event::NodeWaiting(_)
+            | Event::RunFinished(_) => {}
         }
     }
 

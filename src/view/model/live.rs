@@ -53,6 +53,14 @@ impl Live {
                 self.running.remove(&unit);
                 self.waiting.insert(unit, Wait { since: node.time, reason: node.reason.clone() });
             }
+            Event::NodeSubmitted(node) => {
+                let reason = format!("in the queue of {} (job {})", node.executor, node.job);
+                self.waiting.insert(node.path().to_owned(), Wait { since: node.time, reason });
+            }
+            Event::AttemptLost(lost) => {
+                self.running.remove(&lost.path().to_owned());
+                self.waiting.remove(&lost.path().to_owned());
+            }
             Event::AttemptFailed(failed) => {
                 let wait = failed.retry_in_ms.and_then(|ms| {
                     let begins = failed.time.checked_add(Duration::from_millis(ms)).ok()?;

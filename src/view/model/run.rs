@@ -234,7 +234,10 @@ impl Folding {
             Event::NodeFinished(node) => self.finished(node, added),
             Event::Warning(warning) => self.run.warnings.push(warning),
             Event::RunWaiting(_) | Event::RunSkipped(_) | Event::RunStarted(_) => {}
-            Event::NodeWaiting(_) | Event::RunFinished(_) => {}
+            Event::NodeSubmitted(_)
+            | Event::AttemptLost(_)
+            | Event::NodeWaiting(_)
+            | Event::RunFinished(_) => {}
         }
     }
 

@@ -33,6 +33,9 @@ fn a_run_at_eighty_columns() {
             queued: 3,
             waited_ms: 0,
             remaining_ms: None,
+            executor: None,
+            job: None,
+            host: None,
         })
     };
     let events = failed_run();

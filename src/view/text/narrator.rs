@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 
 use crate::core::digest::Digest;
 use crate::core::event::{
-    AttemptFailed, CacheStatus, Event, LockBusy, NodeExpanded, NodeFinished, NodeKind, NodeStarted,
-    NodeWaiting, RunFinished, RunStarted, Status, Warning,
+    AttemptFailed, AttemptLost, CacheStatus, Event, LockBusy, NodeExpanded, NodeFinished, NodeKind,
+    NodeStarted, NodeSubmitted, NodeWaiting, RunFinished, RunStarted, Status, Warning,
 };
 use crate::core::node_path::NodePath;
 use crate::view::Verbosity;
@@ -97,7 +97,9 @@ impl Narrator {
             Event::RunStarted(run) => self.run_started(run),
             Event::NodeExpanded(node) => self.node_expanded(node),
             Event::NodeWaiting(node) => self.node_waiting(node),
+            Event::NodeSubmitted(node) => self.node_submitted(node),
             Event::NodeStarted(node) => self.node_started(node),
+            Event::AttemptLost(lost) => self.attempt_lost(lost),
             Event::AttemptFailed(attempt) => self.attempt_failed(attempt),
             Event::NodeFinished(node) => self.node_finished(node, added),
             Event::Warning(warning) => self.warning(warning),
@@ -172,7 +174,30 @@ impl Narrator {
             0..WORTH_TELLING => String::new(),
             ms => format!(", waited {}", duration(ms)),
         };
-        vec![format!("{} {label}  started, attempt {}{waited}\n", self.ink.paint(FAINT, "›"), node.attempt)]
+        let host = node.host.as_ref().map_or_else(String::new, |host| format!(" on {}", inert(host)));
+        vec![format!(
+            "{} {label}  started{host}, attempt {}{waited}\n",
+            self.ink.paint(FAINT, "›"),
+            node.attempt
+        )]
+    }
+
+    fn node_submitted(&self, node: &NodeSubmitted) -> Vec<String> {
+        if !self.verbose() {
+            return Vec::new();
+        }
+        let (label, job, executor) = (node.path(), inert(&node.job), inert(&node.executor));
+        vec![format!("{} {label}  submitted as job {job} of {executor}\n", self.ink.paint(FAINT, "⋯"))]
+    }
+
+    fn attempt_lost(&self, lost: &AttemptLost) -> Vec<String> {
+        if self.quiet() {
+            return Vec::new();
+        }
+        let (label, job, reason) = (lost.path(), inert(&lost.job), inert(&lost.reason));
+        let host = lost.host.as_ref().map_or_else(String::new, |host| format!(" on {}", inert(host)));
+        let again = if lost.again { ", done again" } else { "" };
+        vec![format!("{} {label}  lost job {job}{host}: {reason}{again}\n", self.ink.paint(CAUTION, "↻"))]
     }
 
     fn attempt_failed(&self, attempt: &AttemptFailed) -> Vec<String> {

@@ -10,9 +10,9 @@ pub const SETTINGS: &[Key] = &[
     key(
         "executor",
         Shape::Text,
-        "Where tasks run that name no executor; \"local\", the default, is the only one.",
+        "Where tasks run that name no executor: a name of [executors], or \"local\", the default.",
     ),
-    key("executors", Shape::Tables(EXECUTOR), "Places where tasks run. Without effect in this version."),
+    key("executors", Shape::Tables(EXECUTOR), "Places where tasks run."),
     key("cache", Shape::Table(CACHE), "The shared cache."),
     key("smtp", Shape::Table(SMTP), "The server that mail of [[notify]] goes through."),
     key("serve", Shape::Table(SERVE), "What the flags of `runner serve` say, where none is given."),

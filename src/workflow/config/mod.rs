@@ -33,8 +33,10 @@ use super::syntax;
 /// The section whose texts are filled in when they are needed: a secret that is missing is a fault of one message only.
 const LATER: &str = "smtp.";
 
-/// Sections that are read and checked, and that nothing in this version uses.
-const WITHOUT_EFFECT: [(&str, &str); 1] = [("executors", "tasks run on this machine only")];
+/// Settings of an executor that are read and checked, and that nothing in this version uses.
+const WITHOUT_EFFECT: [(&str, &str); 4] =
+    [("chunk", CHUNKS), ("chunk_time", CHUNKS), ("chunk_max", CHUNKS), ("chunk_parallel", CHUNKS)];
+const CHUNKS: &str = "each attempt is a job of its own";
 
 /// A value of a settings file, and where it stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,7 +120,7 @@ pub fn load(
     if !diagnostics.is_empty() {
         return Err(ConfigErrors { diagnostics, sources: config.sources });
     }
-    config.warn_of_sections_without_effect();
+    config.warn_of_settings_without_effect();
     Ok(config)
 }
 
@@ -180,16 +182,13 @@ impl Config {
         )
     }
 
-    fn warn_of_sections_without_effect(&mut self) {
-        for (section, why) in WITHOUT_EFFECT {
-            let first = self
-                .values
-                .iter()
-                .find(|(name, _)| name.strip_prefix(section).is_some_and(|rest| rest.starts_with('.')));
-            if let Some((_, ConfigValue { place, .. })) = first {
+    fn warn_of_settings_without_effect(&mut self) {
+        for (name, ConfigValue { place, .. }) in &self.values {
+            let key = name.strip_prefix("executors.").and_then(|name| name.split_once('.'));
+            let known = key.and_then(|(_, key)| WITHOUT_EFFECT.iter().find(|(known, _)| *known == key));
+            if let Some((_, why)) = known {
                 let (path, line) = self.line_of(*place);
-                let message = format!("{}:{line}: [{section}] has no effect: {why}", path.display());
-                self.warnings.push(message);
+                self.warnings.push(format!("{}:{line}: `{name}` has no effect: {why}", path.display()));
             }
         }
     }

@@ -7,7 +7,6 @@ use serde_json::{Map as JsonMap, Value as Json};
 use super::keys::SETTINGS;
 use super::variables::{BadReference, Dialect, Environment, check, fill};
 use super::{ConfigValue, LATER};
-use crate::core::closest::closest;
 use crate::workflow::binder::inner_span;
 use crate::workflow::diagnostic::{Diagnostic, Span};
 use crate::workflow::keys::{Key, Shape};
@@ -18,9 +17,6 @@ use crate::workflow::syntax::{Table, TomlItem, TomlKind};
 
 /// Maximum nodes that may run at once.
 pub const MAX_JOBS: u32 = 100_000;
-
-/// The only executor of this version.
-const LOCAL: &str = "local";
 
 /// Reads the values of a settings file.
 pub fn read_values(
@@ -170,23 +166,12 @@ impl Walk<'_> {
     /// Checks a text by the meaning of its key.
     fn check_text(&mut self, text: &str, span: Span, path: &str) -> bool {
         let problem = match path {
-            "project" | "domain" => {
-                check_label(text).err().map(|problem| (format!("`{path}` {problem}"), None))
-            }
-            "executor" if text != LOCAL => {
-                let message = format!("the executor `{text}` cannot be used: tasks run on this machine only");
-                let label = closest(text, [LOCAL]).map(|near| format!("did you mean \"{near}\"?"));
-                Some((message, label))
-            }
+            "project" | "domain" => check_label(text).err().map(|problem| format!("`{path}` {problem}")),
             _ => None,
         };
-        let Some((message, label)) = problem else { return true };
-        let label = label.unwrap_or_else(|| "not usable".into());
-        let diagnostic = Diagnostic::at(self.reader.place(span), message, label);
-        self.reader.report(match path {
-            "executor" => diagnostic.help("the executors there are: local"),
-            _ => diagnostic,
-        });
+        let Some(message) = problem else { return true };
+        let diagnostic = Diagnostic::at(self.reader.place(span), message, "not usable");
+        self.reader.report(diagnostic);
         false
     }
 }

@@ -54,8 +54,8 @@ fn nearer_files_win_key_by_key() {
 }
 
 #[test]
-fn sections_without_effect_are_named() {
-    let project = "[executors.cluster]\nkind = \"slurm\"\nwork_dir = \"/scratch/$TEAM\"\n\
+fn settings_without_effect_are_named() {
+    let project = "[executors.cluster]\nkind = \"slurm\"\nwork_dir = \"/scratch/$TEAM\"\nchunk = 1\n\
                    [cache]\nremote_key = \"file:~/key\"\n";
     let config =
         Place::new(project, "[executors.cluster]\nkind = \"slurm\"\npartition = \"p\"").load().unwrap();
@@ -63,7 +63,7 @@ fn sections_without_effect_are_named() {
     assert_eq!(config.text("executors.cluster.partition"), Some("p"));
     assert_eq!(config.text("cache.remote_key"), Some("file:/home/ada/key"));
     let warnings = config.warnings.join("\n");
-    assert!(warnings.contains("runner.toml:2: [executors] has no effect"), "{warnings}");
+    assert!(warnings.contains(":4: `executors.cluster.chunk` has no effect"), "{warnings}");
     assert!(!warnings.contains("cache") && !warnings.contains("smtp"), "{warnings}");
 }
 
@@ -79,8 +79,6 @@ fn errors_name_file_line_and_what_was_meant() {
         ("jobs = 0", "between 1 and 100000"),
         ("project = \"\"", "must not be empty"),
         ("domain = \"a\\u0007\"", "control characters"),
-        ("executor = \"cluster\"", "tasks run on this machine only"),
-        ("executor = \"lokal\"", "did you mean \"local\"?"),
         ("project = \"$GONE\"", "the variable GONE is not set"),
         ("[smtp]\nport = 70000", "between 1 and 65535"),
         ("[smtp]\ntls = \"non\"", "did you mean \"none\"?"),

@@ -95,6 +95,9 @@ impl Lab {
             }
         }
         command.args(args).current_dir(self.dir()).env("RUNNER_HOME", self.home());
+        if let Some(cluster) = std::env::var_os("RUNNER_SLURM") {
+            command.env("SLURM_CONF", Path::new(&cluster).join("etc/slurm.conf"));
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

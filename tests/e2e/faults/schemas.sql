@@ -269,3 +269,15 @@ CREATE INDEX upload_key ON upload (key);
 CREATE TRIGGER upload_gone AFTER DELETE ON memo BEGIN
     DELETE FROM upload WHERE key = OLD.key;
 END;
+
+-- version 13
+ALTER TABLE instant ADD COLUMN untold INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX instant_untold ON instant (id) WHERE untold = 1;
+CREATE TABLE refusal (
+    id INTEGER PRIMARY KEY,
+    run TEXT NOT NULL UNIQUE,
+    series TEXT NOT NULL,
+    refused_ms INTEGER NOT NULL,
+    reason TEXT NOT NULL
+);
+CREATE INDEX refusal_of ON refusal (series, refused_ms);

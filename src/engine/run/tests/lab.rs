@@ -120,6 +120,7 @@ impl AttemptRunner for Scripted {
                     changed,
                     unseen: None,
                     notes: Vec::new(),
+                    hold: None,
                 })
             };
             let result = match reply {
@@ -316,6 +317,7 @@ impl Lab {
                 scheduled: None,
                 retry_of: None,
                 first: false,
+                executors: Vec::new(),
             },
             pools: Pools::new(self.jobs, self.resources),
             context,

@@ -1,0 +1,114 @@
+//! What a batch system can do: three commands. What implements it spells them, and says what its states mean here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A job to be submitted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct JobRequest {
+    pub name: String,
+    pub script: PathBuf,
+    /// The file for what the batch system itself says.
+    pub log: PathBuf,
+    pub cpus: u64,
+    /// In bytes.
+    pub memory: Option<u64>,
+    pub gpus: Option<u64>,
+    pub limit: Option<Duration>,
+    /// Arguments of the user's own.
+    pub args: Vec<String>,
+    /// Nodes that lost an earlier job of the same attempt.
+    pub exclude: Vec<String>,
+}
+
+/// Why a job was not submitted, as far as is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubmitFault {
+    /// It never will be.
+    Refused(String),
+    /// Not now.
+    Later(String),
+    /// The answer was lost: there may be a job.
+    Unknown(String),
+}
+
+/// A job as the batch system sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemJob {
+    pub id: String,
+    pub name: String,
+    pub state: SystemState,
+    /// Its own words.
+    pub words: String,
+    pub host: Option<String>,
+}
+
+/// What a state means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SystemState {
+    Pending,
+    Running,
+    /// It waits for something that never comes.
+    Stuck,
+    /// The node failed, or the job was taken from it: it may be done again.
+    Lost,
+    Cancelled,
+    TimedOut,
+    OutOfMemory,
+    /// In some other way; only a record can say that it went well.
+    Ended,
+}
+
+impl SystemState {
+    /// Whether nothing of the job is left in the queue.
+    pub fn is_over(self) -> bool {
+        !matches!(self, Self::Pending | Self::Running | Self::Stuck)
+    }
+}
+
+/// The three commands.
+pub trait BatchSystem: Send {
+    /// Submits a job; its id.
+    ///
+    /// # Errors
+    /// It was refused, or nobody knows.
+    fn submit(&self, job: &JobRequest) -> Result<String, SubmitFault>;
+
+    /// All jobs of this user.
+    ///
+    /// # Errors
+    /// No answer, which says nothing about jobs.
+    fn status(&self) -> Result<Vec<SystemJob>, String>;
+
+    /// Takes jobs that have not begun out of the queue, and asks the others to end.
+    ///
+    /// # Errors
+    /// No answer.
+    fn cancel(&self, jobs: &[SystemJob]) -> Result<(), String>;
+}
+
+/// The intents of a run: a row for each job, written before it is submitted.
+pub trait JobLedger: Send {
+    /// Writes intents, all or none.
+    ///
+    /// # Errors
+    /// They cannot be written: a sentence.
+    fn intend(&self, intents: &[JobIntent]) -> Result<(), String>;
+
+    /// Notes the ids of jobs by their names.
+    fn submitted(&self, ids: &[(String, String)]);
+
+    /// Removes the folder of a job that nobody needs any more, and then its row.
+    fn settle(&self, name: &str, folder: &std::path::Path);
+}
+
+/// That a job is about to be submitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobIntent {
+    pub name: String,
+    /// What it works on, as the caller knows it.
+    pub work: String,
+    /// The node, for people.
+    pub label: String,
+    pub folder: PathBuf,
+}

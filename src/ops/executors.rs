@@ -1,0 +1,240 @@
+//! Executors: which node runs where, and what the settings say of each.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::core::closest::closest;
+use crate::core::run_id::RunId;
+use crate::core::time_text::parse_duration;
+use crate::engine::attempt::environment;
+use crate::engine::attempt::ledger::HomeLedger;
+use crate::engine::attempt::placement::BatchPlace;
+use crate::engine::schedule::pools::ELSEWHERE;
+use crate::exec::batch::{Batch, BatchSettings};
+use crate::exec::slurm::{MemoryUnit, Slurm, refused_argument};
+use crate::ops::Error;
+use crate::ops::open::Opened;
+use crate::storage::home::Home;
+use crate::workflow::config::Config;
+use crate::workflow::graph::outline::Outline;
+use crate::workflow::graph::select::matching;
+
+/// The executor of this machine, which needs no settings.
+pub const LOCAL: &str = "local";
+
+/// The flag that names executors.
+const FLAG: &str = "--executor";
+
+/// The executor of each node of the outline that does not run on this machine; empty if there is none. `asked` are
+/// `NAME` or `GLOB=NAME`; the last that matches wins, over what node, task, defaults and settings say.
+///
+/// # Errors
+/// An executor that no settings define or that cannot be used; a glob that matches no node.
+pub fn choose(outline: &Outline, asked: &[String], config: &Config) -> Result<Vec<Option<Arc<str>>>, Error> {
+    let general = config.text("executor");
+    let in_file = |named: Option<&str>| named.or(general).unwrap_or(LOCAL).to_owned();
+    let mut names: Vec<String> = outline
+        .places()
+        .map(|place| in_file(place.node().execution().and_then(|execution| execution.executor.as_deref())))
+        .collect();
+    for text in asked {
+        match text.rsplit_once('=') {
+            None => names.fill(text.clone()),
+            Some((glob, name)) => {
+                let matched = matching(outline, FLAG, &[glob.to_owned()]).map_err(Error::invalid)?;
+                names
+                    .iter_mut()
+                    .zip(matched)
+                    .filter(|(_, matched)| *matched)
+                    .for_each(|(own, _)| *own = name.into());
+            }
+        }
+    }
+    let mut known: BTreeMap<String, Option<Arc<str>>> = BTreeMap::new();
+    for name in names.iter().collect::<BTreeSet<_>>() {
+        known.insert(name.clone(), elsewhere(name, config)?);
+    }
+    if known.values().all(Option::is_none) {
+        return Ok(Vec::new());
+    }
+    Ok(names.iter().map(|name| known[name].clone()).collect())
+}
+
+/// An executor by its name; none if it is this machine.
+fn elsewhere(name: &str, config: &Config) -> Result<Option<Arc<str>>, Error> {
+    match kind(name, config) {
+        Some("local") => Ok(None),
+        Some("slurm") => Ok(Some(name.into())),
+        Some(kind) => Err(Error::invalid(format!(
+            "the executor `{name}` cannot be used: this version knows the kinds local and slurm, not {kind}"
+        ))),
+        None => {
+            let all: BTreeSet<&str> = defined(config).chain([LOCAL]).collect();
+            let near = closest(name, all.iter().copied());
+            let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            let list = all.into_iter().collect::<Vec<_>>().join(", ");
+            Err(Error::invalid(format!(
+                "there is no executor `{name}`{near} The executors there are: {list}. Define one as \
+                 [executors.{name}] in runner.toml"
+            )))
+        }
+    }
+}
+
+/// The executors that the settings define.
+pub fn defined(config: &Config) -> impl Iterator<Item = &str> {
+    config.values().filter_map(|(name, _)| name.strip_prefix("executors.")?.split('.').next())
+}
+
+fn kind<'c>(name: &str, config: &'c Config) -> Option<&'c str> {
+    config.text(&format!("executors.{name}.kind")).or((name == LOCAL).then_some(LOCAL))
+}
+
+/// The jobs of each executor that a run may have at once, as resources.
+pub fn capacities(executors: &[Option<Arc<str>>], config: &Config) -> BTreeMap<String, u64> {
+    let used: BTreeSet<&Arc<str>> = executors.iter().flatten().collect();
+    used.into_iter()
+        .map(|name| (format!("{ELSEWHERE}{name}"), Named { config, name }.whole("max_in_flight", 100)))
+        .collect()
+}
+
+/// What a run's attempts need of each executor that it uses.
+///
+/// # Errors
+/// Settings that cannot be used.
+pub fn places(
+    executors: &[Option<Arc<str>>],
+    config: &Config,
+    home: &Home,
+    run: RunId,
+    opened: &Opened,
+) -> Result<HashMap<Arc<str>, Arc<BatchPlace>>, Error> {
+    let used: BTreeSet<&Arc<str>> = executors.iter().flatten().collect();
+    let place = |name: &Arc<str>| Ok((name.clone(), Arc::new(batch_place(name, config, home, run, opened)?)));
+    used.into_iter().map(place).collect()
+}
+
+fn batch_place(
+    name: &Arc<str>,
+    config: &Config,
+    home: &Home,
+    run: RunId,
+    opened: &Opened,
+) -> Result<BatchPlace, Error> {
+    let named = Named { config, name };
+    let settings = BatchSettings {
+        // The scheduler bounds them as well; jobs that are about to end leave room for the next.
+        max_in_flight: named.count("max_in_flight", 100),
+        submits_per_minute: named.count("submits_per_minute", 300),
+        poll_interval: named.time("poll_interval", 15).max(Duration::from_secs(1)),
+        record_interval: named.time("record_interval", 1),
+        record_wait: named.time("record_wait", 60),
+        lost_after: named.time("lost_after", 120),
+        stuck_after: named.time("stuck_after", 600),
+    };
+    let ledger = Arc::new(HomeLedger::new(home.clone(), run, name.clone()));
+    let batch = Batch::new(settings, Box::new(slurm(&named)?), Box::new(Arc::clone(&ledger)));
+    let work_dir = named.text("work_dir").map_or_else(|| home.path().join("work"), PathBuf::from);
+    if !work_dir.is_absolute() {
+        let shown = work_dir.display();
+        let message = format!("`executors.{name}.work_dir` must be an absolute path, found {shown}");
+        return Err(Error::invalid(message));
+    }
+    Ok(BatchPlace {
+        name: name.clone(),
+        batch,
+        ledger,
+        work_dir,
+        runner: named.text("runner_path").map(PathBuf::from),
+        prefix: named.text("job_prefix").unwrap_or("r-").to_owned(),
+        prelude: named.text("prelude").unwrap_or_default().to_owned(),
+        lost_retries: u32::try_from(named.whole("lost_retries", 3)).unwrap_or(u32::MAX),
+        time: named.duration("time"),
+        secrets: environment::secrets_of(opened.tasks()).into_values().collect(),
+        numbers: AtomicU64::new(0),
+        copied: OnceLock::new(),
+    })
+}
+
+fn slurm(named: &Named) -> Result<Slurm, Error> {
+    const OPTIONS: [(&str, &str); 6] = [
+        ("partition", "--partition"),
+        ("account", "--account"),
+        ("qos", "--qos"),
+        ("constraint", "--constraint"),
+        ("reservation", "--reservation"),
+        ("cluster", "--clusters"),
+    ];
+    let options = OPTIONS.into_iter().filter_map(|(key, flag)| Some((flag, named.text(key)?.to_owned())));
+    let extra_args = named.texts("extra_args");
+    if let Some(refused) = refused_argument(&extra_args) {
+        let message = format!("`executors.{}.extra_args`: {refused} is said by runner itself", named.name);
+        return Err(Error::invalid(message));
+    }
+    Ok(Slurm {
+        options: options.collect(),
+        memory: match named.text("memory") {
+            Some("none") => None,
+            Some("cpu") => Some(MemoryUnit::Cpu),
+            _ => Some(MemoryUnit::Node),
+        },
+        by_gpus: named.text("gpus") == Some("gpus"),
+        gpu_type: named.text("gpu_type").map(str::to_owned),
+        extra_args,
+        bin_dir: named.text("bin_dir").map(PathBuf::from),
+    })
+}
+
+/// Tries the executor of a batch system: its programs answer, and its folder can be used.
+///
+/// # Errors
+/// A sentence about what cannot be used.
+pub fn try_slurm(name: &str, config: &Config, home: &Path) -> Result<(), String> {
+    use crate::exec::batch::BatchSystem;
+    let named = Named { config, name };
+    slurm(&named).map_err(|error| error.to_string())?.status()?;
+    let work_dir = named.text("work_dir").map_or_else(|| home.join("work"), PathBuf::from);
+    std::fs::create_dir_all(&work_dir)
+        .map_err(|error| format!("{} cannot be used: {error}", work_dir.display()))
+}
+
+/// The settings of one executor.
+struct Named<'c> {
+    config: &'c Config,
+    name: &'c str,
+}
+
+impl<'c> Named<'c> {
+    fn get(&self, key: &str) -> Option<&'c serde_json::Value> {
+        Some(&self.config.get(&format!("executors.{}.{key}", self.name))?.value)
+    }
+
+    fn text(&self, key: &str) -> Option<&'c str> {
+        self.get(key)?.as_str()
+    }
+
+    fn texts(&self, key: &str) -> Vec<String> {
+        let list = self.get(key).and_then(serde_json::Value::as_array);
+        list.into_iter().flatten().filter_map(|text| Some(text.as_str()?.to_owned())).collect()
+    }
+
+    fn whole(&self, key: &str, default: u64) -> u64 {
+        self.get(key).and_then(serde_json::Value::as_u64).unwrap_or(default)
+    }
+
+    fn count(&self, key: &str, default: u64) -> usize {
+        usize::try_from(self.whole(key, default)).unwrap_or(usize::MAX)
+    }
+
+    /// The reader of the settings has checked it.
+    fn duration(&self, key: &str) -> Option<Duration> {
+        Duration::try_from(parse_duration(self.text(key)?).ok()?).ok()
+    }
+
+    fn time(&self, key: &str, default: u64) -> Duration {
+        self.duration(key).unwrap_or(Duration::from_secs(default))
+    }
+}
