@@ -2,12 +2,15 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Pid, geteuid, getpid};
 
 use super::Cancel;
+use super::batch::JobFolder;
 use super::children::{is_live, strays};
 use super::descendants::ProcessRecord;
 use super::ending::end;
@@ -29,7 +32,7 @@ pub async fn sweep_strays() -> usize {
 }
 
 /// Ends every process of our user that was started with `RUNNER_RUN_ID=<run>` or that the run's `record` knows, except this
-/// one and those that it descends from; how many there were. For a run whose runner was killed.
+/// one, those that it descends from and those of jobs; how many there were. For a run whose runner was killed.
 pub async fn end_marked(run: &str, record: Option<&ProcessRecord>) -> usize {
     let find = || {
         let ancestors = lineage(getpid());
@@ -43,11 +46,17 @@ pub async fn end_marked(run: &str, record: Option<&ProcessRecord>) -> usize {
             .filter(|stat| {
                 record.is_some_and(|record| record.knows(stat))
                     || has_variable(stat.process.pid, "RUNNER_RUN_ID", OsStr::new(run))
+                        && !is_of_a_job(stat.process.pid)
             })
             .map(|stat| stat.process)
             .collect()
     };
     end_found(find).await
+}
+
+/// Whether a process belongs to a job of a batch system that runs on this very machine: it outlives its runner.
+fn is_of_a_job(pid: Pid) -> bool {
+    variable(pid, "OUT").is_some_and(|out| JobFolder::has_out(Path::new(OsStr::from_bytes(&out))))
 }
 
 async fn end_found(find: impl Fn() -> Vec<Process>) -> usize {
@@ -87,6 +96,22 @@ mod tests {
         assert_eq!(other.try_wait().unwrap(), None);
         other.kill().unwrap();
         other.wait().unwrap();
+    }
+
+    #[test]
+    fn processes_of_jobs_outlive_their_runner() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = format!("test-{}", dir.path().display());
+        let out = dir.path().join("attempt/out");
+        let sleeper =
+            || Command::new("sleep").arg("600").env("RUNNER_RUN_ID", &run).env("OUT", &out).spawn().unwrap();
+        let mut job = sleeper();
+        std::fs::write(dir.path().join("claim"), "").unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        assert_eq!(runtime.block_on(end_marked(&run, None)), 0);
+        std::fs::remove_file(dir.path().join("claim")).unwrap();
+        assert_eq!(runtime.block_on(end_marked(&run, None)), 1);
+        job.wait().unwrap();
     }
 
     #[test]

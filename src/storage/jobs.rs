@@ -3,6 +3,7 @@
 
 use rusqlite::{Connection, params};
 
+use crate::core::digest::Digest;
 use crate::core::run_id::RunId;
 
 /// Creates the table; part of the database's schema, see `db.rs`.
@@ -106,6 +107,23 @@ pub fn all(db: &Connection, executor: &str) -> rusqlite::Result<Vec<JobRow>> {
 pub fn take_over(db: &Connection, row: &JobRow, by: RunId) -> rusqlite::Result<bool> {
     let mut update = db.prepare_cached("UPDATE job SET run = ?3 WHERE name = ?1 AND run = ?2")?;
     Ok(update.execute(params![row.name, row.run.as_str(), by.as_str()])? == 1)
+}
+
+/// Whether the result of a work, by its digest, is in the cache.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn is_stored(db: &Connection, work: &str) -> rusqlite::Result<bool> {
+    let Ok(key) = work.parse::<Digest>() else { return Ok(false) };
+    db.prepare_cached("SELECT 1 FROM memo WHERE key = ?1")?.exists([&key.0[..]])
+}
+
+/// Whether the history knows a run.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn is_run(db: &Connection, run: RunId) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM run WHERE run = ?1")?.exists([run.as_str()])
 }
 
 #[cfg(test)]

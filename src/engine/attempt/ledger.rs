@@ -1,6 +1,7 @@
 //! The rows of a run's jobs in the home: intents before submissions, and jobs of runs that are gone, to be taken over.
 
 use std::collections::HashMap;
+use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -25,8 +26,8 @@ pub struct HomeLedger {
 
 struct OpenLedger {
     db: Connection,
-    /// Jobs of runs that are gone, by what they work on.
-    left: HashMap<String, Vec<JobRow>>,
+    /// Jobs of other runs, by what they work on.
+    others: HashMap<String, Vec<JobRow>>,
 }
 
 impl HomeLedger {
@@ -40,15 +41,53 @@ impl HomeLedger {
     /// The database cannot be used: a sentence.
     pub fn take_over(&self, work: &str) -> Result<Option<JobRow>, String> {
         self.with(|open| {
-            while let Some(row) =
-                open.left.get_mut(work).and_then(|rows| (!rows.is_empty()).then(|| rows.remove(0)))
-            {
+            let Some(rows) = open.others.get_mut(work) else { return Ok(None) };
+            // Asked now: a run that lived when the rows were read may be gone.
+            while let Some(gone) = rows.iter().position(|row| !self.home.is_alive(row.run)) {
+                let row = rows.remove(gone);
                 if jobs::take_over(&open.db, &row, self.run)? {
                     return Ok(Some(row));
                 }
             }
             Ok(None)
         })
+    }
+
+    /// Removes what runs that are gone left in `folder`, where jobs have theirs, and nobody needs: jobs whose result is
+    /// stored, and folders of jobs that were never to be submitted. Their names begin with `prefix`.
+    pub fn sweep(&self, folder: &Path, prefix: &str) {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let run_of = |name: &str| RunId::parse(name.strip_prefix(prefix)?.rsplit_once('-')?.0).ok();
+        let left: Vec<_> = entries
+            .filter_map(|entry| Some((run_of(entry.file_name().to_str()?)?, entry)))
+            .filter(|(run, _)| *run == self.run || !self.home.is_alive(*run))
+            .collect();
+        if left.is_empty() {
+            return;
+        }
+        // What cannot be swept now is swept later.
+        let _ = self.with(|open| {
+            let rows = jobs::all(&open.db, &self.executor)?;
+            let known: HashMap<&str, &JobRow> = rows.iter().map(|row| (row.name.as_str(), row)).collect();
+            for (run, entry) in left {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                match known.get(name.as_str()) {
+                    Some(row) => {
+                        let is_gone = row.run == self.run || !self.home.is_alive(row.run);
+                        if is_gone
+                            && jobs::is_stored(&open.db, &row.work)?
+                            && remove_tree(&entry.path()).is_ok()
+                        {
+                            jobs::remove(&open.db, &name)?;
+                        }
+                    }
+                    // Without an intent nothing was submitted. A run that this home does not know is another home's.
+                    None if jobs::is_run(&open.db, run)? => drop(remove_tree(&entry.path())),
+                    None => {}
+                }
+            }
+            Ok(())
+        });
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut OpenLedger) -> rusqlite::Result<T>) -> Result<T, String> {
@@ -63,14 +102,11 @@ impl HomeLedger {
     fn open(&self) -> Result<OpenLedger, String> {
         let db = db::open_writer(self.home.path()).map_err(|error| error.to_string())?;
         let rows = jobs::all(&db, &self.executor).map_err(|error| error.to_string())?;
-        let mut alive: HashMap<RunId, bool> = HashMap::from([(self.run, true)]);
-        let mut left: HashMap<String, Vec<JobRow>> = HashMap::new();
-        for row in rows {
-            if !*alive.entry(row.run).or_insert_with(|| self.home.is_alive(row.run)) {
-                left.entry(row.work.clone()).or_default().push(row);
-            }
+        let mut others: HashMap<String, Vec<JobRow>> = HashMap::new();
+        for row in rows.into_iter().filter(|row| row.run != self.run) {
+            others.entry(row.work.clone()).or_default().push(row);
         }
-        Ok(OpenLedger { db, left })
+        Ok(OpenLedger { db, others })
     }
 }
 

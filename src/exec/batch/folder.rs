@@ -158,6 +158,11 @@ impl JobFolder {
         &self.0
     }
 
+    /// Whether a folder of outputs belongs to an attempt that a job has taken.
+    pub fn has_out(out: &Path) -> bool {
+        out.parent().and_then(Path::parent).is_some_and(|folder| folder.join("claim").is_file())
+    }
+
     /// Where the attempt's scratch folder is.
     pub fn attempt(&self) -> PathBuf {
         self.0.join("attempt")

@@ -285,7 +285,10 @@ fn attend(
                 }
             }
             Call::Settle(name, folder) => ledger.settle(&name, &folder),
-            Call::Close(done) => return drop(done.send(())),
+            Call::Close(done) => {
+                let _ = done.send(());
+                return;
+            }
         }
     }
 }

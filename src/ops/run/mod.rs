@@ -190,6 +190,7 @@ pub async fn run(
     let summary = engine.run(acknowledged, interrupts).await;
     for place in batch {
         place.batch.close().await;
+        place.ledger.sweep(&place.work_dir.join("jobs"), &place.prefix);
     }
     sweep_strays().await;
     drop(processes);
