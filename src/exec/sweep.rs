@@ -106,10 +106,10 @@ mod tests {
         let sleeper =
             || Command::new("sleep").arg("600").env("RUNNER_RUN_ID", &run).env("OUT", &out).spawn().unwrap();
         let mut job = sleeper();
-        std::fs::write(dir.path().join("claim"), "").unwrap();
+        fs::write(dir.path().join("claim"), "").unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         assert_eq!(runtime.block_on(end_marked(&run, None)), 0);
-        std::fs::remove_file(dir.path().join("claim")).unwrap();
+        fs::remove_file(dir.path().join("claim")).unwrap();
         assert_eq!(runtime.block_on(end_marked(&run, None)), 1);
         job.wait().unwrap();
     }

@@ -339,7 +339,9 @@ impl Book {
         if !folder.claim(&ClaimHolder::RUNNER).unwrap_or(false) {
             folder.revoke();
             folder.refresh();
-            if let Some(record) = folder.record() {
+            // One that was ended from outside has not ended by itself.
+            let record = folder.record().filter(|record| record.end != RecordedEnd::Cancelled);
+            if let Some(record) = record {
                 self.unwanted.push((name.to_owned(), self.jobs.get(name).and_then(|job| job.id.clone())));
                 let Some(job) = self.jobs.get_mut(name) else { return false };
                 job.mirror();
