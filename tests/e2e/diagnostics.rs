@@ -260,7 +260,7 @@ fn imports() {
 
 #[test]
 fn keys_that_are_reserved_are_refused_as_such() {
-    for key in ["image", "executor", "sandbox"] {
+    for key in ["image", "sandbox"] {
         task_says(
             &format!("run = 'true'\n{key} = 'x'"),
             &[&format!("`{key}` is reserved for a later version")],

@@ -140,7 +140,7 @@ fn a_failure_is_the_tasks_own_and_is_tried_again() {
     lab.write(
         "w.toml",
         "[workflow]\nname = 'w'\n[tasks.t]\nexecutor = 'cl'\nretries = 1\nretry_delay = '10ms'\n\
-         run = '''\necho t >> @COUNT@\necho broken >&2\nexit 3\n'''\n[tasks.slow]\nexecutor = 'cl'\n\
+         run = '''\necho t >> @COUNT@\necho broken >&2\nsh -c 'exit 3'\n'''\n[tasks.slow]\nexecutor = 'cl'\n\
          timeout = '1s'\ngrace = '100ms'\nrun = 'sleep 600'\n[nodes.t]\n[nodes.slow]\n",
     );
     let done = lab.exec("w.toml", &["-k"]).expect_code(1);

@@ -1,3 +1,5 @@
+//! Events as lines, and back.
+
 use super::*;
 
 #[test]

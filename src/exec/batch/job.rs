@@ -14,6 +14,8 @@ use crate::exec::{Attempt, Cancel, End, Executor, Level, Local, Masker, Outcome}
 
 /// Time between two looks at what the runner asks for.
 const LOOK: Duration = Duration::from_millis(500);
+/// How long after a command a signal may come that was sent to both.
+const TOGETHER: Duration = Duration::from_millis(100);
 /// How many looks there are between two signs of life.
 const LOOKS_PER_SIGN: u32 = 10;
 /// Variables of a job's own environment that its task sees.
@@ -70,7 +72,14 @@ async fn run(
         views: None,
     };
     let watch = tokio::spawn(watch(folder.clone(), alive, cancel.clone()));
-    let outcome = Local::new().run(attempt, cancel).await;
+    let mut outcome = Local::new().run(attempt, cancel.clone()).await;
+    if !matches!(outcome.end, End::Exited(0) | End::TimedOut) {
+        // A batch system sends its signal to command and job alike: the command may end first.
+        tokio::time::sleep(TOGETHER).await;
+        if cancel.level() > Level::None {
+            outcome.end = End::Cancelled;
+        }
+    }
     watch.abort();
     let results = match outcome.end {
         End::Exited(0) => {
