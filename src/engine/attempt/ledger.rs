@@ -62,7 +62,7 @@ impl HomeLedger {
             .filter_map(|entry| Some((run_of(entry.file_name().to_str()?)?, entry)))
             .filter(|(run, _)| *run == self.run || !self.home.is_alive(*run))
             .collect();
-        if left.is_empty() {
+        if left.is_empty() && lock(&self.open).is_none() {
             return;
         }
         // What cannot be swept now is swept later.
@@ -84,6 +84,14 @@ impl HomeLedger {
                     // Without an intent nothing was submitted. A run that this home does not know is another home's.
                     None if jobs::is_run(&open.db, run)? => drop(remove_tree(&entry.path())),
                     None => {}
+                }
+            }
+            let is_left = |row: &&JobRow| {
+                !Path::new(&row.folder).exists() && (row.run == self.run || !self.home.is_alive(row.run))
+            };
+            for row in rows.iter().filter(is_left) {
+                if jobs::is_stored(&open.db, &row.work)? {
+                    jobs::remove(&open.db, &row.name)?;
                 }
             }
             Ok(())
