@@ -299,6 +299,8 @@ impl Book {
         let claimed = job.new.folder.claimant().is_some();
         let end = match state {
             SystemState::Lost => return self.lose(name, words),
+            // It had a node and never began: its launch failed, and the batch system gave it up.
+            SystemState::Cancelled if !claimed && job.host.is_some() => return self.lose(name, words),
             SystemState::Cancelled => {
                 fault(JobFaultKind::Cancelled, format!("job {id} was cancelled from outside"))
             }

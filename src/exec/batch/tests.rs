@@ -264,6 +264,25 @@ fn an_end_from_outside_is_explained_by_the_batch_system() {
 }
 
 #[test]
+fn a_job_that_was_cancelled_in_the_queue_has_failed_and_one_whose_launch_failed_is_lost() {
+    for (host, kind) in [(None, JobFaultKind::Cancelled), (Some("n1"), JobFaultKind::Lost)] {
+        let mut desk = Desk::submitted();
+        let job = SystemJob {
+            id: "7".into(),
+            name: "r-1".into(),
+            state: SystemState::Cancelled,
+            words: "CANCELLED".into(),
+            host: host.map(str::to_owned),
+        };
+        desk.wait(1);
+        desk.book.heard(vec![job], desk.now, desk.now);
+        desk.wait(60);
+        desk.look();
+        assert_eq!(desk.fault(), Some(kind));
+    }
+}
+
+#[test]
 fn a_stuck_job_is_told_of_at_once_and_cancelled_later() {
     let mut desk = Desk::submitted();
     desk.status(SystemState::Stuck);
