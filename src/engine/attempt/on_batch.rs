@@ -222,7 +222,7 @@ fn results(job: &AttemptJob, scratch: &Folder) -> Vec<PathBuf> {
         Capture::Stdout => Some(scratch.stdout()),
         Capture::Out => None,
     });
-    named.chain([scratch.out()]).collect()
+    named.chain([scratch.out(), scratch.returned()]).collect()
 }
 
 fn request(
