@@ -220,9 +220,10 @@ fn results(job: &AttemptJob, scratch: &Folder) -> Vec<PathBuf> {
     let named = task.outputs.iter().filter_map(|output| match &output.capture {
         Capture::Path(path) => Some(work.join(path)),
         Capture::Stdout => Some(scratch.stdout()),
+        Capture::Returned => Some(scratch.returned()),
         Capture::Out => None,
     });
-    named.chain([scratch.out(), scratch.returned()]).collect()
+    named.chain([scratch.out()]).collect()
 }
 
 fn request(
