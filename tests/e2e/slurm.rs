@@ -140,15 +140,18 @@ fn a_failure_is_the_tasks_own_and_is_tried_again() {
     lab.write(
         "w.toml",
         "[workflow]\nname = 'w'\n[tasks.t]\nexecutor = 'cl'\nretries = 1\nretry_delay = '10ms'\n\
-         run = '''\necho t >> @COUNT@\necho broken >&2\nsh -c 'exit 3'\n'''\n[tasks.slow]\nexecutor = 'cl'\n\
-         timeout = '1s'\ngrace = '100ms'\nrun = 'sleep 600'\n[nodes.t]\n[nodes.slow]\n",
+         run = '''\necho t >> @COUNT@\necho broken >&2\nsh -c 'exit 3'\n'''\n\
+         [tasks.silent]\nexecutor = 'cl'\nrun = '''\ntrue\nsh -c 'exit 4'\n'''\n[tasks.slow]\nexecutor = 'cl'\n\
+         timeout = '1s'\ngrace = '100ms'\nrun = 'sleep 600'\n[nodes.t]\n[nodes.silent]\n[nodes.slow]\n",
     );
     let done = lab.exec("w.toml", &["-k"]).expect_code(1);
     let node = done.node("t");
     assert_eq!((node["attempts"].as_u64(), lab.ran()), (Some(2), 2));
     let error = &node["error"];
     assert_eq!((error["exit_code"].as_i64(), &error["tail"][0]), (Some(3), &"broken".into()));
-    assert!(error["message"].as_str().unwrap().contains("line 3"), "{node}");
+    // One that printed nothing is known by its line.
+    let silent = done.node("silent")["error"]["message"].as_str().unwrap().to_owned();
+    assert!(silent.contains("line 2"), "{silent}");
     assert_eq!(done.node("slow")["error"]["kind"], "timeout");
     cluster.expect_clean();
 }
