@@ -71,7 +71,7 @@ pub fn run(args: &Args, command: Command, color: ColorChoice) -> Outcome {
     let width = columns().unwrap_or(DEFAULT_COLUMNS).min(MAX_COLUMNS);
     let text = match &args.words[..] {
         [] => contents(&command, width, ink),
-        [word] => match topic(word) {
+        [word] => match topic(word, &command) {
             Some(topic) => markdown::render(topic.text, width, ink),
             None => verb(command, &args.words, ink)?,
         },
@@ -81,10 +81,13 @@ pub fn run(args: &Args, command: Command, color: ColorChoice) -> Outcome {
     Ok(())
 }
 
-/// The topic of this name, or the only one whose name begins so.
-fn topic(word: &str) -> Option<&'static Topic> {
+/// The topic of this name, or the only one whose name begins so where it is no verb's name.
+fn topic(word: &str, command: &Command) -> Option<&'static Topic> {
     let exact = TOPICS.iter().find(|topic| topic.name == word);
     exact.or_else(|| {
+        if command.find_subcommand(word).is_some() {
+            return None;
+        }
         let mut found = TOPICS.iter().filter(|topic| word.len() > 2 && topic.name.starts_with(word));
         found.next().filter(|_| found.next().is_none())
     })
