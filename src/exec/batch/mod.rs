@@ -83,7 +83,7 @@ pub struct JobAttempt {
     pub intent: JobIntent,
     /// The file that gets what the command prints.
     pub log: PathBuf,
-    /// See [`NewJob::submitted`].
+    /// For a job that another run submitted: its id, if that is known.
     pub submitted: Option<Option<String>>,
     pub news: Box<dyn Fn(JobNews) + Send>,
 }
