@@ -13,6 +13,7 @@
 //! | `watch.rs` | running again when a file changes |
 
 mod args;
+mod attach;
 mod cache;
 mod cancel;
 mod check;
@@ -172,6 +173,7 @@ enum Verb {
     Config(config::Args),
     Retry(retry::Args),
     Rerun(rerun::Args),
+    Attach(attach::Args),
     Cancel(cancel::Args),
     Shell(shell::Args),
     Export(export::Args),
@@ -240,6 +242,7 @@ pub fn main() -> ExitCode {
         Verb::Config(args) => config::run(&args, home, color),
         Verb::Retry(args) => retry::run(args, home, color),
         Verb::Rerun(args) => rerun::run(args, home, color),
+        Verb::Attach(args) => attach::run(args, home, color),
         Verb::Cancel(args) => cancel::run(args, home, color),
         Verb::Shell(args) => shell::run(args, home, color),
         Verb::Export(args) => export::run(args, home),

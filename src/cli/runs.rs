@@ -10,7 +10,7 @@ use super::{Failure, Outcome};
 use crate::core::schedule::Trigger;
 use crate::core::time_arg::{Edge, parse};
 use crate::core::zone::local_now;
-use crate::ops::inspect::{INTERRUPTED, RUNNING, RunFilter, runs};
+use crate::ops::inspect::{ABANDONED, DETACHED, INTERRUPTED, RUNNING, RunFilter, runs};
 use crate::view::csv;
 use crate::view::text::runs::render;
 
@@ -97,8 +97,10 @@ enum StatusChoice {
     Succeeded,
     Failed,
     Cancelled,
+    Detached,
     Running,
     Interrupted,
+    Abandoned,
 }
 
 impl StatusChoice {
@@ -107,8 +109,10 @@ impl StatusChoice {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
+            Self::Detached => DETACHED,
             Self::Running => RUNNING,
             Self::Interrupted => INTERRUPTED,
+            Self::Abandoned => ABANDONED,
         }
     }
 }

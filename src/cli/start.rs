@@ -7,6 +7,7 @@ use super::outputs_toml::outputs_toml;
 use super::runtime::block_on;
 use super::screen::{ColorChoice, note, print, reporters, tell_failure};
 use super::{Failure, Outcome, args, code, signals};
+use crate::core::counted::counted;
 use crate::core::event::Status;
 use crate::core::reporter::Reporter;
 use crate::core::run_id::RunId;
@@ -46,17 +47,35 @@ pub struct Flags {
     /// Show what would run; run and write nothing
     #[arg(short = 'n', long, help_heading = "Running")]
     pub dry_run: bool,
+    #[command(flatten)]
+    letting_go: LettingGo,
+    #[command(flatten)]
+    pub printed: Printed,
+}
+
+/// Whether jobs of batch systems outlive the runner.
+#[derive(Clone, Copy, clap::Args)]
+pub struct LettingGo {
+    /// Leave submitted jobs to themselves at Ctrl-C and TERM, as at HUP; `runner attach` goes on with the run
+    #[arg(long, help_heading = "Running")]
+    detach: bool,
+}
+
+/// What a run prints.
+#[derive(Clone, Copy, clap::Args)]
+#[command(next_help_heading = "What is printed")]
+pub struct Printed {
     /// Print events as JSON Lines on standard output
-    #[arg(long, help_heading = "What is printed")]
+    #[arg(long)]
     json: bool,
     /// Print failures and nothing else, no outputs either
-    #[arg(short, long, help_heading = "What is printed")]
+    #[arg(short, long)]
     pub quiet: bool,
     /// Print what tasks print as well, line by line behind the names of their nodes
-    #[arg(long, conflicts_with = "quiet", help_heading = "What is printed")]
+    #[arg(long, conflicts_with = "quiet")]
     logs: bool,
     /// Print starts, hits, keys and reasons as well
-    #[arg(short, long, conflicts_with = "quiet", help_heading = "What is printed")]
+    #[arg(short, long, conflicts_with = "quiet")]
     verbose: bool,
 }
 
@@ -76,11 +95,23 @@ pub struct FlagsOnTop {
 /// Runs what was prepared, or says what would run, as the flags want.
 pub fn start(flags: &Flags, prepared: PreparedRun, home: Option<&Path>, color: ColorChoice) -> Outcome {
     if flags.dry_run {
-        return super::plan::show(&prepared, home, color, flags.json).map(drop);
+        return super::plan::show(&prepared, home, color, flags.printed.json).map(drop);
     }
+    begin(flags.letting_go, flags.printed, RunId::make(), prepared, home, color)
+}
+
+/// Runs what was prepared, under this id.
+pub fn begin(
+    letting_go: LettingGo,
+    printed: Printed,
+    run: RunId,
+    prepared: PreparedRun,
+    home: Option<&Path>,
+    color: ColorChoice,
+) -> Outcome {
     block_on(async {
-        match perform(flags, RunId::make(), prepared, home, color).await? {
-            Some(result) => conclude(flags, result),
+        match perform(letting_go, printed, run, prepared, home, color).await? {
+            Some(result) => conclude(printed, result),
             None => Ok(()),
         }
     })?
@@ -91,19 +122,21 @@ pub fn start_telling(flags: &Flags, request: RunRequest, home: Option<&Path>, co
     let asked = request.clone();
     let prepared = prepare(request);
     let rules = prepared.as_ref().map(NotifyRules::of_prepared).unwrap_or_default();
-    if prepared.is_ok() && rules.is_empty() && !flags.quiet {
+    if prepared.is_ok() && rules.is_empty() && !flags.printed.quiet {
         note("warning: --notify tells nobody: neither the workflow nor a settings file has [[notify]]");
     }
     let run = RunId::make();
     block_on(async {
         let performed = match prepared {
-            Ok(prepared) => perform(flags, run, prepared, home, color).await,
+            Ok(prepared) => {
+                perform(flags.letting_go, flags.printed, run, prepared, home, color).await
+            }
             Err(error) => Err(error),
         };
         match performed {
             Ok(None) => Ok(()),
             Ok(Some(result)) => {
-                let outcome = conclude(flags, result);
+                let outcome = conclude(flags.printed, result);
                 tell(run, home, move |home| run_ended(home, &rules, run, None).map(|_| true)).await;
                 outcome
             }
@@ -122,15 +155,20 @@ pub fn start_telling(flags: &Flags, request: RunRequest, home: Option<&Path>, co
 
 /// Runs what was prepared to its end, under this id; `None` if another run holds its lock.
 async fn perform(
-    flags: &Flags,
+    letting_go: LettingGo,
+    printed: Printed,
     run: RunId,
     prepared: PreparedRun,
     home: Option<&Path>,
     color: ColorChoice,
 ) -> Result<Option<RunResult>, Error> {
     // Before the home folder comes into being.
-    let prepared = prepared.ready()?;
-    let mut listeners = flags.listeners(color);
+    let mut prepared = prepared.ready()?;
+    prepared.options.detach = letting_go.detach;
+    if letting_go.detach && prepared.options.executors.is_empty() && !printed.quiet {
+        note("warning: --detach changes nothing: all nodes run on this machine");
+    }
+    let mut listeners = printed.listeners(color);
     let mut interrupts = signals::listen();
     let turn = match take_turn(run, &prepared, home, &mut listeners, &mut interrupts).await? {
         Turn::Taken(turn) => turn,
@@ -151,22 +189,29 @@ pub fn again(
     home: Option<&Path>,
     color: ColorChoice,
 ) -> Result<Outcome, Box<PendingReceipt>> {
-    honour(key, workflow, home, || flags.listeners(color)).map(|result| conclude(flags, result))
+    honour(key, workflow, home, || flags.printed.listeners(color))
+        .map(|result| conclude(flags.printed, result))
 }
 
 /// Prints what a run has to say when it has ended.
-fn conclude(flags: &Flags, result: RunResult) -> Outcome {
-    let RunResult { run, summary, history, collected, warnings, missing } = result;
+fn conclude(printed: Printed, result: RunResult) -> Outcome {
+    let RunResult { run, summary, history, collected, warnings, missing, left } = result;
     for warning in warnings {
         note(&format!("warning: {warning}"));
     }
     if let Some(problem) = history {
         note(&format!("warning: the history of run {run} is incomplete: {problem}"));
     }
-    if let Some(collected) = collected.filter(|_| !flags.quiet) {
+    if let Some(collected) = collected.filter(|_| !printed.quiet) {
         super::cache::gc::tell_after_run(&collected);
     }
-    if !flags.json && !flags.quiet {
+    for (other, jobs) in left.into_iter().filter(|_| !printed.quiet) {
+        let jobs = counted(jobs as u64, "job");
+        note(&format!(
+            "run {other} left {jobs}: `runner attach {other}` goes on with it, `runner cancel {other}` ends its jobs"
+        ));
+    }
+    if !printed.json && !printed.quiet {
         print(&outputs_toml(&summary.outputs));
     }
     match (summary.signal, summary.status) {
@@ -227,16 +272,6 @@ impl Flags {
         })
     }
 
-    /// Those who show the run.
-    fn listeners(&self, color: ColorChoice) -> Vec<Box<dyn Reporter>> {
-        let verbosity = match (self.quiet, self.verbose) {
-            (true, _) => Verbosity::Quiet,
-            (_, true) => Verbosity::Verbose,
-            _ => Verbosity::Normal,
-        };
-        reporters(color, verbosity, self.json, self.logs)
-    }
-
     /// What the flags ask for on top of the request of a past run.
     ///
     /// # Errors
@@ -248,5 +283,17 @@ impl Flags {
             lock: self.lock.clone(),
             ..args::request_on_top(&self.target, &self.resources, &self.cache, &self.nodes)?
         })
+    }
+}
+
+impl Printed {
+    /// Those who show the run.
+    fn listeners(self, color: ColorChoice) -> Vec<Box<dyn Reporter>> {
+        let verbosity = match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
+        };
+        reporters(color, verbosity, self.json, self.logs)
     }
 }

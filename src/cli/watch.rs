@@ -31,14 +31,14 @@ pub fn run(flags: &Flags, request: &RunRequest, home: Option<&Path>, color: Colo
             Err(failure) => tell_failure(color, &failure),
             Ok(()) => {}
         }
-        if !flags.quiet {
+        if !flags.printed.quiet {
             // Others may come: settings files, and what a workflow names that is not there.
             let files = counted(before.values().flatten().count() as u64, "file");
             note(&ink.paint(FAINT, format!("watching {files}; Ctrl-C ends")));
         }
         let waited = clock.block_on(waiter.wait(&watched, &before));
         let changed = waited.map_err(|interrupt| Failure::silent(128 + interrupt.signal() as u8))?;
-        if !flags.quiet {
+        if !flags.printed.quiet {
             let time = local_now().strftime("%H:%M:%S").to_string();
             note(&ink.paint(FAINT, format!("\n── {time} {} changed: run again ──", named(&changed))));
         }

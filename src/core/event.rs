@@ -9,12 +9,14 @@ use serde_json::{Map as JsonMap, Value as Json};
 
 use crate::core::condition::Condition;
 use crate::core::digest::Digest;
+pub use crate::core::executor_calls::ExecutorCalls;
 use crate::core::node_path::NodeRef;
 use crate::core::provenance::Provenance;
 pub use crate::core::remote_counts::RemoteCounts;
 use crate::core::run_id::RunId;
 use crate::core::schedule::Trigger;
 pub use crate::core::task_error::{TaskError, TaskErrorKind};
+pub use crate::core::usage::Usage;
 use crate::core::why::Why;
 
 /// The version on every line of JSON.
@@ -78,6 +80,9 @@ pub struct RunStarted {
     /// Whether no run of this workflow has succeeded before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub first: bool,
+    /// Where its nodes run, separated by commas, if not all of them run on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executor: Option<String>,
 }
 
 /// The inputs of a `foreach` or `matrix` node are known, and so is the number of its elements.
@@ -161,6 +166,9 @@ pub struct NodeStarted {
     pub job: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// The run that had submitted the job, if another one had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<RunId>,
 }
 
 /// An attempt failed; another may follow.
@@ -235,6 +243,15 @@ pub struct NodeFinished {
     /// Present if the cache stored the result: what it needs beside this event to have the result again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<Box<StoredAs>>,
+    /// Where its last attempt was, if not on this machine; as in [`NodeStarted`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executor: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<RunId>,
 }
 
 /// How the cache stored a result.
@@ -247,24 +264,6 @@ pub struct StoredAs {
     /// Digest of the task's interface.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<Digest>,
-}
-
-/// What attempts used, as far as is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    pub cpu_ms: Option<u64>,
-    pub peak_memory: Option<u64>,
-}
-
-impl std::ops::AddAssign for Usage {
-    /// Processor time adds up; of two peaks the higher one stays.
-    fn add_assign(&mut self, other: Self) {
-        self.cpu_ms = match (self.cpu_ms, other.cpu_ms) {
-            (Some(a), Some(b)) => Some(a + b),
-            (a, b) => a.or(b),
-        };
-        self.peak_memory = self.peak_memory.max(other.peak_memory);
-    }
 }
 
 macro_rules! paths {
@@ -341,6 +340,9 @@ pub struct RunFinished {
     /// What it had of the shared cache; null without one.
     #[serde(default)]
     pub remote: Option<RemoteCounts>,
+    /// Calls of batch systems, if nodes ran there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executor_calls: Option<ExecutorCalls>,
 }
 
 /// How many nodes ended how. `nodes` counts as in [`RunStarted`]; the others count the elements of a `foreach` or
@@ -366,6 +368,7 @@ impl Counts {
             (Status::Failed, _) => self.failed += 1,
             (Status::Skipped, _) => self.skipped += 1,
             (Status::Cancelled, _) => self.cancelled += 1,
+            (Status::Detached, _) => {}
         }
     }
 
@@ -388,6 +391,8 @@ pub enum Status {
     Failed,
     Skipped,
     Cancelled,
+    /// Jobs of it go on without a runner.
+    Detached,
 }
 
 /// What the cache had to do with a node's result.
@@ -422,7 +427,8 @@ macro_rules! names {
         }
     };
 }
-names!(Status: Succeeded = "succeeded", Failed = "failed", Skipped = "skipped", Cancelled = "cancelled");
+names!(Status: Succeeded = "succeeded", Failed = "failed", Skipped = "skipped", Cancelled = "cancelled",
+    Detached = "detached");
 names!(CacheStatus: Hit = "hit", Populated = "populated", Miss = "miss", Disabled = "disabled",
     Skipped = "skipped", LookupFailure = "lookup_failure", PutFailure = "put_failure");
 names!(TaskErrorKind: Exit = "exit", Signal = "signal", Timeout = "timeout", Output = "output", Input = "input",

@@ -243,6 +243,7 @@ impl RunRequest {
             self.selection = newer.selection;
         }
         self.settings.extend(newer.settings);
+        self.executors.extend(newer.executors);
         self.cache = newer.cache.or(self.cache);
         self.remote = newer.remote.or(self.remote);
         self.remote_mode = newer.remote_mode.or(self.remote_mode);

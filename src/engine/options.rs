@@ -33,6 +33,8 @@ pub struct RunOptions {
     pub first: bool,
     /// The executors of nodes that do not run on this machine; empty where there are none.
     pub executors: Vec<Option<Arc<str>>>,
+    /// Whether a signal leaves jobs of batch systems to themselves.
+    pub detach: bool,
 }
 
 impl RunOptions {

@@ -11,7 +11,15 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(20);
 /// The longest pause between two looks at a call that goes on.
 const MAX_PAUSE: Duration = Duration::from_millis(20);
-/// Variables that a batch system's programs are given. Others would reach the jobs, or change what the programs do.
+/// Which variables a program is given.
+pub enum CallEnvironment<'n> {
+    /// Those without which no program can do.
+    Few,
+    /// All but those with these names.
+    AllBut(&'n [String]),
+}
+
+/// Variables that Slurm's programs are given. Others would reach the jobs, or change what the programs do.
 const PASSED: [&str; 7] = ["PATH", "HOME", "USER", "LOGNAME", "TZ", "SLURM_CONF", "KRB5CCNAME"];
 
 /// The answer of a call that ended by itself.
@@ -25,21 +33,31 @@ pub struct CallAnswer {
 ///
 /// # Errors
 /// It could not be started, or gave no answer in time: a sentence.
-pub fn call(program: &OsString, args: &[String]) -> Result<CallAnswer, String> {
+pub fn call(program: &OsString, args: &[String], environment: CallEnvironment) -> Result<CallAnswer, String> {
     let shown = program.display();
     let fail = |error: io::Error| format!("{shown} cannot be called: {error}");
     let (mut out, mut err) = (tempfile::tempfile().map_err(fail)?, tempfile::tempfile().map_err(fail)?);
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    match environment {
+        CallEnvironment::Few => {
+            command.env_clear();
+            command.envs(PASSED.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        }
+        CallEnvironment::AllBut(hidden) => {
+            for name in hidden {
+                command.env_remove(name);
+            }
+        }
+    }
+    let mut child = command
         .args(args)
-        .env_clear()
-        .envs(PASSED.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
         .stdin(Stdio::null())
         .stdout(out.try_clone().map_err(fail)?)
         .stderr(err.try_clone().map_err(fail)?)
         .spawn()
         .map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => format!(
-                "{shown} was not found: install the batch system's programs here, or name their folder by `bin_dir`"
+                "{shown} was not found: install the batch system's programs here, or say in the settings where they are"
             ),
             _ => fail(error),
         })?;
@@ -73,9 +91,9 @@ mod tests {
     #[test]
     fn an_answer_has_both_outputs_and_a_missing_program_is_named() {
         let args = ["-c".to_owned(), "echo one; echo two >&2; exit 3".to_owned()];
-        let answer = call(&"/bin/sh".into(), &args).unwrap();
+        let answer = call(&"/bin/sh".into(), &args, CallEnvironment::Few).unwrap();
         assert_eq!((answer.succeeded, &*answer.stdout, &*answer.stderr), (false, "one\n", "two\n"));
-        let missing = call(&"/no/such/sbatch".into(), &[]).err().unwrap();
+        let missing = call(&"/no/such/sbatch".into(), &[], CallEnvironment::AllBut(&[])).err().unwrap();
         assert!(missing.contains("/no/such/sbatch was not found"), "{missing}");
     }
 }

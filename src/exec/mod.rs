@@ -6,6 +6,8 @@
 pub mod batch;
 mod call;
 mod children;
+pub mod command;
+pub mod command_template;
 mod descendants;
 mod ending;
 #[cfg(target_os = "linux")]

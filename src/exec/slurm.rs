@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::batch::{BatchSystem, JobRequest, SubmitFault, SystemJob, SystemState};
-use super::call::{CallAnswer, call};
+use super::call::{CallAnswer, CallEnvironment, call};
 
 /// The settings of a Slurm.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -78,8 +78,10 @@ pub fn refused_argument(args: &[String]) -> Option<&str> {
 }
 
 impl Slurm {
-    fn program(&self, name: &str) -> OsString {
-        self.bin_dir.as_ref().map_or_else(|| name.into(), |dir| dir.join(name).into())
+    fn call(&self, name: &str, args: &[String]) -> Result<CallAnswer, String> {
+        let program: OsString =
+            self.bin_dir.as_ref().map_or_else(|| name.into(), |dir| dir.join(name).into());
+        call(&program, args, CallEnvironment::Few)
     }
 
     /// The arguments that submit a job.
@@ -127,7 +129,7 @@ fn minutes(limit: Duration) -> u64 {
 
 impl BatchSystem for Slurm {
     fn submit(&self, job: &JobRequest) -> Result<String, SubmitFault> {
-        let answer = call(&self.program("sbatch"), &self.arguments(job));
+        let answer = self.call("sbatch", &self.arguments(job));
         let CallAnswer { succeeded, stdout, stderr } = answer.map_err(|problem| {
             if problem.contains("gave no answer") {
                 SubmitFault::Unknown(problem)
@@ -148,7 +150,7 @@ impl BatchSystem for Slurm {
             ["--noheader", "--states=all", "--format=%i|%T|%N|%j|%r"].map(str::to_owned).into();
         args.push(format!("--user={}", rustix::process::getuid().as_raw()));
         args.extend(self.clusters());
-        let answer = call(&self.program("squeue"), &args)?;
+        let answer = self.call("squeue", &args)?;
         match answer.succeeded {
             true => Ok(answer.stdout.lines().filter_map(system_job).collect()),
             false => Err(answer.stderr.trim().to_owned()),
@@ -166,7 +168,7 @@ impl BatchSystem for Slurm {
             let mut args: Vec<String> = how.iter().map(|arg| (*arg).to_owned()).collect();
             args.extend(self.clusters());
             args.extend(jobs.iter().map(|job| job.id.clone()));
-            let answer = call(&self.program("scancel"), &args)?;
+            let answer = self.call("scancel", &args)?;
             if !answer.succeeded {
                 return Err(answer.stderr.trim().to_owned());
             }

@@ -1,11 +1,14 @@
 //! Executors: which node runs where, and what the settings say of each.
 
+mod command;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use self::command::command_system;
 use crate::core::closest::closest;
 use crate::core::run_id::RunId;
 use crate::core::time_text::parse_duration;
@@ -13,7 +16,7 @@ use crate::engine::attempt::environment;
 use crate::engine::attempt::ledger::HomeLedger;
 use crate::engine::attempt::placement::BatchPlace;
 use crate::engine::schedule::pools::ELSEWHERE;
-use crate::exec::batch::{Batch, BatchSettings};
+use crate::exec::batch::{Batch, BatchSettings, BatchSystem};
 use crate::exec::slurm::{MemoryUnit, Slurm, refused_argument};
 use crate::ops::Error;
 use crate::ops::open::Opened;
@@ -67,10 +70,8 @@ pub fn choose(outline: &Outline, asked: &[String], config: &Config) -> Result<Ve
 fn elsewhere(name: &str, config: &Config) -> Result<Option<Arc<str>>, Error> {
     match kind(name, config) {
         Some("local") => Ok(None),
-        Some("slurm") => Ok(Some(name.into())),
-        Some(kind) => Err(Error::invalid(format!(
-            "the executor `{name}` cannot be used: this version knows the kinds local and slurm, not {kind}"
-        ))),
+        // The reader of the settings knows all kinds.
+        Some(_) => Ok(Some(name.into())),
         None => {
             let all: BTreeSet<&str> = defined(config).chain([LOCAL]).collect();
             let near = closest(name, all.iter().copied());
@@ -101,7 +102,7 @@ pub fn capacities(executors: &[Option<Arc<str>>], config: &Config) -> BTreeMap<S
         .collect()
 }
 
-/// What a run's attempts need of each executor that it uses.
+/// What a run's attempts need of each executor that it uses. `round` says how often the run was begun before.
 ///
 /// # Errors
 /// Settings that cannot be used.
@@ -110,10 +111,11 @@ pub fn places(
     config: &Config,
     home: &Home,
     run: RunId,
+    round: usize,
     opened: &Opened,
 ) -> Result<HashMap<Arc<str>, Arc<BatchPlace>>, Error> {
     let used: BTreeSet<&Arc<str>> = executors.iter().flatten().collect();
-    let place = |name: &Arc<str>| Ok((name.clone(), Arc::new(batch_place(name, config, home, run, opened)?)));
+    let place = |name: &Arc<str>| Ok((name.clone(), Arc::new(batch_place(name, config, home, (run, round), opened)?)));
     used.into_iter().map(place).collect()
 }
 
@@ -121,7 +123,7 @@ fn batch_place(
     name: &Arc<str>,
     config: &Config,
     home: &Home,
-    run: RunId,
+    (run, round): (RunId, usize),
     opened: &Opened,
 ) -> Result<BatchPlace, Error> {
     let named = Named { config, name };
@@ -136,8 +138,10 @@ fn batch_place(
         stuck_after: named.time("stuck_after", 600),
     };
     let ledger = Arc::new(HomeLedger::new(home.clone(), run, name.clone()));
-    let batch = Batch::new(settings, Box::new(slurm(&named)?), Box::new(Arc::clone(&ledger)));
-    let work_dir = named.text("work_dir").map_or_else(|| home.path().join("work"), PathBuf::from);
+    let work_dir = work_dir(&named, home.path());
+    let secrets = environment::secrets_of(opened.tasks());
+    let system = system(&named, &work_dir, secrets.keys().map(ToString::to_string).collect())?;
+    let batch = Batch::new(settings, system, Box::new(Arc::clone(&ledger)));
     if !work_dir.is_absolute() {
         let shown = work_dir.display();
         let message = format!("`executors.{name}.work_dir` must be an absolute path, found {shown}");
@@ -153,10 +157,35 @@ fn batch_place(
         prelude: named.text("prelude").unwrap_or_default().to_owned(),
         lost_retries: u32::try_from(named.whole("lost_retries", 3)).unwrap_or(u32::MAX),
         time: named.duration("time"),
-        secrets: environment::secrets_of(opened.tasks()).into_values().collect(),
+        secrets: secrets.into_values().collect(),
         numbers: AtomicU64::new(0),
+        round: if round == 0 { String::new() } else { format!("{}.", round + 1) },
         copied: OnceLock::new(),
     })
+}
+
+/// The batch system behind an executor of the settings, by its name.
+///
+/// # Errors
+/// There is none, or its settings cannot be used.
+pub fn batch_system(name: &str, config: &Config, home: &Path) -> Result<Box<dyn BatchSystem>, Error> {
+    let named = Named { config, name };
+    match elsewhere(name, config)? {
+        Some(_) => system(&named, &work_dir(&named, home), Vec::new()),
+        None => Err(Error::invalid(format!("the executor `{name}` runs on this machine now"))),
+    }
+}
+
+fn system(named: &Named, work_dir: &Path, hidden: Vec<String>) -> Result<Box<dyn BatchSystem>, Error> {
+    if kind(named.name, named.config) != Some("command") {
+        return Ok(Box::new(slurm(named)?));
+    }
+    let system = command_system(named.name, named.config, work_dir, hidden);
+    Ok(Box::new(system.map_err(Error::invalid)?))
+}
+
+fn work_dir(named: &Named, home: &Path) -> PathBuf {
+    named.text("work_dir").map_or_else(|| home.join("work"), PathBuf::from)
 }
 
 fn slurm(named: &Named) -> Result<Slurm, Error> {
@@ -192,11 +221,10 @@ fn slurm(named: &Named) -> Result<Slurm, Error> {
 ///
 /// # Errors
 /// A sentence about what cannot be used.
-pub fn try_slurm(name: &str, config: &Config, home: &Path) -> Result<(), String> {
-    use crate::exec::batch::BatchSystem;
+pub fn try_batch(name: &str, config: &Config, home: &Path) -> Result<(), String> {
     let named = Named { config, name };
-    slurm(&named).map_err(|error| error.to_string())?.status()?;
-    let work_dir = named.text("work_dir").map_or_else(|| home.join("work"), PathBuf::from);
+    let work_dir = work_dir(&named, home);
+    system(&named, &work_dir, Vec::new()).map_err(|error| error.to_string())?.status()?;
     std::fs::create_dir_all(&work_dir)
         .map_err(|error| format!("{} cannot be used: {error}", work_dir.display()))
 }

@@ -11,8 +11,9 @@ use crate::core::run_id::RunId;
 use crate::exec::{ProcessRecord, end_marked};
 use crate::storage::damage;
 use crate::storage::db;
-use crate::storage::history::{self, INTERRUPTED};
+use crate::storage::history::{self, ABANDONED, INTERRUPTED};
 use crate::storage::home::Home;
+use crate::storage::jobs;
 use crate::storage::store::{StatCache, Store};
 use crate::storage::writer::stat_lookup;
 use crate::view::model::tally::Tally;
@@ -152,12 +153,15 @@ impl HomeReader {
         Ok(run)
     }
 
-    /// A run's status; one whose process is gone was interrupted, even before the next run marks it so.
+    /// A run's status; one whose process is gone was interrupted, even before the next run marks it so, and is abandoned
+    /// while it has jobs.
     pub fn status(&self, run: &history::Run) -> String {
-        match run.status == history::RUNNING && !self.home.is_alive(run.id) {
-            true => INTERRUPTED.into(),
-            false => run.status.clone(),
+        let is_dead = run.status == history::RUNNING && !self.home.is_alive(run.id);
+        if !is_dead && run.status != INTERRUPTED {
+            return run.status.clone();
         }
+        let has_jobs = self.db.as_ref().is_some_and(|db| jobs::has(db, run.id).unwrap_or(false));
+        if has_jobs { ABANDONED.into() } else { INTERRUPTED.into() }
     }
 
     /// The events of a run.

@@ -25,7 +25,7 @@ use crate::view::model::run_row::RunRow;
 use crate::view::text::node::NodeStory;
 
 pub use crate::storage::history::filter::RunFilter;
-pub use crate::storage::history::{INTERRUPTED, RUNNING};
+pub use crate::storage::history::{ABANDONED, DETACHED, INTERRUPTED, RUNNING};
 
 /// The runs that match a filter, newest first.
 pub struct RunList {

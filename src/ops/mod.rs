@@ -20,6 +20,7 @@
 //! | `error.rs`, `workflow_errors.rs` | why an operation was not done |
 
 pub mod accept;
+pub mod attach;
 pub mod cancel;
 pub mod cap;
 pub mod check;

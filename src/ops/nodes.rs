@@ -89,7 +89,7 @@ impl NodeStanding {
     fn rank(self) -> u8 {
         match self {
             Self::Ended(Status::Failed) => 0,
-            Self::Running | Self::Interrupted => 1,
+            Self::Running | Self::Interrupted | Self::Ended(Status::Detached) => 1,
             Self::Waiting => 2,
             Self::Ended(Status::Succeeded) => 3,
             Self::Ended(Status::Skipped | Status::Cancelled) => 4,

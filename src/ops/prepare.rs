@@ -37,6 +37,8 @@ pub struct PreparedRun {
     pub prior: Option<Prior>,
     /// Set if the run may leave a receipt.
     pub receipt: Option<Box<PendingReceipt>>,
+    /// Whether the run was begun before, under the id that it has.
+    pub is_begun: bool,
 }
 
 /// Holds a request against its workflow. Reads nothing but the workflow and its input files.
@@ -58,7 +60,7 @@ pub fn prepare_opened(mut request: RunRequest, opened: Opened) -> Result<Prepare
     let scope = scope(&opened.workflow, &request, &config)?;
     let inputs = inputs::resolve(&opened.workflow, &request.given)?;
     let options = options(&opened, &request, &config)?;
-    Ok(PreparedRun { request, opened, scope, inputs, options, config, prior: None, receipt: None })
+    Ok(PreparedRun { request, opened, scope, inputs, options, config, prior: None, receipt: None, is_begun: false })
 }
 
 impl PreparedRun {
@@ -139,6 +141,7 @@ fn options(opened: &Opened, request: &RunRequest, config: &Config) -> Result<Run
         retry_of: request.retry_of,
         first: false,
         executors: executors::choose(outline, &request.executors, config)?,
+        detach: false,
     })
 }
 

@@ -370,6 +370,7 @@ impl Again<'_> {
             scratch: Scratch::new(scratch),
             logs,
             cancel: self.cancel.clone(),
+            let_go: Cancel::default(),
             masker: environment::masker_of(&environment::secrets_of(std::iter::once(&*task))),
             large: Default::default(),
             batch: Default::default(),

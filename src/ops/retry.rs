@@ -68,7 +68,7 @@ pub fn rerun(home: Option<&Path>, name: &str, newer: RunRequest) -> Result<Prepa
 }
 
 /// What a run was asked for, with the inputs that it recorded, and these by themselves.
-fn recorded(home: &HomeReader, run: &Run) -> Result<(RunRequest, JsonMap<String, Json>), Error> {
+pub(super) fn recorded(home: &HomeReader, run: &Run) -> Result<(RunRequest, JsonMap<String, Json>), Error> {
     let Some(db) = &home.db else { return Err(Error::not_found("there is no history")) };
     let Invocation { mut request, inputs, .. } = invocation(db, run.id)
         .map_err(|why| Error::invalid(why.to_string()).hint(format!("use `runner exec {}`", run.path)))?;

@@ -181,6 +181,37 @@ impl Home {
         self.logs(run).join("events.jsonl")
     }
 
+    /// The files of events from before a run was taken up again, the oldest first.
+    pub fn earlier_events(&self, run: RunId) -> Vec<PathBuf> {
+        let path = |number: u32| self.logs(run).join(format!("events.{number}.jsonl"));
+        (1..).map(path).take_while(|path| fs::symlink_metadata(path).is_ok()).collect()
+    }
+
+    /// Puts the events of a run aside that is taken up again.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn put_events_aside(&self, run: RunId) -> io::Result<()> {
+        let number = self.earlier_events(run).len() + 1;
+        match fs::rename(self.events(run), self.logs(run).join(format!("events.{number}.jsonl"))) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            renamed => renamed,
+        }
+    }
+
+    /// The process that a run goes on in, where the system says so.
+    pub fn process_of(&self, run: RunId) -> Option<u32> {
+        use std::os::unix::fs::MetadataExt;
+        let inode = fs::metadata(self.scratch(run).join("lock")).ok()?.ino().to_string();
+        let locks = fs::read_to_string("/proc/locks").ok()?;
+        // `1: FLOCK  ADVISORY  WRITE 4711 08:01:123 0 EOF`
+        locks.lines().find_map(|line| {
+            let mut parts = line.split_whitespace().skip(4);
+            let (process, file) = (parts.next()?, parts.next()?);
+            (file.rsplit(':').next()? == inode).then(|| process.parse().ok())?
+        })
+    }
+
     /// The file with what a run was asked for: a copy of its record in the database.
     pub fn request(&self, run: RunId) -> PathBuf {
         self.logs(run).join("request.json")

@@ -100,6 +100,23 @@ pub fn all(db: &Connection, executor: &str) -> rusqlite::Result<Vec<JobRow>> {
     Ok(all)
 }
 
+/// Whether a run has jobs.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn has(db: &Connection, run: RunId) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM job WHERE run = ?1")?.exists([run.as_str()])
+}
+
+/// The executors that a run has jobs of.
+///
+/// # Errors
+/// The database cannot be read.
+pub fn executors(db: &Connection, run: RunId) -> rusqlite::Result<Vec<String>> {
+    let mut select = db.prepare_cached("SELECT DISTINCT executor FROM job WHERE run = ?1 ORDER BY 1")?;
+    select.query_map([run.as_str()], |row| row.get(0))?.collect()
+}
+
 /// Gives the job of a run that is gone to another; false if it was given to somebody else.
 ///
 /// # Errors
@@ -150,6 +167,8 @@ mod tests {
         assert!(all(&db, "other").unwrap().is_empty());
         assert!(take_over(&db, &row, two).unwrap());
         assert!(!take_over(&db, &row, three).unwrap(), "it has another run by now");
+        assert_eq!((has(&db, one).unwrap(), has(&db, two).unwrap()), (false, true));
+        assert_eq!(executors(&db, two).unwrap(), ["cl"]);
         remove(&db, &row.name).unwrap();
         assert!(all(&db, "cl").unwrap().is_empty());
     }

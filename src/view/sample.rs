@@ -28,6 +28,7 @@ pub fn run_started(nodes: u64) -> Event {
         scheduled_at: None,
         retry_of: None,
         first: false,
+        executor: None,
     })
 }
 
@@ -44,6 +45,7 @@ pub fn node_started(node: &str, attempt: u32, seconds: i64) -> Event {
         executor: None,
         job: None,
         host: None,
+        adopted: None,
     })
 }
 
@@ -73,6 +75,10 @@ pub fn executed(node: &str) -> NodeFinished {
         condition: None,
         counts: None,
         stored: None,
+        executor: None,
+        job: None,
+        host: None,
+        adopted: None,
     }
 }
 
@@ -156,6 +162,7 @@ pub fn run_finished(status: Status, counts: Counts, saved_ms: u64) -> Event {
     });
     Event::RunFinished(RunFinished {
         remote: None,
+        executor_calls: None,
         time: at(16),
         run: RUN.into(),
         status,
@@ -189,6 +196,7 @@ pub fn element_started(node: &str, index: u64, queued: u64, seconds: i64) -> Eve
         executor: None,
         job: None,
         host: None,
+        adopted: None,
     })
 }
 

@@ -78,6 +78,7 @@ mod shared_cache;
 mod show_node;
 mod signals;
 mod slurm;
+mod spool;
 mod sub_workflows;
 mod task_output;
 mod templates;

@@ -20,7 +20,7 @@ pub fn before(past: &Replay, ready: &Ready, ink: Ink) -> String {
         Status::Succeeded if end.attempts == 0 => (PLAIN, "came from the cache"),
         Status::Succeeded => (GOOD, "succeeded"),
         Status::Failed => (BAD, "failed"),
-        Status::Skipped | Status::Cancelled => (CAUTION, end.status.name()),
+        Status::Skipped | Status::Cancelled | Status::Detached => (CAUTION, end.status.name()),
     };
     let why = end.error.as_ref().and_then(|error| error.message.lines().next());
     let why = why.map_or(String::new(), |why| format!(", {why}"));

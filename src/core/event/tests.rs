@@ -29,6 +29,10 @@ fn lines_read_back_and_carry_the_version() {
         why: None,
         counts: None,
         stored: None,
+        executor: Some("cl".into()),
+        job: Some("17".into()),
+        host: None,
+        adopted: Some("k3v9x2qm".into()),
     });
     let line = event.to_line();
     assert!(line.starts_with(r#"{"v":1,"event":"node_finished","time":"2026-01-02T03:04:05Z","#), "{line}");

@@ -26,7 +26,7 @@ pub struct HomeLedger {
 
 struct OpenLedger {
     db: Connection,
-    /// Jobs of other runs, by what they work on.
+    /// Jobs of other runs, and of this one from before it was taken up again, by what they work on.
     others: HashMap<String, Vec<JobRow>>,
 }
 
@@ -43,7 +43,8 @@ impl HomeLedger {
         self.with(|open| {
             let Some(rows) = open.others.get_mut(work) else { return Ok(None) };
             // Asked now: a run that lived when the rows were read may be gone.
-            while let Some(gone) = rows.iter().position(|row| !self.home.is_alive(row.run)) {
+            let is_gone = |row: &JobRow| row.run == self.run || !self.home.is_alive(row.run);
+            while let Some(gone) = rows.iter().position(is_gone) {
                 let row = rows.remove(gone);
                 if jobs::take_over(&open.db, &row, self.run)? {
                     return Ok(Some(row));
@@ -51,6 +52,17 @@ impl HomeLedger {
             }
             Ok(None)
         })
+    }
+
+    /// Jobs of runs that are gone, which nothing in this run has taken over. Where no job of this run made anybody look,
+    /// `looks` says whether to look now. An error is none.
+    pub fn left_over(&self, looks: bool) -> Vec<JobRow> {
+        if !looks && lock(&self.open).is_none() {
+            return Vec::new();
+        }
+        let left = self.with(|open| Ok(open.others.values().flatten().cloned().collect::<Vec<_>>()));
+        let is_gone = |row: &JobRow| row.run == self.run || !self.home.is_alive(row.run);
+        left.unwrap_or_default().into_iter().filter(is_gone).collect()
     }
 
     /// Removes what runs that are gone left in `folder`, where jobs have theirs, and nobody needs: jobs whose result is
@@ -98,6 +110,15 @@ impl HomeLedger {
         });
     }
 
+    /// Removes folders and rows of jobs that nobody needs any more.
+    pub fn settle_all(&self, rows: &[JobRow]) {
+        for row in rows {
+            if remove_tree(Path::new(&row.folder)).is_ok() || !Path::new(&row.folder).exists() {
+                let _ = self.with(|open| jobs::remove(&open.db, &row.name));
+            }
+        }
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut OpenLedger) -> rusqlite::Result<T>) -> Result<T, String> {
         let mut open = lock(&self.open);
         let ledger = match &mut *open {
@@ -111,7 +132,7 @@ impl HomeLedger {
         let db = db::open_writer(self.home.path()).map_err(|error| error.to_string())?;
         let rows = jobs::all(&db, &self.executor).map_err(|error| error.to_string())?;
         let mut others: HashMap<String, Vec<JobRow>> = HashMap::new();
-        for row in rows.into_iter().filter(|row| row.run != self.run) {
+        for row in rows {
             others.entry(row.work.clone()).or_default().push(row);
         }
         Ok(OpenLedger { db, others })

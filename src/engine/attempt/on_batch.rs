@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::core::event::{TaskError, TaskErrorKind};
+use crate::core::event::{ExecutorCalls, TaskError, TaskErrorKind};
 use crate::core::node_path::NodeRef;
+use crate::core::run_id::RunId;
 use crate::core::staging::Staging;
 use crate::engine::attempt::apart::apart;
 use crate::engine::attempt::error::AttemptError;
@@ -36,7 +37,14 @@ struct ReadyJob {
     scratch: Folder,
     prepared: PreparedAttempt,
     path: String,
-    submitted: Option<Option<String>>,
+    submitted: Option<AdoptedJob>,
+}
+
+/// A job that a run submitted which is gone.
+struct AdoptedJob {
+    /// The batch system's id, if that is known.
+    id: Option<String>,
+    run: RunId,
 }
 
 impl<E: Executor + Send + Sync + 'static> AttemptRunner for AttemptShared<E> {
@@ -45,6 +53,14 @@ impl<E: Executor + Send + Sync + 'static> AttemptRunner for AttemptShared<E> {
             None => Box::pin(perform(self, job)),
             Some(placement) => Box::pin(perform_on_batch(self, job, placement)),
         }
+    }
+
+    fn calls(&self) -> Option<ExecutorCalls> {
+        let calls = self.batch.values().map(|place| place.batch.calls());
+        calls.reduce(|mut all, calls| {
+            all += calls;
+            all
+        })
     }
 }
 
@@ -56,9 +72,11 @@ async fn perform_on_batch<E: Send + Sync + 'static>(
 ) -> AttemptEnded {
     let (unit, attempt) = (job.unit, job.subject.attempt);
     let log = log_path(&shared.logs, &job.subject.name, job.subject.index, attempt);
-    let mut trace = Trace::default();
+    let (mut trace, mut left) = (Trace::default(), false);
     let result = match shared.batch.get(&placement.executor).cloned() {
-        Some(place) => run_placed(&shared, &place, Arc::new(job), &placement, &log, &mut trace).await,
+        Some(place) => {
+            run_placed(&shared, &place, Arc::new(job), &placement, &log, &mut trace, &mut left).await
+        },
         None => Err(AttemptError::spawn(format!("there is no executor `{}`", placement.executor))),
     };
     let result = result.map_err(|AttemptError { kind, message }| TaskError {
@@ -68,7 +86,7 @@ async fn perform_on_batch<E: Send + Sync + 'static>(
         log: Some(log.display().to_string()),
         tail: if trace.tail.is_empty() { tail(&log, TAIL) } else { trace.tail },
     });
-    AttemptEnded { unit, attempt, duration: trace.duration, usage: trace.usage, result }
+    AttemptEnded { unit, attempt, duration: trace.duration, usage: trace.usage, result, left }
 }
 
 async fn run_placed<E: Send + Sync + 'static>(
@@ -78,6 +96,7 @@ async fn run_placed<E: Send + Sync + 'static>(
     placement: &Placement,
     log: &Path,
     trace: &mut Trace,
+    left: &mut bool,
 ) -> Result<Success, AttemptError> {
     let (mut lost, mut exclude) = (0, Vec::new());
     let made = OpenOptions::new().create(true).append(true).mode(0o600).open(log);
@@ -85,13 +104,18 @@ async fn run_placed<E: Send + Sync + 'static>(
     loop {
         let ready = make_ready(shared, place, &job, placement).await?;
         let ReadyJob { hold, folder, scratch, prepared, path, submitted } = ready;
+        let (submitted, adopted) = submitted.map(|AdoptedJob { id, run }| (id, run)).unzip();
         let tell = {
             let (news, executor) = (placement.news.clone(), placement.executor.clone());
             let (unit, attempt) = (job.unit, job.subject.attempt);
             move |what| drop(news.send(AttemptNews { unit, attempt, executor: executor.clone(), what }))
         };
-        if submitted.is_some() {
-            tell(PlacedNews::Adopted { name: hold.name.clone() });
+        if let Some(run) = adopted {
+            if lost == 0 {
+                // What the job has printed so far is copied once more, from its beginning.
+                let _ = OpenOptions::new().write(true).truncate(true).open(log);
+            }
+            tell(PlacedNews::Adopted { name: hold.name.clone(), run });
         }
         let news = {
             let tell = tell.clone();
@@ -110,8 +134,13 @@ async fn run_placed<E: Send + Sync + 'static>(
             submitted,
             news,
         };
-        let JobOutcome { outcome, host } = place.batch.run(attempt, shared.cancel.clone()).await;
+        let JobOutcome { outcome, host } = place.batch.run(attempt, shared.cancel.clone(), shared.let_go.clone()).await;
         (trace.duration, trace.usage) = (outcome.duration, outcome.usage);
+        if let End::Job(JobFault { kind: JobFaultKind::Left, message }) = outcome.end {
+            *left = true;
+            hold.keep();
+            return Err(AttemptError { kind: TaskErrorKind::Cancelled, message });
+        }
         if let End::Job(JobFault { kind: JobFaultKind::Lost, message }) = &outcome.end {
             let again = lost < place.lost_retries;
             let (job, reason) = (hold.name.clone(), message.clone());
@@ -155,7 +184,7 @@ async fn make_ready<E: Send + Sync + 'static>(
 ) -> Result<ReadyJob, AttemptError> {
     let work = placement.work.hex();
     let taken = |problem| AttemptError::spawn(format!("the jobs of earlier runs cannot be read: {problem}"));
-    while let Some(JobRow { name, folder, id, .. }) = place.ledger.take_over(&work).map_err(taken)? {
+    while let Some(JobRow { name, folder, id, run, .. }) = place.ledger.take_over(&work).map_err(taken)? {
         let folder = JobFolder::new(folder.into());
         let hold = JobHold { place: Arc::clone(place), name, folder: folder.path().to_owned() };
         // A folder that is gone was settled; only its row was left.
@@ -163,7 +192,7 @@ async fn make_ready<E: Send + Sync + 'static>(
             let scratch = Folder::at(folder.attempt());
             let prepared = PreparedAttempt::elsewhere(scratch.work());
             let path = std::env::var("PATH").unwrap_or_default();
-            return Ok(ReadyJob { hold, folder, scratch, prepared, path, submitted: Some(id) });
+            return Ok(ReadyJob { hold, folder, scratch, prepared, path, submitted: Some(AdoptedJob { id, run }) });
         }
     }
     let (shared, place, job) = (Arc::clone(shared), Arc::clone(place), Arc::clone(job));
@@ -179,8 +208,8 @@ fn make_new<E>(
         let shown = place.work_dir.display().to_string();
         move |error: io::Error| AttemptError::spawn(format!("{what} in {shown}: {error}"))
     };
-    let name =
-        format!("{}{}-{}", place.prefix, shared.run, place.numbers.fetch_add(1, Ordering::Relaxed) + 1);
+    let number = place.numbers.fetch_add(1, Ordering::Relaxed) + 1;
+    let name = format!("{}{}-{}{number}", place.prefix, shared.run, place.round);
     let folder = JobFolder::create(place.work_dir.join("jobs").join(&name))
         .map_err(fail("the folder of the job cannot be made"))?;
     let hold = JobHold { place: Arc::clone(place), name, folder: folder.path().to_owned() };

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::core::event::{TaskError, TaskErrorKind};
+use crate::core::event::{ExecutorCalls, TaskError, TaskErrorKind};
 use crate::core::node_path::NodeRef;
 use crate::core::run_id::RunId;
 use crate::core::value::Value;
@@ -52,6 +52,8 @@ pub struct AttemptShared<E> {
     /// The run's folder of logs.
     pub logs: PathBuf,
     pub cancel: Cancel,
+    /// Leaves jobs to themselves.
+    pub let_go: Cancel,
     /// Masks the secrets of all tasks of the run: what one of them writes to a file another may print.
     pub masker: Masker,
     pub large: LargeInputState,
@@ -64,6 +66,11 @@ pub struct AttemptShared<E> {
 pub trait AttemptRunner: Send + Sync {
     /// Runs one attempt to its end.
     fn run(self: Arc<Self>, job: AttemptJob) -> AttemptFuture;
+
+    /// How often batch systems were called; none where no attempt is made there.
+    fn calls(&self) -> Option<ExecutorCalls> {
+        None
+    }
 }
 
 /// An attempt that goes on.
@@ -89,6 +96,8 @@ pub struct AttemptEnded {
     /// `None` if nothing ran.
     pub usage: Option<ProcessUsage>,
     pub result: Result<Success, TaskError>,
+    /// Whether it goes on without this run.
+    pub left: bool,
 }
 
 pub struct Success {
@@ -142,7 +151,7 @@ where
         log: Some(log.display().to_string()),
         tail: if trace.tail.is_empty() { tail(&log, TAIL) } else { trace.tail },
     });
-    AttemptEnded { unit: job.unit, attempt, duration: trace.duration, usage: trace.usage, result }
+    AttemptEnded { unit: job.unit, attempt, duration: trace.duration, usage: trace.usage, result, left: false }
 }
 
 /// What is known of a command that ran, however it ended.
@@ -404,7 +413,7 @@ fn kind_of(fault: JobFaultKind) -> TaskErrorKind {
         JobFaultKind::Spawn => TaskErrorKind::Spawn,
         JobFaultKind::Signal => TaskErrorKind::Signal,
         JobFaultKind::Timeout => TaskErrorKind::Timeout,
-        JobFaultKind::Cancelled => TaskErrorKind::Cancelled,
+        JobFaultKind::Cancelled | JobFaultKind::Left => TaskErrorKind::Cancelled,
         JobFaultKind::Output => TaskErrorKind::Output,
     }
 }

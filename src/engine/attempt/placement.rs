@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::core::digest::Digest;
+use crate::core::run_id::RunId;
 use crate::engine::attempt::ledger::HomeLedger;
 use crate::engine::schedule::UnitId;
 use crate::engine::schedule::pools::Reservation;
@@ -33,6 +34,8 @@ pub struct BatchPlace {
     /// The values of all secrets of the run.
     pub secrets: Vec<OsString>,
     pub numbers: AtomicU64,
+    /// What stands before these numbers in the names of jobs: `2.` where the run was taken up again once.
+    pub round: String,
     pub copied: OnceLock<Result<PathBuf, String>>,
 }
 
@@ -60,6 +63,7 @@ pub enum PlacedNews {
     /// Another run had submitted the job.
     Adopted {
         name: String,
+        run: RunId,
     },
     Lost {
         job: String,
@@ -76,8 +80,18 @@ pub struct JobHold {
     pub folder: PathBuf,
 }
 
+impl JobHold {
+    /// Leaves the job as it is.
+    pub fn keep(mut self) {
+        self.name.clear();
+    }
+}
+
 impl Drop for JobHold {
     fn drop(&mut self) {
+        if self.name.is_empty() {
+            return;
+        }
         self.place.batch.settle(std::mem::take(&mut self.name), std::mem::take(&mut self.folder));
     }
 }

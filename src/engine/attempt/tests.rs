@@ -98,6 +98,7 @@ fn attempt(
         scratch: Scratch::new(scratch.clone()),
         logs,
         cancel,
+        let_go: Cancel::default(),
         masker: Masker::new(["hunter22"]),
         large: LargeInputState::default(),
         batch: Default::default(),

@@ -61,8 +61,11 @@ impl Engine {
                 self.fail(unit, &spot, event);
             }
             AggregateEnd::Cancelled => {
-                let reason = Some("the run stopped first".to_owned());
-                self.tell(unit, NodeFinished { status: Status::Cancelled, reason, ..event });
+                let (status, reason) = match self.lets_go {
+                    true => (Status::Detached, "the run let its jobs go"),
+                    false => (Status::Cancelled, "the run stopped first"),
+                };
+                self.tell(unit, NodeFinished { status, reason: Some(reason.to_owned()), ..event });
                 self.finish(unit, UnitState::Cancelled, "was cancelled");
             }
         }

@@ -52,6 +52,7 @@ impl Drop for Report {
             duration: Duration::ZERO,
             usage: None,
             result: Err(error),
+            left: false,
         });
     }
 }

@@ -1,16 +1,63 @@
 //! Attempts that are made elsewhere: what they are given, and what is heard of them before they have ended.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::Engine;
+use super::{Engine, InFlight};
 use crate::core::digest::Digest;
-use crate::core::event::{AttemptLost, Event, NodeStarted, NodeSubmitted};
+use crate::core::event::{AttemptLost, Event, NodeFinished, NodeStarted, NodeSubmitted};
+use crate::core::run_id::RunId;
 use crate::engine::attempt::perform::log_path;
 use crate::engine::attempt::placement::{AttemptNews, PlacedNews, Placement};
 use crate::exec::batch::JobNews;
+use crate::workflow::graph::select::Role;
 use crate::workflow::policy::AttemptPolicy;
 
+/// Where an attempt is that is made elsewhere, as far as was heard.
+pub(super) struct Place {
+    executor: Arc<str>,
+    job: Option<String>,
+    host: Option<String>,
+    /// The run that had submitted the job, if another one had.
+    adopted: Option<RunId>,
+}
+
+impl InFlight {
+    /// The end of a unit, with the place of its last attempt.
+    pub(super) fn placed(&self, event: NodeFinished) -> NodeFinished {
+        let Some(place) = &self.place else { return event };
+        let Place { executor, job, host, adopted } = &**place;
+        NodeFinished {
+            executor: Some(executor.to_string()),
+            job: job.clone(),
+            host: host.clone(),
+            adopted: *adopted,
+            ..event
+        }
+    }
+
+    fn place(&mut self, executor: &Arc<str>) -> &mut Place {
+        self.place.get_or_insert_with(|| {
+            Box::new(Place { executor: executor.clone(), job: None, host: None, adopted: None })
+        })
+    }
+}
+
 impl Engine {
+    /// Where the tasks of the run are made, if not all of them on this machine.
+    pub(super) fn executors_used(&self) -> Option<String> {
+        if self.options.executors.is_empty() {
+            return None;
+        }
+        let places = self.outline.places().enumerate();
+        let tasks = places.filter(|(number, place)| {
+            self.options.roles[*number] == Role::Run && place.node().task().is_some()
+        });
+        let names: BTreeSet<&str> =
+            tasks.map(|(number, _)| self.options.executor(number).map_or("local", |name| name)).collect();
+        Some(names.into_iter().collect::<Vec<_>>().join(","))
+    }
+
     pub(super) fn placement(&self, executor: Arc<str>, work: Digest, policy: &AttemptPolicy) -> Placement {
         Placement {
             executor,
@@ -36,6 +83,9 @@ impl Engine {
         let (time, node, index) = (self.clock.now(), spot.name.clone(), spot.event_index());
         match what {
             PlacedNews::Job(JobNews::Submitted { job, name }) => {
+                if let Some(flight) = self.in_flight.get_mut(&unit) {
+                    flight.place(&executor).job = Some(job.clone());
+                }
                 let executor = executor.to_string();
                 self.bus.emit(Event::NodeSubmitted(NodeSubmitted {
                     time,
@@ -51,7 +101,12 @@ impl Engine {
                 let log = log_path(&self.context.logs, &spot.name, index, attempt).display().to_string();
                 let remaining_ms =
                     self.outlook.started(spot.number, self.options.alone_ms[spot.number], time);
-                let waited = self.in_flight.get(&unit).map(|flight| super::millis(flight.ready.elapsed()));
+                let (mut waited, mut adopted) = (None, None);
+                if let Some(flight) = self.in_flight.get_mut(&unit) {
+                    waited = Some(super::millis(flight.ready.elapsed()));
+                    let place = flight.place(&executor);
+                    (place.job, place.host, adopted) = (Some(job.clone()), host.clone(), place.adopted);
+                }
                 self.bus.emit(Event::NodeStarted(NodeStarted {
                     time,
                     node,
@@ -64,13 +119,20 @@ impl Engine {
                     executor: Some(executor.to_string()),
                     job: Some(job),
                     host,
+                    adopted,
                 }));
             }
             PlacedNews::Job(JobNews::Warning(message)) => self.bus.warn(Some(spot.label()), message),
-            PlacedNews::Adopted { name } => {
+            PlacedNews::Adopted { name, run } => {
+                if let Some(flight) = self.in_flight.get_mut(&unit) {
+                    flight.place(&executor).adopted = Some(run);
+                }
                 self.bus.warn(Some(spot.label()), format!("job {name} of an earlier run is taken over"));
             }
             PlacedNews::Lost { job, host, reason, again } => {
+                if let Some(flight) = self.in_flight.get_mut(&unit).filter(|_| again) {
+                    flight.place = None;
+                }
                 self.bus.emit(Event::AttemptLost(AttemptLost {
                     time,
                     node,

@@ -74,6 +74,10 @@ impl Engine {
             why: None,
             counts: None,
             stored: None,
+            executor: None,
+            job: None,
+            host: None,
+            adopted: None,
         }
     }
 
@@ -160,7 +164,7 @@ impl Engine {
                 cache: Some(flight.cache),
                 key: flight.key,
                 attempts: flight.attempts,
-                ..self.finished(&spot, status, &flight.inputs)
+                ..flight.placed(self.finished(&spot, status, &flight.inputs))
             },
             None => self.finished(&spot, status, &[]),
         };
@@ -315,6 +319,10 @@ impl Engine {
         self.scheduler.release(unit);
         let Some(spot) = self.spot(unit) else { return };
         let Some(execution) = spot.node().execution() else { return };
+        if let (true, Err(why)) = (ended.left, &ended.result) {
+            self.leave(unit, &spot, why.clone());
+            return self.close_ended();
+        }
         let took = AttemptCost::new(ended.duration, ended.usage);
         match ended.result {
             Ok(success) => {
@@ -376,9 +384,9 @@ impl Engine {
             peak_memory: took.usage.peak_memory,
             log: error.log.clone(),
             error: Some(error),
-            why: flight.why,
-            ..self.finished(spot, status, &flight.inputs)
+            ..flight.placed(self.finished(spot, status, &flight.inputs))
         };
+        let event = NodeFinished { why: flight.why, ..event };
         if !cancelled {
             return self.fail(unit, spot, event);
         }

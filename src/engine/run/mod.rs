@@ -8,6 +8,7 @@
 //! | `remote.rs` | lookups in the shared cache, and the uploads that the end of the run waits for |
 //! | `elsewhere.rs` | attempts that are made elsewhere, and what is heard of them |
 //! | `outlook.rs` | how long the run still takes |
+//! | `interrupt.rs` | a run that is to end before it is done, or that lets its jobs go |
 //! | `hooks.rs`, `summary.rs` | the node that runs last, and the summary of the run |
 //! | `event_log.rs` | events on their way to reporters and history |
 //! | `publish.rs`, `protected.rs` | the workflow's own outputs, and the files that none of them may replace |
@@ -24,6 +25,7 @@ mod elsewhere;
 mod event_log;
 mod finish;
 mod hooks;
+mod interrupt;
 mod outlook;
 pub(super) mod protected;
 mod publish;
@@ -65,44 +67,13 @@ use crate::engine::schedule::{Scheduler, UnitId, UnitState};
 use crate::engine::scope::content::ContentStore;
 use crate::engine::scope::frames::{Frame, NodeInstance, ValueScope};
 use crate::engine::scope::values::{Listing, RunFailure, UserFiles};
-use crate::exec::{Cancel, Level, signal_name};
+use crate::exec::Cancel;
 use crate::storage::memo::Scope;
 use crate::storage::remote::RemoteSession;
 use crate::storage::store::Snapshot;
 use crate::storage::writer::Acknowledged;
 use crate::workflow::graph::outline::Outline;
 use crate::workflow::graph::select::{Role, leaves};
-
-/// Why a run is to end before it is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interrupt {
-    /// A signal to this process, by its number.
-    Signal(i32),
-    /// Somebody wants this run to end, or a later run takes its place.
-    Cancel,
-    /// The run takes longer than it may, which is a failure.
-    Overdue,
-}
-
-impl Interrupt {
-    /// The signal that stands for it in exit codes.
-    pub fn signal(self) -> i32 {
-        match self {
-            Self::Signal(number) => number,
-            Self::Cancel => libc::SIGTERM,
-            Self::Overdue => libc::SIGALRM,
-        }
-    }
-
-    /// As a warning names it.
-    fn name(self) -> String {
-        match self {
-            Self::Signal(number) => signal_name(number),
-            Self::Cancel => "cancelled".to_owned(),
-            Self::Overdue => "longer than max_runtime".to_owned(),
-        }
-    }
-}
 
 /// How a run ended.
 pub struct Summary {
@@ -135,6 +106,7 @@ pub struct Relied {
 }
 
 pub use event_log::EventLog;
+pub use interrupt::Interrupt;
 pub use publish::{PublishOptions, PublishedOutput, stage_output};
 
 /// A unit between its lookup and its end.
@@ -157,6 +129,8 @@ struct InFlight {
     held: Option<Box<dyn Send>>,
     /// Whether its result takes the place of what the shared cache has.
     replaces: bool,
+    /// Where its attempt is, if not on this machine.
+    place: Option<Box<elsewhere::Place>>,
 }
 
 /// One run.
@@ -199,6 +173,8 @@ pub struct Engine {
     /// The workflow's outputs, once all but the last node has ended.
     handed: Vec<(String, PublishedOutput)>,
     interrupt: Option<Interrupt>,
+    /// Whether jobs are left to themselves.
+    lets_go: bool,
     ended: (UnboundedSender<AttemptEnded>, UnboundedReceiver<AttemptEnded>),
     /// Units whose wait before another attempt is over.
     retry_due: (UnboundedSender<UnitId>, UnboundedReceiver<UnitId>),
@@ -237,6 +213,8 @@ pub struct RunContext {
     /// The run's folder of logs.
     pub logs: PathBuf,
     pub cancel: Cancel,
+    /// How its jobs are left to themselves.
+    pub let_go: Cancel,
 }
 
 /// Maximum units processed before the loop polls signals and finished attempts (about 10 ms).
@@ -276,6 +254,7 @@ impl Engine {
             failure: None,
             handed: Vec::new(),
             interrupt: None,
+            lets_go: false,
             ended: unbounded_channel(),
             retry_due: unbounded_channel(),
             news: unbounded_channel(),
@@ -314,6 +293,7 @@ impl Engine {
             scheduled_at: scheduled.and_then(|scheduled| scheduled.at),
             retry_of: self.options.retry_of,
             first: self.options.first,
+            executor: self.executors_used(),
         }));
         if let Some(reading) = self.read_files_ahead() {
             tokio::select! {
@@ -465,18 +445,6 @@ impl Engine {
             flight.ready = Instant::now();
         }
         self.enqueue(unit);
-    }
-
-    fn interrupted(&mut self, interrupt: Interrupt) {
-        let first = self.interrupt.is_none();
-        self.interrupt.get_or_insert(interrupt);
-        self.context.cancel.raise(if first { Level::Terminate } else { Level::Kill });
-        if first {
-            let again = if interrupt == Interrupt::Cancel { "cancel" } else { "signal" };
-            let name = interrupt.name();
-            self.bus.warn(None, format!("{name}: stopping what runs; a second {again} kills it at once"));
-        }
-        self.stop();
     }
 
     /// Where a unit stands; `None` if what it belongs to has ended.

@@ -150,6 +150,7 @@ impl Engine {
             ready: Instant::now(),
             held: None,
             replaces: cache == CacheStatus::Skipped,
+            place: None,
         };
         match missed {
             None => self.go_on(unit, spot, task, flight),
@@ -366,6 +367,7 @@ impl Engine {
             executor: None,
             job: None,
             host: None,
+            adopted: None,
         }));
         aside::attempt(unit, attempt, self.ended.0.clone(), self.attempts.clone().run(job));
     }

@@ -50,11 +50,10 @@ impl Engine {
             cpu_ms: took.usage.cpu_ms,
             peak_memory: took.usage.peak_memory,
             outputs: self.outputs_json(spot, &success.outputs),
-            reason: flight.reason,
-            why: flight.why,
             log: Some(log.display().to_string()),
-            ..self.finished(spot, Status::Succeeded, &flight.inputs)
+            ..flight.placed(self.finished(spot, Status::Succeeded, &flight.inputs))
         };
+        (event.reason, event.why) = (flight.reason, flight.why);
         let mut key = flight.key.filter(|_| self.options.mode.writes());
         let is_sure = success.changed.is_none() && success.unseen.is_none();
         if is_sure && key.is_none() {

@@ -12,6 +12,7 @@ impl Engine {
     pub(super) fn conclude(mut self, started: Instant) -> Summary {
         let status = match (self.interrupt, &self.failure) {
             (Some(Interrupt::Overdue), _) => Status::Failed,
+            (Some(_), _) if self.lets_go => Status::Detached,
             (Some(_), _) => Status::Cancelled,
             (None, Some(_)) => Status::Failed,
             (None, None) => Status::Succeeded,
@@ -35,6 +36,7 @@ impl Engine {
                 .map(|(name, handed)| (name.clone(), handed.event.clone()))
                 .collect::<JsonMap<_, _>>(),
             remote,
+            executor_calls: self.attempts.calls(),
         }));
         let relied = self.counts.is_no_op(status.name()).then(|| Relied {
             files: self.files.all_snapshots(),

@@ -108,12 +108,14 @@ impl Book {
             return self.unwanted.push((name.to_owned(), id));
         };
         (job.stage, job.seen, job.since, job.absent) = (Stage::Submitted, now, now, 0);
+        let lets_go = job.let_go;
         match answer {
             Ok(id) => {
                 self.refusals = 0;
                 (job.new.news)(JobNews::Submitted { job: id.clone(), name: name.to_owned() });
                 job.id = Some(id);
             }
+            Err(SubmitFault::Later(_)) if lets_go => return self.end(name, End::Cancelled),
             Err(SubmitFault::Unknown(words)) => {
                 let message = format!(
                     "the answer to a submission was lost ({words}); the job is looked for by its name"
@@ -137,6 +139,9 @@ impl Book {
                     fault(JobFaultKind::Spawn, format!("the batch system refused the job: {words}")),
                 );
             }
+        }
+        if lets_go {
+            self.leave(name);
         }
     }
 
@@ -226,8 +231,9 @@ impl Book {
 
     /// What the batch system says of all jobs, as asked for at the instant `asked`.
     pub fn heard(&mut self, known: Vec<SystemJob>, asked: Instant, now: Instant) {
-        let known: HashMap<(String, String), SystemJob> =
-            known.into_iter().map(|job| ((job.name.clone(), job.id.clone()), job)).collect();
+        let mut by_id: HashMap<&str, Vec<&SystemJob>> = HashMap::new();
+        known.iter().for_each(|job| by_id.entry(&job.id).or_default().push(job));
+        let all: Vec<&SystemJob> = known.iter().collect();
         let names: Vec<String> = self
             .jobs
             .iter()
@@ -240,11 +246,12 @@ impl Book {
                 continue;
             }
             // Known by name and id together: a controller that crashed gives ids a second time.
-            let found = match &job.id {
-                Some(id) => known.get(&(name.clone(), id.clone())).cloned(),
-                None => known.values().find(|job| job.name == name).cloned(),
+            let id = job.id.as_deref();
+            let mut same = match id {
+                Some(id) => by_id.get(id).map_or(&[][..], Vec::as_slice).iter().copied(),
+                None => all.iter().copied(),
             };
-            match found {
+            match same.find(|found| found.is(&name, id)).cloned() {
                 Some(found) => self.found(&name, found, now),
                 None => {
                     job.absent += 1;
@@ -373,6 +380,25 @@ impl Book {
             folder.ask_to_end(level);
         }
         self.unwanted.push((name.to_owned(), id));
+    }
+
+    /// The run leaves a job to itself, if it was submitted.
+    pub fn let_go(&mut self, name: &str) {
+        let Some(job) = self.jobs.get_mut(name) else { return };
+        match job.stage {
+            Stage::Waiting(_) => self.end(name, End::Cancelled),
+            Stage::Submitting => job.let_go = true,
+            Stage::Submitted => self.leave(name),
+        }
+    }
+
+    fn leave(&mut self, name: &str) {
+        let Some(job) = self.jobs.get(name) else { return };
+        let message = match &job.id {
+            Some(id) => format!("job {id} goes on"),
+            None => format!("the job {name} may have been submitted"),
+        };
+        self.end(name, fault(JobFaultKind::Left, message));
     }
 
     /// Jobs that are to leave the batch system.

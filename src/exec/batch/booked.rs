@@ -53,6 +53,8 @@ pub struct BookedJob {
     /// Since when its record says that somebody ended it, and nobody has said who.
     pub unexplained: Option<Instant>,
     pub asked: Level,
+    /// Whether the run wants to leave it to itself.
+    pub let_go: bool,
     /// When its state was noted last: what was asked before that says nothing of it.
     pub since: Instant,
 }
@@ -85,6 +87,7 @@ impl BookedJob {
             over: None,
             unexplained: None,
             asked: Level::None,
+            let_go: false,
             since: now,
         }
     }

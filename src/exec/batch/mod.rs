@@ -5,6 +5,8 @@
 //! | `system.rs` | the three commands, and the intents that are written before the first |
 //! | `folder.rs` | the folder in which runner and job meet |
 //! | `job.rs` | the job on its node |
+//! | `calls.rs` | how often the batch system is called |
+//! | `left.rs` | jobs that no runner attends to, and their end |
 //! | `booked.rs` | where one job stands, and what it prints |
 //! | `book.rs` | what is known of each job, and what follows |
 //! | this file | two threads: one that looks and decides, one that calls; and the future of an attempt |
@@ -13,28 +15,34 @@
 
 mod book;
 mod booked;
+mod calls;
 mod folder;
 mod job;
+mod left;
 mod system;
 #[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Mutex, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use self::book::Book;
 use self::booked::{JobEnd, NewJob};
+use self::calls::{CallCounts, Counted};
 use crate::core::background::{begin, begin_or_do};
+use crate::core::executor_calls::ExecutorCalls;
 use crate::core::lock::lock;
 
 use super::{Cancel, End, Level, Outcome};
 
 pub use folder::{ClaimHolder, JobFolder, JobRecord, JobSpec, RecordedEnd, RecordedFile};
 pub use job::run_job;
+pub use left::{LeftJob, end_left};
 pub use system::{BatchSystem, JobIntent, JobLedger, JobRequest, SubmitFault, SystemJob, SystemState};
 
 /// How an executor treats its jobs.
@@ -74,6 +82,8 @@ pub enum JobFaultKind {
     /// By somebody else.
     Cancelled,
     Output,
+    /// It goes on without the runner.
+    Left,
 }
 
 /// An attempt as a job.
@@ -100,6 +110,9 @@ pub struct Batch {
     /// Taken when the first job comes.
     parts: Mutex<Option<BatchParts>>,
     messages: OnceLock<Result<Mutex<Sender<Message>>, String>>,
+    calls: Arc<CallCounts>,
+    /// Whether nothing more is to be submitted.
+    letting_go: Arc<AtomicBool>,
 }
 
 struct BatchParts {
@@ -110,9 +123,12 @@ struct BatchParts {
 enum Message {
     Run(Box<NewJob>),
     Cancel(String, Level),
+    LetGo(String),
     Submitted(String, Result<String, SubmitFault>),
     /// What was asked for at that instant.
     Status(Instant, Result<Vec<SystemJob>, String>),
+    /// What the user should know of the batch system.
+    Note(String),
     Settle(String, PathBuf),
     Close(oneshot::Sender<()>),
 }
@@ -134,11 +150,19 @@ const IDLE: Duration = Duration::from_secs(3600);
 
 impl Batch {
     pub fn new(settings: BatchSettings, system: Box<dyn BatchSystem>, ledger: Box<dyn JobLedger>) -> Self {
-        Self { settings, parts: Mutex::new(Some(BatchParts { system, ledger })), messages: OnceLock::new() }
+        let calls: Arc<CallCounts> = Arc::default();
+        let system = Box::new(Counted { system, counts: Arc::clone(&calls) });
+        let parts = Mutex::new(Some(BatchParts { system, ledger }));
+        Self { settings, parts, messages: OnceLock::new(), calls, letting_go: Arc::default() }
     }
 
-    /// Runs an attempt as a job to its end, or until `cancel` calls it off.
-    pub async fn run(&self, attempt: JobAttempt, cancel: Cancel) -> JobOutcome {
+    /// How often the batch system was called.
+    pub fn calls(&self) -> ExecutorCalls {
+        self.calls.so_far()
+    }
+
+    /// Runs an attempt as a job to its end, or until `cancel` calls it off or `let_go` leaves it to itself.
+    pub async fn run(&self, attempt: JobAttempt, cancel: Cancel, let_go: Cancel) -> JobOutcome {
         let name = attempt.request.name.clone();
         let (done, ended) = oneshot::channel::<JobEnd>();
         let new = NewJob {
@@ -154,12 +178,18 @@ impl Batch {
             return JobOutcome { outcome: never(End::NotStarted(problem)), host: None };
         }
         tokio::pin!(ended);
-        let mut heard = Level::None;
+        let (mut heard, mut left) = (Level::None, false);
         let end = loop {
             let next = if heard == Level::None { Level::Terminate } else { Level::Kill };
             tokio::select! {
+                biased;
                 end = &mut ended => break end,
-                () = cancel.reached(next), if heard < Level::Kill => {
+                () = let_go.reached(Level::Terminate), if !left => {
+                    left = true;
+                    self.letting_go.store(true, Ordering::Relaxed);
+                    let _ = self.send(Message::LetGo(name.clone()));
+                }
+                () = cancel.reached(next), if heard < Level::Kill && !left => {
                     heard = cancel.level();
                     let _ = self.send(Message::Cancel(name.clone(), heard));
                 }
@@ -224,10 +254,11 @@ impl Batch {
         let (messages, inbox) = channel();
         let (calls, called) = channel();
         let (answers, settings) = (messages.clone(), self.settings.clone());
+        let letting_go = Arc::clone(&self.letting_go);
         let refused =
             |error: std::io::Error| format!("the threads that attend to jobs cannot be started: {error}");
         drop(
-            begin("calls", move || attend(&*system, &*ledger, &called, &answers))
+            begin("calls", move || attend(&*system, &*ledger, &called, &answers, &letting_go))
                 .map_err(|r| refused(r.error))?,
         );
         drop(begin("jobs", move || decide(settings, &inbox, &calls)).map_err(|r| refused(r.error))?);
@@ -245,6 +276,7 @@ fn attend(
     ledger: &dyn JobLedger,
     calls: &Receiver<Call>,
     answers: &Sender<Message>,
+    letting_go: &AtomicBool,
 ) {
     while let Ok(call) = calls.recv() {
         match call {
@@ -254,6 +286,9 @@ fn attend(
                 let mut ids = Vec::new();
                 for request in requests {
                     let answer = match &intended {
+                        Ok(()) if letting_go.load(Ordering::Relaxed) => {
+                            Err(SubmitFault::Later("the run submits nothing more".to_owned()))
+                        }
                         Ok(()) => system.submit(&request),
                         Err(problem) => {
                             Err(SubmitFault::Refused(format!("the intent cannot be written: {problem}")))
@@ -269,14 +304,15 @@ fn attend(
             Call::Status => {
                 let asked = Instant::now();
                 let _ = answers.send(Message::Status(asked, system.status()));
+                for note in system.take_notes() {
+                    let _ = answers.send(Message::Note(note));
+                }
             }
             Call::Cancel(jobs) => {
                 // Nothing is cancelled by its id alone.
                 let Ok(known) = system.status() else { continue };
                 let is_meant = |found: &SystemJob| {
-                    let same = |(name, id): &(String, Option<String>)| {
-                        *name == found.name && id.as_ref().is_none_or(|id| *id == found.id)
-                    };
+                    let same = |(name, id): &(String, Option<String>)| found.is(name, id.as_deref());
                     !found.state.is_over() && jobs.iter().any(same)
                 };
                 let meant: Vec<_> = known.into_iter().filter(is_meant).collect();
@@ -324,6 +360,7 @@ fn decide(settings: BatchSettings, inbox: &Receiver<Message>, calls: &Sender<Cal
                     book.add(*job, now);
                 }
                 Message::Cancel(name, level) => book.cancel(&name, level, now),
+                Message::LetGo(name) => book.let_go(&name),
                 Message::Submitted(name, answer) => book.submitted(&name, answer, now),
                 Message::Status(asked, Ok(known)) => {
                     (polling, silent) = (false, 0);
@@ -335,6 +372,7 @@ fn decide(settings: BatchSettings, inbox: &Receiver<Message>, calls: &Sender<Cal
                         book.warn(&format!("the batch system does not answer: {problem}"));
                     }
                 }
+                Message::Note(note) => book.warn(&note),
                 Message::Settle(name, folder) => drop(calls.send(Call::Settle(name, folder))),
                 Message::Close(done) => {
                     send_cancels(&mut book, calls);

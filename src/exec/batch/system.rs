@@ -43,6 +43,17 @@ pub struct SystemJob {
     pub host: Option<String>,
 }
 
+impl SystemJob {
+    /// Whether this is the job of that name, which has this id where it is known. Some systems cut names short or do not
+    /// say them: then the id decides.
+    pub fn is(&self, name: &str, id: Option<&str>) -> bool {
+        match id {
+            Some(id) => id == self.id && name.starts_with(&self.name),
+            None => name == self.name,
+        }
+    }
+}
+
 /// What a state means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SystemState {
@@ -85,6 +96,11 @@ pub trait BatchSystem: Send {
     /// # Errors
     /// No answer.
     fn cancel(&self, jobs: &[SystemJob]) -> Result<(), String>;
+
+    /// What the user should know of the answers so far, once each.
+    fn take_notes(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// The intents of a run: a row for each job, written before it is submitted.

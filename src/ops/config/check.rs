@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::core::run_id::RunId;
 use crate::ops::Error;
-use crate::ops::executors::{LOCAL, defined, try_slurm};
+use crate::ops::executors::{LOCAL, defined, try_batch};
 use crate::ops::remote::{self, RemoteChoice};
 use crate::storage::home::Home;
 use crate::storage::own_file::{self, Access};
@@ -38,8 +38,7 @@ pub(super) fn try_all(
         let kind = config.text(&format!("executors.{name}.kind")).unwrap_or(LOCAL);
         let fault = match kind {
             LOCAL => try_local(&home).err(),
-            "slurm" => try_slurm(name, config, home.path()).err(),
-            kind => Some(format!("this version knows the kinds local and slurm, not {kind}")),
+            _ => try_batch(name, config, home.path()).err(),
         };
         SettingTrial { name: format!("executor {name}"), fault }
     };

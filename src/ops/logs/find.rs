@@ -86,6 +86,7 @@ mod tests {
             executor: None,
             job: None,
             host: None,
+            adopted: None,
         })
     }
 

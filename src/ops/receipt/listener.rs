@@ -96,7 +96,7 @@ fn can_be_replayed(node: &NodeFinished) -> bool {
     let well = match node.status {
         Status::Succeeded => node.counts.is_some() || node.cache == Some(CacheStatus::Hit),
         Status::Skipped => true,
-        Status::Failed | Status::Cancelled => false,
+        Status::Failed | Status::Cancelled | Status::Detached => false,
     };
     well && !ran && node.why.is_none() && node.stored.is_none() && node.error.is_none()
 }

@@ -16,7 +16,7 @@ use super::super::receipt::{
     EventLines, PendingReceipt, Receipt, ReceiptKey, ReceiptOutput, StandingReceipt, standing, time_at,
 };
 use super::RunResult;
-use crate::core::event::{Event, RemoteCounts, RunFinished, RunStarted, Status, Warning};
+use crate::core::event::{Event, ExecutorCalls, RemoteCounts, RunFinished, RunStarted, Status, Warning};
 use crate::core::reporter::Reporter;
 use crate::core::run_id::RunId;
 use crate::core::types::Type;
@@ -91,7 +91,7 @@ fn again(
         relied: None,
     };
     let warnings = warning.into_iter().collect();
-    Some(RunResult { run, summary, history: None, collected, warnings, missing: Vec::new() })
+    Some(RunResult { run, summary, history: None, collected, warnings, missing: Vec::new(), left: Vec::new() })
 }
 
 /// The events and the outputs of the run.
@@ -132,6 +132,7 @@ impl Replay {
                 .map(|(name, handed)| (name.clone(), handed.event.clone()))
                 .collect::<JsonMap<_, _>>(),
             remote: receipt.remote.then(RemoteCounts::default),
+            executor_calls: receipt.started.executor.is_some().then(ExecutorCalls::default),
         };
         let first = RunStarted { time, run, ..receipt.started.clone() };
         Some(Self { run, warnings: warnings.iter().map(warning).collect(), first, lines, last, outputs })

@@ -7,6 +7,7 @@
 //! | `descriptors.rs`, `home_inside.rs`, `warnings.rs` | what the user should know, or mend, before the run begins |
 //! | `record.rs` | the run's rows in the history |
 //! | `honour.rs` | a run that is had from a receipt |
+//! | `leftovers.rs` | jobs that nobody attends to |
 //! | `end.rs` | what is closed, collected and looked at after the last node |
 //!
 //! Any number of runs may go on in one process: the engine's future is `Send` and `'static`. Lookups block the thread that
@@ -18,6 +19,7 @@ mod cancel_requests;
 mod descriptors;
 mod end;
 mod home_inside;
+mod leftovers;
 mod honour;
 mod record;
 mod warnings;
@@ -36,6 +38,7 @@ use self::home_inside::home_inside;
 pub use self::honour::honour;
 use self::record::RunRecord;
 use super::Error;
+use super::attach;
 use super::cap;
 use super::collect::AfterRun;
 use super::executors;
@@ -46,6 +49,7 @@ use super::receipt::ReceiptKeeper;
 use super::remote::{self, RemoteChoice};
 use super::run_lock::RunTurn;
 use crate::core::clock::SystemClock;
+use crate::core::event::Status;
 use crate::core::reporter::Reporter;
 use crate::core::run_id::RunId;
 use crate::core::run_request::CacheMode;
@@ -82,6 +86,8 @@ pub struct RunResult {
     pub warnings: Vec<String>,
     /// Output files of the run that do not exist.
     pub missing: Vec<String>,
+    /// Jobs that runs left which are gone: of each run how many.
+    pub left: Vec<(RunId, usize)>,
 }
 
 /// Runs a prepared request to its end, in its turn. Nothing is printed: `listeners` hear every event, and an interrupt from outside
@@ -102,8 +108,17 @@ pub async fn run(
     let shared_cache = shared_cache(&prepared)?;
     let pools = prepared.pools()?;
     expect_enough(prepared.options.jobs)?;
-    let PreparedRun { request, opened, scope, inputs: bindings, mut options, config, prior, receipt } =
-        prepared;
+    let PreparedRun {
+        request,
+        opened,
+        scope,
+        inputs: bindings,
+        mut options,
+        config,
+        prior,
+        receipt,
+        is_begun,
+    } = prepared;
     // The locks are held until this function returns.
     let RunTurn { run, locks: held } = turn;
     let mut pending = receipt;
@@ -125,7 +140,7 @@ pub async fn run(
     let masker = environment::masker_of(&secrets);
     warnings.extend(warnings::unmasked(&secrets, &masker, &opened.workflow, &inputs));
 
-    let Hold { lock, events, processes, reader } = Hold::take(&home, run)?;
+    let Hold { lock, events, processes, reader } = Hold::take(&home, run, is_begun)?;
     warnings.extend(warnings::of_texts(&opened, &reader));
     estimate(&mut options, &opened, &reader);
     let key = pending.filter(|_| held.is_empty() && prior.is_none()).map(|pending| pending.key);
@@ -141,6 +156,7 @@ pub async fn run(
     for warning in warnings {
         bus.warn(None, warning);
     }
+    let round = if is_begun { home.earlier_events(run).len() } else { 0 };
     let shared = AttemptShared {
         executor: Local::new(),
         store: store.clone(),
@@ -151,14 +167,15 @@ pub async fn run(
         scratch: Scratch::new(lock.scratch.clone()),
         logs: home.logs(run),
         cancel: Cancel::default(),
+        let_go: Cancel::default(),
         masker,
         large: Default::default(),
-        batch: executors::places(&options.executors, &config, &home, run, &opened)?,
+        batch: executors::places(&options.executors, &config, &home, run, round, &opened)?,
         out_of_memory: Default::default(),
     };
     let batch: Vec<_> = shared.batch.values().cloned().collect();
-    let (logs, cancel) = (shared.logs.clone(), shared.cancel.clone());
-    let context = RunContext { run, scope: scope.clone(), logs, cancel };
+    let (logs, cancel, let_go) = (shared.logs.clone(), shared.cancel.clone(), shared.let_go.clone());
+    let context = RunContext { run, scope: scope.clone(), logs, cancel, let_go };
     let cache = Cache::new(scope, store.clone(), Some(reader), Some(home.path().to_owned()));
     let cache = cache.with_prior(prior.map(|prior| prior.earlier));
     let publishing = PublishOptions { home: home.path().to_owned(), protected, replace };
@@ -188,17 +205,21 @@ pub async fn run(
     let _ = recorded.await;
     let interrupts = with_requests(home.clone(), run, interrupts);
     let summary = engine.run(acknowledged, interrupts).await;
+    let mut left = Vec::new();
     for place in batch {
         place.batch.close().await;
-        place.ledger.sweep(&place.work_dir.join("jobs"), &place.prefix);
+        if summary.status != Status::Detached {
+            left.extend(leftovers::settle(place, run, is_begun, &config, home.path()).await);
+        }
     }
     sweep_strays().await;
     drop(processes);
-    let result = end::close(summary, recording, lock, &home, &store, cap);
+    let mut result = end::close(summary, recording, lock, &home, &store, cap);
     let is_whole = result.history.is_none() && result.missing.is_empty() && result.warnings.is_empty();
     if let Some(receipt) = receipt.filter(|_| is_whole) {
         receipt.keep(run, &result.summary, &opened, &home, &store);
     }
+    result.left = leftovers::summed(left);
     drop(held);
     Ok(result)
 }
@@ -265,14 +286,19 @@ struct Hold {
 }
 
 impl Hold {
-    /// Takes hold of the home for a new run.
+    /// Takes hold of the home for a run, which is new or was begun before.
     ///
     /// # Errors
     /// A file of the run cannot be made, or the database cannot be read.
-    fn take(home: &Home, run: RunId) -> Result<Self, Error> {
+    fn take(home: &Home, run: RunId, is_begun: bool) -> Result<Self, Error> {
         let no_home =
             |error| Error::store(format!("cannot use the home folder {}: {error}", home.path().display()));
         let lock = home.begin_run(run).map_err(no_home)?;
+        if is_begun {
+            // Another process may have been quicker.
+            attach::expect_unattended(home, run)?;
+            home.put_events_aside(run).map_err(no_home)?;
+        }
         let events = home.create_events(run).map_err(no_home)?;
         let processes = home.create_processes(run).and_then(exec::record).map_err(no_home)?;
         let reader = db::open_reader(home.path()).map_err(|error| Error::store(error.to_string()))?;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{COLUMNS, INTERRUPTED, RUNNING, Run, read_run, readable};
+use super::{ABANDONED, COLUMNS, INTERRUPTED, RUNNING, Run, read_run, readable};
 use crate::core::run_id::RunId;
 use crate::core::schedule::{ScheduledRun, Trigger};
 
@@ -183,10 +183,17 @@ impl RunFilter {
             }
         }
         if !self.statuses.is_empty() {
+            let mut names: BTreeSet<&str> = self.statuses.iter().map(String::as_str).collect();
+            // No row says so.
+            if names.remove(ABANDONED) {
+                names.insert(INTERRUPTED);
+            }
             // What was interrupted is still said to be running, until the next run marks it.
-            let running = self.statuses.contains(INTERRUPTED).then_some(RUNNING);
-            let names = self.statuses.iter().map(String::as_str).chain(running);
+            if names.contains(INTERRUPTED) {
+                names.insert(RUNNING);
+            }
             let list: Vec<String> = names
+                .into_iter()
                 .map(|name| {
                     values.push(Value::Text(name.into()));
                     format!("?{}", values.len())

@@ -56,6 +56,10 @@ pub const REMEMBERED: &str = "
 pub const RUNNING: &str = "running";
 /// The runner was killed, or its machine stopped.
 pub const INTERRUPTED: &str = "interrupted";
+/// Its jobs go on without a runner, as somebody wanted.
+pub const DETACHED: &str = "detached";
+/// It was interrupted and left jobs. In no row: it is so as long as there are such jobs.
+pub const ABANDONED: &str = "abandoned";
 
 impl ToSql for RunId {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
@@ -118,7 +122,7 @@ pub fn record_run(db: &Connection, run: &Run) -> rusqlite::Result<()> {
     let counts = serde_json::to_string(&run.counts).unwrap_or_default();
     db.prepare_cached(&format!(
         "INSERT INTO run ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (run) DO UPDATE SET \
-         status = ?6, finished_ms = ?8, counts = ?9, saved_ms = ?10"
+         status = ?6, started_ms = ?7, finished_ms = ?8, counts = ?9, saved_ms = ?10"
     ))?
     .execute(params![
         run.id,

@@ -114,7 +114,7 @@ pub fn page(
         state: match run.ended {
             Some(Status::Succeeded) => State::Executed.name(),
             Some(Status::Failed) => State::Failed.name(),
-            Some(Status::Cancelled | Status::Skipped) => State::Cancelled.name(),
+            Some(Status::Cancelled | Status::Skipped | Status::Detached) => State::Cancelled.name(),
             None => State::Running.name(),
         },
         summary: counts(&run.counts, run.saved_ms, run.ended == Some(Status::Succeeded)),

@@ -127,6 +127,7 @@ impl Document {
         self.positions = HashMap::new();
         let status = self.tally.status(unfinished);
         let (begun, ended) = (self.tally.begun.take(), self.tally.ended.take());
+        let calls = ended.as_ref().and_then(|run| run.executor_calls);
         let of = |text: fn(&RunStarted) -> &String| begun.as_ref().map(text).cloned().unwrap_or_default();
         let warnings = self
             .warnings
@@ -144,6 +145,7 @@ impl Document {
             ("duration_ms", json!(ended.as_ref().map(|run| run.duration_ms))),
             ("counts", json!(self.tally.counts)),
             ("saved_ms", json!(self.tally.saved_ms)),
+            ("executor_calls", json!(calls)),
             ("request", json!(request)),
             ("outputs", json!(ended.map(|run| run.outputs).unwrap_or_default())),
             ("warnings", warnings.collect()),
@@ -192,7 +194,11 @@ impl Kept {
     fn node_json(&self, fetch: &mut impl FnMut(Offset) -> Option<Event>, run_status: &str) -> Json {
         let mut started: Option<Timestamp> = None;
         let (mut log, mut waited) = (None, None);
+        let mut place = json!({});
         if let Some(Event::NodeStarted(node)) = self.started.and_then(&mut *fetch) {
+            if node.executor.is_some() {
+                place = json!({"executor": node.executor, "job": node.job, "host": node.host, "adopted": node.adopted});
+            }
             (started, log, waited) = (Some(node.time), node.log, Some(node.waited_ms));
         }
         let mut json = match self.finished.and_then(&mut *fetch) {
@@ -200,7 +206,12 @@ impl Kept {
                 log = node.log.clone().or(log);
                 json!(node.with_texts())
             }
-            _ => json!({"node": self.node, "index": self.index, "status": run_status}),
+            _ => {
+                place["node"] = json!(self.node);
+                place["index"] = json!(self.index);
+                place["status"] = json!(run_status);
+                place
+            }
         };
         let failed = self.failed_attempts.iter().filter_map(|place| match fetch(*place) {
             Some(Event::AttemptFailed(attempt)) => Some(json!(attempt)),

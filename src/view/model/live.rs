@@ -27,13 +27,15 @@ pub(in crate::view) struct LiveAttempt {
     /// When the run ends, by the times of earlier ones.
     pub end: Option<Timestamp>,
     pub log: Option<String>,
+    /// Where it runs, if not on this machine: `on n2 (job 17)`.
+    pub place: Option<String>,
     /// The start of the next attempt, and the error of the last one in one line.
     pub retry: Option<(Timestamp, String)>,
 }
 
 pub(in crate::view) struct Wait {
     pub since: Timestamp,
-    pub reason: String,
+    pub words: String,
 }
 
 impl Live {
@@ -45,17 +47,22 @@ impl Live {
                 let left = node.remaining_ms.map(Duration::from_millis);
                 let end = left.and_then(|left| node.time.checked_add(left).ok());
                 let log = node.log.clone();
-                self.running.insert(unit, LiveAttempt { since: node.time, end, log, retry: None });
+                let place = node.executor.as_ref().map(|executor| {
+                    let host = node.host.as_ref().unwrap_or(executor);
+                    let job = node.job.as_ref().filter(|job| !job.is_empty());
+                    format!("on {host}{}", job.map_or_else(String::new, |job| format!(" (job {job})")))
+                });
+                self.running.insert(unit, LiveAttempt { since: node.time, end, log, place, retry: None });
                 self.queued = node.queued;
             }
             Event::NodeWaiting(node) => {
                 let unit = node.path().to_owned();
                 self.running.remove(&unit);
-                self.waiting.insert(unit, Wait { since: node.time, reason: node.reason.clone() });
+                self.waiting.insert(unit, Wait { since: node.time, words: format!("waiting {}", node.reason) });
             }
             Event::NodeSubmitted(node) => {
-                let reason = format!("in the queue of {} (job {})", node.executor, node.job);
-                self.waiting.insert(node.path().to_owned(), Wait { since: node.time, reason });
+                let words = format!("queued as job {} of {}", node.job, node.executor);
+                self.waiting.insert(node.path().to_owned(), Wait { since: node.time, words });
             }
             Event::AttemptLost(lost) => {
                 self.running.remove(&lost.path().to_owned());
@@ -82,8 +89,8 @@ impl Live {
             return;
         }
         let unit = node.path().to_owned();
-        self.waiting.remove(&unit);
-        let ran = self.running.remove(&unit).is_some();
+        let waited = self.waiting.remove(&unit).is_some();
+        let ran = self.running.remove(&unit).is_some() || waited && node.job.is_some();
         if !ran && node.kind == NodeKind::Task && node.status == Status::Cancelled {
             self.queued = self.queued.saturating_sub(1);
         }

@@ -402,6 +402,7 @@ impl NodeState {
                 Status::Succeeded => Bucket::Executed,
                 Status::Failed => Bucket::Failed,
                 Status::Skipped | Status::Cancelled => Bucket::Idle,
+                Status::Detached => Bucket::Unfinished,
             },
         }
     }

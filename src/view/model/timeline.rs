@@ -28,7 +28,7 @@ impl Activity {
         match status {
             Status::Succeeded => Self::Executed,
             Status::Failed => Self::Failed,
-            Status::Skipped | Status::Cancelled => Self::Cancelled,
+            Status::Skipped | Status::Cancelled | Status::Detached => Self::Cancelled,
         }
     }
 

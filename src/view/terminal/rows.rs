@@ -117,8 +117,10 @@ impl LiveAttempt {
                 (LineState::Rests, words, None)
             }
             None => {
-                let source = self.log.clone().map(|log| LogSource { log, prefix: prefix.into() });
-                (LineState::Runs, String::new(), source)
+                let place = self.place.as_ref().map_or_else(String::new, |place| format!("{prefix}{}", inert(place)));
+                let prefix = if place.is_empty() { prefix.to_owned() } else { format!("{place} ") };
+                let source = self.log.clone().map(|log| LogSource { log, prefix });
+                (LineState::Runs, place, source)
             }
         }
     }
@@ -126,7 +128,7 @@ impl LiveAttempt {
 
 impl Wait {
     fn words(&self) -> String {
-        format!("waiting {}", inert(&self.reason))
+        inert(&self.words).into_owned()
     }
 
     fn row(&self, node: &str) -> Row {

@@ -36,6 +36,7 @@ fn a_run_at_eighty_columns() {
             executor: None,
             job: None,
             host: None,
+            adopted: None,
         })
     };
     let events = failed_run();

@@ -32,6 +32,14 @@ pub fn command_of(verb: &str, run: &str, node: &str, index: Option<u64>) -> Stri
     command(&format!("{verb} {run} {}{index}", NodeRef::new(node, None).shell_word()))
 }
 
+/// What to do about a run whose jobs go on without a runner.
+pub fn after_detached(run: &str) -> Vec<(String, &'static str)> {
+    vec![
+        (command(&format!("attach {run}")), "goes on with it"),
+        (command(&format!("cancel {run}")), "ends its jobs"),
+    ]
+}
+
 /// What to do after a run that did not succeed: commands, each with what it does. `failed` is a node whose command ran and
 /// failed.
 pub fn after(run: &str, status: Status, failed: Option<NodeRef>) -> Vec<(String, &'static str)> {
@@ -40,6 +48,7 @@ pub fn after(run: &str, status: Status, failed: Option<NodeRef>) -> Vec<(String,
         .map(|node| (command_of("shell", run, node.node, node.index), "opens a shell with what it had"));
     match status {
         Status::Succeeded | Status::Skipped => Vec::new(),
+        Status::Detached => after_detached(run),
         Status::Failed | Status::Cancelled => [Some(retry), shell].into_iter().flatten().collect(),
     }
 }

@@ -64,6 +64,7 @@ impl RunDiff {
                 "succeeded" => mark(Status::Succeeded, None),
                 "failed" => mark(Status::Failed, None),
                 "cancelled" => mark(Status::Cancelled, None),
+                "detached" => mark(Status::Detached, None),
                 _ => ("…", PLAIN),
             };
             let took = head.duration_ms.map_or_else(String::new, |ms| format!(" in {}", duration(ms)));

@@ -62,6 +62,7 @@ struct Idle {
     told: u64,
     skipped: u64,
     cancelled: u64,
+    detached: u64,
 }
 
 impl Narrator {
@@ -187,7 +188,7 @@ impl Narrator {
             return Vec::new();
         }
         let (label, job, executor) = (node.path(), inert(&node.job), inert(&node.executor));
-        vec![format!("{} {label}  submitted as job {job} of {executor}\n", self.ink.paint(FAINT, "⋯"))]
+        vec![format!("{} {label}  queued as job {job} of {executor}\n", self.ink.paint(FAINT, "⋯"))]
     }
 
     fn attempt_lost(&self, lost: &AttemptLost) -> Vec<String> {
@@ -245,7 +246,7 @@ impl Narrator {
                 }
                 vec![paragraph]
             }
-            Status::Skipped | Status::Cancelled => self.node_idle(node, &sum),
+            Status::Skipped | Status::Cancelled | Status::Detached => self.node_idle(node, &sum),
         }
     }
 
@@ -322,6 +323,7 @@ impl Narrator {
         if self.idle.told == IDLE_LINES && !self.verbose() {
             match node.status {
                 Status::Cancelled => self.idle.cancelled += 1,
+                Status::Detached => self.idle.detached += 1,
                 Status::Succeeded | Status::Failed | Status::Skipped => self.idle.skipped += 1,
             }
             return Vec::new();
@@ -348,9 +350,11 @@ impl Narrator {
             let general = self.held.iter().filter(|warning| warning.node.is_none());
             said.extend(general.map(|warning| warning_line(warning, self.ink)));
         }
-        if self.idle.skipped + self.idle.cancelled > 0 {
+        if self.idle.skipped + self.idle.cancelled + self.idle.detached > 0 {
             let part = |n, word| (n > 0).then(|| format!("{} more {word}", count(n)));
-            let parts = [part(self.idle.skipped, "skipped"), part(self.idle.cancelled, "cancelled")];
+            let Idle { skipped, cancelled, detached, .. } = self.idle;
+            let parts = [(skipped, "skipped"), (cancelled, "cancelled"), (detached, "detached")];
+            let parts = parts.map(|(n, word)| part(n, word));
             let parts = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
             said.push(format!("{} {parts}\n", self.ink.paint(FAINT, "○")));
         }
@@ -360,7 +364,7 @@ impl Narrator {
             said.push(self.failures_again());
         }
         let next = after(&run.run, run.status, self.ran_and_failed.first().map(NodePath::borrowed));
-        if !self.quiet() && !next.is_empty() {
+        if !next.is_empty() && (!self.quiet() || run.status == Status::Detached) {
             said.push(format!("next:\n{}", table(&next, self.ink)));
         }
         let is_first = self.tally.begun.as_ref().is_some_and(|begun| begun.first);
@@ -413,9 +417,13 @@ pub(in crate::view) fn warning_line(warning: &Warning, ink: Ink) -> String {
 
 /// The last line of a run: `✓ succeeded in 12.3s: 3 executed, 40 cached (saved 4m 10s)  run k3v9x2qm`.
 fn summary(run: &RunFinished, ink: Ink) -> String {
-    let mark = if run.status == Status::Succeeded { "✓" } else { "✗" };
-    let style = crate::view::text::phrases::mark(run.status, None).1;
+    let (own, style) = mark(run.status, None);
+    let mark = match run.status {
+        Status::Succeeded | Status::Detached => own,
+        Status::Failed | Status::Skipped | Status::Cancelled => "✗",
+    };
     let verdict = ink.paint(style.bold(), format!("{mark} {}", run.status));
+    let how = if run.status == Status::Detached { "after" } else { "in" };
     let counts = counts(&run.counts, run.saved_ms, run.status == Status::Succeeded);
-    format!("{verdict} in {}: {counts}  {} {}\n", duration(run.duration_ms), ink.paint(FAINT, "run"), run.run)
+    format!("{verdict} {how} {}: {counts}  {} {}\n", duration(run.duration_ms), ink.paint(FAINT, "run"), run.run)
 }

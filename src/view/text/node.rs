@@ -32,6 +32,17 @@ pub struct NodeStory {
     pub warnings: Vec<Warning>,
 }
 
+/// `as job 17 of cluster on n2`; none of what runs on this machine.
+fn place(executor: Option<&String>, job: Option<&String>, host: Option<&String>) -> Option<String> {
+    let executor = inert(executor?);
+    let host = host.map_or_else(String::new, |host| format!(" on {}", inert(host)));
+    let job = job.filter(|job| !job.is_empty());
+    Some(match job {
+        Some(job) => format!("as job {} of {executor}{host}", inert(job)),
+        None => format!("by {executor}{host}"),
+    })
+}
+
 impl NodeStory {
     /// `None` if the events do not tell of it.
     pub fn from_events(
@@ -106,6 +117,9 @@ impl NodeStory {
         let Some(node) = &self.finished else {
             let mut text =
                 format!("{}  in run {}\n… {}\n", ink.paint(STRONG, label), self.run, self.run_status);
+            let last = self.starts.last();
+            let at = last.and_then(|at| place(at.executor.as_ref(), at.job.as_ref(), at.host.as_ref()));
+            text.extend(at.map(|at| format!("{at}\n")));
             text.extend(self.waits.iter().map(|wait| format!("waiting {}\n", inert(&wait.reason))));
             self.attempts(&mut text, ink, now);
             self.next(&mut text, ink);
@@ -162,6 +176,11 @@ impl NodeStory {
         let missed = node.why.as_ref().map(|why| inert(&why.text()).into_owned());
         let why = if node.cache.is_none() { reason } else { missed };
         let waited = self.starts.last().map(|start| start.waited_ms).filter(|ms| *ms >= 100).map(duration);
+        let place = place(node.executor.as_ref(), node.job.as_ref(), node.host.as_ref());
+        let place = match node.adopted {
+            Some(run) => place.map(|place| format!("{place}, submitted by run {run}")),
+            None => place,
+        };
         let waits = self.waits.last().map(|wait| inert(&wait.reason).into_owned());
         let waited = waited.map(|time| match waits {
             Some(reason) => format!("{time}, {reason}"),
@@ -172,6 +191,7 @@ impl NodeStory {
             ("cache", cache),
             ("key", node.key.map(|key| key.hex())),
             ("from", source),
+            ("ran", place),
             ("waited", waited),
         ]
         .into_iter()

@@ -15,6 +15,7 @@ pub(in crate::view) fn mark(status: Status, cache: Option<CacheStatus>) -> (&'st
         (Status::Failed, _) => ("✗", BAD),
         (Status::Skipped, _) => ("○", FAINT),
         (Status::Cancelled, _) => ("○", CAUTION),
+        (Status::Detached, _) => ("…", CAUTION),
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::Zoned;
 use crate::core::event::{Counts, NodeFinished, Status};
 use crate::core::why;
 use crate::view::model::run::{Bucket, NodeState, RunState};
-use crate::view::text::commands::{after, command, logs_command, table};
+use crate::view::text::commands::{after, after_detached, command, logs_command, table};
 use crate::view::text::narrator::warning_line;
 use crate::view::text::phrases::{counts, details, mark, summed, usage};
 use crate::view::text::style::{BAD, Cell, FAINT, Ink, PLAIN, STRONG, columns};
@@ -161,6 +161,9 @@ impl RunState {
         let ran = |node: &&NodeState| node.finished.as_ref().is_some_and(|node| node.attempts > 0);
         let failed = self.failed().find(ran).map(NodeState::path);
         // A run that was killed is retried like one that was cancelled.
+        if self.status == "abandoned" {
+            return after_detached(&self.id);
+        }
         let ended = self.ended.or((!self.goes_on()).then_some(Status::Cancelled));
         let mut next = ended.map_or_else(Vec::new, |status| after(&self.id, status, failed));
         if self.goes_on() {

@@ -49,6 +49,7 @@ pub fn render(rows: &[RunRow], asked: &str, color: bool, screen: Option<usize>, 
             "succeeded" => mark(Status::Succeeded, None),
             "failed" => mark(Status::Failed, None),
             "cancelled" => mark(Status::Cancelled, None),
+            "detached" => mark(Status::Detached, None),
             _ => ("…", PLAIN),
         };
         let begun = row.duration_ms.is_some() || row.counts.finished() > 0;

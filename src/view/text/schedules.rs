@@ -83,6 +83,7 @@ fn run_status(status: &str, no_op: bool) -> (Style, String) {
         "succeeded" => mark(Status::Succeeded, None),
         "failed" => mark(Status::Failed, None),
         "cancelled" => mark(Status::Cancelled, None),
+        "detached" => mark(Status::Detached, None),
         _ => ("…", PLAIN),
     };
     (style, format!("{mark} {}", inert(status)))

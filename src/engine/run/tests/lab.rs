@@ -135,7 +135,7 @@ impl AttemptRunner for Scripted {
             };
             self.running.fetch_sub(1, Ordering::SeqCst);
             let duration = Duration::from_millis(5);
-            AttemptEnded { unit: job.unit, attempt: job.subject.attempt, duration, usage: None, result }
+            AttemptEnded { unit: job.unit, attempt: job.subject.attempt, duration, usage: None, result, left: false }
         })
     }
 }
@@ -289,6 +289,7 @@ impl Lab {
             scope: scope.clone(),
             logs: "/logs".into(),
             cancel: Cancel::default(),
+            let_go: Cancel::default(),
         };
         let (interrupt, interrupts) = unbounded_channel();
         let (acknowledge, acknowledged) = unbounded_channel();
@@ -318,6 +319,7 @@ impl Lab {
                 retry_of: None,
                 first: false,
                 executors: Vec::new(),
+                detach: false,
             },
             pools: Pools::new(self.jobs, self.resources),
             context,

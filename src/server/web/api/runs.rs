@@ -65,7 +65,15 @@ pub fn listed<C: FromIterator<String> + Default>(query: &mut Query, name: &str, 
 
 /// Which runs are asked for, but for the cursor; for the API and the page.
 pub fn filter(query: &mut Query) -> RunFilter {
-    const STATUSES: [&str; 5] = ["succeeded", "failed", "cancelled", inspect::RUNNING, inspect::INTERRUPTED];
+    const STATUSES: [&str; 7] = [
+        "succeeded",
+        "failed",
+        "cancelled",
+        inspect::DETACHED,
+        inspect::RUNNING,
+        inspect::INTERRUPTED,
+        inspect::ABANDONED,
+    ];
     let instant = "an instant as in RFC 3339, such as 2026-11-28T02:00:00Z";
     let trigger = |text: &str| {
         serde_json::from_value::<Trigger>(json!(text))
@@ -116,8 +124,8 @@ pub async fn run(
 
 /// Which nodes are asked for; for the API and the page.
 pub fn node_query(query: &mut Query) -> NodeQuery {
-    const STATUSES: [&str; 7] =
-        ["succeeded", "failed", "skipped", "cancelled", "running", "waiting", "interrupted"];
+    const STATUSES: [&str; 8] =
+        ["succeeded", "failed", "skipped", "cancelled", "detached", "running", "waiting", "interrupted"];
     const CACHES: [&str; 7] =
         ["hit", "populated", "miss", "disabled", "skipped", "lookup_failure", "put_failure"];
     NodeQuery {

@@ -302,7 +302,7 @@ pub async fn cancelled(app: &Arc<App>, run: String) -> Result<RunId, HttpProblem
     {
         return Ok(own);
     }
-    app.blocking(move |home| Ok(cancel::cancel(Some(home), &run)?)).await
+    app.blocking(move |home| Ok(cancel::cancel(Some(home), &run)?.run())).await
 }
 
 /// What a run would do.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::core::event::{CacheStatus, Counts};
 use crate::core::schedule::Trigger;
-use crate::ops::inspect::{INTERRUPTED, RUNNING};
+use crate::ops::inspect::{ABANDONED, INTERRUPTED, RUNNING};
 use crate::ops::nodes::{NodeItem, NodeStanding};
 use crate::view::text::{count, duration, inert};
 
@@ -28,7 +28,7 @@ impl StatusPart {
         match status {
             "succeeded" if counts.is_no_op(status) => Self::new("hit", "no-op"),
             "succeeded" => Self::new("ok", "succeeded"),
-            "failed" | INTERRUPTED => Self::new("bad", status),
+            "failed" | INTERRUPTED | ABANDONED => Self::new("bad", status),
             RUNNING => Self::new("busy", "running"),
             _ => Self::new("skip-", status),
         }

@@ -19,7 +19,7 @@ use super::{PageFrame, page};
 use crate::core::event::{NodeFinished, NodeKind};
 use crate::core::node_path::NodeRef;
 use crate::ops::diff::diff;
-use crate::ops::inspect::INTERRUPTED;
+use crate::ops::inspect::{ABANDONED, INTERRUPTED};
 use crate::ops::nodes::{NodeItem, NodeStanding};
 use crate::ops::overview::{MAX_FAILURES, Overview, overview};
 use crate::ops::run_graph::{GraphQuery, MAX_WHOLE, RunGraph, graph};
@@ -281,7 +281,7 @@ fn failure(run: &str, at: usize, node: &NodeFinished) -> FailureCard {
 
 /// What changed since it last worked, for a run that did not.
 fn changed(home: &std::path::Path, view: &Overview) -> Option<Changed> {
-    let has_failed = ["failed", INTERRUPTED].contains(&&*view.row.status);
+    let has_failed = ["failed", INTERRUPTED, ABANDONED].contains(&&*view.row.status);
     let since =
         view.neighbours.last_success.filter(|_| has_failed && view.row.counts.nodes <= MAX_COMPARED)?;
     let found = diff(Some(home), &since, Some(&view.row.id)).ok()?;
