@@ -128,9 +128,7 @@ pub fn start_telling(flags: &Flags, request: RunRequest, home: Option<&Path>, co
     let run = RunId::make();
     block_on(async {
         let performed = match prepared {
-            Ok(prepared) => {
-                perform(flags.letting_go, flags.printed, run, prepared, home, color).await
-            }
+            Ok(prepared) => perform(flags.letting_go, flags.printed, run, prepared, home, color).await,
             Err(error) => Err(error),
         };
         match performed {

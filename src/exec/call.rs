@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+/// Is in the environment of what a batch system's programs start: jobs may be among it, and outlive this process.
+pub const CALLED: &str = "RUNNER_CALLED";
 /// How long a call may take.
 const LIMIT: Duration = Duration::from_secs(20);
 /// The longest pause between two looks at a call that goes on.
@@ -44,6 +46,7 @@ pub fn call(program: &OsString, args: &[String], environment: CallEnvironment) -
             command.envs(PASSED.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         }
         CallEnvironment::AllBut(hidden) => {
+            command.env(CALLED, "1");
             for name in hidden {
                 command.env_remove(name);
             }

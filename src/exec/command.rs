@@ -9,23 +9,23 @@ use regex::{Captures, Regex};
 
 use super::batch::{BatchSystem, JobRequest, SubmitFault, SystemJob, SystemState};
 use super::call::{CallAnswer, CallEnvironment, call};
-use super::command_template::{GapValues, Template};
+use super::command_template::{CommandTemplate, GapValues};
 use crate::core::lock::lock;
 
 /// A batch system that is spelled out in the settings.
 pub struct CommandSystem {
-    pub submit: Template,
+    pub submit: CommandTemplate,
     /// What joins `{options}` where a task asks for it.
-    pub options: Vec<(SubmitOption, Template)>,
+    pub options: Vec<(SubmitOption, CommandTemplate)>,
     /// Finds the id of a job in what `submit` prints; its first word without.
     pub id: Option<Regex>,
     /// What a submission says that may succeed later.
     pub again: Option<Regex>,
-    pub status: Template,
+    pub status: CommandTemplate,
     /// Reads a line that `status` prints.
     pub line: Regex,
     pub states: BTreeMap<String, SystemState>,
-    pub cancel: Template,
+    pub cancel: CommandTemplate,
     pub work_dir: PathBuf,
     /// Variables that the commands do not get: the secrets of tasks.
     pub hidden: Vec<String>,
@@ -114,7 +114,9 @@ impl CommandSystem {
         let state = self.states.get(&words).copied().unwrap_or_else(|| {
             let mut heard = lock(&self.heard);
             if heard.unknown.insert(words.clone()) {
-                let note = format!("`states` does not say what the state `{words}` of a job means: it is taken to run");
+                let note = format!(
+                    "`states` does not say what the state `{words}` of a job means: it is taken to run"
+                );
                 heard.notes.push(note);
             }
             SystemState::Running
@@ -202,9 +204,9 @@ mod tests {
 
     const GENERAL: [&str; 2] = ["user", "work_dir"];
 
-    fn template(text: &str, known: &[&str], many: Option<&'static str>) -> Template {
+    fn template(text: &str, known: &[&str], many: Option<&'static str>) -> CommandTemplate {
         let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
-        Template::parse(&words, known, many).unwrap()
+        CommandTemplate::parse(&words, known, many).unwrap()
     }
 
     fn system() -> CommandSystem {
@@ -238,7 +240,13 @@ mod tests {
 
     #[test]
     fn options_join_where_a_task_asks_for_them() {
-        let job = JobRequest { name: "r-a-1".into(), script: "/s".into(), log: "/l".into(), cpus: 1, ..JobRequest::default() };
+        let job = JobRequest {
+            name: "r-a-1".into(),
+            script: "/s".into(),
+            log: "/l".into(),
+            cpus: 1,
+            ..JobRequest::default()
+        };
         let words = |job: &JobRequest| system().submission(job).unwrap().join(" ");
         assert_eq!(words(&job), "qsub -N r-a-1 -o /l /s");
         let more = JobRequest {
@@ -253,7 +261,7 @@ mod tests {
             words(&more),
             "qsub -N r-a-1 -o /l -pe smp 4 -l h_vmem=1025M -l h_rt=91 -l gpu=2 -q long q /s"
         );
-        assert_eq!(system().submission(&more).unwrap().len(), 16, "an argument with a space is one");
+        assert_eq!(system().submission(&more).unwrap().len(), 17, "an argument with a space is one");
     }
 
     #[test]

@@ -7,7 +7,7 @@ pub type GapValues = BTreeMap<&'static str, String>;
 
 /// A command with gaps. It is run without a shell: each word is an argument, whatever is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template(Vec<TemplateWord>);
+pub struct CommandTemplate(Vec<TemplateWord>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum TemplateWord {
@@ -22,7 +22,7 @@ enum TemplatePart {
     Gap(String),
 }
 
-impl Template {
+impl CommandTemplate {
     /// Reads the words of a command. `known` are the names of values, `many` is that of the word which becomes many.
     ///
     /// # Errors
@@ -69,7 +69,8 @@ fn parts(text: &str, known: &[&str], many: Option<&str>) -> Result<Vec<TemplateP
             return Err(format!("{{{name}}} becomes many words: it must stand alone, found {text:?}"));
         }
         if !known.contains(&name) {
-            let all: Vec<String> = known.iter().copied().chain(many).map(|name| format!("{{{name}}}")).collect();
+            let all: Vec<String> =
+                known.iter().copied().chain(many).map(|name| format!("{{{name}}}")).collect();
             return Err(format!("{{{name}}} stands for nothing here; known are {}", all.join(", ")));
         }
         parts.extend((!before.is_empty()).then(|| TemplatePart::Text(before.to_owned())));
@@ -84,19 +85,16 @@ fn parts(text: &str, known: &[&str], many: Option<&str>) -> Result<Vec<TemplateP
 mod tests {
     use super::*;
 
-    fn parse(words: &[&str]) -> Result<Template, String> {
+    fn parse(words: &[&str]) -> Result<CommandTemplate, String> {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        Template::parse(&words, &["name", "cpus"], Some("ids"))
+        CommandTemplate::parse(&words, &["name", "cpus"], Some("ids"))
     }
 
     #[test]
     fn gaps_are_filled_and_one_word_becomes_many() {
         let template = parse(&["x", "-n={name}/{cpus}", "{ids}", ""]).unwrap();
         let filled = GapValues::from([("name", "a b".to_owned()), ("cpus", "2".to_owned())]);
-        assert_eq!(
-            template.fill(&filled, &["1".into(), "2".into()]),
-            ["x", "-n=a b/2", "1", "2", ""]
-        );
+        assert_eq!(template.fill(&filled, &["1".into(), "2".into()]), ["x", "-n=a b/2", "1", "2", ""]);
         assert!(template.takes_many() && template.says("cpus") && !template.says("ids"));
     }
 

@@ -11,6 +11,7 @@ use rustix::process::{Pid, geteuid, getpid};
 
 use super::Cancel;
 use super::batch::JobFolder;
+use super::call::CALLED;
 use super::children::{is_live, strays};
 use super::descendants::ProcessRecord;
 use super::ending::end;
@@ -25,7 +26,9 @@ const GRACE: Duration = Duration::from_secs(2);
 pub async fn sweep_strays() -> usize {
     let find = || {
         let mut found = strays();
-        found.retain(|stray| !is_live(variable(stray.pid, "OUT").as_deref()));
+        found.retain(|stray| {
+            !is_live(variable(stray.pid, "OUT").as_deref()) && variable(stray.pid, CALLED).is_none()
+        });
         found
     };
     end_found(find).await

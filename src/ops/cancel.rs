@@ -78,12 +78,13 @@ fn cancel_left(home: Option<&Path>, id: RunId) -> Result<CancelOutcome, Error> {
         let rows = jobs::all(&db, &executor).map_err(Error::history)?;
         let rows: Vec<_> = rows.into_iter().filter(|row| row.run == id).collect();
         let config = config_for(Path::new(&run.path))?;
-        let over = end_jobs(&*batch_system(&executor, &config, home.path())?, &rows, level).map_err(|problem| {
-            Error::new(
-                super::ErrorKind::Failed,
-                format!("jobs of run {id} may still run, as {executor} does not answer: {problem}"),
-            )
-        })?;
+        let over =
+            end_jobs(&*batch_system(&executor, &config, home.path())?, &rows, level).map_err(|problem| {
+                Error::new(
+                    super::ErrorKind::Failed,
+                    format!("jobs of run {id} may still run, as {executor} does not answer: {problem}"),
+                )
+            })?;
         for row in &over {
             if remove_tree(Path::new(&row.folder)).is_ok() || !Path::new(&row.folder).exists() {
                 jobs::remove(&db, &row.name).map_err(Error::history)?;

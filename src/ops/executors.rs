@@ -70,8 +70,11 @@ pub fn choose(outline: &Outline, asked: &[String], config: &Config) -> Result<Ve
 fn elsewhere(name: &str, config: &Config) -> Result<Option<Arc<str>>, Error> {
     match kind(name, config) {
         Some("local") => Ok(None),
-        // The reader of the settings knows all kinds.
-        Some(_) => Ok(Some(name.into())),
+        // The reader of the settings knows all kinds. What else is wrong is said before anything runs.
+        Some(_) => {
+            system(&Named { config, name }, Path::new(""), Vec::new())?;
+            Ok(Some(name.into()))
+        }
         None => {
             let all: BTreeSet<&str> = defined(config).chain([LOCAL]).collect();
             let near = closest(name, all.iter().copied());
@@ -115,7 +118,9 @@ pub fn places(
     opened: &Opened,
 ) -> Result<HashMap<Arc<str>, Arc<BatchPlace>>, Error> {
     let used: BTreeSet<&Arc<str>> = executors.iter().flatten().collect();
-    let place = |name: &Arc<str>| Ok((name.clone(), Arc::new(batch_place(name, config, home, (run, round), opened)?)));
+    let place = |name: &Arc<str>| {
+        Ok((name.clone(), Arc::new(batch_place(name, config, home, (run, round), opened)?)))
+    };
     used.into_iter().map(place).collect()
 }
 

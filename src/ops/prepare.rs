@@ -60,7 +60,17 @@ pub fn prepare_opened(mut request: RunRequest, opened: Opened) -> Result<Prepare
     let scope = scope(&opened.workflow, &request, &config)?;
     let inputs = inputs::resolve(&opened.workflow, &request.given)?;
     let options = options(&opened, &request, &config)?;
-    Ok(PreparedRun { request, opened, scope, inputs, options, config, prior: None, receipt: None, is_begun: false })
+    Ok(PreparedRun {
+        request,
+        opened,
+        scope,
+        inputs,
+        options,
+        config,
+        prior: None,
+        receipt: None,
+        is_begun: false,
+    })
 }
 
 impl PreparedRun {

@@ -41,13 +41,39 @@ struct Cluster {
 impl Cluster {
     /// A lab whose executor `cl` looks often, with these further settings.
     fn new(settings: &str) -> Option<Self> {
+        Self::of_kind("slurm", settings)
+    }
+
+    /// The same whose commands the settings spell.
+    fn spelled() -> Option<Self> {
+        Self::of_kind(
+            "command",
+            r#"
+submit = ["sbatch", "--parsable", "--no-requeue", "-J", "{name}", "-o", "{log}", "-n1", "{options}", "{script}"]
+submit_options = { cpus = ["-c", "{cpus}"], memory = ["--mem={memory_mb}M"], time = ["--time={time_hms}"] }
+status = ["squeue", "--noheader", "--user={user}", "--states=all", "--format=%i %j %T %N"]
+status_line = '^(?P<id>\S+) (?P<name>\S+) (?P<state>\S+) ?(?P<host>\S*)'
+cancel = ["scancel", "{ids}"]
+[executors.cl.states]
+PENDING = "pending"
+CONFIGURING = "pending"
+RUNNING = "running"
+COMPLETING = "running"
+COMPLETED = "ended"
+FAILED = "ended"
+CANCELLED = "cancelled"
+NODE_FAIL = "lost""#,
+        )
+    }
+
+    fn of_kind(kind: &str, settings: &str) -> Option<Self> {
         let folder = cluster()?;
         let lab = Lab::new();
         let program = program(&folder).display().to_string();
         lab.write(
             "runner.toml",
             &format!(
-                "[executors.cl]\nkind = \"slurm\"\nwork_dir = \"@DIR@/work\"\nrunner_path = \"{program}\"\n\
+                "[executors.cl]\nkind = \"{kind}\"\nwork_dir = \"@DIR@/work\"\nrunner_path = \"{program}\"\n\
                  poll_interval = \"1s\"\nrecord_interval = \"100ms\"\nlost_after = \"5s\"\n\
                  record_wait = \"5s\"\n{settings}\n"
             ),
@@ -131,6 +157,60 @@ fn a_workflow_runs_on_the_cluster_and_its_results_are_hits_everywhere() {
     let hit = lab.ok("w.toml", &["-j", "1"]);
     assert_eq!((hit.cache("use"), lab.ran()), ("hit".into(), 2));
     assert!(!lab.path("work").exists(), "a hit needs no cluster");
+}
+
+#[test]
+fn slurm_spelled_as_commands_runs_the_same() {
+    let Some(cluster) = Cluster::spelled() else { return };
+    let lab = &cluster.lab;
+    lab.write("w.toml", WORKFLOW);
+    lab.write("in.txt", "hello\n");
+    let mut command = lab.command(&["exec", "w.toml", "--json"]);
+    let done = finish(command.env("USER", "root")).expect_code(0);
+    let outputs = done.outputs();
+    assert_eq!((outputs["text"].as_str(), outputs["line"].as_str()), (Some("hello\nmake"), Some("2 1")));
+    assert_eq!(done.warnings(), "");
+    cluster.expect_clean();
+}
+
+#[test]
+fn detached_jobs_go_on_and_are_attached_to() {
+    let Some(cluster) = Cluster::new("") else { return };
+    let lab = &cluster.lab;
+    lab.write("w.toml", WAITING);
+    let live = Live::start(lab, "first", &["--detach"]);
+    until("all are submitted", || live.said().events("node_submitted").len() == 14);
+    until("some have begun", || lab.ran() >= 1);
+    let run = live.run();
+    live.signal(Signal::INT);
+    assert_eq!(live.end().expect_code(130).finished()["status"], "detached");
+    assert!(!lab.path("told").exists() && cluster.queue(&run).lines().count() >= 1);
+    let live = Live::verb(lab, "second", &["attach", &run, "--json"]);
+    until("all are taken over", || live.said().warnings().matches("is taken over").count() == 14);
+    lab.write("go", "");
+    let done = live.end().expect_code(0);
+    assert_eq!((done.events("run_started")[0]["run"].as_str(), lab.ran()), (Some(&*run), 14));
+    assert!(done.events("node_submitted").is_empty(), "{done:?}");
+    cluster.expect_clean();
+    until("the queue is empty", || cluster.queue(&run).is_empty());
+}
+
+#[test]
+fn the_jobs_of_an_abandoned_run_are_cancelled() {
+    let Some(cluster) = Cluster::new("") else { return };
+    let lab = &cluster.lab;
+    lab.write("w.toml", WAITING);
+    let live = Live::start(lab, "first", &[]);
+    until("all are submitted", || live.said().events("node_submitted").len() == 14);
+    until("some have begun", || lab.ran() >= 1);
+    let run = live.run();
+    live.signal(Signal::KILL);
+    live.end();
+    let done = lab.run(&["cancel", &run]).expect_code(0);
+    assert_eq!(done.err, format!("run {run} is cancelled: 14 jobs ended\n"));
+    until("the queue is empty", || cluster.queue(&run).is_empty());
+    until("no process is left", || lab.alive().is_empty());
+    cluster.expect_clean();
 }
 
 #[test]
@@ -292,7 +372,7 @@ fn an_executor_that_is_not_there_is_an_error_before_anything_runs() {
     assert!(done.err.contains("no executor `lokal`; did you mean `local`?"), "{}", done.err);
     lab.write("runner.toml", "[executors.sge]\nkind = \"command\"\n");
     let done = refused(&lab, &["--executor", "one=sge"]);
-    assert!(done.err.contains("kinds local and slurm, not command"), "{}", done.err);
+    assert!(done.err.contains("`executors.sge.submit`: it is required"), "{}", done.err);
     let done = refused(&lab, &["--executor", "on=local"]);
     assert!(done.err.contains("--executor on"), "{}", done.err);
     lab.write("runner.toml", "executor = \"sge\"\n[executors.sge]\nkind = \"command\"\n");

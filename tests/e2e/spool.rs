@@ -88,8 +88,14 @@ fn a_batch_system_of_scripts_runs_tasks() {
     lab.write("w.toml", WORKFLOW);
     let done = lab.exec("w.toml", &["-k"]).expect_code(1);
     let (made, failed) = (done.node("make"), done.node("fail"));
-    assert_eq!((made["status"].as_str(), made["outputs"]["text"].as_str()), (Some("succeeded"), Some("made")));
-    assert_eq!((failed["error"]["kind"].as_str(), failed["error"]["exit_code"].as_i64()), (Some("exit"), Some(3)));
+    assert_eq!(
+        (made["status"].as_str(), made["outputs"]["text"].as_str()),
+        (Some("succeeded"), Some("made"))
+    );
+    assert_eq!(
+        (failed["error"]["kind"].as_str(), failed["error"]["exit_code"].as_i64()),
+        (Some("exit"), Some(3))
+    );
     let job = made["job"].as_str().unwrap();
     let args = args_of(&lab, job);
     assert!(args.contains(" -c 2 -m100 -t 00:02:01 --nice "), "{args}");
@@ -100,7 +106,7 @@ fn a_batch_system_of_scripts_runs_tasks() {
     let begun = &done.events("node_started")[0];
     assert!(begun["executor"] == "sp" && begun["host"].is_string(), "{begun}");
     assert_eq!(done.events("run_started")[0]["executor"], "sp");
-    let run = done.run();
+    let run = done.events("run_started")[0]["run"].as_str().unwrap().to_owned();
     let document: serde_json::Value = serde_json::from_str(&lab.run(&["show", &run, "--json"]).out).unwrap();
     let calls = &document["executor_calls"];
     assert_eq!((calls["submit"].as_u64(), calls["cancel"].as_u64()), (Some(2), Some(0)), "{calls}");
@@ -114,7 +120,10 @@ fn a_batch_system_of_scripts_runs_tasks() {
 #[test]
 fn a_refusal_is_final_unless_the_settings_say_otherwise() {
     let lab = lab("");
-    lab.write("w.toml", "[workflow]\nname = 'w'\n[tasks.t]\nexecutor = 'sp'\nrun = 'echo t >> @COUNT@'\n[nodes.t]\n");
+    lab.write(
+        "w.toml",
+        "[workflow]\nname = 'w'\n[tasks.t]\nexecutor = 'sp'\nrun = 'echo t >> @COUNT@'\n[nodes.t]\n",
+    );
     lab.write("spool/refuse", "no such queue\n");
     let done = lab.exec("w.toml", &[]).expect_code(1);
     let error = &done.node("t")["error"];
@@ -122,7 +131,9 @@ fn a_refusal_is_final_unless_the_settings_say_otherwise() {
     assert!(error["message"].as_str().unwrap().contains("no such queue"), "{error}");
     lab.write("spool/refuse", "Too Many jobs\n");
     let live = Live::start(&lab, "later", &[]);
-    until("it is refused", || lab.path("spool/refused").exists() && lab.read("spool/refused").lines().count() >= 2);
+    until("it is refused", || {
+        lab.path("spool/refused").exists() && lab.read("spool/refused").lines().count() >= 2
+    });
     fs::remove_file(lab.path("spool/refuse")).unwrap();
     let done = live.end().expect_code(0);
     assert!(done.warnings().contains("cannot be submitted now: Too Many jobs"), "{done:?}");
@@ -153,7 +164,11 @@ fn settings_that_are_wrong_are_said_with_their_place() {
         (r"job (\d+) is", "job is", "no group"),
         ("cpus = [", "cpu = [", "did you mean `cpus`?"),
         ("\"pending\"", "\"waiting\"", "expected one of pending, running, held"),
-        ("status = [\"@DIR@/bin/stat\"]", "status_line = '^(?P<id>x)$'\nstatus = ['stat']", "no group `state`"),
+        (
+            "status = [\"@DIR@/bin/stat\"]",
+            "status_line = '^(?P<id>x)$'\nstatus = ['stat']",
+            "no group `state`",
+        ),
         ("cancel = [\"@DIR@/bin/del\", \"{ids}\"]", "", "it is required"),
     ] {
         let said = of(from, to);
@@ -302,7 +317,9 @@ fn a_node_that_was_changed_begins_anew_and_its_old_job_ends() {
     let (live, run) = begun(&lab, &["--detach"]);
     live.signal(Signal::INT);
     live.end().expect_code(130);
-    let changed = WAITING.replace("echo \"begin$n\"", "echo \"anew$n\"").replace("while [ ! -e @DIR@/go ]", "while false");
+    let changed = WAITING
+        .replace("echo \"begin$n\"", "echo \"anew$n\"")
+        .replace("while [ ! -e @DIR@/go ]", "while false");
     lab.write("w.toml", &changed);
     let done = lab.run(&["attach", &run, "--json"]).expect_code(0);
     assert_eq!(done.outputs()["n"].to_string(), "[1,2,3]");
@@ -324,7 +341,8 @@ fn a_state_without_a_meaning_is_waited_for_and_said_once() {
         let home = lab.home();
         let said = || {
             let logs = fs::read_dir(home.join("logs")).unwrap().flatten();
-            logs.filter_map(|run| fs::read_to_string(run.path().join("events.jsonl")).ok()).collect::<String>()
+            logs.filter_map(|run| fs::read_to_string(run.path().join("events.jsonl")).ok())
+                .collect::<String>()
         };
         until("it is said", || said().contains("the state `ODD` of a job"));
         lab.write("go", "");

@@ -76,7 +76,7 @@ async fn perform_on_batch<E: Send + Sync + 'static>(
     let result = match shared.batch.get(&placement.executor).cloned() {
         Some(place) => {
             run_placed(&shared, &place, Arc::new(job), &placement, &log, &mut trace, &mut left).await
-        },
+        }
         None => Err(AttemptError::spawn(format!("there is no executor `{}`", placement.executor))),
     };
     let result = result.map_err(|AttemptError { kind, message }| TaskError {
@@ -134,7 +134,8 @@ async fn run_placed<E: Send + Sync + 'static>(
             submitted,
             news,
         };
-        let JobOutcome { outcome, host } = place.batch.run(attempt, shared.cancel.clone(), shared.let_go.clone()).await;
+        let JobOutcome { outcome, host } =
+            place.batch.run(attempt, shared.cancel.clone(), shared.let_go.clone()).await;
         (trace.duration, trace.usage) = (outcome.duration, outcome.usage);
         if let End::Job(JobFault { kind: JobFaultKind::Left, message }) = outcome.end {
             *left = true;
@@ -192,7 +193,14 @@ async fn make_ready<E: Send + Sync + 'static>(
             let scratch = Folder::at(folder.attempt());
             let prepared = PreparedAttempt::elsewhere(scratch.work());
             let path = std::env::var("PATH").unwrap_or_default();
-            return Ok(ReadyJob { hold, folder, scratch, prepared, path, submitted: Some(AdoptedJob { id, run }) });
+            return Ok(ReadyJob {
+                hold,
+                folder,
+                scratch,
+                prepared,
+                path,
+                submitted: Some(AdoptedJob { id, run }),
+            });
         }
     }
     let (shared, place, job) = (Arc::clone(shared), Arc::clone(place), Arc::clone(job));

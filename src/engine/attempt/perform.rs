@@ -151,7 +151,14 @@ where
         log: Some(log.display().to_string()),
         tail: if trace.tail.is_empty() { tail(&log, TAIL) } else { trace.tail },
     });
-    AttemptEnded { unit: job.unit, attempt, duration: trace.duration, usage: trace.usage, result, left: false }
+    AttemptEnded {
+        unit: job.unit,
+        attempt,
+        duration: trace.duration,
+        usage: trace.usage,
+        result,
+        left: false,
+    }
 }
 
 /// What is known of a command that ran, however it ended.

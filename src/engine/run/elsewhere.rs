@@ -14,7 +14,7 @@ use crate::workflow::graph::select::Role;
 use crate::workflow::policy::AttemptPolicy;
 
 /// Where an attempt is that is made elsewhere, as far as was heard.
-pub(super) struct Place {
+pub(super) struct AttemptPlace {
     executor: Arc<str>,
     job: Option<String>,
     host: Option<String>,
@@ -26,7 +26,7 @@ impl InFlight {
     /// The end of a unit, with the place of its last attempt.
     pub(super) fn placed(&self, event: NodeFinished) -> NodeFinished {
         let Some(place) = &self.place else { return event };
-        let Place { executor, job, host, adopted } = &**place;
+        let AttemptPlace { executor, job, host, adopted } = &**place;
         NodeFinished {
             executor: Some(executor.to_string()),
             job: job.clone(),
@@ -36,9 +36,9 @@ impl InFlight {
         }
     }
 
-    fn place(&mut self, executor: &Arc<str>) -> &mut Place {
+    fn place(&mut self, executor: &Arc<str>) -> &mut AttemptPlace {
         self.place.get_or_insert_with(|| {
-            Box::new(Place { executor: executor.clone(), job: None, host: None, adopted: None })
+            Box::new(AttemptPlace { executor: executor.clone(), job: None, host: None, adopted: None })
         })
     }
 }

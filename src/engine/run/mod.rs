@@ -130,7 +130,7 @@ struct InFlight {
     /// Whether its result takes the place of what the shared cache has.
     replaces: bool,
     /// Where its attempt is, if not on this machine.
-    place: Option<Box<elsewhere::Place>>,
+    place: Option<Box<elsewhere::AttemptPlace>>,
 }
 
 /// One run.

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use crate::core::closest::closest;
 use crate::exec::batch::SystemState;
 use crate::exec::command::{CommandSystem, STATES, STATUS_LINE, SubmitOption};
-use crate::exec::command_template::Template;
+use crate::exec::command_template::CommandTemplate;
 use crate::workflow::config::Config;
 
 /// What stands for a value in every command.
@@ -84,14 +84,16 @@ impl<'c> CommandSettings<'c> {
     /// `runner.toml:5: executors.sge.submit: WHAT`
     fn wrong(&self, key: &str, what: &str) -> String {
         let whole = format!("executors.{}.{key}", self.name);
-        let place = self.config.get(&whole).map_or_else(String::new, |value| {
+        // What is missing is missing where the executor is defined.
+        let kind = || self.config.get(&format!("executors.{}.kind", self.name));
+        let place = self.config.get(&whole).or_else(kind).map_or_else(String::new, |value| {
             let (path, line) = self.config.line_of(value.place);
             format!("{}:{line}: ", path.display())
         });
         format!("{place}`{whole}`: {what}")
     }
 
-    fn command(&self, key: &str, known: &[&str], many: Option<&str>) -> Result<Template, String> {
+    fn command(&self, key: &str, known: &[&str], many: Option<&str>) -> Result<CommandTemplate, String> {
         let words = match self.get(key) {
             Some(words) => texts(words).filter(|words| !words.is_empty()),
             None => {
@@ -100,10 +102,10 @@ impl<'c> CommandSettings<'c> {
             }
         };
         let words = words.ok_or_else(|| self.wrong(key, "expected a list of words, such as [\"qstat\"]"))?;
-        Template::parse(&words, known, many).map_err(|what| self.wrong(key, &what))
+        CommandTemplate::parse(&words, known, many).map_err(|what| self.wrong(key, &what))
     }
 
-    fn options(&self, known: &[&str]) -> Result<Vec<(SubmitOption, Template)>, String> {
+    fn options(&self, known: &[&str]) -> Result<Vec<(SubmitOption, CommandTemplate)>, String> {
         const KEY: &str = "submit_options";
         let Some(given) = self.get(KEY) else { return Ok(Vec::new()) };
         let given = given.as_object().ok_or_else(|| self.wrong(KEY, "expected a table of lists of words"))?;
@@ -111,7 +113,9 @@ impl<'c> CommandSettings<'c> {
         if let Some(other) = given.keys().find(|name| !names.contains(&name.as_str())) {
             let near = closest(other, names.iter().copied());
             let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-            return Err(self.wrong(KEY, &format!("no task asks for `{other}`, but for {}{near}", names.join(", "))));
+            return Err(
+                self.wrong(KEY, &format!("no task asks for `{other}`, but for {}{near}", names.join(", ")))
+            );
         }
         let mut options = Vec::new();
         for (name, option, own) in SubmitOption::ALL {
@@ -119,7 +123,7 @@ impl<'c> CommandSettings<'c> {
             let words = texts(words)
                 .ok_or_else(|| self.wrong(KEY, &format!("`{name}`: expected a list of words")))?;
             let known: Vec<&str> = known.iter().chain(own).copied().collect();
-            let template = Template::parse(&words, &known, None)
+            let template = CommandTemplate::parse(&words, &known, None)
                 .map_err(|what| self.wrong(KEY, &format!("`{name}`: {what}")))?;
             options.push((option, template));
         }
@@ -129,14 +133,17 @@ impl<'c> CommandSettings<'c> {
     fn regex(&self, key: &str) -> Result<Option<Regex>, String> {
         let Some(text) = self.get(key).and_then(Json::as_str) else { return Ok(None) };
         let compiled = Regex::new(text);
-        compiled.map(Some).map_err(|error| self.wrong(key, &format!("this is no regular expression: {error}")))
+        compiled
+            .map(Some)
+            .map_err(|error| self.wrong(key, &format!("this is no regular expression: {error}")))
     }
 
     fn states(&self) -> Result<BTreeMap<String, SystemState>, String> {
         let known = || STATES.map(|(name, _)| name).join(", ");
         let meaning = |(state, word): (&String, &Json)| {
             let found = STATES.iter().find(|(name, _)| word.as_str() == Some(*name));
-            let wrong = || self.wrong("states", &format!("`{state}` means {word}; expected one of {}", known()));
+            let wrong =
+                || self.wrong("states", &format!("`{state}` means {word}; expected one of {}", known()));
             found.map(|(_, state_means)| (state.clone(), *state_means)).ok_or_else(wrong)
         };
         let given = self.get("states").and_then(Json::as_object);

@@ -31,7 +31,15 @@ pub fn close(
     let (collected, warning) = after_run(home, store, footprint, cap);
     let missing = missing(&summary, &home.outputs(run));
     let history = failure.or_else(|| summary.history.as_ref().map(ToString::to_string));
-    RunResult { run, summary, history, collected, warnings: warning.into_iter().collect(), missing, left: Vec::new() }
+    RunResult {
+        run,
+        summary,
+        history,
+        collected,
+        warnings: warning.into_iter().collect(),
+        missing,
+        left: Vec::new(),
+    }
 }
 
 /// The files among the outputs of a run that should be in `folder` and are not.

@@ -91,7 +91,15 @@ fn again(
         relied: None,
     };
     let warnings = warning.into_iter().collect();
-    Some(RunResult { run, summary, history: None, collected, warnings, missing: Vec::new(), left: Vec::new() })
+    Some(RunResult {
+        run,
+        summary,
+        history: None,
+        collected,
+        warnings,
+        missing: Vec::new(),
+        left: Vec::new(),
+    })
 }
 
 /// The events and the outputs of the run.

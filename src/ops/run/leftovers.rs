@@ -15,7 +15,13 @@ use crate::workflow::config::Config;
 
 /// Removes what is not needed any more, and ends jobs of this run that none of its nodes wants now; the jobs of other runs
 /// that nobody attends to.
-pub async fn settle(place: Arc<BatchPlace>, run: RunId, is_begun: bool, config: &Config, home: &Path) -> Vec<JobRow> {
+pub async fn settle(
+    place: Arc<BatchPlace>,
+    run: RunId,
+    is_begun: bool,
+    config: &Config,
+    home: &Path,
+) -> Vec<JobRow> {
     let left = place.ledger.left_over(is_begun);
     let (own, others): (Vec<_>, Vec<_>) = left.into_iter().partition(|row| row.run == run);
     if !own.is_empty()

@@ -19,8 +19,8 @@ mod cancel_requests;
 mod descriptors;
 mod end;
 mod home_inside;
-mod leftovers;
 mod honour;
+mod leftovers;
 mod record;
 mod warnings;
 

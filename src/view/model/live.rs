@@ -58,7 +58,8 @@ impl Live {
             Event::NodeWaiting(node) => {
                 let unit = node.path().to_owned();
                 self.running.remove(&unit);
-                self.waiting.insert(unit, Wait { since: node.time, words: format!("waiting {}", node.reason) });
+                self.waiting
+                    .insert(unit, Wait { since: node.time, words: format!("waiting {}", node.reason) });
             }
             Event::NodeSubmitted(node) => {
                 let words = format!("queued as job {} of {}", node.job, node.executor);

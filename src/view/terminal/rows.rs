@@ -117,7 +117,8 @@ impl LiveAttempt {
                 (LineState::Rests, words, None)
             }
             None => {
-                let place = self.place.as_ref().map_or_else(String::new, |place| format!("{prefix}{}", inert(place)));
+                let place =
+                    self.place.as_ref().map_or_else(String::new, |place| format!("{prefix}{}", inert(place)));
                 let prefix = if place.is_empty() { prefix.to_owned() } else { format!("{place} ") };
                 let source = self.log.clone().map(|log| LogSource { log, prefix });
                 (LineState::Runs, place, source)

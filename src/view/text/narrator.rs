@@ -425,5 +425,10 @@ fn summary(run: &RunFinished, ink: Ink) -> String {
     let verdict = ink.paint(style.bold(), format!("{mark} {}", run.status));
     let how = if run.status == Status::Detached { "after" } else { "in" };
     let counts = counts(&run.counts, run.saved_ms, run.status == Status::Succeeded);
-    format!("{verdict} {how} {}: {counts}  {} {}\n", duration(run.duration_ms), ink.paint(FAINT, "run"), run.run)
+    format!(
+        "{verdict} {how} {}: {counts}  {} {}\n",
+        duration(run.duration_ms),
+        ink.paint(FAINT, "run"),
+        run.run
+    )
 }

@@ -135,7 +135,14 @@ impl AttemptRunner for Scripted {
             };
             self.running.fetch_sub(1, Ordering::SeqCst);
             let duration = Duration::from_millis(5);
-            AttemptEnded { unit: job.unit, attempt: job.subject.attempt, duration, usage: None, result, left: false }
+            AttemptEnded {
+                unit: job.unit,
+                attempt: job.subject.attempt,
+                duration,
+                usage: None,
+                result,
+                left: false,
+            }
         })
     }
 }
