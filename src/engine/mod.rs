@@ -19,7 +19,7 @@ pub mod scope;
 
 pub use options::{RunOptions, reservation};
 pub use run::protected::{RefusedOutput, protected, refused_outputs};
-pub use run::seams::{Publisher, Recorder, StorePublisher, WorkLocks};
+pub use run::seams::{Publisher, Recorder, RunVerdict, StorePublisher, WorkLocks};
 pub use run::{
     Engine, EngineInputs, EventLog, Interrupt, PublishOptions, PublishedOutput, Relied, RunContext, Summary,
     stage_output,

@@ -74,13 +74,14 @@ enum Message {
     Stats(Vec<(FileKey, StatEntry)>),
     /// Answered when it was committed, or could not be.
     Begin(Box<Beginning>, oneshot::Sender<()>),
-    Run(Box<Run>),
-    /// Nothing else is going on: commit at once.
+    /// Answered in the same way.
+    Run(Box<Run>, oneshot::Sender<()>),
     Times(Times),
     /// Results that were used.
     Used(Vec<Digest>),
     /// What the folders of a run take, in bytes.
     Size(RunId, u64),
+    /// Nothing else is going on: commit at once.
     FlushNow,
 }
 
@@ -172,9 +173,11 @@ impl Writer {
         recorded
     }
 
-    /// Records what has become of a run.
-    pub fn run(&self, run: Run) {
-        self.send(Message::Run(Box::new(run)));
+    /// Records what has become of a run. The receiver ends as that of [`Writer::begin`] does.
+    pub fn run(&self, run: Run) -> oneshot::Receiver<()> {
+        let (done, recorded) = oneshot::channel();
+        self.send(Message::Run(Box::new(run), done));
+        recorded
     }
 
     pub fn flush_now(&self) {
@@ -197,7 +200,7 @@ struct Batch {
     files: Vec<Execution>,
     beginnings: Vec<Beginning>,
     /// Dropped with the batch, when it was written: that is the answer.
-    begun: Vec<oneshot::Sender<()>>,
+    answers: Vec<oneshot::Sender<()>>,
     runs: Vec<Run>,
     /// Sent once a run, at its end.
     times: Times,
@@ -223,11 +226,12 @@ impl Batch {
             Message::Begin(mut beginning, done) => {
                 beginning.digest_texts();
                 self.beginnings.push(*beginning);
-                self.begun.push(done);
+                self.answers.push(done);
                 self.flush_now = true;
             }
-            Message::Run(run) => {
+            Message::Run(run, done) => {
                 self.runs.push(*run);
+                self.answers.push(done);
                 self.flush_now = true;
             }
             Message::Times(times) => self.times = times,
@@ -335,7 +339,7 @@ impl Work {
             }
         }
         let result = stored.and_then(|()| written.map_err(|error| error.to_string()));
-        drop(batch.begun);
+        drop(batch.answers);
         for new in batch.results {
             // The receiver is gone when the run is being torn down; the result is stored anyway.
             let _ = self.acknowledge.send(Acknowledged { unit: new.unit, result: result.clone() });

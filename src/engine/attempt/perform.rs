@@ -228,7 +228,10 @@ async fn try_in<E: Executor + Send + Sync + 'static>(
     if let End::Exited(code) = outcome.end {
         trace.exit_code = Some(code);
     }
-    trace.tail = tail(log, TAIL);
+    // Of a command that went well nobody reads it, unless its outputs turn out to be wrong.
+    if captures || outcome.end != End::Exited(0) {
+        trace.tail = tail(log, TAIL);
+    }
     if captures {
         append_stdout(log, &folder.stdout(), &shared.masker);
     }
@@ -281,13 +284,17 @@ async fn apart_if<T: Send + 'static>(heavy: bool, work: impl FnOnce() -> T + Sen
 
 /// Whether there is much to stage, or to look at again afterwards.
 fn is_heavy(subject: &TaskInstance) -> bool {
-    let mut size = 0;
+    /// Maximum number of files of which each takes next to no time.
+    const MAX_LIGHT_FILES: usize = 16;
+    let (mut size, mut files) = (0, 0);
+    let mut add = |bytes: u64| (size, files) = (size + bytes, files + 1);
     for value in &subject.inputs {
         value.for_each_artifact(&mut |artifact, is_dir| {
-            size += if is_dir { MAX_LIGHT_BYTES } else { artifact.size }
+            add(if is_dir { MAX_LIGHT_BYTES } else { artifact.size });
         });
     }
-    !subject.sources.is_empty() || size >= MAX_LIGHT_BYTES
+    subject.sources.iter().for_each(|source| add(source.artifact.size));
+    size >= MAX_LIGHT_BYTES || files > MAX_LIGHT_FILES
 }
 
 /// An attempt whose command has ended.

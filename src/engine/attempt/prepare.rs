@@ -232,10 +232,7 @@ fn stage_inputs(
             let target = dir.join(&*artifact.name);
             let layers = folder.views().join(staged.places.len().to_string());
             let large = match around.large {
-                LargeInputs::View => {
-                    make_private(&folder.views()).map_err(|e| fail(e.to_string()))?;
-                    LargeFiles::View(&layers)
-                }
+                LargeInputs::View => LargeFiles::View(&layers),
                 LargeInputs::Copy => LargeFiles::Copy,
                 LargeInputs::Link => LargeFiles::HardLink,
             };

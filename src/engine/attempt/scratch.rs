@@ -1,8 +1,8 @@
 //! Scratch folders: an empty one for each attempt, under a name of its own.
 //!
-//! A folder is never used twice with anything in it. One that was left with nothing but empty folders of ours is
-//! given to a later attempt under a new name: on common file systems making and deleting folders costs more
-//! than a short task, and slows down with the number of those deleted lately.
+//! A folder is never used twice with anything in it. One that can be emptied quickly is given to a later attempt under a
+//! new name, with its empty folders: on common file systems making and deleting folders costs more than a short task, and
+//! slows down with the number of those deleted lately.
 //!
 //! | path in a scratch folder | holds |
 //! |---|---|
@@ -205,29 +205,29 @@ impl Folder {
         Ok(path)
     }
 
-    /// Whether there is nothing left in the folder but what a new one has; removes the files of `out`.
+    /// Empties the folder but for folders and files that a new one has or that are written over; whether it can be used
+    /// again. Stops where that would take long.
     fn clean(&self) -> io::Result<bool> {
+        let mut budget = MAX_REMOVED;
         for entry in fs::read_dir(&self.0)? {
             let entry = entry?;
-            let name = entry.file_name();
-            let known = match name.to_str() {
-                Some("work") => is_ours(&entry)? && fs::read_dir(entry.path())?.next().is_none(),
-                Some("out") => is_ours(&entry)? && remove_files(&entry.path())?,
-                Some("in") => is_ours(&entry)? && clean_inputs(&entry.path())?,
-                Some("failing-line" | "result.json") => fs::remove_file(entry.path()).is_ok(),
-                Some("inputs.json" | "call.json" | "stdout" | "trap") => {
-                    let metadata = entry.metadata()?;
-                    metadata.is_file() && metadata.nlink() == 1 && metadata.mode() & 0o777 == 0o600
-                }
-                _ => false,
+            let path = entry.path();
+            let clean = match entry.file_name().to_str() {
+                Some("work" | "out") => is_ours(&entry)? && empty(&path, &mut budget)?,
+                Some("in") => is_ours(&entry)? && empty_inputs(&path, &mut budget)?,
+                Some("inputs.json" | "call.json" | "stdout" | "trap") if is_written_over(&entry)? => true,
+                _ => remove(&entry, &mut budget)?,
             };
-            if !known {
+            if !clean {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 }
+
+/// Maximum number of files and folders that are removed from a folder to use it again.
+const MAX_REMOVED: usize = 100;
 
 /// Whether a folder is one, and still as it was made.
 fn is_ours(entry: &fs::DirEntry) -> io::Result<bool> {
@@ -237,23 +237,42 @@ fn is_ours(entry: &fs::DirEntry) -> io::Result<bool> {
         && metadata.uid() == rustix::process::geteuid().as_raw())
 }
 
-/// Removes the files of a folder; whether it is empty then.
-fn remove_files(folder: &Path) -> io::Result<bool> {
+/// Whether a file can be written over as if it were a new one.
+fn is_written_over(entry: &fs::DirEntry) -> io::Result<bool> {
+    let metadata = entry.metadata()?;
+    Ok(metadata.is_file() && metadata.nlink() == 1 && metadata.mode() & 0o7777 == 0o600)
+}
+
+/// Removes what is in a folder; whether `budget` sufficed.
+fn empty(folder: &Path, budget: &mut usize) -> io::Result<bool> {
     for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
+        if !remove(&entry?, budget)? {
             return Ok(false);
         }
-        fs::remove_file(entry.path())?;
     }
     Ok(true)
 }
 
+/// Removes a file, or a folder and what is in it; whether `budget` sufficed.
+fn remove(entry: &fs::DirEntry, budget: &mut usize) -> io::Result<bool> {
+    let Some(left) = budget.checked_sub(1) else { return Ok(false) };
+    *budget = left;
+    if !entry.file_type()?.is_dir() {
+        fs::remove_file(entry.path())?;
+        return Ok(true);
+    }
+    if !empty(&entry.path(), budget)? {
+        return Ok(false);
+    }
+    fs::remove_dir(entry.path())?;
+    Ok(true)
+}
+
 /// Empties the folders of inputs, which stay; whether nothing else was there.
-fn clean_inputs(folder: &Path) -> io::Result<bool> {
+fn empty_inputs(folder: &Path, budget: &mut usize) -> io::Result<bool> {
     for input in fs::read_dir(folder)? {
         let input = input?;
-        if !(is_ours(&input)? && remove_files(&input.path())?) {
+        if !(is_ours(&input)? && empty(&input.path(), budget)?) {
             return Ok(false);
         }
     }
@@ -278,25 +297,40 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let scratch = Scratch::new(dir.path().to_owned());
         type Leave = fn(&Folder);
-        let leave: [(&str, Leave); 5] = [
-            ("nothing", |_| {}),
-            ("outputs", |f| fs::write(f.out().join("y"), "1").unwrap()),
-            ("a file", |f| fs::write(f.work().join("junk"), "1").unwrap()),
-            ("a folder", |f| fs::create_dir(f.out().join("d")).unwrap()),
-            ("a mode", |f| fs::set_permissions(f.work(), fs::Permissions::from_mode(0o755)).unwrap()),
+        let leave: [(&str, bool, Leave); 9] = [
+            ("nothing", true, |_| {}),
+            ("outputs", true, |f| fs::write(f.out().join("y"), "1").unwrap()),
+            ("a file", true, |f| fs::write(f.work().join("junk"), "1").unwrap()),
+            ("folders", true, |f| fs::create_dir_all(f.work().join("d/e/f")).unwrap()),
+            ("an input", true, |f| drop(f.write_value("x", "txt", "1").unwrap())),
+            ("a link", true, |f| std::os::unix::fs::symlink("/", f.path().join("trap")).unwrap()),
+            ("a mode", false, |f| fs::set_permissions(f.work(), fs::Permissions::from_mode(0o755)).unwrap()),
+            ("no folder", false, |f| {
+                fs::remove_dir(f.out()).unwrap();
+                std::os::unix::fs::symlink("/", f.out()).unwrap();
+            }),
+            ("much", false, |f| {
+                for i in 0..=MAX_REMOVED {
+                    fs::write(f.work().join(i.to_string()), "").unwrap();
+                }
+            }),
         ];
-        for (i, (what, leave)) in leave.into_iter().enumerate() {
+        for (i, (what, again, leave)) in leave.into_iter().enumerate() {
             let folder = scratch.take(&format!("{i}.1")).unwrap();
+            let inode = fs::metadata(folder.work()).unwrap().ino();
             folder.write_inputs("{\"long\": 1}").unwrap();
             leave(&folder);
             scratch.give_back(folder, true).await;
+            assert_eq!(lock(&scratch.spare).len(), usize::from(again), "{what}");
             let next = scratch.take(&format!("{i}.2")).unwrap();
+            assert!(!again || fs::metadata(next.work()).unwrap().ino() == inode, "{what}");
             assert!(!dir.path().join(format!("{i}.1")).exists(), "{what}");
             assert_eq!(listing(&next.work()), [""; 0], "{what}");
             assert_eq!(listing(&next.out()), [""; 0], "{what}");
             assert_eq!(fs::metadata(next.work()).unwrap().mode() & 0o777, 0o700, "{what}");
             let inputs = next.write_inputs("{}").unwrap();
             assert_eq!(fs::read_to_string(inputs).unwrap(), "{}", "{what}");
+            assert_eq!(listing(&next.input("x").unwrap()), [""; 0], "{what}");
             let _ = remove_tree(next.path());
         }
     }

@@ -335,7 +335,7 @@ impl Engine {
             }
         }
         self.await_uploads(&mut interrupts).await;
-        self.conclude(started)
+        self.conclude(started).await
     }
 
     /// Digests the user's files that are known beforehand, in parallel and beside the engine, which must hear

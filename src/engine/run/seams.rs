@@ -5,8 +5,11 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::oneshot;
+
 use super::publish::{self, PublishOptions, PublishedOutput, RunOutputError};
 use crate::core::digest::Digest;
+use crate::core::event::{Counts, Status};
 use crate::core::lock::lock;
 use crate::engine::scope::frames::Frame;
 use crate::engine::scope::values::UserFiles;
@@ -16,7 +19,7 @@ use crate::storage::history::times::Times;
 use crate::storage::locks::{Holder, LockTry, Locks};
 use crate::storage::publish::PublishError;
 use crate::storage::store::{FileKey, StatEntry, Store};
-use crate::storage::writer::{NewResult, Writer};
+use crate::storage::writer::NewResult;
 
 /// Records what a run produces. Each result is acknowledged later, on the channel that the run listens to.
 pub trait Recorder: Send {
@@ -37,32 +40,18 @@ pub trait Recorder: Send {
 
     /// Commits at once: nothing else is going on.
     fn flush_now(&self);
+
+    /// Records how the run ended. The receiver ends when that is stored, or when it failed.
+    fn end(&self, end: RunVerdict) -> oneshot::Receiver<()>;
 }
 
-impl Recorder for Writer {
-    fn result(&self, result: NewResult) {
-        self.result(result);
-    }
-
-    fn files(&self, files: Box<Execution>) {
-        self.files(files);
-    }
-
-    fn stats(&self, stats: Vec<(FileKey, StatEntry)>) {
-        self.stats(stats);
-    }
-
-    fn times(&self, times: Times) {
-        self.times(times);
-    }
-
-    fn used(&self, keys: Vec<Digest>) {
-        self.used(keys);
-    }
-
-    fn flush_now(&self) {
-        self.flush_now();
-    }
+/// How a run ended.
+#[derive(Clone, Copy, Debug)]
+pub struct RunVerdict {
+    pub status: Status,
+    pub duration_ms: u64,
+    pub counts: Counts,
+    pub saved_ms: u64,
 }
 
 /// The workflow's own outputs by name.

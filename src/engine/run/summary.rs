@@ -4,12 +4,13 @@ use std::time::Instant;
 
 use serde_json::Map as JsonMap;
 
+use super::seams::RunVerdict;
 use super::{Engine, Interrupt, Relied, Summary, millis};
 use crate::core::event::{Event, RunFinished, Status};
 use crate::storage::history::times::{NodeTime, Times};
 
 impl Engine {
-    pub(super) fn conclude(mut self, started: Instant) -> Summary {
+    pub(super) async fn conclude(mut self, started: Instant) -> Summary {
         let status = match (self.interrupt, &self.failure) {
             (Some(Interrupt::Overdue), _) => Status::Failed,
             (Some(_), _) if self.lets_go => Status::Detached,
@@ -24,6 +25,9 @@ impl Engine {
         self.recorder.stats(self.store.drain_stats());
         self.recorder.times(self.node_times());
         self.recorder.used(self.cache.take_used());
+        let (counts, saved_ms) = (self.counts, self.saved_ms);
+        // Who hears of the end finds it in the history.
+        let _ = self.recorder.end(RunVerdict { status, duration_ms, counts, saved_ms }).await;
         self.bus.emit(Event::RunFinished(RunFinished {
             time: self.clock.now(),
             run: self.context.run,

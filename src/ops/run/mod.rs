@@ -199,7 +199,7 @@ pub async fn run(
         cache,
         locks,
         remote,
-        recorder: Box::new(recording.writer.clone()),
+        recorder: Box::new(recording.recorder()),
     });
     // Before any work begins: a run that is killed at once is in the history.
     let _ = recorded.await;

@@ -11,28 +11,37 @@ use tokio::sync::oneshot;
 
 use super::super::Error;
 use super::super::open::Opened;
+use crate::core::digest::Digest;
 use crate::core::event::Counts;
 use crate::core::run_id::RunId;
 use crate::core::run_request::RunRequest;
 use crate::core::value::Value;
 use crate::engine::attempt::environment;
 use crate::engine::lookup::cache::to_record;
-use crate::engine::{RunOptions, Summary};
+use crate::engine::{Recorder, RunOptions, RunVerdict};
+use crate::storage::contents::Execution;
 use crate::storage::gc;
 use crate::storage::history::invocation::{Beginning, Invocation, Text};
-use crate::storage::history::{self, RUNNING};
+use crate::storage::history::{self, RUNNING, times::Times};
 use crate::storage::home::Home;
 use crate::storage::memo::Scope;
-use crate::storage::store::Store;
-use crate::storage::writer::{Acknowledged, Closed, Handle, Writer};
+use crate::storage::store::{FileKey, StatEntry, Store};
+use crate::storage::writer::{Acknowledged, Closed, Handle, NewResult, Writer};
 use crate::workflow::documents::Document;
 use crate::workflow::graph::select::leaves;
 
 /// The history of a run that goes on.
 pub struct RunRecord {
-    pub writer: Writer,
+    recorder: RunRecorder,
     thread: Handle,
+}
+
+/// What a run leaves goes to the writer, and its end with its row.
+#[derive(Clone)]
+pub struct RunRecorder {
+    writer: Writer,
     row: history::Run,
+    home: Home,
 }
 
 /// The row of a run that begins now.
@@ -66,35 +75,33 @@ impl RunRecord {
     ) -> Result<(Self, UnboundedReceiver<Acknowledged>), Error> {
         let (writer, thread, acknowledged) =
             Writer::start(db, store, home.path().to_owned()).map_err(Error::no_thread)?;
-        Ok((Self { writer, thread, row }, acknowledged))
+        let recorder = RunRecorder { writer, row, home: home.clone() };
+        Ok((Self { recorder, thread }, acknowledged))
     }
 
     /// Records the run and what it was asked for; the channel says when that is stored.
     pub fn begin(&self, request: RunRequest, opened: &Opened, inputs: &[Value]) -> oneshot::Receiver<()> {
-        self.writer.begin(Beginning {
-            run: self.row.clone(),
+        self.recorder.writer.begin(Beginning {
+            run: self.recorder.row.clone(),
             invocation: self.invocation(request, opened, inputs),
             texts: opened.documents.iter().map(text).collect(),
         })
     }
 
-    /// Records how the run ended, and waits until everything is stored.
-    pub fn end(self, summary: &Summary, home: &Home) -> Closed {
-        let Self { writer, thread, mut row } = self;
-        row.status = summary.status.name().into();
-        // By the time that its events tell as well: a run takes equally long wherever it is shown.
-        row.finished = Some(row.started + Duration::from_millis(summary.duration_ms));
-        row.counts = summary.counts;
-        row.saved_ms = summary.saved_ms;
-        writer.size(row.id, gc::of_run(home, row.id));
-        writer.run(row);
-        drop(writer);
-        thread.join()
+    /// What the engine records with.
+    pub fn recorder(&self) -> RunRecorder {
+        self.recorder.clone()
+    }
+
+    /// Waits until everything is stored.
+    pub fn close(self) -> Closed {
+        drop(self.recorder);
+        self.thread.join()
     }
 
     /// The id of the run.
     pub fn run(&self) -> RunId {
-        self.row.id
+        self.recorder.row.id
     }
 
     /// The record of the request, with everything that was decided when the run began.
@@ -102,9 +109,9 @@ impl RunRecord {
         let environment = environment::remember(opened.tasks());
         let request = RunRequest {
             // Records are text, whatever bytes a path holds.
-            workflow: self.row.path.clone().into(),
-            project: Some(self.row.project.clone()),
-            domain: Some(self.row.domain.clone()),
+            workflow: self.recorder.row.path.clone().into(),
+            project: Some(self.recorder.row.project.clone()),
+            domain: Some(self.recorder.row.domain.clone()),
             // The values that came of them are recorded below.
             given: Vec::new(),
             cache: Some(request.cache.unwrap_or_default()),
@@ -119,6 +126,44 @@ impl RunRecord {
             passed: environment.passed,
             ..Invocation::default()
         }
+    }
+}
+
+impl Recorder for RunRecorder {
+    fn result(&self, result: NewResult) {
+        self.writer.result(result);
+    }
+
+    fn files(&self, files: Box<Execution>) {
+        self.writer.files(files);
+    }
+
+    fn stats(&self, stats: Vec<(FileKey, StatEntry)>) {
+        self.writer.stats(stats);
+    }
+
+    fn times(&self, times: Times) {
+        self.writer.times(times);
+    }
+
+    fn used(&self, keys: Vec<Digest>) {
+        self.writer.used(keys);
+    }
+
+    fn flush_now(&self) {
+        self.writer.flush_now();
+    }
+
+    fn end(&self, end: RunVerdict) -> oneshot::Receiver<()> {
+        self.writer.size(self.row.id, gc::of_run(&self.home, self.row.id));
+        self.writer.run(history::Run {
+            status: end.status.name().into(),
+            // By the time that its events tell as well: a run takes equally long wherever it is shown.
+            finished: Some(self.row.started + Duration::from_millis(end.duration_ms)),
+            counts: end.counts,
+            saved_ms: end.saved_ms,
+            ..self.row.clone()
+        })
     }
 }
 

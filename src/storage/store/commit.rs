@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 
 use super::Store;
 use super::stat::FileStat;
+use super::sync::sync_each;
 use super::temp::{Blob, PendingBlob, Temp, TempState};
 use crate::core::lock::lock;
 use crate::storage::own_file::{self, Access};
@@ -24,17 +25,16 @@ impl Store {
     /// A blob or folder cannot be written or synced.
     pub fn commit(&self, blobs: &[PendingBlob]) -> io::Result<()> {
         let _one_at_a_time = lock(&self.committing);
-        for PendingBlob(blob) in blobs {
-            if let Blob::Temp(temp) = blob {
-                sync_content(temp)?;
-            }
-        }
+        let temps: Vec<&Temp> = blobs
+            .iter()
+            .filter_map(|PendingBlob(blob)| match blob {
+                Blob::Temp(temp) => Some(&**temp),
+                Blob::Held(_) => None,
+            })
+            .collect();
+        sync_each(&temps, |temp| sync_content(temp))?;
         let mut folders = BTreeSet::new();
-        let new = blobs.iter().filter_map(|PendingBlob(blob)| match blob {
-            Blob::Temp(temp) => Some(&temp.digest),
-            Blob::Held(_) => None,
-        });
-        let _no_collector = self.lock_condemned(new);
+        let _no_collector = self.lock_condemned(temps.iter().map(|temp| &temp.digest));
         for PendingBlob(blob) in blobs {
             match blob {
                 Blob::Temp(temp) => self.give_name(temp, &mut folders)?,

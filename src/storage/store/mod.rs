@@ -18,6 +18,7 @@
 //! | `temp` | temporaries: who owns them, and what becomes of a dead process's |
 //! | `receive` | content from elsewhere, checked while it comes |
 //! | `seal`, `commit` | from a task's output to a durable blob |
+//! | `sync` | many files brought to the disk at once |
 //! | `input_copies` | copies of a user's own small files, for later explanations |
 //! | `verify` | whether an artifact can still be had |
 //! | `blobs` | what the store holds, and the mark of garbage |
@@ -45,6 +46,7 @@ mod scan;
 mod seal;
 mod stage;
 mod stat;
+mod sync;
 mod temp;
 mod verify;
 mod view;

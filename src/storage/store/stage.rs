@@ -16,6 +16,7 @@ use super::pieces::{
     FileSource, Guard, LARGE, LargeFiles, Part, Pieces, Place, PutForm, Staged, make_open_folder,
 };
 use super::stat::{self, FileStat, now_ns};
+use super::sync::sync_each;
 use super::temp::{Blob, PendingBlob};
 use crate::core::digest::Digest;
 use crate::core::staging::Staging;
@@ -108,6 +109,7 @@ impl Store {
         };
         // Folders come before what they hold, and get their final mode after it.
         let mut folders = vec![target.to_owned()];
+        let mut files = Vec::new();
         make_open_folder(target)?;
         for (name, item) in items {
             let path = target.join(name);
@@ -117,16 +119,21 @@ impl Store {
                     folders.push(path);
                 }
                 Part::Link(to) => symlink(to, &path).map_err(|e| FileError::at(&path, e))?,
-                Part::File(source) => self.put_file(source, &path, form, staged)?,
+                Part::File(source) => {
+                    self.put_file(source, &path, PutForm { sync: false, ..form }, staged)?;
+                    files.push(path);
+                }
             }
         }
         let mode = if form.writable { 0o755 } else { 0o555 };
         for folder in folders.iter().rev() {
-            let finish = || {
-                fs::set_permissions(folder, Permissions::from_mode(mode))?;
-                if form.sync { File::open(folder)?.sync_all() } else { Ok(()) }
-            };
-            finish().map_err(|e| FileError::at(folder, e))?;
+            fs::set_permissions(folder, Permissions::from_mode(mode))
+                .map_err(|e| FileError::at(folder, e))?;
+        }
+        if form.sync {
+            files.append(&mut folders);
+            let sync = |path: &PathBuf| File::open(path).and_then(|file| file.sync_all());
+            sync_each(&files, |path| sync(path).map_err(|e| FileError::at(path, e)))?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use super::Store;
 use super::error::FileError;
 use super::pieces::{FileSource, Pieces, PutForm, Staged, ViewTree, make_open_folder};
 use crate::core::value::Artifact;
+use crate::storage::home::make_private;
 
 impl Store {
     /// Stages an artifact for a view that is shown in the folder of `target`; in its place if no file of it needs a view.
@@ -23,6 +24,9 @@ impl Store {
         form: PutForm,
     ) -> Result<Staged, FileError> {
         let lower = layers.join("lower");
+        if let Some(parent) = layers.parent() {
+            make_private(parent).map_err(|e| FileError::at(parent, e))?;
+        }
         make_open_folder(layers)?;
         make_open_folder(&lower)?;
         let data = match (&artifact.origin, pieces) {

@@ -132,7 +132,9 @@ inputs = { from = '{{ a.text }}' }
 [outputs]
 last = '{{ b.text }}'
 ";
-    let ran = Lab::of(toml).run();
+    let world = FakeWorld::default();
+    let ran = Lab::of(toml).in_world(&world).run();
+    assert!(world.state().heard_of_end && world.state().recorded_first);
     let order: Vec<String> = ran
         .events
         .iter()

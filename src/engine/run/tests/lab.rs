@@ -167,10 +167,13 @@ impl Publisher for Interfaces {
     }
 }
 
-struct Listener(Arc<Mutex<Vec<Event>>>);
+struct Listener(Arc<Mutex<Vec<Event>>>, FakeWorld);
 
 impl Reporter for Listener {
     fn event(&mut self, event: &Event, _: &str) {
+        if matches!(event, Event::RunFinished(_)) {
+            self.1.state().heard_of_end = true;
+        }
         lock(&self.0).push(event.clone());
     }
 }
@@ -334,7 +337,7 @@ impl Lab {
             store: store.clone(),
             publisher: Box::new(Interfaces),
             clock: clock.clone(),
-            bus: EventLog::new(vec![Box::new(Listener(events.clone()))], io::sink()),
+            bus: EventLog::new(vec![Box::new(Listener(events.clone(), world.clone()))], io::sink()),
             files,
             inputs,
             cache: Cache::with_memo(scope, store, Some(memo), clock).with_prior(self.prior),

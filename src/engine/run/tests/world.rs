@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 
 use crate::core::clock::Clock;
 use crate::core::definition::Definition;
@@ -14,7 +15,7 @@ use crate::core::digest::Digest;
 use crate::core::lock::lock;
 use crate::core::value::Artifact;
 use crate::engine::lookup::memo::{Memo, MemoError};
-use crate::engine::run::seams::{LockAttempt, Recorder, WorkLocks};
+use crate::engine::run::seams::{LockAttempt, Recorder, RunVerdict, WorkLocks};
 use crate::engine::scope::content::ContentStore;
 use crate::storage::contents::Execution;
 use crate::storage::history::times::Times;
@@ -42,6 +43,10 @@ pub struct WorldState {
     pub ahead: SignedDuration,
     /// For how many tries someone else holds every lock.
     pub busy: usize,
+    /// A listener has heard that the run ended.
+    pub heard_of_end: bool,
+    /// Its end was on record before.
+    pub recorded_first: bool,
     used: Vec<Digest>,
     held: usize,
 }
@@ -136,6 +141,18 @@ impl Recorder for Recording {
     }
 
     fn flush_now(&self) {}
+
+    fn end(&self, _: RunVerdict) -> oneshot::Receiver<()> {
+        let (world, (done, recorded)) = (self.0.clone(), oneshot::channel());
+        tokio::spawn(async move {
+            tokio::task::yield_now().await;
+            let mut state = world.state();
+            state.recorded_first = !state.heard_of_end;
+            drop(state);
+            drop(done);
+        });
+        recorded
+    }
 }
 
 impl WorkLocks for FakeWorld {
