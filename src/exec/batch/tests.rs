@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::book::Book;
-use super::booked::{JobEnd, NewJob};
+use super::booked::{AdoptedJob, BookedJob, JobEnd, ReadyAttempt};
 use super::*;
+use crate::core::chunk::ChunkSize;
 use crate::exec::ProcessUsage;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -17,6 +18,8 @@ struct Desk {
     now: Instant,
     news: Arc<Mutex<Vec<JobNews>>>,
     ended: Arc<Mutex<Vec<Outcome>>>,
+    /// By the attempts' numbers.
+    ends: Arc<Mutex<Vec<(usize, End)>>>,
     dir: tempfile::TempDir,
 }
 
@@ -29,11 +32,18 @@ fn settings() -> BatchSettings {
         record_wait: SECOND * 60,
         lost_after: SECOND * 120,
         stuck_after: SECOND * 600,
+        folder: PathBuf::new(),
+        prefix: String::new(),
     }
 }
 
 impl Desk {
     fn new() -> Self {
+        Self::of(1)
+    }
+
+    /// With a job of so many attempts.
+    fn of(attempts: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut desk = Self {
             book: Book::new(settings()),
@@ -41,40 +51,75 @@ impl Desk {
             now: Instant::now(),
             news: Arc::default(),
             ended: Arc::default(),
+            ends: Arc::default(),
             dir,
         };
-        desk.add("r-1", None);
+        desk.add("r-1", attempts);
         desk
     }
 
     /// With its job submitted as 7.
     fn submitted() -> Self {
-        let mut desk = Self::new();
+        Self::submitted_of(1)
+    }
+
+    fn submitted_of(attempts: usize) -> Self {
+        let mut desk = Self::of(attempts);
         assert_eq!(desk.book.take_due(desk.now).len(), 1);
         desk.book.submitted("r-1", Ok("7".into()), desk.now);
         desk.wait(1);
         desk
     }
 
-    fn add(&mut self, name: &str, submitted: Option<Option<String>>) {
-        let folder = JobFolder::create(self.dir.path().join("jobs").join(name)).unwrap();
-        let (news, ended) = (Arc::clone(&self.news), Arc::clone(&self.ended));
-        let intent = JobIntent {
-            name: name.into(),
-            work: "w".into(),
-            label: "n".into(),
-            folder: folder.path().to_owned(),
-        };
-        let job = NewJob {
-            request: JobRequest { name: name.into(), ..JobRequest::default() },
-            folder,
-            intent,
-            mirror: self.dir.path().join("mirror"),
-            submitted,
+    fn ready(&self, attempt: usize) -> ReadyAttempt {
+        let (news, ended, ends) = (Arc::clone(&self.news), Arc::clone(&self.ended), Arc::clone(&self.ends));
+        ReadyAttempt {
+            mirror: self.dir.path().join(format!("mirror{attempt}")),
             news: Box::new(move |one| news.lock().unwrap().push(one)),
-            done: Box::new(move |end: JobEnd| ended.lock().unwrap().push(end.outcome)),
+            done: Box::new(move |end: JobEnd| {
+                ends.lock().unwrap().push((attempt, end.outcome.end.clone()));
+                ended.lock().unwrap().push(end.outcome);
+            }),
+        }
+    }
+
+    fn add(&mut self, name: &str, attempts: usize) {
+        let folder = JobFolder::create(self.dir.path().join("jobs").join(name)).unwrap();
+        let works = vec!["w".to_owned(); attempts];
+        let wish = JobWish { limit: Some(SECOND * 60), ..JobWish::default() };
+        self.book.gather(BookedJob::new(name.into(), folder, wish, works, "n".into(), self.now));
+        for attempt in 1..=attempts {
+            self.book.ready(name, attempt, self.ready(attempt), self.now);
+        }
+    }
+
+    fn adopt(&mut self, name: &str, attempt: usize, size: usize) {
+        let folder = JobFolder::new(self.dir.path().join("jobs").join(name));
+        let adopted = AdoptedJob { name: name.into(), folder, id: None, size };
+        self.book.adopt(adopted, JobWish::default(), attempt, self.ready(attempt), self.now);
+    }
+
+    fn begins(&mut self, attempt: usize) {
+        self.folder.open_journal().unwrap().begins(attempt).unwrap();
+        self.look();
+    }
+
+    fn record_of(&self, attempt: usize, end: End) {
+        let usage = Some(ProcessUsage::default());
+        let outcome = Outcome { end, duration: SECOND, leftovers: 0, usage };
+        let record = JobRecord::of(outcome, "n1".into(), Vec::new());
+        self.folder.open_journal().unwrap().ended(attempt, record).unwrap();
+    }
+
+    /// How the attempts ended, by their numbers; the kinds of those without a record.
+    fn kinds(&self) -> Vec<(usize, Option<JobFaultKind>)> {
+        let mut ends: Vec<_> = self.ends.lock().unwrap().clone();
+        ends.sort_by_key(|(attempt, _)| *attempt);
+        let kind = |end| match end {
+            End::Job(fault) => Some(fault.kind),
+            _ => None,
         };
-        self.book.add(job, self.now);
+        ends.into_iter().map(|(attempt, end)| (attempt, kind(end))).collect()
     }
 
     fn wait(&mut self, seconds: u32) {
@@ -104,13 +149,11 @@ impl Desk {
     fn claim(&mut self) {
         let holder = ClaimHolder { host: Some("n1".into()), job: Some("7".into()) };
         assert!(self.folder.claim(&holder).unwrap());
-        self.look();
+        self.begins(1);
     }
 
     fn record(&self, end: End) {
-        let usage = Some(ProcessUsage::default());
-        let outcome = Outcome { end, duration: SECOND, leftovers: 0, usage };
-        self.folder.append(&JobRecord::of(outcome, "n1".into(), Vec::new())).unwrap();
+        self.record_of(1, end);
     }
 
     fn look(&mut self) {
@@ -227,7 +270,7 @@ fn an_answer_that_is_older_than_the_claim_says_nothing() {
 #[test]
 fn a_cancelled_job_that_never_began_never_will() {
     let mut desk = Desk::submitted();
-    desk.book.cancel("r-1", Level::Terminate, desk.now);
+    desk.book.cancel(Level::Terminate, desk.now);
     assert_eq!(desk.end(), Some(End::Cancelled));
     assert_eq!(desk.folder.claimant(), Some(ClaimHolder::RUNNER));
     assert_eq!(desk.book.take_unwanted().len(), 1);
@@ -237,7 +280,7 @@ fn a_cancelled_job_that_never_began_never_will() {
 fn a_running_job_is_asked_to_end_and_its_record_awaited() {
     let mut desk = Desk::submitted();
     desk.claim();
-    desk.book.cancel("r-1", Level::Terminate, desk.now);
+    desk.book.cancel(Level::Terminate, desk.now);
     assert_eq!(desk.end(), None);
     assert_eq!(desk.folder.asked_to_end(), Level::Terminate);
     desk.record(End::Cancelled);
@@ -298,20 +341,22 @@ fn a_stuck_job_is_told_of_at_once_and_cancelled_later() {
 #[test]
 fn submissions_keep_to_their_limits() {
     let mut desk = Desk::new();
-    for name in ["r-2", "r-3", "r-4"] {
-        desk.add(name, None);
+    assert_eq!(desk.book.free(), 1);
+    desk.add("r-2", 1);
+    assert_eq!(desk.book.free(), 0, "two in flight");
+    for name in ["r-3", "r-4"] {
+        desk.add(name, 1);
     }
     let due = |desk: &mut Desk| -> Vec<String> {
         desk.book.take_due(desk.now).into_iter().map(|(intent, _)| intent.name).collect()
     };
-    assert_eq!(due(&mut desk), ["r-1", "r-2"], "two in flight");
+    assert_eq!(due(&mut desk), ["r-1", "r-2", "r-3"], "three a minute");
     desk.book.submitted("r-1", Err(SubmitFault::Refused("no".into())), desk.now);
     assert_eq!(desk.fault(), Some(JobFaultKind::Spawn));
-    assert_eq!(due(&mut desk), [""; 0], "one batch at a time");
-    desk.book.submitted("r-2", Ok("2".into()), desk.now);
-    assert_eq!(due(&mut desk), ["r-3"]);
-    desk.book.submitted("r-3", Err(SubmitFault::Refused("no".into())), desk.now);
-    assert_eq!(due(&mut desk), [""; 0], "three a minute");
+    for name in ["r-2", "r-3"] {
+        desk.book.submitted(name, Ok("2".into()), desk.now);
+    }
+    assert_eq!(due(&mut desk), [""; 0]);
     desk.wait(60);
     assert_eq!(due(&mut desk), ["r-4"]);
 }
@@ -333,7 +378,7 @@ fn a_submission_is_tried_again_later_and_one_without_an_answer_is_looked_for() {
 #[test]
 fn a_job_of_another_run_is_not_submitted_again() {
     let mut desk = Desk::submitted();
-    desk.add("r-2", Some(None));
+    desk.adopt("r-2", 1, 1);
     assert!(desk.book.take_due(desk.now).is_empty());
     assert!(desk.book.wants_status());
 }
@@ -356,11 +401,134 @@ fn what_another_run_gave_up_or_ended_is_done_again() {
 #[test]
 fn what_the_command_prints_is_copied_once() {
     let mut desk = Desk::submitted();
-    std::fs::write(desk.folder.log(), "one\n").unwrap();
+    std::fs::write(desk.folder.log(1), "one\n").unwrap();
     desk.claim();
     desk.look();
-    std::fs::write(desk.folder.log(), "one\ntwo\n").unwrap();
+    std::fs::write(desk.folder.log(1), "one\ntwo\n").unwrap();
     desk.record(End::Exited(0));
     desk.look();
-    assert_eq!(std::fs::read_to_string(desk.dir.path().join("mirror")).unwrap(), "one\ntwo\n");
+    assert_eq!(std::fs::read_to_string(desk.dir.path().join("mirror1")).unwrap(), "one\ntwo\n");
+}
+
+#[test]
+fn each_attempt_of_a_chunk_ends_with_its_own_record() {
+    let mut desk = Desk::submitted_of(3);
+    desk.claim();
+    desk.record_of(1, End::Exited(3));
+    desk.begins(2);
+    assert_eq!(desk.ends.lock().unwrap()[..], [(1, End::Exited(3))], "the others go on");
+    desk.record_of(2, End::Exited(0));
+    desk.record_of(3, End::Exited(0));
+    desk.look();
+    assert_eq!(desk.kinds(), [(1, None), (2, None), (3, None)]);
+    assert!(desk.book.is_empty());
+}
+
+#[test]
+fn of_a_chunk_whose_job_ended_only_what_had_begun_is_to_blame() {
+    for (state, kind) in [
+        (SystemState::TimedOut, JobFaultKind::Crowded),
+        (SystemState::Lost, JobFaultKind::Lost),
+        (SystemState::OutOfMemory, JobFaultKind::Signal),
+        (SystemState::Ended, JobFaultKind::Signal),
+    ] {
+        let mut desk = Desk::submitted_of(4);
+        desk.claim();
+        desk.record_of(1, End::Exited(0));
+        desk.begins(2);
+        desk.status(state);
+        desk.wait(61);
+        desk.look();
+        let idle = Some(JobFaultKind::NotBegun);
+        assert_eq!(desk.kinds(), [(1, None), (2, Some(kind)), (3, idle), (4, idle)], "{state:?}");
+        assert!(desk.book.is_empty());
+    }
+    // What somebody else cancelled is not done again.
+    let mut desk = Desk::submitted_of(2);
+    desk.claim();
+    desk.status(SystemState::Cancelled);
+    desk.wait(61);
+    desk.look();
+    let cancelled = Some(JobFaultKind::Cancelled);
+    assert_eq!(desk.kinds(), [(1, cancelled), (2, cancelled)]);
+}
+
+#[test]
+fn the_first_that_has_no_line_may_have_begun_on_a_node_that_failed() {
+    let mut desk = Desk::submitted_of(3);
+    desk.claim();
+    desk.record_of(1, End::Exited(0));
+    desk.status(SystemState::Lost);
+    assert_eq!(desk.kinds(), [(1, None), (2, Some(JobFaultKind::Lost)), (3, Some(JobFaultKind::NotBegun))]);
+}
+
+#[test]
+fn what_has_not_begun_is_given_back_when_the_run_stops() {
+    let mut desk = Desk::submitted_of(3);
+    desk.add("r-2", 2);
+    desk.claim();
+    desk.book.give_back();
+    assert_eq!(
+        desk.kinds(),
+        [(1, Some(JobFaultKind::GivenBack)), (2, Some(JobFaultKind::GivenBack))],
+        "of r-2"
+    );
+    assert!(desk.folder.is_stopped());
+    desk.record_of(1, End::Exited(0));
+    for attempt in [2, 3] {
+        desk.record_of(attempt, ends::fault(JobFaultKind::NotBegun, ""));
+    }
+    desk.ends.lock().unwrap().clear();
+    desk.look();
+    let back = Some(JobFaultKind::GivenBack);
+    assert_eq!(desk.kinds(), [(1, None), (2, back), (3, back)]);
+}
+
+#[test]
+fn attempts_of_a_job_of_another_run_are_asked_for_one_by_one() {
+    let mut desk = Desk::new();
+    desk.add("r-2", 3);
+    let other = JobFolder::new(desk.dir.path().join("jobs/r-2"));
+    desk.book = Book::new(settings());
+    let holder = ClaimHolder { host: Some("n1".into()), job: Some("7".into()) };
+    assert!(other.claim(&holder).unwrap());
+    desk.folder = other;
+    desk.adopt("r-2", 3, 3);
+    desk.record_of(1, End::Exited(0));
+    desk.look();
+    assert!(desk.kinds().is_empty());
+    desk.adopt("r-2", 1, 3);
+    desk.look();
+    assert_eq!(desk.kinds(), [(1, None)], "its record was read before it was asked for");
+    desk.record_of(3, End::Exited(0));
+    desk.look();
+    assert_eq!(desk.kinds(), [(1, None), (3, None)]);
+    desk.record_of(2, End::Exited(0));
+    desk.adopt("r-2", 2, 3);
+    desk.look();
+    assert_eq!(desk.kinds().len(), 3, "also after the others had ended");
+}
+
+#[test]
+fn one_that_cannot_be_made_ready_is_no_part_of_its_job() {
+    let mut desk = Desk::new();
+    let folder = JobFolder::create(desk.dir.path().join("jobs/r-2")).unwrap();
+    let works = vec!["v".to_owned(), "w".to_owned()];
+    desk.book.gather(BookedJob::new("r-2".into(), folder, JobWish::default(), works, "n".into(), desk.now));
+    desk.book.ready("r-2", 2, desk.ready(2), desk.now);
+    assert_eq!(desk.book.take_due(desk.now).len(), 1, "only r-1");
+    desk.book.submitted("r-1", Ok("7".into()), desk.now);
+    desk.book.leave("r-2", 1, desk.now);
+    assert_eq!(desk.book.take_due(desk.now).len(), 1);
+}
+
+#[test]
+fn a_chunk_asks_for_the_sum_of_its_times_and_for_what_runs_at_once() {
+    let chunk = Chunking { size: ChunkSize::Of(5), time: SECOND, max: 5, parallel: 2 };
+    let (cpus, memory, gpus, limit) = (3, Some(10), None, Some(SECOND * 100));
+    let wish = JobWish { cpus, memory, gpus, limit, chunk, ..JobWish::default() };
+    let request = wish.request("r-1", &JobFolder::new("/w/r-1".into()), 5);
+    assert_eq!((request.cpus, request.memory, request.limit), (6, Some(20), Some(SECOND * 360)));
+    let alone = wish.request("r-1", &JobFolder::new("/w/r-1".into()), 1);
+    assert_eq!((alone.cpus, alone.limit), (3, Some(SECOND * 160)));
 }

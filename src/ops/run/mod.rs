@@ -326,5 +326,9 @@ fn estimate(options: &mut RunOptions, opened: &Opened, reader: &Connection) {
     let times = of_workflow(reader, name).unwrap_or_default();
     options.remaining_ms = remaining(outline, |node| times.get(node).map(|time| time.wall));
     options.alone_ms = outline.places().map(|place| times.get(&place.name()).map(|time| time.wall)).collect();
+    if !options.executors.is_empty() {
+        let mean = |name: &str| times.get(name).map(|time| time.mean);
+        options.mean_ms = outline.places().map(|place| mean(&place.name())).collect();
+    }
     options.first = !has_succeeded(reader, name).unwrap_or(true);
 }
