@@ -144,3 +144,26 @@ fn what_says_how_attempts_share_jobs_is_checked_and_is_in_no_key() {
     let done = lab.exec("w.toml", &[]).expect_code(2);
     assert!(done.err.contains("no executor `nowhere`"), "{}", done.err);
 }
+
+#[test]
+fn a_large_input_is_brought_once_and_is_gone_afterwards() {
+    let Some(cluster) = Cluster::new("chunk = 2") else { return };
+    let lab = &cluster.lab;
+    let text = "[workflow]\nname = 'w'\n[tasks.t]\nexecutor = 'cl'\ninputs = { file = 'file', n = 'int' }\n\
+                outputs = { line = 'string' }\n\
+                run = 'echo $(stat -L -c %i \"$file\") $(wc -c < \"$file\") > \"$OUT/line\"'\n\
+                [nodes.t]\nforeach = ['n']\ninputs = { file = 'big.bin', n = [1, 2, 3, 4] }\n\
+                [outputs]\nlines = '{{ t.line }}'\n";
+    lab.write_bytes("big.bin", &vec![7; 17 << 20]);
+    let lines = |done: Done| -> BTreeSet<String> {
+        let outputs = done.outputs();
+        outputs["lines"].as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned()).collect()
+    };
+    lab.write("w.toml", text);
+    let same = lines(lab.ok("w.toml", &[]));
+    assert!(same.len() == 1 && same.iter().all(|line| line.ends_with(" 17825792")), "{same:?}");
+    assert!(!lab.path("work/blobs").exists());
+    lab.write("w.toml", &text.replace("run =", "stage = 'copy'\nrun ="));
+    assert_eq!(lines(lab.ok("w.toml", &[])).len(), 4, "each has its own");
+    cluster.expect_clean();
+}

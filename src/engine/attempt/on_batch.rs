@@ -11,7 +11,6 @@ use std::time::Duration;
 use crate::core::event::{ExecutorCalls, TaskError, TaskErrorKind};
 use crate::core::node_path::NodeRef;
 use crate::core::run_id::RunId;
-use crate::core::staging::Staging;
 use crate::engine::attempt::apart::apart;
 use crate::engine::attempt::error::AttemptError;
 use crate::engine::attempt::failing_line::set_trap;
@@ -20,7 +19,7 @@ use crate::engine::attempt::perform::{
     AttemptEnded, AttemptFuture, AttemptJob, AttemptRunner, AttemptShared, Finishing, Success, TAIL, Trace,
     append_stdout, log_path, perform,
 };
-use crate::engine::attempt::placement::{AttemptNews, BatchPlace, PlacedNews, Placement};
+use crate::engine::attempt::placement::{AttemptNews, BLOBS, BatchPlace, PlacedNews, Placement};
 use crate::engine::attempt::prepare::{AttemptContext, LargeInputs, PreparedAttempt, prepare};
 use crate::engine::attempt::scratch::Folder;
 use crate::exec::batch::{
@@ -238,7 +237,8 @@ async fn make_ready<E: Send + Sync + 'static>(
     }
     let label = job.subject.path().to_string();
     let parallel = wish.chunk.parallel;
-    let wanted = SeatWish { wish, work, label, expected: placement.expected };
+    let order = u64::from(job.unit);
+    let wanted = SeatWish { wish, order, work, label, expected: placement.expected };
     let seat = match place.batch.seat(wanted, &shared.cancel).await {
         Ok(seat) => seat,
         Err(End::Job(JobFault { kind: JobFaultKind::GivenBack, .. })) => return Err(Ending::GivenBack),
@@ -268,9 +268,18 @@ fn make_new<E>(
     scratch.make().map_err(fail("the scratch folder cannot be made"))?;
     let AttemptShared { store, run, scope, scheduled_at, caller, .. } = shared;
     // A link to the home would lead nowhere on a node.
-    let (staging, large) = (Some(Staging::Copy), LargeInputs::Copy);
-    let around =
-        AttemptContext { store, run: *run, scope, scheduled_at: *scheduled_at, caller, staging, large };
+    let (shared, large) = (place.work_dir.join(BLOBS), LargeInputs::Copy);
+    let shared = Some(&*shared);
+    let around = AttemptContext {
+        store,
+        run: *run,
+        scope,
+        scheduled_at: *scheduled_at,
+        caller,
+        staging: None,
+        large,
+        shared,
+    };
     let mut prepared = prepare(&around, &job.subject, &scratch)?;
     set_trap(&job.subject.task, &scratch, &mut prepared)
         .map_err(fail("the scratch folder cannot be written to"))?;

@@ -198,7 +198,16 @@ async fn try_in<E: Executor + Send + Sync + 'static>(
             let AttemptShared { store, run, scope, scheduled_at, caller, large, .. } = &*shared;
             let large = large.placement();
             let (run, scheduled_at) = (*run, *scheduled_at);
-            let around = AttemptContext { store, run, scope, scheduled_at, caller, staging: None, large };
+            let around = AttemptContext {
+                store,
+                run,
+                scope,
+                scheduled_at,
+                caller,
+                staging: None,
+                large,
+                shared: None,
+            };
             prepare(&around, &job.subject, &folder)
         }
     })

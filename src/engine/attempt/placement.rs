@@ -16,6 +16,9 @@ use crate::engine::schedule::UnitId;
 use crate::engine::schedule::pools::Reservation;
 use crate::exec::batch::{Batch, Chunking, JobNews};
 
+/// The folder in `work_dir` where large inputs are brought once.
+pub const BLOBS: &str = "blobs";
+
 /// An executor whose attempts are jobs of a batch system.
 pub struct BatchPlace {
     pub name: Arc<str>,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::booked::{AdoptedJob, BookedJob, JobEnd, Part, ReadyAttempt, Stage};
+use super::booked::{AdoptedJob, BookedJob, JobEnd, JobPart, ReadyAttempt, Stage};
 use super::chunks::Waiting;
 use super::ends::{fault, given_back, outcome, shown};
 use super::folder::ClaimHolder;
@@ -98,7 +98,7 @@ impl Book {
     /// Nobody needs an attempt any more; before its job was submitted it is no part of it.
     pub fn leave(&mut self, name: &str, attempt: usize, now: Instant) {
         if let Some(job) = self.jobs.get_mut(name)
-            && matches!(job.parts.get(&attempt), Some(Part::Preparing))
+            && matches!(job.parts.get(&attempt), Some(JobPart::Preparing))
         {
             job.parts.remove(&attempt);
             self.queue_if_ready(name, now);

@@ -52,7 +52,7 @@ pub struct BookedJob {
     /// How many attempts it has, of this run or not.
     pub size: usize,
     /// The attempts that have not ended.
-    pub parts: BTreeMap<usize, Part>,
+    pub parts: BTreeMap<usize, JobPart>,
     pub stage: Stage,
     pub id: Option<String>,
     /// When there was a sign of it.
@@ -79,7 +79,7 @@ pub struct BookedJob {
 }
 
 /// An attempt of a job.
-pub enum Part {
+pub enum JobPart {
     /// Its inputs are still brought.
     Preparing,
     Ready(OpenAttempt),
@@ -116,7 +116,7 @@ impl BookedJob {
             folder,
             wish,
             size: works.len(),
-            parts: (1..=works.len()).map(|attempt| (attempt, Part::Preparing)).collect(),
+            parts: (1..=works.len()).map(|attempt| (attempt, JobPart::Preparing)).collect(),
             works,
             label,
             stage: Stage::Gathering,
@@ -145,11 +145,11 @@ impl BookedJob {
     }
 
     pub fn add(&mut self, attempt: usize, ready: ReadyAttempt) {
-        self.parts.insert(attempt, Part::Ready(OpenAttempt { ready, begun: false, mirrored: 0 }));
+        self.parts.insert(attempt, JobPart::Ready(OpenAttempt { ready, begun: false, mirrored: 0 }));
     }
 
     pub fn is_ready(&self) -> bool {
-        self.parts.values().all(|part| matches!(part, Part::Ready(_)))
+        self.parts.values().all(|part| matches!(part, JobPart::Ready(_)))
     }
 
     pub fn intent(&self) -> JobIntent {
@@ -167,8 +167,8 @@ impl BookedJob {
 
     pub fn open(&self) -> impl Iterator<Item = (usize, &OpenAttempt)> {
         self.parts.iter().filter_map(|(attempt, part)| match part {
-            Part::Ready(open) => Some((*attempt, open)),
-            Part::Preparing => None,
+            JobPart::Ready(open) => Some((*attempt, open)),
+            JobPart::Preparing => None,
         })
     }
 
@@ -227,7 +227,7 @@ impl BookedJob {
             self.early.clear();
         }
         for (attempt, part) in &mut self.parts {
-            if let Part::Ready(open) = part
+            if let JobPart::Ready(open) = part
                 && open.begun
             {
                 open.mirror(&self.folder.log(*attempt));
@@ -238,7 +238,7 @@ impl BookedJob {
 
     /// Notes that an attempt has begun.
     pub fn begin(&mut self, attempt: usize) {
-        if let Some(Part::Ready(open)) = self.parts.get_mut(&attempt)
+        if let Some(JobPart::Ready(open)) = self.parts.get_mut(&attempt)
             && !std::mem::replace(&mut open.begun, true)
         {
             let job = self.id.clone().unwrap_or_default();
@@ -249,8 +249,8 @@ impl BookedJob {
     /// Takes an attempt that has ended, with what it printed.
     pub fn take(&mut self, attempt: usize) -> Option<ReadyAttempt> {
         match self.parts.remove(&attempt)? {
-            Part::Preparing => None,
-            Part::Ready(mut open) => {
+            JobPart::Preparing => None,
+            JobPart::Ready(mut open) => {
                 open.mirror(&self.folder.log(attempt));
                 Some(open.ready)
             }
@@ -265,7 +265,7 @@ impl BookedJob {
 
     /// Adds the end of what the batch system said itself to what an attempt printed.
     pub fn add_system_log(&self, attempt: usize) {
-        if let Some(Part::Ready(open)) = self.parts.get(&attempt) {
+        if let Some(JobPart::Ready(open)) = self.parts.get(&attempt) {
             let path = self.folder.system_log();
             let size = fs::metadata(&path).map_or(0, |file| file.len());
             let _ = copy_rest(&path, size.saturating_sub(MAX_SYSTEM_LOG), &open.ready.mirror);

@@ -11,6 +11,8 @@ use crate::exec::batch::Seat;
 
 /// An attempt that waits for its place in a job.
 pub struct SeatRequest {
+    /// Those with a lower number go first.
+    pub order: u64,
     /// What it works on, as the caller knows it.
     pub work: String,
     /// The node, for people.
@@ -104,6 +106,7 @@ impl Waiting {
     pub fn take(&mut self, free: usize, now: Instant) -> Vec<Chunk> {
         for line in &mut self.lines {
             line.requests.retain(|request| !request.reply.is_closed());
+            line.requests.make_contiguous().sort_by_key(|request| request.order);
         }
         self.lines.retain(|line| !line.requests.is_empty());
         let all: usize = self.lines.iter().map(|line| line.requests.len()).sum();
@@ -211,7 +214,7 @@ mod tests {
                 self.replies.push(received);
                 let chunk = Chunking { size, time: SECOND * 300, max: 500, parallel: 1 };
                 let wish = JobWish { kind: kind.into(), chunk, ..JobWish::default() };
-                let request = SeatRequest { work: "w".into(), label: "n".into(), expected, reply };
+                let request = SeatRequest { order: 0, work: "w".into(), label: "n".into(), expected, reply };
                 self.waiting.add(wish, request, self.now);
             }
         }

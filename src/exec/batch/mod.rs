@@ -111,6 +111,8 @@ pub enum JobFaultKind {
 /// What an attempt wants of a job.
 pub struct SeatWish {
     pub wish: JobWish,
+    /// Those with a lower number go first.
+    pub order: u64,
     /// The digest of what it does, and the node.
     pub work: String,
     pub label: String,
@@ -213,8 +215,8 @@ impl Batch {
     /// How the attempt ended instead.
     pub async fn seat(&self, wanted: SeatWish, cancel: &Cancel) -> Result<Seat, End> {
         let (reply, seated) = oneshot::channel();
-        let SeatWish { wish, work, label, expected } = wanted;
-        let request = SeatRequest { work, label, expected, reply };
+        let SeatWish { wish, order, work, label, expected } = wanted;
+        let request = SeatRequest { order, work, label, expected, reply };
         self.send(Message::Seat(Box::new((wish, request)))).map_err(End::NotStarted)?;
         tokio::select! {
             seat = seated => seat.map_err(|_| given_back()),

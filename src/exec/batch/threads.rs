@@ -40,7 +40,7 @@ pub enum Message {
 }
 
 /// What the thread that calls is to do.
-pub enum Call {
+pub enum BatchCall {
     Submit(Vec<(JobIntent, JobRequest)>),
     Status,
     Cancel(Vec<(String, Option<String>)>),
@@ -61,19 +61,19 @@ const WORD_INTERVAL: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(3600);
 
 /// The thread that calls, one after the other.
-pub fn attend(parts: &BatchParts, calls: &Receiver<Call>, answers: &Sender<Message>) {
+pub fn attend(parts: &BatchParts, calls: &Receiver<BatchCall>, answers: &Sender<Message>) {
     let BatchParts { system, ledger, .. } = parts;
     while let Ok(call) = calls.recv() {
         match call {
-            Call::Submit(jobs) => submit(parts, jobs, answers, letting_go),
-            Call::Status => {
+            BatchCall::Submit(jobs) => submit(parts, jobs, answers, letting_go),
+            BatchCall::Status => {
                 let asked = Instant::now();
                 let _ = answers.send(Message::Status(asked, system.status()));
                 for note in system.take_notes() {
                     let _ = answers.send(Message::Note(note));
                 }
             }
-            Call::Cancel(jobs) => {
+            BatchCall::Cancel(jobs) => {
                 // Nothing is cancelled by its id alone.
                 let Ok(known) = system.status() else { continue };
                 let is_meant = |found: &SystemJob| {
@@ -85,9 +85,9 @@ pub fn attend(parts: &BatchParts, calls: &Receiver<Call>, answers: &Sender<Messa
                     let _ = system.cancel(&meant);
                 }
             }
-            Call::Forget(folder, attempt) => ledger.forget(&folder, attempt),
-            Call::Settle(name, folder) => ledger.settle(&name, &folder),
-            Call::Close(done) => {
+            BatchCall::Forget(folder, attempt) => ledger.forget(&folder, attempt),
+            BatchCall::Settle(name, folder) => ledger.settle(&name, &folder),
+            BatchCall::Close(done) => {
                 let _ = done.send(());
                 return;
             }
@@ -131,7 +131,7 @@ pub struct Desk {
     book: Book,
     settings: BatchSettings,
     messages: Sender<Message>,
-    calls: Sender<Call>,
+    calls: Sender<BatchCall>,
     /// Whether the run begins nothing more.
     stopped: Arc<AtomicBool>,
     /// How many attempts of each job are still needed.
@@ -151,7 +151,7 @@ impl Desk {
     pub fn new(
         settings: BatchSettings,
         messages: Sender<Message>,
-        calls: Sender<Call>,
+        calls: Sender<BatchCall>,
         stopped: Arc<AtomicBool>,
     ) -> Self {
         let now = Instant::now();
@@ -185,7 +185,7 @@ impl Desk {
             while let Some(one) = message {
                 if let Message::Close(done) = one {
                     self.send_cancels();
-                    let _ = self.calls.send(Call::Close(done));
+                    let _ = self.calls.send(BatchCall::Close(done));
                     return;
                 }
                 self.hear(one, now);
@@ -266,10 +266,10 @@ impl Desk {
             *left
         });
         let call = if left > 0 {
-            Call::Forget(folder, attempt)
+            BatchCall::Forget(folder, attempt)
         } else {
             self.unsettled.remove(&name);
-            Call::Settle(name, folder)
+            BatchCall::Settle(name, folder)
         };
         let _ = self.calls.send(call);
     }
@@ -285,14 +285,14 @@ impl Desk {
         let wants = now >= self.next_poll && self.book.wants_status() || wants_word;
         if wants && !self.polling {
             self.polling = true;
-            let _ = self.calls.send(Call::Status);
+            let _ = self.calls.send(BatchCall::Status);
             (self.next_poll, self.next_word) = (now + poll, now + WORD_INTERVAL);
         } else if now >= self.next_poll {
             self.next_poll = now + poll;
         }
         let due = self.book.take_due(now);
         if !due.is_empty() {
-            let _ = self.calls.send(Call::Submit(due));
+            let _ = self.calls.send(BatchCall::Submit(due));
         }
         self.send_cancels();
     }
@@ -340,7 +340,7 @@ impl Desk {
         /// Maximum jobs that one call ends.
         const MAX_AT_ONCE: usize = 100;
         for part in self.book.take_unwanted().chunks(MAX_AT_ONCE) {
-            let _ = self.calls.send(Call::Cancel(part.to_vec()));
+            let _ = self.calls.send(BatchCall::Cancel(part.to_vec()));
         }
     }
 }
