@@ -61,7 +61,12 @@ const WORD_INTERVAL: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(3600);
 
 /// The thread that calls, one after the other.
-pub fn attend(parts: &BatchParts, calls: &Receiver<BatchCall>, answers: &Sender<Message>) {
+pub fn attend(
+    parts: &BatchParts,
+    calls: &Receiver<BatchCall>,
+    answers: &Sender<Message>,
+    letting_go: &AtomicBool,
+) {
     let BatchParts { system, ledger, .. } = parts;
     while let Ok(call) = calls.recv() {
         match call {

@@ -35,7 +35,7 @@ impl Store {
         let digest = match &source.place {
             Place::Blob(digest) => *digest,
             // A file of the user's is another one when it looks different.
-            Place::Origin(path) => Digest::of(&format!("{} {stat:?}", path.display())),
+            Place::Origin(path) => Digest::of(format!("{} {stat:?}", path.display())),
         };
         let mark = if source.executable { "x" } else { "" };
         let path = folder.join(format!("{}{mark}", digest.hex()));
