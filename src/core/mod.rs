@@ -3,6 +3,7 @@
 //! Knows no file, no process and no database.
 
 pub mod background;
+pub mod chunk;
 pub mod clock;
 pub mod closest;
 pub mod condition;

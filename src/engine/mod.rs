@@ -17,7 +17,7 @@ mod run;
 pub mod schedule;
 pub mod scope;
 
-pub use options::{RunOptions, reservation};
+pub use options::{MAX_ELSEWHERE, RunOptions, reservation};
 pub use run::protected::{RefusedOutput, protected, refused_outputs};
 pub use run::seams::{Publisher, Recorder, RunVerdict, StorePublisher, WorkLocks};
 pub use run::{

@@ -17,6 +17,8 @@ pub struct RunOptions {
     pub remaining_ms: Vec<u64>,
     /// How long each takes alone, in milliseconds, where it ran before.
     pub alone_ms: Vec<Option<u64>>,
+    /// How long one attempt takes, or one of its elements, where it ran before; empty where nobody asks.
+    pub mean_ms: Vec<Option<u64>>,
     /// Nodes that are not looked up.
     pub overwrite: Vec<bool>,
     pub mode: CacheMode,
@@ -43,9 +45,12 @@ impl RunOptions {
         self.executors.get(number)?.as_ref()
     }
 
-    /// How many attempts of the node may run at once.
-    pub fn at_once(&self, number: usize) -> usize {
-        if self.executor(number).is_some() { MAX_AHEAD_ELSEWHERE } else { self.jobs }
+    /// How many elements of the node may wait for a slot at once.
+    pub fn ahead(&self, number: usize) -> usize {
+        match self.executor(number) {
+            Some(_) => MAX_ELSEWHERE,
+            None => MIN_AHEAD.max(2 * self.jobs),
+        }
     }
 
     /// What the node takes of what is shared.
@@ -63,7 +68,9 @@ pub fn reservation<'r>(executor: Option<&Arc<str>>, resources: &'r Reservation) 
     Cow::Owned(own)
 }
 
-/// Elements that wait for a job of a batch system at once: their inputs are in memory.
-const MAX_AHEAD_ELSEWHERE: usize = 1000;
+/// Minimum of elements of one node that may wait for a slot at once: their inputs are in memory.
+const MIN_AHEAD: usize = 64;
+/// Maximum attempts on one batch system at once, which share jobs; they are in memory.
+pub const MAX_ELSEWHERE: usize = 10_000;
 /// Resources that a batch system counts.
 const BATCH_RESOURCES: [&str; 3] = ["cpus", "memory", "gpus"];

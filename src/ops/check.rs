@@ -77,7 +77,7 @@ pub fn check(path: &Path, home: Option<&Path>, python_env: Option<&str>) -> Resu
 fn needs(opened: &Opened, executors: &[Option<Arc<str>>], config: &Config) -> Vec<Lint> {
     let inputs: Vec<_> = opened.workflow.inputs.iter().map(|input| input.default.clone()).collect();
     let roles = vec![Role::Run; opened.outline.len()];
-    match pools(opened, processors(), &[], executors::capacities(executors, config)) {
+    match pools(opened, processors(), &[], executors::capacities(&opened.outline, executors, config)) {
         Ok(pools) => as_warnings(lacking(opened, &roles, executors, &inputs, &pools)),
         Err(_) => Vec::new(),
     }

@@ -4,19 +4,23 @@ mod command;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use self::command::command_system;
+use crate::core::chunk::ChunkSize;
 use crate::core::closest::closest;
 use crate::core::run_id::RunId;
 use crate::core::time_text::parse_duration;
+use crate::engine::MAX_ELSEWHERE;
 use crate::engine::attempt::environment;
+use crate::engine::attempt::job_script::script_maker;
 use crate::engine::attempt::ledger::HomeLedger;
 use crate::engine::attempt::placement::BatchPlace;
 use crate::engine::schedule::pools::ELSEWHERE;
-use crate::exec::batch::{Batch, BatchSettings, BatchSystem};
+use crate::exec::batch::{Batch, BatchParts, BatchSettings, BatchSystem, Chunking};
 use crate::exec::slurm::{MemoryUnit, Slurm, refused_argument};
 use crate::ops::Error;
 use crate::ops::open::Opened;
@@ -27,6 +31,11 @@ use crate::workflow::graph::select::matching;
 
 /// The executor of this machine, which needs no settings.
 pub const LOCAL: &str = "local";
+
+/// Jobs of one run that are submitted and not ended, where the settings do not say.
+const MAX_IN_FLIGHT: u64 = 100;
+/// Attempts that are made ready or taken in at once: each is a thread that works with files.
+const HANDS: usize = 8;
 
 /// The flag that names executors.
 const FLAG: &str = "--executor";
@@ -97,12 +106,28 @@ fn kind<'c>(name: &str, config: &'c Config) -> Option<&'c str> {
     config.text(&format!("executors.{name}.kind")).or((name == LOCAL).then_some(LOCAL))
 }
 
-/// The jobs of each executor that a run may have at once, as resources.
-pub fn capacities(executors: &[Option<Arc<str>>], config: &Config) -> BTreeMap<String, u64> {
-    let used: BTreeSet<&Arc<str>> = executors.iter().flatten().collect();
-    used.into_iter()
-        .map(|name| (format!("{ELSEWHERE}{name}"), Named { config, name }.whole("max_in_flight", 100)))
-        .collect()
+/// The attempts on each executor that a run may have at once, as resources: as many as share the jobs that it may have.
+pub fn capacities(
+    outline: &Outline,
+    executors: &[Option<Arc<str>>],
+    config: &Config,
+) -> BTreeMap<String, u64> {
+    let mut all = BTreeMap::new();
+    for (place, name) in outline.places().zip(executors) {
+        let Some(name) = name else { continue };
+        let named = Named { config, name };
+        let Chunking { size, max, .. } = named.chunking();
+        let own = place.node().execution().and_then(|policy| policy.chunk);
+        let sharing = match own.unwrap_or(size) {
+            ChunkSize::Of(size) => size,
+            ChunkSize::Auto => max,
+        };
+        let jobs = named.count("max_in_flight", MAX_IN_FLIGHT);
+        let attempts = jobs.saturating_mul(sharing).min(jobs.max(MAX_ELSEWHERE)) as u64;
+        let capacity = all.entry(format!("{ELSEWHERE}{name}")).or_insert(attempts);
+        *capacity = attempts.max(*capacity);
+    }
+    all
 }
 
 /// What a run's attempts need of each executor that it uses. `round` says how often the run was begun before.
@@ -132,40 +157,48 @@ fn batch_place(
     opened: &Opened,
 ) -> Result<BatchPlace, Error> {
     let named = Named { config, name };
+    let work_dir = work_dir(&named, home.path());
+    if !work_dir.is_absolute() {
+        let shown = work_dir.display();
+        let message = format!("`executors.{name}.work_dir` must be an absolute path, found {shown}");
+        return Err(Error::invalid(message));
+    }
+    let prefix = named.text("job_prefix").unwrap_or("r-").to_owned();
     let settings = BatchSettings {
-        // The scheduler bounds them as well; jobs that are about to end leave room for the next.
-        max_in_flight: named.count("max_in_flight", 100),
+        max_in_flight: named.count("max_in_flight", MAX_IN_FLIGHT),
         submits_per_minute: named.count("submits_per_minute", 300),
         poll_interval: named.time("poll_interval", 15).max(Duration::from_secs(1)),
         record_interval: named.time("record_interval", 1),
         record_wait: named.time("record_wait", 60),
         lost_after: named.time("lost_after", 120),
         stuck_after: named.time("stuck_after", 600),
+        folder: work_dir.join("jobs"),
+        // Of a run that was taken up again the names are others.
+        prefix: match round {
+            0 => format!("{prefix}{run}-"),
+            _ => format!("{prefix}{run}-{}.", round + 1),
+        },
     };
-    let ledger = Arc::new(HomeLedger::new(home.clone(), run, name.clone()));
-    let work_dir = work_dir(&named, home.path());
     let secrets = environment::secrets_of(opened.tasks());
-    let system = system(&named, &work_dir, secrets.keys().map(ToString::to_string).collect())?;
-    let batch = Batch::new(settings, system, Box::new(Arc::clone(&ledger)));
-    if !work_dir.is_absolute() {
-        let shown = work_dir.display();
-        let message = format!("`executors.{name}.work_dir` must be an absolute path, found {shown}");
-        return Err(Error::invalid(message));
-    }
+    let ledger = Arc::new(HomeLedger::new(home.clone(), run, name.clone()));
+    let runner = named.text("runner_path").map(PathBuf::from);
+    let prelude = named.text("prelude").unwrap_or_default().to_owned();
+    let parts = BatchParts {
+        system: system(&named, &work_dir, secrets.keys().map(ToString::to_string).collect())?,
+        ledger: Box::new(Arc::clone(&ledger)),
+        script: script_maker(runner, work_dir.clone(), prelude),
+    };
     Ok(BatchPlace {
         name: name.clone(),
-        batch,
+        batch: Batch::new(settings, parts),
         ledger,
         work_dir,
-        runner: named.text("runner_path").map(PathBuf::from),
-        prefix: named.text("job_prefix").unwrap_or("r-").to_owned(),
-        prelude: named.text("prelude").unwrap_or_default().to_owned(),
+        prefix,
         lost_retries: u32::try_from(named.whole("lost_retries", 3)).unwrap_or(u32::MAX),
         time: named.duration("time"),
+        chunking: named.chunking(),
         secrets: secrets.into_values().collect(),
-        numbers: AtomicU64::new(0),
-        round: if round == 0 { String::new() } else { format!("{}.", round + 1) },
-        copied: OnceLock::new(),
+        hands: Semaphore::new(HANDS),
     })
 }
 
@@ -260,6 +293,16 @@ impl<'c> Named<'c> {
 
     fn count(&self, key: &str, default: u64) -> usize {
         usize::try_from(self.whole(key, default)).unwrap_or(usize::MAX)
+    }
+
+    fn chunking(&self) -> Chunking {
+        let size = self.get("chunk").and_then(|value| ChunkSize::from_json(value).ok());
+        Chunking {
+            size: size.unwrap_or_default(),
+            time: self.time("chunk_time", 300),
+            max: self.count("chunk_max", 500),
+            parallel: self.count("chunk_parallel", 1),
+        }
     }
 
     /// The reader of the settings has checked it.

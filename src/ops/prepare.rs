@@ -79,7 +79,7 @@ impl PreparedRun {
     /// # Errors
     /// A resource that is not understood.
     pub fn pools(&self) -> Result<Pools, Error> {
-        let elsewhere = executors::capacities(&self.options.executors, &self.config);
+        let elsewhere = executors::capacities(&self.opened.outline, &self.options.executors, &self.config);
         pools(&self.opened, self.options.jobs, &self.request.resources, elsewhere)
     }
 
@@ -142,6 +142,7 @@ fn options(opened: &Opened, request: &RunRequest, config: &Config) -> Result<Run
         roles,
         remaining_ms,
         alone_ms: vec![None; outline.len()],
+        mean_ms: Vec::new(),
         overwrite,
         mode: request.cache.unwrap_or_default(),
         keep_going: request.keep_going,

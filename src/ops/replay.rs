@@ -147,6 +147,7 @@ impl Replay {
             caller,
             staging,
             large,
+            shared: None,
         };
         match prepare(&around, subject, &folder) {
             Ok(prepared) => Ok(Ready { folder, prepared, id, is_kept: keep, _lock: lock }),

@@ -26,8 +26,8 @@ pub struct JobRow {
     /// What the batch system knows it by.
     pub name: String,
     pub run: RunId,
-    /// The digest of what it works on.
-    pub work: String,
+    /// The digests of what its attempts work on, by their numbers.
+    pub works: Vec<String>,
     pub node: String,
     pub folder: String,
     /// The batch system's id; none until its answer was noted.
@@ -46,8 +46,9 @@ pub fn add(db: &mut Connection, executor: &str, rows: &[JobRow], now_ms: i64) ->
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
         )?;
         for row in rows {
-            let JobRow { name, run, work, node, folder, id } = row;
-            insert.execute(params![name, run.as_str(), executor, work, node, folder, id, now_ms])?;
+            let JobRow { name, run, works, node, folder, id } = row;
+            let works = works.join(" ");
+            insert.execute(params![name, run.as_str(), executor, works, node, folder, id, now_ms])?;
         }
     }
     transaction.commit()
@@ -88,13 +89,14 @@ pub fn all(db: &Connection, executor: &str) -> rusqlite::Result<Vec<JobRow>> {
         let run: String = row.get(1)?;
         Ok(RunId::parse(&run)
             .ok()
-            .map(|run| (row.get(0), run, row.get(2), row.get(3), row.get(4), row.get(5))))
+            .map(|run| (row.get(0), run, row.get::<_, String>(2), row.get(3), row.get(4), row.get(5))))
     })?;
     let mut all = Vec::new();
     for row in rows {
         // The row of a run that no version of ours names is nobody's.
-        if let Some((name, run, work, node, folder, id)) = row? {
-            all.push(JobRow { name: name?, run, work: work?, node: node?, folder: folder?, id: id? });
+        if let Some((name, run, works, node, folder, id)) = row? {
+            let works = works?.split(' ').map(str::to_owned).collect();
+            all.push(JobRow { name: name?, run, works, node: node?, folder: folder?, id: id? });
         }
     }
     Ok(all)
@@ -155,7 +157,7 @@ mod tests {
         let row = JobRow {
             name: "r-k3v9x2qm-1".into(),
             run: one,
-            work: "w".into(),
+            works: vec!["v".into(), "w".into()],
             node: "fit".into(),
             folder: "/work/jobs/r-k3v9x2qm-1".into(),
             id: None,

@@ -85,6 +85,8 @@ macro_rules! execution_policies {
             ),
             key("executor", Shape::Text, "Where attempts run, by the name in the settings; default \"local\"."),
             key("executor_args", Shape::Texts, "More arguments of the command that submits a job."),
+            key("chunk", Shape::Any, "How many attempts share a job: \"auto\" or a whole number; default what the executor says."),
+            key("chunk_parallel", Shape::Whole(1), "How many attempts of a job run at once; default what the executor says."),
         ]
     };
 }

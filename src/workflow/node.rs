@@ -18,7 +18,18 @@ use crate::core::types::Type;
 use crate::core::value::Value;
 
 /// The policies that a node may override.
-const OVERRIDES: [&str; 6] = ["retries", "retry_delay", "retry_backoff", "timeout", "grace", "resources"];
+const OVERRIDES: [&str; 10] = [
+    "retries",
+    "retry_delay",
+    "retry_backoff",
+    "timeout",
+    "grace",
+    "resources",
+    "executor",
+    "executor_args",
+    "chunk",
+    "chunk_parallel",
+];
 
 /// Reads `foreach` or `matrix` and what goes with them; `body` is unknown where that has an error of its own.
 pub fn read_scatter(reader: &mut Reader, entry: &TableEntry, body: Option<&Body>) -> Option<Scatter> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::diagnostic::Diagnostic;
 use super::reader::Reader;
 use super::syntax::{Table, TomlKind};
+use crate::core::chunk::ChunkSize;
 use crate::core::time_text::parse_duration;
 
 /// How attempts are made.
@@ -27,6 +28,10 @@ pub struct AttemptPolicy {
     pub executor: Option<String>,
     /// More arguments of the command that submits a job.
     pub executor_args: Vec<String>,
+    /// How many attempts share a job, if not as the executor says.
+    pub chunk: Option<ChunkSize>,
+    /// How many attempts of a job run at once, if not as the executor says.
+    pub chunk_parallel: Option<u32>,
 }
 
 impl Default for AttemptPolicy {
@@ -40,6 +45,8 @@ impl Default for AttemptPolicy {
             resources: BTreeMap::from([("cpus".into(), 1)]),
             executor: None,
             executor_args: Vec::new(),
+            chunk: None,
+            chunk_parallel: None,
         }
     }
 }
@@ -80,6 +87,17 @@ impl AttemptPolicy {
         }
         if table.get("executor_args").is_some() {
             policy.executor_args = reader.owned_texts(table, "executor_args");
+        }
+        if let Some(item) = table.get("chunk") {
+            match ChunkSize::from_json(&item.kind.to_json()) {
+                Ok(size) => policy.chunk = Some(size),
+                Err(problem) => {
+                    reader.error(item.span, format!("`chunk` {problem}"), "no size of a chunk");
+                }
+            }
+        }
+        if let Some(parallel) = whole(reader, table, "chunk_parallel", 1000) {
+            policy.chunk_parallel = Some(parallel.max(1) as u32);
         }
         policy
     }

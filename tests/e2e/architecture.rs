@@ -241,6 +241,7 @@ fn only_one_place_opens_files_of_the_home() {
         "removal.rs",
         "user_file.rs",
         "store/stat.rs",
+        "store/shared.rs",
         "store/stage.rs",
         "store/publish.rs",
         "store/view.rs",

@@ -78,6 +78,8 @@ mod shared_cache;
 mod show_node;
 mod signals;
 mod slurm;
+mod slurm_chunks;
+mod slurm_trials;
 mod spool;
 mod sub_workflows;
 mod task_output;

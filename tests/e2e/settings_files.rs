@@ -156,26 +156,6 @@ fn a_file_that_others_may_write_counts_in_the_workflows_folder_only() {
 }
 
 #[test]
-fn settings_without_effect_are_told() {
-    let lab = lab();
-    lab.write(
-        "up/runner.toml",
-        "[executors.cluster]\nkind = \"slurm\"\nchunk = 5\n[cache]\nremote_jobs = 4\n",
-    );
-    let told = |done: Done| {
-        let all = done.out + &done.err;
-        assert!(
-            all.contains("`executors.cluster.chunk` has no effect") && !all.contains("[cache] has no effect"),
-            "{all}"
-        );
-    };
-    for verb in ["exec", "plan", "check", "config"] {
-        told(run(&lab, &[verb, "up/flow/w.toml"]).expect_code(0));
-    }
-    told(run(&lab, &["why", "up/flow/w.toml", "scope"]).expect_code(0));
-}
-
-#[test]
 fn workflow_files_hold_no_settings_and_settings_files_no_workflow() {
     let lab = Lab::new();
     for section in ["executors.a", "cache", "smtp", "serve"] {

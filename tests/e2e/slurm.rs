@@ -33,14 +33,14 @@ fn program(cluster: &Path) -> PathBuf {
     copy.clone()
 }
 
-struct Cluster {
-    lab: Lab,
-    folder: PathBuf,
+pub struct Cluster {
+    pub lab: Lab,
+    pub folder: PathBuf,
 }
 
 impl Cluster {
     /// A lab whose executor `cl` looks often, with these further settings.
-    fn new(settings: &str) -> Option<Self> {
+    pub fn new(settings: &str) -> Option<Self> {
         Self::of_kind("slurm", settings)
     }
 
@@ -81,12 +81,12 @@ NODE_FAIL = "lost""#,
         Some(Self { lab, folder })
     }
 
-    fn conf(&self) -> PathBuf {
+    pub fn conf(&self) -> PathBuf {
         self.folder.join("etc/slurm.conf")
     }
 
     /// The jobs of a run that are in the queue, a line each.
-    fn queue(&self, run: &str) -> String {
+    pub fn queue(&self, run: &str) -> String {
         let mut command = Command::new("squeue");
         let output = command.args(["--noheader", "--format=%j %T"]).env("SLURM_CONF", self.conf()).output();
         let all = String::from_utf8(output.unwrap().stdout).unwrap();
@@ -95,7 +95,7 @@ NODE_FAIL = "lost""#,
 
     /// Nothing of any job is left in the folder that is shared.
     #[track_caller]
-    fn expect_clean(&self) {
+    pub fn expect_clean(&self) {
         let entries = fs::read_dir(self.lab.path("work/jobs"));
         let left: Vec<_> = entries.map(|entries| entries.flatten().collect()).unwrap_or_default();
         assert!(left.is_empty(), "{left:?}");
@@ -255,7 +255,7 @@ fn a_secret_reaches_the_task_and_nothing_else() {
 }
 
 /// Elements that wait for a file, and count their beginnings and ends.
-const WAITING: &str = r#"
+pub const WAITING: &str = r#"
 [workflow]
 name = "w"
 [tasks.t]

@@ -1,6 +1,6 @@
 //! The rows of a run's jobs in the home: intents before submissions, and jobs of runs that are gone, to be taken over.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use crate::core::lock::lock;
 use crate::core::run_id::RunId;
-use crate::exec::batch::{JobIntent, JobLedger};
+use crate::exec::batch::{JobFolder, JobIntent, JobLedger};
 use crate::storage::db;
 use crate::storage::home::Home;
 use crate::storage::jobs::{self, JobRow};
@@ -26,8 +26,17 @@ pub struct HomeLedger {
 
 struct OpenLedger {
     db: Connection,
-    /// Jobs of other runs, and of this one from before it was taken up again, by what they work on.
-    others: HashMap<String, Vec<JobRow>>,
+    /// Attempts of jobs of other runs, and of this one from before it was taken up again, by what they work on.
+    others: HashMap<String, Vec<(Arc<JobRow>, usize)>>,
+    /// The names of those jobs that were taken over, and of those that somebody else took.
+    taken: HashMap<String, bool>,
+}
+
+/// An attempt of a job that another run submitted.
+pub struct TakenOver {
+    pub job: Arc<JobRow>,
+    /// Its number in the job, from 1.
+    pub attempt: usize,
 }
 
 impl HomeLedger {
@@ -35,34 +44,54 @@ impl HomeLedger {
         Self { home, run, executor, open: Mutex::new(None) }
     }
 
-    /// Takes over a job of a run that is gone, if one works on the same; no other run has it then.
+    /// Takes over an attempt of a job of a run that is gone, if one works on the same; no other run has the job then.
     ///
     /// # Errors
     /// The database cannot be used: a sentence.
-    pub fn take_over(&self, work: &str) -> Result<Option<JobRow>, String> {
+    pub fn take_over(&self, work: &str) -> Result<Option<TakenOver>, String> {
         self.with(|open| {
-            let Some(rows) = open.others.get_mut(work) else { return Ok(None) };
+            let OpenLedger { db, others, taken } = open;
+            let Some(rows) = others.get_mut(work) else { return Ok(None) };
             // Asked now: a run that lived when the rows were read may be gone.
-            let is_gone = |row: &JobRow| row.run == self.run || !self.home.is_alive(row.run);
-            while let Some(gone) = rows.iter().position(is_gone) {
-                let row = rows.remove(gone);
-                if jobs::take_over(&open.db, &row, self.run)? {
-                    return Ok(Some(row));
+            let is_free = |(job, _): &(Arc<JobRow>, usize), taken: &HashMap<String, bool>| {
+                taken.get(&job.name).copied().unwrap_or_else(|| self.is_gone(job))
+            };
+            while let Some(gone) = rows.iter().position(|row| is_free(row, taken)) {
+                let (job, attempt) = rows.remove(gone);
+                let ours = match taken.get(&job.name) {
+                    Some(ours) => *ours,
+                    None => jobs::take_over(db, &job, self.run)?,
+                };
+                taken.insert(job.name.clone(), ours);
+                if ours {
+                    return Ok(Some(TakenOver { job, attempt }));
                 }
             }
             Ok(None)
         })
     }
 
-    /// Jobs of runs that are gone, which nothing in this run has taken over. Where no job of this run made anybody look,
-    /// `looks` says whether to look now. An error is none.
+    /// Whether nobody attends to a job that stood in the database when this run came.
+    fn is_gone(&self, row: &JobRow) -> bool {
+        row.run == self.run || !self.home.is_alive(row.run)
+    }
+
+    /// Jobs of runs that are gone, of which nothing in this run has taken anything over, and those of this run with what
+    /// it has not. Where no job of this run made anybody look, `looks` says whether to look now. An error is none.
     pub fn left_over(&self, looks: bool) -> Vec<JobRow> {
         if !looks && lock(&self.open).is_none() {
             return Vec::new();
         }
-        let left = self.with(|open| Ok(open.others.values().flatten().cloned().collect::<Vec<_>>()));
-        let is_gone = |row: &JobRow| row.run == self.run || !self.home.is_alive(row.run);
-        left.unwrap_or_default().into_iter().filter(is_gone).collect()
+        let left = self.with(|open| {
+            let all = open.others.values().flatten().map(|(row, _)| (row.name.clone(), Arc::clone(row)));
+            let all: BTreeMap<String, Arc<JobRow>> = all.collect();
+            let is_left = |row: &JobRow| match open.taken.get(&row.name) {
+                Some(_) => row.run == self.run && Path::new(&row.folder).exists(),
+                None => self.is_gone(row),
+            };
+            Ok(all.values().filter(|row| is_left(row)).map(|row| (**row).clone()).collect())
+        });
+        left.unwrap_or_default()
     }
 
     /// Removes what runs that are gone left in `folder`, where jobs have theirs, and nobody needs: jobs whose result is
@@ -86,10 +115,7 @@ impl HomeLedger {
                 match known.get(name.as_str()) {
                     Some(row) => {
                         let is_gone = row.run == self.run || !self.home.is_alive(row.run);
-                        if is_gone
-                            && jobs::is_stored(&open.db, &row.work)?
-                            && remove_tree(&entry.path()).is_ok()
-                        {
+                        if is_gone && all_stored(&open.db, row)? && remove_tree(&entry.path()).is_ok() {
                             jobs::remove(&open.db, &name)?;
                         }
                     }
@@ -102,7 +128,7 @@ impl HomeLedger {
                 !Path::new(&row.folder).exists() && (row.run == self.run || !self.home.is_alive(row.run))
             };
             for row in rows.iter().filter(is_left) {
-                if jobs::is_stored(&open.db, &row.work)? {
+                if all_stored(&open.db, row)? {
                     jobs::remove(&open.db, &row.name)?;
                 }
             }
@@ -131,12 +157,24 @@ impl HomeLedger {
     fn open(&self) -> Result<OpenLedger, String> {
         let db = db::open_writer(self.home.path()).map_err(|error| error.to_string())?;
         let rows = jobs::all(&db, &self.executor).map_err(|error| error.to_string())?;
-        let mut others: HashMap<String, Vec<JobRow>> = HashMap::new();
-        for row in rows {
-            others.entry(row.work.clone()).or_default().push(row);
+        let mut others: HashMap<String, Vec<(Arc<JobRow>, usize)>> = HashMap::new();
+        for row in rows.into_iter().map(Arc::new) {
+            for (i, work) in row.works.iter().enumerate() {
+                others.entry(work.clone()).or_default().push((Arc::clone(&row), i + 1));
+            }
         }
-        Ok(OpenLedger { db, others })
+        Ok(OpenLedger { db, others, taken: HashMap::new() })
     }
+}
+
+/// Whether nobody can ask for an attempt of a job any more.
+fn all_stored(db: &Connection, row: &JobRow) -> rusqlite::Result<bool> {
+    for work in &row.works {
+        if !jobs::is_stored(db, work)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 impl JobLedger for Arc<HomeLedger> {
@@ -144,7 +182,7 @@ impl JobLedger for Arc<HomeLedger> {
         let row = |intent: &JobIntent| JobRow {
             name: intent.name.clone(),
             run: self.run,
-            work: intent.work.clone(),
+            works: intent.works.clone(),
             node: intent.label.clone(),
             folder: intent.folder.display().to_string(),
             id: None,
@@ -158,9 +196,15 @@ impl JobLedger for Arc<HomeLedger> {
         let _ = self.with(|open| jobs::note_ids(&mut open.db, ids));
     }
 
-    fn settle(&self, name: &str, folder: &Path) {
+    fn forget(&self, folder: &JobFolder, attempt: usize) {
+        let _ = fs::remove_file(folder.log(attempt));
+        let _ = fs::remove_file(folder.spec(attempt));
+        let _ = remove_tree(&folder.scratch(attempt));
+    }
+
+    fn settle(&self, name: &str, folder: &JobFolder) {
         // The row last: what it names is gone then.
-        if remove_tree(folder).is_ok() || !folder.exists() {
+        if remove_tree(folder.path()).is_ok() || !folder.exists() {
             let _ = self.with(|open| jobs::remove(&open.db, name));
         }
     }

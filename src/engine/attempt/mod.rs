@@ -7,6 +7,7 @@ pub mod error;
 pub mod failing_line;
 mod function;
 pub mod hints;
+pub mod job_script;
 pub mod large;
 pub mod ledger;
 mod on_batch;

@@ -1,50 +1,72 @@
 //! One attempt of a node as a job of a batch system: made ready in a folder that the nodes see, or taken over from a run that
 //! is gone; submitted again when it is lost; its outputs taken in from there.
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::core::event::{ExecutorCalls, TaskError, TaskErrorKind};
 use crate::core::node_path::NodeRef;
 use crate::core::run_id::RunId;
-use crate::core::staging::Staging;
 use crate::engine::attempt::apart::apart;
 use crate::engine::attempt::error::AttemptError;
 use crate::engine::attempt::failing_line::set_trap;
+use crate::engine::attempt::ledger::TakenOver;
 use crate::engine::attempt::perform::{
     AttemptEnded, AttemptFuture, AttemptJob, AttemptRunner, AttemptShared, Finishing, Success, TAIL, Trace,
     append_stdout, log_path, perform,
 };
-use crate::engine::attempt::placement::{AttemptNews, BatchPlace, JobHold, PlacedNews, Placement};
+use crate::engine::attempt::placement::{AttemptNews, BLOBS, BatchPlace, PlacedNews, Placement};
 use crate::engine::attempt::prepare::{AttemptContext, LargeInputs, PreparedAttempt, prepare};
 use crate::engine::attempt::scratch::Folder;
 use crate::exec::batch::{
-    JobAttempt, JobFault, JobFaultKind, JobFolder, JobIntent, JobOutcome, JobRequest, JobSpec,
+    Chunking, JobAttempt, JobFault, JobFaultKind, JobFolder, JobOutcome, JobSpec, JobWish, Seat, SeatWish,
 };
 use crate::exec::{End, Executor, tail};
-use crate::storage::jobs::JobRow;
 use crate::workflow::Capture;
 
-/// A job that is ready to be submitted, or was.
+/// An attempt that is ready in its place, or was in a job of another run.
 struct ReadyJob {
-    hold: JobHold,
-    folder: JobFolder,
+    seat: Seat,
     scratch: Folder,
     prepared: PreparedAttempt,
     path: String,
-    submitted: Option<AdoptedJob>,
+    submitted: Option<EarlierJob>,
 }
 
 /// A job that a run submitted which is gone.
-struct AdoptedJob {
+struct EarlierJob {
     /// The batch system's id, if that is known.
     id: Option<String>,
+    /// How many attempts it has.
+    size: usize,
     run: RunId,
+}
+
+/// How often an attempt was done again, and what follows for the next time.
+#[derive(Default)]
+struct Again {
+    lost: u32,
+    exclude: Vec<String>,
+    alone: bool,
+}
+
+/// How an attempt ended that has no result.
+enum Ending {
+    /// It never began, and never will.
+    GivenBack,
+    /// It goes on without this run.
+    Left(String),
+    Failed(AttemptError),
+}
+
+impl From<AttemptError> for Ending {
+    fn from(error: AttemptError) -> Self {
+        Self::Failed(error)
+    }
 }
 
 impl<E: Executor + Send + Sync + 'static> AttemptRunner for AttemptShared<E> {
@@ -55,12 +77,20 @@ impl<E: Executor + Send + Sync + 'static> AttemptRunner for AttemptShared<E> {
         }
     }
 
+    fn give_back(&self) {
+        self.batch.values().for_each(|place| place.batch.give_back());
+    }
+
     fn calls(&self) -> Option<ExecutorCalls> {
         let calls = self.batch.values().map(|place| place.batch.calls());
         calls.reduce(|mut all, calls| {
             all += calls;
             all
         })
+    }
+
+    fn resume(&self) {
+        self.batch.values().for_each(|place| place.batch.resume());
     }
 }
 
@@ -72,21 +102,28 @@ async fn perform_on_batch<E: Send + Sync + 'static>(
 ) -> AttemptEnded {
     let (unit, attempt) = (job.unit, job.subject.attempt);
     let log = log_path(&shared.logs, &job.subject.name, job.subject.index, attempt);
-    let (mut trace, mut left) = (Trace::default(), false);
+    let mut trace = Trace::default();
     let result = match shared.batch.get(&placement.executor).cloned() {
-        Some(place) => {
-            run_placed(&shared, &place, Arc::new(job), &placement, &log, &mut trace, &mut left).await
-        }
-        None => Err(AttemptError::spawn(format!("there is no executor `{}`", placement.executor))),
+        Some(place) => run_placed(&shared, &place, Arc::new(job), &placement, &log, &mut trace).await,
+        None => Err(AttemptError::spawn(format!("there is no executor `{}`", placement.executor)).into()),
     };
-    let result = result.map_err(|AttemptError { kind, message }| TaskError {
-        kind,
-        message: shared.masker.mask(&message),
-        exit_code: trace.exit_code.filter(|_| kind == TaskErrorKind::Exit),
-        log: Some(log.display().to_string()),
-        tail: if trace.tail.is_empty() { tail(&log, TAIL) } else { trace.tail },
+    let given_back = matches!(result, Err(Ending::GivenBack));
+    let left = matches!(result, Err(Ending::Left(_)));
+    let result = result.map_err(|ending| {
+        let AttemptError { kind, message } = match ending {
+            Ending::Failed(error) => error,
+            Ending::Left(message) => AttemptError::new(TaskErrorKind::Cancelled, message),
+            Ending::GivenBack => AttemptError::new(TaskErrorKind::Cancelled, "the run stopped first"),
+        };
+        TaskError {
+            kind,
+            message: shared.masker.mask(&message),
+            exit_code: trace.exit_code.filter(|_| kind == TaskErrorKind::Exit),
+            log: Some(log.display().to_string()),
+            tail: if trace.tail.is_empty() { tail(&log, TAIL) } else { trace.tail },
+        }
     });
-    AttemptEnded { unit, attempt, duration: trace.duration, usage: trace.usage, result, left }
+    AttemptEnded { unit, attempt, duration: trace.duration, usage: trace.usage, result, left, given_back }
 }
 
 async fn run_placed<E: Send + Sync + 'static>(
@@ -96,79 +133,79 @@ async fn run_placed<E: Send + Sync + 'static>(
     placement: &Placement,
     log: &Path,
     trace: &mut Trace,
-    left: &mut bool,
-) -> Result<Success, AttemptError> {
-    let (mut lost, mut exclude) = (0, Vec::new());
+) -> Result<Success, Ending> {
+    let mut again = Again::default();
     let made = OpenOptions::new().create(true).append(true).mode(0o600).open(log);
     made.map_err(|error| AttemptError::spawn(format!("{} cannot be written: {error}", log.display())))?;
+    let tell = {
+        let (news, executor) = (placement.news.clone(), placement.executor.clone());
+        let (unit, attempt) = (job.unit, job.subject.attempt);
+        move |what| drop(news.send(AttemptNews { unit, attempt, executor: executor.clone(), what }))
+    };
     loop {
-        let ready = make_ready(shared, place, &job, placement).await?;
-        let ReadyJob { hold, folder, scratch, prepared, path, submitted } = ready;
-        let (submitted, adopted) = submitted.map(|AdoptedJob { id, run }| (id, run)).unzip();
-        let tell = {
-            let (news, executor) = (placement.news.clone(), placement.executor.clone());
-            let (unit, attempt) = (job.unit, job.subject.attempt);
-            move |what| drop(news.send(AttemptNews { unit, attempt, executor: executor.clone(), what }))
-        };
-        if let Some(run) = adopted {
-            if lost == 0 {
+        let wish = wish(place, &job, placement, &again);
+        let ready = make_ready(shared, place, &job, placement, wish.clone()).await?;
+        let ReadyJob { seat, scratch, prepared, path, submitted } = ready;
+        if let Some(EarlierJob { run, .. }) = &submitted {
+            if again.lost == 0 {
                 // What the job has printed so far is copied once more, from its beginning.
                 let _ = OpenOptions::new().write(true).truncate(true).open(log);
             }
-            tell(PlacedNews::Adopted { name: hold.name.clone(), run });
+            tell(PlacedNews::Adopted { name: seat.name.clone(), run: *run });
         }
+        let submitted = submitted.map(|EarlierJob { id, size, .. }| (id, size));
         let news = {
             let tell = tell.clone();
             Box::new(move |news| tell(PlacedNews::Job(news)))
         };
-        let attempt = JobAttempt {
-            request: request(place, &job, placement, &hold.name, &folder, &exclude),
-            intent: JobIntent {
-                name: hold.name.clone(),
-                work: placement.work.hex(),
-                label: job.subject.path().to_string(),
-                folder: folder.path().to_owned(),
-            },
-            folder,
-            log: log.to_owned(),
-            submitted,
-            news,
-        };
-        let JobOutcome { outcome, host } =
-            place.batch.run(attempt, shared.cancel.clone(), shared.let_go.clone()).await;
+        let attempt = JobAttempt { seat: &seat, submitted, wish, log: log.to_owned(), news };
+        let JobOutcome { outcome, host } = place.batch.run(attempt, &shared.cancel, &shared.let_go).await;
         (trace.duration, trace.usage) = (outcome.duration, outcome.usage);
-        if let End::Job(JobFault { kind: JobFaultKind::Left, message }) = outcome.end {
-            *left = true;
-            hold.keep();
-            return Err(AttemptError { kind: TaskErrorKind::Cancelled, message });
-        }
-        if let End::Job(JobFault { kind: JobFaultKind::Lost, message }) = &outcome.end {
-            let again = lost < place.lost_retries;
-            let (job, reason) = (hold.name.clone(), message.clone());
-            tell(PlacedNews::Lost { job, host: host.clone(), reason, again });
-            if again {
-                lost += 1;
-                exclude.extend(host);
-                continue;
+        if let End::Job(JobFault { kind, message }) = &outcome.end {
+            let (job, reason) = (seat.name.clone(), message.clone());
+            match kind {
+                JobFaultKind::Left => {
+                    seat.keep();
+                    return Err(Ending::Left(reason));
+                }
+                JobFaultKind::GivenBack => return Err(Ending::GivenBack),
+                JobFaultKind::NotBegun => continue,
+                JobFaultKind::Crowded => {
+                    tell(PlacedNews::Lost { job, host, reason, again: true });
+                    again.alone = true;
+                    continue;
+                }
+                JobFaultKind::Lost => {
+                    let more = again.lost < place.lost_retries;
+                    tell(PlacedNews::Lost { job, host: host.clone(), reason, again: more });
+                    if more {
+                        again.lost += 1;
+                        again.exclude.extend(host);
+                        continue;
+                    }
+                }
+                _ => {}
             }
         }
         if let End::Exited(code) = outcome.end {
             trace.exit_code = Some(code);
         }
-        trace.tail = tail(log, TAIL);
-        if captures(&job) {
-            append_stdout(log, &scratch.stdout(), &shared.masker);
-        }
-        let finishing = Finishing {
-            shared: Arc::clone(shared),
-            job: Arc::clone(&job),
-            folder: scratch,
-            prepared,
-            path,
-            tail: trace.tail.clone(),
+        let finishing = {
+            let (shared, job, log) = (Arc::clone(shared), Arc::clone(&job), log.to_owned());
+            move || {
+                let tail = tail(&log, TAIL);
+                if captures(&job) {
+                    append_stdout(&log, &scratch.stdout(), &shared.masker);
+                }
+                let finishing =
+                    Finishing { shared, job, folder: scratch, prepared, path, tail: tail.clone() };
+                (finishing.finish(&outcome), tail)
+            }
         };
-        let success = apart(move || finishing.finish(&outcome)).await?;
-        return Ok(Success { hold: Some(Box::new(hold)), ..success });
+        let _hand = place.hands.acquire().await;
+        let (success, tail) = apart(finishing).await;
+        trace.tail = tail;
+        return Ok(Success { hold: Some(Box::new(seat)), ..success? });
     }
 }
 
@@ -176,58 +213,73 @@ fn captures(job: &AttemptJob) -> bool {
     job.subject.task.outputs.iter().any(|output| output.capture == Capture::Stdout)
 }
 
-/// A job of a run that is gone, or a new one.
+/// A place in a job of a run that is gone, or in a new one.
 async fn make_ready<E: Send + Sync + 'static>(
     shared: &Arc<AttemptShared<E>>,
     place: &Arc<BatchPlace>,
     job: &Arc<AttemptJob>,
     placement: &Placement,
-) -> Result<ReadyJob, AttemptError> {
+    wish: JobWish,
+) -> Result<ReadyJob, Ending> {
     let work = placement.work.hex();
     let taken = |problem| AttemptError::spawn(format!("the jobs of earlier runs cannot be read: {problem}"));
-    while let Some(JobRow { name, folder, id, run, .. }) = place.ledger.take_over(&work).map_err(taken)? {
-        let folder = JobFolder::new(folder.into());
-        let hold = JobHold { place: Arc::clone(place), name, folder: folder.path().to_owned() };
-        // A folder that is gone was settled; only its row was left.
-        if folder.exists() {
-            let scratch = Folder::at(folder.attempt());
+    while let Some(TakenOver { job, attempt }) = place.ledger.take_over(&work).map_err(taken)? {
+        let folder = JobFolder::new(job.folder.clone().into());
+        let seat = place.batch.seat_of(job.name.clone(), folder, attempt).map_err(AttemptError::spawn)?;
+        let scratch = Folder::at(seat.folder.scratch(attempt));
+        // One that is gone was settled; only its row was left.
+        if scratch.path().is_dir() {
             let prepared = PreparedAttempt::elsewhere(scratch.work());
             let path = std::env::var("PATH").unwrap_or_default();
-            return Ok(ReadyJob {
-                hold,
-                folder,
-                scratch,
-                prepared,
-                path,
-                submitted: Some(AdoptedJob { id, run }),
-            });
+            let submitted = Some(EarlierJob { id: job.id.clone(), size: job.works.len(), run: job.run });
+            return Ok(ReadyJob { seat, scratch, prepared, path, submitted });
         }
     }
+    let label = job.subject.path().to_string();
+    let parallel = wish.chunk.parallel;
+    let order = u64::from(job.unit);
+    let wanted = SeatWish { wish, order, work, label, expected: placement.expected };
+    let seat = match place.batch.seat(wanted, &shared.cancel).await {
+        Ok(seat) => seat,
+        Err(End::Job(JobFault { kind: JobFaultKind::GivenBack, .. })) => return Err(Ending::GivenBack),
+        Err(End::Cancelled) => {
+            return Err(AttemptError::new(TaskErrorKind::Cancelled, "the run was cancelled").into());
+        }
+        Err(End::NotStarted(problem)) => return Err(AttemptError::spawn(problem).into()),
+        Err(other) => return Err(AttemptError::spawn(format!("there is no job for it: {other:?}")).into()),
+    };
+    let _hand = place.hands.acquire().await;
     let (shared, place, job) = (Arc::clone(shared), Arc::clone(place), Arc::clone(job));
-    apart(move || make_new(&shared, &place, &job)).await
+    Ok(apart(move || make_new(&shared, &place, &job, seat, parallel)).await?)
 }
 
 fn make_new<E>(
     shared: &AttemptShared<E>,
     place: &Arc<BatchPlace>,
     job: &AttemptJob,
+    seat: Seat,
+    parallel: usize,
 ) -> Result<ReadyJob, AttemptError> {
     let fail = |what: &'static str| {
         let shown = place.work_dir.display().to_string();
         move |error: io::Error| AttemptError::spawn(format!("{what} in {shown}: {error}"))
     };
-    let number = place.numbers.fetch_add(1, Ordering::Relaxed) + 1;
-    let name = format!("{}{}-{}{number}", place.prefix, shared.run, place.round);
-    let folder = JobFolder::create(place.work_dir.join("jobs").join(&name))
-        .map_err(fail("the folder of the job cannot be made"))?;
-    let hold = JobHold { place: Arc::clone(place), name, folder: folder.path().to_owned() };
-    let scratch = Folder::at(folder.attempt());
+    let scratch = Folder::at(seat.folder.scratch(seat.attempt));
     scratch.make().map_err(fail("the scratch folder cannot be made"))?;
     let AttemptShared { store, run, scope, scheduled_at, caller, .. } = shared;
     // A link to the home would lead nowhere on a node.
-    let (staging, large) = (Some(Staging::Copy), LargeInputs::Copy);
-    let around =
-        AttemptContext { store, run: *run, scope, scheduled_at: *scheduled_at, caller, staging, large };
+    let (shared, large) = (place.work_dir.join(BLOBS), LargeInputs::Copy);
+    let shared = Some(&*shared);
+    let around = AttemptContext {
+        store,
+        run: *run,
+        scope,
+        scheduled_at: *scheduled_at,
+        caller,
+        staging: None,
+        large,
+        shared,
+    };
     let mut prepared = prepare(&around, &job.subject, &scratch)?;
     set_trap(&job.subject.task, &scratch, &mut prepared)
         .map_err(fail("the scratch folder cannot be written to"))?;
@@ -244,10 +296,10 @@ fn make_new<E>(
         masks_stdout: !prepared.secrets.is_empty(),
         out: scratch.out(),
         results: results(job, &scratch),
+        parallel,
     };
-    let script = script(place, &folder).map_err(AttemptError::spawn)?;
-    folder.write(&spec, &script).map_err(fail("the job cannot be written"))?;
-    Ok(ReadyJob { hold, folder, scratch, prepared, path: path.unwrap_or_default(), submitted: None })
+    seat.folder.write_spec(seat.attempt, &spec).map_err(fail("the job cannot be written"))?;
+    Ok(ReadyJob { seat, scratch, prepared, path: path.unwrap_or_default(), submitted: None })
 }
 
 /// What may become an output.
@@ -263,61 +315,24 @@ fn results(job: &AttemptJob, scratch: &Folder) -> Vec<PathBuf> {
     named.chain([scratch.out()]).collect()
 }
 
-fn request(
-    place: &BatchPlace,
-    job: &AttemptJob,
-    placement: &Placement,
-    name: &str,
-    folder: &JobFolder,
-    exclude: &[String],
-) -> JobRequest {
-    /// What a job needs beside its task.
-    const MORE: Duration = Duration::from_secs(60);
+/// What the attempt asks of its job.
+fn wish(place: &BatchPlace, job: &AttemptJob, placement: &Placement, again: &Again) -> JobWish {
     let amount = |name: &str| placement.resources.get(name).copied();
-    JobRequest {
-        name: name.to_owned(),
-        script: folder.script(),
-        log: folder.system_log(),
+    let chunk = Chunking {
+        size: placement.chunk.unwrap_or(place.chunking.size),
+        parallel: placement.parallel.map_or(place.chunking.parallel, |parallel| parallel as usize),
+        ..place.chunking.clone()
+    };
+    JobWish {
+        kind: job.subject.task.name.to_string(),
         cpus: amount("cpus").unwrap_or(1),
         memory: amount("memory"),
         gpus: amount("gpus"),
-        limit: job.timeout.map(|timeout| timeout + job.grace + MORE).or(place.time),
+        limit: job.timeout.map(|timeout| timeout + job.grace).or(place.time),
         args: placement.args.clone(),
-        exclude: exclude.to_vec(),
+        exclude: again.exclude.clone(),
+        chunk: if placement.alone || again.alone { chunk.alone() } else { chunk },
     }
-}
-
-/// What the batch system starts.
-fn script(place: &BatchPlace, folder: &JobFolder) -> Result<String, String> {
-    let runner = match &place.runner {
-        Some(path) => path.clone(),
-        None => place.copied.get_or_init(|| copy_of_self(&place.work_dir)).clone()?,
-    };
-    let word = |path: &Path| crate::core::shell_word::shell_word(&path.display().to_string()).into_owned();
-    let (runner, folder) = (word(&runner), word(folder.path()));
-    Ok(format!("#!/bin/bash\n{}\nexec {runner} job {folder}\n", place.prelude))
-}
-
-/// A copy of this program that the nodes see, made once a version.
-fn copy_of_self(work_dir: &Path) -> Result<PathBuf, String> {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    let copy = || -> io::Result<PathBuf> {
-        let own = std::env::current_exe()?;
-        let found = fs::metadata(&own)?;
-        let mark = format!("{:x}{:x}{:x}", found.size(), found.mtime(), found.mtime_nsec());
-        let folder = work_dir.join("bin");
-        let path = folder.join(format!("runner-{}-{mark}", env!("CARGO_PKG_VERSION")));
-        if fs::metadata(&path).is_ok_and(|copy| copy.size() == found.size()) {
-            return Ok(path);
-        }
-        fs::create_dir_all(&folder)?;
-        let new = folder.join(format!("new.{}", std::process::id()));
-        fs::copy(&own, &new)?;
-        fs::set_permissions(&new, fs::Permissions::from_mode(0o755))?;
-        fs::rename(&new, &path)?;
-        Ok(path)
-    };
-    copy().map_err(|error| format!("this program cannot be copied to {}: {error}", work_dir.display()))
 }
 
 fn millis(duration: Duration) -> u64 {

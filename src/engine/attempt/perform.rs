@@ -71,6 +71,12 @@ pub trait AttemptRunner: Send + Sync {
     fn calls(&self) -> Option<ExecutorCalls> {
         None
     }
+
+    /// The run begins nothing more: attempts that have not begun elsewhere never will.
+    fn give_back(&self) {}
+
+    /// It begins more after all.
+    fn resume(&self) {}
 }
 
 /// An attempt that goes on.
@@ -98,6 +104,8 @@ pub struct AttemptEnded {
     pub result: Result<Success, TaskError>,
     /// Whether it goes on without this run.
     pub left: bool,
+    /// Whether it never began, because the run stopped.
+    pub given_back: bool,
 }
 
 pub struct Success {
@@ -158,6 +166,7 @@ where
         usage: trace.usage,
         result,
         left: false,
+        given_back: false,
     }
 }
 
@@ -189,7 +198,16 @@ async fn try_in<E: Executor + Send + Sync + 'static>(
             let AttemptShared { store, run, scope, scheduled_at, caller, large, .. } = &*shared;
             let large = large.placement();
             let (run, scheduled_at) = (*run, *scheduled_at);
-            let around = AttemptContext { store, run, scope, scheduled_at, caller, staging: None, large };
+            let around = AttemptContext {
+                store,
+                run,
+                scope,
+                scheduled_at,
+                caller,
+                staging: None,
+                large,
+                shared: None,
+            };
             prepare(&around, &job.subject, &folder)
         }
     })
@@ -423,11 +441,11 @@ impl<E> Finishing<E> {
 
 fn kind_of(fault: JobFaultKind) -> TaskErrorKind {
     match fault {
-        JobFaultKind::Lost => TaskErrorKind::Lost,
+        JobFaultKind::Lost | JobFaultKind::NotBegun => TaskErrorKind::Lost,
         JobFaultKind::Spawn => TaskErrorKind::Spawn,
         JobFaultKind::Signal => TaskErrorKind::Signal,
-        JobFaultKind::Timeout => TaskErrorKind::Timeout,
-        JobFaultKind::Cancelled | JobFaultKind::Left => TaskErrorKind::Cancelled,
+        JobFaultKind::Timeout | JobFaultKind::Crowded => TaskErrorKind::Timeout,
+        JobFaultKind::Cancelled | JobFaultKind::GivenBack | JobFaultKind::Left => TaskErrorKind::Cancelled,
         JobFaultKind::Output => TaskErrorKind::Output,
     }
 }

@@ -2,18 +2,22 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::core::chunk::ChunkSize;
 use crate::core::digest::Digest;
 use crate::core::run_id::RunId;
 use crate::engine::attempt::ledger::HomeLedger;
 use crate::engine::schedule::UnitId;
 use crate::engine::schedule::pools::Reservation;
-use crate::exec::batch::{Batch, JobNews};
+use crate::exec::batch::{Batch, Chunking, JobNews};
+
+/// The folder in `work_dir` where large inputs are brought once.
+pub const BLOBS: &str = "blobs";
 
 /// An executor whose attempts are jobs of a batch system.
 pub struct BatchPlace {
@@ -22,21 +26,17 @@ pub struct BatchPlace {
     pub ledger: Arc<HomeLedger>,
     /// A folder that this machine and all nodes see at the same path.
     pub work_dir: PathBuf,
-    /// This program on the nodes; a copy in `work_dir` if it is not given.
-    pub runner: Option<PathBuf>,
     /// The names of jobs begin with it.
     pub prefix: String,
-    /// Shell lines before anything else.
-    pub prelude: String,
     pub lost_retries: u32,
     /// The limit of a task without a timeout.
     pub time: Option<Duration>,
+    /// How attempts share jobs, where neither task nor node says so.
+    pub chunking: Chunking,
     /// The values of all secrets of the run.
     pub secrets: Vec<OsString>,
-    pub numbers: AtomicU64,
-    /// What stands before these numbers in the names of jobs: `2.` where the run was taken up again once.
-    pub round: String,
-    pub copied: OnceLock<Result<PathBuf, String>>,
+    /// How many attempts are made ready or taken in at once.
+    pub hands: Semaphore,
 }
 
 /// Where an attempt is to be made, and who hears of it.
@@ -47,6 +47,13 @@ pub struct Placement {
     pub resources: Reservation,
     /// More arguments of the command that submits.
     pub args: Vec<String>,
+    /// What task or node say of chunks.
+    pub chunk: Option<ChunkSize>,
+    pub parallel: Option<u32>,
+    /// Whether somebody waits for this very attempt.
+    pub alone: bool,
+    /// How long it may take.
+    pub expected: Option<Duration>,
     pub news: UnboundedSender<AttemptNews>,
 }
 
@@ -71,27 +78,4 @@ pub enum PlacedNews {
         reason: String,
         again: bool,
     },
-}
-
-/// A job's folder and row, until its result is safe.
-pub struct JobHold {
-    pub place: Arc<BatchPlace>,
-    pub name: String,
-    pub folder: PathBuf,
-}
-
-impl JobHold {
-    /// Leaves the job as it is.
-    pub fn keep(mut self) {
-        self.name.clear();
-    }
-}
-
-impl Drop for JobHold {
-    fn drop(&mut self) {
-        if self.name.is_empty() {
-            return;
-        }
-        self.place.batch.settle(std::mem::take(&mut self.name), std::mem::take(&mut self.folder));
-    }
 }

@@ -68,6 +68,8 @@ pub struct AttemptContext<'a> {
     /// How files are brought, if not as the task says.
     pub staging: Option<Staging>,
     pub large: LargeInputs,
+    /// A folder that the attempt sees as well, where it sees no other: large files are brought there once.
+    pub shared: Option<&'a Path>,
 }
 
 /// How large input files are brought, where the task leaves that open and the file system cannot share blocks.
@@ -231,10 +233,11 @@ fn stage_inputs(
             }
             let target = dir.join(&*artifact.name);
             let layers = folder.views().join(staged.places.len().to_string());
-            let large = match around.large {
-                LargeInputs::View => LargeFiles::View(&layers),
-                LargeInputs::Copy => LargeFiles::Copy,
-                LargeInputs::Link => LargeFiles::HardLink,
+            let large = match (around.shared, around.large) {
+                (Some(folder), _) => LargeFiles::Shared(folder),
+                (None, LargeInputs::View) => LargeFiles::View(&layers),
+                (None, LargeInputs::Copy) => LargeFiles::Copy,
+                (None, LargeInputs::Link) => LargeFiles::HardLink,
             };
             let Placed { guards, view, has_symlink } = around
                 .store
@@ -272,7 +275,10 @@ fn stage_sources(
             fs::create_dir_all(parent).map_err(|e| fail(e.to_string()))?;
         }
         // In the working folder a task may rename and remove: large files are copied.
-        let how = around.staging.unwrap_or(subject.task.staging);
+        let how = match around.shared {
+            Some(_) => Staging::Copy,
+            None => around.staging.unwrap_or(subject.task.staging),
+        };
         let Placed { guards, has_symlink, .. } = around
             .store
             .stage(&source.artifact, false, &target, how, LargeFiles::Copy)

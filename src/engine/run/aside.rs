@@ -53,6 +53,7 @@ impl Drop for Report {
             usage: None,
             result: Err(error),
             left: false,
+            given_back: false,
         });
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Engine, InFlight};
 use crate::core::digest::Digest;
@@ -58,12 +59,22 @@ impl Engine {
         Some(names.into_iter().collect::<Vec<_>>().join(","))
     }
 
-    pub(super) fn placement(&self, executor: Arc<str>, work: Digest, policy: &AttemptPolicy) -> Placement {
+    pub(super) fn placement(
+        &self,
+        executor: Arc<str>,
+        work: Digest,
+        policy: &AttemptPolicy,
+        number: usize,
+    ) -> Placement {
         Placement {
             executor,
             work,
             resources: policy.resources.clone(),
             args: policy.executor_args.clone(),
+            chunk: policy.chunk,
+            parallel: policy.chunk_parallel,
+            alone: false,
+            expected: self.options.mean_ms.get(number).copied().flatten().map(Duration::from_millis),
             news: self.news.0.clone(),
         }
     }

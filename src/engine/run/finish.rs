@@ -288,6 +288,10 @@ impl Engine {
             return;
         }
         self.scheduler.stop();
+        // Jobs that are let go are not to be ended.
+        if !self.lets_go {
+            self.attempts.give_back();
+        }
         let mut resting: Vec<UnitId> = self
             .in_flight
             .keys()
@@ -321,6 +325,11 @@ impl Engine {
         let Some(execution) = spot.node().execution() else { return };
         if let (true, Err(why)) = (ended.left, &ended.result) {
             self.leave(unit, &spot, why.clone());
+            return self.close_ended();
+        }
+        if ended.given_back {
+            self.settle_idle(unit, Status::Cancelled, "the run stopped first");
+            self.finish(unit, UnitState::Cancelled, "was cancelled");
             return self.close_ended();
         }
         let took = AttemptCost::new(ended.duration, ended.usage);

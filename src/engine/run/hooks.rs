@@ -68,6 +68,7 @@ impl Engine {
             }
         });
         self.scheduler.resume();
+        self.attempts.resume();
         let number = self.scheduler.open_frame(None, graph, |node| node == hook, |_| 0);
         self.add_group(number, ValueScope::Frame(frame));
         let leaves = self.leaves(own..self.outline.inside(own).end);

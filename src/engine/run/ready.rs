@@ -11,6 +11,7 @@ use crate::core::event::{CacheStatus, Event, NodeExpanded, NodeStarted, Status};
 use crate::core::value::Value;
 use crate::core::why::Why;
 use crate::engine::attempt::perform::{AttemptJob, log_path};
+use crate::engine::attempt::placement::Placement;
 use crate::engine::attempt::prepare::TaskInstance;
 use crate::engine::lookup::cache::CacheRequest;
 use crate::engine::lookup::decision::{Decision, Miss};
@@ -25,9 +26,6 @@ use crate::storage::memo::explain::Detail;
 use crate::workflow::graph::select::Role;
 use crate::workflow::policy::AttemptPolicy;
 use crate::workflow::{Body, Task};
-
-/// Minimum of elements of one node that may wait for a slot at once: their inputs are in memory.
-const ELEMENTS_AHEAD: usize = 64;
 
 impl Engine {
     pub(super) fn unit_ready(&mut self, unit: UnitId) {
@@ -66,7 +64,7 @@ impl Engine {
         match ScatteredInputs::new(node, scatter, inputs) {
             Err(error) => self.fail_before(unit, spot, Vec::new(), &error),
             Ok(spread) => {
-                let ahead = ELEMENTS_AHEAD.max(2 * self.options.at_once(spot.number));
+                let ahead = self.options.ahead(spot.number);
                 let at_once = scatter.concurrency.map_or(ahead, |most| ahead.min(most as usize));
                 let tolerated = scatter.tolerates(spread.count());
                 self.expand(unit, spot, spread, at_once, tolerated);
@@ -319,7 +317,7 @@ impl Engine {
         let Some(flight) = self.in_flight.get_mut(&unit) else { return };
         flight.attempts += 1;
         let attempt = flight.attempts;
-        let work = flight.work;
+        let (work, is_waited_for) = (flight.work, flight.held.is_some());
         let waited = flight.ready.elapsed();
         let sources = self.cache.task(task, &self.files).map(|state| state.sources.clone());
         let subject = TaskInstance {
@@ -342,7 +340,8 @@ impl Engine {
         let log = log_path(&self.context.logs, &spot.name, spot.event_index(), attempt).display().to_string();
         self.announced_waiting.remove(&unit);
         if let Some(executor) = self.options.executor(spot.number) {
-            let placement = self.placement(executor.clone(), work, policy);
+            let placement = self.placement(executor.clone(), work, policy, spot.number);
+            let placement = Placement { alone: is_waited_for, ..placement };
             let job = AttemptJob { placement: Some(placement), ..job };
             return aside::attempt(unit, attempt, self.ended.0.clone(), self.attempts.clone().run(job));
         }

@@ -1,21 +1,24 @@
 //! The folder of one job: the one place where the runner and the job meet. Both see it at the same path, maybe by NFS.
+//! The attempts of a job are numbered from 1.
 //!
 //! | name | written by | holds |
 //! |---|---|---|
-//! | `spec` | runner | what to run, with its environment; 0600, removed by the job when it begins |
+//! | `N.spec` | runner | what attempt N runs, with its environment; 0600, removed by the job when it begins |
 //! | `script` | runner | what the batch system starts |
-//! | `claim` | the one that takes it | who runs the attempt: the job, or the runner so that no job does |
+//! | `claim` | the one that takes it | who runs the attempts: the job, or the runner so that no job does |
 //! | `alive` | job | nothing: its time changes while the job goes on |
-//! | `journal` | job | the record: how the attempt ended |
+//! | `journal` | job | the records: how the attempts ended |
 //! | `refused` | job | a job that came late and ran nothing |
-//! | `revoked` | runner | nothing: the job has lost its attempt, and ends |
+//! | `revoked` | runner | nothing: the job has lost its attempts, and ends |
+//! | `stop` | runner | nothing: the job is to begin no more attempts |
 //! | `cancel` | runner | how urgently the job is to end |
-//! | `log` | job | what the command prints |
+//! | `N.log` | job | what the command of attempt N prints |
 //! | `system.log` | batch system | what it says itself |
-//! | `attempt/` | both | the attempt's scratch folder |
+//! | `N/` | both | the scratch folder of attempt N |
 //!
 //! Nothing is locked, and what must have one winner is made by a link, which NFS does once.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -23,12 +26,12 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::super::{End, Level, Outcome, ProcessUsage};
+use super::super::Level;
+use super::record::{Journal, JournalLine, checked, read_checked, read_journal};
 
-/// What a job runs.
+/// What an attempt runs.
 #[derive(Serialize, Deserialize)]
 pub struct JobSpec {
     pub label: String,
@@ -44,6 +47,8 @@ pub struct JobSpec {
     pub out: PathBuf,
     /// What may become an output: files and folders, which the record lists with their digests.
     pub results: Vec<PathBuf>,
+    /// How many attempts of its job run at once.
+    pub parallel: usize,
 }
 
 /// Who took the claim of a folder.
@@ -58,79 +63,6 @@ pub struct ClaimHolder {
 impl ClaimHolder {
     /// The runner, which runs nothing.
     pub const RUNNER: Self = Self { host: None, job: None };
-}
-
-/// The record of an attempt that has ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct JobRecord {
-    pub end: RecordedEnd,
-    pub host: String,
-    /// By the node's own clock, as all durations.
-    pub duration_us: u64,
-    pub leftovers: usize,
-    pub cpu_us: Option<u64>,
-    pub peak_memory: Option<u64>,
-    /// The files among the results, of an attempt that ended well.
-    pub results: Vec<RecordedFile>,
-}
-
-/// How a recorded attempt ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RecordedEnd {
-    Exited(i32),
-    Signalled(i32),
-    TimedOut,
-    /// By a signal to the job, whoever sent it.
-    Cancelled,
-    NotStarted(String),
-    Unsound(String),
-}
-
-/// A file that an attempt left.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RecordedFile {
-    pub path: PathBuf,
-    pub size: u64,
-    pub digest: String,
-}
-
-impl JobRecord {
-    pub fn of(outcome: Outcome, host: String, results: Vec<RecordedFile>) -> Self {
-        let end = match outcome.end {
-            End::Exited(code) => RecordedEnd::Exited(code),
-            End::Signalled(signal) => RecordedEnd::Signalled(signal),
-            End::TimedOut => RecordedEnd::TimedOut,
-            End::Cancelled => RecordedEnd::Cancelled,
-            End::NotStarted(why) | End::NoViews(why) => RecordedEnd::NotStarted(why),
-            End::Unsound(why) => RecordedEnd::Unsound(why),
-            End::Job(fault) => RecordedEnd::Unsound(fault.message),
-        };
-        let micros = |duration: std::time::Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        Self {
-            end,
-            host,
-            duration_us: micros(outcome.duration),
-            leftovers: outcome.leftovers,
-            cpu_us: outcome.usage.map(|usage| micros(usage.cpu)),
-            peak_memory: outcome.usage.and_then(|usage| usage.peak_memory),
-            results,
-        }
-    }
-
-    pub fn outcome(&self) -> Outcome {
-        let end = match &self.end {
-            RecordedEnd::Exited(code) => End::Exited(*code),
-            RecordedEnd::Signalled(signal) => End::Signalled(*signal),
-            RecordedEnd::TimedOut => End::TimedOut,
-            RecordedEnd::Cancelled => End::Cancelled,
-            RecordedEnd::NotStarted(why) => End::NotStarted(why.clone()),
-            RecordedEnd::Unsound(why) => End::Unsound(why.clone()),
-        };
-        let micros = std::time::Duration::from_micros;
-        let usage = self.cpu_us.map(|cpu| ProcessUsage { cpu: micros(cpu), peak_memory: self.peak_memory });
-        Outcome { end, duration: micros(self.duration_us), leftovers: self.leftovers, usage }
-    }
 }
 
 /// The folder of one job.
@@ -163,39 +95,64 @@ impl JobFolder {
         out.parent().and_then(Path::parent).is_some_and(|folder| folder.join("claim").is_file())
     }
 
-    /// Where the attempt's scratch folder is.
-    pub fn attempt(&self) -> PathBuf {
-        self.0.join("attempt")
+    /// Where the scratch folder of an attempt is.
+    pub fn scratch(&self, attempt: usize) -> PathBuf {
+        self.0.join(attempt.to_string())
     }
 
     pub fn script(&self) -> PathBuf {
         self.0.join("script")
     }
 
-    pub fn log(&self) -> PathBuf {
-        self.0.join("log")
+    /// What the command of an attempt prints.
+    pub fn log(&self, attempt: usize) -> PathBuf {
+        self.0.join(format!("{attempt}.log"))
+    }
+
+    /// What an attempt runs.
+    pub fn spec(&self, attempt: usize) -> PathBuf {
+        self.0.join(format!("{attempt}.spec"))
     }
 
     pub fn system_log(&self) -> PathBuf {
         self.0.join("system.log")
     }
 
-    /// # Errors
-    /// The files cannot be written.
-    pub fn write(&self, spec: &JobSpec, script: &str) -> io::Result<()> {
-        self.put("script", script.as_bytes(), 0o700)?;
-        self.put("spec", &serde_json::to_vec(spec)?, 0o600)
-    }
-
-    /// Takes what to run; it is gone then.
+    /// Writes what the batch system starts.
     ///
     /// # Errors
-    /// It cannot be read.
-    pub fn take_spec(&self) -> io::Result<JobSpec> {
-        let path = self.0.join("spec");
-        let bytes = fs::read(&path)?;
-        fs::remove_file(&path)?;
-        Ok(serde_json::from_slice(&bytes)?)
+    /// The file cannot be written.
+    pub fn write_script(&self, script: &str) -> io::Result<()> {
+        self.put("script", script.as_bytes(), 0o700)
+    }
+
+    /// Writes what an attempt runs.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_spec(&self, attempt: usize, spec: &JobSpec) -> io::Result<()> {
+        self.put(&format!("{attempt}.spec"), &serde_json::to_vec(spec)?, 0o600)
+    }
+
+    /// Takes what to run, by the attempts' numbers; it is gone then.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn take_specs(&self) -> io::Result<BTreeMap<usize, io::Result<JobSpec>>> {
+        let take = |path: &Path| -> io::Result<JobSpec> {
+            let bytes = fs::read(path)?;
+            fs::remove_file(path)?;
+            Ok(serde_json::from_slice(&bytes)?)
+        };
+        let mut specs = BTreeMap::new();
+        for entry in fs::read_dir(&self.0)? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if let Some(attempt) = name.strip_suffix(".spec").and_then(|number| number.parse().ok()) {
+                specs.insert(attempt, take(&path));
+            }
+        }
+        Ok(specs)
     }
 
     /// Takes the claim, unless somebody has it.
@@ -224,18 +181,28 @@ impl JobFolder {
         read_checked(&fs::read(self.0.join("claim")).ok()?).pop()
     }
 
+    /// The journal, to be written.
+    ///
     /// # Errors
-    /// The journal cannot be written.
-    pub fn append(&self, record: &JobRecord) -> io::Result<()> {
+    /// It cannot be written.
+    pub fn open_journal(&self) -> io::Result<Journal> {
         let path = self.0.join("journal");
-        let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-        file.write_all(&checked(record)?)?;
-        file.sync_all()?;
-        File::open(&self.0)?.sync_all()
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+        Ok(Journal::new(file, self.0.clone()))
     }
 
-    pub fn record(&self) -> Option<JobRecord> {
-        read_checked(&fs::read(self.0.join("journal")).ok()?).pop()
+    /// What stands in the journal from an offset on, and where the next line begins.
+    pub fn journal(&self, from: u64) -> (Vec<JournalLine>, u64) {
+        read_journal(&self.0.join("journal"), from).unwrap_or((Vec::new(), from))
+    }
+
+    /// Whether all attempts have records of which anything is left here.
+    pub fn has_ended(&self) -> bool {
+        let ended = self.journal(0).0.into_iter().filter(|line| line.record.is_some());
+        let ended: BTreeSet<usize> = ended.map(|line| line.attempt).collect();
+        let entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
+        let mut left = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<usize>().ok());
+        left.all(|attempt| ended.contains(&attempt))
     }
 
     /// Opens the folder anew: what another machine wrote may be hidden by what this one remembers.
@@ -267,9 +234,19 @@ impl JobFolder {
         fs::metadata(self.0.join("alive")).and_then(|file| file.modified()).ok()
     }
 
-    /// Takes the attempt away from the job that has it.
+    /// Takes the attempts away from the job that has them.
     pub fn revoke(&self) {
         let _ = self.put("revoked", b"", 0o600);
+    }
+
+    /// Lets the job begin no more attempts.
+    pub fn stop(&self) {
+        let _ = self.put("stop", b"", 0o600);
+    }
+
+    /// Whether the job is to begin no more attempts.
+    pub fn is_stopped(&self) -> bool {
+        self.0.join("stop").exists()
     }
 
     pub fn ask_to_end(&self, level: Level) {
@@ -298,24 +275,10 @@ impl JobFolder {
     }
 }
 
-/// A line with a checksum before it.
-fn checked(value: &impl Serialize) -> io::Result<Vec<u8>> {
-    let json = serde_json::to_string(value)?;
-    Ok(format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes())).into_bytes())
-}
-
-/// The lines that are whole.
-fn read_checked<T: DeserializeOwned>(bytes: &[u8]) -> Vec<T> {
-    let text = String::from_utf8_lossy(bytes);
-    let whole = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')?.split_once(' '));
-    whole
-        .filter(|(sum, json)| u32::from_str_radix(sum, 16) == Ok(crc32fast::hash(json.as_bytes())))
-        .filter_map(|(_, json)| serde_json::from_str(json).ok())
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::super::{End, Outcome};
+    use super::super::record::JobRecord;
     use super::*;
 
     fn folder(dir: &tempfile::TempDir) -> JobFolder {
@@ -345,17 +308,22 @@ mod tests {
             leftovers: 0,
             usage: None,
         };
-        let record = JobRecord::of(outcome.clone(), "n1".into(), Vec::new());
-        folder.append(&record).unwrap();
-        assert_eq!(folder.record().unwrap().outcome(), outcome);
+        let mut journal = folder.open_journal().unwrap();
+        journal.begins(1).unwrap();
+        let begun = folder.journal(0).1;
+        journal.ended(1, JobRecord::of(outcome.clone(), "n1".into(), Vec::new())).unwrap();
+        let (lines, end) = folder.journal(begun);
+        let line = &lines[0];
+        assert_eq!((lines.len(), line.attempt, line.record.as_ref().unwrap().outcome()), (1, 1, outcome));
         let path = folder.path().join("journal");
         let whole = fs::read(&path).unwrap();
+        assert_eq!(end, whole.len() as u64);
         fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-        assert_eq!(folder.record(), None, "its last byte is missing");
+        assert_eq!(folder.journal(begun), (Vec::new(), begun), "its last byte is missing");
         let mut changed = whole;
-        changed[20] ^= 1;
+        changed[begun as usize + 20] ^= 1;
         fs::write(&path, changed).unwrap();
-        assert_eq!(folder.record(), None, "its sum is wrong");
+        assert_eq!(folder.journal(begun), (Vec::new(), end), "its sum is wrong");
     }
 
     #[test]
@@ -375,12 +343,14 @@ mod tests {
             masks_stdout: false,
             out: "/out".into(),
             results: Vec::new(),
+            parallel: 1,
         };
-        folder.write(&spec, "#!/bin/sh\n").unwrap();
-        let mode = fs::metadata(folder.path().join("spec")).unwrap().permissions().mode();
+        folder.write_spec(2, &spec).unwrap();
+        let mode = fs::metadata(folder.spec(2)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(folder.take_spec().unwrap().env, spec.env);
-        assert!(folder.take_spec().is_err());
+        let specs = folder.take_specs().unwrap();
+        assert_eq!(specs[&2].as_ref().unwrap().env, spec.env);
+        assert!(folder.take_specs().unwrap().is_empty());
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! A job on its node: it takes the claim of its folder, runs the attempt as a process of the node, and leaves the record.
-//! It needs neither a network nor a database.
+//! A job on its node: it takes the claim of its folder, runs its attempts as processes of the node, and leaves their
+//! records. It needs neither a network nor a database.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -8,7 +8,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::folder::{ClaimHolder, JobFolder, JobRecord, JobSpec, RecordedFile};
+use tokio::task::JoinSet;
+
+use super::JobFaultKind;
+use super::ends::{fault, outcome};
+use super::folder::{ClaimHolder, JobFolder, JobSpec};
+use super::record::{JobRecord, RecordedFile};
 use crate::core::digest::Digest;
 use crate::exec::{Attempt, Cancel, End, Executor, Level, Local, Masker, Outcome};
 
@@ -21,10 +26,11 @@ const LOOKS_PER_SIGN: u32 = 10;
 /// Variables of a job's own environment that its task sees.
 const OF_THE_NODE: [&str; 3] = ["CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "TMPDIR"];
 
-/// Runs the job of a folder. An attempt that failed is no error: the record says so.
+/// Runs the job of a folder: its attempts, one after the other or several at once. One that failed is no error: its record
+/// says so.
 ///
 /// # Errors
-/// The job was refused or its folder cannot be used, and nothing of its command ran; or the record cannot be written.
+/// The job was refused or its folder cannot be used, and nothing of its commands ran; or a record cannot be written.
 pub async fn run_job(path: &Path, cancel: Cancel) -> Result<(), String> {
     let folder = JobFolder::new(path.to_owned());
     let fail = |error: io::Error| format!("{} cannot be used: {error}", path.display());
@@ -33,26 +39,65 @@ pub async fn run_job(path: &Path, cancel: Cancel) -> Result<(), String> {
     }
     let (host, job) = (host(), std::env::var("SLURM_JOB_ID").ok());
     if !folder.claim(&ClaimHolder { host: Some(host.clone()), job: job.clone() }).map_err(fail)? {
-        let why = format!("job {} on {host} came late: the attempt was taken", job.unwrap_or_default());
+        let why = format!("job {} on {host} came late: its attempts were taken", job.unwrap_or_default());
         folder.refuse(&why);
         return Err(why);
     }
     let alive = folder.begin_life().map_err(fail)?;
-    let (outcome, results) = match folder.take_spec() {
-        Ok(spec) => run(&folder, spec, alive, cancel).await,
-        Err(error) => (not_started(format!("what to run cannot be read: {error}")), Vec::new()),
+    let mut journal = folder.open_journal().map_err(fail)?;
+    let mut specs = folder.take_specs().map_err(fail)?;
+    let parallel = specs.values().flatten().map(|spec| spec.parallel).max().unwrap_or(1).max(1);
+    let watch = tokio::spawn(watch(folder.clone(), alive, cancel.clone()));
+    let mut running = JoinSet::new();
+    loop {
+        while running.len() < parallel
+            && cancel.level() == Level::None
+            && !folder.is_stopped()
+            && let Some((attempt, spec)) = specs.pop_first()
+        {
+            journal.begins(attempt).map_err(fail)?;
+            running.spawn(run_one(folder.clone(), attempt, spec, host.clone(), cancel.clone()));
+        }
+        match running.join_next().await {
+            Some(Ok((attempt, record))) => journal.ended(attempt, record).map_err(fail)?,
+            Some(Err(problem)) => return Err(format!("an attempt ended early: {problem}")),
+            None => break,
+        }
+    }
+    watch.abort();
+    // What a batch system ended is not ours to explain.
+    if folder.is_stopped() || folder.asked_to_end() > Level::None {
+        for attempt in specs.into_keys() {
+            let end = fault(JobFaultKind::NotBegun, "");
+            journal.ended(attempt, JobRecord::of(outcome(end), host.clone(), Vec::new())).map_err(fail)?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs one attempt to its record.
+async fn run_one(
+    folder: JobFolder,
+    attempt: usize,
+    spec: io::Result<JobSpec>,
+    host: String,
+    cancel: Cancel,
+) -> (usize, JobRecord) {
+    let (outcome, results) = match spec {
+        Ok(spec) => run(&folder, attempt, spec, cancel).await,
+        Err(error) => (outcome(End::NotStarted(format!("what to run cannot be read: {error}"))), Vec::new()),
     };
     let (outcome, results) = match results.into_iter().collect::<Result<Vec<_>, String>>() {
         Ok(results) => (outcome, results),
         Err(problem) => (Outcome { end: End::Unsound(problem), ..outcome }, Vec::new()),
     };
-    folder.append(&JobRecord::of(outcome, host, results)).map_err(fail)
+    (attempt, JobRecord::of(outcome, host, results))
 }
 
 async fn run(
     folder: &JobFolder,
+    attempt: usize,
     spec: JobSpec,
-    alive: File,
     cancel: Cancel,
 ) -> (Outcome, Vec<Result<RecordedFile, String>>) {
     let mut env = spec.env;
@@ -62,7 +107,7 @@ async fn run(
         program: spec.program,
         dir: spec.dir,
         env,
-        log: folder.log(),
+        log: folder.log(attempt),
         stdout: spec.stdout,
         timeout: spec.timeout_ms.map(Duration::from_millis),
         grace: Duration::from_millis(spec.grace_ms),
@@ -71,7 +116,6 @@ async fn run(
         out: spec.out,
         views: None,
     };
-    let watch = tokio::spawn(watch(folder.clone(), alive, cancel.clone()));
     let mut outcome = Local::new().run(attempt, cancel.clone()).await;
     if !matches!(outcome.end, End::Exited(0) | End::TimedOut) {
         // A batch system sends its signal to command and job alike: the command may end first.
@@ -80,7 +124,6 @@ async fn run(
             outcome.end = End::Cancelled;
         }
     }
-    watch.abort();
     let results = match outcome.end {
         End::Exited(0) => {
             spec.results.iter().flat_map(|path| files(path)).map(|path| recorded(&path)).collect()
@@ -102,10 +145,6 @@ async fn watch(folder: JobFolder, alive: File, cancel: Cancel) {
         }
         tokio::time::sleep(LOOK).await;
     }
-}
-
-fn not_started(why: String) -> Outcome {
-    Outcome { end: End::NotStarted(why), duration: Duration::ZERO, leftovers: 0, usage: None }
 }
 
 fn is_of_the_node(name: &OsStr) -> bool {

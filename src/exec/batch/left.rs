@@ -52,11 +52,11 @@ pub fn end_left(
         sleep(LOOK);
         running.retain(|job| {
             job.folder.refresh();
-            let ended = job.folder.exists() && job.folder.record().is_none();
-            if !ended {
+            let goes_on = job.folder.exists() && !job.folder.has_ended();
+            if !goes_on {
                 over.push(job);
             }
-            ended
+            goes_on
         });
     }
     Ok(over.into_iter().map(|job| job.name.clone()).collect())
@@ -69,7 +69,7 @@ fn goes_on(job: &LeftJob, level: Level) -> bool {
     let is_ours = !folder.exists()
         || folder.claim(&ClaimHolder::RUNNER).unwrap_or(false)
         || folder.claimant() == Some(ClaimHolder::RUNNER);
-    if is_ours || folder.record().is_some() {
+    if is_ours || folder.has_ended() {
         return false;
     }
     folder.ask_to_end(level);

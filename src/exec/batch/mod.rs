@@ -3,47 +3,59 @@
 //! | file | owns |
 //! |---|---|
 //! | `system.rs` | the three commands, and the intents that are written before the first |
-//! | `folder.rs` | the folder in which runner and job meet |
+//! | `folder.rs`, `record.rs` | the folder in which runner and job meet, and the journal in it |
 //! | `job.rs` | the job on its node |
 //! | `calls.rs` | how often the batch system is called |
 //! | `left.rs` | jobs that no runner attends to, and their end |
-//! | `booked.rs` | where one job stands, and what it prints |
-//! | `book.rs` | what is known of each job, and what follows |
-//! | this file | two threads: one that looks and decides, one that calls; and the future of an attempt |
+//! | `chunks.rs` | attempts that wait for a job, and how many share one |
+//! | `booked.rs` | where one job stands, its attempts, and what they print |
+//! | `book.rs`, `verdict.rs`, `ends.rs` | what is known of each job, and what follows; how jobs end without a record |
+//! | `threads.rs` | two threads: one that looks and decides, one that calls |
+//! | this file | what an attempt sees of all this |
 //!
 //! Only a record ends an attempt well. What the batch system says explains, and never proves success.
 
 mod book;
 mod booked;
 mod calls;
+mod chunks;
+mod ends;
 mod folder;
 mod job;
 mod left;
+mod record;
 mod system;
 #[cfg(test)]
 mod tests;
+mod threads;
+mod verdict;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use self::book::Book;
-use self::booked::{JobEnd, NewJob};
+use self::booked::{AdoptedJob, JobEnd, ReadyAttempt};
 use self::calls::{CallCounts, Counted};
+use self::chunks::SeatRequest;
+use self::ends::{given_back, outcome};
+use self::threads::{Desk, Message, attend};
 use crate::core::background::{begin, begin_or_do};
 use crate::core::executor_calls::ExecutorCalls;
 use crate::core::lock::lock;
 
 use super::{Cancel, End, Level, Outcome};
 
-pub use folder::{ClaimHolder, JobFolder, JobRecord, JobSpec, RecordedEnd, RecordedFile};
+pub use folder::{ClaimHolder, JobFolder, JobSpec};
 pub use job::run_job;
 pub use left::{LeftJob, end_left};
-pub use system::{BatchSystem, JobIntent, JobLedger, JobRequest, SubmitFault, SystemJob, SystemState};
+pub use record::{JobRecord, RecordedEnd, RecordedFile};
+pub use system::{
+    BatchSystem, Chunking, JobIntent, JobLedger, JobRequest, JobWish, SubmitFault, SystemJob, SystemState,
+};
 
 /// How an executor treats its jobs.
 #[derive(Clone, Debug)]
@@ -55,6 +67,10 @@ pub struct BatchSettings {
     pub record_wait: Duration,
     pub lost_after: Duration,
     pub stuck_after: Duration,
+    /// Where jobs have their folders.
+    pub folder: PathBuf,
+    /// The names of jobs begin with it.
+    pub prefix: String,
 }
 
 /// What is heard of a job while it goes on.
@@ -65,7 +81,7 @@ pub enum JobNews {
     Warning(String),
 }
 
-/// What a job without a good end is.
+/// What an attempt without a good end is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobFault {
     pub kind: JobFaultKind,
@@ -76,6 +92,12 @@ pub struct JobFault {
 pub enum JobFaultKind {
     /// It may be done again.
     Lost,
+    /// The time of its job was up, which it shared with others: it is done again alone.
+    Crowded,
+    /// Its job ended before it began: it is done again.
+    NotBegun,
+    /// The run stopped before it began.
+    GivenBack,
     Spawn,
     Signal,
     Timeout,
@@ -86,15 +108,52 @@ pub enum JobFaultKind {
     Left,
 }
 
-/// An attempt as a job.
-pub struct JobAttempt {
+/// What an attempt wants of a job.
+pub struct SeatWish {
+    pub wish: JobWish,
+    /// Those with a lower number go first.
+    pub order: u64,
+    /// The digest of what it does, and the node.
+    pub work: String,
+    pub label: String,
+    /// How long it may take, from what is known of earlier ones.
+    pub expected: Option<Duration>,
+}
+
+/// A place in a job. When it is dropped nobody needs what the attempt left there.
+pub struct Seat {
+    pub name: String,
     pub folder: JobFolder,
-    pub request: JobRequest,
-    pub intent: JobIntent,
+    /// The attempt's number in the job, from 1.
+    pub attempt: usize,
+    messages: Sender<Message>,
+}
+
+impl Seat {
+    /// Leaves the job as it is.
+    pub fn keep(mut self) {
+        self.name.clear();
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if self.name.is_empty() {
+            return;
+        }
+        let (name, folder) = (std::mem::take(&mut self.name), self.folder.clone());
+        let _ = self.messages.send(Message::Settle(name, folder, self.attempt));
+    }
+}
+
+/// An attempt that was made ready in its place.
+pub struct JobAttempt<'s> {
+    pub seat: &'s Seat,
+    /// For a job that another run submitted: its id, if that is known, and how many attempts it has.
+    pub submitted: Option<(Option<String>, usize)>,
+    pub wish: JobWish,
     /// The file that gets what the command prints.
     pub log: PathBuf,
-    /// For a job that another run submitted: its id, if that is known.
-    pub submitted: Option<Option<String>>,
     pub news: Box<dyn Fn(JobNews) + Send>,
 }
 
@@ -110,50 +169,39 @@ pub struct Batch {
     /// Taken when the first job comes.
     parts: Mutex<Option<BatchParts>>,
     messages: OnceLock<Result<Mutex<Sender<Message>>, String>>,
+    /// How urgently all jobs were called off.
+    asked: AtomicU8,
+    /// Whether the run begins nothing more.
+    stopped: Arc<AtomicBool>,
     calls: Arc<CallCounts>,
     /// Whether nothing more is to be submitted.
     letting_go: Arc<AtomicBool>,
 }
 
-struct BatchParts {
-    system: Box<dyn BatchSystem>,
-    ledger: Box<dyn JobLedger>,
+/// What a batch is made of.
+pub struct BatchParts {
+    pub system: Box<dyn BatchSystem>,
+    pub ledger: Box<dyn JobLedger>,
+    /// What the batch system starts for a folder.
+    pub script: ScriptMaker,
 }
 
-enum Message {
-    Run(Box<NewJob>),
-    Cancel(String, Level),
-    LetGo(String),
-    Submitted(String, Result<String, SubmitFault>),
-    /// What was asked for at that instant.
-    Status(Instant, Result<Vec<SystemJob>, String>),
-    /// What the user should know of the batch system.
-    Note(String),
-    Settle(String, PathBuf),
-    Close(oneshot::Sender<()>),
-}
-
-enum Call {
-    Submit(Vec<(JobIntent, JobRequest)>),
-    Status,
-    Cancel(Vec<(String, Option<String>)>),
-    Settle(String, PathBuf),
-    Close(oneshot::Sender<()>),
-}
-
-/// Status calls in a row without an answer, before a warning.
-const MAX_SILENT: u32 = 3;
-/// Minimum time between two calls that are to explain an end.
-const WORD_INTERVAL: Duration = Duration::from_secs(1);
-/// Maximum time between two looks where there is nothing to wait for.
-const IDLE: Duration = Duration::from_secs(3600);
+/// Makes what a batch system starts for the job of a folder.
+pub type ScriptMaker = Box<dyn Fn(&JobFolder) -> Result<String, String> + Send>;
 
 impl Batch {
-    pub fn new(settings: BatchSettings, system: Box<dyn BatchSystem>, ledger: Box<dyn JobLedger>) -> Self {
+    pub fn new(settings: BatchSettings, parts: BatchParts) -> Self {
         let calls: Arc<CallCounts> = Arc::default();
-        let system = Box::new(Counted { system, counts: Arc::clone(&calls) });
-        let parts = Mutex::new(Some(BatchParts { system, ledger }));
-        Self { settings, parts, messages: OnceLock::new(), calls, letting_go: Arc::default() }
+        let system = Box::new(Counted { system: parts.system, counts: Arc::clone(&calls) });
+        Self {
+            settings,
+            parts: Mutex::new(Some(BatchParts { system, ..parts })),
+            messages: OnceLock::new(),
+            asked: AtomicU8::new(0),
+            stopped: Arc::default(),
+            calls,
+            letting_go: Arc::default(),
+        }
     }
 
     /// How often the batch system was called.
@@ -161,21 +209,46 @@ impl Batch {
         self.calls.so_far()
     }
 
-    /// Runs an attempt as a job to its end, or until `cancel` calls it off or `let_go` leaves it to itself.
-    pub async fn run(&self, attempt: JobAttempt, cancel: Cancel, let_go: Cancel) -> JobOutcome {
-        let name = attempt.request.name.clone();
+    /// Waits for a place in a job that is about to be submitted.
+    ///
+    /// # Errors
+    /// How the attempt ended instead.
+    pub async fn seat(&self, wanted: SeatWish, cancel: &Cancel) -> Result<Seat, End> {
+        let (reply, seated) = oneshot::channel();
+        let SeatWish { wish, order, work, label, expected } = wanted;
+        let request = SeatRequest { order, work, label, expected, reply };
+        self.send(Message::Seat(Box::new((wish, request)))).map_err(End::NotStarted)?;
+        tokio::select! {
+            seat = seated => seat.map_err(|_| given_back()),
+            () = cancel.reached(Level::Terminate) => Err(End::Cancelled),
+        }
+    }
+
+    /// The place of an attempt in a job of another run.
+    ///
+    /// # Errors
+    /// The threads that attend to jobs cannot be started.
+    pub fn seat_of(&self, name: String, folder: JobFolder, attempt: usize) -> Result<Seat, String> {
+        let messages = lock(self.sender()?).clone();
+        Ok(Seat { name, folder, attempt, messages })
+    }
+
+    /// Waits for the end of an attempt that is ready; `cancel` calls off all jobs, and `let_go` leaves them to themselves.
+    pub async fn run(&self, attempt: JobAttempt<'_>, cancel: &Cancel, let_go: &Cancel) -> JobOutcome {
+        let JobAttempt { seat, submitted, wish, log, news } = attempt;
         let (done, ended) = oneshot::channel::<JobEnd>();
-        let new = NewJob {
-            folder: attempt.folder,
-            request: attempt.request,
-            intent: attempt.intent,
-            mirror: attempt.log,
-            submitted: attempt.submitted,
-            news: attempt.news,
-            done: Box::new(move |end| drop(done.send(end))),
+        let ready = ReadyAttempt { mirror: log, news, done: Box::new(move |end| drop(done.send(end))) };
+        let number = seat.attempt;
+        let message = match submitted {
+            None => Message::Ready(seat.name.clone(), number, ready),
+            Some((id, size)) => {
+                let (name, folder) = (seat.name.clone(), seat.folder.clone());
+                let adopted = AdoptedJob { name, folder, id, size };
+                Message::Adopt(Box::new((adopted, wish)), number, ready)
+            }
         };
-        if let Err(problem) = self.send(Message::Run(Box::new(new))) {
-            return JobOutcome { outcome: never(End::NotStarted(problem)), host: None };
+        if let Err(problem) = self.send(message) {
+            return JobOutcome { outcome: outcome(End::NotStarted(problem)), host: None };
         }
         tokio::pin!(ended);
         let (mut heard, mut left) = (Level::None, false);
@@ -186,24 +259,51 @@ impl Batch {
                 end = &mut ended => break end,
                 () = let_go.reached(Level::Terminate), if !left => {
                     left = true;
-                    self.letting_go.store(true, Ordering::Relaxed);
-                    let _ = self.send(Message::LetGo(name.clone()));
+                    self.let_go();
                 }
                 () = cancel.reached(next), if heard < Level::Kill && !left => {
                     heard = cancel.level();
-                    let _ = self.send(Message::Cancel(name.clone(), heard));
+                    self.call_off(heard);
                 }
             }
         };
-        let Ok(JobEnd { outcome, record, host }) = end else {
+        let Ok(JobEnd { outcome: ended, record, host }) = end else {
             let message = "the thread that attends to jobs ended early".to_owned();
-            return JobOutcome { outcome: never(End::NotStarted(message)), host: None };
+            return JobOutcome { outcome: outcome(End::NotStarted(message)), host: None };
         };
-        let outcome = match (&outcome.end, record) {
-            (End::Exited(0), Some(record)) => self.arrived(outcome, record).await,
-            _ => outcome,
+        let outcome = match (&ended.end, record) {
+            (End::Exited(0), Some(record)) if !record.results.is_empty() => self.arrived(ended, record).await,
+            _ => ended,
         };
         JobOutcome { outcome, host }
+    }
+
+    /// Calls off all jobs; the first that asks does it for all.
+    fn call_off(&self, level: Level) {
+        let urgency = if level == Level::Kill { 2 } else { 1 };
+        if self.asked.fetch_max(urgency, Ordering::Relaxed) < urgency {
+            let _ = self.send(Message::Cancel(level));
+        }
+    }
+
+    /// Leaves all jobs to themselves; the first that asks does it for all.
+    fn let_go(&self) {
+        if !self.letting_go.swap(true, Ordering::Relaxed) {
+            let _ = self.send(Message::LetGo);
+        }
+    }
+
+    /// The run begins nothing more: what has not begun never will.
+    pub fn give_back(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        if self.messages.get().is_some() {
+            let _ = self.send(Message::GiveBack);
+        }
+    }
+
+    /// The run begins more after all.
+    pub fn resume(&self) {
+        self.stopped.store(false, Ordering::Relaxed);
     }
 
     /// Waits until the files of a record are here: a file system may be late.
@@ -227,11 +327,6 @@ impl Batch {
         }
     }
 
-    /// Removes the folder and the row of a job that nobody needs any more.
-    pub fn settle(&self, name: String, folder: PathBuf) {
-        let _ = self.send(Message::Settle(name, folder));
-    }
-
     /// Waits until everything that was asked for is done; no job is left then.
     pub async fn close(&self) {
         if self.messages.get().is_none() {
@@ -244,167 +339,29 @@ impl Batch {
     }
 
     fn send(&self, message: Message) -> Result<(), String> {
-        let messages = self.messages.get_or_init(|| self.begin()).as_ref().map_err(Clone::clone)?;
-        lock(messages).send(message).map_err(|_| "the thread that attends to jobs ended early".to_owned())
+        let sent = lock(self.sender()?).send(message);
+        sent.map_err(|_| "the thread that attends to jobs ended early".to_owned())
+    }
+
+    fn sender(&self) -> Result<&Mutex<Sender<Message>>, String> {
+        self.messages.get_or_init(|| self.begin()).as_ref().map_err(Clone::clone)
     }
 
     /// Starts the two threads.
     fn begin(&self) -> Result<Mutex<Sender<Message>>, String> {
-        let BatchParts { system, ledger } = lock(&self.parts).take().ok_or("the jobs were closed")?;
+        let parts = lock(&self.parts).take().ok_or("the jobs were closed")?;
         let (messages, inbox) = channel();
         let (calls, called) = channel();
-        let (answers, settings) = (messages.clone(), self.settings.clone());
-        let letting_go = Arc::clone(&self.letting_go);
+        let (answers, own) = (messages.clone(), messages.clone());
+        let desk = Desk::new(self.settings.clone(), own, calls, Arc::clone(&self.stopped));
         let refused =
             |error: std::io::Error| format!("the threads that attend to jobs cannot be started: {error}");
+        let letting_go = Arc::clone(&self.letting_go);
         drop(
-            begin("calls", move || attend(&*system, &*ledger, &called, &answers, &letting_go))
+            begin("calls", move || attend(&parts, &called, &answers, &letting_go))
                 .map_err(|r| refused(r.error))?,
         );
-        drop(begin("jobs", move || decide(settings, &inbox, &calls)).map_err(|r| refused(r.error))?);
+        drop(begin("jobs", move || desk.work(&inbox)).map_err(|r| refused(r.error))?);
         Ok(Mutex::new(messages))
-    }
-}
-
-fn never(end: End) -> Outcome {
-    Outcome { end, duration: Duration::ZERO, leftovers: 0, usage: None }
-}
-
-/// The thread that calls, one after the other. A call that hangs holds up no record.
-fn attend(
-    system: &dyn BatchSystem,
-    ledger: &dyn JobLedger,
-    calls: &Receiver<Call>,
-    answers: &Sender<Message>,
-    letting_go: &AtomicBool,
-) {
-    while let Ok(call) = calls.recv() {
-        match call {
-            Call::Submit(jobs) => {
-                let (intents, requests): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
-                let intended = ledger.intend(&intents);
-                let mut ids = Vec::new();
-                for request in requests {
-                    let answer = match &intended {
-                        Ok(()) if letting_go.load(Ordering::Relaxed) => {
-                            Err(SubmitFault::Later("the run submits nothing more".to_owned()))
-                        }
-                        Ok(()) => system.submit(&request),
-                        Err(problem) => {
-                            Err(SubmitFault::Refused(format!("the intent cannot be written: {problem}")))
-                        }
-                    };
-                    if let Ok(id) = &answer {
-                        ids.push((request.name.clone(), id.clone()));
-                    }
-                    let _ = answers.send(Message::Submitted(request.name, answer));
-                }
-                ledger.submitted(&ids);
-            }
-            Call::Status => {
-                let asked = Instant::now();
-                let _ = answers.send(Message::Status(asked, system.status()));
-                for note in system.take_notes() {
-                    let _ = answers.send(Message::Note(note));
-                }
-            }
-            Call::Cancel(jobs) => {
-                // Nothing is cancelled by its id alone.
-                let Ok(known) = system.status() else { continue };
-                let is_meant = |found: &SystemJob| {
-                    let same = |(name, id): &(String, Option<String>)| found.is(name, id.as_deref());
-                    !found.state.is_over() && jobs.iter().any(same)
-                };
-                let meant: Vec<_> = known.into_iter().filter(is_meant).collect();
-                if !meant.is_empty() {
-                    let _ = system.cancel(&meant);
-                }
-            }
-            Call::Settle(name, folder) => ledger.settle(&name, &folder),
-            Call::Close(done) => {
-                let _ = done.send(());
-                return;
-            }
-        }
-    }
-}
-
-/// The thread that looks and decides.
-fn decide(settings: BatchSettings, inbox: &Receiver<Message>, calls: &Sender<Call>) {
-    let (poll, look) = (settings.poll_interval, settings.record_interval);
-    let mut book = Book::new(settings);
-    let (mut next_poll, mut next_look) = (Instant::now() + poll, Instant::now() + look);
-    let mut next_word = Instant::now();
-    let (mut polling, mut silent) = (false, 0);
-    loop {
-        let now = Instant::now();
-        let wait =
-            if book.is_empty() { IDLE } else { next_poll.min(next_look).saturating_duration_since(now) };
-        let mut message = match inbox.recv_timeout(wait) {
-            Ok(message) => Some(message),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => return,
-        };
-        let now = Instant::now();
-        // What has come together is looked at together: one call ends many jobs.
-        while let Some(one) = message {
-            match one {
-                Message::Run(job) => {
-                    if book.is_empty() {
-                        (next_poll, next_look) = (now + poll, now + look);
-                    }
-                    if job.submitted.is_some() {
-                        // A job of another run is looked at first.
-                        (next_poll, next_look) = (now, now);
-                    }
-                    book.add(*job, now);
-                }
-                Message::Cancel(name, level) => book.cancel(&name, level, now),
-                Message::LetGo(name) => book.let_go(&name),
-                Message::Submitted(name, answer) => book.submitted(&name, answer, now),
-                Message::Status(asked, Ok(known)) => {
-                    (polling, silent) = (false, 0);
-                    book.heard(known, asked, now);
-                }
-                Message::Status(_, Err(problem)) => {
-                    (polling, silent) = (false, silent + 1);
-                    if silent == MAX_SILENT {
-                        book.warn(&format!("the batch system does not answer: {problem}"));
-                    }
-                }
-                Message::Note(note) => book.warn(&note),
-                Message::Settle(name, folder) => drop(calls.send(Call::Settle(name, folder))),
-                Message::Close(done) => {
-                    send_cancels(&mut book, calls);
-                    drop(calls.send(Call::Close(done)));
-                }
-            }
-            message = inbox.try_recv().ok();
-        }
-        if now >= next_look {
-            book.look(now);
-            next_look = now + look;
-        }
-        let wants = now >= next_poll && book.wants_status() || now >= next_word && book.wants_status_now();
-        if wants && !polling {
-            polling = true;
-            let _ = calls.send(Call::Status);
-            (next_poll, next_word) = (now + poll, now + WORD_INTERVAL);
-        } else if now >= next_poll {
-            next_poll = now + poll;
-        }
-        let due = book.take_due(now);
-        if !due.is_empty() {
-            let _ = calls.send(Call::Submit(due));
-        }
-        send_cancels(&mut book, calls);
-    }
-}
-
-fn send_cancels(book: &mut Book, calls: &Sender<Call>) {
-    /// Maximum jobs that one call ends.
-    const MAX_AT_ONCE: usize = 100;
-    for part in book.take_unwanted().chunks(MAX_AT_ONCE) {
-        let _ = calls.send(Call::Cancel(part.to_vec()));
     }
 }

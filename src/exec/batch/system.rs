@@ -3,6 +3,67 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::folder::JobFolder;
+use crate::core::chunk::ChunkSize;
+
+/// What an attempt asks of the job that it is part of. Attempts with equal wishes may share one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct JobWish {
+    /// Only attempts of one kind share a job.
+    pub kind: String,
+    pub cpus: u64,
+    /// In bytes.
+    pub memory: Option<u64>,
+    pub gpus: Option<u64>,
+    /// How long the attempt may take.
+    pub limit: Option<Duration>,
+    /// Arguments of the user's own.
+    pub args: Vec<String>,
+    /// Nodes that lost an earlier job of the same attempt.
+    pub exclude: Vec<String>,
+    pub chunk: Chunking,
+}
+
+/// How attempts share jobs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Chunking {
+    pub size: ChunkSize,
+    /// How long a job is to take, and how many attempts it has at most, where the size is left open.
+    pub time: Duration,
+    pub max: usize,
+    /// How many attempts of a job run at once.
+    pub parallel: usize,
+}
+
+impl Chunking {
+    /// A job of its own.
+    pub fn alone(self) -> Self {
+        Self { size: ChunkSize::Of(1), parallel: 1, ..self }
+    }
+}
+
+impl JobWish {
+    /// What a job of `attempts` such attempts asks for.
+    pub fn request(&self, name: &str, folder: &JobFolder, attempts: usize) -> JobRequest {
+        /// What a job needs beside its attempts.
+        const MORE: Duration = Duration::from_secs(60);
+        let parallel = self.chunk.parallel.clamp(1, attempts.max(1));
+        let (at_once, in_turn) = (parallel as u64, attempts.div_ceil(parallel));
+        let in_turn = u32::try_from(in_turn).unwrap_or(u32::MAX);
+        JobRequest {
+            name: name.to_owned(),
+            script: folder.script(),
+            log: folder.system_log(),
+            cpus: self.cpus.saturating_mul(at_once),
+            memory: self.memory.map(|memory| memory.saturating_mul(at_once)),
+            gpus: self.gpus.map(|gpus| gpus.saturating_mul(at_once)),
+            limit: self.limit.map(|limit| limit.saturating_mul(in_turn).saturating_add(MORE)),
+            args: self.args.clone(),
+            exclude: self.exclude.clone(),
+        }
+    }
+}
+
 /// A job to be submitted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct JobRequest {
@@ -114,16 +175,19 @@ pub trait JobLedger: Send {
     /// Notes the ids of jobs by their names.
     fn submitted(&self, ids: &[(String, String)]);
 
+    /// Removes what one attempt of a job left, which nobody needs any more.
+    fn forget(&self, folder: &JobFolder, attempt: usize);
+
     /// Removes the folder of a job that nobody needs any more, and then its row.
-    fn settle(&self, name: &str, folder: &std::path::Path);
+    fn settle(&self, name: &str, folder: &JobFolder);
 }
 
 /// That a job is about to be submitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobIntent {
     pub name: String,
-    /// What it works on, as the caller knows it.
-    pub work: String,
+    /// What each of its attempts works on, as the caller knows it.
+    pub works: Vec<String>,
     /// The node, for people.
     pub label: String,
     pub folder: PathBuf,

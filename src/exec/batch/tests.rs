@@ -1,10 +1,12 @@
 //! Jobs over a fake batch system: what the book makes of files, answers and time. Nothing runs and nothing waits.
 
+mod chunked;
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::book::Book;
-use super::booked::{JobEnd, NewJob};
+use super::booked::{AdoptedJob, BookedJob, JobEnd, ReadyAttempt};
 use super::*;
 use crate::exec::ProcessUsage;
 
@@ -17,6 +19,8 @@ struct Desk {
     now: Instant,
     news: Arc<Mutex<Vec<JobNews>>>,
     ended: Arc<Mutex<Vec<Outcome>>>,
+    /// By the attempts' numbers.
+    ends: Arc<Mutex<Vec<(usize, End)>>>,
     dir: tempfile::TempDir,
 }
 
@@ -29,11 +33,18 @@ fn settings() -> BatchSettings {
         record_wait: SECOND * 60,
         lost_after: SECOND * 120,
         stuck_after: SECOND * 600,
+        folder: PathBuf::new(),
+        prefix: String::new(),
     }
 }
 
 impl Desk {
     fn new() -> Self {
+        Self::of(1)
+    }
+
+    /// With a job of so many attempts.
+    fn of(attempts: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut desk = Self {
             book: Book::new(settings()),
@@ -41,40 +52,75 @@ impl Desk {
             now: Instant::now(),
             news: Arc::default(),
             ended: Arc::default(),
+            ends: Arc::default(),
             dir,
         };
-        desk.add("r-1", None);
+        desk.add("r-1", attempts);
         desk
     }
 
     /// With its job submitted as 7.
     fn submitted() -> Self {
-        let mut desk = Self::new();
+        Self::submitted_of(1)
+    }
+
+    fn submitted_of(attempts: usize) -> Self {
+        let mut desk = Self::of(attempts);
         assert_eq!(desk.book.take_due(desk.now).len(), 1);
         desk.book.submitted("r-1", Ok("7".into()), desk.now);
         desk.wait(1);
         desk
     }
 
-    fn add(&mut self, name: &str, submitted: Option<Option<String>>) {
-        let folder = JobFolder::create(self.dir.path().join("jobs").join(name)).unwrap();
-        let (news, ended) = (Arc::clone(&self.news), Arc::clone(&self.ended));
-        let intent = JobIntent {
-            name: name.into(),
-            work: "w".into(),
-            label: "n".into(),
-            folder: folder.path().to_owned(),
-        };
-        let job = NewJob {
-            request: JobRequest { name: name.into(), ..JobRequest::default() },
-            folder,
-            intent,
-            mirror: self.dir.path().join("mirror"),
-            submitted,
+    fn ready(&self, attempt: usize) -> ReadyAttempt {
+        let (news, ended, ends) = (Arc::clone(&self.news), Arc::clone(&self.ended), Arc::clone(&self.ends));
+        ReadyAttempt {
+            mirror: self.dir.path().join(format!("mirror{attempt}")),
             news: Box::new(move |one| news.lock().unwrap().push(one)),
-            done: Box::new(move |end: JobEnd| ended.lock().unwrap().push(end.outcome)),
+            done: Box::new(move |end: JobEnd| {
+                ends.lock().unwrap().push((attempt, end.outcome.end.clone()));
+                ended.lock().unwrap().push(end.outcome);
+            }),
+        }
+    }
+
+    fn add(&mut self, name: &str, attempts: usize) {
+        let folder = JobFolder::create(self.dir.path().join("jobs").join(name)).unwrap();
+        let works = vec!["w".to_owned(); attempts];
+        let wish = JobWish { limit: Some(SECOND * 60), ..JobWish::default() };
+        self.book.gather(BookedJob::new(name.into(), folder, wish, works, "n".into(), self.now));
+        for attempt in 1..=attempts {
+            self.book.ready(name, attempt, self.ready(attempt), self.now);
+        }
+    }
+
+    fn adopt(&mut self, name: &str, attempt: usize, size: usize) {
+        let folder = JobFolder::new(self.dir.path().join("jobs").join(name));
+        let adopted = AdoptedJob { name: name.into(), folder, id: None, size };
+        self.book.adopt(adopted, JobWish::default(), attempt, self.ready(attempt), self.now);
+    }
+
+    fn begins(&mut self, attempt: usize) {
+        self.folder.open_journal().unwrap().begins(attempt).unwrap();
+        self.look();
+    }
+
+    fn record_of(&self, attempt: usize, end: End) {
+        let usage = Some(ProcessUsage::default());
+        let outcome = Outcome { end, duration: SECOND, leftovers: 0, usage };
+        let record = JobRecord::of(outcome, "n1".into(), Vec::new());
+        self.folder.open_journal().unwrap().ended(attempt, record).unwrap();
+    }
+
+    /// How the attempts ended, by their numbers; the kinds of those without a record.
+    fn kinds(&self) -> Vec<(usize, Option<JobFaultKind>)> {
+        let mut ends: Vec<_> = self.ends.lock().unwrap().clone();
+        ends.sort_by_key(|(attempt, _)| *attempt);
+        let kind = |end| match end {
+            End::Job(fault) => Some(fault.kind),
+            _ => None,
         };
-        self.book.add(job, self.now);
+        ends.into_iter().map(|(attempt, end)| (attempt, kind(end))).collect()
     }
 
     fn wait(&mut self, seconds: u32) {
@@ -104,13 +150,11 @@ impl Desk {
     fn claim(&mut self) {
         let holder = ClaimHolder { host: Some("n1".into()), job: Some("7".into()) };
         assert!(self.folder.claim(&holder).unwrap());
-        self.look();
+        self.begins(1);
     }
 
     fn record(&self, end: End) {
-        let usage = Some(ProcessUsage::default());
-        let outcome = Outcome { end, duration: SECOND, leftovers: 0, usage };
-        self.folder.append(&JobRecord::of(outcome, "n1".into(), Vec::new())).unwrap();
+        self.record_of(1, end);
     }
 
     fn look(&mut self) {
@@ -227,7 +271,7 @@ fn an_answer_that_is_older_than_the_claim_says_nothing() {
 #[test]
 fn a_cancelled_job_that_never_began_never_will() {
     let mut desk = Desk::submitted();
-    desk.book.cancel("r-1", Level::Terminate, desk.now);
+    desk.book.cancel(Level::Terminate, desk.now);
     assert_eq!(desk.end(), Some(End::Cancelled));
     assert_eq!(desk.folder.claimant(), Some(ClaimHolder::RUNNER));
     assert_eq!(desk.book.take_unwanted().len(), 1);
@@ -237,7 +281,7 @@ fn a_cancelled_job_that_never_began_never_will() {
 fn a_running_job_is_asked_to_end_and_its_record_awaited() {
     let mut desk = Desk::submitted();
     desk.claim();
-    desk.book.cancel("r-1", Level::Terminate, desk.now);
+    desk.book.cancel(Level::Terminate, desk.now);
     assert_eq!(desk.end(), None);
     assert_eq!(desk.folder.asked_to_end(), Level::Terminate);
     desk.record(End::Cancelled);
@@ -298,20 +342,22 @@ fn a_stuck_job_is_told_of_at_once_and_cancelled_later() {
 #[test]
 fn submissions_keep_to_their_limits() {
     let mut desk = Desk::new();
-    for name in ["r-2", "r-3", "r-4"] {
-        desk.add(name, None);
+    assert_eq!(desk.book.free(), 1);
+    desk.add("r-2", 1);
+    assert_eq!(desk.book.free(), 0, "two in flight");
+    for name in ["r-3", "r-4"] {
+        desk.add(name, 1);
     }
     let due = |desk: &mut Desk| -> Vec<String> {
         desk.book.take_due(desk.now).into_iter().map(|(intent, _)| intent.name).collect()
     };
-    assert_eq!(due(&mut desk), ["r-1", "r-2"], "two in flight");
+    assert_eq!(due(&mut desk), ["r-1", "r-2", "r-3"], "three a minute");
     desk.book.submitted("r-1", Err(SubmitFault::Refused("no".into())), desk.now);
     assert_eq!(desk.fault(), Some(JobFaultKind::Spawn));
-    assert_eq!(due(&mut desk), [""; 0], "one batch at a time");
-    desk.book.submitted("r-2", Ok("2".into()), desk.now);
-    assert_eq!(due(&mut desk), ["r-3"]);
-    desk.book.submitted("r-3", Err(SubmitFault::Refused("no".into())), desk.now);
-    assert_eq!(due(&mut desk), [""; 0], "three a minute");
+    for name in ["r-2", "r-3"] {
+        desk.book.submitted(name, Ok("2".into()), desk.now);
+    }
+    assert_eq!(due(&mut desk), [""; 0]);
     desk.wait(60);
     assert_eq!(due(&mut desk), ["r-4"]);
 }
@@ -333,7 +379,7 @@ fn a_submission_is_tried_again_later_and_one_without_an_answer_is_looked_for() {
 #[test]
 fn a_job_of_another_run_is_not_submitted_again() {
     let mut desk = Desk::submitted();
-    desk.add("r-2", Some(None));
+    desk.adopt("r-2", 1, 1);
     assert!(desk.book.take_due(desk.now).is_empty());
     assert!(desk.book.wants_status());
 }
@@ -356,11 +402,11 @@ fn what_another_run_gave_up_or_ended_is_done_again() {
 #[test]
 fn what_the_command_prints_is_copied_once() {
     let mut desk = Desk::submitted();
-    std::fs::write(desk.folder.log(), "one\n").unwrap();
+    std::fs::write(desk.folder.log(1), "one\n").unwrap();
     desk.claim();
     desk.look();
-    std::fs::write(desk.folder.log(), "one\ntwo\n").unwrap();
+    std::fs::write(desk.folder.log(1), "one\ntwo\n").unwrap();
     desk.record(End::Exited(0));
     desk.look();
-    assert_eq!(std::fs::read_to_string(desk.dir.path().join("mirror")).unwrap(), "one\ntwo\n");
+    assert_eq!(std::fs::read_to_string(desk.dir.path().join("mirror1")).unwrap(), "one\ntwo\n");
 }

@@ -56,6 +56,7 @@ use crate::core::run_request::CacheMode;
 use crate::core::value::Value;
 use crate::engine::attempt::environment::{self, HostEnv};
 use crate::engine::attempt::perform::AttemptShared;
+use crate::engine::attempt::placement::BLOBS;
 use crate::engine::attempt::scratch::Scratch;
 use crate::engine::lookup::cache::Cache;
 use crate::engine::scope::values::{UserFiles, workflow_inputs};
@@ -70,7 +71,7 @@ use crate::storage::home::{Home, RunLock};
 use crate::storage::locks::Locks;
 use crate::storage::publish::Protected;
 use crate::storage::remote::{RemoteCache, RemoteSession};
-use crate::storage::store::Store;
+use crate::storage::store::{Store, collect_shared};
 use crate::workflow::binding::{Binding, ValueError};
 use crate::workflow::graph::remaining::remaining;
 
@@ -209,7 +210,9 @@ pub async fn run(
     for place in batch {
         place.batch.close().await;
         if summary.status != Status::Detached {
+            let (blobs, jobs) = (place.work_dir.join(BLOBS), place.work_dir.join("jobs"));
             left.extend(leftovers::settle(place, run, is_begun, &config, home.path()).await);
+            collect_shared(&blobs, &jobs);
         }
     }
     sweep_strays().await;
@@ -326,5 +329,9 @@ fn estimate(options: &mut RunOptions, opened: &Opened, reader: &Connection) {
     let times = of_workflow(reader, name).unwrap_or_default();
     options.remaining_ms = remaining(outline, |node| times.get(node).map(|time| time.wall));
     options.alone_ms = outline.places().map(|place| times.get(&place.name()).map(|time| time.wall)).collect();
+    if !options.executors.is_empty() {
+        let mean = |name: &str| times.get(name).map(|time| time.mean);
+        options.mean_ms = outline.places().map(|place| mean(&place.name())).collect();
+    }
     options.first = !has_succeeded(reader, name).unwrap_or(true);
 }

@@ -63,6 +63,8 @@ pub enum LargeFiles<'a> {
     /// By a hard link to what the store holds, else by a symbolic link.
     HardLink,
     Symlink,
+    /// By a symbolic link to a copy in this folder, which is made once, whatever the file system can.
+    Shared(&'a Path),
 }
 
 /// A link that a task could write through, and how the original looked before.
@@ -73,6 +75,8 @@ pub struct Guard {
     pub(super) stat: FileStat,
     /// Whether the original was too young for its looks to be trusted.
     pub(super) young: bool,
+    /// Whether it is but a copy, which is made anew.
+    pub(super) is_copy: bool,
 }
 
 /// What was staged, beside what lies in its place.

@@ -67,7 +67,12 @@ impl Store {
             let now = fs::metadata(&guard.path).map(|metadata| FileStat::of(&metadata));
             let untouched = now.is_ok_and(|now| now == guard.stat);
             match &guard.blob {
-                None => !untouched,
+                None => {
+                    if !untouched && guard.is_copy {
+                        let _ = fs::remove_file(&guard.path);
+                    }
+                    !untouched
+                }
                 Some(_) if untouched && !guard.young => false,
                 Some(digest) => {
                     // Its content decides: another process may have put an equal blob in its place.
@@ -145,8 +150,15 @@ impl Store {
         form: PutForm,
         staged: &mut Staged,
     ) -> Result<(), FileError> {
-        if form.staging == Staging::Link && source.may_link() {
-            return self.symlink(source, target, staged);
+        match form.large {
+            LargeFiles::Shared(folder) if form.staging != Staging::Copy && source.size > LARGE => {
+                return self.put_shared(source, folder, target, staged);
+            }
+            LargeFiles::Shared(_) => {}
+            _ if form.staging == Staging::Link && source.may_link() => {
+                return self.symlink(source, target, staged);
+            }
+            _ => {}
         }
         let mode = match (form.writable, source.executable) {
             (false, false) => 0o444,
@@ -168,7 +180,7 @@ impl Store {
                 }
                 LargeFiles::HardLink => return self.hard_link(source, target, staged),
                 LargeFiles::Symlink => return self.symlink(source, target, staged),
-                LargeFiles::Copy => {}
+                LargeFiles::Copy | LargeFiles::Shared(_) => {}
             }
         }
         let mut copy = || {
@@ -206,7 +218,13 @@ impl Store {
         let (_, stat) = self.open_source(&source.place)?;
         symlink(&path, target).map_err(|e| FileError::at(target, e))?;
         staged.has_symlink = true;
-        staged.guards.push(Guard { path, blob: source.place.blob(), young: stat.young(now), stat });
+        staged.guards.push(Guard {
+            path,
+            blob: source.place.blob(),
+            young: stat.young(now),
+            stat,
+            is_copy: false,
+        });
         Ok(())
     }
 
@@ -219,7 +237,7 @@ impl Store {
             return self.symlink(source, target, staged);
         }
         let (_, stat) = stat::open(target)?;
-        staged.guards.push(Guard { path, blob: Some(digest), young: true, stat });
+        staged.guards.push(Guard { path, blob: Some(digest), young: true, stat, is_copy: false });
         Ok(())
     }
 

@@ -37,7 +37,7 @@ const EXECUTOR: &[Key] = &[
         Shape::Duration,
         "A job that waits for something that never comes is cancelled after this.",
     ),
-    key("chunk", Shape::Any, "How many attempts share a job."),
+    key("chunk", Shape::Any, "How many attempts share a job: \"auto\", the default, or a whole number."),
     key("chunk_time", Shape::Duration, "The time that a chunk aims at."),
     key("chunk_max", Shape::Whole(1), "Maximum attempts of a chunk."),
     key("chunk_parallel", Shape::Whole(1), "How many attempts of a chunk run at once."),

@@ -33,11 +33,6 @@ use super::syntax;
 /// The section whose texts are filled in when they are needed: a secret that is missing is a fault of one message only.
 const LATER: &str = "smtp.";
 
-/// Settings of an executor that are read and checked, and that nothing in this version uses.
-const WITHOUT_EFFECT: [(&str, &str); 4] =
-    [("chunk", CHUNKS), ("chunk_time", CHUNKS), ("chunk_max", CHUNKS), ("chunk_parallel", CHUNKS)];
-const CHUNKS: &str = "each attempt is a job of its own";
-
 /// A value of a settings file, and where it stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConfigValue {
@@ -56,7 +51,7 @@ pub struct Config {
     pub files: Vec<PathBuf>,
     /// Their texts, in the same order.
     pub sources: Sources,
-    /// Files that were skipped, and settings without effect.
+    /// Files that were skipped.
     pub warnings: Vec<String>,
 }
 
@@ -120,7 +115,6 @@ pub fn load(
     if !diagnostics.is_empty() {
         return Err(ConfigErrors { diagnostics, sources: config.sources });
     }
-    config.warn_of_settings_without_effect();
     Ok(config)
 }
 
@@ -180,17 +174,6 @@ impl Config {
             Diagnostic::at(tls.place, message, "would send the password and the mail in clear")
                 .help("use \"starttls\" or \"tls\", or the host \"localhost\""),
         )
-    }
-
-    fn warn_of_settings_without_effect(&mut self) {
-        for (name, ConfigValue { place, .. }) in &self.values {
-            let key = name.strip_prefix("executors.").and_then(|name| name.split_once('.'));
-            let known = key.and_then(|(_, key)| WITHOUT_EFFECT.iter().find(|(known, _)| *known == key));
-            if let Some((_, why)) = known {
-                let (path, line) = self.line_of(*place);
-                self.warnings.push(format!("{}:{line}: `{name}` has no effect: {why}", path.display()));
-            }
-        }
     }
 }
 

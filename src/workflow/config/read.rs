@@ -7,6 +7,7 @@ use serde_json::{Map as JsonMap, Value as Json};
 use super::keys::SETTINGS;
 use super::variables::{BadReference, Dialect, Environment, check, fill};
 use super::{ConfigValue, LATER};
+use crate::core::chunk::ChunkSize;
 use crate::workflow::binder::inner_span;
 use crate::workflow::diagnostic::{Diagnostic, Span};
 use crate::workflow::keys::{Key, Shape};
@@ -112,6 +113,16 @@ impl Walk<'_> {
                     }
                 }
                 Some(Json::Object(filled))
+            }
+            Shape::Any if name == "chunk" => {
+                let json = item.kind.to_json();
+                match ChunkSize::from_json(&json) {
+                    Ok(_) => Some(json),
+                    Err(problem) => {
+                        self.reader.error(item.span, format!("`{name}` {problem}"), "no size of a chunk");
+                        None
+                    }
+                }
             }
             Shape::Any => Some(item.kind.to_json()),
             _ => {

@@ -54,7 +54,7 @@ fn nearer_files_win_key_by_key() {
 }
 
 #[test]
-fn settings_without_effect_are_named() {
+fn texts_of_executors_and_of_the_cache_are_filled_in() {
     let project = "[executors.cluster]\nkind = \"slurm\"\nwork_dir = \"/scratch/$TEAM\"\nchunk = 1\n\
                    [cache]\nremote_key = \"file:~/key\"\n";
     let config =
@@ -62,9 +62,8 @@ fn settings_without_effect_are_named() {
     assert_eq!(config.text("executors.cluster.work_dir"), Some("/scratch/blue"));
     assert_eq!(config.text("executors.cluster.partition"), Some("p"));
     assert_eq!(config.text("cache.remote_key"), Some("file:/home/ada/key"));
-    let warnings = config.warnings.join("\n");
-    assert!(warnings.contains(":4: `executors.cluster.chunk` has no effect"), "{warnings}");
-    assert!(!warnings.contains("cache") && !warnings.contains("smtp"), "{warnings}");
+    assert_eq!(config.get("executors.cluster.chunk").unwrap().value, 1);
+    assert!(config.warnings.is_empty());
 }
 
 #[test]
@@ -86,6 +85,7 @@ fn errors_name_file_line_and_what_was_meant() {
         ("[smtp]\nhost = \"mail.example.org\"\ntls = \"none\"", "on this machine only"),
         ("[executors.a]\nwork_dir = \"/w\"", "has no `kind`"),
         ("[executors.a]\nkind = \"slurm\"\nchunck_max = 3", "did you mean `chunk_max`?"),
+        ("[executors.a]\nkind = \"slurm\"\nchunk = \"many\"", "`chunk` must be \"auto\" or a whole number"),
         ("[cache]\nremote_timeout = 10", "did you mean \"10s\"?"),
         ("[workflow]\nname = \"w\"", "it holds a workflow"),
         ("jobs = ", "runner.toml:1"),

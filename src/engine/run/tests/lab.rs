@@ -142,6 +142,7 @@ impl AttemptRunner for Scripted {
                 usage: None,
                 result,
                 left: false,
+                given_back: false,
             }
         })
     }
@@ -320,6 +321,7 @@ impl Lab {
                 roles,
                 remaining_ms: vec![0; outline.len()],
                 alone_ms: vec![None; outline.len()],
+                mean_ms: Vec::new(),
                 overwrite,
                 mode: self.mode,
                 keep_going: self.keep_going,
