@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
+use std::time::Instant;
 
 use jiff::Timestamp;
 
@@ -179,6 +180,11 @@ pub trait Backend: Send + Sync {
         kind: ObjectKind,
         visit: &mut dyn FnMut(ObjectName, ObjectLooks),
     ) -> Result<(), RemoteFault>;
+
+    /// When requests that are under way made progress last; now if none is. `None` if each is bounded in time by itself.
+    fn last_progress(&self) -> Option<Instant> {
+        None
+    }
 }
 
 #[cfg(test)]

@@ -46,6 +46,14 @@ impl Breaker {
         *lock(&self.0) = BreakerState::default();
     }
 
+    /// Requests hang: there is no use in others that would tell so.
+    pub fn trip(&self, now: Instant) {
+        let mut state = lock(&self.0);
+        state.failures = state.failures.max(MAX_FAILURES - 1);
+        drop(state);
+        self.failed(now);
+    }
+
     /// A request failed. After a pause one failure is enough for the next.
     pub fn failed(&self, now: Instant) {
         let mut state = lock(&self.0);
@@ -91,6 +99,13 @@ mod tests {
         assert!(breaker.admits(now));
         breaker.failed(now);
         assert!(breaker.admits(now), "as in the beginning");
+    }
+
+    #[test]
+    fn one_that_hangs_is_off_at_once() {
+        let (breaker, now) = (Breaker::default(), Instant::now());
+        breaker.trip(now);
+        assert!(!breaker.admits(now + FIRST_PAUSE / 2) && breaker.admits(now + FIRST_PAUSE));
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub(super) struct Moment {
     /// How many attempts are under way.
     pub running: usize,
     pub queued: u64,
+    /// Results that the end of the run waits for, until others can have them.
+    pub uploads: u64,
     pub counts: Counts,
     pub total: u64,
     pub saved_ms: u64,
@@ -99,6 +101,7 @@ impl Moment {
             Part::number(9, counts.failed, "failed", BAD),
             Part::number(7, self.running as u64, "running", PLAIN),
             Part::number(4, self.queued, "queued", PLAIN),
+            Part::number(8, self.uploads, "to upload", PLAIN),
             Part::number(6, counts.executed, "executed", GOOD),
             Part::number(5, counts.cached, "cached", CACHED),
             Part::number(3, counts.skipped, "skipped", FAINT),
@@ -217,6 +220,7 @@ mod tests {
             more: nodes.saturating_sub(SHOWN),
             running: nodes,
             queued: 9992,
+            uploads: 0,
             counts: Counts { executed: 3, cached: 9990, failed: 1, skipped: 2, cancelled: 5, nodes: 10_001 },
             total: 10_020,
             saved_ms: 250_000,
