@@ -121,7 +121,7 @@ impl RemoteCache {
                 }
                 Err(fault) => {
                     one(&tally.errors);
-                    self.breaker.failed(Instant::now());
+                    self.breaker.failed(Instant::now(), fault.is_timeout);
                     if !fault.passes || tried == MAX_TRIES {
                         return Err(fault);
                     }

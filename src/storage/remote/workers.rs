@@ -218,7 +218,7 @@ impl Workers {
         }
         self.cache.breaker.trip(now);
         one(&self.tally.errors);
-        let fault = RemoteFault::lasting("no answer in time");
+        let fault = RemoteFault::timeout();
         let mut state = lock(&self.state);
         let mut units: Vec<u32> = state.asking.drain().collect();
         units.extend(state.lookups.drain(..).map(|(unit, _)| unit));
