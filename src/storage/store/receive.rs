@@ -30,7 +30,7 @@ pub enum InStore {
 /// Content on its way to elsewhere.
 #[derive(Debug)]
 pub enum BlobContent {
-    /// All of it, at most [`CHUNK`] bytes.
+    /// All of it, at most 64 KiB.
     Small(Vec<u8>),
     Large {
         file: File,

@@ -281,6 +281,13 @@ mod tests {
     }
 
     #[test]
+    fn uploads_that_the_end_waits_for_are_counted() {
+        let moment = Moment { running: 0, queued: 0, uploads: 37, ..moment(0) };
+        let bar = moment.lines(80, 24, Ink(false)).pop().unwrap();
+        assert!(bar.contains("  37 to upload  "), "{bar}");
+    }
+
+    #[test]
     fn running_nodes_align() {
         assert_eq!(
             moment(12).lines(50, 6, Ink(false))[..4],
