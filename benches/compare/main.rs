@@ -14,6 +14,7 @@ mod bulk;
 mod field;
 mod generate;
 mod measure;
+mod shared;
 mod table;
 
 use std::fs;
@@ -30,6 +31,8 @@ const LARGE: usize = 10_000;
 struct Options {
     sizes: Vec<usize>,
     chain: usize,
+    /// How many tasks whose results go into a shared cache.
+    shared: usize,
     /// How many large files; 0 leaves that part out.
     bulk: usize,
     /// Where to work: the file system matters.
@@ -38,13 +41,16 @@ struct Options {
 
 fn main() {
     let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let mut options = Options { sizes: vec![1, 1_000, 10_000], chain: 2_000, bulk: 1_000, dir };
+    let mut options =
+        Options { sizes: vec![1, 1_000, 10_000], chain: 2_000, shared: 2_000, bulk: 1_000, dir };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().unwrap_or_else(|| usage(&format!("{arg} needs a value")));
         match arg.as_str() {
             "--bench" => {} // From cargo.
-            "--quick" => options = Options { sizes: vec![1, 1_000], chain: 200, bulk: 100, ..options },
+            "--quick" => {
+                options = Options { sizes: vec![1, 1_000], chain: 200, shared: 500, bulk: 100, ..options }
+            }
             "--no-bulk" => options.bulk = 0,
             "--sizes" => options.sizes = value().split(',').map(number).collect(),
             "--dir" => options.dir = PathBuf::from(value()),
@@ -95,6 +101,9 @@ fn compare(options: &Options, root: &Path) {
     }
     if options.chain > 0 {
         bench.cold(Shape::Chain, options.chain);
+    }
+    if options.shared > 0 {
+        shared::compare(root, options.shared, 5);
     }
     if options.bulk > 0 {
         bulk::Bulk::new(root, options.bulk).compare(5, tools.contains(&Tool::Ninja));

@@ -285,7 +285,11 @@ fn with_jobs(request: RunRequest) -> Result<RunRequest, Failure> {
     Ok(RunRequest { jobs, executors, ..request })
 }
 
-fn with_remote(request: RunRequest) -> Result<RunRequest, Failure> {
+/// The same request with the shared cache that the environment names, where no flag does.
+///
+/// # Errors
+/// A variable that stands in for a flag and is not understood.
+pub(super) fn with_remote(request: RunRequest) -> Result<RunRequest, Failure> {
     let remote = match request.remote {
         None => variable("RUNNER_CACHE_REMOTE", |text| Ok(text.to_owned()))?,
         remote => remote,

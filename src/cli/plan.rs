@@ -65,7 +65,16 @@ pub fn show(
     let outline = &prepared.opened.outline;
     match json {
         true => print(&plan.lines(outline).map(|line| format!("{line}\n")).collect::<String>()),
-        false => print_text(table(outline, &plan.nodes, &plan.estimate, Ink(color.on_stdout()))),
+        false => {
+            let mut text = table(outline, &plan.nodes, &plan.estimate, Ink(color.on_stdout()));
+            if let Some(url) = &plan.unasked {
+                text.push_str(&format!(
+                    "the shared cache {} was not asked: a run may have results from there\n",
+                    inert(url)
+                ));
+            }
+            print_text(text);
+        }
     }
     Ok(plan.nodes.iter().any(|node| node.runs))
 }

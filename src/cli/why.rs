@@ -14,6 +14,7 @@ use crate::core::node_path::NodeRef;
 use crate::core::why::Why;
 use crate::core::zone::local_now;
 use crate::engine::plan::planned::{Expectation, PlannedUnit};
+use crate::ops::plan::{NOT_ASKED, may_be_shared};
 use crate::ops::prepare::prepare;
 use crate::ops::why::Version;
 use crate::ops::why::why;
@@ -54,12 +55,17 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         (_, Some(_)) => return Err(Failure::usage("--index goes with one node")),
         (nodes, None) => nodes.to_vec(),
     };
-    let prepared = prepare(args.one.of(args.target.request()?))?;
+    let prepared = prepare(args::with_remote(args.one.of(args.target.request()?))?)?;
     tell_warnings(&prepared.config.warnings);
     let mut listing = Listing::default();
-    why(&prepared, home, &nodes, &mut |told| match args.json {
-        true => print(&format!("{}\n", document(told))),
-        false => listing.add(told.number, answer(told)),
+    let remote = prepared.asked_remote();
+    why(&prepared, home, &nodes, &mut |told| {
+        let outline = &prepared.opened.outline;
+        let remote = remote.as_deref().filter(|_| may_be_shared(outline, told.number, told.cache));
+        match args.json {
+            true => print(&format!("{}\n", document(told, remote))),
+            false => listing.add(told.number, answer(told, remote)),
+        }
     })?;
     print_text(listing.render(Ink(color.on_stdout()), &local_now()));
     Ok(())
@@ -119,8 +125,10 @@ impl Listing {
     }
 }
 
-fn answer(told: &PlannedUnit) -> WhyAnswer {
+/// `remote` is the shared cache that was not asked.
+fn answer(told: &PlannedUnit, remote: Option<&str>) -> WhyAnswer {
     WhyAnswer {
+        unasked: remote.map(str::to_owned),
         label: told.label.to_owned(),
         cache: told.cache.name(),
         runs: told.runs,
@@ -157,7 +165,7 @@ fn version(version: &Version) -> String {
     }
 }
 
-fn document(told: &PlannedUnit) -> Json {
+fn document(told: &PlannedUnit, remote: Option<&str>) -> Json {
     let parts = told.parts.as_ref().map(|parts| {
         let object = |pairs: &[(String, String)]| -> Json {
             pairs.iter().map(|(name, ty)| (name.clone(), Json::from(ty.as_str()))).collect()
@@ -187,6 +195,7 @@ fn document(told: &PlannedUnit) -> Json {
         "why": told.why.map(Why::with_text),
         "source": told.hit.map(|hit| &hit.source),
         "saved_ms": told.hit.map_or(0, |hit| hit.duration_ms),
+        "remote": remote.map(|_| NOT_ASKED),
         "warning": told.hit.and_then(|hit| hit.edited.as_ref().map(ToString::to_string)),
     })
 }

@@ -12,7 +12,7 @@ use crate::core::digest::Digest;
 pub use crate::core::executor_calls::ExecutorCalls;
 use crate::core::node_path::NodeRef;
 use crate::core::provenance::Provenance;
-pub use crate::core::remote_counts::RemoteCounts;
+pub use crate::core::remote_counts::{RemoteCounts, RunUploading};
 use crate::core::run_id::RunId;
 use crate::core::schedule::Trigger;
 pub use crate::core::task_error::{TaskError, TaskErrorKind};
@@ -41,6 +41,7 @@ pub enum Event {
     AttemptFailed(AttemptFailed),
     NodeFinished(NodeFinished),
     Warning(Warning),
+    RunUploading(RunUploading),
     RunFinished(RunFinished),
 }
 
@@ -464,6 +465,7 @@ impl Event {
             Self::AttemptFailed(event) => event.time,
             Self::NodeFinished(event) => event.time,
             Self::Warning(event) => event.time,
+            Self::RunUploading(event) => event.time,
             Self::RunFinished(event) => event.time,
         }
     }

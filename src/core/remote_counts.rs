@@ -1,5 +1,6 @@
-//! What a run had of a shared cache, as its last event says.
+//! What a run had of a shared cache, as its last event says, and what it still waits for.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// What a run had of a shared cache.
@@ -22,4 +23,16 @@ pub struct RemoteCounts {
     pub errors: u64,
     pub bytes_down: u64,
     pub bytes_up: u64,
+}
+
+/// All nodes have ended, and the run waits until others can have its results. Comes about every second meanwhile.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunUploading {
+    pub time: Timestamp,
+    /// The address of the shared cache.
+    pub remote: String,
+    /// How many results are still to be uploaded.
+    pub left: u64,
+    /// How long the run waits at most from here, in milliseconds.
+    pub wait_ms: u64,
 }

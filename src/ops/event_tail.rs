@@ -164,6 +164,7 @@ fn event_name(event: &Event) -> &'static str {
         Event::AttemptFailed(_) => "attempt_failed",
         Event::NodeFinished(_) => "node_finished",
         Event::Warning(_) => "warning",
+        Event::RunUploading(_) => "run_uploading",
         Event::RunFinished(_) => "run_finished",
     }
 }

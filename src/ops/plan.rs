@@ -21,11 +21,16 @@ use crate::storage::history::times::of_workflow;
 use crate::storage::memo::explain::Detail;
 use crate::workflow::graph::outline::Outline;
 
+/// What a plan knows of the shared cache, in JSON.
+pub const NOT_ASKED: &str = "not_asked";
+
 /// A plan.
 pub struct Plan {
     /// By number in the outline, in order.
     pub nodes: Vec<Planned>,
     pub estimate: Estimate,
+    /// The shared cache that was not asked, and that a run would ask.
+    pub unasked: Option<String>,
 }
 
 impl Plan {
@@ -46,6 +51,7 @@ impl Plan {
                 "elements": elements,
                 "estimated_ms": self.estimate.wall_of.get(&node.number),
                 "saved_ms": node.saved_ms,
+                "remote": self.unasked.as_ref().filter(|_| may_be_shared(outline, node.number, node.cache)).map(|_| NOT_ASKED),
                 "warning": node.edited.as_ref().map(ToString::to_string),
             })
         })
@@ -82,7 +88,16 @@ pub fn plan(prepared: &PreparedRun, home: Option<&Path>) -> Result<Plan, Error> 
     let times = reader.db.as_ref().and_then(|db| of_workflow(db, &opened.workflow.name).ok());
     let nodes = look(prepared, reader, Detail::Line, None)?;
     let estimate = Estimate::of(&opened.outline, &nodes, &times.unwrap_or_default(), prepared.options.jobs);
-    Ok(Plan { nodes, estimate })
+    let unasked = prepared
+        .asked_remote()
+        .filter(|_| nodes.iter().any(|node| may_be_shared(&opened.outline, node.number, node.cache)));
+    Ok(Plan { nodes, estimate, unasked })
+}
+
+/// Whether a run would ask the shared cache for a node: this home lacks the result, or may do so.
+pub fn may_be_shared(outline: &Outline, number: usize, cache: Expectation) -> bool {
+    let lacks = matches!(cache, Expectation::Miss | Expectation::Unknown);
+    lacks && outline.place(number).node().task().is_some_and(|task| task.cache.is_shared())
 }
 
 /// Explains the nodes that `wants` picks by number in the outline, in full; `tell` receives each node and element.

@@ -7,6 +7,8 @@ use super::needs::lacking;
 use super::open::{Opened, check};
 use super::prior::Prior;
 use super::receipt::PendingReceipt;
+use super::remote::RemoteChoice;
+use super::remote::settings::asked_address;
 use super::scheduled::take_schedule;
 use super::{Error, WorkflowErrors, executors, inputs};
 use crate::core::run_request::RunRequest;
@@ -74,6 +76,17 @@ pub fn prepare_opened(mut request: RunRequest, opened: Opened) -> Result<Prepare
 }
 
 impl PreparedRun {
+    /// What the request says of the shared cache.
+    pub fn remote_choice(&self) -> RemoteChoice {
+        RemoteChoice { url: self.request.remote.clone(), mode: self.request.remote_mode }
+    }
+
+    /// The shared cache that the run would ask for what this home lacks, and that only the run asks.
+    pub fn asked_remote(&self) -> Option<String> {
+        let url = asked_address(&self.config, &self.remote_choice())?.to_owned();
+        self.options.mode.reads().then_some(url)
+    }
+
     /// The pools of the run.
     ///
     /// # Errors

@@ -123,6 +123,11 @@ pub struct CachePolicy {
 }
 
 impl CachePolicy {
+    /// Whether the shared cache is asked for results.
+    pub fn is_shared(&self) -> bool {
+        self.enabled && !self.is_local
+    }
+
     /// `self`, with what `table` says instead.
     pub fn overridden(&self, reader: &mut Reader, table: &Table) -> Self {
         let mut policy = self.clone();

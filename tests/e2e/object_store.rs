@@ -2,11 +2,14 @@
 //! export, and `ctl`, which makes it fail. Without it these tests are skipped, but not in CI.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::common::{Done, Lab};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::common::{Done, Lab, finish};
 use crate::shared_cache::{Team, counted};
 
 /// The server is one for all, and fails for all.
@@ -142,6 +145,45 @@ fn a_dead_server_costs_three_requests_and_one_warning() {
         assert_eq!((counted(&done, "errors"), counted(&done, "queued")), (3, 2), "{mode}");
         assert_eq!(done.events("warning").len(), 1, "{mode}: {}", done.warnings());
     }
+}
+
+/// A run whose uploads hang, with a request timeout far beyond the wait.
+fn hangs_uploading(server: &Server, home: &str, wait: &str, args: &[&str]) -> Command {
+    let settings = format!("[cache]\nremote_timeout = \"100s\"\nremote_upload_wait = \"{wait}\"\n");
+    server.team.lab.write("runner.toml", &settings);
+    server.fault("hang PUT");
+    server.team.command(home, &[&["exec", "w.toml"], args].concat())
+}
+
+const LEFT: &str = "2 results are not uploaded to";
+
+#[test]
+fn the_wait_for_uploads_is_told_and_ends() {
+    let Some(server) = Server::new() else { return };
+    let done = finish(&mut hangs_uploading(&server, "a", "2s", &["--json"])).expect_code(0);
+    let waits = done.events("run_uploading");
+    assert_eq!((&waits[0]["left"], &waits[0]["remote"]), (&2.into(), &server.team.url.clone().into()));
+    assert!(done.warnings().contains(LEFT), "{}", done.warnings());
+    assert_eq!((done.events("warning").len(), counted(&done, "queued")), (1, 2));
+    let plain = finish(&mut hangs_uploading(&server, "b", "2s", &[])).expect_code(0);
+    assert_eq!(plain.err.matches("uploading 2 results to").count(), 1, "{}", plain.err);
+    assert_eq!(plain.err.matches(LEFT).count(), 1, "{}", plain.err);
+    server.fault("ok");
+    server.team.run("a", &["cache", "push"]).expect_code(0);
+}
+
+#[test]
+fn an_interrupt_ends_the_wait_for_uploads_and_not_the_run() {
+    let Some(server) = Server::new() else { return };
+    let mut command = hangs_uploading(&server, "a", "1000s", &[]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut err = BufReader::new(child.stderr.take().unwrap()).lines();
+    let said = err.find(|line| line.as_ref().unwrap().contains("uploading 2 results"));
+    assert!(said.is_some(), "it ended before it said that it waits");
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let rest: Vec<String> = err.map(Result::unwrap).collect();
+    assert!(child.wait().unwrap().success(), "{rest:?}");
+    assert!(rest.iter().any(|line| line.contains(LEFT)), "{rest:?}");
 }
 
 #[test]

@@ -139,6 +139,33 @@ fn what_one_home_has_another_one_need_not_compute() {
 }
 
 #[test]
+fn a_plan_says_that_the_shared_cache_was_not_asked() {
+    let team = Team::new();
+    team.ok("a", &[]);
+    let words = format!("the shared cache {} was not asked", team.url);
+    for (args, expected) in [
+        (vec!["plan", "w.toml"], true),
+        (vec!["why", "w.toml", "make"], true),
+        (vec!["plan", "w.toml", "--remote", "off"], false),
+        (vec!["plan", "w.toml", "--remote-mode", "wo"], false),
+        (vec!["plan", "w.toml", "--cache", "off"], false),
+    ] {
+        let shown = team.run("b", &args).expect_code(0);
+        assert_eq!(shown.out.contains(&words), expected, "{args:?}: {}", shown.out);
+    }
+    for args in [vec!["plan", "w.toml", "--json"], vec!["why", "w.toml", "make", "--json"]] {
+        assert_eq!(team.run("b", &args).expect_code(0).lines()[0]["remote"], "not_asked", "{args:?}");
+        assert_eq!(team.run("a", &args).expect_code(0).lines()[0]["remote"], Value::Null, "{args:?}");
+    }
+    // Nothing that it could say is missing here.
+    let hits = team.run("a", &["plan", "w.toml"]).expect_code(0);
+    assert!(!hits.out.contains("was not asked"), "{}", hits.out);
+    team.lab.write("w.toml", &WORKFLOW.replace("cache = true", "cache = true\ncache_remote = false"));
+    let own = team.run("b", &["plan", "w.toml"]).expect_code(0);
+    assert!(!own.out.contains("was not asked"), "{}", own.out);
+}
+
+#[test]
 fn without_one_the_event_says_null() {
     let lab = Lab::new();
     lab.write("w.toml", WORKFLOW);

@@ -1,15 +1,17 @@
 //! The shared cache in a run: a unit that misses here asks there, without a slot; what comes is a hit like any other. The end
 //! of the run waits for uploads, but not for long.
 
+use std::time::{Duration, Instant};
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value as Json;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::finish::DOOMED;
 use super::record::StoredEnd;
-use super::{Engine, InFlight, Interrupt};
+use super::{Engine, InFlight, Interrupt, millis};
 use crate::core::digest::Digest;
-use crate::core::event::{CacheStatus, NodeFinished, Status};
+use crate::core::event::{CacheStatus, Event, NodeFinished, RunUploading, Status};
 use crate::core::provenance::Provenance;
 use crate::core::value::Value;
 use crate::engine::lookup::cache::source_of;
@@ -18,12 +20,14 @@ use crate::engine::lookup::identity::TaskIdentity;
 use crate::engine::schedule::{UnitId, UnitState};
 use crate::engine::scope::frames::NodeInstance;
 use crate::storage::memo::{FoundResult, UNKNOWN_DEFINITION, Version};
-use crate::storage::remote::{
-    Fetched, FetchedResult, RemoteLookup, RemoteMessage, RemoteSession, UploadError,
-};
+use crate::storage::remote::{Fetched, FetchedResult, RemoteLookup, RemoteMessage, RemoteSession};
 use crate::storage::upload_queue::UploadWish;
 use crate::storage::writer::NewResult;
 use crate::workflow::Task;
+
+/// How long the end of a run waits for uploads before it says so, and how often it says how many are left.
+const FIRST_WORDS: Duration = Duration::from_millis(500);
+const WORDS_EVERY: Duration = Duration::from_secs(1);
 
 /// The next report of the shared cache; never one without it.
 pub(super) async fn next(remote: &mut Option<RemoteSession>) -> Option<RemoteMessage> {
@@ -71,12 +75,12 @@ impl Engine {
                 self.answered(unit, fetched);
                 self.close_ended();
             }
-            RemoteMessage::Ended(key, Err(UploadError::Local(problem))) => {
+            RemoteMessage::Unshared(key, problem) => {
                 let key = &key.hex()[..12];
                 self.bus.warn(None, format!("the result {key} cannot be shared: {problem}"));
             }
-            RemoteMessage::Ended(..) => {}
             RemoteMessage::Warning(text) => self.bus.warn(None, text),
+            RemoteMessage::Idle => {}
         }
     }
 
@@ -205,23 +209,49 @@ impl Engine {
     /// Waits until what is uploaded has got there, for as long as the settings allow. An interrupt ends the wait: what is
     /// left stays queued.
     pub(super) async fn await_uploads(&mut self, interrupts: &mut UnboundedReceiver<Interrupt>) {
-        let Some(remote) = &self.remote else { return };
-        if self.interrupt.is_some() || !remote.uploads() {
-            return;
-        }
-        self.bus.flush();
-        let end = tokio::time::sleep(remote.upload_wait());
-        tokio::pin!(end);
-        while self.remote.as_ref().is_some_and(RemoteSession::uploads) {
-            tokio::select! {
-                Some(message) = next(&mut self.remote) => self.heard(message),
-                Some(_) = interrupts.recv() => break,
-                () = &mut end => break,
-            }
+        if self.interrupt.is_none() {
+            self.uploads_end(interrupts).await;
         }
         // What was reported meanwhile.
         while let Some(message) = self.remote.as_mut().and_then(RemoteSession::reported) {
             self.heard(message);
+        }
+        // Where the remote does not work, the warning that says so is enough.
+        let Some(remote) = self.remote.as_ref().filter(|remote| !remote.has_warned()) else { return };
+        let left = remote.uploads_left();
+        if left > 0 {
+            let results = if left == 1 { "1 result is".to_owned() } else { format!("{left} results are") };
+            let url = remote.cache().url.clone();
+            self.bus.warn(
+                None,
+                format!("{results} not uploaded to {url} yet: the next run or `runner cache push` goes on"),
+            );
+        }
+    }
+
+    async fn uploads_end(&mut self, interrupts: &mut UnboundedReceiver<Interrupt>) {
+        let Some(remote) = self.remote.as_ref().filter(|remote| remote.uploads_left() > 0) else { return };
+        self.bus.flush();
+        remote.hurry();
+        let url = remote.cache().url.to_string();
+        let end = Instant::now() + remote.upload_wait();
+        let mut words = tokio::time::interval_at((Instant::now() + FIRST_WORDS).into(), WORDS_EVERY);
+        loop {
+            let left = self.remote.as_ref().map_or(0, RemoteSession::uploads_left);
+            if left == 0 {
+                break;
+            }
+            tokio::select! {
+                Some(message) = next(&mut self.remote) => self.heard(message),
+                Some(_) = interrupts.recv() => break,
+                () = tokio::time::sleep_until(end.into()) => break,
+                _ = words.tick() => {
+                    let wait_ms = millis(end.saturating_duration_since(Instant::now()));
+                    let time = self.clock.now();
+                    self.bus.emit(Event::RunUploading(RunUploading { time, remote: url.clone(), left, wait_ms }));
+                    self.bus.flush();
+                }
+            }
         }
     }
 }

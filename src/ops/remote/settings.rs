@@ -59,6 +59,13 @@ pub fn address<'a>(config: &'a Config, choice: &'a RemoteChoice) -> Option<&'a s
     url.filter(|url| *url != OFF && !url.is_empty())
 }
 
+/// The address of the shared cache that a run would ask for what this home lacks; `None` where it would ask none. Needs no
+/// key.
+pub fn asked_address<'a>(config: &'a Config, choice: &'a RemoteChoice) -> Option<&'a str> {
+    let mode = choice.mode.or_else(|| config.text("cache.remote_mode").and_then(mode_named));
+    address(config, choice).filter(|_| mode.is_none_or(CacheMode::reads))
+}
+
 fn open_with(
     config: &Config,
     choice: &RemoteChoice,
@@ -110,6 +117,7 @@ fn open_with(
             .and_then(|setting| setting.value.as_u64())
             .map_or(DEFAULT_JOBS, |jobs| usize::try_from(jobs).unwrap_or(MAX_JOBS).clamp(1, MAX_JOBS)),
         upload_wait: reader.duration("remote_upload_wait", DEFAULT_UPLOAD_WAIT)?,
+        timeout: reader.duration("remote_timeout", DEFAULT_TIMEOUT)?,
     }))
 }
 
@@ -329,6 +337,24 @@ mod tests {
         assert!(opened("remote = \"off\"", &[]).unwrap().is_none());
         assert!(opened("remote = \"file:///x\"\nremote_mode = \"off\"", &[]).unwrap().is_none());
         assert!(opened("", &[]).unwrap().is_none());
+    }
+
+    #[test]
+    fn only_one_that_is_read_would_be_asked() {
+        let asked = |lines: &str, choice: RemoteChoice| {
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join("runner.toml"), format!("[cache]\n{lines}")).unwrap();
+            let config = load(dir.path(), None, &|_| None).unwrap_or_else(|_| panic!("{lines}"));
+            asked_address(&config, &choice).map(str::to_owned)
+        };
+        let none = RemoteChoice::default;
+        assert_eq!(asked("", none()), None);
+        assert_eq!(asked("remote = \"file:///x\"", none()).unwrap(), "file:///x");
+        assert_eq!(asked("remote = \"file:///x\"\nremote_mode = \"wo\"", none()), None);
+        let off = RemoteChoice { url: Some(OFF.into()), mode: None };
+        assert_eq!(asked("remote = \"file:///x\"", off), None);
+        let read = RemoteChoice { url: None, mode: Some(CacheMode::ReadOnly) };
+        assert_eq!(asked("remote = \"file:///x\"\nremote_mode = \"off\"", read).unwrap(), "file:///x");
     }
 
     #[test]

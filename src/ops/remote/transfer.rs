@@ -114,8 +114,8 @@ pub fn push(
         let done: Mutex<Vec<QueuedUpload>> = Mutex::default();
         let each = in_parallel(cache.jobs, &rows, &|(upload, row)| {
             let task = row.as_ref().map(|row| row.task.clone()).unwrap_or_default();
-            let entry = outgoing(row.as_ref(), &store).map_err(UploadError::Local);
-            let ended = entry.and_then(|entry| cache.upload(&entry, &store, upload.replaces, &tally));
+            let entry = outgoing(row.as_ref()).map_err(UploadError::Local);
+            let ended = entry.and_then(|entry| cache.upload(entry, &store, upload.replaces, &tally));
             if !matches!(ended, Err(UploadError::Remote(_))) {
                 lock(&done).push(*upload);
             }

@@ -46,7 +46,7 @@ use super::home::HomeWriter;
 use super::open::Opened;
 use super::prepare::PreparedRun;
 use super::receipt::ReceiptKeeper;
-use super::remote::{self, RemoteChoice};
+use super::remote;
 use super::run_lock::RunTurn;
 use crate::core::clock::SystemClock;
 use crate::core::event::Status;
@@ -232,12 +232,10 @@ pub async fn run(
 /// # Errors
 /// Its settings cannot be used.
 fn shared_cache(prepared: &PreparedRun) -> Result<Option<Arc<RemoteCache>>, Error> {
-    let PreparedRun { request, options, config, .. } = prepared;
-    if options.mode == CacheMode::Off {
+    if prepared.options.mode == CacheMode::Off {
         return Ok(None);
     }
-    let choice = RemoteChoice { url: request.remote.clone(), mode: request.remote_mode };
-    Ok(remote::open(config, &choice)?.map(Arc::new))
+    Ok(remote::open(&prepared.config, &prepared.remote_choice())?.map(Arc::new))
 }
 
 /// The values of the workflow's inputs, and the user's files that were digested for them. `inside` says where an input

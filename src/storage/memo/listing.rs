@@ -119,8 +119,9 @@ pub fn with_prefix(db: &Connection, prefix: &str) -> rusqlite::Result<Option<Vec
 /// # Errors
 /// The database cannot be read.
 pub fn intact(db: &Connection, key: &Digest) -> rusqlite::Result<Option<Listed>> {
-    let found = with_prefix(db, &key.hex())?.unwrap_or_default().pop();
-    Ok(found.filter(|row| row.intact))
+    let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM memo WHERE key = ?1"))?;
+    let mut rows = statement.query_map([&key.0[..]], read)?;
+    Ok(rows.next().transpose()?.filter(|row| row.intact))
 }
 
 /// Every qualified name of a task that has results.

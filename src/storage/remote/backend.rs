@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
+use std::time::Instant;
 
 use jiff::Timestamp;
 
@@ -118,17 +119,24 @@ pub struct RemoteFault {
     pub message: String,
     /// Whether the same request may succeed a moment later.
     pub passes: bool,
+    /// Whether it took all the time that a request has.
+    pub is_timeout: bool,
 }
 
 impl RemoteFault {
     /// A fault that lasts.
     pub fn lasting(message: impl Into<String>) -> Self {
-        Self { message: message.into(), passes: false }
+        Self { message: message.into(), passes: false, is_timeout: false }
+    }
+
+    /// No answer came in time: to wait as long again is no use.
+    pub fn timeout() -> Self {
+        Self { message: "no answer in time".into(), passes: false, is_timeout: true }
     }
 
     /// A fault that may be over soon.
     pub fn passing(message: impl Into<String>) -> Self {
-        Self { message: message.into(), passes: true }
+        Self { message: message.into(), passes: true, is_timeout: false }
     }
 }
 
@@ -179,6 +187,11 @@ pub trait Backend: Send + Sync {
         kind: ObjectKind,
         visit: &mut dyn FnMut(ObjectName, ObjectLooks),
     ) -> Result<(), RemoteFault>;
+
+    /// When requests that are under way made progress last; now if none is. `None` if each is bounded in time by itself.
+    fn last_progress(&self) -> Option<Instant> {
+        None
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! where there is none. Nothing fails a run: a request that fails is tried again if that may help, and after a few the remote
 //! is left alone for a while.
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,12 +13,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::backend::{Backend, Creation, ObjectContent, ObjectLooks, ObjectName, ReadObject, RemoteFault};
 use super::breaker::Breaker;
-use super::entry::{MAX_ENTRY_BYTES, Refusal, RemoteBlob, RemoteEntry, RemoteLookup, Trust};
+use super::entry::{MAX_ENTRY_BYTES, Refusal, RemoteBlob, RemoteEntry, RemoteLookup, Trust, files_of};
 use super::key::SigningKey;
 use super::tally::{RemoteTally, more, one};
 use crate::core::digest::Digest;
 use crate::core::run_request::CacheMode;
-use crate::storage::store::{InStore, PendingBlob, ReceiveError, Store};
+use crate::storage::store::{BlobContent, InStore, PendingBlob, ReceiveError, Store};
 
 /// How often a request is made before its failure counts.
 const MAX_TRIES: u32 = 3;
@@ -45,6 +46,8 @@ pub struct RemoteCache {
     pub jobs: usize,
     /// How long the end of a run waits for uploads.
     pub upload_wait: Duration,
+    /// How long a request may make no progress.
+    pub timeout: Duration,
     pub breaker: Arc<Breaker>,
 }
 
@@ -118,7 +121,7 @@ impl RemoteCache {
                 }
                 Err(fault) => {
                     one(&tally.errors);
-                    self.breaker.failed(Instant::now());
+                    self.breaker.failed(Instant::now(), fault.is_timeout);
                     if !fault.passes || tried == MAX_TRIES {
                         return Err(fault);
                     }
@@ -224,19 +227,35 @@ impl RemoteCache {
         }
     }
 
-    /// Uploads a result: its blobs, and only then its entry.
+    /// Uploads a result: its blobs, which are noted in the entry, and only then the entry.
     ///
     /// # Errors
     /// The remote does not answer as it should, or a file of the result is not here.
     pub fn upload(
         &self,
-        entry: &RemoteEntry,
+        mut entry: RemoteEntry,
         store: &Store,
         replaces: bool,
         tally: &RemoteTally,
     ) -> Result<Uploaded, UploadError> {
-        for blob in &entry.blobs {
-            self.upload_blob(blob, store, replaces, tally)?;
+        let mut waiting: Vec<Digest> = files_of(&entry.outputs).iter().map(|file| file.digest).collect();
+        let outputs = waiting.len();
+        let mut seen = HashSet::new();
+        let mut next = 0;
+        while let Some(digest) = waiting.get(next).copied() {
+            next += 1;
+            if !seen.insert(digest) {
+                continue;
+            }
+            let content = store.content(&digest).map_err(|damage| UploadError::Local(damage.to_string()))?;
+            self.upload_blob(digest, &content, replaces, tally)?;
+            entry.blobs.push(RemoteBlob { digest, size: content.size() });
+            if next <= outputs {
+                let parts = content.parts();
+                waiting.extend(parts.map_err(|error| {
+                    UploadError::Local(format!("the file {digest} cannot be read: {error}"))
+                })?);
+            }
         }
         let name = ObjectName::Entry(entry.key);
         let bytes = entry.seal(self.key.as_ref());
@@ -247,7 +266,7 @@ impl RemoteCache {
         if !replaces {
             let created = self.attempt(tally, || self.backend.create(&name, content))?;
             if created == Creation::Exists {
-                match self.compare(entry, &name, tally)? {
+                match self.compare(&entry, &name, tally)? {
                     Some(Uploaded::Conflict) => {
                         one(&tally.conflicts);
                         return Ok(Uploaded::Conflict);
@@ -286,18 +305,16 @@ impl RemoteCache {
 
     fn upload_blob(
         &self,
-        blob: &RemoteBlob,
-        store: &Store,
+        digest: Digest,
+        content: &BlobContent,
         replaces: bool,
         tally: &RemoteTally,
     ) -> Result<(), UploadError> {
-        let (file, size) =
-            store.open_blob(&blob.digest).map_err(|damage| UploadError::Local(damage.to_string()))?;
-        if size != blob.size {
-            return Err(UploadError::Local(format!("the size of the file {} has changed", blob.digest)));
-        }
-        let name = ObjectName::Blob(blob.digest);
-        let content = ObjectContent::File { file: &file, size, digest: blob.digest };
+        let (name, size) = (ObjectName::Blob(digest), content.size());
+        let content = match content {
+            BlobContent::Small(bytes) => ObjectContent::Bytes(bytes),
+            BlobContent::Large { file, size } => ObjectContent::File { file, size: *size, digest },
+        };
         let stays = |looks: Option<ObjectLooks>| {
             looks.is_some_and(|looks| looks.size == size && !is_older(looks, TRUST_BLOB_FOR))
         };

@@ -5,7 +5,7 @@
 //! `runner-entry-v1`, a zero byte and the JSON's bytes as they stand. It is verified before anything is parsed: what nobody
 //! vouches for never reaches the parser. `none - -` stands for no signature.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
@@ -246,12 +246,6 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
         && digits.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let byte = |pair: &[u8]| str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
     if is_hex { digits.chunks(2).map(byte).collect() } else { None }
-}
-
-/// Each digest once.
-pub fn distinct(blobs: Vec<RemoteBlob>) -> Vec<RemoteBlob> {
-    let mut seen = BTreeSet::new();
-    blobs.into_iter().filter(|blob| seen.insert(blob.digest)).collect()
 }
 
 #[cfg(test)]

@@ -4,12 +4,16 @@
 //!
 //! Files have the mode 0644 less the umask, for others read them. They are not forced to the disk: what a power cut damages
 //! is found by its digest or its signature, and is a miss.
+//!
+//! Nothing bounds the time of a request: the server of a mounted folder may be gone. So the progress of requests is noted.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
@@ -19,21 +23,66 @@ use super::backend::{
     Backend, Creation, ObjectContent, ObjectKind, ObjectLooks, ObjectName, ReadObject, RemoteFault,
 };
 use crate::core::digest::Digest;
+use crate::core::lock::lock;
 
 /// The folder of temporaries, beside the layout. Its files are those of writers that are at work, or were killed.
 const TEMPORARIES: &str = "v1/check";
 /// How old a temporary has to be before a listing removes it.
 const STALE: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+/// How much is copied in one step, in bytes.
+const COPIED_AT_ONCE: u64 = 8 << 20;
 
 /// A shared cache in a folder.
 pub struct FolderBackend {
     folder: PathBuf,
+    /// What the names of temporaries are made of, which no other writer has, on whatever machine.
+    writer: String,
     next: AtomicU64,
+    activity: Arc<Activity>,
+}
+
+/// What goes on just now.
+struct Activity(Mutex<(usize, Instant)>);
+
+impl Activity {
+    /// Notes that a step begins, which ends when the result is dropped.
+    fn step(&self) -> Step<'_> {
+        let mut activity = lock(&self.0);
+        *activity = (activity.0 + 1, Instant::now());
+        Step(self)
+    }
+}
+
+/// A step that may never end.
+struct Step<'a>(&'a Activity);
+
+impl Drop for Step<'_> {
+    fn drop(&mut self) {
+        let mut activity = lock(&self.0.0);
+        *activity = (activity.0 - 1, Instant::now());
+    }
+}
+
+/// A file that is being read.
+struct WatchedFile {
+    file: File,
+    activity: Arc<Activity>,
+}
+
+impl Read for WatchedFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let _step = self.activity.step();
+        self.file.read(buffer)
+    }
 }
 
 impl FolderBackend {
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder, next: AtomicU64::new(0) }
+        let now = Timestamp::now().as_nanosecond();
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let writer = format!("{host}\0{}\0{now}", std::process::id());
+        let activity = Arc::new(Activity(Mutex::new((0, Instant::now()))));
+        Self { folder, writer, next: AtomicU64::new(0), activity }
     }
 
     fn path(&self, name: &ObjectName) -> PathBuf {
@@ -56,7 +105,9 @@ impl FolderBackend {
             }
             named => named,
         };
-        let _ = fs::remove_file(&temporary);
+        if named.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
         named
     }
 
@@ -76,10 +127,7 @@ impl FolderBackend {
             };
             let written = match content {
                 ObjectContent::Bytes(bytes) => file.write_all(bytes),
-                ObjectContent::File { file: mut from, size, .. } => from
-                    .seek(SeekFrom::Start(0))
-                    .and_then(|_| io::copy(&mut from, &mut file))
-                    .and_then(|copied| expect_whole(copied, size)),
+                ObjectContent::File { file: from, size, .. } => self.copy(from, size, &mut file),
             };
             return match written {
                 Ok(()) => Ok(path),
@@ -91,13 +139,23 @@ impl FolderBackend {
         }
     }
 
-    /// A name that no other writer uses, on whatever machine.
+    /// Copies a file, a part in each step.
+    fn copy(&self, mut from: &File, size: u64, to: &mut File) -> io::Result<()> {
+        from.seek(SeekFrom::Start(0))?;
+        let mut copied = 0;
+        loop {
+            let _step = self.activity.step();
+            match io::copy(&mut from.take(COPIED_AT_ONCE), to)? {
+                0 => break,
+                n => copied += n,
+            }
+        }
+        if copied == size { Ok(()) } else { Err(io::Error::other("the file changed while it was copied")) }
+    }
+
     fn fresh_name(&self) -> String {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let now = Timestamp::now().as_nanosecond();
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let name = Digest::of(format!("{host}\0{}\0{now}\0{number}", std::process::id()));
-        format!("tmp-{}", name.hex())
+        format!("tmp-{}", Digest::of(format!("{}\0{number}", self.writer)).hex())
     }
 
     fn sweep_temporaries(&self) {
@@ -115,13 +173,14 @@ impl FolderBackend {
 /// Gives a temporary a name that nothing has yet.
 fn name_new(temporary: &Path, target: &Path) -> io::Result<()> {
     match renameat_with(CWD, temporary, CWD, target, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => fs::hard_link(temporary, target),
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            fs::hard_link(temporary, target)?;
+            // One that stays is removed by a later listing.
+            let _ = fs::remove_file(temporary);
+            Ok(())
+        }
         renamed => Ok(renamed?),
     }
-}
-
-fn expect_whole(copied: u64, size: u64) -> io::Result<()> {
-    if copied == size { Ok(()) } else { Err(io::Error::other("the file changed while it was copied")) }
 }
 
 fn looks(found: &fs::Metadata) -> ObjectLooks {
@@ -153,14 +212,16 @@ impl FolderBackend {
 
 impl Backend for FolderBackend {
     fn get(&self, name: &ObjectName) -> Result<Option<ReadObject>, RemoteFault> {
+        let _step = self.activity.step();
         let opened = open_regular(&self.path(name)).map_err(|error| self.fault(name, &error))?;
         Ok(opened.map(|(file, found)| {
-            let looks = looks(&found);
-            ReadObject { looks, content: Box::new(file.take(u64::MAX)) }
+            let content = WatchedFile { file, activity: self.activity.clone() };
+            ReadObject { looks: looks(&found), content: Box::new(content) }
         }))
     }
 
     fn look(&self, name: &ObjectName) -> Result<Option<ObjectLooks>, RemoteFault> {
+        let _step = self.activity.step();
         match fs::metadata(self.path(name)) {
             Ok(found) => Ok(Some(looks(&found))),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
@@ -171,6 +232,7 @@ impl Backend for FolderBackend {
     }
 
     fn create(&self, name: &ObjectName, content: ObjectContent) -> Result<Creation, RemoteFault> {
+        let _step = self.activity.step();
         if self.look(name)?.is_some() {
             return Ok(Creation::Exists);
         }
@@ -182,10 +244,12 @@ impl Backend for FolderBackend {
     }
 
     fn replace(&self, name: &ObjectName, content: ObjectContent) -> Result<(), RemoteFault> {
+        let _step = self.activity.step();
         self.put(name, content, |from, to| fs::rename(from, to)).map_err(|error| self.fault(name, &error))
     }
 
     fn remove(&self, name: &ObjectName) -> Result<(), RemoteFault> {
+        let _step = self.activity.step();
         match fs::remove_file(self.path(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed.map_err(|error| self.fault(name, &error)),
@@ -197,6 +261,7 @@ impl Backend for FolderBackend {
         kind: ObjectKind,
         visit: &mut dyn FnMut(ObjectName, ObjectLooks),
     ) -> Result<(), RemoteFault> {
+        let _step = self.activity.step();
         self.sweep_temporaries();
         let top = self.folder.join(kind.folder());
         let fault =
@@ -222,6 +287,11 @@ impl Backend for FolderBackend {
             }
         }
         Ok(())
+    }
+
+    fn last_progress(&self) -> Option<Instant> {
+        let (under_way, last) = *lock(&self.activity.0);
+        Some(if under_way > 0 { last } else { Instant::now() })
     }
 }
 

@@ -9,7 +9,7 @@
 //! | `folder.rs`, `s3/` | the two that there are |
 //! | `breaker.rs` | whether a remote that fails is asked at all |
 //! | `client.rs` | results in and out, in the order that is safe |
-//! | `session.rs`, `tally.rs` | the use that one run makes of it, on threads of its own, and what it had of it |
+//! | `session.rs`, `workers.rs`, `tally.rs` | the use that one run makes of it, its threads, and what it had of it |
 //! | `sweep.rs` | what of a shared cache goes, and what is wrong with it |
 //!
 //! Nothing here trusts what others wrote: an entry is verified before it is parsed and compared with what was asked for,
@@ -26,12 +26,14 @@ pub mod s3;
 mod session;
 mod sweep;
 mod tally;
+mod workers;
 
 pub use breaker::Breaker;
 pub use client::{Fetched, FetchedResult, RemoteCache, UploadError, Uploaded};
 pub use entry::{RemoteEntry, RemoteLookup, Trust};
 pub use folder::FolderBackend;
-pub use outgoing::{outgoing, recorded_size};
-pub use session::{RemoteMessage, RemoteSession};
+pub use outgoing::outgoing;
+pub use session::RemoteSession;
 pub use sweep::{RemoteFindings, RemoteLimits, RemoteSwept, in_parallel, sweep, verify};
 pub use tally::RemoteTally;
+pub use workers::RemoteMessage;

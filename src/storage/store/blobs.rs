@@ -120,19 +120,23 @@ pub fn files_of_directory(blob: &Path) -> io::Result<Vec<(String, Digest)>> {
     if !is_blob {
         return Ok(Vec::new());
     }
-    let mut file = match own_file::open(blob, Access::Read) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        file => file?,
-    };
+    match own_file::open(blob, Access::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        file => files_of_manifest(file?),
+    }
+}
+
+/// The files of the directory whose manifest this is, by name relative to it; none for any other content.
+pub(super) fn files_of_manifest(mut content: impl Read) -> io::Result<Vec<(String, Digest)>> {
     let mut bytes = vec![0; HEADER.len()];
-    match file.read_exact(&mut bytes) {
+    match content.read_exact(&mut bytes) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Vec::new()),
         read => read?,
     }
     if bytes != HEADER {
         return Ok(Vec::new());
     }
-    file.take(MAX_MANIFEST_BYTES).read_to_end(&mut bytes)?;
+    content.take(MAX_MANIFEST_BYTES).read_to_end(&mut bytes)?;
     let entries = Manifest::decode(&bytes).unwrap_or_default().entries.into_iter();
     let file = |(name, item)| match item {
         ManifestItem::File { digest, .. } => Some((name, digest)),

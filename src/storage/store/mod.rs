@@ -67,7 +67,7 @@ pub use input_copies::read_text;
 pub use manifest::{EntryContent, directory_entries};
 pub use pieces::{Guard, LargeFiles, Staged, ViewTree};
 pub use publish::{PublishEntry, sync_folder};
-pub use receive::{InStore, ReceiveError};
+pub use receive::{BlobContent, InStore, ReceiveError};
 pub use seal::{NewOutput, Sealed};
 pub use shared::collect_shared;
 pub use stage::Spoiled;

@@ -3,13 +3,15 @@
 
 use std::fmt;
 use std::fs::{self, File, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 
 use super::Store;
+use super::blobs::files_of_manifest;
 use super::error::Damage;
 use super::seal::Held;
 use super::temp::{Blob, PendingBlob};
+use super::verify::unreadable;
 use crate::core::digest::{Digest, Hasher};
 use crate::storage::own_file::{self, Access};
 
@@ -23,6 +25,43 @@ pub enum InStore {
     Durable,
     /// It is there, and is to be committed with the row that names it.
     Pending(PendingBlob),
+}
+
+/// Content on its way to elsewhere.
+#[derive(Debug)]
+pub enum BlobContent {
+    /// All of it, at most 64 KiB.
+    Small(Vec<u8>),
+    Large {
+        file: File,
+        /// In bytes.
+        size: u64,
+    },
+}
+
+impl BlobContent {
+    /// In bytes.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Small(bytes) => bytes.len() as u64,
+            Self::Large { size, .. } => *size,
+        }
+    }
+
+    /// The files that the manifest of a directory names; none for any other content.
+    ///
+    /// # Errors
+    /// It cannot be read: its parts are not known.
+    pub fn parts(&self) -> io::Result<Vec<Digest>> {
+        let files = match self {
+            Self::Small(bytes) => files_of_manifest(&bytes[..]),
+            Self::Large { file, .. } => {
+                let mut start = file;
+                start.rewind().and_then(|()| files_of_manifest(file))
+            }
+        };
+        Ok(files?.into_iter().map(|(_, digest)| digest).collect())
+    }
 }
 
 /// Why content was not taken in.
@@ -87,18 +126,30 @@ impl Store {
         }
     }
 
-    /// The file of a content that is here and right, and its size in bytes.
+    /// Content that is here and right. Little of it is read at once; a wrong blob is set aside.
     ///
     /// # Errors
     /// It is missing or damaged.
-    pub fn open_blob(&self, digest: &Digest) -> Result<(File, u64), Damage> {
+    pub fn content(&self, digest: &Digest) -> Result<BlobContent, Damage> {
+        let open = || {
+            let opened = self.read_located(digest, |path| {
+                let file = own_file::open(path, Access::Read)?;
+                let size = file.metadata()?.len();
+                Ok((file, size))
+            });
+            opened.map_err(|error| unreadable(digest, self.blob_path(digest), error))
+        };
+        let (file, size) = open()?;
+        if size <= CHUNK as u64 {
+            let mut bytes = Vec::with_capacity(size as usize + 1);
+            let read = file.take(size + 1).read_to_end(&mut bytes);
+            if read.is_ok() && Digest::of(&bytes) == *digest {
+                return Ok(BlobContent::Small(bytes));
+            }
+        }
         self.check_blob(digest)?;
-        let opened = self.read_located(digest, |path| {
-            let file = own_file::open(path, Access::Read)?;
-            let size = file.metadata()?.len();
-            Ok((file, size))
-        });
-        opened.map_err(|error| super::verify::unreadable(digest, self.blob_path(digest), error))
+        let (file, size) = open()?;
+        Ok(BlobContent::Large { file, size })
     }
 }
 
@@ -145,10 +196,8 @@ mod tests {
         assert!(matches!(p.store.find(&digest), InStore::Pending(_)));
         p.store.commit(&[blob]).unwrap();
         assert!(matches!(p.store.find(&digest), InStore::Durable));
-        let (mut file, size) = p.store.open_blob(&digest).unwrap();
-        let mut text = String::new();
-        file.read_to_string(&mut text).unwrap();
-        assert_eq!((text.as_str(), size), ("content", 7));
+        let BlobContent::Small(bytes) = p.store.content(&digest).unwrap() else { panic!("it is small") };
+        assert_eq!(bytes, b"content");
         let left = p.store.lease().unwrap().fresh_folder().unwrap();
         assert_eq!(fs::read_dir(left.path().parent().unwrap()).unwrap().count(), 1, "nothing is left");
     }
@@ -168,6 +217,25 @@ mod tests {
         let path = p.store.blob_path(&artifact.digest);
         fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
         fs::write(&path, "contest").unwrap();
-        assert!(p.store.open_blob(&artifact.digest).is_err());
+        assert!(p.store.content(&artifact.digest).is_err());
+        assert!(!path.exists(), "it is set aside");
+    }
+
+    #[test]
+    fn large_content_is_a_file_and_directories_name_their_parts() {
+        let p = place();
+        let text = "x".repeat(CHUNK + 1);
+        p.write("attempt/d/large", &text);
+        p.write("attempt/d/deep/small", "small");
+        let folder = p.keep("attempt/d", true);
+        let manifest = p.store.content(&folder.digest).unwrap();
+        let mut parts = manifest.parts().unwrap();
+        let mut expected = vec![Digest::of(&text), Digest::of("small")];
+        parts.sort();
+        expected.sort();
+        assert_eq!(parts, expected);
+        let large = p.store.content(&Digest::of(&text)).unwrap();
+        assert!(matches!(large, BlobContent::Large { size, .. } if size == text.len() as u64), "{large:?}");
+        assert_eq!((large.size(), large.parts().unwrap()), (text.len() as u64, Vec::new()));
     }
 }

@@ -89,6 +89,7 @@ impl Document {
             Event::NodeSubmitted(_)
             | Event::AttemptLost(_)
             | Event::NodeWaiting(_)
+            | Event::RunUploading(_)
             | Event::RunFinished(_) => {}
         }
     }

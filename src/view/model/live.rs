@@ -19,6 +19,8 @@ pub(in crate::view) struct Live {
     pub waiting: BTreeMap<NodePath, Wait>,
     /// Number of units that are ready and wait for a job slot.
     pub queued: u64,
+    /// Number of results that the end of the run waits for, until others can have them.
+    pub uploads: u64,
 }
 
 /// A running attempt, or the pause before the next one.
@@ -79,6 +81,7 @@ impl Live {
                 }
             }
             Event::NodeFinished(node) => self.finished(node),
+            Event::RunUploading(uploading) => self.uploads = uploading.left,
             Event::RunWaiting(_) | Event::RunSkipped(_) | Event::RunStarted(_) => {}
             Event::NodeExpanded(_) | Event::Warning(_) | Event::RunFinished(_) => {}
         }

@@ -237,6 +237,7 @@ impl Folding {
             Event::NodeSubmitted(_)
             | Event::AttemptLost(_)
             | Event::NodeWaiting(_)
+            | Event::RunUploading(_)
             | Event::RunFinished(_) => {}
         }
     }

@@ -88,8 +88,8 @@ impl Tally {
                 (self.counts, self.saved_ms) = (run.counts, run.saved_ms);
                 self.ended = Some(run.clone());
             }
-            Event::RunWaiting(_) | Event::RunSkipped(_) | Event::NodeSubmitted(_) | Event::AttemptLost(_) => {
-            }
+            Event::RunWaiting(_) | Event::RunSkipped(_) | Event::RunUploading(_) => {}
+            Event::NodeSubmitted(_) | Event::AttemptLost(_) => {}
             Event::NodeWaiting(_) | Event::NodeStarted(_) | Event::AttemptFailed(_) | Event::Warning(_) => {}
         }
         Added::default()

@@ -18,6 +18,8 @@ pub(super) struct Moment {
     /// How many attempts are under way.
     pub running: usize,
     pub queued: u64,
+    /// Results that the end of the run waits for, until others can have them.
+    pub uploads: u64,
     pub counts: Counts,
     pub total: u64,
     pub saved_ms: u64,
@@ -99,6 +101,7 @@ impl Moment {
             Part::number(9, counts.failed, "failed", BAD),
             Part::number(7, self.running as u64, "running", PLAIN),
             Part::number(4, self.queued, "queued", PLAIN),
+            Part::number(8, self.uploads, "to upload", PLAIN),
             Part::number(6, counts.executed, "executed", GOOD),
             Part::number(5, counts.cached, "cached", CACHED),
             Part::number(3, counts.skipped, "skipped", FAINT),
@@ -217,6 +220,7 @@ mod tests {
             more: nodes.saturating_sub(SHOWN),
             running: nodes,
             queued: 9992,
+            uploads: 0,
             counts: Counts { executed: 3, cached: 9990, failed: 1, skipped: 2, cancelled: 5, nodes: 10_001 },
             total: 10_020,
             saved_ms: 250_000,
@@ -274,6 +278,13 @@ mod tests {
         let bar = |left_ms| Moment { left_ms, ..moment(2) }.lines(70, 24, Ink(false)).pop().unwrap();
         assert_eq!(bar(39_100), "10,001/10,020  12.3s  ~40s left  1 failed  2 running  3 executed");
         assert_eq!(bar(9000), "10,001/10,020  12.3s  ~9s left  1 failed  2 running  3 executed");
+    }
+
+    #[test]
+    fn uploads_that_the_end_waits_for_are_counted() {
+        let moment = Moment { running: 0, queued: 0, uploads: 37, ..moment(0) };
+        let bar = moment.lines(80, 24, Ink(false)).pop().unwrap();
+        assert!(bar.contains("  37 to upload  "), "{bar}");
     }
 
     #[test]

@@ -48,6 +48,7 @@ impl Live {
             more,
             running: self.running.len(),
             queued: self.queued,
+            uploads: self.uploads,
             counts: tally.counts,
             total: tally.total,
             saved_ms: tally.saved_ms,

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use crate::core::digest::Digest;
 use crate::core::event::{
     AttemptFailed, AttemptLost, CacheStatus, Event, LockBusy, NodeExpanded, NodeFinished, NodeKind,
-    NodeStarted, NodeSubmitted, NodeWaiting, RunFinished, RunStarted, Status, Warning,
+    NodeStarted, NodeSubmitted, NodeWaiting, RunFinished, RunStarted, RunUploading, Status, Warning,
 };
 use crate::core::node_path::NodePath;
 use crate::view::Verbosity;
@@ -17,7 +17,7 @@ use crate::view::text::commands::{after, command, table};
 use crate::view::text::phrases::{counts, details, mark, summed, usage};
 use crate::view::text::style::{BAD, CAUTION, FAINT, Ink, STRONG};
 use crate::view::text::why;
-use crate::view::text::{age, count, duration, inert};
+use crate::view::text::{age, count, duration, inert, named};
 
 /// Maximum skipped or cancelled nodes with a line each; the others share one line at the end.
 const IDLE_LINES: u64 = 5;
@@ -52,6 +52,8 @@ pub(in crate::view) struct Narrator {
     /// How many things were said since the last failure.
     since_failure: u64,
     idle: Idle,
+    /// Whether it was said that the end of the run waits for uploads.
+    said_uploading: bool,
     /// What a quiet run was warned of, with the node: said only if that node or, without one, the run fails.
     held: Vec<Warning>,
 }
@@ -79,6 +81,7 @@ impl Narrator {
             told: 0,
             since_failure: 0,
             idle: Idle::default(),
+            said_uploading: false,
             held: Vec::new(),
         }
     }
@@ -104,6 +107,7 @@ impl Narrator {
             Event::AttemptFailed(attempt) => self.attempt_failed(attempt),
             Event::NodeFinished(node) => self.node_finished(node, added),
             Event::Warning(warning) => self.warning(warning),
+            Event::RunUploading(uploading) => self.run_uploading(uploading),
             Event::RunFinished(run) => self.run_finished(run),
         };
         self.since_failure += said.len() as u64;
@@ -148,6 +152,20 @@ impl Narrator {
         let jobs = if *jobs > 0 { format!(", {jobs} at once") } else { String::new() };
         let again = retry_of.as_ref().map_or_else(String::new, |before| format!(", retry of {before}"));
         vec![format!("run {run}: {workflow} ({project}/{domain}), {} nodes{jobs}{again}\n", count(*nodes))]
+    }
+
+    fn run_uploading(&mut self, uploading: &RunUploading) -> Vec<String> {
+        if self.quiet() || std::mem::replace(&mut self.said_uploading, true) {
+            return Vec::new();
+        }
+        let RunUploading { remote, left, wait_ms, .. } = uploading;
+        let mark = self.ink.paint(FAINT, "⋯");
+        vec![format!(
+            "{mark} uploading {} to {}, for up to {}; Ctrl-C leaves them for the next run or `runner cache push`\n",
+            named(*left, "result"),
+            inert(remote),
+            duration(*wait_ms)
+        )]
     }
 
     fn node_expanded(&self, node: &NodeExpanded) -> Vec<String> {

@@ -22,6 +22,8 @@ pub struct WhyAnswer {
     /// Of a hit, with what it took then in milliseconds.
     pub source: Option<(ResultSource, u64)>,
     pub warning: Option<String>,
+    /// The shared cache that may have the result, and was not asked.
+    pub unasked: Option<String>,
     pub key: Option<Digest>,
     /// What the key is made of, by name.
     pub parts: Vec<(String, Json)>,
@@ -57,6 +59,10 @@ pub fn render(answer: &WhyAnswer, ink: Ink, now: &Zoned) -> String {
             }
         }
         (None, None) => text.push_str(&format!("  {}\n", inert(&answer.reason))),
+    }
+    if let Some(url) = &answer.unasked {
+        let words = format!("the shared cache {} was not asked: a run may have it from there", inert(url));
+        text.push_str(&format!("  {}\n", ink.paint(FAINT, words)));
     }
     if let Some(warning) = &answer.warning {
         text.push_str(&format!("  {} {}\n", ink.paint(CAUTION, "!"), inert(warning)));

@@ -146,6 +146,7 @@ fn place() -> Place {
         max_size: u64::MAX,
         jobs: 1,
         upload_wait: Duration::ZERO,
+        timeout: Duration::from_secs(60),
         breaker: Arc::default(),
     };
     Place { dir, store, backend, cache, tally: RemoteTally::default() }
@@ -183,6 +184,7 @@ impl Place {
     }
 
     fn upload(&self, entry: &RemoteEntry, replaces: bool) -> Result<Uploaded, UploadError> {
+        let entry = RemoteEntry { blobs: Vec::new(), ..entry.clone() };
         self.cache.upload(entry, &self.store, replaces, &self.tally)
     }
 

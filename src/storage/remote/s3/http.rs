@@ -101,11 +101,9 @@ impl Transport for IdleTransport {
 /// What kept a request from being answered. Waiting as long again is no use: only what failed at once may pass.
 pub fn fault(error: &Error) -> RemoteFault {
     match error {
-        Error::Timeout(_) => RemoteFault::lasting("no answer in time"),
+        Error::Timeout(_) => RemoteFault::timeout(),
         Error::HostNotFound => RemoteFault::lasting("there is no such host"),
-        Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
-            RemoteFault::lasting("no answer in time")
-        }
+        Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => RemoteFault::timeout(),
         error => RemoteFault::passing(format!("no answer: {error}")),
     }
 }
@@ -139,7 +137,7 @@ mod tests {
             let _ = (&stream).read_to_end(&mut end);
         });
         let error = agent(&url, PATIENCE).get(&url).call().unwrap_err();
-        assert_eq!(fault(&error), RemoteFault::lasting("no answer in time"));
+        assert_eq!(fault(&error), RemoteFault::timeout());
     }
 
     #[test]
