@@ -70,6 +70,7 @@ async fn run(
         masks_stdout: spec.masks_stdout,
         out: spec.out,
         views: None,
+        fork: None,
     };
     let watch = tokio::spawn(watch(folder.clone(), alive, cancel.clone()));
     let mut outcome = Local::new().run(attempt, cancel.clone()).await;
