@@ -9,6 +9,7 @@ use crate::core::node_path::NodeRef;
 use crate::core::run_request::{CacheMode, GivenInputs, RunRequest, Selection};
 use crate::ops::node_arg::node_ref;
 use crate::ops::remote::RemoteChoice;
+use crate::python::interpreter;
 use crate::workflow::config::MAX_JOBS;
 use crate::workflow::label::check_label;
 
@@ -343,7 +344,11 @@ impl Target {
             settings: self.settings.clone(),
             // A retry may be asked for in another folder.
             python_env: self.python_env.as_deref().map(|path| {
-                std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
+                let path = match path.to_str().is_some_and(interpreter::is_name) {
+                    true => path.to_owned(),
+                    false => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+                };
+                path.to_string_lossy().into_owned()
             }),
             ..RunRequest::default()
         }

@@ -1,9 +1,10 @@
 //! Ending processes: TERM, some time, KILL, until there are none.
 
+use std::future::pending;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::process::{Process, signal};
 use super::{Cancel, Level};
@@ -55,4 +56,12 @@ pub async fn gone_within(limit: Duration, find: &impl Fn() -> Vec<Process>) -> b
         }
     };
     timeout(limit, gone).await.is_ok()
+}
+
+/// Waits until `deadline`, if there is one.
+pub async fn expired(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
+    }
 }

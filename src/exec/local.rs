@@ -1,14 +1,18 @@
 //! The executor of this machine: one process tree for each attempt.
 
-use std::future::pending;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::children::adopt_orphans;
-use super::ending::{end, gone_within};
-use super::pump::Pump;
-use super::spawn::{Started, explain_late, start};
+use super::ending::{end, expired, gone_within};
+use super::fork::{ForkServers, ForkStarted};
+use super::pump::finish;
+use super::spawn::{explain_late, start};
+use super::started::{Running, Started};
 use super::views::NotEntered;
 use super::{Attempt, Cancel, End, Executor, Level, Outcome, ProcessUsage, Views};
 
@@ -21,13 +25,38 @@ const SETTLE: Duration = Duration::from_millis(250);
 /// Its futures must be polled to their end; the process of one that is dropped is left to
 /// [`super::sweep_strays`]. Starting a process blocks the thread that polls for about 0.1 ms, so each is best
 /// polled by a task of its own on a runtime with several threads.
-pub struct Local(());
+pub struct Local {
+    servers: Option<Arc<ForkServers>>,
+}
 
 impl Local {
     /// From the first call on, orphaned descendants of this process are handed to it.
     pub fn new() -> Self {
         adopt_orphans();
-        Self(())
+        Self { servers: None }
+    }
+
+    /// One that forks attempts where they can be forked. Who calls this closes `servers` when the last attempt has ended.
+    pub fn forking(servers: Arc<ForkServers>) -> Self {
+        let mut local = Self::new();
+        local.servers = Some(servers);
+        local
+    }
+
+    async fn begin(
+        &self,
+        attempt: &Attempt,
+        deadline: Option<Instant>,
+        cancel: &Cancel,
+    ) -> Result<Started, End> {
+        // What a command sees of its own it is shown before its program begins.
+        if let (Some(servers), Some(fork), None) = (&self.servers, &attempt.fork, &attempt.views)
+            && let Some(ForkStarted { command, tree, pumps }) =
+                servers.start(attempt, fork, deadline, cancel).await?
+        {
+            return Ok(Started { command: Running::Forked(command), tree, pumps });
+        }
+        start(attempt).await.map_err(End::NotStarted)
     }
 }
 
@@ -40,19 +69,21 @@ impl Default for Local {
 impl Executor for Local {
     async fn run(&self, attempt: Attempt, cancel: Cancel) -> Outcome {
         let begin = Instant::now();
+        // One that is too far away for the clock never comes.
+        let deadline = attempt.timeout.and_then(|timeout| begin.checked_add(timeout));
         let never = |end| Followed { end, leftovers: 0, usage: None };
         let Followed { end, leftovers, usage } = if cancel.level() > Level::None {
             never(End::Cancelled)
         } else {
-            match start(&attempt).await {
+            match self.begin(&attempt, deadline, &cancel).await {
                 Ok(started) => {
-                    let followed = follow(started, &attempt, &cancel).await;
+                    let followed = follow(started, &attempt, deadline, &cancel).await;
                     match followed.end {
                         End::Exited(_) => reached(followed, &attempt),
                         _ => followed,
                     }
                 }
-                Err(message) => never(End::NotStarted(message)),
+                Err(end) => never(end),
             }
         };
         Outcome { end, duration: begin.elapsed(), leftovers, usage }
@@ -77,16 +108,33 @@ struct Followed {
 }
 
 /// Follows a command until no process of it is left.
-async fn follow(started: Started, attempt: &Attempt, cancel: &Cancel) -> Followed {
+async fn follow(started: Started, attempt: &Attempt, deadline: Option<Instant>, cancel: &Cancel) -> Followed {
     let Started { mut command, mut tree, pumps } = started;
     let called_off = tokio::select! {
         biased;
         ended = command.wait() => Err(ended),
         () = cancel.reached(Level::Terminate) => Ok(End::Cancelled),
-        () = expired(attempt.timeout) => Ok(End::TimedOut),
+        () = expired(deadline) => Ok(End::TimedOut),
     };
     let mut usage = None;
     let (verdict, leftovers, survivors) = match called_off {
+        Err(Ok(ended)) if command.goes_on() => {
+            usage = Some(ended.usage);
+            let find = || tree.others();
+            let (leftovers, survivors) = match find().is_empty() || settled(&find, cancel).await {
+                true => {
+                    command.keep();
+                    (0, 0)
+                }
+                // A process that leaves something behind makes no other attempt.
+                false => {
+                    let leftovers = find().len();
+                    let all = || tree.processes();
+                    (leftovers, end(all, Some(tree.group), attempt.grace, cancel).await)
+                }
+            };
+            (verdict(ended.status), leftovers, survivors)
+        }
         Err(ended) => {
             tree.reaped();
             let find = || tree.processes();
@@ -147,21 +195,6 @@ fn verdict(status: ExitStatus) -> End {
         (None, Some(signal)) => End::Signalled(signal),
         (None, None) => End::Unsound(format!("the command ended in an unknown way: {status}")),
     }
-}
-
-async fn expired(timeout: Option<Duration>) {
-    match timeout {
-        Some(timeout) => tokio::time::sleep(timeout).await,
-        None => pending().await,
-    }
-}
-
-async fn finish(pumps: Vec<Pump>) -> std::io::Result<()> {
-    let mut result = Ok(());
-    for pump in pumps {
-        result = result.and(pump.finish().await);
-    }
-    result
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -12,6 +12,7 @@ mod descendants;
 mod ending;
 #[cfg(target_os = "linux")]
 mod enter;
+mod fork;
 mod local;
 mod out_of_memory;
 mod process;
@@ -20,10 +21,12 @@ mod reap;
 mod secrets;
 pub mod slurm;
 mod spawn;
+mod started;
 mod sweep;
 mod tail;
 mod tree;
 mod views;
+mod wiring;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -34,6 +37,7 @@ use rustix::process::Signal;
 use tokio::sync::watch;
 
 pub use descendants::{ProcessRecord, ProcessRecorder, record};
+pub use fork::{Fork, ForkServers};
 pub use local::Local;
 pub use out_of_memory::OutOfMemoryKills;
 pub use secrets::{MIN_SECRET_CHARS, Masker, is_maskable};
@@ -85,6 +89,8 @@ pub struct Attempt {
     pub out: PathBuf,
     /// What the command sees in a mount namespace of its own.
     pub views: Option<Views>,
+    /// How it can be forked from a warm process in place of starting `program`.
+    pub fork: Option<Fork>,
 }
 
 /// How an attempt went.

@@ -50,6 +50,18 @@ impl Pump {
     }
 }
 
+/// Waits until everything that was printed is written.
+///
+/// # Errors
+/// It cannot be written.
+pub async fn finish(pumps: Vec<Pump>) -> io::Result<()> {
+    let mut result = Ok(());
+    for pump in pumps {
+        result = result.and(pump.finish().await);
+    }
+    result
+}
+
 async fn pump(mut reader: Receiver, mut sink: Sink, mut stopped: oneshot::Receiver<()>) -> io::Result<()> {
     let mut buffer = vec![0; CHUNK];
     loop {

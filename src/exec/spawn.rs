@@ -1,18 +1,16 @@
-//! Starting a command: finding its program, opening its files, and saying plainly why it did not start.
+//! Starting a command: finding its program, and saying plainly why it did not start.
 //!
 //! The program is given by an absolute path and nothing has to run between fork and exec, so that the standard
 //! library takes the fast way (a child that borrows our memory until it runs the program).
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rustix::fs::{Access, OFlags, access};
+use rustix::fs::{Access, access};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
@@ -20,15 +18,9 @@ use super::Attempt;
 use super::children::enter;
 use super::pump::Pump;
 use super::reap;
+use super::started::{Running, Started};
 use super::tree::Tree;
-
-/// A command that was started.
-pub struct Started {
-    pub command: reap::CommandProcess,
-    pub tree: Tree,
-    /// Where there are secrets.
-    pub pumps: Vec<Pump>,
-}
+use super::wiring::wire_files;
 
 /// How often a start is tried that fails for a passing reason. Pauses double from 1 ms: about a second in all.
 const TRIES: u32 = 11;
@@ -50,7 +42,7 @@ pub async fn start(attempt: &Attempt) -> Result<Started, String> {
         match enter(attempt.out.as_os_str(), spawn) {
             Ok((entry, pid, command)) => {
                 return Ok(Started {
-                    command,
+                    command: Running::Own(command),
                     tree: Tree::new(entry, pid, attempt.out.clone().into()),
                     pumps,
                 });
@@ -79,23 +71,7 @@ pub fn explain_late(attempt: &Attempt, errno: i32) -> String {
 
 /// The command with its files; with secrets it writes to pumps.
 fn prepare(attempt: &Attempt, program: &Path) -> Result<(Command, Vec<Pump>), String> {
-    let open = |path: &Path, how: &mut OpenOptions| {
-        // An earlier attempt may have put a link or a FIFO there.
-        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-        let opened = how.create(true).mode(0o600).custom_flags(flags).open(path);
-        let regular = opened.and_then(|file| match file.metadata()?.file_type().is_fifo() {
-            false => Ok(file),
-            true => Err(io::Error::other("a FIFO is there")),
-        });
-        regular.map_err(|error| {
-            format!("{} could not be opened for what the command prints: {error}", path.display())
-        })
-    };
-    let mut files = vec![open(&attempt.log, OpenOptions::new().append(true))?];
-    if let Some(stdout) = &attempt.stdout {
-        files.push(open(stdout, OpenOptions::new().write(true).truncate(true))?);
-    }
-    let wired = wire(files, attempt).map_err(|error| format!("no pipe could be made: {error}"))?;
+    let wired = wire_files(attempt)?;
     let mut command = match &attempt.views {
         None => {
             let mut command = Command::new(program);
@@ -116,35 +92,6 @@ fn prepare(attempt: &Attempt, program: &Path) -> Result<(Command, Vec<Pump>), St
         .stdout(wired.stdout)
         .stderr(wired.stderr);
     Ok((command, wired.pumps))
-}
-
-struct Wired {
-    stdout: Stdio,
-    stderr: Stdio,
-    pumps: Vec<Pump>,
-}
-
-/// Leads standard error to the first of `files` and standard output to the last, which may be the same.
-fn wire(files: Vec<File>, attempt: &Attempt) -> io::Result<Wired> {
-    let mut pumps = Vec::new();
-    let mut ends = Vec::new();
-    for (i, file) in files.into_iter().enumerate() {
-        let is_masked = !attempt.masker.is_empty() && (i == 0 || attempt.masks_stdout);
-        ends.push(match is_masked {
-            false => file.into(),
-            true => {
-                let (pump, writer) = Pump::start(file, &attempt.masker)?;
-                pumps.push(pump);
-                OwnedFd::from(writer)
-            }
-        });
-    }
-    let stderr = ends.remove(0);
-    let stdout = match ends.pop() {
-        Some(stdout) => stdout,
-        None => stderr.try_clone()?,
-    };
-    Ok(Wired { stdout: stdout.into(), stderr: stderr.into(), pumps })
 }
 
 /// The absolute path of the program `name`: a path as it stands, from the attempt's directory, else the first

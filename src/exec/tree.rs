@@ -42,6 +42,13 @@ impl Tree {
         (no_group && !may_have_strays()) || self.processes().is_empty()
     }
 
+    /// What is running beside the command.
+    pub fn others(&self) -> Vec<Process> {
+        let mut found = self.processes();
+        found.retain(|process| process.pid != self.group);
+        found
+    }
+
     /// What is running. Parents are looked at before those who inherit their children, so that an empty answer
     /// is certain.
     pub fn processes(&self) -> Vec<Process> {

@@ -10,6 +10,7 @@ use super::Error;
 use super::home::{HomeReader, HomeWriter};
 use super::results::StoredResult;
 use crate::core::event::VERSION;
+use crate::python;
 use crate::storage::db;
 use crate::storage::gc::footprint::Footprint;
 use crate::storage::gc::{self, Wanted};
@@ -52,6 +53,7 @@ pub fn collect(home: Option<&Path>, request: Collect) -> Result<(Option<Collecte
     Home::locate(home).map_err(Error::store)?.give_up_reserve();
     let HomeWriter { home, mut db, store, warnings } = HomeWriter::open(home)?;
     let collected = gc::collect(&home, &mut db, &store, wanted).map_err(failed)?;
+    python::remove_unused(home.path());
     Ok((Some(collected), warnings))
 }
 

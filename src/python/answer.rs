@@ -69,6 +69,10 @@ pub struct PythonFunction {
     pub files: Vec<PathBuf>,
     /// The versions of installed packages that it reaches.
     pub packages: BTreeMap<String, String>,
+    /// What its modules import when they are loaded and is none of the project's: `a.b`, or `a:b` where b may be a module of
+    /// a or a name in it.
+    #[serde(default)]
+    pub preload: Vec<String>,
     pub warnings: Vec<PythonWarning>,
     /// The minor version of Python: `3.11`.
     pub python: String,

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::answer::PythonAnswer;
@@ -25,7 +26,7 @@ const LEFT_OUT: [&str; 3] = ["PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP"];
 const MAX_LINES: usize = 5;
 
 /// A function that a workflow names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FunctionRef {
     /// `FILE.py:FUNCTION` or `package.module:FUNCTION`.
     pub target: String,
@@ -46,6 +47,11 @@ pub fn describe(interpreter: &Path, functions: &[FunctionRef]) -> Result<PythonA
     let answer = ask(interpreter, &request)?;
     memory::keep(&key, &answer);
     Ok(answer)
+}
+
+/// The answer that was given before, if nothing changed since; no Python is asked.
+pub(super) fn known(interpreter: &Path, functions: &[FunctionRef]) -> Option<PythonAnswer> {
+    memory::recall(&key(interpreter, &request(functions)))
 }
 
 /// A request as the program reads it.

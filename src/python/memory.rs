@@ -7,6 +7,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::UNIX_EPOCH;
 
 use super::answer::PythonAnswer;
+use super::unused;
 use crate::core::digest::Digest;
 use crate::core::json;
 use crate::core::lock::lock;
@@ -40,7 +41,11 @@ pub(super) fn recall(request: &Digest) -> Option<PythonAnswer> {
     let bytes = own_file::read(&path, MAX_ANSWER_BYTES).ok()?;
     let answer: PythonAnswer =
         serde_json::from_value(json::parse(std::str::from_utf8(&bytes).ok()?).ok()?).ok()?;
-    holds(&answer).then_some(answer)
+    let holds = holds(&answer);
+    if holds {
+        unused::note_use(&path);
+    }
+    holds.then_some(answer)
 }
 
 /// Answers that came before there was a home.

@@ -16,7 +16,8 @@ fn describe(files: &[(&str, &str)], targets: &[&str]) -> Vec<FunctionAnswer> {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
-    let interpreter = PythonChoice { flag: None, named: None, dir: Path::new("/") }.find().unwrap();
+    let interpreter =
+        PythonChoice { flag: None, named: None, dir: Path::new("/"), script: None }.find().unwrap();
     let refs = targets.iter().map(|target| FunctionRef { target: (*target).into(), dir: dir.path().into() });
     ask(&interpreter, &super::describe::request(&refs.collect::<Vec<_>>())).unwrap().answers
 }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,7 @@ use super::syntax::Table;
 use crate::python::answer::{FunctionAnswer, PythonFunction, PythonPlace, ResultKind};
 use crate::python::describe::{FunctionRef, describe, is_same};
 use crate::python::interpreter::PythonChoice;
+use crate::python::question::{KeptChoice, PythonQuestion};
 
 /// The call of a Python function.
 #[derive(Clone, Debug)]
@@ -29,6 +31,32 @@ pub struct FunctionCall {
     pub read: Vec<(PathBuf, String)>,
     /// What looks wrong in the code, by the name of the lint.
     pub warnings: Vec<(&'static str, Diagnostic)>,
+    pub start: PythonStart,
+    /// What was asked to find it; `None` where it is had from a record.
+    pub question: Option<Arc<PythonQuestion>>,
+}
+
+/// How the process of a call begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PythonStart {
+    /// Forked from an interpreter that has imported packages.
+    #[default]
+    Fork,
+    /// Forked so, and goes on with other attempts of the task.
+    Reuse,
+    /// As a new interpreter.
+    Cold,
+}
+
+impl PythonStart {
+    /// Reads `python_start`.
+    pub fn read(reader: &mut Reader, table: &Table) -> Self {
+        match reader.choice(table, "python_start", &["fork", "reuse", "cold"]) {
+            Some("cold") => Self::Cold,
+            Some("reuse") => Self::Reuse,
+            Some(_) | None => Self::default(),
+        }
+    }
 }
 
 impl FunctionCall {
@@ -69,6 +97,16 @@ pub struct FoundFunction {
     pub interpreter: PathBuf,
     pub answer: FunctionAnswer,
     pub read: Vec<(PathBuf, String)>,
+    #[serde(skip)]
+    pub question: Option<Arc<PythonQuestion>>,
+}
+
+/// What the record of answers is called, after the name of its workflow or library.
+const RECORD: &str = "#python";
+
+/// Whether a document is a record of answers, and no file.
+pub fn is_record(document: &Path) -> bool {
+    document.as_os_str().as_encoded_bytes().ends_with(RECORD.as_bytes())
 }
 
 impl Functions {
@@ -83,7 +121,7 @@ impl Functions {
         if entries.iter().all(|entry| entry.table.get("python").is_none()) {
             return Self::default();
         }
-        let record = search.dir.join(format!("{}#python", search.owner));
+        let record = search.dir.join(format!("{}{RECORD}", search.owner));
         let mut functions = Self::default();
         match texts.is_recorded() {
             true => {
@@ -176,7 +214,7 @@ fn ask(
     entries: &[TableEntry],
     search: &FunctionSearch,
 ) -> BTreeMap<String, FoundFunction> {
-    let mut by_interpreter: BTreeMap<PathBuf, Vec<(String, FunctionRef, Span)>> = BTreeMap::new();
+    let mut by_interpreter: BTreeMap<PathBuf, Vec<(String, FunctionRef, KeptChoice, Span)>> = BTreeMap::new();
     let mut without = Vec::new();
     for entry in entries {
         let Some((target, span)) = reader.text_item(entry.table, "python") else { continue };
@@ -189,10 +227,13 @@ fn ask(
             continue;
         }
         let named = reader.text_item(entry.table, "python_env");
+        let source = target.rsplit_once(':').map_or("", |(source, _)| source);
+        let script = source.ends_with(".py").then(|| search.dir.join(source));
         let choice = PythonChoice {
             flag: search.flag,
             named: named.map(|(name, _)| name).or(search.default),
             dir: search.dir,
+            script: script.as_deref(),
         };
         match choice.find() {
             Ok(interpreter) => {
@@ -200,6 +241,7 @@ fn ask(
                 by_interpreter.entry(interpreter).or_default().push((
                     entry.key.name.to_string(),
                     function,
+                    KeptChoice::from(&choice),
                     span,
                 ));
             }
@@ -213,20 +255,23 @@ fn ask(
     }
     let mut found = BTreeMap::new();
     for (interpreter, tasks) in by_interpreter {
-        let functions: Vec<FunctionRef> = tasks.iter().map(|(_, function, _)| function.clone()).collect();
+        let functions: Vec<FunctionRef> = tasks.iter().map(|(_, function, ..)| function.clone()).collect();
         let answer = match describe(&interpreter, &functions) {
             Ok(answer) => answer,
             Err(problem) => {
-                let span = tasks.first().map_or_else(Span::default, |(_, _, span)| *span);
+                let span = tasks.first().map_or_else(Span::default, |(.., span)| *span);
                 reader.error(span, problem, "needs Python");
                 continue;
             }
         };
+        let choices = tasks.iter().map(|(_, _, choice, _)| choice.clone()).collect();
+        let question = Arc::new(PythonQuestion::new(choices, interpreter, functions, &answer));
         for ((name, ..), function) in tasks.into_iter().zip(answer.answers) {
             let files = function.described.iter().flat_map(|described| &described.files);
             let read = files.filter_map(|path| Some((path.clone(), answer.reads.get(path)?.clone()?)));
             let (interpreter, read) = (answer.executable.clone(), read.collect());
-            found.insert(name, FoundFunction { interpreter, answer: function, read });
+            let question = Some(Arc::clone(&question));
+            found.insert(name, FoundFunction { interpreter, answer: function, read, question });
         }
     }
     found
@@ -248,5 +293,4 @@ pub fn check_no_command(reader: &mut Reader, table: &Table) {
             reader.error(item.span, format!("`{name}` does not go with `python`"), "remove this");
         }
     }
-    reader.choice(table, "python_start", &["cold"]);
 }

@@ -207,7 +207,7 @@ pub const DEFAULTS: &[Key] = join!(
         key(
             "python_env",
             Shape::Text,
-            "The Python of functions: a folder with bin/python, or an interpreter."
+            "The Python of functions: a folder with bin/python, an interpreter, \"conda:NAME\" or \"uv\"."
         ),
     ]
 );
@@ -235,12 +235,12 @@ pub const TASK: &[Key] = join!(
         key(
             "python_env",
             Shape::Text,
-            "The Python of the function: a folder with bin/python, or an interpreter."
+            "The Python of the function: a folder with bin/python, an interpreter, \"conda:NAME\" or \"uv\"."
         ),
         key(
             "python_start",
-            Shape::Choice(&["cold"]),
-            "How a process for the function begins: \"cold\", a new interpreter for each attempt."
+            Shape::Choice(&["fork", "reuse", "cold"]),
+            "How a process for the function begins: forked from an interpreter that has imported packages (\"fork\", the default), so that it makes other attempts of the task as well (\"reuse\"), or as a new interpreter (\"cold\")."
         ),
         key(
             "args",

@@ -2,7 +2,7 @@
 
 use super::binding::Binding;
 use super::diagnostic::{Diagnostic, SourceSpan, Span};
-use super::functions::{FoundFunction, FunctionCall, Functions, check_no_command};
+use super::functions::{FoundFunction, FunctionCall, Functions, PythonStart, check_no_command};
 use super::interface::read_outputs;
 use super::keys;
 use super::reader::Reader;
@@ -34,10 +34,11 @@ pub fn read_function(
     let mut merge = Merge { reader, functions, function: &function };
     *inputs = merge.inputs(table, std::mem::take(inputs));
     let (outputs, returns) = merge.outputs(declared);
-    let FoundFunction { interpreter, read, .. } = found.clone();
+    let FoundFunction { interpreter, read, question, .. } = found.clone();
     let (outputs, output_hints) = outputs.into_iter().unzip();
     let warnings = functions.warnings(&function);
-    let call = FunctionCall { interpreter, function, returns, output_hints, read, warnings };
+    let start = PythonStart::read(reader, table);
+    let call = FunctionCall { interpreter, function, returns, output_hints, read, warnings, start, question };
     (outputs, TaskCommand::Function(Box::new(call)))
 }
 

@@ -56,6 +56,8 @@ mod one_task;
 mod output_pipe;
 mod processes;
 mod publishing;
+mod python_environments;
+mod python_fork;
 mod python_tasks;
 mod receipts;
 mod remembered;

@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::common::Lab;
+use crate::common::python::one;
 
 const PIPELINE: &str = r#"
 from __future__ import annotations
@@ -104,15 +105,6 @@ fn lab() -> Lab {
 
 const ROWS: [&str; 2] = ["-i", "rows=rows.txt"];
 
-/// One function `f` as the task and node of a workflow; `node` is the node's table.
-fn one(code: &str, task: &str, node: &str) -> Lab {
-    let lab = Lab::new();
-    lab.write("f.py", code);
-    let flow = format!("[workflow]\nname = 'one'\n[tasks.f]\npython = 'f.py:f'\n{task}\n[nodes.f]\n{node}\n");
-    lab.write("flow.toml", &flow);
-    lab
-}
-
 /// What `check` says of such a workflow, which has a mistake.
 #[track_caller]
 fn mistake(code: &str, task: &str, expected: &[&str]) {
@@ -161,6 +153,19 @@ fn only_what_a_function_reaches_is_in_its_version() {
     assert_eq!(["load", "split", "train"].map(|node| edited.cache(node)), ["hit", "hit", "populated"]);
     assert_eq!(lab.ran_as("train"), 2);
     assert_eq!(lab.ran_as("load"), 1);
+}
+
+#[test]
+fn an_edit_under_a_pinned_version_is_a_hit_that_names_the_definitions() {
+    let code = "def g(x):\n    return x + 1\ndef f(x: int) -> int:\n    return g(x)\n";
+    let lab = one(code, "cache = true\ncache_version = '1'", "inputs = { x = 1 }");
+    lab.ok("flow.toml", &[]);
+    lab.write("f.py", &code.replace("x + 1", "x + 2"));
+    let done = lab.ok("flow.toml", &[]);
+    assert_eq!(done.cache("f"), "hit");
+    assert!(done.warnings().contains("`g in f.py` changed"), "{}", done.warnings());
+    let checked = lab.run(&["check", "flow.toml"]).expect_code(0);
+    assert!(checked.err.contains("`g in f.py` changed"), "{}", checked.err);
 }
 
 #[test]
@@ -388,7 +393,7 @@ fn mistakes_in_python_are_shown_with_their_places() {
     mistake("def f() -> None: ...\n", "run = 'true'", &["`run` does not go with `python`"]);
     mistake("def f() -> None: ...\n", "cwd = 'workflow'", &["`cwd` does not go with `python`"]);
     mistake("def f() -> None: ...\n", "python_env = 'nowhere'", &["flow.toml:5:14", "there is no Python at"]);
-    mistake("def f() -> None: ...\n", "python_start = 'fork'", &["`python_start` must be \"cold\""]);
+    mistake("def f() -> None: ...\n", "python_start = 'forked'", &["did you mean \"fork\"?"]);
     mistake("def f() -> None: ...\n", "outputs = ['y']", &["`f` returns None, and has no outputs"]);
     let lab = one("def f() -> None: ...\n", "", "");
     lab.write("flow.toml", "[workflow]\nname = 'w'\n[tasks.f]\npython = 'ff.py:f'\n[nodes.f]\n");

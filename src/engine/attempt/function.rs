@@ -13,9 +13,10 @@ use super::error::AttemptError;
 use super::scratch::Folder;
 use crate::core::event::TaskErrorKind;
 use crate::core::json;
+use crate::exec::Fork;
 use crate::python::runtime;
 use crate::workflow::definition::sources_of;
-use crate::workflow::functions::FunctionCall;
+use crate::workflow::functions::{FunctionCall, PythonStart};
 use crate::workflow::{Task, TaskCommand};
 
 /// Maximum bytes of all that a function returns but files.
@@ -31,25 +32,46 @@ pub fn call_of(task: &Task) -> Option<&FunctionCall> {
     }
 }
 
-/// The program that calls the function, which reads the call from the scratch folder.
+/// How a function is called.
+pub struct FunctionStart {
+    /// The program that calls it, which reads the call from the scratch folder.
+    pub program: Vec<String>,
+    /// How a process for the call is forked.
+    pub fork: Option<Fork>,
+}
+
+/// Writes the call of a function into the scratch folder.
 ///
 /// # Errors
 /// The scratch folder or the home cannot be written to.
-pub fn program(
+pub fn start(
     task: &Task,
     call: &FunctionCall,
     folder: &Folder,
     env: &mut BTreeMap<OsString, OsString>,
-) -> Result<Vec<String>, AttemptError> {
+) -> Result<FunctionStart, AttemptError> {
     let failed = |error: std::io::Error| AttemptError::spawn(format!("the call cannot be written: {error}"));
-    folder
-        .write_private(&folder.call(), described(task, call, folder).to_string().as_bytes())
-        .map_err(failed)?;
+    let path = folder.call();
+    folder.write_private(&path, described(task, call, folder).to_string().as_bytes()).map_err(failed)?;
     for (name, value) in VARIABLES {
         env.entry(name.into()).or_insert_with(|| value.into());
     }
-    let arguments = runtime::arguments(folder.call().display().to_string()).map_err(failed)?;
-    Ok(std::iter::once(call.interpreter.display().to_string()).chain(arguments).collect())
+    let words = |arguments: Vec<String>| {
+        std::iter::once(call.interpreter.display().to_string()).chain(arguments).collect()
+    };
+    let program = words(runtime::arguments(path.display().to_string()).map_err(failed)?);
+    let fork = match call.start {
+        // Libraries of other systems do not outlive a fork.
+        PythonStart::Fork | PythonStart::Reuse if cfg!(target_os = "linux") => Some(Fork {
+            server: words(runtime::server_arguments().map_err(failed)?),
+            preload: call.function.preload.clone(),
+            call: path,
+            kind: (call.start == PythonStart::Reuse)
+                .then(|| format!("{}:{}", call.function.file.display(), call.function.function)),
+        }),
+        PythonStart::Fork | PythonStart::Reuse | PythonStart::Cold => None,
+    };
+    Ok(FunctionStart { program, fork })
 }
 
 fn described(task: &Task, call: &FunctionCall, folder: &Folder) -> Json {

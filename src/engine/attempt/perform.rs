@@ -236,6 +236,7 @@ async fn try_in<E: Executor + Send + Sync + 'static>(
         masks_stdout: !prepared.secrets.is_empty(),
         out: folder.out(),
         views: prepared.views(folder),
+        fork: prepared.fork.take(),
     };
     let outcome = shared.executor.run(attempt, shared.cancel.clone()).await;
     if let End::NoViews(reason) = outcome.end {

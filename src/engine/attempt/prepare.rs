@@ -18,10 +18,10 @@ use crate::core::staging::Staging;
 use crate::core::value::{Artifact, Value};
 use crate::engine::attempt::environment::{self, HostEnv};
 use crate::engine::attempt::error::AttemptError;
-use crate::engine::attempt::function::{self, call_of};
+use crate::engine::attempt::function::{self, FunctionStart, call_of};
 use crate::engine::attempt::scratch::Folder;
 use crate::engine::attempt::source::SourceFile;
-use crate::exec::{Original, View, Views};
+use crate::exec::{Fork, Original, View, Views};
 use crate::storage::home::make_private;
 use crate::storage::memo::Scope;
 use crate::storage::store::{Guard, LargeFiles, Staged as Placed, Store};
@@ -86,6 +86,8 @@ pub enum LargeInputs {
 pub struct PreparedAttempt {
     /// The program and its arguments.
     pub program: Vec<String>,
+    /// How a process that does the same is forked.
+    pub fork: Option<Fork>,
     /// Which of these words is the text of the task's script, if one is.
     pub inline: Option<usize>,
     /// The working directory.
@@ -114,6 +116,7 @@ impl PreparedAttempt {
     pub fn elsewhere(dir: PathBuf) -> Self {
         Self {
             program: Vec::new(),
+            fork: None,
             inline: None,
             dir,
             env: BTreeMap::new(),
@@ -176,12 +179,19 @@ pub fn prepare(
     if let Some(instant) = around.scheduled_at {
         own("RUNNER_SCHEDULED_AT", instant.to_string().into());
     }
-    let (program, inline) = match call_of(task) {
-        Some(call) => (function::program(task, call, folder, &mut env)?, None),
-        None => program(subject, folder, &staged)?,
+    let (program, inline, fork) = match call_of(task) {
+        Some(call) => {
+            let FunctionStart { program, fork } = function::start(task, call, folder, &mut env)?;
+            (program, None, fork)
+        }
+        None => {
+            let (program, inline) = program(subject, folder, &staged)?;
+            (program, inline, None)
+        }
     };
     let dir = if task.in_workflow_dir { subject.workflow_dir.clone() } else { work };
-    Ok(PreparedAttempt { program, inline, dir, env, secrets, guards: staged.guards, views: staged.views })
+    let Staged { guards, views, .. } = staged;
+    Ok(PreparedAttempt { program, fork, inline, dir, env, secrets, guards, views })
 }
 
 /// Where the files of the inputs were put.

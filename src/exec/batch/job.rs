@@ -115,6 +115,7 @@ async fn run(
         masks_stdout: spec.masks_stdout,
         out: spec.out,
         views: None,
+        fork: None,
     };
     let mut outcome = Local::new().run(attempt, cancel.clone()).await;
     if !matches!(outcome.end, End::Exited(0) | End::TimedOut) {

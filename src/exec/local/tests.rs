@@ -29,6 +29,7 @@ fn attempt(dir: &Path, script: &str) -> Attempt {
         masks_stdout: true,
         out,
         views: None,
+        fork: None,
     }
 }
 

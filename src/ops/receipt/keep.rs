@@ -18,12 +18,14 @@ use crate::core::run_request::GivenInputs;
 use crate::core::value::Value;
 use crate::engine::scope::values::Listing;
 use crate::engine::{PublishedOutput, Relied, Summary};
+use crate::python::question::PythonQuestion;
 use crate::storage::db;
 use crate::storage::history::invocation::invocation;
 use crate::storage::home::Home;
 use crate::storage::receipts::{self, KeptReceipt};
 use crate::storage::store::{Evidence, Store};
 use crate::workflow::config::Config;
+use crate::workflow::functions::is_record;
 use crate::workflow::paths::find_files;
 use crate::workflow::{Task, TaskCommand};
 
@@ -39,10 +41,27 @@ pub struct ReceiptKeeper {
     changes: i64,
 }
 
-/// Whether all that a task's key follows from is among what a receipt knows. The packages that a function reaches, and files
-/// that may come to stand in front of others, are not.
+/// Whether all that a task's key follows from is among what a receipt knows.
 fn leaves_receipt(task: &Task) -> bool {
-    task.secrets.is_empty() && !matches!(task.command, TaskCommand::Function(_))
+    let is_known = match &task.command {
+        TaskCommand::Function(call) => call.question.is_some(),
+        TaskCommand::Script { .. } | TaskCommand::Program(_) => true,
+    };
+    task.secrets.is_empty() && is_known
+}
+
+/// What Pythons were asked of the functions of a run.
+fn questions(opened: &Opened) -> Vec<PythonQuestion> {
+    let mut questions: Vec<PythonQuestion> = Vec::new();
+    for task in opened.tasks() {
+        if let TaskCommand::Function(call) = &task.command
+            && let Some(question) = &call.question
+            && !questions.contains(question)
+        {
+            questions.push((**question).clone());
+        }
+    }
+    questions
 }
 
 impl ReceiptKeeper {
@@ -124,6 +143,7 @@ impl ReceiptKeeper {
             outputs,
             surroundings: self.surroundings,
             listings,
+            python: questions(opened),
             written,
             until: relied.until,
         };
@@ -137,7 +157,7 @@ impl ReceiptKeeper {
     fn read_otherwise(&self, opened: &Opened, evidence: &Evidence) -> Vec<PathBuf> {
         let known: HashSet<&Path> = evidence.paths().collect();
         let mut paths: Vec<PathBuf> = self.files.clone();
-        for document in &opened.documents {
+        for document in opened.documents.iter().filter(|document| !is_record(&document.path)) {
             paths.push(document.path.clone());
             paths.extend(document.asked.iter().cloned());
         }

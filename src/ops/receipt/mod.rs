@@ -25,7 +25,7 @@
 //! | published files | each looks as after the run had published it |
 //! | `cache_max_age`, uses that have to be recorded | the first of them to end is the receipt's end; a clock that was set back ends it as well |
 //! | secrets, locks, conditions of other runs | a run with secrets, locks, hooks, a retry or an overwrite leaves no receipt |
-//! | the code of Python functions, and packages | a run with a task that is one leaves no receipt |
+//! | the code of Python functions, packages, which Python it is | what was asked of a Python has the same answer still, by all that it was read from |
 //! | warnings, also those that come only once | a run with any leaves no receipt |
 //! | the receipt itself, and the events that are copied | both have checksums |
 //!
@@ -51,6 +51,7 @@ use crate::core::digest::Digest;
 use crate::core::event::{Counts, RunStarted};
 use crate::engine::attempt::environment;
 use crate::engine::scope::values::Listing;
+use crate::python::question::PythonQuestion;
 use crate::storage::history::invocation::Invocation;
 use crate::workflow::config::Config;
 
@@ -70,6 +71,9 @@ pub struct Receipt {
     pub outputs: Vec<ReceiptOutput>,
     pub surroundings: Surroundings,
     pub listings: Vec<Listing>,
+    /// What Pythons were asked of functions.
+    #[serde(default)]
+    pub python: Vec<PythonQuestion>,
     /// When it was written; it counts from then on and before `until`.
     pub written: Timestamp,
     pub until: Timestamp,

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use super::super::config::config_for;
 use super::{Receipt, ReceiptKey, Surroundings};
 use crate::engine::scope::values::Listing;
+use crate::python::question::PythonQuestion;
 use crate::storage::history::is_known;
 use crate::storage::receipts::{self, KeptReceipt};
 use crate::storage::store::Evidence;
@@ -41,6 +42,8 @@ pub fn standing(key: &ReceiptKey, workflow: &Path, db: &Connection) -> Option<St
         return None;
     }
     let evidence = Evidence::decode(&kept.evidence)?;
-    let holds = evidence.holds() && receipt.listings.iter().all(Listing::holds);
+    let holds = evidence.holds()
+        && receipt.listings.iter().all(Listing::holds)
+        && receipt.python.iter().all(PythonQuestion::holds);
     holds.then_some(StandingReceipt { kept, receipt, evidence })
 }

@@ -64,7 +64,7 @@ use crate::engine::{
     Engine, EngineInputs, EventLog, Interrupt, PublishOptions, RunContext, RunOptions, StorePublisher,
     Summary, WorkLocks, protected, refused_outputs,
 };
-use crate::exec::{self, Cancel, Local, ProcessRecorder, sweep_strays};
+use crate::exec::{self, Cancel, ForkServers, Local, ProcessRecorder, sweep_strays};
 use crate::storage::db;
 use crate::storage::history::{has_succeeded, times::of_workflow};
 use crate::storage::home::{Home, RunLock};
@@ -158,8 +158,9 @@ pub async fn run(
         bus.warn(None, warning);
     }
     let round = if is_begun { home.earlier_events(run).len() } else { 0 };
+    let servers = Arc::<ForkServers>::default();
     let shared = AttemptShared {
-        executor: Local::new(),
+        executor: Local::forking(Arc::clone(&servers)),
         store: store.clone(),
         run,
         scope: scope.clone(),
@@ -215,6 +216,7 @@ pub async fn run(
             collect_shared(&blobs, &jobs);
         }
     }
+    servers.close().await;
     sweep_strays().await;
     drop(processes);
     let mut result = end::close(summary, recording, lock, &home, &store, cap);

@@ -6,6 +6,7 @@ class Closure:
         self.parts = {}
         self.files = set()
         self.packages = {}
+        self.preload = []
         self.warnings = []
         self.seen = set()
         self.loaded = set()
@@ -60,6 +61,19 @@ class Closure:
                 self.queue.append((self.code, module, statement))
         for node in module.imports:
             self.queue.append((self.import_of, module, node))
+            self.note_preload(node)
+
+    def note_preload(self, node):
+        """What a module imports that is none of the project: `a:b` where b may be a module of a, or a name in it."""
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif node.level == 0 and node.module != "__future__":
+            names = [node.module] + [f"{node.module}:{alias.name}" for alias in node.names if alias.name != "*"]
+        else:
+            names = []
+        for name in names:
+            if name not in self.preload and self.project.find(name.partition(":")[0].partition(".")[0]) is None:
+                self.preload.append(name)
 
     def acts(self, module, statement):
         """Whether to define something does more than that: an own decorator or base class may note it somewhere."""

@@ -30,6 +30,7 @@ def describe_one(task, reads, projects):
         code=closure.parts,
         files=sorted(closure.files),
         packages=packages,
+        preload=closure.preload,
         warnings=closure.warnings + interface.pop("warnings"),
         python="{}.{}".format(*sys.version_info),
     )

@@ -20,7 +20,10 @@ class Scanning:
 
 def read(path):
     with open(path, encoding="utf-8") as file:
-        text = file.read()
+        return parsed(file.read())
+
+
+def parsed(text):
     try:
         from _json import make_scanner
 
@@ -73,9 +76,16 @@ def flush():
             pass
 
 
+# Folders of projects that are loaded in this process.
+ROOTS = set()
+
+
 def own_loader(root):
     """Project modules are compiled from the text that is there now: a compiled file may be of an older one, and is not
     written beside the source."""
+    if root in ROOTS:
+        return
+    ROOTS.add(root)
     from importlib import machinery
 
     class TextLoader(machinery.SourceFileLoader):
@@ -165,8 +175,12 @@ def unseen(call):
 
 
 def main(path):
-    call = read(path)
-    sys.path.insert(0, call["root"])
+    perform(read(path))
+
+
+def perform(call):
+    if sys.path[0] != call["root"]:
+        sys.path.insert(0, call["root"])
     sys.argv = [call["file"]]
     try:
         run(call)

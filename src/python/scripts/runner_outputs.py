@@ -3,7 +3,7 @@
 import os
 
 from runner_call import Refused
-from runner_values import NOTHING, fail_in, fields_of, inside, kind_of, members, name_of, origin, unwrapped
+from runner_values import NOTHING, expect_same, fail_in, fields_of, inside, kind_of, members, name_of, origin, unwrapped
 
 
 def encode_all(result, hint, call):
@@ -40,6 +40,8 @@ def encode_all(result, hint, call):
         name = output["name"]
         if output["hint"] is None or output["hint"].rstrip("?") != output["type"].rstrip("?"):
             hint = NOTHING
+        elif hint is not NOTHING:
+            expect_same(hint, output["hint"], f"output `{name}`", "output")
         encoder = Encoder(name)
         outputs[name] = encoder.encode(value, hint, output["type"], f"output `{name}`")
     return outputs

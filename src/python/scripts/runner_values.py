@@ -47,7 +47,30 @@ def checked(hints, name, parameter, call):
         return NOTHING
     if name not in hints:
         raise Refused("input", f"`{name}` of `{call['function']}` has no hint now, and had {parameter['hint']} when the file was read")
+    expect_same(hints[name], parameter["hint"], f"`{name}` of `{call['function']}`", "input")
     return hints[name]
+
+
+# Kinds of hints that mean one type, whatever else is said.
+MEANS = {"string": "string", "int": "int", "float": "float", "bool": "bool", "datetime.datetime": "datetime",
+         "datetime.date": "date", "datetime.timedelta": "duration", "path": "file", "bytes": "file", "pandas": "file",
+         "polars": "file", "arrow": "file", "array": "file"}
+
+
+def meaning(hint):
+    """The type that a hint means, or None where that is not plain."""
+    hint, said = unwrapped(hint)
+    if said:
+        return said
+    options = [option for option in members(hint) or [] if option is not type(None)]
+    return meaning(options[0]) if len(options) == 1 else MEANS.get(kind_of(hint))
+
+
+def expect_same(hint, read, of, kind):
+    """The hint that a function has when it is loaded may differ from the one in its file."""
+    now, then = meaning(hint), read.rstrip("?")
+    if now is not None and now != then and then in MEANS.values():
+        raise Refused(kind, f"the hint of {of} means {now} now, and meant {then} when the file was read")
 
 
 def fail_in(where, expected, value):

@@ -15,6 +15,7 @@ pub mod chromium;
 pub mod disk;
 pub mod live;
 pub mod one_task;
+pub mod python;
 pub mod trial;
 
 /// A command of `[[notify]]` that appends each message to the file `told` as a line, in one write: two
