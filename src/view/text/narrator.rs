@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use jiff::tz::TimeZone;
 
+use crate::core::counted::counted;
 use crate::core::digest::Digest;
 use crate::core::event::{
     AttemptFailed, AttemptLost, CacheStatus, Event, LockBusy, NodeExpanded, NodeFinished, NodeKind,
@@ -52,6 +53,8 @@ pub(in crate::view) struct Narrator {
     /// How many things were said since the last failure.
     since_failure: u64,
     idle: Idle,
+    /// How many jobs were left to themselves.
+    left: u64,
     /// What a quiet run was warned of, with the node: said only if that node or, without one, the run fails.
     held: Vec<Warning>,
 }
@@ -79,6 +82,7 @@ impl Narrator {
             told: 0,
             since_failure: 0,
             idle: Idle::default(),
+            left: 0,
             held: Vec::new(),
         }
     }
@@ -217,6 +221,7 @@ impl Narrator {
     }
 
     fn node_finished(&mut self, node: &NodeFinished, added: Added) -> Vec<String> {
+        self.left += u64::from(node.status == Status::Detached && node.job.is_some());
         let executed = node.status == Status::Succeeded && node.kind == NodeKind::Task;
         if executed && node.cache == Some(CacheStatus::Disabled) && !self.uncached.contains(&node.task) {
             self.uncached.insert(node.task.clone());
@@ -376,7 +381,7 @@ impl Narrator {
             said.push(format!("{} {tasks}\n", self.ink.paint(FAINT, "·")));
         }
         if !self.quiet() || run.status != Status::Succeeded {
-            said.push(summary(run, self.ink));
+            said.push(summary(run, self.left, self.ink));
         }
         said
     }
@@ -416,7 +421,7 @@ pub(in crate::view) fn warning_line(warning: &Warning, ink: Ink) -> String {
 }
 
 /// The last line of a run: `✓ succeeded in 12.3s: 3 executed, 40 cached (saved 4m 10s)  run k3v9x2qm`.
-fn summary(run: &RunFinished, ink: Ink) -> String {
+fn summary(run: &RunFinished, left: u64, ink: Ink) -> String {
     let (own, style) = mark(run.status, None);
     let mark = match run.status {
         Status::Succeeded | Status::Detached => own,
@@ -424,7 +429,11 @@ fn summary(run: &RunFinished, ink: Ink) -> String {
     };
     let verdict = ink.paint(style.bold(), format!("{mark} {}", run.status));
     let how = if run.status == Status::Detached { "after" } else { "in" };
-    let counts = counts(&run.counts, run.saved_ms, run.status == Status::Succeeded);
+    let mut counts = counts(&run.counts, run.saved_ms, run.status == Status::Succeeded);
+    if run.status == Status::Detached {
+        let left = format!("{} {}", counted(left, "job"), if left == 1 { "goes on" } else { "go on" });
+        counts = if run.counts.finished() == 0 { left } else { format!("{left}, {counts}") };
+    }
     format!(
         "{verdict} {how} {}: {counts}  {} {}\n",
         duration(run.duration_ms),
