@@ -23,7 +23,9 @@ echo "${STATE:-RUN}" > "$0/state.new"; mv "$0/state.new" "$0/state"
 rm -f "$0/state"' "@DIR@/spool/$n" "$script" "$log" < /dev/null > /dev/null 2>&1 &
 echo "job $n is queued"
 "#;
+/// Does not answer while there is a file `down`.
 const STAT: &str = r#"#!/bin/bash
+[ -e @DIR@/spool/down ] && { echo "no controller" >&2; exit 1; }
 echo "ID NAME STATE"
 cd @DIR@/spool
 for n in [0-9]*; do s=$(cat $n/state 2> /dev/null) && echo "$n $(cat $n/name) $s"; done
@@ -245,6 +247,31 @@ fn detached_jobs_go_on_and_attach_takes_them_in() {
 }
 
 #[test]
+fn a_batch_system_that_does_not_answer_holds_up_no_record() {
+    let lab = lab("");
+    let (live, run) = begun(&lab, &["--detach"]);
+    live.signal(Signal::INT);
+    let done = live.end().expect_code(130);
+    assert!(done.finished()["executor_calls"]["submit"] == 3, "{done:?}");
+    lab.write("spool/down", "");
+    let refused = lab.run(&["cancel", &run]).expect_code(1);
+    assert!(refused.err.contains("may still run, as sp does not answer: no controller"), "{}", refused.err);
+    assert_eq!(status_of(&lab, &run), "detached");
+    // They were asked to end all the same, and what they left is done again.
+    until("they have heard", || lab.path("told").exists() && lab.read("told").lines().count() == 3);
+    let live = Live::verb(&lab, "attached", &["attach", &run, "--json"]);
+    until("all are submitted", || live.said().events("node_submitted").len() == 3);
+    until("it is said", || {
+        live.said().warnings().contains("the batch system does not answer: no controller")
+    });
+    lab.write("go", "");
+    let done = live.end().expect_code(0);
+    assert_eq!((done.outputs()["n"].to_string(), lab.ran()), ("[1,2,3]".into(), 7), "{done:?}");
+    assert_eq!(done.events("attempt_lost").len(), 3, "{done:?}");
+    expect_clean(&lab);
+}
+
+#[test]
 fn a_closed_terminal_lets_jobs_go() {
     let lab = lab("");
     let (live, run) = begun(&lab, &[]);
@@ -287,6 +314,8 @@ fn the_jobs_of_a_detached_run_are_cancelled() {
     let done = lab.run(&["cancel", &run]).expect_code(0);
     assert_eq!(done.err, format!("run {run} is cancelled: 3 jobs ended\n"));
     assert_eq!((lab.read("told").lines().count(), status_of(&lab, &run)), (3, "cancelled".into()));
+    let shown = lab.run(&["show", &run]).expect_code(0).out;
+    assert!(shown.contains("cancelled in") && shown.contains(&format!("runner retry {run}")), "{shown}");
     expect_clean(&lab);
     let late = lab.run(&["cancel", &run]).expect_code(2);
     assert!(late.err.contains("has ended: cancelled"), "{}", late.err);

@@ -46,14 +46,14 @@ impl Engine {
             let again = if interrupt == Interrupt::Cancel { "cancel" } else { "signal" };
             let name = interrupt.name();
             let what = match self.lets_go {
-                true => "jobs that were submitted go on, and local tasks are stopped",
-                false => "stopping what runs",
+                true => format!("jobs go on, local tasks are stopped; a second {again} kills these at once"),
+                false => format!("stopping what runs; a second {again} kills it at once"),
             };
             if self.lets_go {
                 // Before the attempts hear of their end: none of a batch system is to.
                 self.context.let_go.raise(Level::Terminate);
             }
-            self.bus.warn(None, format!("{name}: {what}; a second {again} kills it at once"));
+            self.bus.warn(None, format!("{name}: {what}"));
         }
         self.context.cancel.raise(if first { Level::Terminate } else { Level::Kill });
         self.stop();

@@ -315,7 +315,8 @@ impl Folding {
                 (begun.trigger, begun.schedule, begun.scheduled_at);
         }
         if let Some(ended) = self.tally.ended.take() {
-            self.run.ended = Some(ended.status);
+            let is_cancelled = ended.status == Status::Detached && unfinished == Status::Cancelled.name();
+            self.run.ended = Some(if is_cancelled { Status::Cancelled } else { ended.status });
             self.run.duration_ms = Some(ended.duration_ms);
             self.run.outputs = ended.outputs;
         }

@@ -106,7 +106,9 @@ impl Tally {
 
     /// The run's status, or `unfinished` if its end is not among the events.
     pub fn status(&self, unfinished: &str) -> String {
-        self.ended.as_ref().map_or_else(|| unfinished.to_owned(), |run| run.status.to_string())
+        // What became of jobs that were left to themselves no event of the run says.
+        let ended = self.ended.as_ref().filter(|run| run.status != Status::Detached);
+        ended.map_or_else(|| unfinished.to_owned(), |run| run.status.to_string())
     }
 
     /// The number of a node's elements is known.

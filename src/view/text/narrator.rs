@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use jiff::tz::TimeZone;
 
+use crate::core::counted::counted;
 use crate::core::digest::Digest;
 use crate::core::event::{
     AttemptFailed, AttemptLost, CacheStatus, Event, LockBusy, NodeExpanded, NodeFinished, NodeKind,
@@ -54,6 +55,8 @@ pub(in crate::view) struct Narrator {
     idle: Idle,
     /// Whether it was said that the end of the run waits for uploads.
     said_uploading: bool,
+    /// How many jobs were left to themselves.
+    left: u64,
     /// What a quiet run was warned of, with the node: said only if that node or, without one, the run fails.
     held: Vec<Warning>,
 }
@@ -82,6 +85,7 @@ impl Narrator {
             since_failure: 0,
             idle: Idle::default(),
             said_uploading: false,
+            left: 0,
             held: Vec::new(),
         }
     }
@@ -235,6 +239,7 @@ impl Narrator {
     }
 
     fn node_finished(&mut self, node: &NodeFinished, added: Added) -> Vec<String> {
+        self.left += u64::from(node.status == Status::Detached && node.job.is_some());
         let executed = node.status == Status::Succeeded && node.kind == NodeKind::Task;
         if executed && node.cache == Some(CacheStatus::Disabled) && !self.uncached.contains(&node.task) {
             self.uncached.insert(node.task.clone());
@@ -394,7 +399,7 @@ impl Narrator {
             said.push(format!("{} {tasks}\n", self.ink.paint(FAINT, "·")));
         }
         if !self.quiet() || run.status != Status::Succeeded {
-            said.push(summary(run, self.ink));
+            said.push(summary(run, self.left, self.ink));
         }
         said
     }
@@ -434,7 +439,7 @@ pub(in crate::view) fn warning_line(warning: &Warning, ink: Ink) -> String {
 }
 
 /// The last line of a run: `✓ succeeded in 12.3s: 3 executed, 40 cached (saved 4m 10s)  run k3v9x2qm`.
-fn summary(run: &RunFinished, ink: Ink) -> String {
+fn summary(run: &RunFinished, left: u64, ink: Ink) -> String {
     let (own, style) = mark(run.status, None);
     let mark = match run.status {
         Status::Succeeded | Status::Detached => own,
@@ -442,7 +447,11 @@ fn summary(run: &RunFinished, ink: Ink) -> String {
     };
     let verdict = ink.paint(style.bold(), format!("{mark} {}", run.status));
     let how = if run.status == Status::Detached { "after" } else { "in" };
-    let counts = counts(&run.counts, run.saved_ms, run.status == Status::Succeeded);
+    let mut counts = counts(&run.counts, run.saved_ms, run.status == Status::Succeeded);
+    if run.status == Status::Detached {
+        let left = format!("{} {}", counted(left, "job"), if left == 1 { "goes on" } else { "go on" });
+        counts = if run.counts.finished() == 0 { left } else { format!("{left}, {counts}") };
+    }
     format!(
         "{verdict} {how} {}: {counts}  {} {}\n",
         duration(run.duration_ms),

@@ -52,7 +52,8 @@ pub fn render(rows: &[RunRow], asked: &str, color: bool, screen: Option<usize>, 
             "detached" => mark(Status::Detached, None),
             _ => ("…", PLAIN),
         };
-        let begun = row.duration_ms.is_some() || row.counts.finished() > 0;
+        let is_over = row.duration_ms.is_some() && row.status != Status::Detached.name();
+        let begun = is_over || row.counts.finished() > 0;
         let counts = counts(&row.counts, 0, row.status == Status::Succeeded.name());
         let mut cells = vec![
             Cell::new(STRONG, own).and(FAINT, rest),

@@ -225,6 +225,8 @@ fn facts(story: &NodeStory) -> Vec<(&'static str, String)> {
     facts.extend(node.peak_memory.map(|bytes| ("Peak memory", size(bytes))));
     let waited = story.starts.last().map(|start| start.waited_ms).filter(|ms| *ms >= 100);
     facts.extend(waited.map(|ms| ("Waited", duration(ms))));
+    let places = [("Executor", &node.executor), ("Job", &node.job), ("Host", &node.host)];
+    facts.extend(places.into_iter().filter_map(|(name, text)| Some((name, clean(text.as_deref()?)))));
     facts
 }
 
