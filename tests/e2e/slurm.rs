@@ -5,7 +5,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rustix::process::Signal;
 
@@ -36,12 +37,39 @@ fn program(cluster: &Path) -> PathBuf {
 pub struct Cluster {
     pub lab: Lab,
     pub folder: PathBuf,
+    /// Of the names of its jobs; no other test has it.
+    prefix: String,
+    _turn: Turn,
+}
+
+/// Tests share the cluster, but for those that make it fail.
+static TURNS: RwLock<()> = RwLock::new(());
+
+#[expect(dead_code, reason = "held, and never read")]
+enum Turn {
+    Shared(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
+}
+
+impl Turn {
+    fn shared() -> Self {
+        Self::Shared(TURNS.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn alone() -> Self {
+        Self::Alone(TURNS.write().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Cluster {
     /// A lab whose executor `cl` looks often, with these further settings.
     pub fn new(settings: &str) -> Option<Self> {
-        Self::of_kind("slurm", settings)
+        Self::of_kind("slurm", settings, Turn::shared)
+    }
+
+    /// The same while no other test uses the cluster.
+    pub fn alone(settings: &str) -> Option<Self> {
+        Self::of_kind("slurm", settings, Turn::alone)
     }
 
     /// The same whose commands the settings spell.
@@ -63,11 +91,15 @@ COMPLETED = "ended"
 FAILED = "ended"
 CANCELLED = "cancelled"
 NODE_FAIL = "lost""#,
+            Turn::shared,
         )
     }
 
-    fn of_kind(kind: &str, settings: &str) -> Option<Self> {
+    fn of_kind(kind: &str, settings: &str, turn: fn() -> Turn) -> Option<Self> {
+        static NUMBERS: AtomicUsize = AtomicUsize::new(0);
         let folder = cluster()?;
+        let turn = turn();
+        let prefix = format!("t{}-", NUMBERS.fetch_add(1, Ordering::Relaxed));
         let lab = Lab::new();
         let program = program(&folder).display().to_string();
         lab.write(
@@ -75,10 +107,10 @@ NODE_FAIL = "lost""#,
             &format!(
                 "[executors.cl]\nkind = \"{kind}\"\nwork_dir = \"@DIR@/work\"\nrunner_path = \"{program}\"\n\
                  poll_interval = \"1s\"\nrecord_interval = \"100ms\"\nlost_after = \"5s\"\n\
-                 record_wait = \"5s\"\n{settings}\n"
+                 record_wait = \"5s\"\njob_prefix = \"{prefix}\"\n{settings}\n"
             ),
         );
-        Some(Self { lab, folder })
+        Some(Self { lab, folder, prefix, _turn: turn })
     }
 
     pub fn conf(&self) -> PathBuf {
@@ -91,6 +123,11 @@ NODE_FAIL = "lost""#,
         let output = command.args(["--noheader", "--format=%j %T"]).env("SLURM_CONF", self.conf()).output();
         let all = String::from_utf8(output.unwrap().stdout).unwrap();
         all.lines().filter(|line| line.contains(run)).map(|line| format!("{line}\n")).collect()
+    }
+
+    /// Whether no job of this test is in the queue.
+    pub fn is_idle(&self) -> bool {
+        !self.queue(&self.prefix).lines().any(|line| line.starts_with(&self.prefix))
     }
 
     /// Nothing of any job is left in the folder that is shared.

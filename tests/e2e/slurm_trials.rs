@@ -42,7 +42,7 @@ fn settles(cluster: &Cluster, elements: usize) {
     let twice: Vec<_> = begun.iter().filter(|(_, count)| **count > 1).collect();
     assert!(twice.is_empty() && begun.len() == elements, "{} begun, twice: {twice:?}", begun.len());
     cluster.expect_clean();
-    until("no job is left", || cluster.queue("r-").is_empty());
+    until("no job is left", || cluster.is_idle());
     until("no process is left", || lab.alive().is_empty());
     assert!(lab.ok("w.toml", &[]).events("node_submitted").is_empty());
 }
@@ -78,7 +78,7 @@ fn nor_do_attempts_that_share_jobs() {
 
 #[test]
 fn a_controller_that_is_killed_after_a_submission_loses_nothing() {
-    let Some(cluster) = Cluster::new("chunk = 2\nlost_retries = 10") else { return };
+    let Some(cluster) = Cluster::alone("chunk = 2\nlost_retries = 10") else { return };
     let lab = &cluster.lab;
     let ctl = |args: &[&str]| {
         let done = Command::new(cluster.folder.join("ctl")).args(args).output().unwrap();
@@ -88,7 +88,7 @@ fn a_controller_that_is_killed_after_a_submission_loses_nothing() {
         lab.write("w.toml", &workflow(12, &format!("b{i}.")));
         lab.write("count", "");
         let mut runner = begin(lab);
-        until("a job is submitted", || !cluster.queue("r-").is_empty() || lab.ran() > 0);
+        until("a job is submitted", || !cluster.is_idle() || lab.ran() > 0);
         std::thread::sleep(Duration::from_millis(spread(i) % 4500));
         ctl(&["controller-kill"]);
         ctl(&["controller-start"]);
