@@ -24,7 +24,7 @@ pub fn close(
     cap: Option<u64>,
 ) -> RunResult {
     let run = recording.run();
-    let Closed { failure, footprint } = recording.close();
+    let Closed { failure, footprint } = recording.close(home);
     home.sweep_scratch(run);
     // The run has ended: a collection need not spare anything for it.
     drop(lock);

@@ -41,7 +41,6 @@ pub struct RunRecord {
 pub struct RunRecorder {
     writer: Writer,
     row: history::Run,
-    home: Home,
 }
 
 /// The row of a run that begins now.
@@ -75,7 +74,7 @@ impl RunRecord {
     ) -> Result<(Self, UnboundedReceiver<Acknowledged>), Error> {
         let (writer, thread, acknowledged) =
             Writer::start(db, store, home.path().to_owned()).map_err(Error::no_thread)?;
-        let recorder = RunRecorder { writer, row, home: home.clone() };
+        let recorder = RunRecorder { writer, row };
         Ok((Self { recorder, thread }, acknowledged))
     }
 
@@ -93,9 +92,11 @@ impl RunRecord {
         self.recorder.clone()
     }
 
-    /// Waits until everything is stored.
-    pub fn close(self) -> Closed {
-        drop(self.recorder);
+    /// Records what the run's folders take, and waits until everything is stored.
+    pub fn close(self, home: &Home) -> Closed {
+        let RunRecorder { writer, row } = self.recorder;
+        writer.size(row.id, gc::of_run(home, row.id));
+        drop(writer);
         self.thread.join()
     }
 
@@ -155,7 +156,6 @@ impl Recorder for RunRecorder {
     }
 
     fn end(&self, end: RunVerdict) -> oneshot::Receiver<()> {
-        self.writer.size(self.row.id, gc::of_run(&self.home, self.row.id));
         self.writer.run(history::Run {
             status: end.status.name().into(),
             // By the time that its events tell as well: a run takes equally long wherever it is shown.
