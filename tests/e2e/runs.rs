@@ -80,10 +80,7 @@ fn errors_say_what_was_expected() {
 #[test]
 fn a_killed_run_is_interrupted_before_anyone_marks_it() {
     let lab = Lab::new();
-    lab.write(
-        "w.toml",
-        "[workflow]\nname = 'w'\n[tasks.t]\nrun = 'kill -KILL $PPID; sleep 5'\n[nodes.t]\n",
-    );
+    lab.write("w.toml", "[workflow]\nname = 'w'\n[tasks.t]\nrun = 'kill -KILL $PPID; sleep 5'\n[nodes.t]\n");
     lab.exec("w.toml", &[]);
     assert_eq!(listed(&lab, &["--status", "interrupted"]), ["w interrupted"]);
     assert_eq!(listed(&lab, &["--status", "running"]), [""; 0]);
