@@ -16,6 +16,7 @@ use rustix::process::{Pid, getpid};
 use super::ProcessUsage;
 use super::process::{Process, Stat, parse_pids};
 use super::reap::{EndedProcess, own_peak, reap};
+use crate::core::lock::lock;
 
 /// An attempt whose outcome has not been given yet.
 struct Live {
@@ -183,5 +184,5 @@ fn read(file: &File) -> Vec<Pid> {
 }
 
 fn live() -> MutexGuard<'static, Vec<Live>> {
-    LIVE.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(&LIVE)
 }

@@ -16,7 +16,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::process::Pid;
 use tokio::net::UnixStream;
@@ -32,6 +32,7 @@ use super::reap::EndedProcess;
 use super::tree::Tree;
 use super::wiring::{Wired, wire_files};
 use super::{Attempt, Cancel, End, Level};
+use crate::core::lock::lock;
 
 /// How an attempt is forked.
 #[derive(Clone, Debug)]
@@ -181,7 +182,7 @@ impl ForkServers {
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<Warm, KnownServer>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -7,7 +7,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::net::{Shutdown, shutdown};
@@ -17,6 +17,7 @@ use tokio::sync::{Mutex as AsyncMutex, oneshot, watch};
 
 use super::forked::ForkedProcess;
 use super::wire::{ServerAnswer, send};
+use crate::core::lock::lock;
 use crate::exec::children::{LiveEntry, enter, strays};
 use crate::exec::ending::end;
 use crate::exec::process::has_variable;
@@ -214,8 +215,4 @@ async fn bury(pid: Pid, mut process: CommandProcess, entry: LiveEntry) {
         let _ = process.wait().await;
     }
     entry.reaped();
-}
-
-fn lock(requests: &Mutex<Requests>) -> MutexGuard<'_, Requests> {
-    requests.lock().unwrap_or_else(PoisonError::into_inner)
 }

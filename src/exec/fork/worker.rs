@@ -6,13 +6,14 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::process::Pid;
 use tokio::net::UnixStream;
 
 use super::forked::ForkedProcess;
 use super::wire::{read_usage, send};
+use crate::core::lock::lock;
 use crate::exec::ProcessUsage;
 use crate::exec::reap::EndedProcess;
 
@@ -57,7 +58,7 @@ impl IdleWorkers {
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<String, Vec<Worker>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 
