@@ -1,6 +1,13 @@
 //! The clock seam: where the time of day comes from, so that a test can set it.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
+
+/// Whole milliseconds.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// The time of day.
 pub trait Clock: Send + Sync {

@@ -18,6 +18,7 @@ pub mod json;
 pub mod lock;
 pub mod node_path;
 pub mod notify;
+pub mod parallel;
 pub mod provenance;
 pub mod remote_counts;
 pub mod reporter;

@@ -31,13 +31,33 @@ pub struct CallAnswer {
     pub stderr: String,
 }
 
+/// Why there is no answer: a sentence.
+#[derive(Debug)]
+pub enum CallFault {
+    NotCalled(String),
+    /// It was called, and what it did is not known.
+    NoAnswer(String),
+}
+
+impl From<CallFault> for String {
+    fn from(fault: CallFault) -> Self {
+        match fault {
+            CallFault::NotCalled(problem) | CallFault::NoAnswer(problem) => problem,
+        }
+    }
+}
+
 /// Runs `program` and returns what it says.
 ///
 /// # Errors
-/// It could not be started, or gave no answer in time: a sentence.
-pub fn call(program: &OsString, args: &[String], environment: CallEnvironment) -> Result<CallAnswer, String> {
+/// It could not be started, or gave no answer in time.
+pub fn call(
+    program: &OsString,
+    args: &[String],
+    environment: CallEnvironment,
+) -> Result<CallAnswer, CallFault> {
     let shown = program.display();
-    let fail = |error: io::Error| format!("{shown} cannot be called: {error}");
+    let fail = |error: io::Error| CallFault::NotCalled(format!("{shown} cannot be called: {error}"));
     let (mut out, mut err) = (tempfile::tempfile().map_err(fail)?, tempfile::tempfile().map_err(fail)?);
     let mut command = Command::new(program);
     match environment {
@@ -59,9 +79,9 @@ pub fn call(program: &OsString, args: &[String], environment: CallEnvironment) -
         .stderr(err.try_clone().map_err(fail)?)
         .spawn()
         .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => format!(
+            io::ErrorKind::NotFound => CallFault::NotCalled(format!(
                 "{shown} was not found: install the batch system's programs here, or say in the settings where they are"
-            ),
+            )),
             _ => fail(error),
         })?;
     let begun = Instant::now();
@@ -73,7 +93,7 @@ pub fn call(program: &OsString, args: &[String], environment: CallEnvironment) -
         if begun.elapsed() > LIMIT {
             let _ = child.kill();
             let _ = child.wait();
-            return Err(format!("{shown} gave no answer within {} s", LIMIT.as_secs()));
+            return Err(CallFault::NoAnswer(format!("{shown} gave no answer within {} s", LIMIT.as_secs())));
         }
         sleep(pause);
         pause = (pause * 2).min(MAX_PAUSE);
@@ -97,6 +117,7 @@ mod tests {
         let answer = call(&"/bin/sh".into(), &args, CallEnvironment::Few).unwrap();
         assert_eq!((answer.succeeded, &*answer.stdout, &*answer.stderr), (false, "one\n", "two\n"));
         let missing = call(&"/no/such/sbatch".into(), &[], CallEnvironment::AllBut(&[])).err().unwrap();
+        let missing = String::from(missing);
         assert!(missing.contains("/no/such/sbatch was not found"), "{missing}");
     }
 }

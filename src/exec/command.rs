@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use regex::{Captures, Regex};
 
-use super::batch::{BatchSystem, JobRequest, SubmitFault, SystemJob, SystemState};
-use super::call::{CallAnswer, CallEnvironment, call};
+use super::batch::{BatchSystem, JobNeeds, JobRequest, SubmitFault, SystemJob, SystemState};
+use super::call::{CallAnswer, CallEnvironment, CallFault, call};
 use super::command_template::{CommandTemplate, GapValues};
 use crate::core::lock::lock;
 
@@ -65,8 +65,9 @@ pub const STATES: [(&str, SystemState); 6] = [
 pub const STATUS_LINE: &str = r"^\s*(?P<id>\S+)\s+(?P<name>\S+)\s+(?P<state>\S+)";
 
 impl CommandSystem {
-    fn call(&self, words: &[String]) -> Result<CallAnswer, String> {
-        let (program, args) = words.split_first().ok_or("there is no command")?;
+    fn call(&self, words: &[String]) -> Result<CallAnswer, CallFault> {
+        let none = || CallFault::NotCalled("there is no command".to_owned());
+        let (program, args) = words.split_first().ok_or_else(none)?;
         call(&program.into(), args, CallEnvironment::AllBut(&self.hidden))
     }
 
@@ -79,16 +80,16 @@ impl CommandSystem {
 
     /// The command that submits a job.
     fn submission(&self, job: &JobRequest) -> Result<Vec<String>, SubmitFault> {
-        let mut filled = self.general();
+        let (mut filled, needs) = (self.general(), &job.needs);
         filled.extend([
             ("name", job.name.clone()),
             ("script", job.script.display().to_string()),
             ("log", job.log.display().to_string()),
-            ("cpus", job.cpus.max(1).to_string()),
+            ("cpus", needs.cpus.max(1).to_string()),
         ]);
-        filled.extend(job.memory.map(|bytes| ("memory_mb", bytes.div_ceil(1 << 20).to_string())));
-        filled.extend(job.gpus.map(|gpus| ("gpus", gpus.to_string())));
-        if let Some(limit) = job.limit {
+        filled.extend(needs.memory_mib().map(|mib| ("memory_mb", mib.to_string())));
+        filled.extend(needs.gpus.map(|gpus| ("gpus", gpus.to_string())));
+        if let Some(limit) = needs.limit {
             let seconds = limit.as_secs() + u64::from(limit.subsec_nanos() > 0);
             let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
             filled.insert("time_s", seconds.to_string());
@@ -96,11 +97,11 @@ impl CommandSystem {
         }
         let mut options = Vec::new();
         for (option, template) in &self.options {
-            if option.is_asked_for(job) {
+            if option.is_asked_for(needs) {
                 options.extend(template.fill(&filled, &[]));
             }
         }
-        options.extend(job.args.iter().cloned());
+        options.extend(needs.args.iter().cloned());
         if !options.is_empty() && !self.submit.takes_many() {
             let why = "`submit` has no {options}, where `executor_args` would stand";
             return Err(SubmitFault::Refused(why.to_owned()));
@@ -135,26 +136,19 @@ impl SubmitOption {
         ("gpus", Self::Gpus, &["gpus"]),
     ];
 
-    fn is_asked_for(self, job: &JobRequest) -> bool {
+    fn is_asked_for(self, needs: &JobNeeds) -> bool {
         match self {
-            Self::Cpus => job.cpus > 1,
-            Self::Memory => job.memory.is_some(),
-            Self::Time => job.limit.is_some_and(|limit| limit > Duration::ZERO),
-            Self::Gpus => job.gpus.is_some(),
+            Self::Cpus => needs.cpus > 1,
+            Self::Memory => needs.memory.is_some(),
+            Self::Time => needs.limit.is_some_and(|limit| limit > Duration::ZERO),
+            Self::Gpus => needs.gpus.is_some(),
         }
     }
 }
 
 impl BatchSystem for CommandSystem {
     fn submit(&self, job: &JobRequest) -> Result<String, SubmitFault> {
-        let answer = self.call(&self.submission(job)?);
-        let CallAnswer { succeeded, stdout, stderr } = answer.map_err(|problem| {
-            if problem.contains("gave no answer") {
-                SubmitFault::Unknown(problem)
-            } else {
-                SubmitFault::Refused(problem)
-            }
-        })?;
+        let CallAnswer { succeeded, stdout, stderr } = self.call(&self.submission(job)?)?;
         if !succeeded {
             let words = format!("{}\n{}", stdout.trim(), stderr.trim()).trim().to_owned();
             let again = self.again.as_ref().is_some_and(|again| again.is_match(&words));
@@ -244,19 +238,19 @@ mod tests {
             name: "r-a-1".into(),
             script: "/s".into(),
             log: "/l".into(),
-            cpus: 1,
-            ..JobRequest::default()
+            needs: JobNeeds { cpus: 1, ..JobNeeds::default() },
         };
         let words = |job: &JobRequest| system().submission(job).unwrap().join(" ");
         assert_eq!(words(&job), "qsub -N r-a-1 -o /l /s");
-        let more = JobRequest {
+        let needs = JobNeeds {
             cpus: 4,
             memory: Some((1 << 30) + 1),
             gpus: Some(2),
             limit: Some(Duration::from_millis(90_500)),
             args: vec!["-q".into(), "long q".into()],
-            ..job
+            ..JobNeeds::default()
         };
+        let more = JobRequest { needs, ..job };
         assert_eq!(
             words(&more),
             "qsub -N r-a-1 -o /l -pe smp 4 -l h_vmem=1025M -l h_rt=91 -l gpu=2 -q long q /s"

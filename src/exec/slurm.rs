@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::batch::{BatchSystem, JobRequest, SubmitFault, SystemJob, SystemState};
-use super::call::{CallAnswer, CallEnvironment, call};
+use super::call::{CallAnswer, CallEnvironment, CallFault, call};
 
 /// The settings of a Slurm.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -78,7 +78,7 @@ pub fn refused_argument(args: &[String]) -> Option<&str> {
 }
 
 impl Slurm {
-    fn call(&self, name: &str, args: &[String]) -> Result<CallAnswer, String> {
+    fn call(&self, name: &str, args: &[String]) -> Result<CallAnswer, CallFault> {
         let program: OsString =
             self.bin_dir.as_ref().map_or_else(|| name.into(), |dir| dir.join(name).into());
         call(&program, args, CallEnvironment::Few)
@@ -92,31 +92,31 @@ impl Slurm {
         say("--job-name", job.name.clone());
         // Jobs have names and paths of ours in them; `%` would be filled in.
         say("--output", job.log.display().to_string().replace('%', "%%"));
-        say("--cpus-per-task", job.cpus.max(1).to_string());
-        if let (Some(bytes), Some(unit)) = (job.memory, self.memory) {
-            let mib = bytes.div_ceil(1 << 20);
+        let needs = &job.needs;
+        say("--cpus-per-task", needs.cpus.max(1).to_string());
+        if let (Some(mib), Some(unit)) = (needs.memory_mib(), self.memory) {
             match unit {
                 MemoryUnit::Node => say("--mem", format!("{mib}M")),
-                MemoryUnit::Cpu => say("--mem-per-cpu", format!("{}M", mib.div_ceil(job.cpus.max(1)))),
+                MemoryUnit::Cpu => say("--mem-per-cpu", format!("{}M", mib.div_ceil(needs.cpus.max(1)))),
             }
         }
-        if let Some(gpus) = job.gpus {
+        if let Some(gpus) = needs.gpus {
             let kind = self.gpu_type.as_ref().map_or_else(String::new, |kind| format!("{kind}:"));
             match self.by_gpus {
                 true => say("--gpus", format!("{kind}{gpus}")),
                 false => say("--gres", format!("gpu:{kind}{gpus}")),
             }
         }
-        if let Some(limit) = job.limit {
+        if let Some(limit) = needs.limit {
             say("--time", minutes(limit).to_string());
         }
         for (name, value) in &self.options {
             say(name, value.clone());
         }
-        if !job.exclude.is_empty() {
-            say("--exclude", job.exclude.join(","));
+        if !needs.exclude.is_empty() {
+            say("--exclude", needs.exclude.join(","));
         }
-        args.extend(self.extra_args.iter().chain(&job.args).cloned());
+        args.extend(self.extra_args.iter().chain(&needs.args).cloned());
         args.push(job.script.display().to_string());
         args
     }
@@ -129,14 +129,7 @@ fn minutes(limit: Duration) -> u64 {
 
 impl BatchSystem for Slurm {
     fn submit(&self, job: &JobRequest) -> Result<String, SubmitFault> {
-        let answer = self.call("sbatch", &self.arguments(job));
-        let CallAnswer { succeeded, stdout, stderr } = answer.map_err(|problem| {
-            if problem.contains("gave no answer") {
-                SubmitFault::Unknown(problem)
-            } else {
-                SubmitFault::Refused(problem)
-            }
-        })?;
+        let CallAnswer { succeeded, stdout, stderr } = self.call("sbatch", &self.arguments(job))?;
         // `4711` or `4711;cluster`.
         let id = stdout.trim().split(';').next().unwrap_or_default();
         match succeeded && !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -231,6 +224,7 @@ fn meaning(state: &str, reason: &str) -> SystemState {
 
 #[cfg(test)]
 mod tests {
+    use super::super::batch::JobNeeds;
     use super::*;
 
     #[test]
@@ -245,12 +239,14 @@ mod tests {
             name: "r-abc-1".into(),
             script: "/w/script".into(),
             log: "/w/50%/log".into(),
-            cpus: 2,
-            memory: Some((4 << 30) + 1),
-            gpus: Some(1),
-            limit: Some(Duration::from_secs(61)),
-            args: vec!["--exclusive".into()],
-            exclude: vec!["n2".into()],
+            needs: JobNeeds {
+                cpus: 2,
+                memory: Some((4 << 30) + 1),
+                gpus: Some(1),
+                limit: Some(Duration::from_secs(61)),
+                args: vec!["--exclusive".into()],
+                exclude: vec!["n2".into()],
+            },
         };
         let args = slurm.arguments(&job).join(" ");
         for expected in [

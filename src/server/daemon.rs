@@ -17,6 +17,7 @@ use super::runs::{Job, News, RunEnd, RunEnding, Runs};
 use super::service_manager::ServiceManager;
 use super::web::{self, Web, WebOptions};
 use crate::core::clock::Clock;
+use crate::core::clock::millis;
 use crate::core::event::{Counts, Status};
 use crate::core::run_request::RunRequest;
 use crate::ops::Error;
@@ -292,7 +293,7 @@ impl Daemon {
         if status == Status::Failed.name() || status == INTERRUPTED {
             self.served.failed += 1;
         }
-        let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let duration_ms = millis(duration);
         let (schedule, at) = of.map_or((None, None), |(name, at)| (Some(name), Some(at)));
         let status = status.to_owned();
         if let Some(name) = &schedule {

@@ -10,6 +10,7 @@ use super::Outcome;
 use super::rows::table;
 use crate::cli::args::RemoteFlags;
 use crate::cli::screen::{ColorChoice, note, print, print_text};
+use crate::core::clock::millis;
 use crate::core::event::VERSION;
 use crate::core::run_id::RunId;
 use crate::ops::cap::{self, Cap, parse_age, parse_cap};
@@ -59,7 +60,7 @@ pub fn run(args: Args, home: Option<&Path>, color: ColorChoice) -> Outcome {
         Some(Cap(size)) => size,
         None => cap::from_environment()?,
     };
-    let age = args.max_age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+    let age = args.max_age.map(millis);
     let (keep_runs, dry_run) = (args.keep_runs, args.dry_run);
     let (collected, warnings) = collect(home, Collect { limits: Limits { size, age }, keep_runs, dry_run })?;
     warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));

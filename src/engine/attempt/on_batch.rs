@@ -6,8 +6,8 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
+use crate::core::clock::millis;
 use crate::core::event::{ExecutorCalls, TaskError, TaskErrorKind};
 use crate::core::node_path::NodeRef;
 use crate::core::run_id::RunId;
@@ -23,7 +23,8 @@ use crate::engine::attempt::placement::{AttemptNews, BLOBS, BatchPlace, PlacedNe
 use crate::engine::attempt::prepare::{AttemptContext, LargeInputs, PreparedAttempt, prepare};
 use crate::engine::attempt::scratch::Folder;
 use crate::exec::batch::{
-    Chunking, JobAttempt, JobFault, JobFaultKind, JobFolder, JobOutcome, JobSpec, JobWish, Seat, SeatWish,
+    Chunking, JobAttempt, JobFault, JobFaultKind, JobFolder, JobNeeds, JobOutcome, JobSpec, JobWish, Seat,
+    SeatWish,
 };
 use crate::exec::{End, Executor, tail};
 use crate::workflow::Capture;
@@ -325,16 +326,14 @@ fn wish(place: &BatchPlace, job: &AttemptJob, placement: &Placement, again: &Aga
     };
     JobWish {
         kind: job.subject.task.name.to_string(),
-        cpus: amount("cpus").unwrap_or(1),
-        memory: amount("memory"),
-        gpus: amount("gpus"),
-        limit: job.timeout.map(|timeout| timeout + job.grace).or(place.time),
-        args: placement.args.clone(),
-        exclude: again.exclude.clone(),
+        needs: JobNeeds {
+            cpus: amount("cpus").unwrap_or(1),
+            memory: amount("memory"),
+            gpus: amount("gpus"),
+            limit: job.timeout.map(|timeout| timeout + job.grace).or(place.time),
+            args: placement.args.clone(),
+            exclude: again.exclude.clone(),
+        },
         chunk: if placement.alone || again.alone { chunk.alone() } else { chunk },
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

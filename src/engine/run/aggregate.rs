@@ -1,6 +1,7 @@
 //! How a unit ends that sums up others: a node by its elements, a sub-workflow by its nodes.
 
-use super::{Engine, millis};
+use super::Engine;
+use crate::core::clock::millis;
 use crate::core::counted::counted;
 use crate::core::event::{CacheStatus, NodeFinished, NodeKind, Status, TaskError, TaskErrorKind};
 use crate::core::value::Value;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::millis;
+use crate::core::clock::millis;
 use crate::core::event::Usage;
 use crate::exec;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Engine, InFlight};
+use crate::core::clock::millis;
 use crate::core::digest::Digest;
 use crate::core::event::{AttemptLost, Event, NodeFinished, NodeStarted, NodeSubmitted};
 use crate::core::run_id::RunId;
@@ -114,7 +115,7 @@ impl Engine {
                     self.outlook.started(spot.number, self.options.alone_ms[spot.number], time);
                 let (mut waited, mut adopted) = (None, None);
                 if let Some(flight) = self.in_flight.get_mut(&unit) {
-                    waited = Some(super::millis(flight.ready.elapsed()));
+                    waited = Some(millis(flight.ready.elapsed()));
                     let place = flight.place(&executor);
                     (place.job, place.host, adopted) = (Some(job.clone()), host.clone(), place.adopted);
                 }

@@ -5,7 +5,8 @@ use std::fmt;
 use serde_json::{Map as JsonMap, Value as Json};
 
 use super::cost::AttemptCost;
-use super::{Engine, millis, publish};
+use super::{Engine, publish};
+use crate::core::clock::millis;
 use crate::core::condition::Condition;
 use crate::core::digest::Digest;
 use crate::core::event::{

@@ -4,9 +4,8 @@
 
 use std::collections::HashMap;
 
+use crate::core::clock::millis;
 use jiff::Timestamp;
-
-use super::millis;
 
 #[derive(Default)]
 pub(super) struct Outlook {

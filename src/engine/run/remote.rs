@@ -9,7 +9,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::finish::DOOMED;
 use super::record::StoredEnd;
-use super::{Engine, InFlight, Interrupt, millis};
+use super::{Engine, InFlight, Interrupt};
+use crate::core::clock::millis;
 use crate::core::digest::Digest;
 use crate::core::event::{CacheStatus, Event, NodeFinished, RunUploading, Status};
 use crate::core::provenance::Provenance;

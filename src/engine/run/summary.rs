@@ -5,7 +5,8 @@ use std::time::Instant;
 use serde_json::Map as JsonMap;
 
 use super::seams::RunVerdict;
-use super::{Engine, Interrupt, Relied, Summary, millis};
+use super::{Engine, Interrupt, Relied, Summary};
+use crate::core::clock::millis;
 use crate::core::event::{Event, RunFinished, Status};
 use crate::storage::history::times::{NodeTime, Times};
 

@@ -147,9 +147,7 @@ impl Line {
             },
         }
     }
-}
 
-impl Line {
     /// When no more are waited for.
     fn settled(&self) -> Instant {
         (self.last + LINGER).min(self.since + MAX_LINGER)
@@ -185,7 +183,7 @@ impl JobWish {
             let fit = all.as_micros() / one.as_micros().max(1000);
             usize::try_from(fit).unwrap_or(usize::MAX).saturating_mul(self.chunk.parallel.max(1))
         };
-        let by_limit = self.limit.map_or(usize::MAX, |limit| times(MAX_LIMIT, limit));
+        let by_limit = self.needs.limit.map_or(usize::MAX, |limit| times(MAX_LIMIT, limit));
         times(self.chunk.time, mean).min(self.chunk.max).min(by_limit).max(1)
     }
 }
@@ -193,7 +191,7 @@ impl JobWish {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exec::batch::Chunking;
+    use crate::exec::batch::{Chunking, JobNeeds};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -282,9 +280,11 @@ mod tests {
     #[test]
     fn limits_of_an_open_size_are_not_added_up_for_ever() {
         let chunk = Chunking { size: ChunkSize::Auto, time: SECOND * 300, max: 500, parallel: 1 };
-        let wish = JobWish { chunk, limit: Some(SECOND * 3600), ..JobWish::default() };
+        let needs = JobNeeds { limit: Some(SECOND * 3600), ..JobNeeds::default() };
+        let wish = JobWish { chunk, needs, ..JobWish::default() };
         assert_eq!(wish.fitting(SECOND), 24);
-        assert_eq!(JobWish { limit: None, ..wish.clone() }.fitting(SECOND), 300);
-        assert_eq!(JobWish { limit: None, ..wish }.fitting(Duration::ZERO), 500);
+        let wish = JobWish { needs: JobNeeds::default(), ..wish };
+        assert_eq!(wish.fitting(SECOND), 300);
+        assert_eq!(wish.fitting(Duration::ZERO), 500);
     }
 }

@@ -54,7 +54,8 @@ pub use job::run_job;
 pub use left::{LeftJob, end_left};
 pub use record::{JobRecord, RecordedEnd, RecordedFile};
 pub use system::{
-    BatchSystem, Chunking, JobIntent, JobLedger, JobRequest, JobWish, SubmitFault, SystemJob, SystemState,
+    BatchSystem, Chunking, JobIntent, JobLedger, JobNeeds, JobRequest, JobWish, SubmitFault, SystemJob,
+    SystemState,
 };
 
 /// How an executor treats its jobs.

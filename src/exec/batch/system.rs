@@ -5,22 +5,36 @@ use std::time::Duration;
 
 use super::folder::JobFolder;
 use crate::core::chunk::ChunkSize;
+use crate::exec::call::CallFault;
+
+/// What an attempt, or a job of several, needs of the batch system.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct JobNeeds {
+    pub cpus: u64,
+    /// In bytes.
+    pub memory: Option<u64>,
+    pub gpus: Option<u64>,
+    /// How long it may take.
+    pub limit: Option<Duration>,
+    /// Arguments of the user's own.
+    pub args: Vec<String>,
+    /// Nodes that lost an earlier job of the same attempt.
+    pub exclude: Vec<String>,
+}
+
+impl JobNeeds {
+    /// The memory in whole MiB, as batch systems count it.
+    pub fn memory_mib(&self) -> Option<u64> {
+        self.memory.map(|bytes| bytes.div_ceil(1 << 20))
+    }
+}
 
 /// What an attempt asks of the job that it is part of. Attempts with equal wishes may share one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct JobWish {
     /// Only attempts of one kind share a job.
     pub kind: String,
-    pub cpus: u64,
-    /// In bytes.
-    pub memory: Option<u64>,
-    pub gpus: Option<u64>,
-    /// How long the attempt may take.
-    pub limit: Option<Duration>,
-    /// Arguments of the user's own.
-    pub args: Vec<String>,
-    /// Nodes that lost an earlier job of the same attempt.
-    pub exclude: Vec<String>,
+    pub needs: JobNeeds,
     pub chunk: Chunking,
 }
 
@@ -50,17 +64,16 @@ impl JobWish {
         let parallel = self.chunk.parallel.clamp(1, attempts.max(1));
         let (at_once, in_turn) = (parallel as u64, attempts.div_ceil(parallel));
         let in_turn = u32::try_from(in_turn).unwrap_or(u32::MAX);
-        JobRequest {
-            name: name.to_owned(),
-            script: folder.script(),
-            log: folder.system_log(),
-            cpus: self.cpus.saturating_mul(at_once),
-            memory: self.memory.map(|memory| memory.saturating_mul(at_once)),
-            gpus: self.gpus.map(|gpus| gpus.saturating_mul(at_once)),
-            limit: self.limit.map(|limit| limit.saturating_mul(in_turn).saturating_add(MORE)),
-            args: self.args.clone(),
-            exclude: self.exclude.clone(),
-        }
+        let JobNeeds { cpus, memory, gpus, limit, args, exclude } = self.needs.clone();
+        let needs = JobNeeds {
+            cpus: cpus.saturating_mul(at_once),
+            memory: memory.map(|memory| memory.saturating_mul(at_once)),
+            gpus: gpus.map(|gpus| gpus.saturating_mul(at_once)),
+            limit: limit.map(|limit| limit.saturating_mul(in_turn).saturating_add(MORE)),
+            args,
+            exclude,
+        };
+        JobRequest { name: name.to_owned(), script: folder.script(), log: folder.system_log(), needs }
     }
 }
 
@@ -71,15 +84,7 @@ pub struct JobRequest {
     pub script: PathBuf,
     /// The file for what the batch system itself says.
     pub log: PathBuf,
-    pub cpus: u64,
-    /// In bytes.
-    pub memory: Option<u64>,
-    pub gpus: Option<u64>,
-    pub limit: Option<Duration>,
-    /// Arguments of the user's own.
-    pub args: Vec<String>,
-    /// Nodes that lost an earlier job of the same attempt.
-    pub exclude: Vec<String>,
+    pub needs: JobNeeds,
 }
 
 /// Why a job was not submitted, as far as is known.
@@ -91,6 +96,15 @@ pub enum SubmitFault {
     Later(String),
     /// The answer was lost: there may be a job.
     Unknown(String),
+}
+
+impl From<CallFault> for SubmitFault {
+    fn from(fault: CallFault) -> Self {
+        match fault {
+            CallFault::NotCalled(problem) => Self::Refused(problem),
+            CallFault::NoAnswer(problem) => Self::Unknown(problem),
+        }
+    }
 }
 
 /// A job as the batch system sees it.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::book::Book;
 use super::booked::{AdoptedJob, BookedJob, JobEnd, ReadyAttempt};
+use super::system::JobNeeds;
 use super::*;
 use crate::exec::ProcessUsage;
 
@@ -87,7 +88,8 @@ impl Desk {
     fn add(&mut self, name: &str, attempts: usize) {
         let folder = JobFolder::create(self.dir.path().join("jobs").join(name)).unwrap();
         let works = vec!["w".to_owned(); attempts];
-        let wish = JobWish { limit: Some(SECOND * 60), ..JobWish::default() };
+        let needs = JobNeeds { limit: Some(SECOND * 60), ..JobNeeds::default() };
+        let wish = JobWish { needs, ..JobWish::default() };
         self.book.gather(BookedJob::new(name.into(), folder, wish, works, "n".into(), self.now));
         for attempt in 1..=attempts {
             self.book.ready(name, attempt, self.ready(attempt), self.now);

@@ -30,13 +30,14 @@ impl Book {
                 return self.end_all(name, &fault(JobFaultKind::Cancelled, &message));
             }
             SystemState::TimedOut => {
-                let limit = request.limit.map_or_else(String::new, |limit| format!(" of {}", shown(limit)));
+                let limit =
+                    request.needs.limit.map_or_else(String::new, |limit| format!(" of {}", shown(limit)));
                 // One that shared a job may have had too little of its time.
                 let kind = if job.size > 1 { JobFaultKind::Crowded } else { JobFaultKind::Timeout };
                 fault(kind, &format!("the job's time limit{limit} ended"))
             }
             SystemState::OutOfMemory => {
-                let asked = request.memory.map_or_else(
+                let asked = request.needs.memory.map_or_else(
                     || "than it was given".to_owned(),
                     |memory| format!("than the {} that were asked for", bytesize::ByteSize(memory)),
                 );

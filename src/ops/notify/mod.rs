@@ -28,6 +28,7 @@ use self::series::Series;
 use super::Error;
 use super::home::HomeReader;
 use super::prepare::PreparedRun;
+use crate::core::clock::millis;
 use crate::core::notify::{NotifyDocument, NotifyEvent, NotifyRule};
 use crate::core::run_id::RunId;
 use crate::storage::db;
@@ -116,7 +117,7 @@ impl NotifyRules {
             workflow: self.workflow.display().to_string(),
             target: serde_json::to_string(rule).map_err(encode)?,
             document: serde_json::to_string(&document).map_err(encode)?,
-            timeout_ms: u64::try_from(rule.timeout.as_millis()).unwrap_or(u64::MAX),
+            timeout_ms: millis(rule.timeout),
         })
     }
 }

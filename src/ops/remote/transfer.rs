@@ -12,6 +12,7 @@ use super::care::failed;
 use crate::core::digest::Digest;
 use crate::core::event::VERSION;
 use crate::core::lock::lock;
+use crate::core::parallel::in_parallel;
 use crate::core::provenance::Provenance;
 use crate::ops::Error;
 use crate::ops::home::HomeWriter;
@@ -22,7 +23,7 @@ use crate::storage::memo::{FoundResult, MemoEntry, UNKNOWN_DEFINITION, sqlite};
 use crate::storage::remote::backend::{ObjectKind, ObjectName};
 use crate::storage::remote::{
     Fetched, FetchedResult, RemoteCache, RemoteEntry, RemoteLookup, RemoteTally, UploadError, Uploaded,
-    in_parallel, outgoing,
+    outgoing,
 };
 use crate::storage::store::Store;
 use crate::storage::upload_queue::{self, QueuedUpload, UploadWish};
@@ -112,7 +113,7 @@ pub fn push(
             rows.push((*upload, row.map(|row| row.entry)));
         }
         let done: Mutex<Vec<QueuedUpload>> = Mutex::default();
-        let each = in_parallel(cache.jobs, &rows, &|(upload, row)| {
+        in_parallel(cache.jobs, &rows, |(upload, row)| {
             let task = row.as_ref().map(|row| row.task.clone()).unwrap_or_default();
             let entry = outgoing(row.as_ref()).map_err(UploadError::Local);
             let ended = entry.and_then(|entry| cache.upload(entry, &store, upload.replaces, &tally));
@@ -127,11 +128,9 @@ pub fn push(
                 Err(UploadError::Local(problem)) => TransferOutcome::Failed(problem),
             };
             tell(&Transferred { key: upload.key, task, outcome });
-            Ok(())
         });
         let done = std::mem::take(&mut *lock(&done));
         upload_queue::remove(&mut db, &cache.url, &done).map_err(Error::cache)?;
-        each.map_err(|fault| failed(cache, &fault))?;
     }
     Ok(warnings)
 }
@@ -213,13 +212,11 @@ pub fn pull(
     let here = local_keys(&db).map_err(Error::cache)?;
     for batch in names.chunks(BATCH) {
         let fetched: Mutex<HashMap<Digest, FetchedResult>> = Mutex::default();
-        in_parallel(cache.jobs, batch, &|key| {
+        in_parallel(cache.jobs, batch, |key| {
             if let Some(result) = fetch(cache, &store, key, picked, &here, tell) {
                 lock(&fetched).insert(*key, result);
             }
-            Ok(())
-        })
-        .map_err(|fault| failed(cache, &fault))?;
+        });
         let mut fetched: Vec<_> = std::mem::take(&mut *lock(&fetched)).into_iter().collect();
         fetched.sort_by_key(|(key, _)| *key);
         record(&mut db, &store, cache, &fetched)?;

@@ -34,6 +34,6 @@ pub use entry::{RemoteEntry, RemoteLookup, Trust};
 pub use folder::FolderBackend;
 pub use outgoing::outgoing;
 pub use session::RemoteSession;
-pub use sweep::{RemoteFindings, RemoteLimits, RemoteSwept, in_parallel, sweep, verify};
+pub use sweep::{RemoteFindings, RemoteLimits, RemoteSwept, sweep, verify};
 pub use tally::RemoteTally;
 pub use workers::RemoteMessage;

@@ -14,6 +14,7 @@ use super::entry::{RemoteBlob, RemoteEntry};
 use super::tally::RemoteTally;
 use crate::core::digest::Digest;
 use crate::core::lock::lock;
+use crate::core::parallel::try_in_parallel;
 
 /// A blob that no entry names goes when it is older.
 const MIN_BLOB_AGE: SignedDuration = SignedDuration::from_hours(24);
@@ -115,7 +116,7 @@ pub fn sweep(
         // Entries before blobs: nobody sees an entry whose blobs are gone.
         let split = gone.iter().position(|name| matches!(name, ObjectName::Blob(_))).unwrap_or(gone.len());
         for part in [&gone[..split], &gone[split..]] {
-            in_parallel(cache.jobs, part, &|name| {
+            try_in_parallel(cache.jobs, part, |name| {
                 cache.attempt(&RemoteTally::default(), || cache.backend.remove(name))
             })?;
         }
@@ -141,7 +142,7 @@ pub fn verify(
     };
     let blobs = Mutex::new(HashMap::new());
     let tally = RemoteTally::default();
-    in_parallel(cache.jobs, &entries, &|(name, _)| {
+    try_in_parallel(cache.jobs, &entries, |(name, _)| {
         let Some((bytes, _)) = cache.attempt(&tally, || cache.read_entry(name))? else { return Ok(()) };
         lock(&findings).entries += 1;
         match RemoteEntry::open(&bytes, &cache.trust) {
@@ -157,7 +158,7 @@ pub fn verify(
         .into_iter()
         .map(|(digest, size)| RemoteBlob { digest, size })
         .collect();
-    in_parallel(cache.jobs, &blobs, &|blob| {
+    try_in_parallel(cache.jobs, &blobs, |blob| {
         let name = ObjectName::Blob(blob.digest);
         let read = cache.attempt(&tally, || {
             let Some(ReadObject { content, .. }) = cache.backend.get(&name)? else { return Ok(None) };
@@ -178,7 +179,7 @@ pub fn verify(
         }
         Ok(())
     })?;
-    let mut findings = findings.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut findings = std::mem::take(&mut *lock(&findings));
     findings.wrong.sort();
     Ok(findings)
 }
@@ -198,7 +199,7 @@ fn digest_of(name: &ObjectName) -> Digest {
 /// Each of the entries; `None` for one that does not count, or is gone.
 fn read_all(cache: &RemoteCache, entries: &Listed) -> Result<Vec<Option<RemoteEntry>>, RemoteFault> {
     let read = Mutex::new(HashMap::new());
-    in_parallel(cache.jobs, entries, &|(name, _)| {
+    try_in_parallel(cache.jobs, entries, |(name, _)| {
         let bytes = cache.attempt(&RemoteTally::default(), || cache.read_entry(name))?;
         let entry = bytes.and_then(|(bytes, _)| RemoteEntry::open(&bytes, &cache.trust).ok());
         if let Some(entry) = entry.filter(|entry| entry.key == digest_of(name)) {
@@ -206,39 +207,6 @@ fn read_all(cache: &RemoteCache, entries: &Listed) -> Result<Vec<Option<RemoteEn
         }
         Ok(())
     })?;
-    let mut read = read.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut read = std::mem::take(&mut *lock(&read));
     Ok(entries.iter().map(|(name, _)| read.remove(name)).collect())
-}
-
-/// Does something for each item, on `threads` threads.
-///
-/// # Errors
-/// The first that failed; the others that were begun are ended.
-pub fn in_parallel<T: Sync>(
-    threads: usize,
-    items: &[T],
-    work: &(dyn Fn(&T) -> Result<(), RemoteFault> + Sync),
-) -> Result<(), RemoteFault> {
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let failure = Mutex::new(None);
-    let serve = || {
-        while lock(&failure).is_none()
-            && let Some(item) = items.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
-        {
-            if let Err(fault) = work(item) {
-                lock(&failure).get_or_insert(fault);
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..threads.min(items.len()) {
-            // Without another thread this one does it all.
-            let _ = std::thread::Builder::new().spawn_scoped(scope, serve);
-        }
-        serve();
-    });
-    match failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
-        Some(fault) => Err(fault),
-        None => Ok(()),
-    }
 }

@@ -18,12 +18,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use super::Store;
-use super::fingerprint::{Snapshot, in_parallel};
+use super::fingerprint::Snapshot;
 use super::framing::{Bytes, Rest};
 use super::scan::{Reach, ScannedEntry, ScannedKind, scan};
 use super::stat::{FileKey, FileStat, ns_of};
 use crate::core::digest::Digest;
 use crate::core::lock::lock;
+use crate::core::parallel::in_parallel;
 
 /// Maximum blobs whose looks are noted: a run with more is checked in full each time.
 const MAX_BLOBS: usize = 1_000_000;

@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Store;
 use super::error::FileError;
@@ -15,6 +14,7 @@ use super::scan::{Reach, ScannedEntry, ScannedKind, scan};
 use super::stat::{FileStat, Seen, regular};
 use crate::core::digest::Digest;
 use crate::core::lock::lock;
+use crate::core::parallel::in_parallel;
 use crate::core::value::Artifact;
 
 /// What some of the user's files looked like when they were digested.
@@ -194,26 +194,6 @@ fn base_name(path: &Path) -> Result<Box<str>, FileError> {
         }
     };
     name.to_str().map(Box::from).ok_or_else(|| FileError::NotUnicode(path.to_owned()))
-}
-
-/// Calls `work` for each item, on up to `threads` threads.
-pub(super) fn in_parallel<T: Sync>(threads: usize, items: &[T], work: impl Fn(&T) + Sync) {
-    let next = AtomicUsize::new(0);
-    let run = || {
-        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-            work(item);
-        }
-    };
-    std::thread::scope(|scope| {
-        // The calling thread is one of them.
-        for _ in 1..threads.min(items.len()) {
-            // Where the system has no thread left, there are fewer of them.
-            if std::thread::Builder::new().spawn_scoped(scope, run).is_err() {
-                break;
-            }
-        }
-        run();
-    });
 }
 
 #[cfg(test)]

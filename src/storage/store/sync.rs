@@ -2,10 +2,9 @@
 //! files together take about as long as one.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use crate::core::lock::lock;
+use crate::core::parallel::in_parallel;
 
 /// Maximum number of syncs that go on at once.
 const MAX_SYNCING: usize = 8;
@@ -15,24 +14,14 @@ const MAX_SYNCING: usize = 8;
 /// # Errors
 /// The first one that came up.
 pub fn sync_each<T: Sync, E: Send>(items: &[T], sync: impl Fn(&T) -> Result<(), E> + Sync) -> Result<(), E> {
-    let (next, failed) = (AtomicUsize::new(0), Mutex::new(None));
-    let work = || {
-        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if let Err(error) = sync(item) {
-                lock(&failed).get_or_insert(error);
-            }
+    let failed = Mutex::new(None);
+    in_parallel(MAX_SYNCING, items, |item| {
+        if let Err(error) = sync(item) {
+            lock(&failed).get_or_insert(error);
         }
-    };
-    thread::scope(|scope| {
-        for _ in 1..items.len().min(MAX_SYNCING) {
-            // Where the system refuses another thread, fewer do it.
-            if thread::Builder::new().name("sync".into()).spawn_scoped(scope, work).is_err() {
-                break;
-            }
-        }
-        work();
     });
-    lock(&failed).take().map_or(Ok(()), Err)
+    let failed = lock(&failed).take();
+    failed.map_or(Ok(()), Err)
 }
 
 #[cfg(test)]

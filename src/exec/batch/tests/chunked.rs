@@ -119,9 +119,10 @@ fn one_that_cannot_be_made_ready_is_no_part_of_its_job() {
 fn a_chunk_asks_for_the_sum_of_its_times_and_for_what_runs_at_once() {
     let chunk = Chunking { size: ChunkSize::Of(5), time: SECOND, max: 5, parallel: 2 };
     let (cpus, memory, gpus, limit) = (3, Some(10), None, Some(SECOND * 100));
-    let wish = JobWish { cpus, memory, gpus, limit, chunk, ..JobWish::default() };
-    let request = wish.request("r-1", &JobFolder::new("/w/r-1".into()), 5);
+    let needs = JobNeeds { cpus, memory, gpus, limit, ..JobNeeds::default() };
+    let wish = JobWish { needs, chunk, ..JobWish::default() };
+    let request = wish.request("r-1", &JobFolder::new("/w/r-1".into()), 5).needs;
     assert_eq!((request.cpus, request.memory, request.limit), (6, Some(20), Some(SECOND * 360)));
-    let alone = wish.request("r-1", &JobFolder::new("/w/r-1".into()), 1);
+    let alone = wish.request("r-1", &JobFolder::new("/w/r-1".into()), 1).needs;
     assert_eq!((alone.cpus, alone.limit), (3, Some(SECOND * 160)));
 }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::json as answer;
 use super::runs::{Page, limit};
 use super::{parsed, read_body};
+use crate::core::clock::millis;
 use crate::ops::cap::{self, Cap, parse_age, parse_cap};
 use crate::ops::collect::{self, Collect, KEEP_RUNS, Limits};
 use crate::ops::results::{self, EntryFilter, ResultQuery, StoredResult};
@@ -178,7 +179,7 @@ pub async fn gc(State(app): State<Arc<App>>, body: Bytes) -> Result<Response, Ht
     let GcBody { max_size, max_age, dry_run } = read_body(&body)?;
     let size = parsed("max_size", max_size.as_deref(), parse_cap)?;
     let age: Option<Duration> = parsed("max_age", max_age.as_deref(), parse_age)?;
-    let age = age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+    let age = age.map(millis);
     let done = app
         .blocking(move |home| {
             let size = match size {
