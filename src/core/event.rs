@@ -279,16 +279,7 @@ macro_rules! paths {
         }
     )+};
 }
-paths!(
-    NodeExpanded,
-    WorkflowMade,
-    NodeWaiting,
-    NodeSubmitted,
-    NodeStarted,
-    AttemptLost,
-    AttemptFailed,
-    NodeFinished
-);
+paths!(NodeExpanded, NodeWaiting, NodeSubmitted, NodeStarted, AttemptLost, AttemptFailed, NodeFinished);
 
 impl NodeFinished {
     pub fn usage(&self) -> Usage {

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::core::node_path::NodeRef;
+
 /// The command of a `dynamic` task ended well and returned a workflow, whose nodes run now inside the node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorkflowMade {
@@ -21,4 +23,11 @@ pub struct WorkflowMade {
     pub nodes: u64,
     /// How many nodes and elements the run has, as far as is known now.
     pub total: u64,
+}
+
+impl WorkflowMade {
+    /// The node or element that made it.
+    pub fn path(&self) -> NodeRef<'_> {
+        NodeRef::new(&self.node, self.index)
+    }
 }

@@ -51,16 +51,15 @@ pub type KeptFiles = BTreeMap<(PathBuf, bool), Value>;
 /// The paths that nodes are bound to, each with whether it is a directory.
 pub type BoundPaths = BTreeSet<(PathBuf, bool)>;
 
+/// Keeps files of an attempt.
+pub type KeepFiles<'k> = &'k mut dyn FnMut(&BoundPaths) -> Result<KeptFiles, (PathBuf, String)>;
+
 /// Reads a document and holds it against the task. `keep` is handed the paths that its nodes are bound to, and returns values
 /// for those that do not outlive the attempt, or the path that cannot be kept and why.
 ///
 /// # Errors
 /// What is wrong with it, each error with its place.
-pub fn load_made(
-    document: &MadeDocument,
-    task: &Task,
-    keep: &mut dyn FnMut(&BoundPaths) -> Result<KeptFiles, (PathBuf, String)>,
-) -> Result<MadeWorkflow, String> {
+pub fn load_made(document: &MadeDocument, task: &Task, keep: KeepFiles) -> Result<MadeWorkflow, String> {
     let name = document.kept.file_name().unwrap_or_default();
     let loaded = read_made(document.kept, document.dir.join(name), document.text, document.python_env);
     let mut check = Check { sources: loaded.sources, diagnostics: loaded.diagnostics, task };

@@ -3,6 +3,7 @@
 use rustix::process::Signal;
 
 use crate::common::live::Live;
+use crate::common::python::one;
 use crate::common::{Done, Lab};
 
 /// A workflow whose node `split` runs `make`, with inputs `n` and `word`, and returns `total`.
@@ -382,4 +383,45 @@ fn a_cancelled_run_ends_what_was_made() {
     );
     assert_eq!(run.node("show")["status"], "cancelled");
     assert!(lab.alive().is_empty());
+}
+
+#[test]
+fn a_python_function_may_make_a_workflow() {
+    let code = "import os\ndef f(n: int) -> int:\n    if n == 0:\n        return 5\n    with open(os.environ['RUNNER_WORKFLOW'], 'w') as file:\n        \
+                file.write(f'[workflow]\\nname = \"made\"\\n[outputs]\\nresult = {n * 2}\\n')\n";
+    for start in ["fork", "cold", "reuse"] {
+        let task = format!("dynamic = true\ncache = true\npython_start = '{start}'");
+        let lab = one(code, &task, "inputs = { n = 4 }\n[outputs]\ny = '{{ f.result }}'");
+        assert_eq!(lab.ok("flow.toml", &[]).outputs()["y"], 8, "{start}");
+        assert_eq!(lab.ok("flow.toml", &[]).cache("f"), "hit", "{start}");
+        lab.write("flow.toml", &lab.read("flow.toml").replace("n = 4", "n = 0"));
+        assert_eq!(lab.ok("flow.toml", &[]).outputs()["y"], 5, "{start}");
+    }
+}
+
+#[test]
+fn a_secret_in_a_document_is_masked() {
+    let lab = Lab::new();
+    let make = r#"{
+echo '[workflow]'
+echo 'name = "made"'
+echo '[tasks.t]'
+echo 'secrets = ["TOKEN"]'
+echo 'inputs = { s = "string" }'
+echo 'outputs = { total = "int" }'
+echo 'run = "echo ${#TOKEN} > $OUT/total"'
+echo '[nodes.t]'
+echo "inputs = { s = \"$TOKEN\" }"
+echo '[outputs]'
+echo 'total = "{{ t.total }}"'
+} > "$RUNNER_WORKFLOW""#;
+    lab.write("w.toml", &flow("secrets = [\"TOKEN\"]", make));
+    let mut command = lab.command(&["exec", "w.toml", "--json"]);
+    let run = Done::new(command.env("TOKEN", "s3cr3t-xy").output().unwrap()).expect_code(0);
+    let given = run.node("split/t")["inputs"]["s"].clone();
+    assert_eq!((run.outputs()["said"].clone(), given), ("it is 9".into(), "***".into()));
+    assert!(run.warnings().contains("held the value of a secret"), "{}", run.warnings());
+    assert!(!run.out.contains("s3cr3t-xy"));
+    let document = run.events("workflow_made")[0]["document"].as_str().unwrap().to_owned();
+    assert!(!std::fs::read_to_string(document).unwrap().contains("s3cr3t-xy"));
 }

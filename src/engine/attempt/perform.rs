@@ -18,7 +18,7 @@ use crate::core::value::Value;
 use crate::engine::attempt::apart::apart;
 use crate::engine::attempt::collect::{self, MAX_LIGHT_BYTES, OutputPlaces};
 use crate::engine::attempt::environment::HostEnv;
-use crate::engine::attempt::error::AttemptError;
+use crate::engine::attempt::error::{AttemptError, kind_of};
 use crate::engine::attempt::failing_line::{failing_line, set_trap};
 use crate::engine::attempt::function::{FunctionResult, call_of};
 use crate::engine::attempt::hints::{EndedCommand, MAYBE_OUT_OF_MEMORY, OUT_OF_MEMORY};
@@ -28,7 +28,6 @@ use crate::engine::attempt::placement::{BatchPlace, Placement};
 use crate::engine::attempt::prepare::{AttemptContext, PreparedAttempt, TaskInstance, prepare};
 use crate::engine::attempt::scratch::{Folder, Scratch};
 use crate::engine::schedule::UnitId;
-use crate::exec::batch::JobFaultKind;
 use crate::exec::{
     Attempt, Cancel, End, Executor, Masker, OutOfMemoryKills, Outcome, ProcessUsage, signal_name, tail,
 };
@@ -461,17 +460,6 @@ impl<E> Finishing<E> {
             End::Unsound(message) => Err(AttemptError::output(message.as_str())),
             End::Job(fault) => Err(AttemptError::new(kind_of(fault.kind), fault.message.as_str())),
         }
-    }
-}
-
-fn kind_of(fault: JobFaultKind) -> TaskErrorKind {
-    match fault {
-        JobFaultKind::Lost | JobFaultKind::NotBegun => TaskErrorKind::Lost,
-        JobFaultKind::Spawn => TaskErrorKind::Spawn,
-        JobFaultKind::Signal => TaskErrorKind::Signal,
-        JobFaultKind::Timeout | JobFaultKind::Crowded => TaskErrorKind::Timeout,
-        JobFaultKind::Cancelled | JobFaultKind::GivenBack | JobFaultKind::Left => TaskErrorKind::Cancelled,
-        JobFaultKind::Output => TaskErrorKind::Output,
     }
 }
 

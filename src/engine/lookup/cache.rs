@@ -55,7 +55,7 @@ pub struct Cache {
     /// Results of the run that this one is a retry of.
     prior: Option<PriorRun>,
     /// By qualified name and address: workflows that tasks made may each have a task of one name.
-    tasks: RefCell<HashMap<(String, usize), Result<Arc<TaskIdentity>, SourceError>>>,
+    tasks: RefCell<HashMap<(String, usize), KnownIdentity>>,
     /// Results of this run whose rows are not visible yet.
     pending: RefCell<HashMap<Digest, Pending>>,
     /// Tasks whose edit under a pinned version was reported already.
@@ -67,6 +67,9 @@ pub struct Cache {
     /// Until when the hits so far stay hits that record nothing.
     until: Cell<Timestamp>,
 }
+
+/// The identity of a task, or why it has none.
+type KnownIdentity = Result<Arc<TaskIdentity>, SourceError>;
 
 /// How old the recorded use of a result has to be before a hit records a new one: a run right after another writes
 /// nothing.
