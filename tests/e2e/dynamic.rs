@@ -425,3 +425,19 @@ echo 'total = "{{ t.total }}"'
     let document = run.events("workflow_made")[0]["document"].as_str().unwrap().to_owned();
     assert!(!std::fs::read_to_string(document).unwrap().contains("s3cr3t-xy"));
 }
+
+#[test]
+fn a_document_may_be_json() {
+    let document = r#"{"workflow": {"name": "made"}, "tasks": {"t": {"outputs": {"y": "int"}, "run": "echo 3 > $OUT/y"}},
+        "nodes": {"t": {}}, "outputs": {"total": "{{ t.y }}"}}"#;
+    let run = writing("cache = true", document).ok("w.toml", &[]);
+    assert_eq!(
+        (run.outputs()["said"].clone(), run.node("split/t")["status"].clone()),
+        ("it is 3".into(), "succeeded".into())
+    );
+    assert!(run.events("workflow_made")[0]["document"].as_str().unwrap().ends_with("split.1.json"));
+    let said = mistake("{\"workflow\": {\"name\": \"made\"}, \"nodes\": {\"a\": {\"task\": \"nome\"}}}");
+    assert!(said.contains("split.1.json:") && said.contains("unknown task `nome`"), "{said}");
+    let said = mistake("{\"workflow\": ");
+    assert!(said.contains("the document cannot be read: "), "{said}");
+}
