@@ -79,11 +79,19 @@ pub fn show(
     Ok(plan.nodes.iter().any(|node| node.runs))
 }
 
-/// Whether a node is yet to be spread over elements.
+/// Whether a node may make others when it runs.
+fn makes_nodes(outline: &Outline, number: usize) -> bool {
+    outline.place(number).node().task().is_some_and(|task| task.dynamic)
+}
+
+/// Whether a node is yet to be spread over elements, or to make nodes.
 fn is_open(outline: &Outline, planned: &Planned) -> bool {
     let mut next = Some(planned.number);
     while let Some(number) = next {
         let place = outline.place(number);
+        if planned.runs && makes_nodes(outline, number) {
+            return true;
+        }
         if planned.cache == Expectation::Unknown
             && planned.elements.is_none()
             && place.node().scatter.is_some()
@@ -139,7 +147,11 @@ fn table(outline: &Outline, planned: &[Planned], estimate: &Estimate, ink: Ink) 
             if timed {
                 row.push(Cell::new(PLAIN, time.unwrap_or_default()));
             }
-            row.push(Cell::new(FAINT, inert(&node.reason)));
+            let makes = node.runs && makes_nodes(outline, node.number);
+            let mut remarks = vec![node.reason.as_str()];
+            remarks.extend(makes.then_some("makes its nodes when it runs"));
+            remarks.retain(|remark| !remark.is_empty());
+            row.push(Cell::new(FAINT, inert(&remarks.join("; "))));
             row
         })
         .collect();

@@ -18,6 +18,7 @@ use crate::core::schedule::Trigger;
 pub use crate::core::task_error::{TaskError, TaskErrorKind};
 pub use crate::core::usage::Usage;
 use crate::core::why::Why;
+pub use crate::core::workflow_made::WorkflowMade;
 
 /// The version on every line of JSON.
 pub const VERSION: u32 = 1;
@@ -34,6 +35,7 @@ pub enum Event {
     RunSkipped(LockBusy),
     RunStarted(RunStarted),
     NodeExpanded(NodeExpanded),
+    WorkflowMade(WorkflowMade),
     NodeWaiting(NodeWaiting),
     NodeSubmitted(NodeSubmitted),
     NodeStarted(NodeStarted),
@@ -458,6 +460,7 @@ impl Event {
             Self::RunWaiting(event) | Self::RunSkipped(event) => event.time,
             Self::RunStarted(event) => event.time,
             Self::NodeExpanded(event) => event.time,
+            Self::WorkflowMade(event) => event.time,
             Self::NodeWaiting(event) => event.time,
             Self::NodeSubmitted(event) => event.time,
             Self::NodeStarted(event) => event.time,

@@ -37,4 +37,5 @@ pub mod types;
 pub mod usage;
 pub mod value;
 pub mod why;
+pub mod workflow_made;
 pub mod zone;

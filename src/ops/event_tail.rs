@@ -157,6 +157,7 @@ fn event_name(event: &Event) -> &'static str {
         Event::RunSkipped(_) => "run_skipped",
         Event::RunStarted(_) => "run_started",
         Event::NodeExpanded(_) => "node_expanded",
+        Event::WorkflowMade(_) => "workflow_made",
         Event::NodeWaiting(_) => "node_waiting",
         Event::NodeSubmitted(_) => "node_submitted",
         Event::NodeStarted(_) => "node_started",

@@ -82,7 +82,10 @@ impl Level<'_> {
             label: node.name.to_string(),
             name,
             runs,
-            spread: spread(node),
+            spread: [spread(node), makes(node)]
+                .into_iter()
+                .flatten()
+                .reduce(|all, more| format!("{all}, {more}")),
             condition: node.condition.as_ref().map(|condition| words(workflow, condition)),
             role,
             remarks,
@@ -90,6 +93,11 @@ impl Level<'_> {
             ..Shown::default()
         }
     }
+}
+
+/// Said of a node whose nodes are known when it runs.
+fn makes(node: &Node) -> Option<String> {
+    node.task().filter(|task| task.dynamic).map(|_| "makes its nodes when it runs".into())
 }
 
 /// `foreach part`, `matrix word × size`.

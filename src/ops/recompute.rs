@@ -300,6 +300,9 @@ impl Again<'_> {
             }
         };
         match ended.result {
+            Ok(success) if success.made.is_some() => Verdict::Unchecked {
+                reason: "its command returned a workflow, whose nodes are checked by themselves".into(),
+            },
             Ok(success) => match success.changed {
                 Some(path) => {
                     Verdict::Unchecked { reason: format!("{} changed while it ran", path.display()) }
@@ -375,6 +378,7 @@ impl Again<'_> {
             large: Default::default(),
             batch: Default::default(),
             out_of_memory: Default::default(),
+            python_env: None,
         };
         let job = AttemptJob { unit: 0, subject, timeout, grace, snapshots, placement: None };
         Ok(Ready { notes, task, job, shared })

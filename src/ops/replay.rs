@@ -11,6 +11,7 @@ use super::Error;
 use crate::core::event::{Event, NodeFinished, NodeKind, Status};
 use crate::core::node_path::NodeRef;
 use crate::core::run_id::RunId;
+use crate::core::run_request::RunRequest;
 use crate::core::staging::Staging;
 use crate::core::value::{Artifact, Value};
 use crate::engine::attempt::environment::{HostEnv, Remembered};
@@ -27,7 +28,10 @@ use crate::storage::store::{Damage, FileError, Store};
 use crate::view::text::commands::command_of;
 use crate::workflow::Task;
 use crate::workflow::definition::sources_of;
+use crate::workflow::graph::outline::Outline;
+use crate::workflow::made::{MadeDocument, load_made};
 use crate::workflow::policy::AttemptPolicy;
+use crate::workflow::source::read_text;
 
 /// A node or element of a past run, with what its last attempt saw.
 pub struct Replay {
@@ -79,7 +83,7 @@ impl Replay {
             message: format!("`{label}` cannot be had as it was: {}", error.message),
             ..error
         })?;
-        let outline = &opened.outline;
+        let outline = &with_made(&events, &opened.outline, &end, &invocation.request)?;
         let place = outline.places().find(|place| place.name() == end.path().family());
         let place_of = |place: crate::workflow::graph::outline::OutlineNode| {
             let node = place.node();
@@ -167,6 +171,42 @@ impl Ready {
     pub fn close(self, session: &HomeWriter) {
         session.home.sweep_scratch(self.id);
     }
+}
+
+/// The outline of a run with the workflows that tasks made around a node, as their documents were kept.
+fn with_made(
+    events: &[Event],
+    outline: &Arc<Outline>,
+    end: &NodeFinished,
+    request: &RunRequest,
+) -> Result<Arc<Outline>, Error> {
+    let mut outline = Arc::clone(outline);
+    // The outermost was made first.
+    for event in events {
+        let Event::WorkflowMade(made) = event else { continue };
+        let is_around =
+            end.node.strip_prefix(&*made.path().label()).is_some_and(|rest| rest.starts_with('/'));
+        let family = made.path().family();
+        let maker = outline.places().position(|place| place.name() == family).filter(|_| is_around);
+        let Some((number, task, dir)) = maker.and_then(|number| {
+            let place = outline.place(number);
+            Some((number, place.node().task()?.clone(), place.workflow.dir().to_owned()))
+        }) else {
+            continue;
+        };
+        let kept = Path::new(&made.document);
+        let lost = |problem: String| {
+            let node = end.path();
+            Error::failed(format!("`{node}` cannot be had as it was: {problem}"))
+        };
+        let text = read_text(kept).map_err(lost)?;
+        let python_env = request.python_env.as_deref();
+        let document = MadeDocument { text: &text, kept, dir: &dir, python_env };
+        // What its nodes were given, the events say.
+        let made = load_made(&document, &task, &mut |_| Ok(Default::default())).map_err(lost)?;
+        Arc::make_mut(&mut outline).grow(number, &made.workflow);
+    }
+    Ok(outline)
 }
 
 /// How `wanted` ended, if it was work of its own.

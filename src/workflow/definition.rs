@@ -72,6 +72,9 @@ impl Definition {
             };
             parts.insert(format!("outputs.{}", output.name), capture);
         }
+        if task.dynamic {
+            parts.insert("dynamic".into(), "true".into());
+        }
         if task.in_workflow_dir {
             parts.insert("cwd".into(), "workflow".into());
         }

@@ -243,6 +243,11 @@ pub const TASK: &[Key] = join!(
             "How a process for the function begins: forked from an interpreter that has imported packages (\"fork\", the default), so that it makes other attempts of the task as well (\"reuse\"), or as a new interpreter (\"cold\")."
         ),
         key(
+            "dynamic",
+            Shape::Bool,
+            "Whether the command may write a workflow to $RUNNER_WORKFLOW, which runs in place of its outputs; default false."
+        ),
+        key(
             "args",
             Shape::Texts,
             "The positional parameters of `run`; each item is a template over the inputs."

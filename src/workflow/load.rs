@@ -101,6 +101,30 @@ fn read(
     }
 }
 
+/// Reads a workflow that a task wrote, as a file at `absolute` that messages call `shown`. As a sub-workflow it is not due by
+/// itself; unlike others it may have no nodes.
+pub(super) fn read_made(
+    shown: &Path,
+    absolute: PathBuf,
+    text: &str,
+    python_env: Option<&str>,
+) -> LoadedWorkflow {
+    let mut loader = Loader { may_be_empty: true, ..Loader::default() };
+    loader.reading.python_env = python_env.map(str::to_owned);
+    // It has no node of its own in the chain.
+    loader.chain.push(PathBuf::new());
+    let workflow = loader.workflow(shown, absolute, text.into());
+    let workflows = loader.workflows.into_values().flatten().collect();
+    let documents = loader.reading.texts.into_documents();
+    LoadedWorkflow {
+        workflow,
+        workflows,
+        documents,
+        sources: loader.reading.sources,
+        diagnostics: loader.reading.diagnostics,
+    }
+}
+
 /// A library with what was found wrong in it.
 pub struct LoadedLibrary {
     pub tasks: Vec<Arc<Task>>,
@@ -130,6 +154,8 @@ struct Loader {
     workflows: BTreeMap<PathBuf, Option<Arc<Workflow>>>,
     /// The workflows that are being read, from the outermost.
     chain: Vec<PathBuf>,
+    /// Whether the outermost one may have no nodes.
+    may_be_empty: bool,
 }
 
 impl Loader {
@@ -247,7 +273,7 @@ impl Loader {
         if self.chain.len() == 1 {
             self.set_in_nodes(&mut nodes);
         }
-        if nodes.is_empty() && reader.diagnostics.is_empty() {
+        if nodes.is_empty() && !self.may_be_empty && reader.diagnostics.is_empty() {
             reader.report(
                 Diagnostic::new(format!("{} has no nodes: there is nothing to run", path.display()))
                     .help("add [nodes.NAME] with task = \"...\""),

@@ -15,6 +15,7 @@
 //! | `spec.rs`, `interface.rs`, `defaults.rs`, `policy.rs` | one file: tasks, their inputs and outputs, defaults, policies |
 //! | `binding.rs`, `binder.rs`, `hints.rs` | what an input is bound to, and how to mend what does not fit |
 //! | `load.rs`, `import.rs`, `source.rs` | from a path to a workflow: the file, its imports, its sub-workflows |
+//! | `made.rs` | a workflow that a task returns in place of its outputs |
 //! | `documents.rs` | the texts of those files: from the disk, or as they were read before |
 //! | `link.rs`, `names.rs`, `node.rs`, `published.rs` | names and types across one workflow: nodes and outputs |
 //! | `label.rs` | names of projects and domains |
@@ -47,6 +48,7 @@ pub mod label;
 pub mod link;
 pub mod lint;
 pub mod load;
+pub mod made;
 mod names;
 pub mod node;
 mod one_task;
@@ -154,6 +156,8 @@ pub struct Task {
     pub secrets: Vec<String>,
     pub sources: Vec<SourceGlob>,
     pub staging: Staging,
+    /// Whether its command may return a workflow in place of its outputs.
+    pub dynamic: bool,
     pub execution: AttemptPolicy,
     pub cache: CachePolicy,
 }
@@ -175,6 +179,7 @@ impl Task {
             secrets: Vec::new(),
             sources: Vec::new(),
             staging: Staging::default(),
+            dynamic: false,
             execution: AttemptPolicy::default(),
             cache: CachePolicy::default(),
         }

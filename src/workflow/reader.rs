@@ -251,6 +251,24 @@ pub struct TableEntry<'t, 's> {
     pub table: &'t Table<'s>,
 }
 
+/// A Python name as a name of the format: `learningRate` as `learning_rate`; `None` where there is none near it.
+pub fn snake_case(name: &str) -> Option<String> {
+    let mut fixed = String::with_capacity(name.len() + 4);
+    let letters: Vec<char> = name.chars().collect();
+    for (i, c) in letters.iter().enumerate() {
+        // A word begins in `learningRate` and `XTrain`, but not in the middle of `CSV`.
+        let is_capital =
+            |at: Option<usize>| at.and_then(|at| letters.get(at)).is_none_or(char::is_ascii_uppercase);
+        if i > 0 && c.is_ascii_uppercase() && !(is_capital(i.checked_sub(1)) && is_capital(Some(i + 1))) {
+            fixed.push('_');
+        }
+        fixed.push(c.to_ascii_lowercase());
+    }
+    let fixed = fixed.replace("__", "_");
+    let fixed = fixed.trim_start_matches('_').to_owned();
+    (fixed != name && super::is_name(&fixed, false)).then_some(fixed)
+}
+
 /// A usable name near `name`.
 fn suggestion(name: &str, hyphens: bool) -> Option<String> {
     let fixed: String = name

@@ -5,7 +5,7 @@ use super::diagnostic::{Diagnostic, SourceSpan, Span};
 use super::functions::{FoundFunction, FunctionCall, Functions, PythonStart, check_no_command};
 use super::interface::read_outputs;
 use super::keys;
-use super::reader::Reader;
+use super::reader::{Reader, snake_case};
 use super::syntax::{Table, TomlKind};
 use super::{Capture, Input, Output, Pass, TaskCommand, is_name};
 use crate::core::closest::closest;
@@ -141,9 +141,17 @@ impl Merge<'_, '_> {
         let of = format!("`{name}` of `{}`", self.function.function);
         let is_foreign = keys::TEMPLATE_WORDS.contains(&name.as_str());
         if !is_name(name, false) || is_foreign {
-            let help =
-                "use lower-case letters, digits and `_`, beginning with a letter, and no word of templates";
-            self.error(place, format!("{of} cannot be the name of an input"), "rename it", help.into());
+            let function = &self.function.function;
+            let help = match snake_case(name).filter(|near| !keys::TEMPLATE_WORDS.contains(&near.as_str())) {
+                Some(near) => format!(
+                    "inputs have lower-case names: call the parameter `{near}`; or keep `{function}` as it is, and name a \
+                     function of its own for the task: `def run_{function}({near}, ...): return {function}({name}={near}, ...)`"
+                ),
+                None => {
+                    "use lower-case letters, digits and `_`, beginning with a letter, and no word of templates".into()
+                }
+            };
+            self.error(place, format!("{of} cannot be the name of an input"), "rename it", help);
             return None;
         }
         let mut input = match declared {
@@ -282,12 +290,11 @@ impl Merge<'_, '_> {
             .filter_map(|item| {
                 if !is_name(&item.name, false) {
                     let message = format!("the field `{}` cannot be the name of an output", item.name);
-                    self.error(
-                        place,
-                        message,
-                        "of this class",
-                        "use lower-case letters, digits and `_`".into(),
-                    );
+                    let help = match snake_case(&item.name) {
+                        Some(near) => format!("outputs have lower-case names: call the field `{near}`"),
+                        None => "use lower-case letters, digits and `_`, beginning with a letter".into(),
+                    };
+                    self.error(place, message, "of this class", help);
                     return None;
                 }
                 let at = own.iter().position(|output| *output.name == *item.name);

@@ -95,6 +95,7 @@ pub fn read_task(
         secrets: read_variables(reader, table, "secrets", false),
         sources: read_sources(reader, table, context.dir),
         staging,
+        dynamic: reader.bool(table, "dynamic").unwrap_or(false),
         execution: defaults.execution.overridden(reader, table),
         cache: CachePolicy { env: merge_env(reader, table, &cache), ..cache },
     };

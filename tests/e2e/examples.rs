@@ -16,6 +16,7 @@ const SCATTER: &str = "workflows/scatter.toml";
 const BRANCHES: &str = "workflows/branches.toml";
 const STUDY: &str = "workflows/study/study.toml";
 const PRICES: &str = "workflows/prices/prices.toml";
+const HALVING: &str = "workflows/halving.toml";
 const LIMITS: &str = "workflows/limits.toml";
 
 fn checked_in() -> &'static Path {
@@ -101,10 +102,10 @@ fn the_schema_is_current() {
 fn check_has_no_complaint() {
     let lab = lab();
     let workflows: Vec<_> = toml_files().into_iter().filter(|name| !name.contains("/lib/")).collect();
-    assert_eq!(workflows.len(), 11, "{workflows:?}");
+    assert_eq!(workflows.len(), 12, "{workflows:?}");
     let args: Vec<&str> = std::iter::once("check").chain(workflows.iter().map(String::as_str)).collect();
     let checked = lab.run(&args).expect_code(0);
-    assert_eq!(checked.err.lines().filter(|line| line.contains(": ok, ")).count(), 11, "{}", checked.err);
+    assert_eq!(checked.err.lines().filter(|line| line.contains(": ok, ")).count(), 12, "{}", checked.err);
 }
 
 #[test]
@@ -336,4 +337,13 @@ fn what_init_writes_is_checked_hits_and_replaces_nothing() {
     let other = lab.run(&["init", "flows/other.toml"]).expect_code(0);
     assert!(other.err.contains("runner.schema.json exists already and stays as it is"), "{}", other.err);
     assert_eq!(lab.read("flows/runner.schema.json"), "mine");
+}
+
+#[test]
+fn halving_looks_closer_at_what_its_scores_say() {
+    let lab = runs_then_hits(HALVING, &[]);
+    let more = lab.ok(HALVING, &["-i", "keep=3"]);
+    // Candidates 3 and 6 were looked at before.
+    assert_eq!(executed(&more), ["search", "search/closer_1", "search/largest"]);
+    assert_eq!(more.outputs()["best"], 1003);
 }

@@ -24,6 +24,7 @@ mod defaults;
 mod diagnostics;
 mod diff;
 mod docs;
+mod dynamic;
 mod elements;
 mod estimates;
 mod examples;

@@ -106,3 +106,60 @@ fn hints_that_differ_from_the_file_fail_the_attempt() {
         assert_eq!(error["message"], said);
     }
 }
+
+#[test]
+fn the_first_of_all_that_name_a_python_is_used() {
+    use std::os::unix::fs::PermissionsExt;
+    let lab = crate::common::Lab::new();
+    lab.write("flows/f.py", "def f() -> int:\n    return 1\n");
+    // Each says that it was asked, and is Python.
+    let real = std::env::split_paths(&std::env::var_os("PATH").unwrap())
+        .map(|folder| folder.join("python3"))
+        .find(|path| path.is_file())
+        .unwrap();
+    let python = |path: &str| {
+        let text = format!(
+            "#!/bin/sh\necho {path} >> {}\nexec {} \"$@\"\n",
+            lab.path("asked").display(),
+            real.display()
+        );
+        lab.write(path, &text);
+        fs::set_permissions(lab.path(path), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let order = [
+        "flag/bin/python",
+        "variable/bin/python",
+        "flows/task/bin/python",
+        "flows/defaults/bin/python",
+        "flows/.venv/bin/python",
+        ".venv/bin/python",
+        "active/bin/python",
+        "conda/bin/python",
+        "path/python3",
+    ];
+    order.iter().for_each(|path| python(path));
+    for (i, expected) in order.iter().enumerate() {
+        let task = if i <= 2 { "python_env = 'task'" } else { "" };
+        let defaults = if i <= 3 { "[defaults]\npython_env = 'defaults'\n" } else { "" };
+        lab.write(
+            "flows/flow.toml",
+            &format!("[workflow]\nname = 'one'\n{defaults}[tasks.f]\npython = 'f.py:f'\n{task}\n[nodes.f]\n"),
+        );
+        lab.write("asked", "");
+        let flag: &[&str] = if i == 0 { &["--python-env", "flag"] } else { &[] };
+        let mut command = lab.command(&[&["plan", "flows/flow.toml"], flag].concat());
+        let there = |at: usize| if i <= at { lab.path(order[at]) } else { lab.path("nowhere/bin/python") };
+        let env = |at: usize| there(at).parent().unwrap().parent().unwrap().to_owned();
+        command.env("VIRTUAL_ENV", env(6)).env("CONDA_PREFIX", env(7));
+        command
+            .env("PATH", std::env::join_paths([lab.path("path"), "/usr/bin".into(), "/bin".into()]).unwrap());
+        if i <= 1 {
+            command.env("RUNNER_PYTHON_ENV", "variable");
+        }
+        for above in &order[4..6.min(i).max(4)] {
+            let _ = fs::remove_file(lab.path(above));
+        }
+        crate::common::finish(&mut command).expect_code(0);
+        assert_eq!(lab.read("asked"), format!("{expected}\n"), "{i}");
+    }
+}

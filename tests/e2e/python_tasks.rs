@@ -389,7 +389,11 @@ fn mistakes_in_python_are_shown_with_their_places() {
     mistake("def g() -> None: ...\n", "", &["f.py has no function `f`", "the functions there are: g"]);
     mistake("class f: ...\n", "", &["is a class, not a function"]);
     mistake("def f(x: int = 'a') -> None: ...\n", "", &["the default of `x` of `f` is no int"]);
-    mistake("def f(X: int) -> None: ...\n", "", &["`X` of `f` cannot be the name of an input"]);
+    let rename = "call the parameter `learning_rate`; or keep `f` as it is";
+    let capital = "`learningRate` of `f` cannot be the name of an input";
+    mistake("def f(learningRate: int) -> None: ...\n", "", &["f.py:1:7", capital, rename]);
+    let field = "from typing import NamedTuple\nclass R(NamedTuple):\n    XTrain: int\ndef f() -> R: ...\n";
+    mistake(field, "", &["the field `XTrain` cannot be the name of an output", "call the field `x_train`"]);
     mistake("def f() -> None: ...\n", "run = 'true'", &["`run` does not go with `python`"]);
     mistake("def f() -> None: ...\n", "cwd = 'workflow'", &["`cwd` does not go with `python`"]);
     mistake("def f() -> None: ...\n", "python_env = 'nowhere'", &["flow.toml:5:14", "there is no Python at"]);

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use crate::core::event::TaskErrorKind;
+use crate::exec::batch::JobFaultKind;
 
 /// Why an attempt failed.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +33,18 @@ impl AttemptError {
     /// The command cannot be started.
     pub fn spawn(message: impl Into<String>) -> Self {
         Self::new(TaskErrorKind::Spawn, message)
+    }
+}
+
+/// The kind of error that the fault of a job is.
+pub fn kind_of(fault: JobFaultKind) -> TaskErrorKind {
+    match fault {
+        JobFaultKind::Lost | JobFaultKind::NotBegun => TaskErrorKind::Lost,
+        JobFaultKind::Spawn => TaskErrorKind::Spawn,
+        JobFaultKind::Signal => TaskErrorKind::Signal,
+        JobFaultKind::Timeout | JobFaultKind::Crowded => TaskErrorKind::Timeout,
+        JobFaultKind::Cancelled | JobFaultKind::GivenBack | JobFaultKind::Left => TaskErrorKind::Cancelled,
+        JobFaultKind::Output => TaskErrorKind::Output,
     }
 }
 

@@ -10,6 +10,7 @@ pub mod hints;
 pub mod job_script;
 pub mod large;
 pub mod ledger;
+mod made;
 mod on_batch;
 pub mod perform;
 pub mod placement;

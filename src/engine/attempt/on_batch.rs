@@ -313,7 +313,7 @@ fn results(job: &AttemptJob, scratch: &Folder) -> Vec<PathBuf> {
         Capture::Returned => Some(scratch.returned()),
         Capture::Out => None,
     });
-    named.chain([scratch.out()]).collect()
+    named.chain(task.dynamic.then(|| scratch.made())).chain([scratch.out()]).collect()
 }
 
 /// What the attempt asks of its job.

@@ -18,22 +18,23 @@ use crate::core::value::Value;
 use crate::engine::attempt::apart::apart;
 use crate::engine::attempt::collect::{self, MAX_LIGHT_BYTES, OutputPlaces};
 use crate::engine::attempt::environment::HostEnv;
-use crate::engine::attempt::error::AttemptError;
+use crate::engine::attempt::error::{AttemptError, kind_of};
 use crate::engine::attempt::failing_line::{failing_line, set_trap};
 use crate::engine::attempt::function::{FunctionResult, call_of};
 use crate::engine::attempt::hints::{EndedCommand, MAYBE_OUT_OF_MEMORY, OUT_OF_MEMORY};
 use crate::engine::attempt::large::{LargeInputState, settle_links};
+use crate::engine::attempt::made::{self, MadeBlobs, MadePlaces, undeclared};
 use crate::engine::attempt::placement::{BatchPlace, Placement};
 use crate::engine::attempt::prepare::{AttemptContext, PreparedAttempt, TaskInstance, prepare};
 use crate::engine::attempt::scratch::{Folder, Scratch};
 use crate::engine::schedule::UnitId;
-use crate::exec::batch::JobFaultKind;
 use crate::exec::{
     Attempt, Cancel, End, Executor, Masker, OutOfMemoryKills, Outcome, ProcessUsage, signal_name, tail,
 };
 use crate::storage::memo::Scope;
 use crate::storage::store::{PendingBlob, Snapshot, Store};
 use crate::workflow::Capture;
+use crate::workflow::made::MadeWorkflow;
 
 /// How many of a log's last lines are shown with a failure.
 pub(super) const TAIL: usize = 10;
@@ -60,6 +61,8 @@ pub struct AttemptShared<E> {
     /// Executors whose attempts are jobs of a batch system, by name.
     pub batch: HashMap<Arc<str>, Arc<BatchPlace>>,
     pub out_of_memory: OutOfMemoryKills,
+    /// The environment of all Python functions, from the command line.
+    pub python_env: Option<String>,
 }
 
 /// Runs attempts: the seam below the loop. What implements it for a home is [`AttemptShared`].
@@ -117,6 +120,10 @@ pub struct Success {
     pub changed: Option<PathBuf>,
     /// A file of code that was loaded and is not in the automatic version.
     pub unseen: Option<PathBuf>,
+    /// The workflow that was returned in place of the outputs.
+    pub made: Option<Box<MadeWorkflow>>,
+    /// Why the result cannot be stored, in a sentence.
+    pub unstorable: Option<String>,
     /// What the user should know.
     pub notes: Vec<String>,
     /// What must stay until the result is stored.
@@ -254,7 +261,9 @@ async fn try_in<E: Executor + Send + Sync + 'static>(
     if captures {
         append_stdout(log, &folder.stdout(), &shared.masker);
     }
-    let heavy = is_heavy(&job.subject) || collect::is_heavy(&job.subject.task, &folder.out());
+    let heavy = is_heavy(&job.subject)
+        || made::is_there(&job.subject, folder)
+        || collect::is_heavy(&job.subject.task, &folder.out());
     let finishing = Finishing {
         shared: Arc::clone(shared),
         job: Arc::clone(job),
@@ -359,9 +368,23 @@ impl<E> Finishing<E> {
         if !views.is_empty() {
             settle_links(&shared.store, views, &[folder.out(), folder.work()])?;
         }
-        let collected =
-            collect::outputs(&shared.store, &subject.task.outputs, &places, &shared.masker, &mut notes)?;
-        let mut blobs = collected.blobs;
+        let made_places = MadePlaces {
+            store: &shared.store,
+            folder,
+            logs: &shared.logs,
+            masker: &shared.masker,
+            python_env: shared.python_env.as_deref(),
+        };
+        let (mut blobs, values, made) = match made::collect(&made_places, subject, &mut notes)? {
+            Some(MadeBlobs { made, blobs }) => (blobs, Box::default(), Some(made)),
+            None => {
+                let outputs = &subject.task.outputs;
+                let collected =
+                    collect::outputs(&shared.store, outputs, &places, &shared.masker, &mut notes)?;
+                (collected.blobs, collected.values, None)
+            }
+        };
+        let unstorable = made.as_ref().and_then(|made| undeclared(subject, made));
         if subject.task.cache.enabled {
             blobs.extend(keep_small_files(&shared.store, subject));
         }
@@ -374,7 +397,7 @@ impl<E> Finishing<E> {
             job.snapshots.iter().chain(sources).find_map(|snapshot| snapshot.changed(&shared.store));
         let changed = changed.or(code);
         let notes = notes.iter().map(|note| shared.masker.mask(note)).collect();
-        Ok(Success { outputs: collected.values, blobs, changed, unseen, notes, hold: None })
+        Ok(Success { outputs: values, blobs, changed, unseen, made, unstorable, notes, hold: None })
     }
 
     fn exit_message(&self, code: i32) -> String {
@@ -437,17 +460,6 @@ impl<E> Finishing<E> {
             End::Unsound(message) => Err(AttemptError::output(message.as_str())),
             End::Job(fault) => Err(AttemptError::new(kind_of(fault.kind), fault.message.as_str())),
         }
-    }
-}
-
-fn kind_of(fault: JobFaultKind) -> TaskErrorKind {
-    match fault {
-        JobFaultKind::Lost | JobFaultKind::NotBegun => TaskErrorKind::Lost,
-        JobFaultKind::Spawn => TaskErrorKind::Spawn,
-        JobFaultKind::Signal => TaskErrorKind::Signal,
-        JobFaultKind::Timeout | JobFaultKind::Crowded => TaskErrorKind::Timeout,
-        JobFaultKind::Cancelled | JobFaultKind::GivenBack | JobFaultKind::Left => TaskErrorKind::Cancelled,
-        JobFaultKind::Output => TaskErrorKind::Output,
     }
 }
 

@@ -168,6 +168,9 @@ pub fn prepare(
     own("OUT", folder.out().into());
     own("RUNNER_INPUTS", inputs_file.into());
     own("RUNNER_WORKFLOW_DIR", subject.workflow_dir.clone().into());
+    if task.dynamic {
+        own("RUNNER_WORKFLOW", folder.made().into());
+    }
     own("RUNNER_RUN_ID", around.run.as_str().into());
     own("RUNNER_NODE", subject.name.clone().into());
     if let Some(index) = subject.index {

@@ -15,6 +15,7 @@
 //! | `trap`, `failing-line` | the trap that says which line ended a script, and what it said |
 //! | `script/<task>` | the script, where it has to be a file |
 //! | `call.json`, `result.json` | which Python function is called, and what it returned |
+//! | `workflow` | what `$RUNNER_WORKFLOW` names |
 //! | `stdout` | standard output, where an output is taken from it |
 
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -160,6 +161,11 @@ impl Folder {
     /// Where what a Python function returned is written.
     pub fn returned(&self) -> PathBuf {
         self.0.join("result.json")
+    }
+
+    /// Where a command may write a workflow in place of its outputs.
+    pub fn made(&self) -> PathBuf {
+        self.0.join("workflow")
     }
 
     /// What a script reads before its first command.

@@ -89,6 +89,7 @@ fn attempt(
         fs::create_dir(folder).unwrap();
     }
     let shared = Arc::new(AttemptShared {
+        python_env: None,
         executor: FakeExecutor { play: Box::new(play), outs: Mutex::default() },
         store: Arc::new(Store::open(home.path(), StatCache::new(Box::new(|_| None))).unwrap()),
         run: "fake".into(),

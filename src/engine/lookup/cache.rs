@@ -3,7 +3,7 @@
 //! Runs and plans ask the same function, so that a plan cannot say anything else than the run that follows it does.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,8 +54,8 @@ pub struct Cache {
     clock: Arc<dyn Clock>,
     /// Results of the run that this one is a retry of.
     prior: Option<PriorRun>,
-    /// By qualified name, which no two tasks share.
-    tasks: RefCell<HashMap<String, Result<Arc<TaskIdentity>, SourceError>>>,
+    /// By qualified name and address: workflows that tasks made may each have a task of one name.
+    tasks: RefCell<HashMap<(String, usize), KnownIdentity>>,
     /// Results of this run whose rows are not visible yet.
     pending: RefCell<HashMap<Digest, Pending>>,
     /// Tasks whose edit under a pinned version was reported already.
@@ -67,6 +67,9 @@ pub struct Cache {
     /// Until when the hits so far stay hits that record nothing.
     until: Cell<Timestamp>,
 }
+
+/// The identity of a task, or why it has none.
+type KnownIdentity = Result<Arc<TaskIdentity>, SourceError>;
 
 /// How old the recorded use of a result has to be before a hit records a new one: a run right after another writes
 /// nothing.
@@ -141,7 +144,8 @@ impl Cache {
 
     /// The names of the tasks that were looked up.
     pub fn tasks(&self) -> Vec<String> {
-        self.tasks.borrow().keys().cloned().collect()
+        let names: BTreeSet<String> = self.tasks.borrow().keys().map(|(name, _)| name.clone()).collect();
+        names.into_iter().collect()
     }
 
     fn ends_at(&self, instant: Option<Timestamp>) {
@@ -179,11 +183,13 @@ impl Cache {
     /// # Errors
     /// Its sources cannot be read.
     pub fn task(&self, task: &Task, files: &UserFiles) -> Result<Arc<TaskIdentity>, SourceError> {
-        if let Some(known) = self.tasks.borrow().get(&task.name) {
+        // The outline of the run keeps every task, so that no other takes its address.
+        let own = (task.name.clone(), std::ptr::from_ref(task).addr());
+        if let Some(known) = self.tasks.borrow().get(&own) {
             return known.clone();
         }
         let identity = TaskIdentity::new(task, &self.scope, files).map(Arc::new);
-        self.tasks.borrow_mut().insert(task.name.clone(), identity.clone());
+        self.tasks.borrow_mut().insert(own, identity.clone());
         identity
     }
 

@@ -28,6 +28,12 @@ impl Engine {
             }
             ValueScope::Closed => return,
         };
+        let end = match end {
+            AggregateEnd::Succeeded(outputs) if self.makers.contains_key(&unit) => {
+                return self.grown(unit, &spot, outputs, &sum);
+            }
+            other => other,
+        };
         let hits = sum.counts.cached == sum.counts.nodes && sum.counts.nodes > 0;
         let event = NodeFinished {
             kind,
@@ -39,6 +45,7 @@ impl Engine {
             counts: Some(sum.counts),
             ..self.finished(&spot, Status::Succeeded, &[])
         };
+        let event = self.grown_badly(unit, event);
         match end {
             AggregateEnd::Succeeded(outputs) => {
                 let event = NodeFinished { outputs: self.outputs_json(&spot, &outputs), ..event };

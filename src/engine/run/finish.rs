@@ -89,17 +89,20 @@ impl Engine {
     }
 
     pub(super) fn count(&mut self, unit: UnitId, event: &NodeFinished) {
-        if event.kind != NodeKind::Task {
-            return;
-        }
-        self.counts.add(event.status, event.cache);
+        // A workflow that a task made sums up its nodes, but the command that made it ran and counts.
+        let (status, cache) = match event.kind {
+            NodeKind::Task => (event.status, event.cache),
+            NodeKind::Workflow if event.attempts > 0 => (Status::Succeeded, None),
+            NodeKind::Workflow | NodeKind::Elements => return,
+        };
+        self.counts.add(status, cache);
         self.saved_ms += event.saved_ms;
         let mut around = Some(unit);
         while let Some(unit) = around {
             let (group, _) = self.scheduler.locate(unit);
             let Some(group) = self.groups.get_mut(group) else { break };
             if let Some(sum) = group.sum() {
-                sum.counts.add(event.status, event.cache);
+                sum.counts.add(status, cache);
                 sum.counts.nodes += 1;
                 sum.saved_ms += event.saved_ms;
                 sum.usage += event.usage();
@@ -335,6 +338,11 @@ impl Engine {
         }
         let took = AttemptCost::new(ended.duration, ended.usage);
         match ended.result {
+            Ok(success) if success.made.is_some() => {
+                if let Some(flight) = self.in_flight.remove(&unit) {
+                    self.grow(unit, &spot, flight, success, took);
+                }
+            }
             Ok(success) => {
                 let (total, count) = self.times.entry(spot.number).or_default();
                 (*total, *count) = (*total + took.duration_ms, *count + 1);
@@ -380,7 +388,13 @@ impl Engine {
         self.close_ended();
     }
 
-    fn fail_attempted(&mut self, unit: UnitId, spot: &NodeInstance, error: TaskError, took: AttemptCost) {
+    pub(super) fn fail_attempted(
+        &mut self,
+        unit: UnitId,
+        spot: &NodeInstance,
+        error: TaskError,
+        took: AttemptCost,
+    ) {
         let Some(flight) = self.in_flight.remove(&unit) else { return };
         // A job that somebody else cancelled has failed.
         let cancelled = error.kind == TaskErrorKind::Cancelled && self.interrupt.is_some();

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `ready.rs`, `single_flight.rs` | a unit whose dependencies have ended: skipped, scattered, entered, looked up, queued |
 //! | `finish.rs`, `aggregate.rs` | how a unit finishes, also one that aggregates others |
+//! | `grow.rs` | a workflow that a task returned, which runs inside its node |
 //! | `record.rs`, `cost.rs` | a result on its way into the cache, and what its attempt cost |
 //! | `remote.rs` | lookups in the shared cache, and the uploads that the end of the run waits for |
 //! | `elsewhere.rs` | attempts that are made elsewhere, and what is heard of them |
@@ -24,6 +25,7 @@ mod cost;
 mod elsewhere;
 mod event_log;
 mod finish;
+mod grow;
 mod hooks;
 mod interrupt;
 mod outlook;
@@ -152,6 +154,8 @@ pub struct Engine {
     /// By the unit that a group is: its number.
     inside: HashMap<UnitId, usize>,
     in_flight: HashMap<UnitId, InFlight>,
+    /// Units inside which a workflow runs that they made.
+    makers: HashMap<UnitId, grow::MakerUnit>,
     serial: SingleFlight,
     /// The shared cache.
     remote: Option<RemoteSession>,
@@ -240,6 +244,7 @@ impl Engine {
             groups: Vec::new(),
             inside: HashMap::new(),
             in_flight: HashMap::new(),
+            makers: HashMap::new(),
             serial: SingleFlight::new(parts.locks),
             remote: parts.remote,
             asked: HashMap::new(),

@@ -251,6 +251,13 @@ impl Engine {
                 }
                 self.look_again(&waiting, &spot);
             }
+            Ok(LockAttempt::Busy(_)) if self.is_made_by(waiting.unit, &waiting.key) => {
+                let inputs = self.in_flight.remove(&waiting.unit).map(|flight| flight.inputs);
+                let problem =
+                    "it is made by the same task with the same inputs, so that it would wait for itself";
+                self.fail_before(waiting.unit, &spot, inputs.unwrap_or_default(), &problem);
+                self.close_ended();
+            }
             Ok(LockAttempt::Busy(other)) => {
                 if !std::mem::replace(&mut waiting.reported, true) {
                     let run = self.context.run;

@@ -55,7 +55,7 @@ impl Engine {
         };
         (event.reason, event.why) = (flight.reason, flight.why);
         let mut key = flight.key.filter(|_| self.options.mode.writes());
-        let is_sure = success.changed.is_none() && success.unseen.is_none();
+        let is_sure = success.changed.is_none() && success.unseen.is_none() && success.unstorable.is_none();
         if is_sure && key.is_none() {
             event.work = Some(flight.work);
         }
@@ -69,7 +69,7 @@ impl Engine {
                 path.display()
             )
         });
-        if let Some(reason) = changed.or(unseen)
+        if let Some(reason) = changed.or(unseen).or(success.unstorable)
             && key.take().is_some()
         {
             self.bus.warn(Some(spot.label()), reason.clone());

@@ -1,5 +1,6 @@
 //! The end of a run: its last event, the times of its nodes, its summary.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde_json::Map as JsonMap;
@@ -70,6 +71,8 @@ impl Engine {
             let time = NodeTime { wall: total / (*count).clamp(1, jobs), mean: total / (*count).max(1) };
             (self.outline.name(*number), time)
         };
-        Times { workflow: self.outline.workflow().name.clone(), nodes: self.times.iter().map(time).collect() }
+        // Nodes of workflows that elements made have names in common: of these one counts.
+        let by_name: BTreeMap<String, NodeTime> = self.times.iter().map(time).collect();
+        Times { workflow: self.outline.workflow().name.clone(), nodes: by_name.into_iter().collect() }
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::workflow::graph::Graph;
 use group::{Batch, BatchKind};
 pub use group::{EndCounts, UnitState};
-use pools::{Pools, Reservation};
+use pools::{Pools, Reservation, Unmet};
 use queue::Queue;
 
 /// The number of a unit.
@@ -353,6 +353,11 @@ impl Scheduler {
             true => Vec::new(),
             false => self.queue.lacking(&self.pools),
         }
+    }
+
+    /// Why a request can never be met.
+    pub fn unmet(&self, request: &Reservation) -> Vec<Unmet> {
+        self.pools.unmet(request)
     }
 
     /// How many units have not ended yet.

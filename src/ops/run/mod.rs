@@ -150,7 +150,7 @@ pub async fn run(
     let row = record::first_row(run, &opened, &scope, &options);
     let (recording, acknowledged) = RunRecord::start(row, db, store.clone(), &home)?;
     let locks = work_locks(&home, &mut warnings);
-    let replace = request.replace_outputs;
+    let (replace, python_env) = (request.replace_outputs, request.python_env.clone());
     let recorded = recording.begin(request, &opened, &inputs);
 
     let mut bus = EventLog::new(listeners, events).masking(masker.clone());
@@ -174,6 +174,7 @@ pub async fn run(
         large: Default::default(),
         batch: executors::places(&options.executors, &config, &home, run, round, &opened)?,
         out_of_memory: Default::default(),
+        python_env,
     };
     let batch: Vec<_> = shared.batch.values().cloned().collect();
     let (logs, cancel, let_go) = (shared.logs.clone(), shared.cancel.clone(), shared.let_go.clone());

@@ -155,7 +155,11 @@ def run(call):
             return await result
 
         result = asyncio.run(wait())
-    outputs = values.encode_all(result, hints.get("return", values.NOTHING), call)
+    made = os.environ.get("RUNNER_WORKFLOW")
+    if made and os.path.lexists(made):
+        outputs = {}  # A workflow stands in their place.
+    else:
+        outputs = values.encode_all(result, hints.get("return", values.NOTHING), call)
     write(call["result"], {"outputs": outputs, "unseen": unseen(call)})
 
 

@@ -85,7 +85,7 @@ impl Document {
                 (unit.finished, unit.own) = (Some(place), added.own);
             }
             Event::Warning(warning) => self.warnings.push(warning),
-            Event::RunWaiting(_) | Event::RunSkipped(_) | Event::RunStarted(_) => {}
+            Event::RunWaiting(_) | Event::RunSkipped(_) | Event::RunStarted(_) | Event::WorkflowMade(_) => {}
             Event::NodeSubmitted(_)
             | Event::AttemptLost(_)
             | Event::NodeWaiting(_)

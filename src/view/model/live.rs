@@ -80,6 +80,7 @@ impl Live {
                     attempt.retry = wait;
                 }
             }
+            Event::WorkflowMade(made) => drop(self.running.remove(&made.path().to_owned())),
             Event::NodeFinished(node) => self.finished(node),
             Event::RunUploading(uploading) => self.uploads = uploading.left,
             Event::RunWaiting(_) | Event::RunSkipped(_) | Event::RunStarted(_) => {}

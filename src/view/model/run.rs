@@ -225,6 +225,11 @@ impl Folding {
                 let attempt = AttemptState { number, began: time, waited_ms, log, failed: None, ended: None };
                 self.unit(NodeRef::new(&node, index)).attempts.push(attempt);
             }
+            Event::WorkflowMade(made) => {
+                if let Some(attempt) = self.unit(made.path()).attempts.last_mut() {
+                    attempt.ended = Some(made.time);
+                }
+            }
             Event::AttemptFailed(failed) => {
                 let attempts = &mut self.unit(failed.path()).attempts;
                 if let Some(attempt) = attempts.iter_mut().find(|a| a.number == failed.attempt) {
@@ -366,7 +371,7 @@ impl NodeState {
 
     fn finish(&mut self, node: NodeFinished, own: bool) {
         if let Some(last) = self.attempts.last_mut() {
-            last.ended = Some(node.time);
+            last.ended.get_or_insert(node.time);
         }
         self.own = own;
         self.finished = Some(node);
@@ -420,6 +425,8 @@ impl NodeState {
             }
             let (to, activity) = match (&attempt.failed, attempt.ended, &self.finished) {
                 (Some(failed), ..) => (run.since_start(failed.time), Activity::Failed),
+                // It made a workflow, which runs on.
+                (None, Some(ended), None) => (run.since_start(ended), Activity::ended(Status::Succeeded)),
                 (None, Some(ended), Some(node)) => (run.since_start(ended), Activity::ended(node.status)),
                 _ => (run.length_ms(), Activity::Running),
             };

@@ -81,6 +81,7 @@ impl Tally {
                 self.begun = Some(run.clone());
             }
             Event::NodeExpanded(node) => self.expand(node),
+            Event::WorkflowMade(made) => self.total = made.total,
             // The last attempt's usage is in the end of the node.
             Event::AttemptFailed(failed) if failed.retry_in_ms.is_some() => self.usage += failed.usage(),
             Event::NodeFinished(node) => return self.add(node),
@@ -122,6 +123,11 @@ impl Tally {
             self.counts.add(node.status, node.cache);
             self.counts.nodes += 1;
             self.saved_ms += node.saved_ms;
+            self.usage += node.usage();
+        } else if node.kind == NodeKind::Workflow && node.attempts > 0 {
+            // The command that made the workflow ran.
+            self.counts.add(Status::Succeeded, None);
+            self.counts.nodes += 1;
             self.usage += node.usage();
         }
         let failed = node.status == Status::Failed;

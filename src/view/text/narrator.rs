@@ -10,6 +10,7 @@ use crate::core::digest::Digest;
 use crate::core::event::{
     AttemptFailed, AttemptLost, CacheStatus, Event, LockBusy, NodeExpanded, NodeFinished, NodeKind,
     NodeStarted, NodeSubmitted, NodeWaiting, RunFinished, RunStarted, RunUploading, Status, Warning,
+    WorkflowMade,
 };
 use crate::core::node_path::NodePath;
 use crate::view::Verbosity;
@@ -104,6 +105,7 @@ impl Narrator {
             Event::RunSkipped(busy) => self.run_held(busy, "○", "nothing was run:"),
             Event::RunStarted(run) => self.run_started(run),
             Event::NodeExpanded(node) => self.node_expanded(node),
+            Event::WorkflowMade(made) => self.workflow_made(made),
             Event::NodeWaiting(node) => self.node_waiting(node),
             Event::NodeSubmitted(node) => self.node_submitted(node),
             Event::NodeStarted(node) => self.node_started(node),
@@ -178,6 +180,14 @@ impl Narrator {
         }
         let label = node.path();
         vec![format!("{} {label}  {} elements\n", self.ink.paint(FAINT, "›"), count(node.elements))]
+    }
+
+    fn workflow_made(&self, made: &WorkflowMade) -> Vec<String> {
+        if !self.verbose() {
+            return Vec::new();
+        }
+        let (label, nodes, document) = (made.path(), named(made.nodes, "node"), inert(&made.document));
+        vec![format!("{} {label}  made {nodes}, as {document} says\n", self.ink.paint(FAINT, "›"))]
     }
 
     fn node_waiting(&self, node: &NodeWaiting) -> Vec<String> {

@@ -3,7 +3,9 @@
 use jiff::Zoned;
 use serde_json::{Map as JsonMap, Value as Json, json};
 
-use crate::core::event::{AttemptFailed, Event, NodeFinished, NodeStarted, NodeWaiting, VERSION, Warning};
+use crate::core::event::{
+    AttemptFailed, Event, NodeFinished, NodeStarted, NodeWaiting, VERSION, Warning, WorkflowMade,
+};
 use crate::core::node_path::NodeRef;
 use crate::core::run_id::RunId;
 use crate::view::text::commands::logs_command;
@@ -13,7 +15,7 @@ use crate::view::text::run::OUTPUT_WIDTH;
 use crate::view::text::style::{BAD, Cell, FAINT, Ink, PLAIN, STRONG, columns};
 use crate::view::text::value::{by_content, by_place};
 use crate::view::text::why;
-use crate::view::text::{age, duration, inert};
+use crate::view::text::{age, duration, inert, named};
 
 /// What a run's events tell of one node or element.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub struct NodeStory {
     pub index: Option<u64>,
     /// How many elements it has, if it is a node with elements.
     pub elements: Option<u64>,
+    /// The workflow that its command made.
+    pub made: Option<WorkflowMade>,
     pub starts: Vec<NodeStarted>,
     pub waits: Vec<NodeWaiting>,
     pub failed_attempts: Vec<AttemptFailed>,
@@ -58,6 +62,7 @@ impl NodeStory {
             node: node.into(),
             index,
             elements: None,
+            made: None,
             starts: Vec::new(),
             waits: Vec::new(),
             failed_attempts: Vec::new(),
@@ -70,6 +75,7 @@ impl NodeStory {
                 Event::NodeExpanded(e) if e.node == node && e.index == index => {
                     story.elements = Some(e.elements);
                 }
+                Event::WorkflowMade(e) if e.node == node && e.index == index => story.made = Some(e),
                 Event::NodeWaiting(e) if e.node == node && e.index == index => story.waits.push(e),
                 Event::NodeStarted(e) if e.node == node && e.index == index => story.starts.push(e),
                 Event::AttemptFailed(e) if e.node == node && e.index == index => {
@@ -98,6 +104,9 @@ impl NodeStory {
         json["log"] = json!(self.log());
         json["failed_attempts"] = json!(self.failed_attempts);
         json["elements"] = json!(self.elements);
+        if let Some(made) = &self.made {
+            json["made"] = json!({"workflow": made.workflow, "document": made.document, "nodes": made.nodes});
+        }
         let warnings = self.warnings.iter();
         json["warnings"] =
             warnings.map(|warning| json!({"time": warning.time, "message": warning.message})).collect();
@@ -177,6 +186,14 @@ impl NodeStory {
         let why = if node.cache.is_none() { reason } else { missed };
         let waited = self.starts.last().map(|start| start.waited_ms).filter(|ms| *ms >= 100).map(duration);
         let place = place(node.executor.as_ref(), node.job.as_ref(), node.host.as_ref());
+        let made = self.made.as_ref().map(|made| {
+            format!(
+                "{} of {}, as {} says",
+                named(made.nodes, "node"),
+                inert(&made.workflow),
+                inert(&made.document)
+            )
+        });
         let place = match node.adopted {
             Some(run) => place.map(|place| format!("{place}, submitted by run {run}")),
             None => place,
@@ -192,6 +209,7 @@ impl NodeStory {
             ("key", node.key.map(|key| key.hex())),
             ("from", source),
             ("ran", place),
+            ("made", made),
             ("waited", waited),
         ]
         .into_iter()

@@ -1,7 +1,7 @@
 //! The outline of a workflow: every node of it and of its sub-workflows under a number and a name of its own.
 //!
 //! A node of a sub-workflow that is used twice appears twice. The elements of a node, known only at run time, do not
-//! appear.
+//! appear. Nodes of a workflow that a task makes are added while the run goes on.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -11,14 +11,18 @@ use super::Graph;
 use crate::workflow::{Body, Node, Workflow};
 
 /// All nodes, in preorder: a node that runs a sub-workflow comes right before that one's nodes.
+#[derive(Clone)]
 pub struct Outline {
     workflow: Arc<Workflow>,
+    /// How many nodes there are.
+    len: usize,
     /// By the address of the workflow, which `uses` keep alive; a number, so that runs share an outline between threads.
     parts: HashMap<usize, Part>,
     uses: Vec<Use>,
 }
 
 /// The parts that all uses of a workflow share.
+#[derive(Clone)]
 struct Part {
     graph: Arc<Graph>,
     /// By node: its number, counted from the workflow's first.
@@ -26,6 +30,7 @@ struct Part {
 }
 
 /// One use of a workflow.
+#[derive(Clone)]
 struct Use {
     workflow: Arc<Workflow>,
     /// The number of its first node.
@@ -54,9 +59,18 @@ pub struct OutlineNode<'o> {
 
 impl Outline {
     pub fn of(workflow: Arc<Workflow>) -> Self {
-        let mut outline = Self { workflow: workflow.clone(), parts: HashMap::new(), uses: Vec::new() };
+        let (own, len) = (workflow.clone(), workflow.size);
+        let mut outline = Self { workflow: own, len, parts: HashMap::new(), uses: Vec::new() };
         outline.add(&workflow, 0, None, None, String::new());
         outline
+    }
+
+    /// Adds a workflow that the node of number `parent` made, behind all others. Returns the number of its first node.
+    pub fn grow(&mut self, parent: usize, workflow: &Arc<Workflow>) -> usize {
+        let (base, prefix) = (self.len, format!("{}/", self.name(parent)));
+        self.len += workflow.size;
+        self.add(workflow, base, Some(parent), None, prefix);
+        base
     }
 
     fn add(
@@ -86,7 +100,7 @@ impl Outline {
 
     /// How many nodes there are.
     pub fn len(&self) -> usize {
-        self.workflow.size
+        self.len
     }
 
     /// Whether there is no node at all.

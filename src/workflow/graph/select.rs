@@ -146,7 +146,17 @@ pub fn matching(outline: &Outline, flag: &str, globs: &[String]) -> Result<Vec<b
             let element =
                 NodeRef::new(glob, None).outermost().filter(|node| names.iter().any(|name| name == node));
             let near = inner.map(String::as_str).or_else(|| closest(glob, names.iter().map(String::as_str)));
+            let maker = outline.places().find(|place| {
+                place.node().task().is_some_and(|task| task.dynamic)
+                    && glob.strip_prefix(&place.name()).is_some_and(|rest| rest.starts_with('/'))
+            });
             let hint = match (element, near) {
+                _ if maker.is_some() => {
+                    let maker = maker.map(|place| place.name()).unwrap_or_default();
+                    format!(
+                        "; `{maker}` makes its nodes when it runs: `runner show RUN {glob}` shows one of a run"
+                    )
+                }
                 (Some(node), _) => format!("; elements cannot be selected: name the node, `{node}`"),
                 (None, Some(near)) => format!("; did you mean `{near}`?"),
                 (None, None) => {

@@ -119,6 +119,8 @@ impl AttemptRunner for Scripted {
                     blobs: Vec::new(),
                     changed,
                     unseen: None,
+                    made: None,
+                    unstorable: None,
                     notes: Vec::new(),
                     hold: None,
                 })
