@@ -9,10 +9,12 @@
 //! | `tree.rs` | the tree that callers see |
 //! | `statement.rs` | where one statement ends and the next begins, also in a broken file |
 //! | `build.rs` | what headers, dotted keys and values do to the tree |
+//! | `json.rs` | the same tree from JSON |
 //! | `scalar.rs` | the values of strings, numbers and dates |
 //! | `words.rs` | every error in clear words |
 
 mod build;
+mod json;
 mod scalar;
 mod statement;
 mod tree;
@@ -52,6 +54,15 @@ pub fn parse_within<'s>(source: &'s str, file: FileId, budget: &Budget) -> (Tabl
     if source.len() > MAX_BYTES {
         let place = document.place(Span::default());
         return (Table::default(), vec![Diagnostic::at(place, "the file is larger than 64 MiB", "")]);
+    }
+    if json::is_json(source) {
+        return match json::parse(source) {
+            Ok(table) => (table, Vec::new()),
+            Err(problem) => {
+                let message = format!("the document cannot be read: {problem}");
+                (Table::default(), vec![Diagnostic::at(document.place(Span::default()), message, "")])
+            }
+        };
     }
     let mut builder = Builder::new(document, &errors, budget);
     let mut statements = Statements::new(source);

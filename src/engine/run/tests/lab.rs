@@ -143,6 +143,7 @@ impl AttemptRunner for Scripted {
                 result,
                 left: false,
                 given_back: false,
+                is_final: false,
             }
         })
     }
