@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::diagnostic::{Diagnostic, Severity, SourceSpan, Span};
-use super::functions::{FunctionCall, PythonStart, is_record};
+use super::functions::{FunctionCall, PythonStart};
 use super::import::Reading;
 use super::interface::read_outputs;
 use super::reader::Reader;
@@ -23,6 +23,8 @@ use crate::python::program::{ProgramAnswer, read_program};
 
 /// Ends the name of a document that was made from a program.
 const MADE: &str = "#python";
+/// Ends what stands before that, for a launch plan.
+const PLAN: &str = "@plan";
 /// What flytekit uses in every call, imported before processes are forked.
 const PRELOAD: [&str; 10] = [
     "flytekit",
@@ -54,13 +56,17 @@ impl<'p> ProgramRef<'p> {
         };
         base.ends_with(".py").then(|| Self { folder: path.parent().unwrap_or(Path::new("")), base, name })
     }
+
+    /// The file of the program.
+    pub fn file(&self) -> PathBuf {
+        self.folder.join(self.base)
+    }
 }
 
-/// The file of the program that a document was made from.
-pub fn file_of(document: &Path) -> Option<PathBuf> {
-    let last = document.file_name()?.to_str()?;
-    let (stem, _) = last.split_once(".py:").filter(|_| is_record(document))?;
-    Some(document.with_file_name(format!("{stem}.py")))
+/// The path that a person writes for what a document was made from: `FILE.py:NAME`.
+pub fn path_of(document: &Path) -> Option<PathBuf> {
+    let made = document.file_name()?.to_str()?.strip_suffix(MADE)?;
+    made.contains(".py:").then(|| document.with_file_name(made.strip_suffix(PLAN).unwrap_or(made)))
 }
 
 /// What all tasks of a program have in common.
@@ -78,7 +84,7 @@ pub struct ProgramFacts {
 impl ProgramFacts {
     /// Those of a document, if it was made from a program.
     pub fn of(document: &Path, tree: &Table) -> Option<Self> {
-        file_of(document)?;
+        path_of(document)?;
         serde_json::from_value(tree.get("program")?.kind.to_json()).ok()
     }
 }
@@ -97,9 +103,9 @@ struct FlyteTask {
 impl Reading {
     /// Learns what workflows a program holds; the path of the document of the one that is meant.
     pub fn read_program(&mut self, program: &ProgramRef) -> Option<PathBuf> {
-        let asked = program.folder.join(program.base);
+        let asked = program.file();
         let index = |file: &Path| {
-            file.with_file_name(format!("{}:{}{MADE}", program.base, program.name.unwrap_or_default()))
+            file.with_file_name(format!("{}:{}@asked{MADE}", program.base, program.name.unwrap_or_default()))
         };
         let (file, _) = match self.texts.read(&asked) {
             Ok(read) => read,
@@ -109,8 +115,15 @@ impl Reading {
             }
         };
         if self.texts.is_recorded() {
-            let (_, main) = self.texts.read(&index(&file)).ok()?;
-            return Some(PathBuf::from(&*main));
+            if let Ok((_, main)) = self.texts.read(&index(&file)) {
+                return Some(PathBuf::from(&*main));
+            }
+            // By the name that runs and messages have for it.
+            let named = |end: &str| {
+                let name = program.name.unwrap_or_default();
+                file.with_file_name(format!("{}:{name}{end}{MADE}", program.base))
+            };
+            return [PLAN, ""].into_iter().map(named).find(|path| self.texts.read(path).is_ok());
         }
         let dir = file.parent().unwrap_or(Path::new("/")).to_owned();
         let choice =

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::config::notify::read_notify;
 use super::diagnostic::{Diagnostic, FileId, SourceSpan, Sources, Span};
 use super::documents::{Document, Texts};
-use super::flyte::{ProgramFacts, ProgramRef, file_of};
+use super::flyte::{ProgramFacts, ProgramRef, path_of};
 use super::import::{Reading, import_paths};
 use super::interface::read_inputs;
 use super::label::read_label;
@@ -234,6 +234,8 @@ impl Loader {
             "wait" => Some(LockMode::Wait),
             _ => Some(LockMode::Skip),
         });
+        let keeps_going = reader.program.is_some()
+            && header.is_some_and(|t| reader.text(t, "failure_policy") == Some("continue"));
         let description = header.and_then(|t| reader.text(t, "description")).map(str::to_owned);
         let inputs = read_inputs(&mut reader, &tree, dir, "the workflow", keys::WORKFLOW_INPUT);
         let mut resources: BTreeMap<_, _> = amounts(&mut reader, &tree, "resources").into_iter().collect();
@@ -288,7 +290,7 @@ impl Loader {
         }
         self.reading.diagnostics.extend(reader.into_diagnostics());
         Some(Workflow {
-            path: file_of(absolute).unwrap_or_else(|| absolute.to_owned()),
+            path: path_of(absolute).unwrap_or_else(|| absolute.to_owned()),
             name,
             description,
             project,
@@ -300,6 +302,7 @@ impl Loader {
             outputs,
             resources,
             exclusive,
+            keeps_going,
             schedules,
             notify,
             on_failure,

@@ -37,7 +37,7 @@ pub mod diagnostic;
 pub mod documents;
 mod elsewhere;
 pub mod filters;
-mod flyte;
+pub mod flyte;
 pub mod functions;
 pub mod graph;
 mod hints;
@@ -103,6 +103,8 @@ pub struct Workflow {
     pub resources: BTreeMap<String, u64>,
     /// What a second run of this workflow, project and domain does while one goes on.
     pub exclusive: Option<LockMode>,
+    /// Whether what can still run does after a failure, as a program of flytekit may say.
+    pub keeps_going: bool,
     /// When it is due by itself; those of sub-workflows are not among them.
     pub schedules: Vec<PlacedSchedule>,
     /// Its `[[notify]]` rules; those of sub-workflows are not among them.

@@ -87,7 +87,8 @@ impl Reader {
                     let message = format!("`{}` is reserved for a later version", key.name);
                     self.error(key.span, message, "cannot be used");
                 }
-                None if self.program.is_some() && matches!(&*key.name, "program" | "flytekit") => {}
+                None if self.program.is_some()
+                    && matches!(&*key.name, "program" | "flytekit" | "failure_policy") => {}
                 None if self.is_full() => self.omit(),
                 None => self.unknown_key(key, known, owner),
             }

@@ -34,8 +34,8 @@ class FlyteWorkflow:
         if failure is not None:
             header["on_failure"] = self.node(failure, None)
         policy = getattr(workflow.workflow_metadata, "on_failure", None)
-        if policy is not None and getattr(policy, "value", policy) in (1, "FAIL_AFTER_EXECUTABLE_NODES_COMPLETE"):
-            self.program.note("`failure_policy` of a workflow: give --keep-going, so that what can still run does")
+        if getattr(policy, "name", "") == "FAIL_AFTER_EXECUTABLE_NODES_COMPLETE":
+            header["failure_policy"] = "continue"
         return self.finish(header, inputs, self.nodes, outputs, self.schedules() if self.is_main else [])
 
     def finish(self, header, inputs, nodes, outputs, schedules):
@@ -108,6 +108,8 @@ class FlyteWorkflow:
         entry = {"inputs": bound}
         if isinstance(entity, LaunchPlan) and not is_reference(entity):
             entry["workflow"] = self.program.add(entity)
+            for var in entity.fixed_inputs.literals:
+                bound.pop(var, None)
         elif isinstance(entity, WorkflowBase) and not is_reference(entity):
             entry["workflow"] = self.program.add(entity)
         else:
