@@ -191,9 +191,10 @@ def as_binding(value):
     if isinstance(value, str) and "{{" in value:
         return "{{ " + quoted(value).replace("{", "\\u007b").replace("}", "\\u007d") + " }}"
     if isinstance(value, list):
-        return [as_binding(inner) for inner in value]
+        # A document has no null in a list, but an expression may be one.
+        return ["{{ none }}" if inner is None else as_binding(inner) for inner in value]
     if isinstance(value, dict):
-        return {key: as_binding(inner) for key, inner in value.items()}
+        return {key: "{{ none }}" if inner is None else as_binding(inner) for key, inner in value.items()}
     return value
 
 
@@ -211,7 +212,16 @@ def default_of(python_type, value, literal_type):
     if value is None:
         return None
     context = FlyteContextManager.current_context()
-    return to_json(TypeEngine.to_literal(context, value, python_type, literal_type), local_path)
+    default = to_json(TypeEngine.to_literal(context, value, python_type, literal_type), local_path)
+    if holds_null(default):
+        raise Mistake(f"the default {value!r} holds a None, which a default cannot", "not known here", "give the value instead")
+    return default
+
+
+def holds_null(value):
+    if isinstance(value, (list, dict)):
+        return any(holds_null(inner) for inner in (value.values() if isinstance(value, dict) else value))
+    return value is None
 
 
 def interface_of(variables, python_interface, fixed=(), optional=False):
