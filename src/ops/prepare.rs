@@ -158,7 +158,7 @@ fn options(opened: &Opened, request: &RunRequest, config: &Config) -> Result<Run
         mean_ms: Vec::new(),
         overwrite,
         mode: request.cache.unwrap_or_default(),
-        keep_going: request.keep_going,
+        keep_going: request.keep_going || opened.workflow.keeps_going,
         jobs: request.jobs.or(config.jobs()).map_or_else(processors, |jobs| jobs.max(1) as usize),
         trigger: request.trigger,
         scheduled: request.scheduled.clone(),

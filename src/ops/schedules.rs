@@ -34,6 +34,7 @@ use super::open::{Opened, check};
 use super::scheduled::{nearest, whole_name};
 use crate::core::inert::quote;
 use crate::core::schedule::Schedule;
+use crate::workflow::flyte::ProgramRef;
 use crate::workflow::load::load;
 use crate::workflow::source::read_text;
 
@@ -165,7 +166,8 @@ pub fn zone_of(home: Option<&Path>, name: &str) -> Result<TimeZone, Error> {
 /// It cannot be read.
 pub fn workflow_files(path: &Path) -> Result<Vec<PathBuf>, Error> {
     let unreadable = |error| Error::invalid(format!("{} cannot be read: {error}", path.display()));
-    if !fs::metadata(path).map_err(unreadable)?.is_dir() {
+    let file = ProgramRef::of(path).map_or_else(|| path.to_owned(), |program| program.file());
+    if !fs::metadata(file).map_err(unreadable)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
     let mut files = Vec::new();

@@ -67,8 +67,13 @@ pub fn is_same(path: &Path, digest: &str) -> bool {
 }
 
 fn key(interpreter: &Path, request: &str) -> Digest {
+    key_of(&PROGRAM, interpreter, request)
+}
+
+/// What an answer is remembered by.
+pub(super) fn key_of(program: &[&str], interpreter: &Path, request: &str) -> Digest {
     let mut hasher = Hasher::default();
-    PROGRAM.iter().for_each(|part| hasher.frame(part.as_bytes()));
+    program.iter().for_each(|part| hasher.frame(part.as_bytes()));
     hasher.frame(interpreter.as_os_str().as_encoded_bytes());
     // A link to another version of Python is another interpreter.
     let real = interpreter.canonicalize().unwrap_or_default();
@@ -80,6 +85,26 @@ fn key(interpreter: &Path, request: &str) -> Digest {
 }
 
 pub(super) fn ask(interpreter: &Path, request: &str) -> Result<PythonAnswer, String> {
+    // A text of JSON is one of Python.
+    let call = format!("main({})\n", serde_json::Value::from(request));
+    let failed = |problem: &str, last: &str| {
+        format!(
+            "Python at {} cannot describe the functions ({problem}); 3.9 or later is needed:\n{last}",
+            interpreter.display()
+        )
+    };
+    converse(interpreter, &PROGRAM, &call, Path::new("/"), &failed)
+}
+
+/// Runs a program that ends with `call` and reads the JSON of its last line. `failed` makes a message of what went wrong and
+/// the last lines that were printed.
+pub(super) fn converse<A: serde::de::DeserializeOwned>(
+    interpreter: &Path,
+    program: &[&str],
+    call: &str,
+    dir: &Path,
+    failed: &dyn Fn(&str, &str) -> String,
+) -> Result<A, String> {
     let cannot =
         |error: std::io::Error| format!("Python at {} cannot be started: {error}", interpreter.display());
     let mut command = Command::new(interpreter);
@@ -89,28 +114,22 @@ pub(super) fn ask(interpreter: &Path, request: &str) -> Result<PythonAnswer, Str
     // From its standard input, so that no file has to be there.
     let mut child = command
         .args(["-E", "-B", "-"])
-        .current_dir("/")
+        .current_dir(dir)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .map_err(cannot)?;
-    // A text of JSON is one of Python.
-    let call = format!("main({})\n", serde_json::Value::from(request));
     if let Some(mut input) = child.stdin.take() {
         // Where it ended before it read all, its own message says why.
-        let _ = PROGRAM.iter().try_for_each(|part| input.write_all(part.as_bytes()));
+        let _ = program.iter().try_for_each(|part| input.write_all(part.as_bytes()));
         let _ = input.write_all(call.as_bytes());
     }
     let output = child.wait_with_output().map_err(cannot)?;
     let failed = |problem: &str| {
         let text = String::from_utf8_lossy(&output.stderr);
         let lines: Vec<&str> = text.lines().collect();
-        let last = lines[lines.len().saturating_sub(MAX_LINES)..].join("\n");
-        format!(
-            "Python at {} cannot describe the functions ({problem}); 3.9 or later is needed:\n{last}",
-            interpreter.display()
-        )
+        failed(problem, &lines[lines.len().saturating_sub(MAX_LINES)..].join("\n"))
     };
     if !output.status.success() {
         return Err(failed(&output.status.to_string()));

@@ -1,10 +1,14 @@
 //! Descriptions that were made before, in the home: each counts while every file that was read for it is as it was. A home
 //! that cannot be read or written only means that Python is asked again.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 use std::time::UNIX_EPOCH;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::answer::PythonAnswer;
 use super::unused;
@@ -34,13 +38,30 @@ pub(super) fn folder() -> Option<PathBuf> {
     home.path().is_dir().then(|| home.path().join("python"))
 }
 
+/// An answer that counts as long as what was read for it is as it was.
+pub(super) trait KeptAnswer: Serialize + DeserializeOwned {
+    /// Every file that was read, with the SHA-256 of its content; `None` for one that was not there.
+    fn reads(&self) -> &BTreeMap<PathBuf, Option<String>>;
+    /// Folders of installed packages, with their times of change in nanoseconds.
+    fn folders(&self) -> &[(PathBuf, u64)];
+}
+
+impl KeptAnswer for PythonAnswer {
+    fn reads(&self) -> &BTreeMap<PathBuf, Option<String>> {
+        &self.reads
+    }
+
+    fn folders(&self) -> &[(PathBuf, u64)] {
+        &self.folders
+    }
+}
+
 /// The answer to a request, if there is one that still holds.
-pub(super) fn recall(request: &Digest) -> Option<PythonAnswer> {
+pub(super) fn recall<A: KeptAnswer>(request: &Digest) -> Option<A> {
     let path = path(request)?;
     own_folder::open(path.parent()?).ok()?;
     let bytes = own_file::read(&path, MAX_ANSWER_BYTES).ok()?;
-    let answer: PythonAnswer =
-        serde_json::from_value(json::parse(std::str::from_utf8(&bytes).ok()?).ok()?).ok()?;
+    let answer: A = serde_json::from_value(json::parse(std::str::from_utf8(&bytes).ok()?).ok()?).ok()?;
     let holds = holds(&answer);
     if holds {
         unused::note_use(&path);
@@ -52,7 +73,7 @@ pub(super) fn recall(request: &Digest) -> Option<PythonAnswer> {
 static EARLY: Mutex<Vec<(Digest, String)>> = Mutex::new(Vec::new());
 
 /// Keeps the answer to a request; without a home, until a run has made one.
-pub(super) fn keep(request: &Digest, answer: &PythonAnswer) {
+pub(super) fn keep(request: &Digest, answer: &impl KeptAnswer) {
     let Ok(text) = serde_json::to_string(answer) else { return };
     match folder() {
         Some(_) => write(request, &text),
@@ -85,7 +106,7 @@ fn path(request: &Digest) -> Option<PathBuf> {
     Some(folder()?.join("described").join(format!("{}.json", request.hex())))
 }
 
-fn holds(answer: &PythonAnswer) -> bool {
+fn holds(answer: &impl KeptAnswer) -> bool {
     let same_file = |(path, digest): (&PathBuf, &Option<String>)| match digest {
         Some(digest) => content(path).as_ref() == Some(digest),
         None => !path.exists(),
@@ -95,7 +116,7 @@ fn holds(answer: &PythonAnswer) -> bool {
         let time = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         time.is_some_and(|time| time.as_nanos() == u128::from(*changed))
     };
-    answer.folders.iter().all(same_folder) && answer.reads.iter().all(same_file)
+    answer.folders().iter().all(same_folder) && answer.reads().iter().all(same_file)
 }
 
 /// The SHA-256 of a file's content; `None` for one that cannot be read.

@@ -5,6 +5,7 @@
 //! | `interpreter.rs` | which Python belongs to a task |
 //! | `answer.rs` | the description of a function, as data |
 //! | `describe.rs` | asking Python's own parser for it |
+//! | `program.rs` | programs written with flytekit: importing one to learn its workflows |
 //! | `memory.rs` | earlier answers, in the home, which count while every file that was read is as it was |
 //! | `question.rs` | whether a question that was asked has the same answer still |
 //! | `runtime.rs` | the programs that call functions and fork for that, in the home |
@@ -17,6 +18,7 @@ pub mod answer;
 pub mod describe;
 pub mod interpreter;
 mod memory;
+pub mod program;
 pub mod question;
 pub mod runtime;
 #[cfg(test)]

@@ -11,11 +11,13 @@ use crate::core::lock::lock;
 use crate::storage::own_file::{self, Access};
 use crate::storage::own_folder;
 
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 7] = [
     ("runner_call.py", include_str!("scripts/runner_call.py")),
     ("runner_serve.py", include_str!("scripts/runner_serve.py")),
     ("runner_values.py", include_str!("scripts/runner_values.py")),
     ("runner_outputs.py", include_str!("scripts/runner_outputs.py")),
+    ("runner_flyte.py", include_str!("scripts/runner_flyte.py")),
+    ("runner_literals.py", include_str!("scripts/runner_literals.py")),
     ("runner_trace.py", include_str!("scripts/runner_trace.py")),
 ];
 

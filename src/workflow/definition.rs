@@ -47,7 +47,9 @@ impl Definition {
             TaskCommand::Function(call) => {
                 let function = &call.function;
                 parts.insert("python".into(), format!("{}:{}", function.module, function.function));
-                parts.insert("python version".into(), function.python.clone());
+                if call.flytekit.is_none() {
+                    parts.insert("python version".into(), function.python.clone());
+                }
                 let packages = function.packages.iter();
                 parts.extend(packages.map(|(name, version)| (format!("package {name}"), version.clone())));
                 parts.extend(function.code.iter().map(|(name, digest)| (name.clone(), digest.clone())));

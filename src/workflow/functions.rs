@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use super::diagnostic::{Diagnostic, FileId, Severity, SourceSpan, Sources, Span};
 use super::documents::Texts;
@@ -32,6 +33,8 @@ pub struct FunctionCall {
     /// What looks wrong in the code, by the name of the lint.
     pub warnings: Vec<(&'static str, Diagnostic)>,
     pub start: PythonStart,
+    /// What the program that calls it needs to know of a task of flytekit.
+    pub flytekit: Option<Json>,
     /// What was asked to find it; `None` where it is had from a record.
     pub question: Option<Arc<PythonQuestion>>,
 }
@@ -67,7 +70,7 @@ impl FunctionCall {
 }
 
 /// The lints about code.
-const LINTS: [&str; 4] = ["pickled-value", "unseen-code", "undeclared-file", "missing-package"];
+const LINTS: [&str; 5] = ["no-effect", "pickled-value", "unseen-code", "undeclared-file", "missing-package"];
 /// Keys of a task that have no meaning for a function.
 const OF_COMMANDS: [&str; 5] = ["run", "argv", "args", "shell", "cwd"];
 

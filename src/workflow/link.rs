@@ -102,7 +102,6 @@ pub fn link(reader: &mut Reader, file: &Table, header: Option<&Table>, scene: &S
         }
     }
     names.moment.set(RunsWhen::Graph);
-    check_coalesced(reader, &nodes);
     let skippable = skippable(&nodes);
     let may_be_null = |binding: &Binding| {
         let mut found = false;
@@ -129,33 +128,6 @@ fn read_hook(reader: &mut Reader, header: Option<&Table>, key: &str, entries: &[
     index.map(|index| index as u32)
 }
 
-/// A node that takes whichever branch ran must be able to do without either: else it is skipped with one of them,
-/// always.
-fn check_coalesced(reader: &mut Reader, nodes: &[Node]) {
-    for node in nodes {
-        for (input, binding) in node.body.inputs().iter().zip(&node.inputs) {
-            let Binding::Template(template) = binding else { continue };
-            if input.ty.is_optional() || !template.is_coalesce() {
-                continue;
-            }
-            let mut branch = None;
-            binding.for_each_reference(&mut |reference| {
-                if let Reference::Output { node, .. } = reference {
-                    branch = branch.or(nodes.get(node as usize).filter(|node| node.condition.is_some()));
-                }
-            });
-            if let Some(branch) = branch {
-                let message = format!("node `{}` would be skipped whenever `{}` is", node.name, branch.name);
-                let help = format!(
-                    "declare the input `{}` as `{}?`, so that it can take whichever ran",
-                    input.name, input.ty
-                );
-                reader.report(Diagnostic::at(node.place, message, "takes what may be skipped").help(help));
-            }
-        }
-    }
-}
-
 /// Which nodes may be skipped without anything having failed: those with a condition, and those that cannot do
 /// without one of them.
 fn skippable(nodes: &[Node]) -> Vec<bool> {
@@ -172,14 +144,37 @@ fn skippable(nodes: &[Node]) -> Vec<bool> {
         });
     }
     let mut next: Vec<usize> = (0..nodes.len()).filter(|i| skippable[*i]).collect();
-    while let Some(node) = next.pop() {
-        for dependent in &dependents[node] {
-            if !std::mem::replace(&mut skippable[*dependent], true) {
-                next.push(*dependent);
+    loop {
+        while let Some(node) = next.pop() {
+            for dependent in &dependents[node] {
+                if !std::mem::replace(&mut skippable[*dependent], true) {
+                    next.push(*dependent);
+                }
             }
         }
+        next = (0..nodes.len())
+            .filter(|i| !skippable[*i] && lacks_all_branches(&nodes[*i], &skippable))
+            .collect();
+        next.iter().for_each(|node| skippable[*node] = true);
+        if next.is_empty() {
+            return skippable;
+        }
     }
-    skippable
+}
+
+/// Whether an input takes whichever branch ran, and none need have run. Conditions are not looked into: of two branches that
+/// lie beside each other one is taken to run.
+fn lacks_all_branches(node: &Node, skippable: &[bool]) -> bool {
+    (0..node.inputs.len()).filter(|i| node.joins_branches(*i)).any(|i| {
+        let (mut count, mut all) = (0, true);
+        node.inputs[i].for_each_reference(&mut |reference| {
+            count += 1;
+            if let Reference::Output { node, .. } = reference {
+                all &= skippable.get(node as usize).is_some_and(|skippable| *skippable);
+            }
+        });
+        all && count == 1
+    })
 }
 
 /// The task or workflow that a node runs; reports it if it cannot be found.

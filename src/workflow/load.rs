@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::config::notify::read_notify;
 use super::diagnostic::{Diagnostic, FileId, SourceSpan, Sources, Span};
 use super::documents::{Document, Texts};
+use super::flyte::{ProgramFacts, ProgramRef, path_of};
 use super::import::{Reading, import_paths};
 use super::interface::read_inputs;
 use super::label::read_label;
@@ -77,11 +78,20 @@ fn read(
             Err(diagnostic) => loader.reading.diagnostics.push(diagnostic),
         }
     }
-    let workflow = match loader.reading.texts.read(path) {
+    let main = match ProgramRef::of(path) {
+        Some(program) => match loader.reading.read_program(&program) {
+            Some(main) => loader.reading.texts.read(&main),
+            // What is wrong has been reported.
+            None => Err(String::new()),
+        },
+        None => loader.reading.texts.read(path),
+    };
+    let workflow = match main {
         Ok((absolute, text)) => match task {
             Some(task) => loader.one_task(path, absolute, text, task),
             None => loader.workflow(path, absolute, text),
         },
+        Err(problem) if problem.is_empty() => None,
         Err(problem) => {
             loader.reading.diagnostics.push(Diagnostic::new(problem));
             None
@@ -221,6 +231,7 @@ impl Loader {
             return None;
         }
         let mut reader = Reader::within(file, self.reading.budget.clone());
+        reader.program = ProgramFacts::of(absolute, &tree);
         if tree.get("workflow").is_none() && tree.get("library").is_some() {
             let help = "a library holds tasks for workflows that import it: name one of those, or one task with --task; \
                         runner check FILE checks it";
@@ -249,6 +260,8 @@ impl Loader {
             "wait" => Some(LockMode::Wait),
             _ => Some(LockMode::Skip),
         });
+        let keeps_going = reader.program.is_some()
+            && header.is_some_and(|t| reader.text(t, "failure_policy") == Some("continue"));
         let description = header.and_then(|t| reader.text(t, "description")).map(str::to_owned);
         let inputs = read_inputs(&mut reader, &tree, dir, "the workflow", keys::WORKFLOW_INPUT);
         let mut resources: BTreeMap<_, _> = amounts(&mut reader, &tree, "resources").into_iter().collect();
@@ -303,7 +316,7 @@ impl Loader {
         }
         self.reading.diagnostics.extend(reader.into_diagnostics());
         Some(Workflow {
-            path: absolute.to_owned(),
+            path: path_of(absolute).unwrap_or_else(|| absolute.to_owned()),
             name,
             description,
             project,
@@ -315,6 +328,7 @@ impl Loader {
             outputs,
             resources,
             exclusive,
+            keeps_going,
             schedules,
             notify,
             on_failure,

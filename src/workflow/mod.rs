@@ -22,6 +22,7 @@
 //! | `schedules.rs` | when the workflow is due by itself |
 //! | `budget.rs` | how much the files of one workflow may hold together |
 //! | `functions.rs`, `signatures.rs` | tasks that are Python functions: asking what they are; their inputs and outputs |
+//! | `flyte.rs` | programs written with flytekit: the documents made from one, and its tasks |
 //! | `settings.rs` | policies that the command line sets |
 //! | `config/` | settings files |
 //! | `signature.rs`, `definition.rs` | what of a task is in the cache key |
@@ -37,6 +38,7 @@ pub mod diagnostic;
 pub mod documents;
 mod elsewhere;
 pub mod filters;
+pub mod flyte;
 pub mod functions;
 pub mod graph;
 mod hints;
@@ -103,6 +105,8 @@ pub struct Workflow {
     pub resources: BTreeMap<String, u64>,
     /// What a second run of this workflow, project and domain does while one goes on.
     pub exclusive: Option<LockMode>,
+    /// Whether what can still run does after a failure, as a program of flytekit may say.
+    pub keeps_going: bool,
     /// When it is due by itself; those of sub-workflows are not among them.
     pub schedules: Vec<PlacedSchedule>,
     /// Its `[[notify]]` rules; those of sub-workflows are not among them.
@@ -322,11 +326,18 @@ impl Node {
             });
         };
         for (i, (binding, input)) in self.inputs.iter().zip(self.body.inputs()).enumerate() {
-            feed(binding, input.ty.is_optional() && !self.is_spread_over(i));
+            let tolerant = input.ty.is_optional() && !self.is_spread_over(i);
+            feed(binding, tolerant || self.joins_branches(i));
         }
         if let Some(condition) = &self.condition {
             feed(condition, false);
         }
+    }
+
+    /// Whether an input takes whichever branch ran, and cannot do without one: only where all are null the node is skipped.
+    pub fn joins_branches(&self, input: usize) -> bool {
+        let is_joined = matches!(&self.inputs[input], Binding::Template(template) if template.is_coalesce());
+        is_joined && (self.is_spread_over(input) || !self.body.inputs()[input].ty.is_optional())
     }
 
     /// Whether an input takes the elements of a list one after another.

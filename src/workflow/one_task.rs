@@ -70,6 +70,7 @@ impl TaskFile {
             outputs: outputs.collect(),
             resources: Default::default(),
             exclusive: None,
+            keeps_going: false,
             schedules: Vec::new(),
             notify: Vec::new(),
             on_failure: None,

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::budget::{Budget, Resource, Spent};
 use super::diagnostic::{Diagnostic, FileId, SourceSpan, Span};
 use super::elsewhere::{own_name, right_table};
+use super::flyte::ProgramFacts;
 use super::keys::{self, Key, KeyState, SETTINGS_ONLY};
 use super::syntax::{Table, TomlItem, TomlKey, TomlKind};
 use crate::core::closest::closest;
@@ -20,6 +21,8 @@ pub struct Reader {
     /// Errors that were found and not described.
     omitted: usize,
     budget: Rc<Budget>,
+    /// Set where the document was made from a program written with flytekit: names are that one's.
+    pub program: Option<ProgramFacts>,
 }
 
 impl Reader {
@@ -29,7 +32,7 @@ impl Reader {
 
     /// For one of several files that share a budget.
     pub fn within(file: FileId, budget: Rc<Budget>) -> Self {
-        Self { file, diagnostics: Vec::new(), omitted: 0, budget }
+        Self { file, diagnostics: Vec::new(), omitted: 0, budget, program: None }
     }
 
     /// Everything that was found.
@@ -84,6 +87,8 @@ impl Reader {
                     let message = format!("`{}` is reserved for a later version", key.name);
                     self.error(key.span, message, "cannot be used");
                 }
+                None if self.program.is_some()
+                    && matches!(&*key.name, "program" | "flytekit" | "failure_policy") => {}
                 None if self.is_full() => self.omit(),
                 None => self.unknown_key(key, known, owner),
             }
@@ -218,6 +223,9 @@ impl Reader {
     /// Checks a name that is used as an identifier. `what` says what it names: "a node".
     pub fn check_name(&mut self, key: &TomlKey, what: &str, hyphens: bool) -> bool {
         let name = &*key.name;
+        if self.program.is_some() {
+            return true;
+        }
         let problem = if !super::is_name(name, hyphens) {
             let extra = if hyphens { ", and `-`" } else { "" };
             Some(format!(

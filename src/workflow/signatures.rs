@@ -38,7 +38,17 @@ pub fn read_function(
     let (outputs, output_hints) = outputs.into_iter().unzip();
     let warnings = functions.warnings(&function);
     let start = PythonStart::read(reader, table);
-    let call = FunctionCall { interpreter, function, returns, output_hints, read, warnings, start, question };
+    let call = FunctionCall {
+        interpreter,
+        function,
+        returns,
+        output_hints,
+        read,
+        warnings,
+        start,
+        flytekit: None,
+        question,
+    };
     (outputs, TaskCommand::Function(Box::new(call)))
 }
 

@@ -30,7 +30,7 @@ pub fn read_own_name(reader: &mut Reader, tree: &Table, header: Option<&Table>, 
         return String::new();
     }
     let Some((name, span)) = reader.text_item(table, "name") else { return String::new() };
-    if !is_name(name, true) {
+    if reader.program.is_none() && !is_name(name, true) {
         let message = format!("`{name}` cannot be the name of a {section}");
         let diagnostic = Diagnostic::at(reader.place(span), message, "not allowed")
             .help("use lower-case letters, digits, `_` and `-`, beginning with a letter");

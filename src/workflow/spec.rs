@@ -5,6 +5,7 @@ use std::path::Path;
 use super::binder::{Binder, inner_span};
 use super::defaults::{Defaults, read_cwd, read_env, read_shell, read_variables};
 use super::diagnostic::Diagnostic;
+use super::flyte::read_flyte_task;
 use super::functions::{Functions, check_no_function};
 use super::interface::{read_inputs, read_outputs};
 use super::keys;
@@ -41,10 +42,12 @@ pub fn read_task(
     reader.check_keys(table, keys::TASK, &owner);
     let defaults = &context.defaults;
     let mut inputs = read_inputs(reader, table, context.dir, &owner, keys::INPUT);
-    let is_function = table.get("python").is_some();
-    let (outputs, command) = match is_function {
-        true => read_function(reader, table, &key.name, functions, &mut inputs),
-        false => {
+    let flytekit = table.get("flytekit").filter(|_| reader.program.is_some());
+    let is_function = table.get("python").is_some() || flytekit.is_some();
+    let (outputs, command) = match (is_function, flytekit) {
+        (_, Some(item)) => read_flyte_task(reader, table, item, &owner),
+        (true, None) => read_function(reader, table, &key.name, functions, &mut inputs),
+        (false, None) => {
             check_no_function(reader, table);
             let outputs = read_outputs(reader, table, &owner);
             (outputs, read_command(reader, table, key, span, &inputs, defaults))
@@ -78,8 +81,9 @@ pub fn read_task(
         Some("link") => Staging::Link,
         _ => Staging::Auto,
     };
+    let own = flytekit.and_then(|item| item.kind.to_json().get("name")?.as_str().map(str::to_owned));
     let task = Task {
-        name: format!("{}.{}", context.owner, key.name),
+        name: own.unwrap_or_else(|| format!("{}.{}", context.owner, key.name)),
         description: reader.text(table, "description").map(str::to_owned),
         dir: context.dir.to_owned(),
         place: reader.place(key.span),

@@ -36,6 +36,7 @@ mod faults_lost_database;
 mod faults_planted;
 mod faults_store;
 mod find;
+mod flytekit;
 mod full_disk;
 mod globs;
 mod graph;

@@ -13,11 +13,13 @@ pub struct AttemptError {
     pub kind: TaskErrorKind,
     /// One or more sentences for a person.
     pub message: String,
+    /// Whether another attempt would be in vain.
+    pub is_final: bool,
 }
 
 impl AttemptError {
     pub fn new(kind: TaskErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), is_final: false }
     }
 
     /// An input or source cannot be brought to the task.

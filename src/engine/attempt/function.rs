@@ -108,6 +108,7 @@ fn described(task: &Task, call: &FunctionCall, folder: &Folder) -> Json {
         "cached": task.cache.enabled && task.cache.version.is_none(),
         "files": files.collect::<Vec<PathBuf>>(),
         "result": folder.returned(),
+        "flytekit": call.flytekit,
     })
 }
 
@@ -126,6 +127,9 @@ pub struct FunctionResult {
 struct FunctionFailure {
     kind: String,
     message: String,
+    /// Whether no other attempt may follow.
+    #[serde(default)]
+    r#final: bool,
 }
 
 impl FunctionResult {
@@ -154,12 +158,12 @@ impl FunctionResult {
 
     /// Why the function failed, if it said so.
     pub fn error(self) -> Option<AttemptError> {
-        let FunctionFailure { kind, message } = self.failed?;
+        let FunctionFailure { kind, message, r#final } = self.failed?;
         let kind = match kind.as_str() {
             "input" => TaskErrorKind::Input,
             "output" => TaskErrorKind::Output,
             _ => TaskErrorKind::Exit,
         };
-        Some(AttemptError::new(kind, message))
+        Some(AttemptError { is_final: r#final, ..AttemptError::new(kind, message) })
     }
 }

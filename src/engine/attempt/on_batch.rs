@@ -110,8 +110,9 @@ async fn perform_on_batch<E: Send + Sync + 'static>(
     };
     let given_back = matches!(result, Err(Ending::GivenBack));
     let left = matches!(result, Err(Ending::Left(_)));
+    let is_final = matches!(&result, Err(Ending::Failed(error)) if error.is_final);
     let result = result.map_err(|ending| {
-        let AttemptError { kind, message } = match ending {
+        let AttemptError { kind, message, .. } = match ending {
             Ending::Failed(error) => error,
             Ending::Left(message) => AttemptError::new(TaskErrorKind::Cancelled, message),
             Ending::GivenBack => AttemptError::new(TaskErrorKind::Cancelled, "the run stopped first"),
@@ -124,7 +125,16 @@ async fn perform_on_batch<E: Send + Sync + 'static>(
             tail: if trace.tail.is_empty() { tail(&log, TAIL) } else { trace.tail },
         }
     });
-    AttemptEnded { unit, attempt, duration: trace.duration, usage: trace.usage, result, left, given_back }
+    AttemptEnded {
+        unit,
+        attempt,
+        duration: trace.duration,
+        usage: trace.usage,
+        result,
+        left,
+        given_back,
+        is_final,
+    }
 }
 
 async fn run_placed<E: Send + Sync + 'static>(

@@ -109,6 +109,8 @@ pub struct AttemptEnded {
     pub left: bool,
     /// Whether it never began, because the run stopped.
     pub given_back: bool,
+    /// Whether another attempt would be in vain.
+    pub is_final: bool,
 }
 
 pub struct Success {
@@ -159,7 +161,8 @@ where
             break result;
         }
     };
-    let result = result.map_err(|AttemptError { kind, message }| TaskError {
+    let is_final = result.as_ref().is_err_and(|error| error.is_final);
+    let result = result.map_err(|AttemptError { kind, message, .. }| TaskError {
         kind,
         message: shared.masker.mask(&message),
         exit_code: trace.exit_code.filter(|_| kind == TaskErrorKind::Exit),
@@ -172,6 +175,7 @@ where
         duration: trace.duration,
         usage: trace.usage,
         result,
+        is_final,
         left: false,
         given_back: false,
     }

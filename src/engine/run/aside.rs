@@ -54,6 +54,7 @@ impl Drop for Report {
             result: Err(error),
             left: false,
             given_back: false,
+            is_final: false,
         });
     }
 }

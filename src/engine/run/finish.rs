@@ -359,7 +359,7 @@ impl Engine {
                         | TaskErrorKind::Output
                 );
                 let over = self.scheduler.is_stopped() || self.is_doomed(unit);
-                let again = retryable && ended.attempt <= execution.retries && !over;
+                let again = retryable && !ended.is_final && ended.attempt <= execution.retries && !over;
                 let wait = again.then(|| execution.wait_after(ended.attempt));
                 self.bus.emit(Event::AttemptFailed(AttemptFailed {
                     time: self.clock.now(),

@@ -158,11 +158,26 @@ impl ScopeValues<'_> {
         value.map_err(|problem| NodeError::Input { input: input.name.clone(), element: None, problem })
     }
 
-    /// Whether a node's condition holds; true without one.
+    /// Whether a node's condition holds, and it has one of the branches that it joins; true without either.
     ///
     /// # Errors
     /// The condition has no truth value.
     pub fn holds(&self, node: &Node) -> Result<bool, NodeError> {
+        Ok(self.condition_holds(node)? && self.missing_branch(node).is_none())
+    }
+
+    /// The first input that takes whichever branch ran, where none did.
+    fn missing_branch<'n>(&self, node: &'n Node) -> Option<&'n Binding> {
+        (0..node.inputs.len()).filter(|i| node.joins_branches(*i)).map(|i| &node.inputs[i]).find(|binding| {
+            let mut all_null = true;
+            binding.for_each_reference(&mut |reference| {
+                all_null &= binding::Values::get(self, reference).is_ok_and(|value| value == Value::Null);
+            });
+            all_null
+        })
+    }
+
+    fn condition_holds(&self, node: &Node) -> Result<bool, NodeError> {
         let Some(condition) = &node.condition else { return Ok(true) };
         match condition.evaluate(&Type::Bool, self) {
             Ok(value) => Ok(value == Value::Bool(true)),
@@ -178,7 +193,13 @@ impl ScopeValues<'_> {
 impl ScopeValues<'_> {
     /// The condition of a node, with the values that it refers to.
     pub fn condition_of(&self, node: &Node) -> Condition {
-        let Some(condition) = &node.condition else { return Condition::new("true".into(), []) };
+        let missing = match self.condition_holds(node) {
+            Ok(true) => self.missing_branch(node),
+            Ok(false) | Err(_) => None,
+        };
+        let Some(condition) = missing.or(node.condition.as_deref()) else {
+            return Condition::new("true".into(), []);
+        };
         let mut references = Vec::new();
         condition.for_each_reference(&mut |reference| {
             if !references.contains(&reference) {
@@ -192,7 +213,7 @@ impl ScopeValues<'_> {
                 Some((self.name_of(reference)?, value.to_record()))
             })
             .collect();
-        let expression = match (&**condition, values.first()) {
+        let expression = match (condition, values.first()) {
             (Binding::Template(bound), _) => bound.source().to_owned(),
             (Binding::Reference(_), Some((name, _))) => format!("{{{{ {name} }}}}"),
             _ => "false".into(),

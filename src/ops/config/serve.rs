@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use super::WorkflowErrors;
 use crate::ops::Error;
 use crate::workflow::config::{Config, load};
+use crate::workflow::flyte::ProgramRef;
 
 /// The section; a setting is named like its flag.
 const SECTION: &str = "serve";
@@ -34,7 +35,9 @@ pub struct ServeSettings {
 pub fn serve_settings(paths: &[PathBuf]) -> Result<ServeSettings, Error> {
     let first = paths.first().map_or(Path::new("."), PathBuf::as_path);
     let unreadable = |error| Error::invalid(format!("{} cannot be read: {error}", first.display()));
-    let whole = first.canonicalize().map_err(unreadable)?;
+    // What a program written with flytekit is asked for stands behind its name.
+    let file = ProgramRef::of(first).map_or_else(|| first.to_owned(), |program| program.file());
+    let whole = file.canonicalize().map_err(unreadable)?;
     let folder = if whole.is_dir() { Some(&*whole) } else { whole.parent() };
     let folder = folder.unwrap_or(Path::new("/"));
     let config = load(folder, None, &|name| std::env::var_os(name)).map_err(WorkflowErrors::from)?;

@@ -60,9 +60,10 @@ class Refused(Exception):
         self.kind = kind
 
 
-def fail(call, code, kind, message):
+def fail(call, code, kind, message, final=False):
+    """Ends the process; after a final failure no other attempt follows."""
     try:
-        write(call["result"], {"failed": {"kind": kind, "message": message}})
+        write(call["result"], {"failed": {"kind": kind, "message": message, "final": final}})
     finally:
         flush()
         os._exit(code)
@@ -187,16 +188,25 @@ def perform(call):
         sys.path.insert(0, call["root"])
     sys.argv = [call["file"]]
     try:
-        run(call)
+        if call.get("flytekit"):
+            import runner_flyte
+
+            runner_flyte.run(call)
+        else:
+            run(call)
     except Refused as error:
-        fail(call, 1, error.kind, str(error))
+        fail(call, 1, error.kind, str(error), final=bool(call.get("flytekit")))
     except SystemExit as error:
         leave(call, error.code)
     except BaseException as error:
         import runner_trace
 
+        final = False
+        if call.get("flytekit"):
+            error, again = runner_flyte.cause_of(error)
+            final = not again
         runner_trace.show(error, call["root"])
-        fail(call, 1, "exit", runner_trace.last_line(error))
+        fail(call, 1, "exit", runner_trace.last_line(error), final)
     flush()
 
 

@@ -145,6 +145,7 @@ impl AttemptRunner for Scripted {
                 result,
                 left: false,
                 given_back: false,
+                is_final: false,
             }
         })
     }
