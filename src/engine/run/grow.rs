@@ -4,7 +4,8 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use super::cost::AttemptCost;
-use super::{Engine, InFlight, millis};
+use super::{Engine, InFlight};
+use crate::core::clock::millis;
 use crate::core::digest::Digest;
 use crate::core::event::{Event, NodeFinished, NodeKind, TaskError, TaskErrorKind, WorkflowMade};
 use crate::core::value::Value;
