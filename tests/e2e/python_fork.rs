@@ -33,7 +33,8 @@ const NOTE: &str = "import os\nwith open('@COUNT@', 'a') as file:\n    file.writ
 fn functions_share_a_server_and_see_nothing_of_each_other() {
     let code = "import os\nSEEN = []\ndef f() -> list[int]:\n    SEEN.append(1)\n    \
                 return [os.getppid(), os.getpid(), os.getpgrp(), len(SEEN)]\n";
-    let lab = nodes(code, "", &["a", "b", "c"]);
+    // A dynamic one has a path of its own for the workflow that it may make.
+    let lab = nodes(code, "dynamic = true", &["a", "b", "c"]);
     let done = lab.ok("w.toml", &[]);
     let seen: Vec<_> = ["a", "b", "c"].iter().map(|node| result(&done, node)).collect();
     for one in &seen {

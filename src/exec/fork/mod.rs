@@ -48,8 +48,15 @@ pub struct Fork {
 }
 
 /// Variables that differ between the attempts of a run: a server is started without them.
-const OF_AN_ATTEMPT: [&str; 6] =
-    ["OUT", "RUNNER_INPUTS", "RUNNER_NODE", "RUNNER_INDEX", "RUNNER_ATTEMPT", "RUNNER_WORKFLOW_DIR"];
+const OF_AN_ATTEMPT: [&str; 7] = [
+    "OUT",
+    "RUNNER_INPUTS",
+    "RUNNER_NODE",
+    "RUNNER_INDEX",
+    "RUNNER_ATTEMPT",
+    "RUNNER_WORKFLOW_DIR",
+    "RUNNER_WORKFLOW",
+];
 /// Maximum servers of a run: each holds the memory of what it has loaded.
 const MAX_SERVERS: usize = 8;
 /// Maximum starts of one server: one that ends again and again is of no use.

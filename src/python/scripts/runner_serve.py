@@ -15,7 +15,8 @@ FIRST = frozenset(sys.modules)
 ENVIRONMENT = dict(os.environb)
 CLOSED_ON_EXEC = 0x40000000
 # Variables of one attempt, which the server was started without.
-OWN_VARIABLES = (b"RUNNER_INPUTS", b"RUNNER_NODE", b"RUNNER_INDEX", b"RUNNER_ATTEMPT", b"RUNNER_WORKFLOW_DIR")
+OWN_VARIABLES = (b"RUNNER_INPUTS", b"RUNNER_NODE", b"RUNNER_INDEX", b"RUNNER_ATTEMPT", b"RUNNER_WORKFLOW_DIR",
+                 b"RUNNER_WORKFLOW")
 
 import _signal
 import _socket
