@@ -245,6 +245,7 @@ pages! {
     debugging: "docs/debugging.md",
     events: "docs/events.md",
     executors: "docs/executors.md",
+    flytekit: "docs/flytekit.md",
     notifications: "docs/notifications.md",
     performance: "docs/performance.md",
     promises: "docs/promises.md",
