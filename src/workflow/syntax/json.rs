@@ -9,9 +9,10 @@ use super::{Table, TomlItem, TomlKey, TomlKind};
 use crate::core::json;
 use crate::workflow::diagnostic::Span;
 
-/// Whether a text is JSON: no TOML begins with a brace.
+/// Whether a text is JSON: no TOML begins with a brace, and what follows that tells a slip from an object.
 pub(super) fn is_json(source: &str) -> bool {
-    source.trim_start().starts_with('{')
+    let inside = source.trim_start().strip_prefix('{').map(str::trim_start);
+    inside.is_some_and(|inside| inside.starts_with(['"', '}']))
 }
 
 /// Reads a document. A null is what is not there.
@@ -71,6 +72,6 @@ mod tests {
         assert_eq!(Json::Object(table.to_object()), expected);
         assert_eq!(parse("{\"a\": [null]}").unwrap_err(), "a list of a workflow document holds a null");
         assert!(parse("{\"a\": 18446744073709551615}").unwrap_err().contains("64 bits"));
-        assert!(!is_json("[workflow]"));
+        assert!(!is_json("[workflow]") && !is_json("{ a = 1 }"));
     }
 }
