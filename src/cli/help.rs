@@ -31,6 +31,7 @@ macro_rules! topic {
 const TOPICS: &[Topic] = &[
     topic!("workflow-file", "inputs, tasks, nodes, outputs and policies"),
     topic!("python", "Python functions as tasks: hints, the automatic version, environments"),
+    topic!("flytekit", "programs written with flytekit, as they are"),
     topic!("templates", "expressions, filters, functions and tests"),
     topic!("cache", "what a result depends on, and how to manage what is stored"),
     topic!("shared-cache", "one cache for the whole team: a folder or a bucket, signed"),

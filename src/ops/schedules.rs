@@ -34,8 +34,8 @@ use super::open::{Opened, check};
 use super::scheduled::{nearest, whole_name};
 use crate::core::inert::quote;
 use crate::core::schedule::Schedule;
-use crate::workflow::flyte::ProgramRef;
 use crate::workflow::load::load;
+use crate::workflow::program_ref::ProgramRef;
 use crate::workflow::source::read_text;
 
 /// A schedule of a workflow file that has no errors.

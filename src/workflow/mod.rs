@@ -22,7 +22,7 @@
 //! | `schedules.rs` | when the workflow is due by itself |
 //! | `budget.rs` | how much the files of one workflow may hold together |
 //! | `functions.rs`, `signatures.rs` | tasks that are Python functions: asking what they are; their inputs and outputs |
-//! | `flyte.rs` | programs written with flytekit: the documents made from one, and its tasks |
+//! | `program_ref.rs`, `programs.rs`, `flyte.rs` | programs written with flytekit: their paths, the documents made from one, its tasks |
 //! | `settings.rs` | policies that the command line sets |
 //! | `config/` | settings files |
 //! | `signature.rs`, `definition.rs` | what of a task is in the cache key |
@@ -38,7 +38,7 @@ pub mod diagnostic;
 pub mod documents;
 mod elsewhere;
 pub mod filters;
-pub mod flyte;
+mod flyte;
 pub mod functions;
 pub mod graph;
 mod hints;
@@ -57,6 +57,8 @@ mod one_task;
 pub mod paths;
 pub mod places;
 pub mod policy;
+pub mod program_ref;
+mod programs;
 mod published;
 pub mod reader;
 pub mod schedules;

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use super::budget::{Budget, Resource, Spent};
 use super::diagnostic::{Diagnostic, FileId, SourceSpan, Span};
 use super::elsewhere::{own_name, right_table};
-use super::flyte::ProgramFacts;
 use super::keys::{self, Key, KeyState, SETTINGS_ONLY};
+use super::program_ref::ProgramFacts;
 use super::syntax::{Table, TomlItem, TomlKey, TomlKind};
 use crate::core::closest::closest;
 

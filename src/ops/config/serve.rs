@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::WorkflowErrors;
 use crate::ops::Error;
 use crate::workflow::config::{Config, load};
-use crate::workflow::flyte::ProgramRef;
+use crate::workflow::program_ref::ProgramRef;
 
 /// The section; a setting is named like its flag.
 const SECTION: &str = "serve";
