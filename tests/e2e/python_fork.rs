@@ -118,12 +118,14 @@ fn each_environment_has_its_own_variables() {
 const ESCAPE: &str = "
 def escape():
     import os, time
-    if os.fork() == 0:
+    between = os.fork()
+    if between == 0:
         os.setsid()
         if os.fork() > 0:
             os._exit(0)
         time.sleep(600)
         os._exit(0)
+    os.waitpid(between, 0)
 ";
 
 #[test]
