@@ -25,18 +25,27 @@ pub fn in_parallel<T: Sync>(threads: usize, items: &[T], work: impl Fn(&T) + Syn
     });
 }
 
-/// The same for work that may fail. Nothing more is begun once an item has failed.
+/// What becomes of the other items once one has failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum AfterFailure {
+    /// Those that were begun are ended, and no more are begun.
+    Stop,
+    GoOn,
+}
+
+/// The same for work that may fail.
 ///
 /// # Errors
-/// The first that failed; the others that were begun are ended.
+/// The first that failed.
 pub fn try_in_parallel<T: Sync, E: Send>(
     threads: usize,
     items: &[T],
+    then: AfterFailure,
     work: impl Fn(&T) -> Result<(), E> + Sync,
 ) -> Result<(), E> {
     let failed = Mutex::new(None);
     in_parallel(threads, items, |item| {
-        if lock(&failed).is_none()
+        if (then == AfterFailure::GoOn || lock(&failed).is_none())
             && let Err(error) = work(item)
         {
             lock(&failed).get_or_insert(error);
@@ -68,8 +77,8 @@ mod tests {
             lock(&begun).push(*item);
             if *item == 7 { Err("7") } else { Ok(()) }
         };
-        assert_eq!(try_in_parallel(1, &items, work), Err("7"));
+        assert_eq!(try_in_parallel(1, &items, AfterFailure::Stop, work), Err("7"));
         assert_eq!(*lock(&begun), items[..8]);
-        assert_eq!(try_in_parallel(4, &items[..5], work), Ok(()));
+        assert_eq!(try_in_parallel(4, &items[..5], AfterFailure::Stop, work), Ok(()));
     }
 }

@@ -166,8 +166,7 @@ pub fn zone_of(home: Option<&Path>, name: &str) -> Result<TimeZone, Error> {
 /// It cannot be read.
 pub fn workflow_files(path: &Path) -> Result<Vec<PathBuf>, Error> {
     let unreadable = |error| Error::invalid(format!("{} cannot be read: {error}", path.display()));
-    let file = ProgramRef::of(path).map_or_else(|| path.to_owned(), |program| program.file());
-    if !fs::metadata(file).map_err(unreadable)?.is_dir() {
+    if !fs::metadata(ProgramRef::file_of(path)).map_err(unreadable)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
     let mut files = Vec::new();

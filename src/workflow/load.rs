@@ -79,20 +79,17 @@ fn read(
         }
     }
     let main = match ProgramRef::of(path) {
-        Some(program) => match loader.reading.read_program(&program) {
-            Some(main) => loader.reading.texts.read(&main),
-            // What is wrong has been reported.
-            None => Err(String::new()),
-        },
-        None => loader.reading.texts.read(path),
+        // Without one, what is wrong has been reported.
+        Some(program) => loader.reading.read_program(&program).map(|main| loader.reading.texts.read(&main)),
+        None => Some(loader.reading.texts.read(path)),
     };
     let workflow = match main {
-        Ok((absolute, text)) => match task {
+        None => None,
+        Some(Ok((absolute, text))) => match task {
             Some(task) => loader.one_task(path, absolute, text, task),
             None => loader.workflow(path, absolute, text),
         },
-        Err(problem) if problem.is_empty() => None,
-        Err(problem) => {
+        Some(Err(problem)) => {
             loader.reading.diagnostics.push(Diagnostic::new(problem));
             None
         }
@@ -100,15 +97,7 @@ fn read(
     if loader.reading.diagnostics.is_empty() {
         loader.reading.diagnostics.extend(loader.reading.settings.iter().filter_map(Setting::unused));
     }
-    let workflows = loader.workflows.into_values().flatten().collect();
-    let documents = loader.reading.texts.into_documents();
-    LoadedWorkflow {
-        workflow,
-        workflows,
-        documents,
-        sources: loader.reading.sources,
-        diagnostics: loader.reading.diagnostics,
-    }
+    loader.loaded(workflow)
 }
 
 /// Reads a workflow that a task wrote, as a file at `absolute` that messages call `shown`. As a sub-workflow it is not due by
@@ -124,15 +113,7 @@ pub(super) fn read_made(
     // It has no node of its own in the chain.
     loader.chain.push(PathBuf::new());
     let workflow = loader.workflow(shown, absolute, text.into());
-    let workflows = loader.workflows.into_values().flatten().collect();
-    let documents = loader.reading.texts.into_documents();
-    LoadedWorkflow {
-        workflow,
-        workflows,
-        documents,
-        sources: loader.reading.sources,
-        diagnostics: loader.reading.diagnostics,
-    }
+    loader.loaded(workflow)
 }
 
 /// A library with what was found wrong in it.
@@ -169,6 +150,13 @@ struct Loader {
 }
 
 impl Loader {
+    /// What was read.
+    fn loaded(self, workflow: Option<Arc<Workflow>>) -> LoadedWorkflow {
+        let Reading { texts, sources, diagnostics, .. } = self.reading;
+        let workflows = self.workflows.into_values().flatten().collect();
+        LoadedWorkflow { workflow, workflows, documents: texts.into_documents(), sources, diagnostics }
+    }
+
     /// `shown` is the path that messages show.
     fn workflow(&mut self, shown: &Path, absolute: PathBuf, text: Arc<str>) -> Option<Arc<Workflow>> {
         self.chain.push(absolute.clone());

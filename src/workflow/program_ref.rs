@@ -11,6 +11,7 @@ use super::syntax::Table;
 pub(super) const MADE: &str = "#python";
 /// Ends what stands before that, for a launch plan.
 pub(super) const PLAN: &str = "@plan";
+
 /// A program as a path names it: `FILE.py` or `FILE.py:NAME`.
 pub struct ProgramRef<'p> {
     folder: &'p Path,
@@ -27,6 +28,11 @@ impl<'p> ProgramRef<'p> {
             _ => (last.strip_suffix(':').unwrap_or(last), None),
         };
         base.ends_with(".py").then(|| Self { folder: path.parent().unwrap_or(Path::new("")), base, name })
+    }
+
+    /// The file that a path means: that of the program, if it names one.
+    pub fn file_of(path: &Path) -> PathBuf {
+        ProgramRef::of(path).map_or_else(|| path.to_owned(), |program| program.file())
     }
 
     /// The file of the program.

@@ -54,8 +54,8 @@ pub struct Cache {
     clock: Arc<dyn Clock>,
     /// Results of the run that this one is a retry of.
     prior: Option<PriorRun>,
-    /// By qualified name and address: workflows that tasks made may each have a task of one name.
-    tasks: RefCell<HashMap<(String, usize), KnownIdentity>>,
+    /// By address, with the qualified name: workflows that tasks made may each have a task of one name.
+    tasks: RefCell<HashMap<usize, (String, KnownIdentity)>>,
     /// Results of this run whose rows are not visible yet.
     pending: RefCell<HashMap<Digest, Pending>>,
     /// Tasks whose edit under a pinned version was reported already.
@@ -144,7 +144,7 @@ impl Cache {
 
     /// The names of the tasks that were looked up.
     pub fn tasks(&self) -> Vec<String> {
-        let names: BTreeSet<String> = self.tasks.borrow().keys().map(|(name, _)| name.clone()).collect();
+        let names: BTreeSet<String> = self.tasks.borrow().values().map(|(name, _)| name.clone()).collect();
         names.into_iter().collect()
     }
 
@@ -184,12 +184,12 @@ impl Cache {
     /// Its sources cannot be read.
     pub fn task(&self, task: &Task, files: &UserFiles) -> Result<Arc<TaskIdentity>, SourceError> {
         // The outline of the run keeps every task, so that no other takes its address.
-        let own = (task.name.clone(), std::ptr::from_ref(task).addr());
-        if let Some(known) = self.tasks.borrow().get(&own) {
+        let own = std::ptr::from_ref(task).addr();
+        if let Some((_, known)) = self.tasks.borrow().get(&own) {
             return known.clone();
         }
         let identity = TaskIdentity::new(task, &self.scope, files).map(Arc::new);
-        self.tasks.borrow_mut().insert(own, identity.clone());
+        self.tasks.borrow_mut().insert(own, (task.name.clone(), identity.clone()));
         identity
     }
 

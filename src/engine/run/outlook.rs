@@ -4,8 +4,9 @@
 
 use std::collections::HashMap;
 
-use crate::core::clock::millis;
 use jiff::Timestamp;
+
+use crate::core::clock::millis;
 
 #[derive(Default)]
 pub(super) struct Outlook {

@@ -36,7 +36,7 @@ pub fn serve_settings(paths: &[PathBuf]) -> Result<ServeSettings, Error> {
     let first = paths.first().map_or(Path::new("."), PathBuf::as_path);
     let unreadable = |error| Error::invalid(format!("{} cannot be read: {error}", first.display()));
     // What a program written with flytekit is asked for stands behind its name.
-    let file = ProgramRef::of(first).map_or_else(|| first.to_owned(), |program| program.file());
+    let file = ProgramRef::file_of(first);
     let whole = file.canonicalize().map_err(unreadable)?;
     let folder = if whole.is_dir() { Some(&*whole) } else { whole.parent() };
     let folder = folder.unwrap_or(Path::new("/"));

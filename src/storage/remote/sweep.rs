@@ -14,7 +14,7 @@ use super::entry::{RemoteBlob, RemoteEntry};
 use super::tally::RemoteTally;
 use crate::core::digest::Digest;
 use crate::core::lock::lock;
-use crate::core::parallel::try_in_parallel;
+use crate::core::parallel::{AfterFailure, try_in_parallel};
 
 /// A blob that no entry names goes when it is older.
 const MIN_BLOB_AGE: SignedDuration = SignedDuration::from_hours(24);
@@ -116,7 +116,7 @@ pub fn sweep(
         // Entries before blobs: nobody sees an entry whose blobs are gone.
         let split = gone.iter().position(|name| matches!(name, ObjectName::Blob(_))).unwrap_or(gone.len());
         for part in [&gone[..split], &gone[split..]] {
-            try_in_parallel(cache.jobs, part, |name| {
+            try_in_parallel(cache.jobs, part, AfterFailure::Stop, |name| {
                 cache.attempt(&RemoteTally::default(), || cache.backend.remove(name))
             })?;
         }
@@ -142,7 +142,7 @@ pub fn verify(
     };
     let blobs = Mutex::new(HashMap::new());
     let tally = RemoteTally::default();
-    try_in_parallel(cache.jobs, &entries, |(name, _)| {
+    try_in_parallel(cache.jobs, &entries, AfterFailure::Stop, |(name, _)| {
         let Some((bytes, _)) = cache.attempt(&tally, || cache.read_entry(name))? else { return Ok(()) };
         lock(&findings).entries += 1;
         match RemoteEntry::open(&bytes, &cache.trust) {
@@ -158,7 +158,7 @@ pub fn verify(
         .into_iter()
         .map(|(digest, size)| RemoteBlob { digest, size })
         .collect();
-    try_in_parallel(cache.jobs, &blobs, |blob| {
+    try_in_parallel(cache.jobs, &blobs, AfterFailure::Stop, |blob| {
         let name = ObjectName::Blob(blob.digest);
         let read = cache.attempt(&tally, || {
             let Some(ReadObject { content, .. }) = cache.backend.get(&name)? else { return Ok(None) };
@@ -199,7 +199,7 @@ fn digest_of(name: &ObjectName) -> Digest {
 /// Each of the entries; `None` for one that does not count, or is gone.
 fn read_all(cache: &RemoteCache, entries: &Listed) -> Result<Vec<Option<RemoteEntry>>, RemoteFault> {
     let read = Mutex::new(HashMap::new());
-    try_in_parallel(cache.jobs, entries, |(name, _)| {
+    try_in_parallel(cache.jobs, entries, AfterFailure::Stop, |(name, _)| {
         let bytes = cache.attempt(&RemoteTally::default(), || cache.read_entry(name))?;
         let entry = bytes.and_then(|(bytes, _)| RemoteEntry::open(&bytes, &cache.trust).ok());
         if let Some(entry) = entry.filter(|entry| entry.key == digest_of(name)) {

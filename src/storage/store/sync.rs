@@ -1,10 +1,7 @@
 //! Many things brought to the disk at once. A file system with a journal writes it once for all that wait: eight small
 //! files together take about as long as one.
 
-use std::sync::Mutex;
-
-use crate::core::lock::lock;
-use crate::core::parallel::in_parallel;
+use crate::core::parallel::{AfterFailure, try_in_parallel};
 
 /// Maximum number of syncs that go on at once.
 const MAX_SYNCING: usize = 8;
@@ -14,19 +11,15 @@ const MAX_SYNCING: usize = 8;
 /// # Errors
 /// The first one that came up.
 pub fn sync_each<T: Sync, E: Send>(items: &[T], sync: impl Fn(&T) -> Result<(), E> + Sync) -> Result<(), E> {
-    let failed = Mutex::new(None);
-    in_parallel(MAX_SYNCING, items, |item| {
-        if let Err(error) = sync(item) {
-            lock(&failed).get_or_insert(error);
-        }
-    });
-    let failed = lock(&failed).take();
-    failed.map_or(Ok(()), Err)
+    try_in_parallel(MAX_SYNCING, items, AfterFailure::GoOn, sync)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
+    use crate::core::lock::lock;
 
     #[test]
     fn each_is_synced_once_and_an_error_is_reported() {
